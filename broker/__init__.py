@@ -1,0 +1,1 @@
+"""How it is carried: one port, two brokers (embedded in one process, and RabbitMQ)."""

@@ -1,0 +1,1 @@
+"""Who acts: hub, renter, lessor, and what they need to act."""

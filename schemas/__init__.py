@@ -1,0 +1,1 @@
+"""What is said: addresses, orders, contracts, jobs, events. Frozen data, limits and the codec; no I/O."""
