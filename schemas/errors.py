@@ -1,14 +1,14 @@
 """The roots of every error that Sublet raises on purpose. Layers subclass them in their own `errors.py`.
 
-    SubletError
-     ├── BadInput              the caller's data, program, options or configuration     exit code 2
-     │    ├── BadData          a row or column of the input data
-     │    ├── BadProgram       a program that cannot be run as asked; names the operator
-     │    └── BadConfig        a configuration or job field
-     ├── BrokerUnreachable     no connection to the broker                              exit code 3
-     ├── PolicyRefused         somebody's policy says no                                exit code 4
-     ├── VerificationFailed    a signature, evidence, ciphertext or result is not right  exit code 5
-     └── JobFailed             the job ended without a result                           exit code 1
+SubletError
+ ├── BadInput              the caller's data, program, options or configuration     exit code 2
+ │    ├── BadData          a row or column of the input data
+ │    ├── BadProgram       a program that cannot be run as asked; names the operator
+ │    └── BadConfig        a configuration or job field
+ ├── BrokerUnreachable     no connection to the broker                              exit code 3
+ ├── PolicyRefused         somebody's policy says no                                exit code 4
+ ├── VerificationFailed    a signature, evidence, ciphertext or result is not right  exit code 5
+ └── JobFailed             the job ended without a result                           exit code 1
 """
 
 from __future__ import annotations

@@ -1,0 +1,60 @@
+"""Contracts (R4): one sell order bound to one buy order, signed by both hubs; receipts of use. Frozen data, pure."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from schemas.ids import AddressField, IdField
+from schemas.orders import BuyOrder, Micros, Protection, SellOrder, Timestamp, Units
+
+PublicKeyField = Annotated[bytes, Meta(min_length=32, max_length=32)]
+SignatureField = Annotated[bytes, Meta(max_length=64)]
+
+
+class Contract(Struct, frozen=True, kw_only=True):
+    """The rental relationship. Verifies offline: both orders carry their author's signature, both hubs sign the whole.
+
+    The hubs vouch for the parties' keys, so a party needs to know only the hubs' keys (N4).
+    """
+
+    id: IdField
+    buy: BuyOrder
+    sell: SellOrder
+    renter_key: PublicKeyField
+    lessor_key: PublicKeyField
+    renter_hub: AddressField
+    lessor_hub: AddressField
+    protection: Protection
+    units: Units
+    price_micros: Micros
+    starts_at: Timestamp
+    ends_at: Timestamp
+    renter_hub_signature: SignatureField = b""
+    lessor_hub_signature: SignatureField = b""
+
+    @property
+    def renter(self) -> str:
+        """Address of the party that rents."""
+        return self.buy.renter
+
+    @property
+    def lessor(self) -> str:
+        """Address of the party that computes."""
+        return self.sell.lessor
+
+
+class Receipt(Struct, frozen=True, kw_only=True):
+    """What was used under a contract; signed by the renter, then by the lessor."""
+
+    contract: IdField
+    job: IdField
+    subtask: IdField
+    rows: Annotated[int, Meta(ge=0)]
+    batches: Annotated[int, Meta(ge=0)]
+    started_at: Timestamp
+    ended_at: Timestamp
+    cost_micros: Annotated[int, Meta(ge=0)]
+    renter_signature: SignatureField = b""
+    lessor_signature: SignatureField = b""

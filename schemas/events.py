@@ -1,0 +1,336 @@
+"""The catalogue: every event type with who sends it, who receives it, on which queue, and its data. Pure.
+
+Names say what happened (past tense) or what is asked (imperative participle), grouped by what they are about. A
+breaking change of an event's data is a new name (`…v2`), never another meaning of an old one. JSON Schema and the AsyncAPI
+document are generated from this list (`schemas/export.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import Meta, Struct
+
+from schemas import limits
+from schemas.contracts import Contract, Receipt
+from schemas.ids import Address, AddressField, DigestField, IdField
+from schemas.jobs import Batch, JobSpec, SubtaskTerms
+from schemas.orders import BuyOrder, Capacity, Offer, SellOrder
+
+Role = Literal["hub", "renter", "lessor", "user"]
+Text = Annotated[str, Meta(max_length=2000)]
+Code = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}\Z", max_length=64)]
+Lane = Annotated[str, Meta(pattern=r"^w[0-9]{1,3}\Z", max_length=4)]
+WorkerId = IdField
+Binary = Annotated[bytes, Meta(max_length=64 * 1024)]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event: CloudEvents attributes, and either typed JSON `data` or a raw `body`.
+
+    `time` is seconds since 1970 (UTC). `subject` names the order, contract or job it is about. `cause` is the id of the
+    event that led to this one. `attributes` are further CloudEvents extension attributes (batches carry theirs there).
+    """
+
+    id: str
+    type: str
+    source: Address
+    to: Address
+    time: float
+    subject: str
+    data: Struct | None = None
+    body: bytes | memoryview = b""
+    cause: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+# ---------------------------------------------------------------- data of the events
+
+
+class OrderCancelled(Struct, frozen=True, kw_only=True):
+    """The author takes its order back; contracts already signed go on."""
+
+    order: IdField
+    reason: Text = ""
+
+
+class BuyOrderRefused(Struct, frozen=True, kw_only=True):
+    """No contract for this buy order, and why."""
+
+    order: IdField
+    code: Code
+    reason: Text
+
+
+class QuoteRequested(Struct, frozen=True, kw_only=True):
+    """A hub asks another what its subnet would offer for this buy order."""
+
+    quote: IdField
+    buy: BuyOrder
+
+
+class QuoteOffered(Struct, frozen=True, kw_only=True):
+    """The other hub's answer: offers, best first, each reserved for a few seconds; none is an answer too."""
+
+    quote: IdField
+    order: IdField
+    offers: Annotated[tuple[Offer, ...], Meta(max_length=limits.OFFERS_PER_QUOTE_MAX)]
+
+
+class QuoteReleased(Struct, frozen=True, kw_only=True):
+    """The asking hub will not take (the rest of) what was quoted."""
+
+    quote: IdField
+    order: IdField
+
+
+class ContractProposed(Struct, frozen=True, kw_only=True):
+    """The renter's hub has signed; the lessor's hub is asked to."""
+
+    quote: IdField
+    contract: Contract
+
+
+class ContractRefused(Struct, frozen=True, kw_only=True):
+    """The lessor's hub does not sign: the reservation ended, or the order was cancelled or is not as quoted."""
+
+    contract: IdField
+    order: IdField
+    code: Code
+    reason: Text
+
+
+class ContractCountersigned(Struct, frozen=True, kw_only=True):
+    """Both hubs have signed."""
+
+    contract: Contract
+
+
+class ContractSigned(Struct, frozen=True, kw_only=True):
+    """A hub delivers a contract signed by both hubs to its party."""
+
+    contract: Contract
+
+
+class ContractsCompleted(Struct, frozen=True, kw_only=True):
+    """The renter's hub tells the renter that its buy order is matched: all contracts of the order."""
+
+    order: IdField
+    contracts: Annotated[tuple[IdField, ...], Meta(max_length=limits.LESSORS_PER_JOB_MAX)]
+
+
+class ContractEnded(Struct, frozen=True, kw_only=True):
+    """The rental relationship is over; its units are free again."""
+
+    contract: IdField
+    code: Code
+    reason: Text = ""
+    receipt: Receipt | None = None
+
+
+class JobSubmitted(Struct, frozen=True, kw_only=True):
+    """A user of the renter's organisation wants this computed."""
+
+    spec: JobSpec
+
+
+class JobCancelled(Struct, frozen=True, kw_only=True):
+    """The user takes the job back."""
+
+    job: IdField
+    reason: Text = ""
+
+
+class SubtaskAnnounced(Struct, frozen=True, kw_only=True):
+    """The renter tells the lessor what is coming, so that a worker can get keys before data."""
+
+    terms: SubtaskTerms
+
+
+class SubtaskRequested(Struct, frozen=True, kw_only=True):
+    """A worker that lacks a subtask's terms, program or key asks for them on its lane."""
+
+    job: IdField
+    subtask: IdField
+    worker: WorkerId
+    lane: Lane
+
+
+class SubtaskAssigned(Struct, frozen=True, kw_only=True):
+    """Terms for one worker. With `nonce`, its enclave has to prove itself first (E1)."""
+
+    terms: SubtaskTerms
+    worker: WorkerId
+    nonce: Binary = b""
+    policy_digest: Binary = b""
+
+
+class SubtaskRefused(Struct, frozen=True, kw_only=True):
+    """The renter gives this worker nothing, and why."""
+
+    subtask: IdField
+    worker: WorkerId
+    code: Code
+    reason: Text
+
+
+class KeyOffered(Struct, frozen=True, kw_only=True):
+    """A worker's enclave offers a public key with evidence (CBOR) that it holds the private one."""
+
+    job: IdField
+    subtask: IdField
+    worker: WorkerId
+    lane: Lane
+    evidence: Binary
+
+
+class KeySealed(Struct, frozen=True, kw_only=True):
+    """The lessor's subtask secret, sealed to one verified enclave and signed by the renter."""
+
+    subtask: IdField
+    worker: WorkerId
+    sealed: Binary
+    signature: Binary
+    claims: Binary
+    policy_digest: Binary
+
+
+class KeyConfirmed(Struct, frozen=True, kw_only=True):
+    """The enclave holds the key: a MAC over the whole handshake."""
+
+    job: IdField
+    subtask: IdField
+    worker: WorkerId
+    mac: Binary
+    protections: Annotated[tuple[Text, ...], Meta(max_length=32)] = ()
+
+
+class KeyRefused(Struct, frozen=True, kw_only=True):
+    """One side refuses the other's half of the handshake."""
+
+    job: IdField
+    subtask: IdField
+    worker: WorkerId
+    code: Code
+    reason: Text
+
+
+class BatchFailed(Struct, frozen=True, kw_only=True):
+    """A worker could not compute a batch; `final` when it would fail everywhere the same."""
+
+    batch: Batch
+    code: Code
+    reason: Text
+    final: bool
+
+
+class SubtaskCompleted(Struct, frozen=True, kw_only=True):
+    """All rows of a subtask are in; the renter's half of the receipt."""
+
+    contract: Contract
+    receipt: Receipt
+
+
+class ReceiptCountersigned(Struct, frozen=True, kw_only=True):
+    """The receipt with both signatures."""
+
+    receipt: Receipt
+
+
+class DeliveryFailed(Struct, frozen=True, kw_only=True):
+    """A hub tells a sender that its message could not be routed."""
+
+    event: Text
+    type: Text
+    to: AddressField
+    reason: Text
+
+
+class ProgramPublished(Struct, frozen=True, kw_only=True):
+    """Attributes beside a program's raw bytes."""
+
+    digest: DigestField
+
+
+# ---------------------------------------------------------------- the list
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """One row of the catalogue. `data` is the class of JSON data, or None where the body is raw bytes."""
+
+    name: str
+    sender: tuple[Role, ...]
+    receiver: tuple[Role, ...]
+    data: type[Struct] | None
+    kind: str
+    """The queue of the receiver: control, batch or result; `lane` when the sender names the worker's lane."""
+    about: str
+
+
+def _rows() -> tuple[EventType, ...]:
+    def row(name: str, sender: Any, receiver: Any, data: type[Struct] | None, kind: str, about: str) -> EventType:  # noqa: PLR0917
+        as_tuple = tuple(sender.split("|")), tuple(receiver.split("|"))
+        return EventType(name, *as_tuple, data, kind, about)
+
+    return (
+        row("order.sell.placed", "lessor", "hub", SellOrder, "control", "R1: a lessor offers compute, or renews"),
+        row("order.sell.cancelled", "lessor", "hub", OrderCancelled, "control", "R1"),
+        row("order.buy.placed", "renter", "hub", BuyOrder, "control", "R1: a renter asks for compute"),
+        row("order.buy.cancelled", "renter", "hub", OrderCancelled, "control", "R1"),
+        row("order.buy.refused", "hub", "renter", BuyOrderRefused, "control", "R2: no match in time"),
+        row("capacity.advertised", "hub", "hub", Capacity, "control", "N4: sums and best prices of a subnet"),
+        row("quote.requested", "hub", "hub", QuoteRequested, "control", "R2: what would your subnet offer?"),
+        row("quote.offered", "hub", "hub", QuoteOffered, "control", "R2: reserved for seconds"),
+        row("quote.released", "hub", "hub", QuoteReleased, "control", "R2: not taken"),
+        row("contract.proposed", "hub", "hub", ContractProposed, "control", "R4: signed by the renter's hub"),
+        row("contract.refused", "hub", "hub", ContractRefused, "control", "R4: not countersigned"),
+        row("contract.countersigned", "hub", "hub", ContractCountersigned, "control", "R4: signed by both hubs"),
+        row("contract.signed", "hub", "renter|lessor", ContractSigned, "control", "R4: delivered to the parties"),
+        row("order.buy.matched", "hub", "renter", ContractsCompleted, "control", "R2, R3: all contracts are signed"),
+        row("contract.ended", "renter|hub", "hub|lessor", ContractEnded, "control", "R4: units are free again"),
+        row("job.submitted", "user", "renter", JobSubmitted, "control", "S1: a job for the renter's workers"),
+        row("job.cancelled", "user", "renter", JobCancelled, "control", "the user takes a job back"),
+        row("subtask.announced", "renter", "lessor", SubtaskAnnounced, "control", "S2: what is coming"),
+        row("subtask.requested", "lessor", "renter", SubtaskRequested, "control", "S2: a worker lacks something"),
+        row(
+            "subtask.assigned",
+            "renter",
+            "lessor",
+            SubtaskAssigned,
+            "lane",
+            "S2, E1: terms and the nonce (key request)",
+        ),
+        row("subtask.refused", "renter", "lessor", SubtaskRefused, "lane", "S2"),
+        row("program.published", "renter", "lessor", None, "lane", "E2, H1: raw ONNX, content-addressed"),
+        row("public-key.published", "renter", "lessor", None, "lane", "T1: raw homomorphic public key"),
+        row("key.offered", "lessor", "renter", KeyOffered, "control", "E1: evidence and enclave key"),
+        row("key.sealed", "renter", "lessor", KeySealed, "lane", "E1: the subtask secret for one enclave"),
+        row("key.confirmed", "lessor", "renter", KeyConfirmed, "control", "E1: the enclave holds it"),
+        row("key.refused", "lessor|renter", "renter|lessor", KeyRefused, "control", "E1: with its code"),
+        row("batch.dispatched", "renter", "lessor", None, "batch", "H1, E2: raw ciphertext"),
+        row("batch.completed", "lessor", "renter", None, "result", "H2, E4, T2: raw ciphertext"),
+        row("batch.failed", "lessor", "renter", BatchFailed, "control", "with its reason"),
+        row("subtask.completed", "renter", "lessor", SubtaskCompleted, "control", "half a receipt"),
+        row("receipt.countersigned", "lessor", "renter", ReceiptCountersigned, "control", "the whole receipt"),
+        row("delivery.failed", "hub", "hub|renter|lessor", DeliveryFailed, "control", "N2: no such address"),
+    )
+
+
+CATALOGUE: Final[Mapping[str, EventType]] = MappingProxyType({row.name: row for row in _rows()})
+
+
+def batch_attributes(batch: Batch) -> dict[str, str]:
+    """A batch's metadata as CloudEvents extension attributes: its body stays raw ciphertext."""
+    return {
+        "subtask": batch.subtask,
+        "contract": batch.contract,
+        "batch": str(batch.batch),
+        "attempt": str(batch.attempt),
+        "firstrow": str(batch.first_row),
+        "rows": str(batch.rows),
+    }

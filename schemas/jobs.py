@@ -1,0 +1,119 @@
+"""Jobs, subtasks and batches (S1, S2): what the renter wants computed and how it is cut. Frozen data, pure."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from schemas import limits
+from schemas.contracts import Contract
+from schemas.ids import DigestField, IdField
+from schemas.orders import Micros, Protection
+
+Count = Annotated[int, Meta(ge=0, le=limits.ROWS_PER_JOB_MAX)]
+Exponent = Annotated[int, Meta(ge=-1100, le=1100)]
+ColumnName = Annotated[str, Meta(min_length=1, max_length=256)]
+
+
+class JobSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A job as its user submits it. The files named by digest lie in the renter's job folder."""
+
+    id: IdField
+    data: DigestField
+    """SHA-256 of the input file."""
+    program: DigestField
+    local_program: DigestField | None = None
+    """Runs on the decrypted results, at the renter (H3, T3)."""
+    id_column: ColumnName | None = None
+    protection: Literal["auto", "homomorphic", "enclave", "sealed-result"] = "auto"
+    lessors: Annotated[int, Meta(ge=1, le=limits.LESSORS_PER_JOB_MAX)] = 2
+    units: Annotated[int, Meta(ge=1, le=limits.UNITS_PER_ORDER_MAX)] | None = None
+    """Units wanted in all; by default one per lessor."""
+    price_micros_max: Micros = limits.PRICE_MICROS_MAX
+    lease_seconds: Annotated[float, Meta(gt=0, le=7 * 24 * 3600.0)] = 3600.0
+    match_seconds: Annotated[float, Meta(gt=0, le=3600.0)] = limits.MATCH_SECONDS_DEFAULT
+    encrypt_seconds_max: Annotated[float, Meta(ge=0, le=1e9)] = limits.ENCRYPT_SECONDS_MAX_DEFAULT
+    """What the renter affords for homomorphic encryption of the target data (A1)."""
+    max_error: Annotated[float, Meta(gt=0, le=1e9)] = limits.MAX_ERROR_DEFAULT
+    """Largest absolute error of a program's result that fixed-point encoding may cause."""
+    local_share: Annotated[float, Meta(ge=0, le=1)] = 0.1
+    """Share of the rows that the renter computes itself (S1)."""
+    batch_rows: Annotated[int, Meta(ge=1, le=limits.ROWS_PER_BATCH_MAX)] | None = None
+    accept_software_enclave: bool = False
+    """Software evidence is refused unless the renter opts in by name: it protects against nobody who owns the host."""
+
+
+class FixedPoint(Struct, frozen=True, kw_only=True):
+    """How reals become integers for homomorphic computing.
+
+    Column j with exponent e_j is sent as round(x·2^(input_bits − e_j)), its weights as round(w·2^(weight_bits + e_j));
+    every result is then scaled by 2^(input_bits + weight_bits).
+    """
+
+    column_exponents: Annotated[
+        tuple[Annotated[int, Meta(ge=-1100, le=1100)], ...], Meta(max_length=limits.COLUMNS_MAX)
+    ]
+    input_bits: Annotated[int, Meta(ge=0, le=64)]
+    weight_bits: Annotated[int, Meta(ge=0, le=64)]
+
+
+class SubtaskTerms(Struct, frozen=True, kw_only=True):
+    """Everything a lessor's worker must know to compute batches of one subtask, besides program, keys and data."""
+
+    job: IdField
+    subtask: IdField
+    contract: Contract
+    protection: Protection
+    program: DigestField
+    width_in: Annotated[int, Meta(ge=1, le=limits.COLUMNS_MAX)]
+    width_out: Annotated[int, Meta(ge=1, le=limits.COLUMNS_MAX)]
+    fixed_point: FixedPoint | None = None
+    """Of `homomorphic` subtasks."""
+    result_bits: Annotated[int, Meta(ge=0, le=62)] | None = None
+    """Of `sealed-result` subtasks: results are encrypted as round(y·2^result_bits)."""
+    public_key: DigestField | None = None
+    """The homomorphic public key to use, by digest."""
+
+
+class Batch(Struct, frozen=True, kw_only=True):
+    """One batch of one subtask: rows [first_row, first_row + rows) of the job's input, in its `attempt`-th sending."""
+
+    job: IdField
+    subtask: IdField
+    contract: IdField
+    batch: Annotated[int, Meta(ge=0, lt=limits.BATCHES_PER_JOB_MAX)]
+    attempt: Annotated[int, Meta(ge=1, le=limits.BATCH_ATTEMPTS_MAX)]
+    first_row: Count
+    rows: Annotated[int, Meta(ge=1, le=limits.ROWS_PER_BATCH_MAX)]
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """One protection that the assessment looked at: whether it can be used, why not, and its predicted cost."""
+
+    protection: Protection
+    possible: bool
+    reason: str
+    encrypt_seconds: float | None = None
+
+
+class Assessment(Struct, frozen=True, kw_only=True):
+    """The decision of A1 and A2 with every number that led to it."""
+
+    asked: str
+    chosen: Protection
+    rows: Count
+    columns: int
+    key_bits: int
+    values_per_ciphertext: int
+    encrypt_values_per_second: float
+    """Measured on one core of this machine, with the job's key."""
+    cores: int
+    free_cores: float
+    encrypt_seconds: float
+    """Predicted for all target data."""
+    encrypt_seconds_max: float
+    error_bound: float | None
+    max_error: float
+    candidates: tuple[Candidate, ...]
+    reason: str

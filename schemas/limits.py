@@ -1,0 +1,55 @@
+"""Every bound that several parts share, with its unit in its name. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Events and bodies
+EVENT_DATA_BYTES_MAX: Final = 256 * 1024
+"""JSON data of a control event."""
+BODY_BYTES_TARGET: Final = 1024 * 1024
+"""Batches are cut so that their bodies stay near this: the best throughput per broker CPU."""
+BODY_BYTES_MAX: Final = 8 * 1024 * 1024
+"""No body is larger; RabbitMQ 4 refuses messages over 16 MiB."""
+ATTRIBUTE_CHARS_MAX: Final = 1024
+ATTRIBUTES_MAX: Final = 32
+
+# Orders and contracts
+UNITS_PER_ORDER_MAX: Final = 4096
+"""A unit is one worker computing at a time."""
+PRICE_MICROS_MAX: Final = 10**12
+"""Millionths of the network's currency per unit and hour."""
+LESSORS_PER_JOB_MAX: Final = 64
+QUOTE_LEASE_SECONDS: Final = 15.0
+"""How long another hub keeps what it quoted reserved."""
+QUOTE_WAIT_SECONDS: Final = 3.0
+"""How long a hub waits for the quotes of others before it decides with what it has."""
+SELL_ORDER_SECONDS_MAX: Final = 24 * 3600.0
+ADVERTISE_SECONDS: Final = 5.0
+SELL_ORDERS_PER_HUB_MAX: Final = 100_000
+OFFERS_PER_QUOTE_MAX: Final = 64
+
+# Jobs
+ROWS_PER_JOB_MAX: Final = 1_000_000_000
+BATCHES_PER_JOB_MAX: Final = 100_000
+ROWS_PER_BATCH_MAX: Final = 1_000_000
+COLUMNS_MAX: Final = 4096
+PROGRAM_BYTES_MAX: Final = 4 * 1024 * 1024
+BATCH_WINDOW: Final = 4
+"""Batches under way per subtask: bounds memory at every step however large the job is."""
+BATCH_DEADLINE_SECONDS: Final = 60.0
+"""A batch without a result after this long goes to another contract."""
+BATCH_ATTEMPTS_MAX: Final = 5
+MATCH_SECONDS_DEFAULT: Final = 30.0
+HANDSHAKE_SECONDS_MAX: Final = 30.0
+NONCE_SECONDS_MAX: Final = 300.0
+ENCRYPT_SECONDS_MAX_DEFAULT: Final = 60.0
+MAX_ERROR_DEFAULT: Final = 1e-4
+
+# Runtime
+EVENTS_PER_COMMIT_MAX: Final = 16
+PUBLISH_SECONDS_MAX: Final = 30.0
+CONTROL_PREFETCH: Final = 64
+BATCH_PREFETCH: Final = 2
+CLOCK_SKEW_SECONDS_MAX: Final = 300.0
+"""Events dated further into the future than this are refused."""

@@ -1,0 +1,77 @@
+"""Orders (R1): what a lessor offers and what a renter asks for, each signed by its author. Frozen data, pure."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from schemas import limits
+from schemas.ids import AddressField, IdField
+
+Protection = Literal["homomorphic", "enclave", "sealed-result"]
+PROTECTIONS: tuple[Protection, ...] = ("homomorphic", "enclave", "sealed-result")
+
+Units = Annotated[int, Meta(ge=1, le=limits.UNITS_PER_ORDER_MAX)]
+Micros = Annotated[int, Meta(ge=0, le=limits.PRICE_MICROS_MAX)]
+Seconds = Annotated[float, Meta(ge=0.0, le=10**9)]
+Timestamp = Annotated[float, Meta(ge=0.0, le=4e9)]
+"""Seconds since 1970-01-01T00:00:00Z."""
+
+
+class SellOrder(Struct, frozen=True, kw_only=True):
+    """A lessor's offer of idle compute. Placing the same id again renews it (and shows that the lessor lives).
+
+    `units` workers compute at a time; `price_micros` is millionths of the currency per unit and hour.
+    """
+
+    id: IdField
+    lessor: AddressField
+    units: Units
+    price_micros: Micros
+    protections: Annotated[tuple[Protection, ...], Meta(min_length=1, max_length=3)]
+    memory_mib: Annotated[int, Meta(ge=64, le=2**24)] = 1024
+    """Memory that one unit may use."""
+    expires_at: Timestamp
+    signature: bytes = b""
+
+
+class BuyOrder(Struct, frozen=True, kw_only=True):
+    """What a renter asks for: `units` in all, spread over `lessors_min` to `lessors_max` lessors (R3)."""
+
+    id: IdField
+    renter: AddressField
+    job: IdField
+    units: Units
+    lessors_min: Annotated[int, Meta(ge=1, le=limits.LESSORS_PER_JOB_MAX)] = 1
+    lessors_max: Annotated[int, Meta(ge=1, le=limits.LESSORS_PER_JOB_MAX)] = 1
+    price_micros_max: Micros
+    protection: Protection
+    memory_mib: Annotated[int, Meta(ge=64, le=2**24)] = 64
+    lease_seconds: Annotated[float, Meta(gt=0, le=7 * 24 * 3600.0)]
+    """How long the contracts shall run, counted from their signing."""
+    match_by: Timestamp
+    """Without a match by then the order is refused."""
+    avoid: Annotated[tuple[AddressField, ...], Meta(max_length=limits.LESSORS_PER_JOB_MAX)] = ()
+    """Lessors that this job does not want (they fell silent or erred)."""
+    signature: bytes = b""
+
+
+class Offer(Struct, frozen=True, kw_only=True):
+    """Units of one sell order that its hub keeps reserved for one buy order until `reserved_until`."""
+
+    sell: SellOrder
+    lessor_key: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    units: Units
+    placed_at: Timestamp
+    """When the sell order reached its hub: time priority among equal prices."""
+    reserved_until: Timestamp
+
+
+class Capacity(Struct, frozen=True, kw_only=True):
+    """What a hub tells other hubs about its subnet: sums and best prices, never single orders (N4)."""
+
+    hub: AddressField
+    units: dict[Protection, Annotated[int, Meta(ge=0)]]
+    best_price_micros: dict[Protection, Micros]
+    at: Timestamp
