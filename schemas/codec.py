@@ -1,8 +1,8 @@
 """CloudEvents 1.0 in binary content mode: event ↔ headers and body, with limits. Pure.
 
 Each attribute is a `ce-<name>` string header; `datacontenttype` travels as `content-type`, as the AMQP binding
-says. JSON events carry their data as the body; others carry raw bytes. Signatures cover the raw body, so duplicate JSON keys
-or unknown fields cannot make two readers disagree about what was signed.
+says. JSON events carry their data as the body; others carry raw bytes. Signatures cover the raw body, so duplicate
+JSON keys or unknown fields cannot make two readers disagree about what was signed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The catalogue: every event type with who sends it, who receives it, on which queue, and its data. Pure.
 
 Names say what happened (past tense) or what is asked (imperative participle), grouped by what they are about. A
-breaking change of an event's data is a new name (`…v2`), never another meaning of an old one. JSON Schema and the AsyncAPI
-document are generated from this list (`schemas/export.py`).
+breaking change of an event's data is a new name (`…v2`), never another meaning of an old one. JSON Schema and the
+AsyncAPI document are generated from this list (`schemas/export.py`).
 """
 
 from __future__ import annotations

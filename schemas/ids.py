@@ -30,9 +30,7 @@ def address(hub: str, name: str) -> Address:
     """
     for part in (hub, name):
         if not _NAME.fullmatch(part):
-            raise BadConfig(
-                f"{part!r} is not a name: use 1 to {NAME_CHARS_MAX} of A-Z a-z 0-9 _ -", field="name")'_' or '-'", field="name"
-            )
+            raise BadConfig(f"{part!r} is not a name: use 1 to {NAME_CHARS_MAX} of A-Z a-z 0-9 _ -", field="name")
     return Address(f"{hub}.{name}")
 
 
