@@ -62,6 +62,7 @@ class BuyOrderRefused(Struct, frozen=True, kw_only=True):
     """No contract for this buy order, and why."""
 
     order: IdField
+    job: IdField
     code: Code
     reason: Text
 
@@ -120,6 +121,7 @@ class ContractsCompleted(Struct, frozen=True, kw_only=True):
     """The renter's hub tells the renter that its buy order is matched: all contracts of the order."""
 
     order: IdField
+    job: IdField
     contracts: Annotated[tuple[IdField, ...], Meta(max_length=limits.LESSORS_PER_JOB_MAX)]
 
 
