@@ -1,0 +1,50 @@
+# The habits of this project, one line each. Needs make and Python >= 3.11; everything else is installed into $(VENV).
+#   make demo                          runs one job under each protection on bundled data
+#   make test [ARGS="-k word"]         checks, then every test, on a RabbitMQ of its own
+#   make check                         lint, format, types, layers
+#   make bench [ONLY=prefix]           ours against the peer named beside it; writes build/bench.json
+#   make fmt                           formats and fixes what can be fixed
+# Another interpreter: make test PYTHON=python3.13 VENV=.venv-3.13
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+ONLY ?=
+
+python := $(VENV)/bin/python
+support := tests/support
+
+.PHONY: help demo test check bench fmt clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: $(VENV)/.sublet-runtime
+	$(VENV)/bin/sublet demo $(ARGS)
+
+test: check
+	bash $(support)/with_rabbitmq.sh $(python) -m pytest $(ARGS)
+
+check: $(VENV)/.sublet-dev
+	$(python) -m ruff check .
+	$(python) -m ruff format --check .
+	$(python) -m mypy
+	$(python) -m tests.support.layers
+
+bench: $(VENV)/.sublet-dev
+	bash $(support)/with_rabbitmq.sh $(python) -m tests.bench --only "$(ONLY)"
+
+fmt: $(VENV)/.sublet-dev
+	$(python) -m ruff check --fix .
+	$(python) -m ruff format .
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# The stamps are younger than pyproject.toml as long as what it asks for is installed.
+$(VENV)/.sublet-runtime: pyproject.toml $(support)/environment.sh
+	bash $(support)/environment.sh "$(PYTHON)" "$(VENV)" runtime
+
+$(VENV)/.sublet-dev: pyproject.toml $(support)/environment.sh
+	bash $(support)/environment.sh "$(PYTHON)" "$(VENV)" dev
