@@ -1,0 +1,94 @@
+"""Evidence of kind `software`: an honest stand-in for development, never called confidential.
+
+The report is signed with an Ed25519 development key of the lessor, which chains to no hardware: whoever owns the host
+can sign anything. It shows that the protocol works, not that anybody is kept out, and the claims say so. A renter's
+policy must accept it by name.
+
+The key belongs to a *quoting service in the host* and not to the enclave child: real platforms work like this too (a
+quoting enclave or firmware signs what the measured code reports), one key serves all workers of a lessor, and the
+process that runs untrusted programs never holds it.
+
+    blob = version (1) ‖ flags (1: debug) ‖ measurement (64) ‖ report data (64) ‖ signature (64)      all of it signed
+    aux  = the development public key (32)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from nodes.enclave.attestation.port import SOFTWARE, Claims, Evidence, Policy, encode
+from nodes.enclave.errors import Code, Rejected
+from nodes.enclave.labels import DIGEST_BYTES, H
+
+STATEMENT: Final = "software, not confidential"
+REPORT_VERSION: Final = 1
+SIGNATURE_BYTES: Final = 64
+SIGNED_BYTES: Final = 2 + 2 * DIGEST_BYTES
+BLOB_BYTES: Final = SIGNED_BYTES + SIGNATURE_BYTES
+_DEBUG: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SoftwareQuoter:
+    """Signs reports of a lessor's enclave children. `measurement` is that of the code they run (`measurement()`)."""
+
+    key: Ed25519PrivateKey = field(repr=False)
+    measurement: bytes
+
+    def quote(self, *, report_data: bytes, pub: bytes, nonce: bytes, job: str, debug: bool) -> bytes:
+        """Encoded evidence; `debug` when the child is not fully locked down."""
+        signed = bytes((REPORT_VERSION, _DEBUG if debug else 0)) + self.measurement + report_data
+        blob = signed + self.key.sign(H("software-report", signed))
+        aux = self.key.public_key().public_bytes_raw()
+        return encode(Evidence(kind=SOFTWARE, blob=blob, aux=aux, pub=pub, nonce=nonce, job=job))
+
+
+@dataclass(frozen=True, slots=True)
+class SoftwareVerifier:
+    """Verifies software evidence. It has no collateral, and time does not matter to it: the nonce makes it fresh."""
+
+    def verify(
+        self,
+        evidence: Evidence,
+        *,
+        expected_report_data: bytes,
+        now: datetime,
+        collateral: Mapping[str, bytes] | None,
+        policy: Policy,
+    ) -> Claims:
+        """See `Verifier.verify`."""
+        policy.check_kind(evidence.kind)
+        claims = _claims(evidence)
+        if claims.report_data != expected_report_data:
+            raise Rejected(Code.REPORT_DATA)
+        policy.check(claims)
+        return claims
+
+
+def _claims(evidence: Evidence) -> Claims:
+    blob = evidence.blob
+    if evidence.kind != SOFTWARE or len(blob) != BLOB_BYTES or blob[0] != REPORT_VERSION or blob[1] not in {0, _DEBUG}:
+        raise Rejected(Code.EVIDENCE_MALFORMED, "software report")
+    _check_signature(evidence.aux, blob[SIGNED_BYTES:], blob[:SIGNED_BYTES])
+    return Claims(
+        kind=SOFTWARE,
+        measurement=blob[2 : 2 + DIGEST_BYTES],
+        report_data=blob[2 + DIGEST_BYTES : SIGNED_BYTES],
+        signer=evidence.aux,
+        debug=blob[1] == _DEBUG,
+        confidential=False,
+        statement=STATEMENT,
+    )
+
+
+def _check_signature(public: bytes, signature: bytes, signed: bytes) -> None:
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, H("software-report", signed))
+    except (InvalidSignature, ValueError):
+        raise Rejected(Code.EVIDENCE_SIGNATURE) from None

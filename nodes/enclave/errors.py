@@ -1,0 +1,118 @@
+"""Errors of the enclave room.
+
+    VerificationFailed
+     └── Rejected            evidence, a seal, a signature or a ciphertext is not right; `code` says which
+    SubletError
+     ├── EnclaveUnavailable  this machine cannot lock a child down; `missing` lists what it lacks
+     └── EnclaveEnded        the child is gone; `reason` says why. Start another and shake hands again
+
+No message here may hold keys, plaintext or values computed from plaintext.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from schemas.errors import SubletError, VerificationFailed
+
+
+class Code(StrEnum):
+    """Why something was rejected. Journals, tests and the other side tell the reasons apart by these."""
+
+    # Evidence
+    EVIDENCE_SIZE = "evidence-size"
+    EVIDENCE_MALFORMED = "evidence-malformed"
+    EVIDENCE_VERSION = "evidence-version"
+    EVIDENCE_SIGNATURE = "evidence-signature"
+    KIND_NOT_ACCEPTED = "kind-not-accepted"
+    SOFTWARE_NOT_ACCEPTED = "software-not-accepted"
+    SIGNER_NOT_ACCEPTED = "signer-not-accepted"
+    MEASUREMENT = "measurement"
+    DEBUG = "debug"
+    REPORT_DATA = "report-data"
+    NONCE_MISMATCH = "nonce-mismatch"
+    NONCE_REUSED = "nonce-reused"
+    NONCE_EXPIRED = "nonce-expired"
+    JOB_MISMATCH = "job-mismatch"
+    # Key agreement
+    SUITE = "suite"
+    PUBLIC_KEY = "public-key"
+    SEAL = "seal"
+    SEAL_REPLAYED = "seal-replayed"
+    RENTER_SIGNATURE = "renter-signature"
+    CONFIRMATION = "confirmation"
+    # Data
+    KEY_LENGTH = "key-length"
+    CIPHERTEXT_LENGTH = "ciphertext-length"
+    COMMITMENT = "commitment"
+    CHUNK = "chunk"
+    CONTEXT = "context"
+
+
+EXPLANATIONS = {
+    Code.EVIDENCE_SIZE: "the attestation evidence is larger than allowed",
+    Code.EVIDENCE_MALFORMED: "the attestation evidence is not a well-formed envelope",
+    Code.EVIDENCE_VERSION: "the attestation evidence has an unknown version",
+    Code.EVIDENCE_SIGNATURE: "the signature of the attestation evidence is wrong",
+    Code.KIND_NOT_ACCEPTED: "the policy does not accept this kind of attestation evidence",
+    Code.SOFTWARE_NOT_ACCEPTED: "the enclave is software, not confidential; the policy must accept that by name",
+    Code.SIGNER_NOT_ACCEPTED: "the policy does not list the key that signed the attestation evidence",
+    Code.MEASUREMENT: "the enclave runs code whose measurement is not in the policy's reference values",
+    Code.DEBUG: "the enclave can be looked into (debug) and the policy forbids that",
+    Code.REPORT_DATA: "the evidence is for another nonce, contract or enclave key",
+    Code.NONCE_MISMATCH: "the evidence answers another nonce",
+    Code.NONCE_REUSED: "the nonce was used before; ask again with a fresh one",
+    Code.NONCE_EXPIRED: "the nonce is too old; ask again with a fresh one",
+    Code.JOB_MISMATCH: "the evidence is for another job",
+    Code.SUITE: "the enclave key is of another cipher suite than MLKEM768-X25519, HKDF-SHA512, AES-256-GCM",
+    Code.PUBLIC_KEY: "the public key is not valid",
+    Code.SEAL: "the sealed secret does not open here: it was made for another offer or enclave, or changed",
+    Code.SEAL_REPLAYED: "the offer was used already or never made; a seal opens once",
+    Code.RENTER_SIGNATURE: "the renter's signature over the sealed secret is wrong",
+    Code.CONFIRMATION: "the enclave did not prove that it holds the secret",
+    Code.KEY_LENGTH: "the key has not 32 bytes",
+    Code.CIPHERTEXT_LENGTH: "the ciphertext is truncated or has trailing bytes",
+    Code.COMMITMENT: "the ciphertext was made with another key or for another context",
+    Code.CHUNK: "a chunk of the ciphertext was changed, moved, repeated or left out",
+    Code.CONTEXT: "the batch is for another subtask, program or sealing key than was agreed",
+}
+
+
+class Rejected(VerificationFailed):
+    """Evidence, a seal, a signature or a ciphertext is not right. `code` is one of `Code`."""
+
+    def __init__(self, code: Code, detail: str = "") -> None:
+        super().__init__(EXPLANATIONS[code] + (f" ({detail})" if detail else ""), code=code)
+
+
+class EnclaveUnavailable(SubletError):  # noqa: N818
+    """This machine cannot lock an enclave child down. `missing` lists what it lacks."""
+
+    def __init__(self, missing: tuple[str, ...]) -> None:
+        super().__init__(
+            f"no enclave can run here, missing: {'; '.join(missing)}. Use a Linux kernel with Landlock and seccomp, "
+            "or allow an unlocked child by name (development only)"
+        )
+        self.missing = missing
+
+
+class EndReason(StrEnum):
+    """Why an enclave child ended."""
+
+    CPU = "cpu"
+    MEMORY = "memory"
+    SYSCALL = "syscall"
+    CHECK = "check"
+    CRASH = "crash"
+    CLOSED = "closed"
+
+
+class EnclaveEnded(SubletError):  # noqa: N818
+    """The enclave child is gone, and its keys with it. Start another one and shake hands again.
+
+    After `cpu`, `memory`, `syscall` or `crash` do not give the same program to another child unexamined.
+    """
+
+    def __init__(self, reason: EndReason, detail: str) -> None:
+        super().__init__(f"the enclave ended ({reason}): {detail}")
+        self.reason = reason
