@@ -69,7 +69,7 @@ def read_rules(pyproject: Path) -> Rules:
 
 
 def check(root: Path, rules: Rules) -> list[Violation]:
-    """Every broken rule below root, in the order of the files' names."""
+    """Every broken rule below root, by file and line."""
     files = sorted(path for package in rules.order for path in (root / package).rglob("*.py"))
     names = [path.relative_to(root).as_posix() for path in files]
     pure = {name for name in names if _matches(name, rules.pure)}
@@ -81,7 +81,7 @@ def check(root: Path, rules: Rules) -> list[Violation]:
         if name in pure:
             found += _impure(name, uses, rules)
             found += _reaches_impure(name, uses, pure, set(names), rules)
-    return list(dict.fromkeys(found))
+    return sorted(set(found), key=lambda violation: (violation.path, violation.line, violation.reason))
 
 
 def unmatched(root: Path, rules: Rules) -> list[str]:
@@ -137,8 +137,9 @@ def _uses(tree: ast.Module, name: str) -> Iterator[Use]:
             for local, target in _imported(node, name):
                 bound[local] = target
                 yield Use(target, node.lineno, imported=True, typing_only=node.lineno in typing_only)
+    inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute | ast.Name) and isinstance(node.ctx, ast.Load):
+        if isinstance(node, ast.Attribute | ast.Name) and id(node) not in inner:
             reached = _dotted(node, bound)
             if reached is not None:
                 yield Use(reached, node.lineno, imported=False, typing_only=False)
