@@ -1,0 +1,129 @@
+"""Programs made from a few numbers, on the renter's side: a linear model from weights, the sum of a column. Pure.
+
+What is built is an ordinary ONNX model and goes through `check` like any other.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto
+
+from nodes.programs.tensors import tensor_of
+from nodes.programs.values import Array
+from schemas.errors import BadProgram
+
+OPSET = 17
+IR_VERSION = 8
+CONSTANT_ROWS = frozenset({"bias", "intercept"})
+MOST_WEIGHT_LINES = 10_000
+
+
+def linear_from_csv(text: str) -> bytes:
+    """The linear model of a table of weights: a header, then a line per input column.
+
+    The header is `name,weight` for one output, or `name,<output>,<output>…` for several. A line named `bias` or
+    `intercept` holds the constants; it may be missing. Raises BadProgram naming the line (counted from 1).
+    """
+    lines = [line for line in csv.reader(text.removeprefix("\ufeff").splitlines()) if line]
+    if len(lines) < 2 or len(lines[0]) < 2:
+        raise BadProgram("the weights need a header `name,weight` and a line for each column")
+    if len(lines) > MOST_WEIGHT_LINES:
+        raise BadProgram(f"the weights have {len(lines):,} lines; at most {MOST_WEIGHT_LINES:,} are allowed")
+    outputs = [name.strip() for name in lines[0][1:]]
+    weights: dict[str, list[float]] = {}
+    bias: list[float] | None = None
+    for number, line in enumerate(lines[1:], start=2):
+        name, values = line[0].strip(), _numbers(line, number, len(outputs))
+        if name.lower() in CONSTANT_ROWS:
+            if bias is not None:
+                raise BadProgram(f"line {number} of the weights gives the bias a second time")
+            bias = values
+        elif not name or name in weights:
+            raise BadProgram(f"line {number} of the weights: the column {name!r} is empty or named twice")
+        else:
+            weights[name] = values
+    return linear(weights, bias or [0.0] * len(outputs), outputs)
+
+
+def _numbers(line: Sequence[str], number: int, expected: int) -> list[float]:
+    if len(line) != expected + 1:
+        raise BadProgram(f"line {number} of the weights has {len(line)} fields; the header has {expected + 1}")
+    try:
+        values = [float(field) for field in line[1:]]
+    except ValueError as error:
+        raise BadProgram(f"line {number} of the weights: {str(error).capitalize()}") from error
+    if not all(math.isfinite(value) for value in values):
+        raise BadProgram(f"line {number} of the weights is not finite")
+    return values
+
+
+def linear(
+    weights: Mapping[str, Sequence[float]], bias: Sequence[float], outputs: Sequence[str] = ("weight",)
+) -> bytes:
+    """`result = x @ weights + bias`: a matrix input whose columns are the keys of `weights`, in their order.
+
+    Each entry of `weights` and `bias` has one number per output. One output called `weight` is renamed `result`.
+    Raises BadProgram when lengths differ.
+    """
+    if not weights or any(len(row) != len(bias) for row in weights.values()) or len(bias) != len(outputs):
+        raise BadProgram("every column needs one weight per output")
+    if not all(outputs) or len(set(outputs)) != len(outputs):
+        raise BadProgram("the outputs of the weights need different names")
+    matrix = np.array(list(weights.values()), dtype=np.float64)
+    model = _model()
+    model.metadata_props.add(key="columns", value=json.dumps(list(weights)))
+    _add_input(model, "columns", matrix.shape[0])
+    model.graph.initializer.append(tensor_of(np.array(bias, dtype=np.float64), "bias"))
+    model.graph.initializer.append(tensor_of(matrix, "weights"))
+    names = ["result"] if list(outputs) == ["weight"] else list(outputs)
+    whole = names[0] if len(names) == 1 else "results"
+    model.graph.node.add(op_type="Gemm", input=["columns", "weights", "bias"], output=[whole])
+    if len(names) > 1:
+        lengths = np.ones(len(names), dtype=np.int64)
+        model.graph.initializer.append(tensor_of(lengths, "lengths"))
+        split = model.graph.node.add(op_type="Split", input=["results", "lengths"], output=names)
+        _add_integer(split, "axis", 1)
+    for name in names:
+        _add_output(model, name)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def aggregate_sum(column: str) -> bytes:
+    """The sum of one named column over all rows: an input [N, 1] with the column's name, a result [1, 1]."""
+    if not column:
+        raise BadProgram("the column to sum needs a name")
+    model = _model()
+    _add_input(model, column, 1)
+    axes: Array = np.array([0], dtype=np.int64)
+    model.graph.initializer.append(tensor_of(axes, "sum/axes"))
+    node = model.graph.node.add(op_type="ReduceSum", input=[column, "sum/axes"], output=[f"sum/{column}"])
+    _add_integer(node, "keepdims", 1)
+    _add_output(model, f"sum/{column}")
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _model() -> ModelProto:
+    model = ModelProto(ir_version=IR_VERSION, producer_name="sublet")
+    model.opset_import.add(domain="", version=OPSET)
+    model.graph.name = "program"
+    return model
+
+
+def _add_input(model: ModelProto, name: str, width: int) -> None:
+    tensor = model.graph.input.add(name=name).type.tensor_type
+    tensor.elem_type = TensorProto.DOUBLE
+    tensor.shape.dim.add(dim_param="N")
+    tensor.shape.dim.add(dim_value=width)
+
+
+def _add_output(model: ModelProto, name: str) -> None:
+    model.graph.output.add(name=name).type.tensor_type.elem_type = TensorProto.DOUBLE
+
+
+def _add_integer(node: NodeProto, name: str, value: int) -> None:
+    node.attribute.add(name=name, type=AttributeProto.INT, i=value)

@@ -1,0 +1,150 @@
+"""Nodes and constants of an untrusted graph, each compared with the table of operators and the bounds. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from onnx import AttributeProto, GraphProto, NodeProto
+
+from nodes.programs.limits import ProgramLimits
+from nodes.programs.operators import ML, Operator, table
+from nodes.programs.program import AttributeValue, Node
+from nodes.programs.tensors import array_of
+from nodes.programs.values import Array
+from schemas.errors import BadProgram
+
+CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+
+
+def constants_of(graph: GraphProto, limits: ProgramLimits) -> dict[str, Array]:
+    """The initialisers as arrays. Raises BadProgram."""
+    constants: dict[str, Array] = {}
+    elements = 0
+    for tensor in graph.initializer:
+        if not tensor.name or tensor.name in constants or len(tensor.name.encode()) > limits.name_bytes_max:
+            raise BadProgram("the program's initialisers need different names")
+        array = array_of(tensor, limits)
+        elements += array.size
+        if elements > limits.constant_elements_max:
+            raise BadProgram(f"the program has more than {limits.constant_elements_max:,} numbers in its initialisers")
+        constants[tensor.name] = array
+    return constants
+
+
+def nodes_of(
+    graph: GraphProto,
+    versions: Mapping[str, int],
+    known: frozenset[str],
+    outputs: Sequence[str],
+    limits: ProgramLimits,
+) -> tuple[Node, ...]:
+    """The nodes that the outputs need, in the graph's order, which must be an order of execution. Raises BadProgram."""
+    operators = table()
+    defined = set(known)
+    found: list[tuple[NodeProto, Operator, int]] = []
+    for node in graph.node:
+        operator, version = _operator(node, operators, versions)
+        _require_shape(node, operator, limits)
+        for name in node.input:
+            if name and name not in defined:
+                raise _bad(node, f"reads {name[:64]!r}, which nothing before it has made")
+        for name in node.output:
+            if name in defined:
+                raise _bad(node, f"makes {name[:64]!r}, which exists already")
+        defined.update(name for name in node.output if name)
+        found.append((node, operator, version))
+    for name in outputs:
+        if name not in defined:
+            raise BadProgram(f"nothing makes the program's output {name[:64]!r}")
+    return _needed(found, outputs, limits)
+
+
+def _bad(node: NodeProto, reason: str) -> BadProgram:
+    name = node.op_type[:64]
+    return BadProgram(f"{name}: {reason}", operator=name)
+
+
+def _operator(
+    node: NodeProto, operators: Mapping[tuple[str, str], Operator], versions: Mapping[str, int]
+) -> tuple[Operator, int]:
+    name, domain = node.op_type[:64], "" if node.domain == "ai.onnx" else node.domain[:64]
+    if name in CONTROL_FLOW and not domain:
+        raise BadProgram(
+            f"{name} is not allowed: programs have no control flow; unroll it when exporting", operator=name
+        )
+    operator = operators.get((domain, name))
+    if operator is None:
+        known = ", ".join(sorted(key[1] for key in operators if key[0] == domain))
+        hint = f"; allowed are {known}" if known else f"; the domains are ai.onnx and {ML}"
+        extra = " (export with zipmap=False)" if name == "ZipMap" else ""
+        shown = f"{domain}.{name}" if domain else name
+        raise BadProgram(f"the operator {shown} is not allowed{extra}{hint}", operator=name)
+    if domain not in versions:
+        raise _bad(node, f"the program does not import the operator set of {domain or 'ai.onnx'}")
+    return operator, versions[domain]
+
+
+def _require_shape(node: NodeProto, operator: Operator, limits: ProgramLimits) -> None:
+    """Arity and names."""
+    fewest, most = operator.operands
+    if not fewest <= len(node.input) <= most or any(not name for name in node.input[:fewest]):
+        raise _bad(node, f"has {len(node.input)} operands; it takes {fewest} to {most}")
+    if not 1 <= len(node.output) <= operator.outputs or not any(node.output):
+        raise _bad(node, f"has {len(node.output)} outputs; it gives at most {operator.outputs}")
+    if len(node.input) + len(node.output) > limits.names_per_node_max:
+        raise _bad(node, f"has more than {limits.names_per_node_max:,} operands and outputs")
+    if any(len(name.encode()) > limits.name_bytes_max for name in (*node.input, *node.output)):
+        raise _bad(node, f"has a name of more than {limits.name_bytes_max} bytes")
+    named = [name for name in node.output if name]
+    if len(set(named)) != len(named):
+        raise _bad(node, "makes the same output twice")
+
+
+def _needed(
+    found: Sequence[tuple[NodeProto, Operator, int]], outputs: Sequence[str], limits: ProgramLimits
+) -> tuple[Node, ...]:
+    """Walk back from the outputs. Attributes are read for every node: a bad one is refused even if nothing needs it."""
+    wanted = set(outputs)
+    nodes: list[Node] = []
+    for node, operator, version in reversed(found):
+        attributes = _attributes(node, operator, limits)
+        used = tuple(bool(name) and name in wanted for name in node.output)
+        if not any(used):
+            continue
+        wanted.update(name for name in node.input if name)
+        inputs = tuple(node.input)
+        while inputs and not inputs[-1]:
+            inputs = inputs[:-1]
+        nodes.append(Node(operator.name, operator.domain, version, inputs, tuple(node.output), attributes, used))
+    return tuple(reversed(nodes))
+
+
+def _attributes(node: NodeProto, operator: Operator, limits: ProgramLimits) -> dict[str, AttributeValue]:
+    if len(node.attribute) > limits.attributes_per_node_max:
+        raise _bad(node, f"has {len(node.attribute)} attributes; at most {limits.attributes_per_node_max} are allowed")
+    attributes: dict[str, AttributeValue] = {}
+    for attribute in node.attribute:
+        if attribute.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) or attribute.HasField("g"):
+            raise _bad(node, "has a graph inside; programs have no control flow")
+        if attribute.name not in operator.attributes or attribute.name in attributes:
+            raise _bad(node, f"has the attribute {attribute.name[:64]!r}, which is not allowed")
+        attributes[attribute.name] = _attribute(node, attribute, limits)
+    return attributes
+
+
+def _attribute(node: NodeProto, attribute: AttributeProto, limits: ProgramLimits) -> AttributeValue:
+    kind = attribute.type
+    if kind == AttributeProto.FLOAT:
+        return float(attribute.f)
+    if kind == AttributeProto.INT:
+        return int(attribute.i)
+    if kind == AttributeProto.STRING and len(attribute.s) <= limits.name_bytes_max:
+        return bytes(attribute.s)
+    if kind == AttributeProto.TENSOR:
+        return array_of(attribute.t, limits)
+    lists = {AttributeProto.FLOATS: attribute.floats, AttributeProto.INTS: attribute.ints}
+    if kind in lists and len(lists[kind]) <= limits.tensor_elements_max:
+        return tuple(lists[kind])
+    if kind == AttributeProto.STRINGS and len(attribute.strings) <= limits.columns_max:
+        return tuple(attribute.strings)
+    raise _bad(node, f"has the attribute {attribute.name[:64]!r} of a type or size that is not allowed")

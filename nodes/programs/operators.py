@@ -1,0 +1,183 @@
+"""The operators a program may use: one table from name to function, with the arity, the attributes and the linear rule.
+
+The section of the specification is the operator's own page, `https://onnx.ai/onnx/operators/onnx__<Name>.html` for the
+domain ai.onnx and `onnx_aionnxml_<Name>.html` for ai.onnx.ml (`Operator.section`). What is not in the table is refused:
+graphs inside operators (Loop, If, Scan), random numbers, strings, sequences, anything that reads files. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+
+import numpy as np
+
+from nodes.programs import operators_algebra as algebra
+from nodes.programs import operators_arithmetic as arithmetic
+from nodes.programs import operators_layout as layout
+from nodes.programs.operators_arithmetic import Function
+from nodes.programs.program import Node
+
+Linear = Callable[[Node, tuple[bool, ...]], bool]
+ML = "ai.onnx.ml"
+VARIADIC = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One row of the table."""
+
+    name: str
+    domain: str
+    run: Function
+    linear: Linear  # whether the outputs are affine in the operands that depend on the input
+    operands: tuple[int, int]  # fewest and most
+    outputs: int  # most
+    attributes: frozenset[str]
+
+    @property
+    def section(self) -> str:
+        """Where the specification defines it."""
+        prefix = "onnx_aionnxml_" if self.domain == ML else "onnx__"
+        return f"https://onnx.ai/onnx/operators/{prefix}{self.name}.html"
+
+
+def always(_: Node, __: tuple[bool, ...]) -> bool:
+    """Linear in all operands together."""
+    return True
+
+
+def never(_: Node, __: tuple[bool, ...]) -> bool:
+    """Not linear."""
+    return False
+
+
+@cache
+def table() -> Mapping[tuple[str, str], Operator]:
+    """All operators by (domain, name)."""
+    rows = (*_arithmetic(), *_functions(), *_layout(), *_algebra(), *_classical())
+    return MappingProxyType({(row.domain, row.name): row for row in rows})
+
+
+def _row(
+    name: str,
+    run: Function,
+    linear: Linear,
+    operands: tuple[int, int] = (1, 1),
+    *attributes: str,
+    outputs: int = 1,
+    domain: str = "",
+) -> Operator:
+    return Operator(name, domain, run, linear, operands, outputs, frozenset(attributes))
+
+
+def _arithmetic() -> tuple[Operator, ...]:
+    terms, factors = arithmetic.terms, arithmetic.factors
+    two, many, first, product = (2, 2), (1, VARIADIC), layout.is_first_linear, algebra.product_is_linear
+    return (
+        _row("Add", terms(np.add), always, two),
+        _row("Sub", terms(np.subtract), always, two),
+        _row("Sum", terms(np.add), always, many),
+        _row("Mean", arithmetic.mean, always, many),
+        _row("Neg", arithmetic.unary(np.negative), always),
+        _row("Mul", factors(np.multiply), product, two),
+        _row("Div", factors(arithmetic.divide), first, two),
+        _row("Cast", arithmetic.cast, arithmetic.cast_is_linear, (1, 1), "to", "saturate", "round_mode"),
+        _row("Max", factors(np.maximum), never, many),
+        _row("Min", factors(np.minimum), never, many),
+        _row("Pow", factors(arithmetic.power), never, two),
+        _row("Greater", factors(np.greater), never, two),
+        _row("GreaterOrEqual", factors(np.greater_equal), never, two),
+        _row("Less", factors(np.less), never, two),
+        _row("LessOrEqual", factors(np.less_equal), never, two),
+        _row("Equal", factors(np.equal), never, two),
+        _row("And", factors(np.logical_and), never, two),
+        _row("Or", factors(np.logical_or), never, two),
+        _row("Where", arithmetic.where, never, (3, 3)),
+        _row("Clip", arithmetic.clip, never, (1, 3), "min", "max"),
+        _row("LeakyRelu", arithmetic.leaky_relu, never, (1, 1), "alpha"),
+    )
+
+
+def _functions() -> tuple[Operator, ...]:
+    functions: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "Sigmoid": arithmetic.sigmoid,
+        "Softplus": arithmetic.softplus,
+        "Relu": arithmetic.relu,
+        "Tanh": np.tanh,
+        "Exp": np.exp,
+        "Log": np.log,
+        "Sqrt": np.sqrt,
+        "Abs": np.abs,
+        "Sign": np.sign,
+        "Floor": np.floor,
+        "Ceil": np.ceil,
+        "Round": np.rint,
+        "Reciprocal": np.reciprocal,
+        "Not": np.logical_not,
+    }
+    return tuple(_row(name, arithmetic.unary(function), never) for name, function in functions.items())
+
+
+def _layout() -> tuple[Operator, ...]:
+    first = layout.is_first_linear
+    values = ("value", "value_float", "value_int", "value_floats", "value_ints")
+    return (
+        _row("Identity", layout.identity, always),
+        _row("Dropout", layout.identity, always, (1, 2), "ratio", "seed"),
+        _row("Constant", layout.constant_node, always, (0, 0), *values),
+        _row("Concat", layout.concat, always, (1, VARIADIC), "axis"),
+        _row("Slice", layout.slice_, first, (1, 5), "starts", "ends", "axes"),
+        _row("Split", layout.split, first, (1, 2), "axis", "split", "num_outputs", outputs=VARIADIC),
+        _row("Gather", layout.gather, first, (2, 2), "axis"),
+        _row("Reshape", layout.reshape, first, (2, 2), "allowzero"),
+        _row("Transpose", layout.transpose, always, (1, 1), "perm"),
+        _row("Squeeze", layout.squeeze, first, (1, 2), "axes"),
+        _row("Unsqueeze", layout.unsqueeze, first, (1, 2), "axes"),
+        _row("Expand", layout.expand, first, (2, 2)),
+        _row("Flatten", layout.flatten, always, (1, 1), "axis"),
+    )
+
+
+def _algebra() -> tuple[Operator, ...]:
+    reduction, first = algebra.reduction, layout.is_first_linear
+    axes = ("axes", "keepdims", "noop_with_empty_axes")
+    return (
+        _row("MatMul", algebra.matmul, algebra.product_is_linear, (2, 2)),
+        _row("Gemm", algebra.gemm, algebra.gemm_is_linear, (2, 3), "alpha", "beta", "transA", "transB"),
+        _row("ReduceSum", reduction(np.sum, 13, rows=True), first, (1, 2), *axes),
+        _row("ReduceMean", reduction(np.mean, 18), first, (1, 2), *axes),
+        _row("ReduceMax", reduction(np.max, 18), never, (1, 2), *axes),
+        _row("ReduceMin", reduction(np.min, 18), never, (1, 2), *axes),
+        _row("Softmax", algebra.softmax, never, (1, 1), "axis"),
+        _row("LogSoftmax", algebra.log_softmax, never, (1, 1), "axis"),
+        _row("ArgMax", algebra.arg_max, never, (1, 1), "axis", "keepdims", "select_last_index"),
+    )
+
+
+def _classical() -> tuple[Operator, ...]:
+    classifier = (
+        "coefficients",
+        "intercepts",
+        "classlabels_ints",
+        "classlabels_strings",
+        "post_transform",
+        "multi_class",
+    )
+    regressor = ("coefficients", "intercepts", "targets", "post_transform")
+    return (
+        _row("Scaler", algebra.scaler, always, (1, 1), "offset", "scale", domain=ML),
+        _row("Normalizer", algebra.normalizer, never, (1, 1), "norm", domain=ML),
+        _row("LinearRegressor", algebra.linear_regressor, always, (1, 1), *regressor, domain=ML),
+        _row(
+            "LinearClassifier",
+            algebra.linear_classifier,
+            algebra.classifier_is_linear,
+            (1, 1),
+            *classifier,
+            outputs=2,
+            domain=ML,
+        ),
+    )

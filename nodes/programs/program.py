@@ -1,0 +1,76 @@
+"""A checked program: what `check` found out about it and what the interpreter needs to run it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nodes.programs.limits import ProgramLimits
+from nodes.programs.values import Array
+
+AttributeValue = int | float | bytes | Array | tuple[int, ...] | tuple[float, ...] | tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operator of the graph. `version` is the operator set of its domain that the program imports."""
+
+    operator: str
+    domain: str
+    version: int
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, AttributeValue]
+    wanted: tuple[bool, ...]  # per output: whether the program uses it
+
+    def integer(self, name: str, default: int) -> int:
+        """An integer attribute."""
+        value = self.attributes.get(name, default)
+        return value if isinstance(value, int) else default
+
+    def number(self, name: str, default: float) -> float:
+        """A float attribute."""
+        value = self.attributes.get(name, default)
+        return float(value) if isinstance(value, int | float) else default
+
+    def integers(self, name: str) -> tuple[int, ...] | None:
+        """A list of integers, or None when it is not given."""
+        value = self.attributes.get(name)
+        return tuple(int(v) for v in value) if isinstance(value, tuple) else None
+
+    def numbers(self, name: str) -> tuple[float, ...] | None:
+        """A list of floats, or None when it is not given."""
+        value = self.attributes.get(name)
+        return tuple(float(v) for v in value) if isinstance(value, tuple) else None
+
+    def text(self, name: str, default: str) -> str:
+        """A text attribute."""
+        value = self.attributes.get(name)
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else default
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program that passed `check`: safe to run, and the same for everybody who holds the same `digest`.
+
+    The input is a table of `width_in` float columns: with `matrix` one input [N, width_in] named `input_names[0]`, else
+    one input [N, 1] or [N] per column, in the order of `input_names`. Every row of the input gives one row of
+    `width_out` floats, named `output_names`; with `sum_rows` all rows together give one.
+    """
+
+    canonical: bytes = field(repr=False)  # the stripped ONNX model, serialised again
+    digest: str  # sha256 of `canonical`, hex
+    input_names: tuple[str, ...]
+    input_ranks: tuple[int, ...]
+    matrix: bool
+    column_names: tuple[str, ...]  # from the model's "columns" metadata; empty when it names none
+    width_in: int
+    width_out: int
+    output_names: tuple[str, ...]
+    sum_rows: bool
+    operators: frozenset[str]
+    live_row_elements: int  # numbers alive at the same time, for one row
+    nodes: tuple[Node, ...] = field(repr=False, compare=False)
+    constants: Mapping[str, Array] = field(repr=False, compare=False)
+    outputs: tuple[str, ...] = field(repr=False, compare=False)
+    limits: ProgramLimits = field(repr=False, compare=False)
