@@ -1,0 +1,50 @@
+"""How a benchmark measures and what it hands back. Says nothing about what is measured.
+
+Figures from different runs of one machine differ by a quarter, so only ratios within one run count: ours and the peer
+take turns, and each figure is the median of its rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+ROUNDS_MIN = 5
+"""Medians of fewer rounds are not reported."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One line of the table: `ours` and `peer` in `unit`, and the ratio of the two that the name promises."""
+
+    name: str
+    ours: float
+    peer: float
+    peer_name: str
+    unit: str
+    ratio: float
+
+
+def interleave(ours: Callable[[], float], peer: Callable[[], float], rounds: int = ROUNDS_MIN) -> tuple[float, float]:
+    """Runs both in turn, `rounds` times each after one warm-up, and gives the median figure of each.
+
+    Each callable does its work once and returns its own figure (seconds, MiB/s, …). Raises ValueError below ROUNDS_MIN
+    rounds.
+    """
+    if rounds < ROUNDS_MIN:
+        raise ValueError(f"{rounds} rounds are too few for a median, take at least {ROUNDS_MIN}")
+    ours()
+    peer()
+    figures = [(ours(), peer()) for _ in range(rounds)]
+    return median(figure[0] for figure in figures), median(figure[1] for figure in figures)
+
+
+def faster(name: str, ours_seconds: float, peer_seconds: float, peer_name: str, unit: str = "s") -> Result:
+    """A result in time per something: the ratio says how many times faster ours is."""
+    return Result(name, ours_seconds, peer_seconds, peer_name, unit, peer_seconds / ours_seconds)
+
+
+def more(name: str, ours_rate: float, peer_rate: float, peer_name: str, unit: str) -> Result:
+    """A result in something per second: the ratio says how many times more ours does."""
+    return Result(name, ours_rate, peer_rate, peer_name, unit, ours_rate / peer_rate)
