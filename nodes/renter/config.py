@@ -1,0 +1,24 @@
+"""What a renter is told from outside: its address, public keys and policies. Frozen data, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from schemas import limits
+from schemas.ids import Address
+
+
+@dataclass(frozen=True, slots=True)
+class RenterConfig:
+    """Public values only.
+
+    `hub_keys` maps the hubs' own addresses (`A11.hub`) to Ed25519 public keys (32 bytes).
+    """
+
+    me: Address
+    key: bytes
+    hub_keys: Mapping[str, bytes] = field(default_factory=dict)
+    batch_deadline_seconds: float = limits.BATCH_DEADLINE_SECONDS
+    handshake_seconds_max: float = limits.HANDSHAKE_SECONDS_MAX
+    batch_window: int = limits.BATCH_WINDOW

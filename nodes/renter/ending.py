@@ -1,0 +1,85 @@
+"""How a job ends: all rows in and assembled, or failed with its cause; receipts of use (both signed). Pure."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from nodes.machine import Perform, Refused
+from nodes.renter import market
+from nodes.renter.config import RenterConfig
+from nodes.renter.draft import Draft, data_of
+from nodes.renter.records import ContractRecord, JobAssembled, JobSpoiled, Subtask
+from schemas.contracts import Receipt
+from schemas.events import Event, ReceiptCountersigned, SubtaskCompleted
+from schemas.signing import struct_bytes
+
+SECONDS_PER_HOUR = 3600.0
+
+
+def fail(config: RenterConfig, draft: Draft, code: str, reason: str) -> None:
+    """End the job without a result; contracts are ended and an open order is taken back."""
+    job = draft.job
+    if job.phase == "ordering":
+        market.cancel_order(config, draft)
+    for _, record in list(draft.each(ContractRecord, "contract")):
+        if not record.ended:
+            market.end_contract(config, draft, record.contract, "job-failed", reason=code)
+    draft.change_job(phase="failed", code=code, reason=reason, ended_at=draft.now)
+    draft.note("job-failed", reason, code=code)
+
+
+def finish_if_done(config: RenterConfig, draft: Draft) -> None:
+    """When every batch has its result: receipts to the lessors, and join the parts."""
+    job = draft.job
+    if job.phase != "running" or job.batches_done < job.batches:
+        return
+    for _, subtask in list(draft.each(Subtask, "subtask")):
+        if subtask.phase != "lost":
+            _complete(draft, subtask)
+    draft.change_job(phase="assembling")
+    draft.do(Perform(activity="assemble", params={}))
+
+
+def assembled(config: RenterConfig, draft: Draft, event: Event) -> None:
+    """`job.assembled`: the output is in its place."""
+    data = data_of(event, JobAssembled)
+    draft.change_job(phase="completed", ended_at=draft.now, result_digest=data.digest)
+    draft.note("job-completed", f"{data.rows} rows", digest=data.digest)
+
+
+def spoiled(config: RenterConfig, draft: Draft, event: Event) -> None:
+    """`job.spoiled`: joining or the local program failed."""
+    data = data_of(event, JobSpoiled)
+    fail(config, draft, data.code, data.reason)
+
+
+def receipt_countersigned(config: RenterConfig, draft: Draft, event: Event) -> None:
+    """`receipt.countersigned`: with both signatures the contract ends at the hubs."""
+    receipt = data_of(event, ReceiptCountersigned).receipt
+    record = draft.contract(receipt.contract)
+    contract = record.contract
+    signed = struct_bytes(receipt)
+    if event.source != contract.lessor or not draft.context.verify(config.key, signed, receipt.renter_signature):
+        raise Refused("bad-receipt", f"{event.source} countersigned a receipt that {config.me} did not write")
+    if not draft.context.verify(contract.lessor_key, signed, receipt.lessor_signature):
+        raise Refused("bad-signature", f"{event.source} did not sign its receipt")
+    if not record.ended:
+        market.end_contract(config, draft, contract, "completed", receipt=receipt)
+
+
+def _complete(draft: Draft, subtask: Subtask) -> None:
+    contract = draft.contract(subtask.contract).contract
+    hours = (draft.now - subtask.started_at) / SECONDS_PER_HOUR
+    unsigned = Receipt(
+        contract=contract.id,
+        job=draft.job.spec.id,
+        subtask=subtask.id,
+        rows=subtask.rows_done,
+        batches=subtask.batches_done,
+        started_at=subtask.started_at,
+        ended_at=draft.now,
+        cost_micros=round(contract.price_micros * contract.units * hours),
+    )
+    receipt = structs.replace(unsigned, renter_signature=draft.context.sign(struct_bytes(unsigned)))
+    draft.change_subtask(subtask.id, phase="completed")
+    draft.send("subtask.completed", subtask.lessor, subtask.id, SubtaskCompleted(contract=contract, receipt=receipt))
