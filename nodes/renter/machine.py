@@ -101,8 +101,9 @@ class RenterMachine:
         if event.source == hub_address(hub_of(event.source)):
             return self.config.hub_keys.get(event.source)
         for key, record in records.items():
-            is_contract = key.startswith("contract/") and isinstance(record, ContractRecord)
-            if is_contract and record.contract.lessor == event.source:
+            if not key.startswith("contract/"):
+                continue
+            if isinstance(record, ContractRecord) and record.contract.lessor == event.source:
                 return record.contract.lessor_key
         return None
 
@@ -122,7 +123,7 @@ class RenterMachine:
         if phase not in phases:
             if not phase:
                 raise Refused("unknown-job", f"{event.type} names a job that is not here")
-            draft.note("late", f"{event.type} came while the job was {phase or 'unknown'}")
+            draft.note("late", f"{event.type} came while the job was {phase}")
             return draft.step()
         handler(self.config, draft, event)
         return draft.step()

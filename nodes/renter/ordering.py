@@ -12,7 +12,7 @@ from nodes.renter import ending, market, running
 from nodes.renter.assess import NoProtection, assess
 from nodes.renter.config import RenterConfig
 from nodes.renter.draft import Draft, data_of
-from nodes.renter.records import LOCAL, ContractRecord, Facts, Job, JobPrepared, Subtask
+from nodes.renter.records import LOCAL, ContractRecord, Facts, Job, JobPrepared, JobRejected, Subtask
 from nodes.renter.split import batch_rows, split
 from schemas.errors import BadInput, VerificationFailed
 from schemas.events import (
