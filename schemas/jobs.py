@@ -55,7 +55,7 @@ class FixedPoint(Struct, frozen=True, kw_only=True):
         tuple[Annotated[int, Meta(ge=-1100, le=1100)], ...], Meta(max_length=limits.COLUMNS_MAX)
     ]
     input_bits: Annotated[int, Meta(ge=0, le=64)]
-    weight_bits: Annotated[int, Meta(ge=0, le=64)]
+    weight_bits: Annotated[int, Meta(ge=-1100, le=1100)]
 
 
 class SubtaskTerms(Struct, frozen=True, kw_only=True):

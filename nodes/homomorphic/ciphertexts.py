@@ -1,0 +1,54 @@
+"""Bodies of ciphertexts under a modulus n: their layout, and the check that everything from outside must pass. Pure.
+
+Fixed-width big-endian, column after column. A ciphertext is refused unless 0 < c < n^2 and gcd(c, n) = 1: decryption
+would otherwise return a value without complaint for 0, n, p * k and -1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from gmpy2 import gcd, mpz
+
+from nodes.homomorphic.errors import BadCiphertext
+from nodes.homomorphic.packing import blocks_of
+
+_INVALID: Final = "a ciphertext is not valid under this key: whoever made it must encrypt again with the right key"
+
+
+def invalid() -> BadCiphertext:
+    """The one error for every reason but a wrong length."""
+    return BadCiphertext(_INVALID, code="ciphertext-invalid")
+
+
+def body_bytes(rows: int, width: int, slots: int, ciphertext_bytes: int) -> int:
+    """Exact length of the body of a [rows, width] matrix."""
+    return blocks_of(rows, slots) * width * ciphertext_bytes
+
+
+def serialise(ciphertexts: Iterable[mpz], ciphertext_bytes: int) -> bytes:
+    """Join ciphertexts that are below n^2."""
+    return b"".join([ciphertext.to_bytes(ciphertext_bytes, "big") for ciphertext in ciphertexts])
+
+
+def parse(body: bytes, n: mpz, ciphertext_bytes: int, expected_bytes: int) -> list[mpz]:
+    """Every ciphertext of a body of exactly `expected_bytes`, all valid; raises BadCiphertext.
+
+    One gcd for all of them: a product modulo n is coprime to n exactly when each factor is.
+    """
+    if not 0 < len(body) == expected_bytes:
+        raise BadCiphertext(
+            f"the body takes {expected_bytes} bytes, this one has {len(body)}: the sender cut it, or used a key of "
+            "another size",
+            code="ciphertext-length",
+        )
+    ciphertexts = [
+        mpz.from_bytes(body[at : at + ciphertext_bytes], "big") for at in range(0, len(body), ciphertext_bytes)
+    ]
+    product = mpz(1)
+    for ciphertext in ciphertexts:
+        product = product * (ciphertext % n) % n
+    if max(ciphertexts) >= n * n or gcd(product, n) != 1:
+        raise invalid()
+    return ciphertexts

@@ -1,0 +1,44 @@
+"""What the homomorphic room raises on purpose; each names who erred and what to do. Pure.
+
+BadCiphertext   (VerificationFailed)  whoever made the ciphertext
+BadKey          (VerificationFailed)  whoever made the key
+Overflow        (BadProgram)          the program could leave its slots; carries both numbers
+TooCoarse       (BadProgram)          fixed point cannot reach the asked accuracy; carries both numbers
+"""
+
+from __future__ import annotations
+
+from schemas.errors import BadProgram, VerificationFailed
+
+
+class BadCiphertext(VerificationFailed):
+    """A ciphertext or a body of ciphertexts is refused.
+
+    The codes are `ciphertext-length` (a public fact) and `ciphertext-invalid` for everything else: which check
+    failed, before or after the decryption, is deliberately not told apart.
+    """
+
+
+class BadKey(VerificationFailed):
+    """A serialised key is refused; its owner must make and publish a new one. The code is always `bad-key`."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="bad-key")
+
+
+class Overflow(BadProgram):
+    """A result could reach `reached`, at or past `limit`. Narrow the bounds or the weights, or send fewer rows."""
+
+    def __init__(self, message: str, *, reached: int, limit: int) -> None:
+        super().__init__(message)
+        self.reached = reached
+        self.limit = limit
+
+
+class TooCoarse(BadProgram):
+    """The best provable error is `reachable`, more than the `asked` one. Allow more error or narrow the bounds."""
+
+    def __init__(self, message: str, *, reachable: float, asked: float) -> None:
+        super().__init__(message)
+        self.reachable = reachable
+        self.asked = asked

@@ -1,0 +1,87 @@
+"""The noise that hides a Paillier plaintext: powers of an n-th residue h, from a table. Draws no randomness itself.
+
+Ciphertext = (1 + n m) * r^n mod n^2. Instead of a fresh r^n, which takes an exponentiation of the full length,
+noise is h^x with h = (-y^2)^n mod n^2 fixed per key and x of 256 random bits (Damgård, Jurik and Nielsen, "A
+generalization of Paillier's public-key system", section 4.2, with the short exponents that THREAT_MODEL.md names).
+-y^2 has Jacobi symbol 1, so that not even the parity of x shows.
+
+The table holds h^(d * 256^i) for every byte position i and value d, written as A * (1 + n t) mod n^2 with A < n.
+A product of entries is then a product of half-size A's and a *sum* of t's, and a message goes in by that same sum.
+Needs no secret key. Look-ups depend on secret bytes: do not share a core's cache with an adversary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from gmpy2 import invert, mpz, powmod
+
+EXPONENT_BYTES: Final = 32
+"""256-bit exponents: 128-bit security against meet in the middle and kangaroos."""
+TABLE_AFTER: Final = 64
+"""Ciphertexts after which building the table has paid for itself."""
+
+_BYTE_VALUES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseTable:
+    """`heads[i][d]`, `tails[i][d]`: A and t of h^(d * 256^i). About 6 MB for 3072 bits."""
+
+    n_squared: mpz
+    heads: tuple[tuple[mpz, ...], ...]
+    tails: tuple[tuple[mpz, ...], ...]
+
+    def draw(self, exponent: bytes) -> tuple[mpz, mpz]:
+        """(P, t) with P * (1 + n t) = h^x mod n^2 and x the little-endian `exponent` of EXPONENT_BYTES bytes."""
+        n_squared = self.n_squared
+        heads = [row[digit] for row, digit in zip(self.heads, exponent, strict=True)]
+        product = heads[0] * heads[1]
+        for index in range(2, EXPONENT_BYTES, 2):
+            product = product * (heads[index] * heads[index + 1]) % n_squared
+        return product, sum([row[digit] for row, digit in zip(self.tails, exponent, strict=True)])
+
+
+def build_table(n: mpz, base: mpz) -> NoiseTable:
+    """The table of `base`, an n-th residue modulo n^2; 8,192 entries, a tenth of a second or two."""
+    n_squared = n * n
+    heads, tails = [], []
+    power = base
+    for _ in range(EXPONENT_BYTES):
+        row_heads, row_tails = _window(n, power)
+        heads.append(row_heads)
+        tails.append(row_tails)
+        power = powmod(power, _BYTE_VALUES, n_squared)
+    return NoiseTable(n_squared, tuple(heads), tuple(tails))
+
+
+def _window(n: mpz, base: mpz) -> tuple[tuple[mpz, ...], tuple[mpz, ...]]:
+    """A and t of base^0 .. base^255.
+
+    With A*A_base = q n + A', the product of two entries is A' * (1 + n (t + t_base + q / A')) mod n^2.
+    """
+    carry, base_head = divmod(base, n)
+    base_inverse = invert(base_head, n)
+    base_tail = carry * base_inverse % n
+    head, tail, inverse = mpz(1), mpz(0), mpz(1)
+    heads, tails = [head], [tail]
+    for _ in range(_BYTE_VALUES - 1):
+        quotient, head = divmod(head * base_head, n)
+        inverse = inverse * base_inverse % n
+        tail = (tail + base_tail + quotient * inverse) % n
+        heads.append(head)
+        tails.append(tail)
+    return tuple(heads), tuple(tails)
+
+
+def direct(n: mpz, base: mpz, exponent: bytes) -> tuple[mpz, mpz]:
+    """As NoiseTable.draw, without a table: for a handful of ciphertexts."""
+    return powmod(base, mpz.from_bytes(exponent, "little"), n * n), mpz(0)
+
+
+def seal(n: mpz, noise: tuple[mpz, mpz], message: mpz) -> mpz:
+    """P * (1 + n (t + message)) mod n^2 for any integer message, negative ones too; one half-size product."""
+    product, tail = noise
+    high, low = divmod(product, n)
+    return low + n * ((high + low * ((tail + message) % n)) % n)

@@ -1,0 +1,238 @@
+"""The public half of packed Paillier: encrypts, computes and re-randomises without any secret (H2, T2, J3).
+
+Paillier (EUROCRYPT '99) with g = n + 1. One ciphertext carries the same column of `slots` rows (packing.py), noise
+comes from a table (noise.py) and weights act on whole ciphertexts (multiexp.py). Knows numbers and bytes only, no
+jobs and no parties.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import gmpy2
+import numpy as np
+from gmpy2 import invert, mpz
+from numpy.typing import NDArray
+from phe import PaillierPublicKey
+
+from nodes.homomorphic import ciphertexts, noise, packing
+from nodes.homomorphic.errors import BadKey
+from nodes.homomorphic.multiexp import SignedPowers, compile_signed
+from nodes.homomorphic.parallel import over_ranges
+from nodes.homomorphic.scheme import SLOT_BITS, IntegerProgram
+from schemas.errors import BadData
+
+KEY_BITS: Final = (2048, 3072, 4096)
+
+_MAGIC: Final = b"SPP1"
+_HEADER_BYTES: Final = 6
+
+
+@dataclass(frozen=True)
+class PaillierPublic:
+    """n and the noise base h, an n-th residue modulo n^2. Implements the PublicKey port."""
+
+    n: mpz
+    base: mpz
+
+    @cached_property
+    def n_squared(self) -> mpz:
+        """The modulus of ciphertexts."""
+        return self.n * self.n
+
+    @cached_property
+    def bits(self) -> int:
+        """Size of n."""
+        return int(self.n.bit_length())
+
+    @cached_property
+    def slots(self) -> int:
+        """Rows per ciphertext: 31 at 2048 bits, 47 at 3072. A full plaintext stays below n / 3 in size."""
+        return (self.bits - 3) // SLOT_BITS
+
+    @cached_property
+    def ciphertext_bytes(self) -> int:
+        """Width of one serialised ciphertext."""
+        return self.bits // 4
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the serialised key, hex."""
+        return hashlib.sha256(self.to_bytes()).hexdigest()
+
+    def to_bytes(self) -> bytes:
+        """`SPP1`, size of n in bits (2 bytes), n, h; all big-endian and of fixed width."""
+        return b"".join(
+            (
+                _MAGIC,
+                self.bits.to_bytes(2, "big"),
+                self.n.to_bytes(self.bits // 8, "big"),
+                self.base.to_bytes(self.ciphertext_bytes, "big"),
+            )
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> PaillierPublic:
+        """Parse and validate; raises BadKey. That h is an n-th residue cannot be seen from outside: a key whose
+        owner lies about it harms the owner's own results."""
+        bits = key_bits(data, _MAGIC)
+        cut = 6 + bits // 8
+        if len(data) != cut + bits // 4:
+            raise BadKey(f"a public key of {bits} bits takes {cut + bits // 4} bytes, this one has {len(data)}")
+        key = cls(mpz.from_bytes(data[6:cut], "big"), mpz.from_bytes(data[cut:], "big"))
+        key.validate(bits)
+        return key
+
+    @classmethod
+    def from_phe(cls, key: PaillierPublicKey) -> PaillierPublic:
+        """Take over a key made by phe, with a fresh noise base."""
+        n = mpz(key.n)
+        public = cls(n, noise_base(n))
+        public.validate(n.bit_length())
+        return public
+
+    def to_phe(self) -> PaillierPublicKey:
+        """The same key for stock phe, which needs no noise base."""
+        return PaillierPublicKey(int(self.n))
+
+    def validate(self, bits: int) -> None:
+        """Refuse a key that is no key, or whose noise would hide nothing; raises BadKey."""
+        n, base = self.n, self.base
+        if bits not in KEY_BITS or n.bit_length() != bits:
+            raise BadKey(f"the modulus has {n.bit_length()} bits, not one of {KEY_BITS}: make a new key")
+        if n % 2 == 0 or gmpy2.is_square(n) or gmpy2.is_prime(n):
+            raise BadKey("the modulus is not a product of two odd primes: make a new key")
+        if not 1 < base < self.n_squared - 1 or base % n in (1, n - 1) or gmpy2.gcd(base, n) != 1:
+            raise BadKey("the noise base hides nothing: make a new key")
+        if gmpy2.jacobi(base, n) != 1:
+            raise BadKey("the noise base shows a bit of every exponent: make a new key")
+
+    def body_bytes(self, rows: int, width: int) -> int:
+        """Exact length of the body of a [rows, width] matrix."""
+        return ciphertexts.body_bytes(rows, width, self.slots, self.ciphertext_bytes)
+
+    def encrypt(self, values: NDArray[np.int64], *, threads: int = 1) -> bytes:
+        """Encrypt int64 [rows, width] into a body of ceil(rows / slots) ciphertexts per column, on fixed-base noise."""
+        plaintexts = self.pack(values)
+
+        def task(part: range) -> list[mpz]:
+            drawn = self._noises(len(part))
+            return [noise.seal(self.n, fresh, plaintexts[at]) for at, fresh in zip(part, drawn, strict=True)]
+
+        self.prepare(len(plaintexts))
+        return self.serialise(over_ranges(task, len(plaintexts), threads))
+
+    def evaluate(self, body: bytes, rows: int, program: IntegerProgram, *, threads: int = 1) -> bytes:
+        """Run `program` on the body of a [rows, F] matrix, without any key (H2).
+
+        Returns the re-randomised body of [rows, K]; with `sum_rows` one block of partial sums per output, the bias
+        in its first slot. Raises Overflow before any work, BadCiphertext for a body that is not wholly valid.
+        """
+        program.require_room(rows)
+        columns = _columns(self.parse(body, rows, program.width_in), program.width_in)
+        if program.sum_rows:
+            columns = [[self._product(column)] for column in columns]
+        blocks = len(columns[0])
+        powers = [compile_signed(weights) for weights in program.weights]
+        ones = [
+            packing.ones(1 if program.sum_rows else min(self.slots, rows - at * self.slots)) for at in range(blocks)
+        ]
+        self.prepare(blocks * program.width_out)
+
+        def task(part: range) -> list[list[mpz]]:
+            bases = [[column[at] for column in columns] for at in part]
+            outputs = (
+                self._weighted(bases, power, [ones[at] * bias for at in part])
+                for power, bias in zip(powers, program.bias, strict=True)
+            )
+            return list(map(list, zip(*outputs, strict=True)))
+
+        by_block = over_ranges(task, blocks, threads)
+        return self.serialise([block[output] for output in range(program.width_out) for block in by_block])
+
+    def _weighted(self, bases: Sequence[Sequence[mpz]], powers: SignedPowers, biases: Sequence[mpz]) -> list[mpz]:
+        """One output of several blocks: weights, bias and fresh noise."""
+        above = [powers.above.run(values, self.n_squared) for values in bases]
+        below = self._inverses([powers.below.run(values, self.n_squared) for values in bases])
+        results = []
+        for up, down, bias, (product, tail) in zip(above, below, biases, self._noises(len(bases)), strict=True):
+            blinded = (up * down % self.n_squared) * product % self.n_squared
+            results.append(noise.seal(self.n, (blinded, tail), bias))
+        return results
+
+    def _inverses(self, values: Sequence[mpz]) -> list[mpz]:
+        """All inverses modulo n^2 for the price of one and three products each (Montgomery's trick)."""
+        prefixes, running = [], mpz(1)
+        for value in values:
+            prefixes.append(running)
+            running = running * value % self.n_squared
+        inverse = invert(running, self.n_squared)
+        inverses = []
+        for value, prefix in zip(reversed(values), reversed(prefixes), strict=True):
+            inverses.append(inverse * prefix % self.n_squared)
+            inverse = inverse * value % self.n_squared
+        return inverses[::-1]
+
+    def _product(self, values: Sequence[mpz]) -> mpz:
+        product = values[0]
+        for value in values[1:]:
+            product = product * value % self.n_squared
+        return product
+
+    def parse(self, body: bytes, rows: int, width: int) -> list[mpz]:
+        """The ciphertexts of a body, all of them valid; raises BadCiphertext."""
+        return ciphertexts.parse(body, self.n, self.ciphertext_bytes, self.body_bytes(rows, width))
+
+    def serialise(self, blocks: Sequence[mpz]) -> bytes:
+        """The body of these ciphertexts."""
+        return ciphertexts.serialise(blocks, self.ciphertext_bytes)
+
+    def pack(self, values: NDArray[np.int64]) -> list[mpz]:
+        """The plaintexts of int64 [rows, width], column after column; raises BadData for anything else."""
+        if values.ndim != 2 or values.dtype != np.int64 or 0 in values.shape:
+            raise BadData(f"only int64 [rows, columns] can be encrypted, not {values.dtype} {list(values.shape)}")
+        return [block for column in values.T for block in packing.pack(column, self.slots)]
+
+    def prepare(self, expected: int) -> None:
+        """Build the noise table, once, when that pays for the `expected` number of ciphertexts."""
+        if expected >= noise.TABLE_AFTER:
+            _ = self._table
+
+    @cached_property
+    def _table(self) -> noise.NoiseTable:
+        return noise.build_table(self.n, self.base)
+
+    def _noises(self, count: int) -> Iterator[tuple[mpz, mpz]]:
+        table = self.__dict__.get("_table")
+        for _ in range(count):
+            exponent = secrets.token_bytes(noise.EXPONENT_BYTES)
+            yield table.draw(exponent) if table else noise.direct(self.n, self.base, exponent)
+
+
+def _columns(blocks: list[mpz], width: int) -> list[list[mpz]]:
+    size = len(blocks) // width
+    return [blocks[at : at + size] for at in range(0, len(blocks), size)]
+
+
+def noise_base(n: mpz) -> mpz:
+    """h = (+-y^2)^n mod n^2 for a random y; the sign keeps the Jacobi symbol at 1 for moduli that are not Blum's."""
+    root = mpz(0)
+    while gmpy2.gcd(root, n) != 1:
+        root = mpz(secrets.randbelow(int(n)))
+    square = root * root % n
+    return gmpy2.powmod(n - square if n % 4 == 1 else square, n, n * n)
+
+
+def key_bits(data: bytes, magic: bytes) -> int:
+    """The size in bits that a serialised key announces."""
+    if data[:4] != magic:
+        raise BadKey("these bytes are not a Paillier key of the expected kind")
+    bits = int.from_bytes(data[4:6], "big")
+    if bits not in KEY_BITS:
+        raise BadKey(f"a key of {bits} bits is not accepted, only {KEY_BITS}: make a new key")
+    return bits

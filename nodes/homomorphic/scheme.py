@@ -1,0 +1,131 @@
+"""The port of the homomorphic room: what any scheme must offer, and the integer program it runs. Pure.
+
+A scheme works on *bodies*: the ciphertexts of an integer matrix, column after column, so that one linear program
+serves every row of a ciphertext at once (H1-H3). Bodies carry no header: rows and columns travel beside them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nodes.homomorphic.errors import Overflow
+from schemas.errors import BadProgram
+
+SLOT_BITS: Final = 64
+"""Every value has a signed slot of this many bits; values must stay below 2^63 in size."""
+SLOT_VALUE_LIMIT: Final = 2 ** (SLOT_BITS - 1)
+
+Noise = Literal["fixed-base", "exact"]
+"""`fixed-base`: fast, under the short-exponent assumption. `exact`: uniform noise, needs the secret key."""
+
+
+@dataclass(frozen=True, slots=True)
+class IntegerProgram:
+    """`y_k = sum_j weights[k][j] * x_j + bias[k]` on integers; with `sum_rows`, x is the sum over all rows.
+
+    weights [K][F] and bias [K] hold Python integers; `input_max` is the largest |x_j| that the encoder lets through.
+    Raises BadProgram when the shapes disagree or the program has no input or output.
+    """
+
+    weights: tuple[tuple[int, ...], ...]
+    bias: tuple[int, ...]
+    sum_rows: bool = False
+    input_max: int = 1
+
+    def __post_init__(self) -> None:
+        widths = {len(row) for row in self.weights}
+        if len(widths) != 1 or widths == {0} or len(self.bias) != len(self.weights):
+            raise BadProgram("an integer program needs weights [K][F] and bias [K] with K and F at least 1")
+        if self.input_max < 0:
+            raise BadProgram(f"input_max is {self.input_max}; a size cannot be negative")
+
+    @property
+    def width_in(self) -> int:
+        """Number of input columns F."""
+        return len(self.weights[0])
+
+    @property
+    def width_out(self) -> int:
+        """Number of output columns K."""
+        return len(self.weights)
+
+    def largest(self, rows: int) -> int:
+        """The largest |value| that any output, or any part of one, can take over `rows` rows."""
+        repeats = rows if self.sum_rows else 1
+        return max(
+            sum(abs(weight) for weight in row) * self.input_max * repeats + abs(bias)
+            for row, bias in zip(self.weights, self.bias, strict=True)
+        )
+
+    def require_room(self, rows: int) -> None:
+        """Prove that no slot can overflow over `rows` rows; raises Overflow with the numbers."""
+        reached = self.largest(rows)
+        if reached >= SLOT_VALUE_LIMIT:
+            raise Overflow(
+                f"a result could reach {reached:.3e}, but a slot holds values below 2^{SLOT_BITS - 1} "
+                f"({SLOT_VALUE_LIMIT:.3e}): narrow the bounds or the weights, or send fewer rows than {rows}",
+                reached=reached,
+                limit=SLOT_VALUE_LIMIT,
+            )
+
+
+class PublicKey(Protocol):
+    """Encrypts and computes; anybody may hold it (T1, J1)."""
+
+    @property
+    def bits(self) -> int:
+        """Size of the modulus."""
+
+    @property
+    def slots(self) -> int:
+        """Rows that share one ciphertext."""
+
+    @property
+    def ciphertext_bytes(self) -> int:
+        """Width of one serialised ciphertext."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the serialised key, hex."""
+
+    def to_bytes(self) -> bytes:
+        """Everything that others need to encrypt, compute and re-randomise."""
+
+    def body_bytes(self, rows: int, width: int) -> int:
+        """Exact length of the body of a [rows, width] matrix."""
+
+    def encrypt(self, values: NDArray[np.int64], *, threads: int = 1) -> bytes:
+        """Encrypt int64 [rows, width] into a body."""
+
+    def evaluate(self, body: bytes, rows: int, program: IntegerProgram, *, threads: int = 1) -> bytes:
+        """Run the program on a body without any key (H2). The result is re-randomised and has the same layout:
+        [rows, K], or with `sum_rows` one block of partial sums for each of the K columns.
+
+        Raises BadCiphertext, and Overflow when the program cannot be proved to stay in its slots.
+        """
+
+
+class SecretKey(Protocol):
+    """Decrypts; never leaves the renter."""
+
+    @property
+    def public(self) -> PublicKey:
+        """The key to hand out."""
+
+    def to_bytes(self) -> bytes:
+        """The secret itself: seal it before it is stored."""
+
+    def encrypt(self, values: NDArray[np.int64], *, noise: Noise = "fixed-base", threads: int = 1) -> bytes:
+        """As PublicKey.encrypt; the owner may choose exact noise."""
+
+    def decrypt(
+        self, body: bytes, rows: int, width: int, *, sum_rows: bool = False, threads: int = 1
+    ) -> NDArray[np.int64]:
+        """int64 [rows, width]; with `sum_rows` int64 [1, width], where `rows` are those that went in.
+
+        Raises BadCiphertext, whatever the reason.
+        """
