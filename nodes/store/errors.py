@@ -1,0 +1,25 @@
+"""Errors of the store: what a node keeps cannot be read or written. Not about any event's content."""
+
+from __future__ import annotations
+
+from schemas.errors import BadConfig, SubletError, VerificationFailed
+
+
+class StoreFailed(SubletError):  # noqa: N818 - reads as the sentence it is
+    """The store could not carry out a transaction (disk full, locked too long, file damaged); nothing was changed."""
+
+
+class StoreClosed(StoreFailed):
+    """The store was closed before, or while, this was asked."""
+
+
+class StoreNewer(BadConfig):
+    """The store was written by a newer release: upgrade this node, or restore a backup."""
+
+
+class BlobMissing(StoreFailed):
+    """No blob of this digest lies in the folder."""
+
+
+class BlobDamaged(VerificationFailed):
+    """A blob's bytes are not those its digest names; code `blob-damaged`."""

@@ -1,0 +1,197 @@
+"""What a store does for a node, whichever database is behind it. No I/O here.
+
+Theory of operation. A node's state lies in aggregates (one job; one hub's order book), each a set of records. Events
+come in as `Input`s; `apply` handles several in one transaction, and for each of them, in order:
+
+    event id in the inbox?           → `duplicate`, nothing is written
+    a timer that no longer stands?   → `stale`, nothing is written
+    decide(input, view) → Decision   → its changes, effects, timers and journal entry are written: `applied`
+                        → refusal    → none of its changes, only its journal entry, if it has one: `refused`
+
+A crash at any point leaves all of an `apply` or nothing. Effects to be carried out outside (`Publish`, `Perform`)
+become outbox rows in that same transaction. A row belongs to one owner (a process) until its lease ends; then any other
+may claim it. A row stays until `done`, or until an `apply` completes it together with its outcome. So effects happen at
+least once, and their deterministic event ids make them count once.
+
+`decide` runs inside the transaction, possibly on another thread: it must be pure and quick. The tables of an adapter
+that spans machines (PostgreSQL) lock the aggregate's row before `decide`; the port promises no more than that two
+`apply` calls never decide on the same version of an aggregate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol
+
+from msgspec import Struct
+
+from nodes.machine import Effect, Perform, Publish
+
+OUTBOX_LEASE_SECONDS: Final = 15.0
+"""An outbox row whose owner was not heard of for this long is taken over by another process."""
+GENESIS: Final = "0" * 64
+"""The hash before an aggregate's first journal entry, hexadecimal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """A timer as set: `serial` tells it from earlier timers of the same name."""
+
+    aggregate: str
+    name: str
+    due_at: float
+    serial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One event to handle. `payload` is the caller's own and reaches `decide` untouched.
+
+    `timer` is removed with the input's handling, and the input is stale when it no longer stands. `completes` is the
+    outbox row whose outcome this is; it is removed too, whatever becomes of the input.
+    """
+
+    event_id: str
+    aggregate: str
+    payload: Any = None
+    timer: Timer | None = None
+    completes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """An aggregate as it stands when `decide` is called: records by key, and the end of its journal."""
+
+    records: Mapping[str, Struct]
+    journalled: int
+    """Number of journal entries so far."""
+    last_hash: str
+    """SHA-256 of the last journal entry, hexadecimal; `GENESIS` when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What `decide` wants written. With a `refusal` (code, reason), only `entry` is.
+
+    `now` dates the effects, seconds since 1970. `entry` is the journal entry, or empty for none.
+    """
+
+    now: float
+    put: Mapping[str, Struct] = field(default_factory=dict)
+    delete: frozenset[str] = frozenset()
+    effects: tuple[Effect, ...] = ()
+    entry: bytes = b""
+    refusal: tuple[str, str] | None = None
+
+
+Decide = Callable[[Input, View], Decision]
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """An effect that is still to be carried out."""
+
+    seq: int
+    aggregate: str
+    event_id: str
+    """The event whose handling asked for it."""
+    index: int
+    """Its place among that event's effects."""
+    effect: Publish | Perform
+    created_at: float
+    attempts: int
+    """How often it was claimed or tried, this time included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one input. `claimed` are its outbox rows that now belong to the caller."""
+
+    status: Literal["applied", "duplicate", "stale", "refused"]
+    code: str = ""
+    reason: str = ""
+    claimed: tuple[OutboxRow, ...] = ()
+    unclaimed: int = 0
+    """Outbox rows written for whoever has room."""
+    next_timer: float | None = None
+    """The earliest of the timers it set, seconds since 1970."""
+
+
+class Store(Protocol):
+    """See the module's theory. Every method may raise StoreFailed, and StoreClosed after `close`.
+
+    Times are seconds since 1970. `owner` names a process, never twice the same.
+    """
+
+    async def apply(
+        self, inputs: Sequence[Input], decide: Decide, *, owner: str, lease_until: float, performs_max: int
+    ) -> list[Outcome]:
+        """Handle all inputs in one transaction; one outcome for each, in order.
+
+        Every `Publish` and up to `performs_max` `Perform` rows written are claimed for `owner` at once. An exception of
+        `decide` undoes all of this call's inputs and is raised: a decision about one input is a refusal, not a raise.
+        """
+        ...
+
+    async def claim(
+        self, owner: str, *, now: float, lease_until: float, publishes_max: int, performs_max: int
+    ) -> list[OutboxRow]:
+        """Outbox rows, oldest first, that belong to nobody or whose lease ended before `now`; now the owner's."""
+        ...
+
+    async def extend(self, owner: str, lease_until: float) -> None:
+        """Lengthen the lease of everything that belongs to this owner."""
+        ...
+
+    async def attempted(self, seq: int) -> None:
+        """Count one more attempt at an outbox row."""
+        ...
+
+    async def done(self, seqs: Sequence[int]) -> None:
+        """Forget outbox rows that were carried out."""
+        ...
+
+    async def release(self, owner: str) -> None:
+        """Give back everything that belongs to this owner, as if it had not been claimed."""
+        ...
+
+    async def due_timers(self, now: float, limit: int) -> list[Timer]:
+        """Timers due at `now`, earliest first. They stand until an input that names them is applied."""
+        ...
+
+    async def next_timer(self) -> float | None:
+        """When the earliest timer is due."""
+        ...
+
+    async def read(self, aggregate: str) -> dict[str, Struct]:
+        """An aggregate's records by key; empty when there is none."""
+        ...
+
+    async def aggregates(self, prefix: str = "") -> list[str]:
+        """Names of the aggregates that begin with `prefix`, sorted."""
+        ...
+
+    async def journal(self, aggregate: str) -> list[bytes]:
+        """An aggregate's journal entries, oldest first."""
+        ...
+
+    async def outbox_size(self) -> int:
+        """How many effects are still to be carried out, by anybody."""
+        ...
+
+    async def put_secret(self, name: str, sealed: bytes) -> None:
+        """Keep sealed bytes under a name, replacing earlier ones. The caller seals (`Identity.seal`)."""
+        ...
+
+    async def get_secret(self, name: str) -> bytes | None:
+        """The sealed bytes of this name, or None."""
+        ...
+
+    async def delete_secret(self, name: str) -> None:
+        """Forget the sealed bytes of this name, if there are any."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was asked so far, then close. May be called again."""
+        ...
