@@ -100,10 +100,10 @@ def aggregate_sum(column: str) -> bytes:
     model = _model()
     _add_input(model, column, 1)
     axes: Array = np.array([0], dtype=np.int64)
-    model.graph.initializer.append(tensor_of(axes, "sum/axes"))
-    node = model.graph.node.add(op_type="ReduceSum", input=[column, "sum/axes"], output=[f"sum/{column}"])
+    model.graph.initializer.append(tensor_of(axes, f"{column}/axes"))
+    node = model.graph.node.add(op_type="ReduceSum", input=[column, f"{column}/axes"], output=[f"sum_{column}"])
     _add_integer(node, "keepdims", 1)
-    _add_output(model, f"sum/{column}")
+    _add_output(model, f"sum_{column}")
     return bytes(model.SerializeToString(deterministic=True))
 
 
