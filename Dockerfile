@@ -1,0 +1,23 @@
+# One small image for every role and for the command line; who it is, its folder /node says.
+FROM python:3.12-slim AS build
+RUN python -m venv /opt/sublet
+ENV PATH=/opt/sublet/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /source
+# The dependencies are a layer of their own: a change of code does not download them again.
+COPY pyproject.toml ./
+RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+    > /tmp/requirements.txt && pip install --quiet --prefer-binary --requirement /tmp/requirements.txt
+COPY README.md LICENSE ./
+COPY schemas schemas
+COPY broker broker
+COPY nodes nodes
+RUN pip install --quiet --no-deps .
+
+FROM python:3.12-slim
+RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent sublet \
+ && install -d -o sublet -g sublet -m 0700 /node /data
+COPY --from=build /opt/sublet /opt/sublet
+ENV PATH=/opt/sublet/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+WORKDIR /data
+USER 10001:10001
+CMD ["sublet", "--help"]
