@@ -5,6 +5,8 @@
     SubletError
      ├── EnclaveUnavailable  this machine cannot lock a child down; `missing` lists what it lacks
      └── EnclaveEnded        the child is gone; `reason` says why. Start another and shake hands again
+    BadData
+     └── DataFault           a batch cannot be computed; `fault`, row and column say why, and never a value
 
 No message here may hold keys, plaintext or values computed from plaintext.
 """
@@ -13,7 +15,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from schemas.errors import SubletError, VerificationFailed
+from schemas.errors import BadData, SubletError, VerificationFailed
 
 
 class Code(StrEnum):
@@ -39,6 +41,7 @@ class Code(StrEnum):
     PUBLIC_KEY = "public-key"
     SEAL = "seal"
     SEAL_REPLAYED = "seal-replayed"
+    SESSION = "session"
     RENTER_SIGNATURE = "renter-signature"
     CONFIRMATION = "confirmation"
     # Data
@@ -47,6 +50,7 @@ class Code(StrEnum):
     COMMITMENT = "commitment"
     CHUNK = "chunk"
     CONTEXT = "context"
+    REQUEST_SIZE = "request-size"
 
 
 EXPLANATIONS = {
@@ -68,6 +72,7 @@ EXPLANATIONS = {
     Code.PUBLIC_KEY: "the public key is not valid",
     Code.SEAL: "the sealed secret does not open here: it was made for another offer or enclave, or changed",
     Code.SEAL_REPLAYED: "the offer was used already or never made; a seal opens once",
+    Code.SESSION: "the enclave serves one key agreement and has it, or has none yet; start another process for another",
     Code.RENTER_SIGNATURE: "the renter's signature over the sealed secret is wrong",
     Code.CONFIRMATION: "the enclave did not prove that it holds the secret",
     Code.KEY_LENGTH: "the key has not 32 bytes",
@@ -75,6 +80,7 @@ EXPLANATIONS = {
     Code.COMMITMENT: "the ciphertext was made with another key or for another context",
     Code.CHUNK: "a chunk of the ciphertext was changed, moved, repeated or left out",
     Code.CONTEXT: "the batch is for another subtask, program or sealing key than was agreed",
+    Code.REQUEST_SIZE: "the request is larger than an enclave takes",
 }
 
 
@@ -116,3 +122,29 @@ class EnclaveEnded(SubletError):  # noqa: N818
     def __init__(self, reason: EndReason, detail: str) -> None:
         super().__init__(f"the enclave ended ({reason}): {detail}")
         self.reason = reason
+
+
+class Fault(StrEnum):
+    """What is wrong with a batch's data."""
+
+    SHAPE = "shape"
+    INPUT_NOT_FINITE = "input-not-finite"
+    RESULT_NOT_FINITE = "result-not-finite"
+    RESULT_TOO_LARGE = "result-too-large"
+
+
+FAULTS = {
+    Fault.SHAPE: "the batch does not hold the rows and columns that the program takes",
+    Fault.INPUT_NOT_FINITE: "the input is not a finite number",
+    Fault.RESULT_NOT_FINITE: "the program's result is not a finite number",
+    Fault.RESULT_TOO_LARGE: "the program's result is too large to be sealed in 64 bits; use fewer result bits",
+}
+
+
+class DataFault(BadData):
+    """A batch cannot be computed. `row` counts from 1 over the job's whole input."""
+
+    def __init__(self, fault: Fault, *, row: int | None = None, column: str | None = None) -> None:
+        where = "".join((f"row {row}, " if row is not None else "", f"column {column}: " if column is not None else ""))
+        super().__init__(where + FAULTS[fault], row=row, column=column)
+        self.fault = fault
