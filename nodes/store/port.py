@@ -164,6 +164,10 @@ class Store(Protocol):
         """When the earliest timer is due."""
         ...
 
+    async def forget(self, before: float) -> int:
+        """Forget some inbox ids seen before this time; how many. Older events must be refused by the caller."""
+        ...
+
     async def read(self, aggregate: str) -> dict[str, Struct]:
         """An aggregate's records by key; empty when there is none."""
         ...

@@ -1,7 +1,9 @@
 -- Events handled: an id that stands here has had its effect.
 CREATE TABLE inbox (
-    event_id TEXT PRIMARY KEY
+    event_id TEXT PRIMARY KEY,
+    seen_at REAL NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX inbox_by_age ON inbox (seen_at);
 
 -- One row per aggregate: the version rises with every change of its records.
 CREATE TABLE aggregates (

@@ -1,0 +1,234 @@
+"""One SQLite connection on one thread, with group commit: what is asked while a commit is under way shares the next.
+
+Knows nothing of events or tables. An operation is a function of the connection. Reads run alone; consecutive writes
+run in one `BEGIN IMMEDIATE … COMMIT`, each inside its own savepoint, so that one that raises undoes only itself. A
+future is resolved only after its commit is durable (WAL, synchronous=FULL).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from nodes.store.errors import StoreClosed, StoreFailed, StoreNewer
+
+T = TypeVar("T")
+
+BUSY_SECONDS_MAX: Final = 30.0
+"""How long to wait for another process's transaction."""
+OPERATIONS_PER_COMMIT_MAX: Final = 64
+_MEMORY: Final = ":memory:"
+
+
+@dataclass(slots=True)
+class _Operation:
+    run: Callable[[sqlite3.Connection], Any]
+    weight: int
+    """Inputs it handles; 0 for a read."""
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Database:
+    """The thread and its connection. `undone` is called on the thread whenever written things were rolled back."""
+
+    def __init__(self, path: Path | None, *, weight_per_commit_max: int, undone: Callable[[], None]) -> None:
+        self._path = path
+        self._weight_max = weight_per_commit_max
+        self._undone = undone
+        self._queue: queue.SimpleQueue[_Operation | None] = queue.SimpleQueue()
+        self._closed = False
+        self._finished: asyncio.Future[None] | None = None
+        self._thread = threading.Thread(target=self._work, name="sublet-store", daemon=True)
+
+    async def open(self) -> None:
+        """Connect and migrate.
+
+        Raises:
+            StoreFailed: the file cannot be opened or migrated.
+            StoreNewer: a newer release wrote it.
+        """
+        loop = asyncio.get_running_loop()
+        self._opened: asyncio.Future[None] = loop.create_future()
+        self._finished = loop.create_future()
+        self._thread.start()
+        await self._opened
+
+    async def read(self, run: Callable[[sqlite3.Connection], T]) -> T:
+        """The value of `run`, outside any write transaction."""
+        return await self._ask(run, 0)
+
+    async def write(self, run: Callable[[sqlite3.Connection], T], *, weight: int = 1) -> T:
+        """The value of `run` after what it wrote is durable. Its own exceptions are raised as they are."""
+        return await self._ask(run, weight)
+
+    async def close(self) -> None:
+        """Finish everything asked before, then close the connection."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+        if self._finished is not None:
+            await asyncio.shield(self._finished)
+
+    async def _ask(self, run: Callable[[sqlite3.Connection], T], weight: int) -> T:
+        if self._closed:
+            raise StoreClosed("the store is closed")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._queue.put(_Operation(run, weight, future, loop))
+        return await future
+
+    # ---------------------------------------------------------------- on the thread
+
+    def _work(self) -> None:
+        assert self._finished is not None
+        loop = self._finished.get_loop()
+        try:
+            connection = _connect(self._path)
+        except Exception as error:
+            failure = error if isinstance(error, StoreFailed | StoreNewer) else StoreFailed(f"{self._path}: {error}")
+            _call(loop, _settle, self._opened, None, failure)
+            _call(loop, _settle, self._finished, None, None)
+            return
+        _call(loop, _settle, self._opened, None, None)
+        try:
+            for group in self._groups():
+                self._run(connection, group)
+        finally:
+            connection.close()
+            _call(loop, _settle, self._finished, None, None)
+
+    def _groups(self) -> Iterator[list[_Operation]]:
+        """Reads alone; writes together up to the bounds, in the order asked."""
+        operation = self._queue.get()
+        while operation is not None:
+            group, weight = [operation], operation.weight
+            following: _Operation | None = None
+            while weight and len(group) < OPERATIONS_PER_COMMIT_MAX:
+                try:
+                    following = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if following is None or not following.weight or weight + following.weight > self._weight_max:
+                    yield group
+                    group = []
+                    break
+                group.append(following)
+                weight += following.weight
+            if group:
+                yield group
+                operation = self._queue.get()
+            else:
+                operation = following
+
+    def _run(self, connection: sqlite3.Connection, group: list[_Operation]) -> None:
+        try:
+            if group[0].weight:
+                self._transaction(connection, group)
+            else:
+                _attempt(connection, group[0])
+        except Exception as error:
+            for operation in group:
+                operation.error = StoreFailed(f"{self._path or _MEMORY}: {error}; nothing was changed")
+                operation.error.__cause__ = error
+        for operation in group:
+            if isinstance(operation.error, sqlite3.Error):
+                operation.error = StoreFailed(f"{self._path or _MEMORY}: {operation.error}; nothing was changed")
+            _call(operation.loop, _settle, operation.future, operation.result, operation.error)
+
+    def _transaction(self, connection: sqlite3.Connection, group: list[_Operation]) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for operation in group:
+                connection.execute("SAVEPOINT operation")
+                _attempt(connection, operation)
+                if operation.error is not None:
+                    connection.execute("ROLLBACK TO operation")
+                    self._undone()
+                connection.execute("RELEASE operation")
+            connection.execute("COMMIT")
+        except BaseException:
+            self._undone()
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _attempt(connection: sqlite3.Connection, operation: _Operation) -> None:
+    try:
+        operation.result = operation.run(connection)
+    except Exception as error:
+        operation.error = error
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)
+
+
+def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *arguments: Any) -> None:
+    """Hand a result to the loop; a loop that is closed waits for nothing."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(function, *arguments)
+
+
+def _connect(path: Path | None) -> sqlite3.Connection:
+    if path is not None:
+        # SQLite gives its -wal and -shm files the mode of the database file.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(_MEMORY if path is None else path, isolation_level=None, timeout=BUSY_SECONDS_MAX)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        _migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema to this release's: each numbered file once, in order, in one transaction."""
+    folder = resources.files("nodes.store") / "migrations"
+    scripts = sorted((file.name, file.read_text()) for file in folder.iterdir() if file.name.endswith(".sql"))
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > len(scripts):
+            raise StoreNewer(f"the store has schema {version}, this release knows {len(scripts)}: upgrade")
+        for number, (_, script) in enumerate(scripts, start=1):
+            if number > version:
+                for statement in _statements(script):
+                    connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(scripts)}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script. (`executescript` would commit the transaction around them.)"""
+    collected = ""
+    for line in script.splitlines(keepends=True):
+        collected += line
+        if sqlite3.complete_statement(collected):
+            yield collected
+            collected = ""
+    if collected.strip():
+        yield collected
