@@ -26,7 +26,7 @@ def over_ranges(task: Callable[[range], list[T]], count: int, threads: int) -> l
     ranges = [range(start, stop) for start, stop in itertools.pairwise(cuts)]
 
     def released(part: range) -> list[T]:
-        with gmpy2.local_context(gmpy2.context(), allow_release_gil=True):
+        with gmpy2.context(gmpy2.get_context(), allow_release_gil=True):
             return task(part)
 
     with ThreadPoolExecutor(workers) as pool:

@@ -11,8 +11,8 @@ With |X| <= 2^input_bits, and R rows added up (1 without `sum_rows`), an output 
   + 1 / 2^(weight_bits + input_bits + 1)                  bias rounded
   + |y| / 2^53                                            back to float64
 
-The work on ciphertexts grows with weight_bits only. So those are the fewest that keep the first line within half the
-allowed error, and input_bits the most that the slots then leave.
+The work on ciphertexts grows with weight_bits only. So those are the fewest for which the whole stays within the
+allowed error when input_bits are the most that the slots then leave.
 """
 
 from __future__ import annotations
@@ -59,27 +59,26 @@ def quantise(
     exponents = _exponents(bounds, affine.width_in)
     repeats = rows_per_batch if affine.sum_rows else 1
     scaled = _scale(affine.weights, exponents[:, None])
-    weight_bits, weight_error = _fewest_weight_bits(scaled, repeats, max_error)
-    size = np.abs(np.rint(_scale(scaled, weight_bits))).sum(axis=0) * _FLOAT_SLACK
-    input_bits = _most_input_bits(size * repeats, affine.bias, weight_bits)
-    if input_bits < 1:
-        raise TooCoarse(
-            f"weights rounded as max_error {max_error:g} asks leave no bits for the values in slots of 64 bits: allow "
-            "more error, narrow the bounds, or send fewer rows per batch",
-            reachable=math.inf,
-            asked=max_error,
-        )
-    fixed = FixedPoint(column_exponents=tuple(exponents.tolist()), input_bits=input_bits, weight_bits=weight_bits)
-    error = _error_bound(weight_error, size * repeats, affine.bias, fixed)
-    if not error <= max_error:
-        raise TooCoarse(
-            f"the best provable error is {error:.3g}, not {max_error:g} ({weight_bits} weight bits, "
-            f"{input_bits} input bits in slots of 64): allow more error, narrow the bounds, or send fewer rows per batch",
-            reachable=error,
-            asked=max_error,
-        )
-    integer_program(affine, fixed).require_room(rows_per_batch)
-    return fixed, error
+    reachable = math.inf
+    for weight_bits in _weight_bits_worth_trying(scaled, repeats, max_error):
+        raised = _scale(scaled, weight_bits)
+        rounded = np.rint(raised)
+        lost = _scale(np.abs(raised - rounded).sum(axis=0) * repeats, -weight_bits)
+        size = np.abs(rounded).sum(axis=0) * repeats
+        input_bits = _most_input_bits(size, affine.bias, weight_bits)
+        error = _error_bound(lost, size, affine.bias, weight_bits, input_bits) if input_bits else math.inf
+        if error <= max_error:
+            columns = tuple(exponents.tolist())
+            fixed = FixedPoint(column_exponents=columns, input_bits=input_bits, weight_bits=weight_bits)
+            integer_program(affine, fixed).require_room(rows_per_batch)
+            return fixed, error
+        reachable = min(reachable, error)
+    raise TooCoarse(
+        f"the best provable error is {reachable:.3g}, not {max_error:g}, in slots of 64 bits and {repeats} rows added "
+        "up: allow more error, narrow the bounds of the columns, or send fewer rows per batch",
+        reachable=reachable,
+        asked=max_error,
+    )
 
 
 def result_bits(fixed: FixedPoint) -> int:
@@ -162,25 +161,17 @@ def _exponents(bounds: Floats, width: int) -> NDArray[np.int32]:
     return np.where(bounds > 0, np.clip(exponents, -EXPONENT_MAX, EXPONENT_MAX), -EXPONENT_MAX).astype(np.int32)
 
 
-def _fewest_weight_bits(scaled: Floats, repeats: int, max_error: float) -> tuple[int, float]:
-    """The fewest bits whose rounding stays within half of `max_error`, and the error of that rounding.
+def _weight_bits_worth_trying(scaled: Floats, repeats: int, max_error: float) -> range:
+    """From where all weights round to zero to where half a unit lost in every weight is a sixteenth of `max_error`.
 
-    Starts where all weights round to zero and ends where half a unit in every weight is small enough. Weights that
-    are exact early, such as those of plain sums, need fewer bits than that.
+    More weight bits only take room from the values.
     """
     largest = float(np.abs(scaled).max())
     if not math.isfinite(largest):
         raise BadProgram("a weight times the bound of its column is past the range of float64")
-    enough = math.ceil(math.log2(scaled.shape[0] * repeats) - math.log2(max_error)) + 1
-    first = min(-math.frexp(largest)[1] - 1, enough) if largest else 0
-    for bits in range(max(first, -WEIGHT_BITS_MAX), min(enough, WEIGHT_BITS_MAX) + 1):
-        raised = _scale(scaled, bits)
-        lost = float(_scale(np.abs(raised - np.rint(raised)).sum(axis=0), -bits).max()) * repeats * _FLOAT_SLACK
-        if lost <= max_error / 2:
-            return bits, lost
-    raise TooCoarse(
-        f"no number of weight bits brings the error below {max_error:g}", reachable=math.inf, asked=max_error
-    )
+    first = -math.frexp(largest)[1] - 1 if largest else 0
+    last = math.ceil(math.log2(scaled.shape[0] * repeats) - math.log2(max_error)) + 3
+    return range(max(min(first, last), -WEIGHT_BITS_MAX), min(last, WEIGHT_BITS_MAX) + 1)
 
 
 def _most_input_bits(size: Floats, bias: Floats, weight_bits: int) -> int:
@@ -192,9 +183,8 @@ def _most_input_bits(size: Floats, bias: Floats, weight_bits: int) -> int:
     return 0
 
 
-def _error_bound(weight_error: float, size: Floats, bias: Floats, fixed: FixedPoint) -> float:
-    unit = -result_bits(fixed)
-    values = _scale(size, unit - 1)
-    bias_error = math.ldexp(1.0, unit - 1)
-    back = (_scale(size, fixed.input_bits + unit) + np.abs(bias) + bias_error) * 2.0**-53
-    return (weight_error + float((values + back).max()) + bias_error) * _FLOAT_SLACK
+def _error_bound(lost: Floats, size: Floats, bias: Floats, weight_bits: int, input_bits: int) -> float:
+    """The sum of the four lines above, for the worst output."""
+    unit = math.ldexp(1.0, -weight_bits - input_bits)
+    largest = _scale(size, -weight_bits) + np.abs(bias) + unit
+    return float((lost + size * (unit / 2) + unit / 2 + largest * 2.0**-53).max()) * _FLOAT_SLACK
