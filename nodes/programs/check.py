@@ -21,7 +21,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from nodes.programs.canonical import canonical_model
-from nodes.programs.graph import constants_of, nodes_of
+from nodes.programs.graph import constants_of, is_name, nodes_of
 from nodes.programs.interpret import Run, run
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.operators import ML
@@ -134,7 +134,7 @@ def _inputs(
     if not infos:
         raise BadProgram("the program has no input")
     names = tuple(info.name for info in infos)
-    if len(set(names)) != len(names) or not all(_is_name(name, limits) for name in names):
+    if len(set(names)) != len(names) or not all(is_name(name, limits) for name in names):
         raise BadProgram("the program's inputs need different names")
     shapes = [_row_shape(info) for info in infos]
     if len(infos) == 1 and shapes[0] not in ((), (1,)):
@@ -148,10 +148,6 @@ def _inputs(
     if len(infos) > limits.inputs_max:
         raise BadProgram(f"the program has {len(infos):,} inputs; at most {limits.inputs_max:,} are allowed")
     return names, tuple(len(shape) + 1 for shape in shapes), False, len(names)
-
-
-def _is_name(name: str, limits: ProgramLimits) -> bool:
-    return 0 < len(name.encode()) <= limits.name_bytes_max
 
 
 def _row_shape(info: ValueInfoProto) -> tuple[int, ...]:
@@ -173,7 +169,7 @@ def _row_shape(info: ValueInfoProto) -> tuple[int, ...]:
 
 def _output_names(graph: GraphProto, limits: ProgramLimits) -> tuple[str, ...]:
     names = tuple(info.name for info in graph.output)
-    if not names or len(set(names)) != len(names) or not all(_is_name(name, limits) for name in names):
+    if not names or len(set(names)) != len(names) or not all(is_name(name, limits) for name in names):
         raise BadProgram("the program needs outputs with different names")
     return names
 
@@ -215,6 +211,8 @@ def _column_names(model: ModelProto, width: int) -> tuple[str, ...]:
     texts = [entry.value for entry in model.metadata_props if entry.key == "columns"]
     if not texts:
         return ()
+    if not isinstance(texts[0], str):
+        raise BadProgram('the program\'s metadata "columns" is not UTF-8 text')
     try:
         parsed = json.loads(texts[0]) if texts[0].lstrip().startswith("[") else texts[0].split(",")
     except (ValueError, RecursionError) as error:

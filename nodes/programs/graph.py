@@ -16,12 +16,17 @@ from schemas.errors import BadProgram
 CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 
 
+def is_name(name: object, limits: ProgramLimits) -> bool:
+    """Whether it names a value. A name that is not UTF-8 comes out of the parser as bytes."""
+    return isinstance(name, str) and 0 < len(name.encode()) <= limits.name_bytes_max
+
+
 def constants_of(graph: GraphProto, limits: ProgramLimits) -> dict[str, Array]:
     """The initialisers as arrays. Raises BadProgram."""
     constants: dict[str, Array] = {}
     elements = 0
     for tensor in graph.initializer:
-        if not tensor.name or tensor.name in constants or len(tensor.name.encode()) > limits.name_bytes_max:
+        if not is_name(tensor.name, limits) or tensor.name in constants:
             raise BadProgram("the program's initialisers need different names")
         array = array_of(tensor, limits)
         elements += array.size
@@ -43,6 +48,7 @@ def nodes_of(
     defined = set(known)
     found: list[tuple[NodeProto, Operator, int]] = []
     for node in graph.node:
+        _require_text(node)
         operator, version = _operator(node, operators, versions)
         _require_shape(node, operator, limits)
         for name in node.input:
@@ -57,6 +63,12 @@ def nodes_of(
         if name not in defined:
             raise BadProgram(f"nothing makes the program's output {name[:64]!r}")
     return _needed(found, outputs, limits)
+
+
+def _require_text(node: NodeProto) -> None:
+    texts = (node.op_type, node.domain, *node.input, *node.output, *(attribute.name for attribute in node.attribute))
+    if not all(isinstance(text, str) for text in texts):
+        raise BadProgram("a name in the program is not UTF-8 text")
 
 
 def _bad(node: NodeProto, reason: str) -> BadProgram:
@@ -93,7 +105,7 @@ def _require_shape(node: NodeProto, operator: Operator, limits: ProgramLimits) -
         raise _bad(node, f"has {len(node.output)} outputs; it gives at most {operator.outputs}")
     if len(node.input) + len(node.output) > limits.names_per_node_max:
         raise _bad(node, f"has more than {limits.names_per_node_max:,} operands and outputs")
-    if any(len(name.encode()) > limits.name_bytes_max for name in (*node.input, *node.output)):
+    if not all(is_name(name, limits) for name in (*node.input, *node.output) if name):
         raise _bad(node, f"has a name of more than {limits.name_bytes_max} bytes")
     named = [name for name in node.output if name]
     if len(set(named)) != len(named):

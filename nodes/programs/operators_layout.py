@@ -60,7 +60,7 @@ def _as_rows(context: Context, value: Value, like: Value) -> Array:
         return value.array
     array = value.array
     if like.kind is not Kind.FLAT:
-        if array.shape[0] != 1:
+        if like.kind is Kind.ROWS or array.shape[0] != 1:
             raise BadProgram("a constant with rows of its own cannot be joined to the input's rows")
         array = array[0]
     return np.broadcast_to(context.rows.lift(array), (like.array.shape[0], *array.shape))

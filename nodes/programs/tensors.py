@@ -29,7 +29,7 @@ def array_of(tensor: TensorProto, limits: ProgramLimits) -> Array:
     Raises BadProgram: external data, segments, a type without numbers, a payload that is not as long as the dimensions
     say, too large.
     """
-    name = tensor.name or "without a name"
+    name = repr(tensor.name[:64]) if tensor.name else "without a name"
     if tensor.data_location != TensorProto.DEFAULT or len(tensor.external_data):
         raise BadProgram(
             f"the tensor {name} has external data, which stays in another file; save the model as one file"
