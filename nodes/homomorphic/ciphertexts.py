@@ -12,6 +12,7 @@ from typing import Final
 from gmpy2 import gcd, mpz
 
 from nodes.homomorphic.errors import BadCiphertext
+from nodes.homomorphic.multiexp import Pair, split
 from nodes.homomorphic.packing import blocks_of
 
 _INVALID: Final = "a ciphertext is not valid under this key: whoever made it must encrypt again with the right key"
@@ -32,8 +33,8 @@ def serialise(ciphertexts: Iterable[mpz], ciphertext_bytes: int) -> bytes:
     return b"".join([ciphertext.to_bytes(ciphertext_bytes, "big") for ciphertext in ciphertexts])
 
 
-def parse(body: bytes, n: mpz, ciphertext_bytes: int, expected_bytes: int) -> list[mpz]:
-    """Every ciphertext of a body of exactly `expected_bytes`, all valid; raises BadCiphertext.
+def parse(body: bytes, n: mpz, ciphertext_bytes: int, expected_bytes: int) -> list[Pair]:
+    """Every ciphertext of a body of exactly `expected_bytes` as a pair, all valid; raises BadCiphertext.
 
     One gcd for all of them: a product modulo n is coprime to n exactly when each factor is.
     """
@@ -43,12 +44,11 @@ def parse(body: bytes, n: mpz, ciphertext_bytes: int, expected_bytes: int) -> li
             "another size",
             code="ciphertext-length",
         )
-    ciphertexts = [
-        mpz.from_bytes(body[at : at + ciphertext_bytes], "big") for at in range(0, len(body), ciphertext_bytes)
-    ]
+    size = ciphertext_bytes
+    pairs = [split(mpz.from_bytes(body[at : at + size], "big"), n) for at in range(0, len(body), size)]
     product = mpz(1)
-    for ciphertext in ciphertexts:
-        product = product * (ciphertext % n) % n
-    if max(ciphertexts) >= n * n or gcd(product, n) != 1:
+    for _, low in pairs:
+        product = product * low % n
+    if max(pairs)[0] >= n or gcd(product, n) != 1:
         raise invalid()
-    return ciphertexts
+    return pairs

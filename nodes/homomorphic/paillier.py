@@ -22,6 +22,7 @@ from phe.util import getprimeover
 from nodes.homomorphic import ciphertexts, packing
 from nodes.homomorphic import noise as noises
 from nodes.homomorphic.errors import BadKey
+from nodes.homomorphic.multiexp import join
 from nodes.homomorphic.paillier_public import KEY_BITS, PaillierPublic, key_bits, noise_base
 from nodes.homomorphic.parallel import over_ranges
 from nodes.homomorphic.scheme import Noise
@@ -130,7 +131,7 @@ class PaillierSecret:
         blocks = self.public.parse(body, held, width)
 
         def task(part: range) -> list[mpz]:
-            return self._decrypt_blocks(blocks[part.start : part.stop])
+            return self._decrypt_blocks([join(block, self.public.n) for block in blocks[part.start : part.stop]])
 
         try:
             values = packing.unpack(over_ranges(task, len(blocks), threads), slots)

@@ -22,7 +22,7 @@ from phe import PaillierPublicKey
 
 from nodes.homomorphic import ciphertexts, noise, packing
 from nodes.homomorphic.errors import BadKey
-from nodes.homomorphic.multiexp import SignedPowers, compile_signed
+from nodes.homomorphic.multiexp import Pair, SignedPowers, compile_powers, compile_signed, join
 from nodes.homomorphic.parallel import over_ranges
 from nodes.homomorphic.scheme import SLOT_BITS, IntegerProgram
 from schemas.errors import BadData
@@ -136,7 +136,8 @@ class PaillierPublic:
         program.require_room(rows)
         columns = _columns(self.parse(body, rows, program.width_in), program.width_in)
         if program.sum_rows:
-            columns = [[self._product(column)] for column in columns]
+            added = compile_powers([1] * len(columns[0]))
+            columns = [[added.run(column, self.n)] for column in columns]
         blocks = len(columns[0])
         powers = [compile_signed(weights) for weights in program.weights]
         ones = [
@@ -155,10 +156,10 @@ class PaillierPublic:
         by_block = over_ranges(task, blocks, threads)
         return self.serialise([block[output] for output in range(program.width_out) for block in by_block])
 
-    def _weighted(self, bases: Sequence[Sequence[mpz]], powers: SignedPowers, biases: Sequence[mpz]) -> list[mpz]:
+    def _weighted(self, bases: Sequence[Sequence[Pair]], powers: SignedPowers, biases: Sequence[mpz]) -> list[mpz]:
         """One output of several blocks: weights, bias and fresh noise."""
-        above = [powers.above.run(values, self.n_squared) for values in bases]
-        below = self._inverses([powers.below.run(values, self.n_squared) for values in bases])
+        above = [join(powers.above.run(values, self.n), self.n) for values in bases]
+        below = self._inverses([join(powers.below.run(values, self.n), self.n) for values in bases])
         results = []
         for up, down, bias, (product, tail) in zip(above, below, biases, self._noises(len(bases)), strict=True):
             blinded = (up * down % self.n_squared) * product % self.n_squared
@@ -178,14 +179,8 @@ class PaillierPublic:
             inverse = inverse * value % self.n_squared
         return inverses[::-1]
 
-    def _product(self, values: Sequence[mpz]) -> mpz:
-        product = values[0]
-        for value in values[1:]:
-            product = product * value % self.n_squared
-        return product
-
-    def parse(self, body: bytes, rows: int, width: int) -> list[mpz]:
-        """The ciphertexts of a body, all of them valid; raises BadCiphertext."""
+    def parse(self, body: bytes, rows: int, width: int) -> list[Pair]:
+        """The ciphertexts of a body as pairs, all of them valid; raises BadCiphertext."""
         return ciphertexts.parse(body, self.n, self.ciphertext_bytes, self.body_bytes(rows, width))
 
     def serialise(self, blocks: Sequence[mpz]) -> bytes:
@@ -214,7 +209,7 @@ class PaillierPublic:
             yield table.draw(exponent) if table else noise.direct(self.n, self.base, exponent)
 
 
-def _columns(blocks: list[mpz], width: int) -> list[list[mpz]]:
+def _columns(blocks: list[Pair], width: int) -> list[list[Pair]]:
     size = len(blocks) // width
     return [blocks[at : at + size] for at in range(0, len(blocks), size)]
 

@@ -1,4 +1,4 @@
-"""Packed Paillier against stock phe on gmpy2, in processor seconds of one core.
+"""Packed Paillier against stock phe on gmpy2, in processor time of one core.
 
 phe is used as its documentation does: one `encrypt` per value, `sum(x * w)` over encrypted numbers with the same
 integer weights, one `decrypt` per value. Ours works on whole bodies; its figures are per value or per row, packing,
@@ -56,21 +56,21 @@ def _operations(secret: PaillierSecret) -> Iterator[Operation]:
 
     yield (
         "encrypt",
-        "s/value",
-        partial(_seconds, lambda: public.encrypt(values), values.size),
-        partial(_seconds, lambda: [theirs.public_key.encrypt(value) for value in values[0, :8].tolist()], 8),
+        "µs/value",
+        partial(_microseconds, lambda: public.encrypt(values), values.size),
+        partial(_microseconds, lambda: [theirs.public_key.encrypt(value) for value in values[0, :8].tolist()], 8),
     )
     yield (
         "dot30",
-        "s/row",
-        partial(_seconds, lambda: public.evaluate(body, rows, program), rows),
-        partial(_seconds, lambda: [_dot(their_row, weights) for _ in range(10)], 10),
+        "µs/row",
+        partial(_microseconds, lambda: public.evaluate(body, rows, program), rows),
+        partial(_microseconds, lambda: [_dot(their_row, weights) for _ in range(10)], 10),
     )
     yield (
         "decrypt",
-        "s/value",
-        partial(_seconds, lambda: secret.decrypt(body, rows, FEATURES), values.size),
-        partial(_seconds, lambda: [theirs.decrypt(number) for number in their_row], FEATURES),
+        "µs/value",
+        partial(_microseconds, lambda: secret.decrypt(body, rows, FEATURES), values.size),
+        partial(_microseconds, lambda: [theirs.decrypt(number) for number in their_row], FEATURES),
     )
 
 
@@ -78,7 +78,7 @@ def _dot(numbers: list[Any], weights: list[int]) -> Any:
     return sum(number * weight for number, weight in zip(numbers, weights, strict=True))
 
 
-def _seconds(work: Callable[[], object], count: int) -> float:
+def _microseconds(work: Callable[[], object], count: int) -> float:
     start = time.process_time()
     work()
-    return (time.process_time() - start) / count
+    return (time.process_time() - start) / count * 1e6
