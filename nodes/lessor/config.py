@@ -1,0 +1,29 @@
+"""What a lessor is told from outside. Frozen data, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from schemas.ids import Address
+from schemas.orders import PROTECTIONS, Protection
+
+ORDER_SECONDS: Final = 60.0
+"""A sell order that is not renewed ends after this long: a lessor without living workers is not matched."""
+
+
+@dataclass(frozen=True, slots=True)
+class LessorConfig:
+    """Public values only. `hub_keys` maps hubs' own addresses to Ed25519 public keys (32 bytes)."""
+
+    me: Address
+    hub_keys: Mapping[str, bytes] = field(default_factory=dict)
+    lanes: int = 8
+    units: int = 1
+    price_micros: int = 1_000_000
+    protections: tuple[Protection, ...] = PROTECTIONS
+    memory_mib: int = 1024
+    order_seconds: float = ORDER_SECONDS
+    threads: int = 1
+    """Threads for computing on ciphertexts."""

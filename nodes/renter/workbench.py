@@ -1,0 +1,193 @@
+"""What a renter's worker has at hand of a job: its files, program, encodings and keys, loaded once and kept while used.
+
+Nothing here is the truth: all of it can be made again from the job's folder and the store, by any worker of the renter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from nodes.data.binding import bind
+from nodes.data.table import Table, open_table, read_header
+from nodes.enclave import session
+from nodes.enclave.attestation.port import Policy, Verifier
+from nodes.homomorphic.paillier import PaillierSecret
+from nodes.identity import Identity
+from nodes.programs.check import check
+from nodes.programs.program import Program
+from nodes.renter.records import Facts, Job
+from nodes.store.blobs import BlobStore
+from nodes.store.port import Store
+from schemas.errors import BadData, BadProgram
+from schemas.jobs import JobSpec
+
+JOBS_AT_HAND_MAX: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class JobFolder:
+    """Where a job's files lie. Workers of one renter on several machines share the folder above."""
+
+    path: Path
+
+    @property
+    def data(self) -> Path:
+        """The input, as it was at submission."""
+        return self.path / "input.csv"
+
+    @property
+    def parts(self) -> Path:
+        """One file per accepted batch result."""
+        return self.path / "parts"
+
+    @property
+    def output(self) -> Path:
+        """The joined result."""
+        return self.path / "output.csv"
+
+    def part(self, batch: int, digest: str) -> Path:
+        """The file of one batch's result; the digest in its name keeps differing results apart."""
+        return self.parts / f"{batch:06d}-{digest[:16]}.f64"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the renter's activities need from outside. Wired in one place (`nodes/bootstrap.py`)."""
+
+    identity: Identity
+    store: Store
+    blobs: BlobStore
+    jobs: Path
+    clock: Callable[[], float]
+    """Seconds since 1970 (UTC)."""
+    stopwatch: Callable[[], float]
+    """Monotonic seconds, for rates."""
+    cores: int
+    policy: Callable[[bool], Policy]
+    """The evidence policy; the argument says whether the job accepts software enclaves."""
+    verifiers: dict[str, Verifier] = field(default_factory=dict)
+
+    def folder(self, job: str) -> JobFolder:
+        """The job's folder."""
+        return JobFolder(self.jobs / job)
+
+
+@dataclass(slots=True)
+class JobAtHand:
+    """A job's inputs in memory."""
+
+    spec: JobSpec
+    folder: JobFolder
+    table: Table
+    program: Program
+    local_program: Program | None
+    key: PaillierSecret | None = field(default=None, repr=False)
+    secrets: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+
+class Workbench:
+    """A bounded cache of jobs at hand; loading happens off the event loop, once per job."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._jobs: OrderedDict[str, JobAtHand] = OrderedDict()
+        self._lock = asyncio.Lock()
+
+    async def job(self, spec: JobSpec) -> JobAtHand:
+        """The job's inputs, loaded if they are not at hand.
+
+        Raises:
+            BadInput: data or program cannot be used.
+        """
+        async with self._lock:
+            if spec.id not in self._jobs:
+                self._jobs[spec.id] = await asyncio.to_thread(self._load, spec)
+            self._jobs.move_to_end(spec.id)
+            while len(self._jobs) > JOBS_AT_HAND_MAX:
+                self._jobs.popitem(last=False)
+            return self._jobs[spec.id]
+
+    async def state(self, job: str) -> Job:
+        """The job's control record.
+
+        Raises:
+            LookupError: no such job.
+        """
+        records = await self._services.store.read(job)
+        record = records.get("job")
+        if not isinstance(record, Job):
+            raise LookupError(f"no job {job}")
+        return record
+
+    async def running(self, job: str) -> tuple[JobAtHand, Facts]:
+        """A prepared job's inputs and facts.
+
+        Raises:
+            LookupError: no such job, or it is not prepared.
+        """
+        state = await self.state(job)
+        if state.facts is None:
+            raise LookupError(f"job {job} is not prepared")
+        return await self.job(state.spec), state.facts
+
+    async def homomorphic_key(self, job: JobAtHand, make: Callable[[], PaillierSecret] | None = None) -> PaillierSecret:
+        """The job's secret key from the store, or a new one that is stored first."""
+        if job.key is None:
+            raw = await self._secret(f"homomorphic/{job.spec.id}", None if make is None else lambda: make().to_bytes())
+            job.key = await asyncio.to_thread(PaillierSecret.from_bytes, raw)
+        return job.key
+
+    async def subtask_secret(self, job: JobAtHand, subtask: str) -> bytes:
+        """The secret that only this subtask's lessor gets (E1); made on first use."""
+        if subtask not in job.secrets:
+            job.secrets[subtask] = await self._secret(f"subtask/{subtask}", session.new_secret)
+        return job.secrets[subtask]
+
+    async def _secret(self, name: str, make: Callable[[], bytes] | None) -> bytes:
+        store, identity = self._services.store, self._services.identity
+        sealed = await store.get_secret(name)
+        if sealed is None:
+            if make is None:
+                raise LookupError(f"no secret {name} in the store")
+            fresh = await asyncio.to_thread(make)
+            sealed = await store.keep_secret(name, identity.seal(fresh, name))
+        return identity.unseal(sealed, name)
+
+    def _load(self, spec: JobSpec) -> JobAtHand:
+        folder = self._services.folder(spec.id)
+        program = check(self._services.blobs.get(spec.program))
+        local = check(self._services.blobs.get(spec.local_program)) if spec.local_program else None
+        table = load_table(folder.data, program, spec.id_column)
+        if table.digest != spec.data:
+            raise BadData(f"{folder.data.name} is not what was submitted: its SHA-256 differs; submit it again")
+        check_fit(table, program, local)
+        return JobAtHand(spec, folder, table, program, local)
+
+
+def load_table(path: Path, program: Program, id_column: str | None) -> Table:
+    """The input, read once: the columns that the program needs are checked and indexed.
+
+    Raises:
+        BadData: naming row and column of the first value that cannot be used.
+    """
+    header = read_header(path)
+    return open_table(header, bind(program, header, id_column), id_column)
+
+
+def check_fit(table: Table, program: Program, local: Program | None) -> None:
+    """Whether data and programs fit each other.
+
+    Raises:
+        BadInput: saying what does not.
+    """
+    if table.rows == 0:
+        raise BadData("the input has a header but no rows: nothing to compute")
+    if local is not None and local.width_in != program.width_out:
+        raise BadProgram(f"the local program takes {local.width_in} columns, but the program gives {program.width_out}")
+    if local is not None and local.sum_rows:
+        raise BadProgram("the local program may not sum over rows: it runs row by row on the results")
