@@ -54,7 +54,7 @@ class Context:
         return hashlib.sha256(b"sublet/v1/nonce" + self.entropy + label.encode()).digest()
 
 
-class Publish(Struct, frozen=True, kw_only=True, tag="publish"):
+class Publish(Struct, frozen=True, kw_only=True, tag_field="effect", tag="publish"):
     """Send an event. `data` is its JSON data; with `blob`, the raw body is the stored file of that digest."""
 
     type: str
@@ -67,27 +67,27 @@ class Publish(Struct, frozen=True, kw_only=True, tag="publish"):
     attributes: dict[str, str] = {}
 
 
-class Perform(Struct, frozen=True, kw_only=True, tag="perform"):
+class Perform(Struct, frozen=True, kw_only=True, tag_field="effect", tag="perform"):
     """Let the shell do something that is not pure; its outcome comes back as an internal event."""
 
     activity: str
     params: dict[str, Any] = {}
 
 
-class SetTimer(Struct, frozen=True, kw_only=True, tag="set-timer"):
+class SetTimer(Struct, frozen=True, kw_only=True, tag_field="effect", tag="set-timer"):
     """Deliver `timer.fired` of this name to this aggregate at `at` (seconds since 1970); the last of a name counts."""
 
     name: str
     at: float
 
 
-class CancelTimer(Struct, frozen=True, kw_only=True, tag="cancel-timer"):
+class CancelTimer(Struct, frozen=True, kw_only=True, tag_field="effect", tag="cancel-timer"):
     """Forget the timer of this name."""
 
     name: str
 
 
-class Note(Struct, frozen=True, kw_only=True, tag="note"):
+class Note(Struct, frozen=True, kw_only=True, tag_field="effect", tag="note"):
     """A decision, refusal or incident for the journal, with its cause and numbers; nothing is done."""
 
     kind: str
