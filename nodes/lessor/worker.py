@@ -1,7 +1,7 @@
 """A lessor's worker: takes a lane, offers compute, computes batches. No store: any worker can take any message.
 
-A batch is acknowledged after its result is confirmed by the broker; a worker that is killed before that leaves the batch
-to another. What only one worker can use (a sealed key, the program it asked for) comes on its lane, of which it is the
+A batch is acknowledged after its result is confirmed by the broker; a worker killed before that leaves the batch to
+another. What only one worker can use (a sealed key, the program it asked for) comes on its lane, of which it is the
 exclusive consumer; the lane of a dead worker is free again.
 """
 

@@ -1,0 +1,150 @@
+"""From a user's files and wishes to a job: everything is checked before anything is published.
+
+The files are copied into the job's folder, so what is computed is what was submitted; programs go to the blob store in
+their checked, canonical form.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from broker.port import Broker, Message
+from broker.topology import routing_key
+
+from nodes.data.table import Table
+from nodes.identity import Identity
+from nodes.programs.check import check
+from nodes.programs.compile import affine
+from nodes.programs.program import Program
+from nodes.renter.workbench import JobFolder, check_fit, load_table
+from nodes.store.blobs import BlobStore
+from schemas import codec, limits
+from schemas.errors import BadConfig, BadData
+from schemas.events import CATALOGUE, Event, JobCancelled, JobSubmitted
+from schemas.ids import derive_id
+from schemas.jobs import JobSpec
+from schemas.orders import PROTECTIONS
+
+FOLDER_MODE = 0o700
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """What a user may wish for; see `schemas.jobs.JobSpec` for units."""
+
+    protection: str = "auto"
+    id_column: str | None = None
+    lessors: int = 2
+    units: int | None = None
+    encrypt_seconds_max: float = limits.ENCRYPT_SECONDS_MAX_DEFAULT
+    max_error: float = limits.MAX_ERROR_DEFAULT
+    local_share: float = 0.1
+    price_micros_max: int = limits.PRICE_MICROS_MAX
+    match_seconds: float = limits.MATCH_SECONDS_DEFAULT
+    lease_seconds: float = 3600.0
+    batch_rows: int | None = None
+    accept_software_enclave: bool = False
+
+
+def stage(
+    data: Path,
+    program: bytes,
+    local_program: bytes | None,
+    options: JobOptions,
+    *,
+    jobs: Path,
+    blobs: BlobStore,
+    job_id: str,
+) -> JobSpec:
+    """Check the user's files and wishes and lay them into the job's folder, ready to be published.
+
+    Raises:
+        BadInput: naming row and column, operator or option, and what to do.
+    """
+    _check_protection(options.protection)
+    checked = check(program)
+    local = check(local_program) if local_program is not None else None
+    if options.protection == "homomorphic":
+        affine(checked)
+    table = load_table(data, checked, options.id_column)
+    check_fit(table, checked, local)
+    _check_id_column(options, checked)
+    spec = _spec(table, checked, local, options, job_id)
+    folder = JobFolder(jobs / job_id)
+    folder.path.mkdir(mode=FOLDER_MODE, parents=True)
+    _copy(data, folder.data)
+    blobs.put(checked.canonical)
+    if local is not None:
+        blobs.put(local.canonical)
+    return spec
+
+
+async def publish_job(broker: Broker, identity: Identity, spec: JobSpec, clock: Callable[[], float]) -> None:
+    """Publish `job.submitted` to the renter's own queue; any of its workers takes it.
+
+    Raises:
+        SubletError: the broker did not take it.
+    """
+    await _publish(broker, identity, "job.submitted", spec.id, JobSubmitted(spec=spec), clock)
+
+
+async def publish_cancel(broker: Broker, identity: Identity, job_id: str, clock: Callable[[], float]) -> None:
+    """Publish `job.cancelled` to the renter's own queue."""
+    await _publish(broker, identity, "job.cancelled", job_id, JobCancelled(job=job_id), clock)
+
+
+async def _publish(  # noqa: PLR0917
+    broker: Broker, identity: Identity, event_type: str, job_id: str, data: msgspec.Struct, clock: Callable[[], float]
+) -> None:
+    me = identity.address
+    event = Event(
+        id=derive_id("event", job_id, event_type),
+        type=event_type,
+        source=me,
+        to=me,
+        time=clock(),
+        subject=job_id,
+        data=data,
+    )
+    headers, body = codec.encode(event, identity.sign)
+    key = routing_key(me, me, CATALOGUE[event_type].kind)
+    message = Message(key=key, body=body, headers=headers, id=event.id)
+    await broker.publish(message, timeout_seconds=limits.PUBLISH_SECONDS_MAX)
+
+
+def _spec(table: Table, program: Program, local: Program | None, options: JobOptions, job_id: str) -> JobSpec:
+    fields: dict[str, Any] = {name: getattr(options, name) for name in options.__dataclass_fields__}
+    fields |= {
+        "id": job_id,
+        "data": table.digest,
+        "program": program.digest,
+        "local_program": None if local is None else local.digest,
+    }
+    try:
+        return msgspec.convert(fields, JobSpec)
+    except msgspec.ValidationError as error:
+        raise BadConfig(f"an option is out of range: {error}") from error
+
+
+def _check_protection(protection: str) -> None:
+    if protection not in ("auto", *PROTECTIONS):
+        choices = ", ".join(("auto", *PROTECTIONS))
+        raise BadConfig(f"there is no protection {protection!r}: choose one of {choices}", field="protection")
+
+
+def _check_id_column(options: JobOptions, program: Program) -> None:
+    if options.id_column is not None and program.sum_rows:
+        raise BadData("a program that sums over rows gives one row without an id: leave --id-column out")
+
+
+def _copy(data: Path, to: Path) -> None:
+    with data.open("rb") as source, to.open("xb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
+        target.flush()
+        os.fsync(target.fileno())
