@@ -33,15 +33,25 @@ engine() { local name; for name in docker podman; do "$name" info >/dev/null 2>&
 
 port_of() { "$engine" port "$container" "$1/tcp" | sed -n 's/^127\.0\.0\.1://p' | head -n 1; }
 
+# A published port accepts before the server behind it does, so both protocols must answer.
+answers() ( # port, the bytes to send, what the answer begins with
+  exec 3<>"/dev/tcp/127.0.0.1/$1"
+  printf '%b' "$2" >&3
+  timeout 2 head -c "${#3}" <&3 | tr '\0\1' '01' | grep -q "^$3"
+) 2>/dev/null
+
+listening() {
+  answers "$(port_of 5672)" 'AMQP\0000\0000\0011\0001' 10 && answers "$(port_of 15672)" 'GET / HTTP/1.1\r\nHost: x\r\n\r\n' HTTP
+}
+
 start_container() {
   local password deadline=$((SECONDS + start_seconds_max))
   password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
   export RABBITMQ_DEFAULT_USER=sublet-test RABBITMQ_DEFAULT_PASS=$password
   container=$("$engine" run --detach --env RABBITMQ_DEFAULT_USER --env RABBITMQ_DEFAULT_PASS \
     --publish 127.0.0.1::5672 --publish 127.0.0.1::15672 "$image")
-  trap '"$engine" rm --force "$container" >/dev/null' EXIT
-  until "$engine" exec "$container" rabbitmq-diagnostics -q check_port_listener 5672 >/dev/null 2>&1 &&
-    "$engine" exec "$container" rabbitmq-diagnostics -q check_port_listener 15672 >/dev/null 2>&1; do
+  trap '"$engine" rm --force --volumes "$container" >/dev/null' EXIT
+  until listening; do
     if ((SECONDS > deadline)); then
       "$engine" logs --tail 30 "$container" >&2
       say "the container did not listen within $start_seconds_max s"
