@@ -18,7 +18,7 @@ from schemas import limits
 from schemas.contracts import Contract, Receipt
 from schemas.ids import Address, AddressField, DigestField, IdField
 from schemas.jobs import Batch, JobSpec, SubtaskTerms
-from schemas.orders import BuyOrder, Capacity, Offer, SellOrder
+from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder
 
 Role = Literal["hub", "renter", "lessor", "user"]
 Text = Annotated[str, Meta(max_length=2000)]
@@ -72,6 +72,7 @@ class QuoteRequested(Struct, frozen=True, kw_only=True):
 
     quote: IdField
     buy: BuyOrder
+    need: Need
 
 
 class QuoteOffered(Struct, frozen=True, kw_only=True):

@@ -57,6 +57,16 @@ class BuyOrder(Struct, frozen=True, kw_only=True):
     signature: bytes = b""
 
 
+class Need(Struct, frozen=True, kw_only=True):
+    """What a buy order still lacks: all of it at first, less once some lessors serve it."""
+
+    units: Units
+    lessors_min: Annotated[int, Meta(ge=1, le=limits.LESSORS_PER_JOB_MAX)]
+    lessors_max: Annotated[int, Meta(ge=1, le=limits.LESSORS_PER_JOB_MAX)]
+    avoid: Annotated[tuple[AddressField, ...], Meta(max_length=2 * limits.LESSORS_PER_JOB_MAX)] = ()
+    """Lessors that are not wanted or serve the order already."""
+
+
 class Offer(Struct, frozen=True, kw_only=True):
     """Units of one sell order that its hub keeps reserved for one buy order until `reserved_until`."""
 
