@@ -1,4 +1,4 @@
-"""The noise that hides a Paillier plaintext: powers of an n-th residue h, from a table. Draws no randomness itself.
+"""The noise that hides a Paillier plaintext: random powers of an n-th residue h, from a table.
 
 Ciphertext = (1 + n m) * r^n mod n^2. Instead of a fresh r^n, which takes an exponentiation of the full length,
 noise is h^x with h = (-y^2)^n mod n^2 fixed per key and x of 256 random bits (Damgård, Jurik and Nielsen, "A
@@ -12,6 +12,8 @@ Needs no secret key. Look-ups depend on secret bytes: do not share a core's cach
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,8 +21,8 @@ from gmpy2 import invert, mpz, powmod
 
 EXPONENT_BYTES: Final = 32
 """256-bit exponents: 128-bit security against meet in the middle and kangaroos."""
-TABLE_AFTER: Final = 64
-"""Ciphertexts after which building the table has paid for itself."""
+TABLE_AFTER: Final = 32
+"""Ciphertexts after which building the table has paid for itself; keep the key object, and the table with it."""
 
 _BYTE_VALUES = 256
 
@@ -73,6 +75,28 @@ def _window(n: mpz, base: mpz) -> tuple[tuple[mpz, ...], tuple[mpz, ...]]:
         heads.append(head)
         tails.append(tail)
     return tuple(heads), tuple(tails)
+
+
+class NoiseSource:
+    """Fresh noise under one key. Exponentiates for the first few ciphertexts and then builds the table."""
+
+    def __init__(self, n: mpz, base: mpz) -> None:
+        self._n, self._base = n, base
+        self._announced = 0
+        self._table: NoiseTable | None = None
+
+    def announce(self, ciphertexts: int) -> None:
+        """Say, before any threads start, how many ciphertexts are to come."""
+        self._announced += ciphertexts
+        if self._table is None and self._announced >= TABLE_AFTER:
+            self._table = build_table(self._n, self._base)
+
+    def draw(self, count: int) -> Iterator[tuple[mpz, mpz]]:
+        """`count` times (P, t), each of a fresh exponent from the system's randomness."""
+        table = self._table
+        for _ in range(count):
+            exponent = secrets.token_bytes(EXPONENT_BYTES)
+            yield table.draw(exponent) if table else direct(self._n, self._base, exponent)
 
 
 def direct(n: mpz, base: mpz, exponent: bytes) -> tuple[mpz, mpz]:

@@ -128,7 +128,7 @@ class PaillierSecret:
         """
         slots = self.public.slots
         held = min(rows, slots) if sum_rows else rows
-        blocks = self.public.parse(body, held, width)
+        blocks = self.public.parse(body, held, width, threads=threads)
 
         def task(part: range) -> list[mpz]:
             return self._decrypt_blocks([join(block, self.public.n) for block in blocks[part.start : part.stop]])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -35,7 +35,10 @@ _HEADER_BYTES: Final = 6
 
 @dataclass(frozen=True)
 class PaillierPublic:
-    """n and the noise base h, an n-th residue modulo n^2. Implements the PublicKey port."""
+    """n and the noise base h, an n-th residue modulo n^2. Implements the PublicKey port.
+
+    Keep the object between batches: its noise table is built once.
+    """
 
     n: mpz
     base: mpz
@@ -121,10 +124,10 @@ class PaillierPublic:
         plaintexts = self.pack(values)
 
         def task(part: range) -> list[mpz]:
-            drawn = self._noises(len(part))
+            drawn = self._noise.draw(len(part))
             return [noise.seal(self.n, fresh, plaintexts[at]) for at, fresh in zip(part, drawn, strict=True)]
 
-        self.prepare(len(plaintexts))
+        self._noise.announce(len(plaintexts))
         return self.serialise(over_ranges(task, len(plaintexts), threads))
 
     def evaluate(self, body: bytes, rows: int, program: IntegerProgram, *, threads: int = 1) -> bytes:
@@ -134,16 +137,15 @@ class PaillierPublic:
         in its first slot. Raises Overflow before any work, BadCiphertext for a body that is not wholly valid.
         """
         program.require_room(rows)
-        columns = _columns(self.parse(body, rows, program.width_in), program.width_in)
+        columns = _columns(self.parse(body, rows, program.width_in, threads=threads), program.width_in)
         if program.sum_rows:
-            added = compile_powers([1] * len(columns[0]))
-            columns = [[added.run(column, self.n)] for column in columns]
+            columns = self._sums(columns, threads)
         blocks = len(columns[0])
         powers = [compile_signed(weights) for weights in program.weights]
         ones = [
             packing.ones(1 if program.sum_rows else min(self.slots, rows - at * self.slots)) for at in range(blocks)
         ]
-        self.prepare(blocks * program.width_out)
+        self._noise.announce(blocks * program.width_out)
 
         def task(part: range) -> list[list[mpz]]:
             bases = [[column[at] for column in columns] for at in part]
@@ -156,12 +158,21 @@ class PaillierPublic:
         by_block = over_ranges(task, blocks, threads)
         return self.serialise([block[output] for output in range(program.width_out) for block in by_block])
 
+    def _sums(self, columns: list[list[Pair]], threads: int) -> list[list[Pair]]:
+        """All blocks of each column added up into one."""
+        added = compile_powers([1] * len(columns[0]))
+
+        def task(part: range) -> list[list[Pair]]:
+            return [[added.run(columns[at], self.n)] for at in part]
+
+        return over_ranges(task, len(columns), threads)
+
     def _weighted(self, bases: Sequence[Sequence[Pair]], powers: SignedPowers, biases: Sequence[mpz]) -> list[mpz]:
         """One output of several blocks: weights, bias and fresh noise."""
         above = [join(powers.above.run(values, self.n), self.n) for values in bases]
         below = self._inverses([join(powers.below.run(values, self.n), self.n) for values in bases])
         results = []
-        for up, down, bias, (product, tail) in zip(above, below, biases, self._noises(len(bases)), strict=True):
+        for up, down, bias, (product, tail) in zip(above, below, biases, self._noise.draw(len(bases)), strict=True):
             blinded = (up * down % self.n_squared) * product % self.n_squared
             results.append(noise.seal(self.n, (blinded, tail), bias))
         return results
@@ -179,9 +190,9 @@ class PaillierPublic:
             inverse = inverse * value % self.n_squared
         return inverses[::-1]
 
-    def parse(self, body: bytes, rows: int, width: int) -> list[Pair]:
+    def parse(self, body: bytes, rows: int, width: int, *, threads: int = 1) -> list[Pair]:
         """The ciphertexts of a body as pairs, all of them valid; raises BadCiphertext."""
-        return ciphertexts.parse(body, self.n, self.ciphertext_bytes, self.body_bytes(rows, width))
+        return ciphertexts.parse(body, self.n, self.ciphertext_bytes, self.body_bytes(rows, width), threads)
 
     def serialise(self, blocks: Sequence[mpz]) -> bytes:
         """The body of these ciphertexts."""
@@ -193,20 +204,9 @@ class PaillierPublic:
             raise BadData(f"only int64 [rows, columns] can be encrypted, not {values.dtype} {list(values.shape)}")
         return [block for column in values.T for block in packing.pack(column, self.slots)]
 
-    def prepare(self, expected: int) -> None:
-        """Build the noise table, once, when that pays for the `expected` number of ciphertexts."""
-        if expected >= noise.TABLE_AFTER:
-            _ = self._table
-
     @cached_property
-    def _table(self) -> noise.NoiseTable:
-        return noise.build_table(self.n, self.base)
-
-    def _noises(self, count: int) -> Iterator[tuple[mpz, mpz]]:
-        table = self.__dict__.get("_table")
-        for _ in range(count):
-            exponent = secrets.token_bytes(noise.EXPONENT_BYTES)
-            yield table.draw(exponent) if table else noise.direct(self.n, self.base, exponent)
+    def _noise(self) -> noise.NoiseSource:
+        return noise.NoiseSource(self.n, self.base)
 
 
 def _columns(blocks: list[Pair], width: int) -> list[list[Pair]]:

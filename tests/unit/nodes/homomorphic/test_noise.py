@@ -43,3 +43,14 @@ def test_sealing_adds_the_message_to_the_noise(secret: PaillierSecret, message: 
 def test_the_noise_base_is_an_nth_residue(secret: PaillierSecret) -> None:
     order = (secret.p - 1) * (secret.q - 1)
     assert powmod(secret.public.base, order, secret.public.n_squared) == 1
+
+
+def test_a_source_draws_fresh_residues_before_and_after_its_table(secret: PaillierSecret) -> None:
+    n, order = secret.public.n, (secret.p - 1) * (secret.q - 1)
+    source = noise.NoiseSource(n, secret.public.base)
+    source.announce(2)
+    early = list(source.draw(2))
+    source.announce(noise.TABLE_AFTER)
+    sealed = [noise.seal(n, drawn, mpz(0)) for drawn in [*early, *source.draw(5)]]
+    assert len(set(sealed)) == 7
+    assert all(powmod(residue, order, n * n) == 1 for residue in sealed)
