@@ -43,6 +43,8 @@ def numbers(block: bytes, columns: Sequence[str], wanted: Sequence[int], first_r
     `first_row` is the number of the block's first row, counted from 1, for messages. Raises BadData naming row and
     column: ragged row, text, missing, infinite or not-a-number value, not UTF-8.
     """
+    if not block:
+        return np.zeros((0, len(wanted)))
     values = _fast(block, len(columns), wanted)
     if values is None or not np.isfinite(values).all():
         return _slow(block, columns, wanted, first_row)

@@ -46,7 +46,7 @@ def _narrowed(array: Array) -> Array:
     """float64 as float32 when nothing is lost: half the bytes on the wire."""
     if array.dtype != np.float64:
         return array
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         narrow = array.astype(np.float32)
     return narrow if np.array_equal(narrow.astype(np.float64), array) else array
 

@@ -69,7 +69,8 @@ def _payload(tensor: TensorProto, name: str, elements: int) -> Array:
 
 def _widened(array: Array) -> Array:
     if array.dtype.kind == "f":
-        return array.astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN; evaluation refuses results that are not finite
+            return array.astype(np.float64)
     return array.astype(bool if array.dtype.kind == "b" else np.int64)
 
 

@@ -1,0 +1,253 @@
+"""CSV files as tables: what is read, by which row ranges, and the message for each way a file can be wrong."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nodes.data import table
+from nodes.data.table import Table, open_table, read_header
+from schemas.errors import BadData
+
+Write = Callable[[str | bytes], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def run(content: str | bytes) -> Path:
+        path = tmp_path / "data.csv"
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return run
+
+
+def opened(path: Path, *columns: str, id_column: str | None = None) -> Table:
+    header = read_header(path)
+    return open_table(header, columns or header.columns, id_column)
+
+
+def test_a_table_reads_the_asked_columns_in_the_asked_order(write: Write) -> None:
+    data = opened(write("a,b,c\n1,2,3\n4,5,6\n"), "c", "a")
+    assert data.rows == 2
+    assert data.read(0, 2).tolist() == [[3.0, 1.0], [6.0, 4.0]]
+    assert data.bounds.tolist() == [6.0, 4.0]
+
+
+def test_text_columns_that_no_program_needs_are_left_alone(write: Write) -> None:
+    data = opened(write("name,x,note\nann,1,é\nbob,-2.5,\n"), "x", id_column="name")
+    assert data.read(0, 2).tolist() == [[1.0], [-2.5]]
+    assert data.ids(0, 2) == ["ann", "bob"]
+    assert data.header.numeric == ("x",)
+
+
+def test_without_an_id_column_rows_are_numbered_from_one(write: Write) -> None:
+    assert opened(write("x\n5\n6\n7\n")).ids(1, 2) == ["2", "3"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a,b\n1,2\n3,4\n",
+        "a,b\n1,2\n3,4",
+        "a,b\r\n1,2\r\n3,4\r\n",
+        "\ufeffa,b\n1,2\n3,4\n",
+        'a,b\n"1",2\n3,"4"\n',
+        '"a","b"\n1,2\n3,4\n',
+        "a,b\n 1 ,2\n3, 4\n\n\n",
+        "a,b\n1e0,+2\n3.0,.4e1\n",
+    ],
+)
+def test_the_ways_of_writing_the_same_table_are_read_alike(write: Write, content: str) -> None:
+    data = opened(write(content))
+    assert data.rows == 2
+    assert data.read(0, 2).tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert data.read(1, 1).tolist() == [[3.0, 4.0]]
+
+
+def test_quoted_fields_may_hold_commas_newlines_and_quotation_marks(write: Write) -> None:
+    data = opened(write('id,x\n"a, b",1\n"line\nbreak",2\n"say ""hi""",3\n'), "x", id_column="id")
+    assert data.ids(0, 3) == ["a, b", "line\nbreak", 'say "hi"']
+    assert data.read(1, 2).tolist() == [[2.0], [3.0]]
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(
+            st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), max_size=6), st.floats(-1e300, 1e300)
+        ),
+        min_size=1,
+        max_size=40,
+    ),
+    st.integers(1, 64),
+    st.data(),
+)
+def test_any_row_range_gives_what_the_csv_module_reads(
+    tmp_path: Path, rows: list[tuple[str, float]], block_bytes: int, data: st.DataObject
+) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("id", "x"), *((name, repr(x)) for name, x in rows)])
+    path = tmp_path / "any.csv"
+    path.write_text(text.getvalue(), encoding="utf-8", newline="")
+    with pytest.MonkeyPatch.context() as patch:
+        header = read_header(path)
+        patch.setattr(table, "BLOCK_BYTES", block_bytes)
+        patch.setattr(table, "ROWS_PER_MARK", 3)
+        found = open_table(header, ("x",), "id")
+        first = data.draw(st.integers(0, len(rows)))
+        count = data.draw(st.integers(0, len(rows) - first))
+        assert found.rows == len(rows)
+        assert found.read(first, count)[:, 0].tolist() == [x for _, x in rows[first : first + count]]
+        assert found.ids(first, count) == [name for name, _ in rows[first : first + count]]
+        assert found.bounds[0] == max(abs(x) for _, x in rows)
+
+
+def test_a_table_longer_than_a_block_is_read_from_the_middle(write: Write) -> None:
+    rows = 40_000
+    body = "".join(f"row{i},{i / 7!r},{-i}\n" for i in range(rows))
+    data = opened(write("id,x,y\n" + body), "y", "x", id_column="id")
+    assert data.rows == rows
+    for first, count in [(0, 1), (1023, 2), (1024, 1024), (20_000, 5_000), (rows - 1, 1), (rows, 0)]:
+        expected = [[-float(i), i / 7] for i in range(first, first + count)]
+        assert data.read(first, count).tolist() == expected
+        assert data.ids(first, count) == [f"row{i}" for i in range(first, first + count)]
+    assert data.bounds.tolist() == [rows - 1, (rows - 1) / 7]
+
+
+def test_rows_that_do_not_exist_are_an_error(write: Write) -> None:
+    data = opened(write("x\n1\n"))
+    for first, count in [(0, 2), (-1, 1), (2, 0)]:
+        with pytest.raises(IndexError):
+            data.read(first, count)
+
+
+def test_a_file_that_changed_since_it_was_opened_is_refused(write: Write) -> None:
+    path = write("x\n1\n2\n")
+    data = opened(path)
+    path.write_text("x\n1\n2\n3\n")
+    with pytest.raises(BadData, match="has changed"):
+        data.read(0, 1)
+
+
+def test_the_digest_is_that_of_the_file(write: Write) -> None:
+    import hashlib
+
+    content = "\ufeffx\n1\n2\n\n"
+    assert opened(write(content)).digest == hashlib.sha256(content.encode()).hexdigest()
+
+
+# What is refused ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "is empty"),
+        ("\n\n", "is empty"),
+        ("\ufeff", "is empty"),
+        ("a,b\n", "no rows"),
+        ("a,b", "no rows"),
+        ("a,b\n\n\n", "no rows"),
+        ("a,b,a\n1,2,3\n", "two columns named 'a'"),
+        ("a,,c\n1,2,3\n", "column 2 of data.csv has no name"),
+        ("1.5,2\n3,4\n", "no header"),
+        ("a;b\n1;2\n", "separated by commas"),
+        ("a\tb\n1\t2\n", "separated by commas"),
+        (b"a,\xff\n1,2\n", "header of data.csv is not UTF-8"),
+        ('a,"b\n1,2\n', "open quotation mark"),
+    ],
+)
+def test_a_header_that_cannot_be_used_is_refused(write: Write, content: str | bytes, words: str) -> None:
+    with pytest.raises(BadData, match=words):
+        read_header(write(content))
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="No such file"):
+        read_header(tmp_path / "none.csv")
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="cannot read"):
+        read_header(tmp_path)
+
+
+def test_a_missing_column_is_refused_with_those_there_are(write: Write) -> None:
+    header = read_header(write("a,b\n1,2\n"))
+    with pytest.raises(BadData, match="no column 'z'; its columns are: a, b") as caught:
+        open_table(header, ("a", "z"))
+    assert caught.value.column == "z"
+
+
+@pytest.mark.parametrize(
+    ("content", "row", "column", "words"),
+    [
+        ("a,b\n1,2\n3,nan\n", 2, "b", "the value is nan"),
+        ("a,b\n1,2\n3,-Infinity\n", 2, "b", "the value is -inf"),
+        ("a,b\n1,2\n3,1e999\n", 2, "b", "the value is inf"),
+        ("a,b\n1,2\n3,4\nx,y\n", 3, "a", "'x' is not a number"),
+        ("a,b\n1,2\n3,1_000\n", 2, "b", "'1_000' is not a number"),
+        ("a,b\n1,2\n3,٣\n", 2, "b", "is not a number"),
+        ("a,b\n1,2\n3,0x10\n", 2, "b", "'0x10' is not a number"),
+        ("a,b\n1,2\n,4\n", 2, "a", "missing"),
+        ("a,b\n1,2\n3,\n", 2, "b", "missing"),
+        ('a,b\n1,2\n3,"  "\n', 2, "b", "missing"),
+        ("a,b\n1,2\n3\n", 2, None, "has 1 fields, but the header names 2"),
+        ("a,b\n1,2\n3,4,5\n6\n", 2, None, "has 3 fields"),
+        ("a,b\n1,2\n\n3,4\n", 2, None, "row 2 is empty"),
+        (b"a,b\n1,2\n3,\xff\n", 2, None, "row 2 is not UTF-8"),
+        ('a,b\n1,2\n3,"4"5\n', 2, None, "cannot be read as CSV"),
+    ],
+)
+def test_a_bad_value_is_refused_naming_its_row_and_column(
+    write: Write, content: str | bytes, row: int, column: str | None, words: str
+) -> None:
+    with pytest.raises(BadData, match=words) as caught:
+        opened(write(content))
+    assert (caught.value.row, caught.value.column) == (row, column)
+
+
+def test_a_bad_value_far_into_the_file_has_its_own_row_number(write: Write) -> None:
+    rows = [f"{i},{i}.5" for i in range(100_000)]
+    rows[77_776] = "77776,oops"
+    with pytest.raises(BadData, match="row 77777, column 'x'"):
+        opened(write("id,x\n" + "\n".join(rows)), "x", id_column="id")
+
+
+def test_a_ragged_row_that_another_makes_up_for_is_found(write: Write) -> None:
+    with pytest.raises(BadData, match="row 1 has 3 fields"):
+        opened(write("a,b\n1,2,3\n4\n5,6\n"))
+
+
+def test_a_stray_quotation_mark_does_not_join_rows(write: Write) -> None:
+    with pytest.raises(BadData):
+        opened(write('a,b\n1,2\n5" pipe,3\n4,5\n6,7" pipe\n'), "a")
+
+
+def test_an_endless_row_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write("a,b\n1,2\n" + "3" * 5_000)
+    monkeypatch.setattr(table, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(table, "RECORD_BYTES_MAX", 1_000)
+    with pytest.raises(BadData, match="longer than 1,000 bytes"):
+        opened(path)
+
+
+@given(st.binary(max_size=200))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_are_read_or_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "garbage.csv"
+    path.write_bytes(content)
+    try:
+        data = opened(path)
+    except BadData:
+        return
+    assert data.read(0, data.rows).shape == (data.rows, len(data.columns))
+    assert np.isfinite(data.read(0, data.rows)).all()

@@ -1,0 +1,47 @@
+"""The bundled data and models: what they are and that they fit together."""
+
+from __future__ import annotations
+
+import csv
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nodes.data.binding import bind, require_chain
+from nodes.data.table import open_table, read_header
+from nodes.programs.check import check
+from nodes.programs.compile import affine
+from nodes.programs.plain import evaluate
+
+DEMO = Path(str(files("nodes.demo")))
+
+
+def test_the_bundled_model_tells_malignant_from_benign() -> None:
+    program = check((DEMO / "breast_cancer_linear.onnx").read_bytes())
+    local = check((DEMO / "sigmoid.onnx").read_bytes())
+    require_chain(program, local)
+    header = read_header(DEMO / "breast_cancer.csv")
+    data = open_table(header, bind(program, header, "id"), "id")
+    assert (data.rows, len(data.columns)) == (569, 30)
+    scores = evaluate(program, data.read(0, data.rows))
+    probabilities = evaluate(local, scores)[:, 0]
+    with (DEMO / "breast_cancer_labels.csv").open() as file:
+        labels = {row["id"]: int(row["malignant"]) for row in csv.DictReader(file)}
+    malignant = np.array([labels[row_id] for row_id in data.ids(0, data.rows)])
+    assert malignant.sum() == 212
+    assert ((probabilities > 0.5) == malignant).mean() > 0.98
+
+
+def test_the_bundled_model_is_linear_and_the_local_program_is_not() -> None:
+    program = check((DEMO / "breast_cancer_linear.onnx").read_bytes())
+    rows = np.random.default_rng(1).normal(size=(4, 30))
+    compiled = affine(program)
+    np.testing.assert_allclose(rows @ compiled.weights + compiled.bias, evaluate(program, rows), rtol=1e-12)
+    assert "Sigmoid" in check((DEMO / "sigmoid.onnx").read_bytes()).operators
+
+
+@pytest.mark.parametrize("words", ["10.24432/C5DW2B", "CC BY 4.0", "Wolberg", "Mangasarian", "Street"])
+def test_the_source_of_the_data_is_named(words: str) -> None:
+    assert words in (DEMO / "SOURCE.md").read_text()
