@@ -1,4 +1,4 @@
-"""JSON Schema of every event's data and an AsyncAPI 3 document of the catalogue: generated, never written by hand. Pure."""
+"""JSON Schema of the events' data and an AsyncAPI 3 document of the catalogue: generated, never by hand. Pure."""
 
 from __future__ import annotations
 
