@@ -1,0 +1,148 @@
+"""The order book: sell orders of this subnet, which of their units are held, and what the others are told. Pure.
+
+A unit is free, or held by exactly one reservation or contract (`records.SellRecord.held`), so none is sold twice. A
+sell order may be matched while it has free units, has not expired, was not cancelled and its lessor is not silent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from msgspec import structs
+
+from nodes.hub.draft import Draft
+from nodes.hub.matching import Candidate
+from nodes.hub.records import Own, SellRecord
+from nodes.machine import CancelTimer, SetTimer
+from schemas import limits
+from schemas.orders import PROTECTIONS, BuyOrder, Capacity, Offer, Protection, SellOrder
+
+
+def sell_key(sell_id: str) -> str:
+    """Where a sell order is kept."""
+    return f"sell/{sell_id}"
+
+
+def acceptable(sell: SellOrder, buy: BuyOrder, avoid: frozenset[str]) -> bool:
+    """Whether this sell order is within the buy order's terms, in whatever book it stands."""
+    return (
+        buy.protection in sell.protections
+        and sell.price_micros <= buy.price_micros_max
+        and sell.memory_mib >= buy.memory_mib
+        and sell.lessor != buy.renter
+        and sell.lessor not in avoid
+    )
+
+
+def may_serve(capacity: Capacity, buy: BuyOrder) -> bool:
+    """Whether another hub's subnet has anything for this buy order, as far as it told."""
+    best_price_micros = capacity.best_price_micros.get(buy.protection)
+    if best_price_micros is None or not capacity.units.get(buy.protection):
+        return False
+    return best_price_micros <= buy.price_micros_max
+
+
+class Book:
+    """The book as one event sees and changes it.
+
+    `news` are tests of which waiting buy orders this event may help; they are tried again once it is handled.
+    """
+
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
+        self.news: list[Callable[[BuyOrder], bool]] = []
+        self._ranked: dict[Protection, list[tuple[int, float, str]]] = {}
+
+    def find(self, sell_id: str) -> SellRecord | None:
+        """The sell order of this id, or None."""
+        return self.draft.find(SellRecord, sell_key(sell_id))
+
+    def candidates(self, buy: BuyOrder, avoid: frozenset[str]) -> Iterator[Candidate]:
+        """Offers of all free units that the buy order can use, best first."""
+        for price_micros, _, sell_id in self._ranking(buy.protection):
+            if price_micros > buy.price_micros_max:
+                return
+            candidate = self.candidate(sell_id, buy, avoid)
+            if candidate is not None:
+                yield candidate
+
+    def candidate(self, sell_id: str, buy: BuyOrder, avoid: frozenset[str], holder: str = "") -> Candidate | None:
+        """An offer of this sell order's free units, or of those that `holder` holds; None where it cannot serve."""
+        record = self.find(sell_id)
+        if record is None or not self._matchable(record):
+            return None
+        units = record.held.get(holder, 0) if holder else record.free
+        if not units or not acceptable(record.order, buy, avoid):
+            return None
+        offer = Offer(
+            sell=record.order,
+            lessor_key=record.lessor_key,
+            units=units,
+            placed_at=record.placed_at,
+            reserved_until=self.draft.now + limits.QUOTE_LEASE_SECONDS,
+        )
+        return Candidate(offer)
+
+    def hold(self, sell_id: str, holder: str, units: int) -> None:
+        """Let `holder` hold exactly `units` of this sell order (0: none)."""
+        record = self.find(sell_id)
+        if record is None:
+            return
+        held = {key: value for key, value in record.held.items() if key != holder}
+        if units:
+            held[holder] = units
+        self.write(structs.replace(record, held=held))
+
+    def write(self, record: SellRecord) -> None:
+        """Put a sell order into the book, or drop it once it can never be matched again and nothing holds of it."""
+        key = sell_key(record.order.id)
+        if not record.held and (record.cancelled or record.order.expires_at <= self.draft.now):
+            self.draft.delete(key)
+            self.draft.do(CancelTimer(name=key))
+        else:
+            self.draft.put(key, record)
+        self.changed()
+
+    def announce(self, helps: Callable[[BuyOrder], bool]) -> None:
+        """There is news for the waiting buy orders that `helps` is true of."""
+        self.news.append(helps)
+
+    def reranked(self) -> None:
+        """Forget the ranking: an order was added, or its price or time changed."""
+        self._ranked.clear()
+
+    def changed(self) -> None:
+        """See that the other hubs are told, at most every `ADVERTISE_SECONDS`."""
+        own = self.draft.find(Own, "hub") or Own()
+        if own.pending or not self.draft.config.others:
+            return
+        self.draft.put("hub", structs.replace(own, pending=True))
+        at = max(self.draft.now, own.advertised_at + limits.ADVERTISE_SECONDS)
+        self.draft.do(SetTimer(name="advertise", at=at))
+
+    def capacity(self) -> Capacity:
+        """Sums of free units and best prices by protection."""
+        units: dict[Protection, int] = dict.fromkeys(PROTECTIONS, 0)
+        best: dict[Protection, int] = {}
+        for _, record in self.draft.each(SellRecord, "sell"):
+            free = record.free if self._matchable(record) else 0
+            if not free:
+                continue
+            price = record.order.price_micros
+            for protection in set(record.order.protections):
+                units[protection] += free
+                best[protection] = min(price, best.get(protection, price))
+        in_order = {protection: best[protection] for protection in PROTECTIONS if protection in best}
+        return Capacity(hub=self.draft.config.me, units=units, best_price_micros=in_order, at=self.draft.now)
+
+    def _matchable(self, record: SellRecord) -> bool:
+        return not record.silent and not record.cancelled and record.order.expires_at > self.draft.now
+
+    def _ranking(self, protection: Protection) -> list[tuple[int, float, str]]:
+        if protection not in self._ranked:
+            self._ranked[protection] = sorted(
+                (record.order.price_micros, record.placed_at, record.order.id)
+                for _, record in self.draft.each(SellRecord, "sell")
+                if protection in record.order.protections and self._matchable(record)
+            )
+        return self._ranked[protection]

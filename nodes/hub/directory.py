@@ -1,0 +1,58 @@
+"""Whom a hub knows (N4): all hubs, and the participants of its own subnet, by address and public key. Pure.
+
+It knows no participant of another subnet; those are vouched for by their own hub.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from schemas.errors import BadConfig
+from schemas.ids import Address, hub_address, hub_of, parse_address
+
+KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class HubConfig:
+    """Public values only.
+
+    `hub_keys` maps every hub's own address (`A11.hub`), this hub's included, to its Ed25519 public key (32 bytes);
+    `participants` maps the addresses of this subnet likewise. With `neighbours`, only those hubs are asked for quotes
+    and told of capacity; without, all are.
+
+    Raises:
+        BadConfig: an address that does not belong where it stands, or a key of another length.
+    """
+
+    me: Address
+    hub_keys: Mapping[str, bytes]
+    participants: Mapping[str, bytes]
+    neighbours: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.me not in self.hub_keys:
+            raise BadConfig(f"the hub keys lack this hub's own, {self.me}", field="hub_keys")
+        for hub in (self.me, *self.hub_keys, *self.neighbours):
+            if hub != hub_address(hub_of(parse_address(hub))):
+                raise BadConfig(f"{hub} is not a hub's own address: write <hub>.hub", field="hub_keys")
+        for participant in self.participants:
+            if hub_of(parse_address(participant)) != hub_of(self.me) or participant == self.me:
+                raise BadConfig(f"{participant} is not a participant of {self.me}'s subnet", field="participants")
+        for address, key in (*self.hub_keys.items(), *self.participants.items()):
+            if len(key) != KEY_BYTES:
+                raise BadConfig(f"the key of {address} has {len(key)} bytes, not {KEY_BYTES}", field="keys")
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The other hubs that this one deals with, in a fixed order."""
+        return tuple(sorted(hub for hub in (self.neighbours or self.hub_keys) if hub != self.me))
+
+    def is_hub(self, address: str) -> bool:
+        """Whether this is another hub that is known here."""
+        return address in self.hub_keys and address != self.me
+
+    def key_of(self, address: str) -> bytes | None:
+        """The public key of a hub or of a participant of this subnet; None for everybody else."""
+        return self.hub_keys.get(address) or self.participants.get(address)

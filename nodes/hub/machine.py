@@ -1,0 +1,139 @@
+"""The hub's protocol (R1, R2, R4, N4) as a table of events, senders and handlers. Pure.
+
+Theory of operation. A hub is one aggregate: its own subnet's book, orders and contracts, and one line per other hub.
+
+    lessor ──order.sell.placed──► hub B        the book: price first, then time; renewed or expired
+    hub B ──capacity.advertised──► hub A       sums and best prices, every few seconds at most
+    renter ──order.buy.placed──► hub A         own units are reserved, and at the same time
+    hub A ──quote.requested──► hub B           every hub that may serve is asked
+    hub B ──quote.offered──► hub A             reserved for seconds; what is not taken is released
+    hub A ──contract.proposed──► hub B         signed by the renter's hub
+    hub B ──contract.countersigned──► hub A    or refused: then the missing units are looked for again
+    hubs ──contract.signed──► renter, lessor   each party hears it from its own hub
+    renter ──contract.ended──► hub A ──► hub B ──► lessor
+
+Of what each order, reservation and contract may become, `nodes/hub/states.py` has the tables. Order of arrival is not
+assumed: what comes too late is noted in the journal, and a party that now waits for nothing is told so. What is wrong
+in itself (another's order, a bad signature) is refused and changes nothing.
+
+    event in `TABLE` ─► sender's role ─► handler (selling, quoting, buying, renting) ─► waiting orders, if there is news
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final, Literal
+
+from nodes.hub import buying, quoting, renting, selling
+from nodes.hub.book import Book
+from nodes.hub.directory import HubConfig
+from nodes.hub.draft import Draft, data_of
+from nodes.hub.records import INTERNAL_TYPES, RECORD_TYPES, PublishFailed
+from nodes.machine import TIMER_FIRED, Context, Machine, Records, Refused, Step, TimerFired
+from schemas.events import DeliveryFailed, Event
+
+Sender = Literal["participant", "hub", "either", "self"]
+Handler = Callable[[Book, Event], None]
+AGGREGATE: Final = "hub"
+
+
+def _timer_fired(book: Book, event: Event) -> None:
+    """A timer is named `<what>/<id>`."""
+    fired = data_of(event, TimerFired)
+    what, _, name = fired.name.partition("/")
+    if what == "wake":
+        buying.woken(book, name, fired.at)
+    elif what == "advertise":
+        selling.advertise(book)
+    elif what in TIMERS:
+        TIMERS[what](book, name)
+    else:
+        raise Refused("unknown-timer", f"a hub sets no timer {fired.name}")
+
+
+def _delivery_failed(book: Book, event: Event) -> None:
+    """A hub on the way, or this hub's own broker, knows nobody at the address."""
+    data = event.data
+    if not isinstance(data, DeliveryFailed | PublishFailed):
+        raise Refused("wrong-data", f"{event.type} without its data")
+    book.draft.note("undelivered", f"{data.type} did not reach {data.to}: {data.reason}")
+    buying.unreachable(book, data.type, data.to)
+
+
+TIMERS: Final[Mapping[str, Callable[[Book, str], None]]] = MappingProxyType(
+    {
+        "sell": selling.expired,
+        "quote": quoting.lapsed,
+        "contract": renting.expired,
+        "match": buying.overdue,
+    }
+)
+TABLE: Final[Mapping[str, tuple[Sender, Handler]]] = MappingProxyType(
+    {
+        "order.sell.placed": ("participant", selling.placed),
+        "order.sell.cancelled": ("participant", selling.cancelled),
+        "order.buy.placed": ("participant", buying.placed),
+        "order.buy.cancelled": ("participant", buying.cancelled),
+        "capacity.advertised": ("hub", selling.advertised),
+        "quote.requested": ("hub", quoting.requested),
+        "quote.offered": ("hub", buying.offered),
+        "quote.released": ("hub", quoting.released),
+        "contract.proposed": ("hub", quoting.proposed),
+        "contract.countersigned": ("hub", buying.countersigned),
+        "contract.refused": ("hub", buying.refused),
+        "contract.ended": ("either", renting.ended),
+        "delivery.failed": ("hub", _delivery_failed),
+        "publish.failed": ("self", _delivery_failed),
+        TIMER_FIRED: ("self", _timer_fired),
+    }
+)
+
+
+class HubMachine(Machine):
+    """See the module's theory; `config` names the hubs and participants that this hub knows."""
+
+    name = "hub"
+    record_types = RECORD_TYPES
+    internal_types = INTERNAL_TYPES
+
+    def __init__(self, config: HubConfig) -> None:
+        self.config = config
+
+    def aggregate_of(self, event: Event) -> str:
+        """The one aggregate.
+
+        Raises:
+            Refused: the hub has no use for this event type.
+        """
+        if event.type not in TABLE:
+            raise Refused("not-for-hub", f"a hub does not take {event.type}")
+        return AGGREGATE
+
+    def key_of(self, records: Records, event: Event) -> bytes | None:
+        """Keys of hubs and of this subnet's participants, as configured."""
+        return self.config.key_of(event.source)
+
+    def handle(self, records: Records, event: Event, context: Context) -> Step:
+        """What follows from this event.
+
+        Raises:
+            Refused: the event is wrong in itself; nothing changes.
+        """
+        self.aggregate_of(event)
+        sender, handler = TABLE[event.type]
+        if not self._may_send(sender, event.source):
+            raise Refused("wrong-role", f"{event.source} may not send {event.type}")
+        book = Book(Draft(self.config, records, context))
+        handler(book, event)
+        buying.retry_waiting(book)
+        return book.draft.step()
+
+    def _may_send(self, sender: Sender, source: str) -> bool:
+        roles = {
+            "participant": source in self.config.participants,
+            "hub": self.config.is_hub(source),
+            "either": source in self.config.participants or self.config.is_hub(source),
+            "self": True,  # made by this node's own shell; such types cannot come over the wire
+        }
+        return roles[sender]

@@ -1,0 +1,145 @@
+"""The renter's hub towards lessors' hubs (R4): contracts proposed, countersigned or refused, and given up. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import structs
+
+from nodes.hub import contracts, renting
+from nodes.hub.book import Book
+from nodes.hub.draft import Draft
+from nodes.hub.matching import Part
+from nodes.hub.records import BuyRecord, ContractRecord
+from nodes.hub.states import CONTRACT, advance
+from nodes.machine import CancelTimer, Refused, SetTimer
+from schemas.contracts import Contract
+from schemas.errors import VerificationFailed
+from schemas.events import ContractEnded, ContractProposed, ContractsCompleted, QuoteReleased
+
+PROPOSAL_SECONDS: Final = 10.0
+"""A lessor's hub that has not answered a proposal by then is taken to refuse."""
+
+
+def propose(book: Book, record: BuyRecord, parts: Sequence[Part]) -> BuyRecord:
+    """Make a contract of every part: signed at once with own lessors, proposed to the other lessors' hubs."""
+    draft, order = book.draft, record.order
+    made = [(_contract(draft, record, part), part) for part in parts]
+    for sell_id in record.reserved:
+        book.hold(sell_id, f"buy/{order.id}", 0)
+    for contract, part in made:
+        if part.candidate.quote:
+            _propose_to_hub(draft, contract, part.candidate.quote)
+        else:
+            book.hold(contract.sell.id, f"contract/{contract.id}", contract.units)
+            signed = contracts.sign_as_lessor_hub(contract, draft.context.sign)
+            renting.begin(book, ContractRecord(state="signed", contract=signed))
+    proposed = tuple(contract.id for contract, part in made if part.candidate.quote)
+    local = tuple(contract.id for contract, part in made if not part.candidate.quote)
+    wake_at = draft.now + PROPOSAL_SECONDS if proposed else 0.0
+    draft.do(SetTimer(name=f"wake/{order.id}", at=wake_at) if proposed else CancelTimer(name=f"wake/{order.id}"))
+    return structs.replace(
+        record,
+        wake_at=wake_at,
+        offers=(),
+        reserved=(),
+        proposed=proposed,
+        signed=record.signed + local,
+        rests=_release_unused(draft, record, parts),
+        proposals=record.proposals + 1,
+        lacking="",
+    )
+
+
+def countersigned(book: Book, record: ContractRecord, contract: Contract) -> None:
+    """Take the other hub's signature, if it is one, on what was proposed.
+
+    Raises:
+        Refused: the contract is not the one proposed, or does not verify.
+    """
+    draft = book.draft
+    if structs.replace(contract, lessor_hub_signature=b"") != record.contract:
+        raise Refused("not-as-proposed", f"{contract.lessor_hub} signed another contract than {contract.id}")
+    try:
+        contracts.verify_contract(contract, draft.config.hub_keys, draft.context.verify)
+    except VerificationFailed as error:
+        raise Refused(error.code, str(error)) from error
+    state = advance(CONTRACT, record.state, "countersigned")
+    renting.begin(book, structs.replace(record, state=state, contract=contract))
+
+
+def abandon(book: Book, contract_id: str, code: str) -> None:
+    """Give up a contract that the renter was never given; the lessor's hub frees its units."""
+    draft, key = book.draft, f"contract/{contract_id}"
+    record = draft.find(ContractRecord, key)
+    if record is None:
+        return
+    advance(CONTRACT, record.state, "abandoned")
+    draft.delete(key)
+    if record.state == "signed":
+        draft.do(CancelTimer(name=key))
+    if record.quote:
+        tell_unwanted(draft, record.contract, code)
+    else:
+        book.hold(record.contract.sell.id, key, 0)
+
+
+def tell_unwanted(draft: Draft, contract: Contract, code: str) -> None:
+    """Tell the lessor's hub that the renter's hub has no use for a contract."""
+    ended = ContractEnded(contract=contract.id, code=code, reason="the buy order was not matched with it")
+    draft.send("contract.ended", contract.lessor_hub, contract.id, ended)
+
+
+def deliver_all(book: Book, record: BuyRecord, signed: Sequence[Contract]) -> None:
+    """Give the renter all contracts of its order, and lessors of this subnet theirs."""
+    draft, order = book.draft, record.order
+    for contract in signed:
+        renting.deliver(book, contract, contract.renter)
+        if contract.lessor_hub == draft.config.me:
+            renting.deliver(book, contract, contract.lessor)
+    draft.note(
+        "matched",
+        f"{order.id}: {order.units} units of {len(signed)} lessors",
+        order=order.id,
+        contracts={contract.id: _shown(contract) for contract in signed},
+    )
+    completed = ContractsCompleted(order=order.id, job=order.job, contracts=tuple(each.id for each in signed))
+    draft.send("order.buy.matched", order.renter, order.id, completed)
+
+
+def hub_asked(book: Book, contract_id: str) -> str:
+    """The lessor's hub of a contract; empty when there is none of this id."""
+    record = book.draft.find(ContractRecord, f"contract/{contract_id}")
+    return record.contract.lessor_hub if record else ""
+
+
+def _contract(draft: Draft, record: BuyRecord, part: Part) -> Contract:
+    order, offer = record.order, part.candidate.offer
+    contract_id = draft.context.new_id("contract", order.id, offer.sell.id)
+    made = contracts.make_contract(contract_id, order, record.renter_key, offer, part.units, draft.now)
+    return contracts.sign_as_renter_hub(made, draft.context.sign)
+
+
+def _propose_to_hub(draft: Draft, contract: Contract, quote: str) -> None:
+    draft.put(f"contract/{contract.id}", ContractRecord(state="proposed", contract=contract, quote=quote))
+    proposal = ContractProposed(quote=quote, contract=contract)
+    draft.send("contract.proposed", contract.lessor_hub, contract.id, proposal)
+
+
+def _release_unused(draft: Draft, record: BuyRecord, parts: Sequence[Part]) -> dict[str, str]:
+    """Release quotes of which nothing is taken; those taken in part must outlive their proposals: (quote, hub)."""
+    taken = {(part.candidate.quote, part.candidate.offer.sell.id) for part in parts}
+    used = {quote for quote, _ in taken}
+    rests: dict[str, str] = {}
+    for each in record.offers:
+        if each.quote in used and (each.quote, each.offer.sell.id) not in taken:
+            rests[each.quote] = each.hub
+    for quote, hub in {each.quote: each.hub for each in record.offers if each.quote not in used}.items():
+        released = QuoteReleased(quote=quote, order=record.order.id)
+        draft.send("quote.released", hub, record.order.id, released)
+    return rests
+
+
+def _shown(contract: Contract) -> dict[str, object]:
+    return {"lessor": contract.lessor, "units": contract.units, "price_micros": contract.price_micros}

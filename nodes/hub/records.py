@@ -1,0 +1,128 @@
+"""What a hub keeps: its own subnet's orders and contracts, and one line per other hub (N4). Frozen data, pure.
+
+One aggregate, `hub`. Keys: `hub`, `sell/<id>`, `buy/<id>`, `quote/<id>`, `contract/<id>`, `capacity/<hub address>`.
+Units of a sell order are held by the key of what holds them: `buy/…` (own reservation), `quote/…` or `contract/…`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from msgspec import Struct
+
+from nodes.hub.states import BuyState, ContractState, QuoteState
+from schemas.contracts import Contract
+from schemas.orders import BuyOrder, Capacity, Offer, SellOrder
+
+
+class Own(Struct, frozen=True, kw_only=True):
+    """What this hub last told the others, and whether it will soon tell them again."""
+
+    advertised: Capacity | None = None
+    advertised_at: float = 0.0
+    pending: bool = False
+
+
+class SellRecord(Struct, frozen=True, kw_only=True):
+    """A sell order in the book."""
+
+    order: SellOrder
+    lessor_key: bytes
+    placed_at: float
+    """When it reached this hub: time priority. A renewal keeps it unless the lessor asks more."""
+    said_at: float
+    """The lessor's time of the newest placing; older ones that arrive late are ignored."""
+    held: dict[str, int] = {}
+    """Units by holder's key."""
+    silent: bool = False
+    """A renter found the lessor silent: not matched until the lessor renews."""
+    cancelled: bool = False
+    """Kept only until nothing holds its units."""
+
+    @property
+    def free(self) -> int:
+        """Units that may be matched."""
+        if self.silent or self.cancelled:
+            return 0
+        return max(0, self.order.units - sum(self.held.values())) if self.held else self.order.units
+
+
+class Quoted(Struct, frozen=True, kw_only=True):
+    """An offer of another hub."""
+
+    quote: str
+    hub: str
+    offer: Offer
+
+
+class BuyRecord(Struct, frozen=True, kw_only=True):
+    """A buy order of this subnet; see `nodes/hub/states.py`. Kept until its `match_by`, so that it is matched once."""
+
+    order: BuyOrder
+    renter_key: bytes
+    placed_at: float
+    state: BuyState
+    wake_at: float = 0.0
+    """When the timer that counts fires; older ones are ignored. 0: no timer counts."""
+    rounds: int = 0
+    asked: dict[str, str] = {}
+    """Hubs that have not answered yet, by quote id."""
+    asked_at: float = 0.0
+    offers: tuple[Quoted, ...] = ()
+    reserved: tuple[str, ...] = ()
+    """Own sell orders of which units are reserved."""
+    proposed: tuple[str, ...] = ()
+    """Contracts that wait for the other hub's signature."""
+    signed: tuple[str, ...] = ()
+    """Contracts with both hubs' signatures."""
+    rests: dict[str, str] = {}
+    """Hubs by quote id, where a part of what was quoted is not needed and is released after the proposals' answers."""
+    proposals: int = 0
+    lacking: str = ""
+
+
+class QuoteRecord(Struct, frozen=True, kw_only=True):
+    """What this hub reserved for another hub's buy order: offers that are not proposed yet."""
+
+    state: QuoteState
+    hub: str
+    buy: BuyOrder
+    offers: tuple[Offer, ...]
+
+
+class ContractRecord(Struct, frozen=True, kw_only=True):
+    """A contract of which at least one party is in this subnet."""
+
+    state: ContractState
+    contract: Contract
+    quote: str = ""
+    """The other hub's quote; empty where both parties are in this subnet."""
+
+
+class CapacityRecord(Struct, frozen=True, kw_only=True):
+    """What another hub last told of its subnet."""
+
+    capacity: Capacity
+
+
+class PublishFailed(Struct, frozen=True, kw_only=True):
+    """`publish.failed`: the broker says that nobody receives at this address."""
+
+    type: str
+    to: str
+    reason: str
+
+
+RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
+    {
+        "hub": Own,
+        "sell": SellRecord,
+        "buy": BuyRecord,
+        "quote": QuoteRecord,
+        "contract": ContractRecord,
+        "capacity": CapacityRecord,
+    }
+)
+INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType({"publish.failed": PublishFailed})

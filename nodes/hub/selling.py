@@ -1,0 +1,104 @@
+"""The lessors' side of the book (R1, N4): sell orders placed, renewed and cancelled; capacity told and heard. Pure."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from nodes.hub.book import Book, may_serve, sell_key
+from nodes.hub.draft import Draft, data_of
+from nodes.hub.records import CapacityRecord, Own, SellRecord
+from nodes.machine import Refused, SetTimer
+from schemas import limits
+from schemas.events import Event, OrderCancelled
+from schemas.orders import Capacity, SellOrder
+from schemas.signing import struct_bytes
+
+
+def placed(book: Book, event: Event) -> None:
+    """`order.sell.placed`: a new order, or a renewal: the lessor lives, what is held stays held."""
+    draft, order = book.draft, data_of(event, SellOrder)
+    _check_order(draft, event, order)
+    key = sell_key(order.id)
+    before = draft.find(SellRecord, key)
+    lessor_key = draft.config.participants[order.lessor]
+    if before is None:
+        if draft.count("sell") >= limits.SELL_ORDERS_PER_HUB_MAX:
+            raise Refused("book-full", f"the book holds {limits.SELL_ORDERS_PER_HUB_MAX} sell orders, no more fit")
+        record = SellRecord(order=order, lessor_key=lessor_key, placed_at=draft.now, said_at=event.time)
+    else:
+        if before.order.lessor != order.lessor:
+            raise Refused("order-exists", f"{order.id} is another lessor's sell order")
+        if event.time < before.said_at or before.cancelled:
+            draft.note("late", f"a placing of {order.id} that is older than what is known of it")
+            return
+        record = structs.replace(
+            before,
+            order=order,
+            lessor_key=lessor_key,
+            placed_at=draft.now if _asks_more(order, before.order) else before.placed_at,
+            said_at=event.time,
+            silent=False,
+        )
+    book.write(record)
+    book.reranked()
+    draft.do(SetTimer(name=key, at=order.expires_at))
+    book.announce(lambda buy: buy.protection in order.protections and order.price_micros <= buy.price_micros_max)
+
+
+def cancelled(book: Book, event: Event) -> None:
+    """`order.sell.cancelled`: not matched again; contracts already signed go on."""
+    data = data_of(event, OrderCancelled)
+    record = book.find(data.order)
+    if record is None:
+        raise Refused("unknown-order", f"no sell order {data.order} in this book")
+    if record.order.lessor != event.source:
+        raise Refused("not-your-order", f"{data.order} is not a sell order of {event.source}")
+    book.write(structs.replace(record, cancelled=True))
+
+
+def expired(book: Book, sell_id: str) -> None:
+    """Timer: an order that was not renewed leaves the book (when nothing holds of it)."""
+    record = book.find(sell_id)
+    if record is not None and record.order.expires_at <= book.draft.now:
+        book.write(record)
+
+
+def advertise(book: Book) -> None:
+    """Timer: tell the other hubs what this subnet offers, if it changed."""
+    draft = book.draft
+    own, capacity = draft.find(Own, "hub") or Own(), book.capacity()
+    if own.advertised is not None and structs.replace(own.advertised, at=capacity.at) == capacity:
+        draft.put("hub", structs.replace(own, pending=False))
+        return
+    draft.put("hub", Own(advertised=capacity, advertised_at=draft.now))
+    for hub in draft.config.others:
+        draft.send("capacity.advertised", hub, hub, capacity)
+
+
+def advertised(book: Book, event: Event) -> None:
+    """`capacity.advertised`: another hub's news; older than known is ignored."""
+    draft, capacity = book.draft, data_of(event, Capacity)
+    if capacity.hub != event.source:
+        raise Refused("wrong-hub", f"{event.source} cannot speak for {capacity.hub}")
+    key = f"capacity/{capacity.hub}"
+    known = draft.find(CapacityRecord, key)
+    if known is not None and known.capacity.at >= capacity.at:
+        return
+    draft.put(key, CapacityRecord(capacity=capacity))
+    book.announce(lambda buy: may_serve(capacity, buy))
+
+
+def _check_order(draft: Draft, event: Event, order: SellOrder) -> None:
+    if order.lessor != event.source:
+        raise Refused("not-your-order", f"{event.source} placed a sell order of {order.lessor}")
+    if not draft.context.verify(draft.config.participants[order.lessor], struct_bytes(order), order.signature):
+        raise Refused("sell-order-signature", f"{order.lessor} has not signed {order.id} so; sign it again")
+    if order.expires_at <= draft.now:
+        raise Refused("expired", f"{order.id} expired before it came; place it again with a later time")
+    if order.expires_at > draft.now + limits.SELL_ORDER_SECONDS_MAX + limits.CLOCK_SKEW_SECONDS_MAX:
+        raise Refused("expires-too-late", f"{order.id} lasts longer than {limits.SELL_ORDER_SECONDS_MAX:.0f} seconds")
+
+
+def _asks_more(order: SellOrder, before: SellOrder) -> bool:
+    """A change of price or more units loses time priority, as on any exchange."""
+    return order.price_micros != before.price_micros or order.units > before.units
