@@ -9,8 +9,8 @@ class StoreFailed(SubletError):  # noqa: N818 - reads as the sentence it is
     """The store could not carry out a transaction (disk full, locked too long, file damaged); nothing was changed."""
 
 
-class StoreClosed(StoreFailed):
-    """The store was closed before, or while, this was asked."""
+class StoreClosed(SubletError):  # noqa: N818
+    """The store was closed before this was asked."""
 
 
 class StoreNewer(BadConfig):

@@ -3,8 +3,8 @@
 Theory of operation. A node's state lies in aggregates (one job; one hub's order book), each a set of records. Events
 come in as `Input`s; `apply` handles several in one transaction, and for each of them, in order:
 
-    event id in the inbox?           → `duplicate`, nothing is written
     a timer that no longer stands?   → `stale`, nothing is written
+    event id in the inbox?           → `duplicate`, nothing is written
     decide(input, view) → Decision   → its changes, effects, timers and journal entry are written: `applied`
                         → refusal    → none of its changes, only its journal entry, if it has one: `refused`
 
@@ -140,8 +140,8 @@ class Store(Protocol):
         """Outbox rows, oldest first, that belong to nobody or whose lease ended before `now`; now the owner's."""
         ...
 
-    async def extend(self, owner: str, lease_until: float) -> None:
-        """Lengthen the lease of everything that belongs to this owner."""
+    async def extend(self, owner: str, seqs: Sequence[int], lease_until: float) -> None:
+        """Lengthen the lease of these rows, as far as they still belong to this owner."""
         ...
 
     async def attempted(self, seq: int) -> None:
@@ -184,8 +184,11 @@ class Store(Protocol):
         """How many effects are still to be carried out, by anybody."""
         ...
 
-    async def put_secret(self, name: str, sealed: bytes) -> None:
-        """Keep sealed bytes under a name, replacing earlier ones. The caller seals (`Identity.seal`)."""
+    async def put_secret(self, name: str, sealed: bytes) -> bytes:
+        """Keep sealed bytes under a name, unless there are some already; what is kept. The caller seals.
+
+        So workers that make the same secret at the same time all get the first one.
+        """
         ...
 
     async def get_secret(self, name: str) -> bytes | None:

@@ -20,7 +20,6 @@ from msgspec import Struct
 from nodes.machine import CancelTimer, Perform, Publish, SetTimer
 from nodes.store.cache import Cache, Cached
 from nodes.store.database import Database
-from nodes.store.errors import StoreFailed
 from nodes.store.port import Decide, Decision, Input, OutboxRow, Outcome, Timer, View
 from schemas import limits
 
@@ -98,9 +97,11 @@ class SqliteStore:
 
         return await self._database.write(run) if await self._database.read(look) else []
 
-    async def extend(self, owner: str, lease_until: float) -> None:
+    async def extend(self, owner: str, seqs: Sequence[int], lease_until: float) -> None:
         """See `Store.extend`."""
-        await self._execute("UPDATE outbox SET claimed_until = ? WHERE owner = ?", (lease_until, owner))
+        statement = "UPDATE outbox SET claimed_until = ? WHERE seq = ? AND owner = ?"
+        rows = [(lease_until, seq, owner) for seq in seqs]
+        await self._database.write(lambda connection: _many(connection, statement, rows))
 
     async def attempted(self, seq: int) -> None:
         """See `Store.attempted`."""
@@ -134,9 +135,16 @@ class SqliteStore:
         return await self._database.write(lambda connection: connection.execute(statement, parameters).rowcount)
 
     async def read(self, aggregate: str) -> dict[str, Struct]:
-        """See `Store.read`."""
-        statement = "SELECT key, value FROM records WHERE aggregate = ? AND value IS NOT NULL ORDER BY key"
-        return {key: self._decode(key, value) for key, value in await self._select(statement, (aggregate,))}
+        """See `Store.read`. Costs little when the aggregate is kept in memory."""
+
+        def run(connection: sqlite3.Connection) -> dict[str, Struct]:
+            connection.execute("BEGIN")
+            try:
+                return dict(self._load(connection, aggregate).records)
+            finally:
+                connection.execute("COMMIT")
+
+        return await self._database.read(run)
 
     async def aggregates(self, prefix: str = "") -> list[str]:
         """See `Store.aggregates`."""
@@ -153,9 +161,15 @@ class SqliteStore:
         ((size,),) = await self._select("SELECT count(*) FROM outbox", ())
         return int(size)
 
-    async def put_secret(self, name: str, sealed: bytes) -> None:
+    async def put_secret(self, name: str, sealed: bytes) -> bytes:
         """See `Store.put_secret`."""
-        await self._execute("INSERT OR REPLACE INTO secrets (name, sealed) VALUES (?, ?)", (name, sealed))
+
+        def run(connection: sqlite3.Connection) -> bytes:
+            connection.execute("INSERT OR IGNORE INTO secrets (name, sealed) VALUES (?, ?)", (name, sealed))
+            (kept,) = connection.execute("SELECT sealed FROM secrets WHERE name = ?", (name,)).fetchone()
+            return bytes(kept)
+
+        return await self._database.write(run)
 
     async def get_secret(self, name: str) -> bytes | None:
         """See `Store.get_secret`."""
@@ -181,10 +195,10 @@ class SqliteStore:
     def _handle(self, connection: sqlite3.Connection, item: Input, decide: Decide, claim: _Claim) -> Outcome:
         if item.completes is not None:
             connection.execute("DELETE FROM outbox WHERE seq = ?", (item.completes,))
-        if connection.execute("SELECT 1 FROM inbox WHERE event_id = ?", (item.event_id,)).fetchone():
-            return Outcome("duplicate")
         if item.timer is not None and not _take_timer(connection, item.timer):
             return Outcome("stale")
+        if connection.execute("SELECT 1 FROM inbox WHERE event_id = ?", (item.event_id,)).fetchone():
+            return Outcome("duplicate")
         cached = self._load(connection, item.aggregate)
         view = View(MappingProxyType(cached.records), cached.journalled, cached.last_hash)
         decision = decide(item, view)
@@ -286,7 +300,7 @@ class SqliteStore:
     def _decoder(self, key: str) -> msgspec.msgpack.Decoder[Struct]:
         decoder = self._decoders.get(key.partition("/")[0])
         if decoder is None:
-            raise StoreFailed(f"no record type for the key {key!r}: the machine does not list its prefix")
+            raise TypeError(f"no record type for the key {key!r}: the machine does not list its prefix")
         return decoder
 
 

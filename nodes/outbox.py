@@ -1,0 +1,270 @@
+"""Carries out what machines asked for: publishes events with confirms, runs activities, reports what cannot be done.
+
+Rows reach it already claimed. It holds them until they are done in the store; a row of a killed process is claimed by
+another when its lease ends, so everything here happens at least once. A broker that cannot be reached is waited for;
+what can never work (nobody at the address, an event over its limit, an activity that fails again and again) is told to
+the machine as `publish.failed` or `activity.failed`, if it lists them, and otherwise only logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import structlog
+from broker.errors import PublishUnknown, Unroutable
+from broker.port import Broker, Message
+from broker.topology import routing_key
+from msgspec import Struct
+
+from nodes.identity import Identity
+from nodes.machine import Machine, Perform, Publish
+from nodes.quiet import Quiet, Wake
+from nodes.store.blobs import BlobStore
+from nodes.store.errors import BlobDamaged, BlobMissing, StoreClosed, StoreFailed
+from nodes.store.port import OutboxRow, Store
+from schemas import codec, limits
+from schemas.errors import BadConfig, BrokerUnreachable
+from schemas.events import CATALOGUE, Event
+from schemas.ids import derive_id, parse_address
+
+Activity = Callable[[dict[str, Any], str], Awaitable[Sequence[tuple[str, Struct]]]]
+"""(params, aggregate) -> the internal events (type, data) that are its outcome. May run more than once per Perform."""
+Conclude = Callable[[OutboxRow, Sequence[tuple[str, Struct]]], Awaitable[None]]
+
+PUBLISH_WINDOW: Final = 64
+"""Publishes under way at a time."""
+ACTIVITIES_MAX: Final = 8
+"""Activities under way at a time, per process."""
+ACTIVITY_ATTEMPTS_MAX: Final = 5
+RETRY_SECONDS_MIN: Final = 0.1
+RETRY_SECONDS_MAX: Final = 5.0
+_ERROR_CHARS_MAX: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What carrying out effects needs."""
+
+    machine: Machine
+    identity: Identity
+    broker: Broker
+    store: Store
+    blobs: BlobStore
+    activities: Mapping[str, Activity]
+    conclude: Conclude
+    """Applies an activity's outcome and completes its row, in one transaction."""
+    activities_max: int = ACTIVITIES_MAX
+
+
+class Undeliverable(Exception):  # noqa: N818 - never leaves this module
+    """An event that can never be sent as it is."""
+
+
+class Outbox:
+    """The rows that this process holds. `start` before anything is carried out; `stop` leaves the rest claimed."""
+
+    def __init__(self, means: Means, quiet: Quiet) -> None:
+        self._means = means
+        self._quiet = quiet
+        self._window = asyncio.Semaphore(PUBLISH_WINDOW)
+        self._slots = asyncio.Semaphore(means.activities_max)
+        self._performing = 0
+        self._publishing = 0
+        self._done: list[int] = []
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._waiting: list[OutboxRow] | None = []
+        self.room = Wake(quiet)
+        """Set when an activity ended: there may be room for another."""
+        self._log = structlog.get_logger(__name__).bind(node=means.identity.address)
+
+    @property
+    def held(self) -> list[int]:
+        """Numbers of the rows under way."""
+        return [*self._tasks, *(row.seq for row in self._waiting or ())]
+
+    @property
+    def publishes_room(self) -> int:
+        """How many more publishes may be claimed."""
+        return max(0, PUBLISH_WINDOW - self._publishing)
+
+    @property
+    def performs_room(self) -> int:
+        """How many more activities may be claimed."""
+        return max(0, self._means.activities_max - self._performing)
+
+    def start(self) -> None:
+        """Carry out rows from now on, those first that came before."""
+        waiting, self._waiting = self._waiting or [], None
+        self.accept(waiting)
+
+    def accept(self, rows: Iterable[OutboxRow]) -> None:
+        """Carry out claimed rows, each in a task of its own. Rows held already (a lease ended unnoticed) are left."""
+        for row in rows:
+            if self._waiting is not None:
+                self._waiting.append(row)
+            elif row.seq in self._tasks:
+                continue
+            elif isinstance(row.effect, Publish):
+                self._publishing += 1
+                self._spawn(row.seq, self._publish(row, row.effect))
+            else:
+                self._performing += 1
+                self._spawn(row.seq, self._perform(row, row.effect))
+
+    async def stop(self) -> None:
+        """Cancel what is under way. Its rows stay in the store."""
+        self._waiting = []
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _spawn(self, seq: int, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._guard(work))
+        self._tasks[seq] = task
+        task.add_done_callback(lambda _: self._tasks.pop(seq))
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        """Nothing that one row does may stop the others. A row left here is claimed again when its lease ends."""
+        with self._quiet.busy():
+            try:
+                await work
+            except StoreClosed:
+                self._log.info("outbox left to the next process: the store is closed")
+            except Exception:
+                self._log.exception("an outbox row was left until its lease ends")
+
+    # ---------------------------------------------------------------- Publish
+
+    async def _publish(self, row: OutboxRow, effect: Publish) -> None:
+        try:
+            async with self._window:
+                failure = await self._send(row, effect)
+        finally:
+            self._publishing -= 1
+        if failure is None:
+            await self._finish(row.seq)
+            return
+        self._log.warning("not delivered", type=effect.type, to=effect.to, cause=row.event_id, reason=failure)
+        report = {"type": effect.type, "to": effect.to, "reason": failure}
+        await self._report(row, "publish.failed", report)
+
+    async def _send(self, row: OutboxRow, effect: Publish) -> str | None:
+        """Publish until the broker confirms; the reason when it never will."""
+        try:
+            message = await self._message(row, effect)
+        except Undeliverable as error:
+            return str(error)
+        delay = RETRY_SECONDS_MIN
+        while True:
+            try:
+                await self._means.broker.publish(message, timeout_seconds=limits.PUBLISH_SECONDS_MAX)
+            except Unroutable as error:
+                return str(error)
+            except (PublishUnknown, BrokerUnreachable) as error:
+                self._log.info("publishing again", id=message.id, type=effect.type, error=str(error))
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, RETRY_SECONDS_MAX)
+            else:
+                self._log.debug("published", id=message.id, type=effect.type, to=effect.to, cause=row.event_id)
+                return None
+
+    async def _message(self, row: OutboxRow, effect: Publish) -> Message:
+        """The signed message of a row: the same id, attributes and body however often it is made."""
+        identity, kind = self._means.identity, CATALOGUE.get(effect.type)
+        if kind is None:
+            raise Undeliverable(f"no event type {effect.type!r} in the catalogue")
+        lane = effect.lane if kind.kind == "lane" else kind.kind
+        if not lane:
+            raise Undeliverable(f"{effect.type} goes to a worker's lane, none was named")
+        try:
+            to = parse_address(effect.to)
+            event = Event(
+                id=derive_id("event", identity.address, row.event_id, row.index),
+                type=effect.type,
+                source=identity.address,
+                to=to,
+                time=row.created_at,
+                subject=effect.subject,
+                data=None if kind.data is None else msgspec.convert(effect.data, kind.data),
+                body=await asyncio.to_thread(self._means.blobs.get, effect.blob) if effect.blob else b"",
+                cause=row.event_id,
+                attributes=effect.attributes,
+            )
+            headers, body = codec.encode(event, identity.sign)
+            return Message(key=routing_key(to, identity.address, lane), body=body, headers=headers, id=event.id)
+        except (BadConfig, BlobMissing, BlobDamaged, codec.MalformedEvent, msgspec.ValidationError) as error:
+            raise Undeliverable(str(error)) from error
+
+    async def _finish(self, seq: int) -> None:
+        """Forget a row; those that end while a commit is under way share the next."""
+        self._done.append(seq)
+        await asyncio.sleep(0)
+        if self._done:
+            seqs, self._done = self._done, []
+            await self._until_stored(lambda: self._means.store.done(seqs))
+
+    # ---------------------------------------------------------------- Perform
+
+    async def _perform(self, row: OutboxRow, effect: Perform) -> None:
+        try:
+            async with self._slots:
+                events = await self._attempts(row, effect)
+                await self._until_stored(lambda: self._means.conclude(row, events))
+        except _ActivityFailed as error:
+            report = {"activity": effect.activity, "params": effect.params, "error": str(error)}
+            await self._report(row, "activity.failed", report)
+        finally:
+            self._performing -= 1
+            self.room.set()
+
+    async def _attempts(self, row: OutboxRow, effect: Perform) -> Sequence[tuple[str, Struct]]:
+        """The activity's outcome; raises _ActivityFailed when it has had its attempts."""
+        attempt, delay = row.attempts, RETRY_SECONDS_MIN
+        activity = self._means.activities.get(effect.activity)
+        if activity is None:
+            raise _ActivityFailed(f"no activity {effect.activity!r} here")
+        if attempt > ACTIVITY_ATTEMPTS_MAX:
+            raise _ActivityFailed(f"every process that tried it ended ({attempt - 1} attempts)")
+        while True:
+            try:
+                events = await activity(effect.params, row.aggregate)
+                return [(name, self._checked(name, data)) for name, data in events]
+            except (PublishUnknown, BrokerUnreachable) as error:
+                self._log.info("activity waits for the broker", activity=effect.activity, error=str(error))
+            except Exception as error:
+                self._log.exception("activity failed", activity=effect.activity, attempt=attempt, cause=row.event_id)
+                if attempt >= ACTIVITY_ATTEMPTS_MAX:
+                    raise _ActivityFailed(f"{type(error).__name__}: {error}"[:_ERROR_CHARS_MAX]) from error
+                attempt += 1
+                await self._means.store.attempted(row.seq)
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, RETRY_SECONDS_MAX)
+
+    def _checked(self, event_type: str, data: Struct) -> Struct:
+        """The data as it will be read from the journal."""
+        return codec.decode_data(self._means.machine.internal_types[event_type], codec.encode_data(data))
+
+    async def _report(self, row: OutboxRow, event_type: str, report: dict[str, Any]) -> None:
+        data_class = self._means.machine.internal_types.get(event_type)
+        events = [] if data_class is None else [(event_type, msgspec.convert(report, data_class))]
+        await self._until_stored(lambda: self._means.conclude(row, events))
+
+    async def _until_stored(self, work: Callable[[], Awaitable[None]]) -> None:
+        """A store that fails for a while (disk full, locked) delays, and loses nothing."""
+        while True:
+            try:
+                await work()
+            except StoreFailed as error:
+                self._log.error("the store failed, trying again", error=str(error))
+                await asyncio.sleep(RETRY_SECONDS_MAX)
+            else:
+                return
+
+
+class _ActivityFailed(Exception):  # noqa: N818
+    """An activity had all its attempts."""
