@@ -16,7 +16,8 @@ from schemas.errors import BadProgram
 
 evaluate(check(aggregate_sum("warm up")), np.zeros((2, 1)))
 program_bytes = linear_from_csv("name,p,q\\na,1,2\\nb,3,4\\nbias,5,6\\n")
-refused = {"open", "import", "exec", "compile", "socket.__new__", "subprocess.Popen", "os.fork", "_thread.start_new_thread"}
+refused = {"open", "import", "exec", "compile", "socket.__new__", "subprocess.Popen", "os.fork"}
+refused |= {"_thread.start_new_thread"}
 seen = []
 sys.addaudithook(lambda event, args: seen.append((event, str(args)[:80])) if event in refused else None)
 print(evaluate(check(program_bytes), np.ones((2, 2))).tolist())
