@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nodes.renter.records import LOCAL
@@ -53,6 +53,7 @@ def test_a_batch_knows_its_rows() -> None:
 
 @given(rows=st.integers(1, 10**7), parts=st.integers(1, 65), width=st.integers(1, 4096))
 def test_batches_stay_near_the_target_size(rows: int, parts: int, width: int) -> None:
+    assume(rows * width * 8 < limits.BATCHES_PER_JOB_MAX // 2 * limits.BODY_BYTES_TARGET)
     chosen = batch_rows(rows, parts, width)
     assert chosen == 1 or chosen * width * 8 <= limits.BODY_BYTES_TARGET
 
