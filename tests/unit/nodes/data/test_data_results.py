@@ -1,8 +1,7 @@
-"""Part files, their join, and which columns feed a program."""
+"""OUT.csv, and which columns feed a program."""
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 import numpy as np
@@ -12,77 +11,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from nodes.data.binding import bind, require_chain
-from nodes.data.results import Parts, write_csv
+from nodes.data.results import write_csv
 from nodes.data.table import Header
 from nodes.programs.build import aggregate_sum, linear, linear_from_csv
 from nodes.programs.check import check
 from nodes.programs.program import Program
 from schemas.errors import BadData, BadProgram, JobFailed
-
-
-def rows(first: int, count: int, width: int = 2) -> np.ndarray:
-    return np.arange(first * width, (first + count) * width, dtype=np.float64).reshape(count, width)
-
-
-def test_parts_written_in_any_order_are_read_in_the_order_of_the_rows(tmp_path: Path) -> None:
-    parts = Parts(tmp_path / "parts", 2)
-    for first, count in [(7, 3), (0, 4), (4, 3)]:
-        parts.write(first, rows(first, count))
-    assert [first for first, _ in parts.read(10)] == [0, 4, 7]
-    np.testing.assert_array_equal(np.concatenate([values for _, values in parts.read(10)]), rows(0, 10))
-
-
-def test_a_part_written_again_replaces_itself(tmp_path: Path) -> None:
-    parts = Parts(tmp_path / "parts", 1)
-    parts.write(0, np.array([[1.0]]))
-    parts.write(0, np.array([[2.0]]))
-    assert [values.tolist() for _, values in parts.read(1)] == [[[2.0]]]
-
-
-def test_parts_are_for_their_owner_only(tmp_path: Path) -> None:
-    parts = Parts(tmp_path / "parts", 2)
-    path = parts.write(0, rows(0, 1))
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-
-
-def test_gaps_are_known_and_refused(tmp_path: Path) -> None:
-    parts = Parts(tmp_path / "parts", 2)
-    assert parts.missing(10) == [(0, 10)]
-    parts.write(2, rows(2, 3))
-    parts.write(8, rows(8, 1))
-    assert parts.missing(10) == [(0, 2), (5, 3), (9, 1)]
-    with pytest.raises(JobFailed, match="row 1 of 10"):
-        list(parts.read(10))
-
-
-def test_overlapping_parts_are_refused(tmp_path: Path) -> None:
-    parts = Parts(tmp_path / "parts", 2)
-    parts.write(0, rows(0, 5))
-    parts.write(3, rows(3, 5))
-    with pytest.raises(JobFailed, match="row 6 of 8"):
-        list(parts.read(8))
-
-
-def test_a_part_cut_short_is_refused(tmp_path: Path) -> None:
-    parts = Parts(tmp_path / "parts", 2)
-    path = parts.write(0, rows(0, 5))
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(JobFailed, match="79 bytes instead of 80"):
-        list(parts.read(5))
-
-
-def test_a_part_of_another_width_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="shape"):
-        Parts(tmp_path / "parts", 2).write(0, rows(0, 2, width=3))
-
-
-def test_parts_are_discarded_with_their_folder(tmp_path: Path) -> None:
-    parts = Parts(tmp_path / "parts", 2)
-    parts.write(0, rows(0, 1))
-    parts.discard()
-    parts.discard()
-    assert not parts.folder.exists()
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
