@@ -13,6 +13,7 @@ ONLY ?=
 
 python := $(VENV)/bin/python
 support := tests/support
+bench_broker := $(if $(filter-out paillier% memory%,$(or $(ONLY),all)),bash $(support)/with_rabbitmq.sh)
 
 .PHONY: help demo test check bench fmt clean
 .DEFAULT_GOAL := help
@@ -33,7 +34,7 @@ check: $(VENV)/.sublet-dev
 	$(python) -m tests.support.layers
 
 bench: $(VENV)/.sublet-dev
-	bash $(support)/with_rabbitmq.sh $(python) -m tests.bench --only "$(ONLY)"
+	$(bench_broker) $(python) -m tests.bench --only "$(ONLY)"
 
 fmt: $(VENV)/.sublet-dev
 	$(python) -m ruff check --fix .

@@ -26,16 +26,19 @@ class Result:
     ratio: float
 
 
-def interleave(ours: Callable[[], float], peer: Callable[[], float], rounds: int = ROUNDS_MIN) -> tuple[float, float]:
+def interleave(
+    ours: Callable[[], float], peer: Callable[[], float], rounds: int = ROUNDS_MIN, *, warm_up: bool = True
+) -> tuple[float, float]:
     """Runs both in turn, `rounds` times each after one warm-up, and gives the median figure of each.
 
-    Each callable does its work once and returns its own figure (seconds, MiB/s, …). Raises ValueError below ROUNDS_MIN
-    rounds.
+    Each callable does its work once and returns its own figure (seconds, MiB/s, …). Without `warm_up` the first round
+    counts: right where every round is a process of its own. Raises ValueError below ROUNDS_MIN rounds.
     """
     if rounds < ROUNDS_MIN:
         raise ValueError(f"{rounds} rounds are too few for a median, take at least {ROUNDS_MIN}")
-    ours()
-    peer()
+    if warm_up:
+        ours()
+        peer()
     figures = [(ours(), peer()) for _ in range(rounds)]
     return median(figure[0] for figure in figures), median(figure[1] for figure in figures)
 
