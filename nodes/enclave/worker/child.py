@@ -8,6 +8,7 @@ Not for people: `host.EnclaveProcess` starts it.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import socket
@@ -76,18 +77,24 @@ def _start(channel: Channel) -> bool:
 
 
 def _serve(channel: Channel, enclave: Enclave) -> None:
-    while (request := channel.receive()) is not None:
-        try:
-            _answer(channel, enclave, request)
-        except Rejected as error:
-            channel.send(Kind.REJECTED, error.code)
-        except BadProgram as error:
-            channel.send(Kind.BAD_PROGRAM, str(error)[:REASON_CHARS_MAX], error.operator or "")
-        except DataFault as error:
-            channel.send(Kind.BAD_DATA, error.fault.value, error.row or 0, error.column or "")
-        except MemoryError:
+    try:
+        while (request := channel.receive()) is not None:
+            _answer_or_refuse(channel, enclave, request)
+    except MemoryError:
+        with contextlib.suppress(OSError):
             channel.send(Kind.MEMORY)
-            os._exit(EXIT_MEMORY)
+        os._exit(EXIT_MEMORY)
+
+
+def _answer_or_refuse(channel: Channel, enclave: Enclave, request: Frame) -> None:
+    try:
+        _answer(channel, enclave, request)
+    except Rejected as error:
+        channel.send(Kind.REJECTED, error.code)
+    except BadProgram as error:
+        channel.send(Kind.BAD_PROGRAM, str(error)[:REASON_CHARS_MAX], error.operator or "")
+    except DataFault as error:
+        channel.send(Kind.BAD_DATA, error.fault.value, error.row or 0, error.column or "")
 
 
 def _answer(channel: Channel, enclave: Enclave, request: Frame) -> None:

@@ -172,6 +172,8 @@ def _evaluate(program: Program, context: BatchContext, rows: NDArray[np.float64]
     try:
         return evaluate(program, rows)
     except BadProgram as error:
+        if isinstance(error.__cause__, MemoryError):
+            raise MemoryError from None  # for want of memory here and now, not a fault of the program
         raise BadProgram("an operator of the program failed on this batch", operator=error.operator) from None
     except BadData as error:
         if error.row is None and error.column is None:

@@ -18,15 +18,25 @@ from nodes.programs.check import check
 from schemas.errors import BadProgram
 
 _COLUMNS: Final = 2
+_BLAS_ROWS: Final = 4096
 
 
 def warm_up() -> None:
     """Agree on a key with oneself, compute a batch, well and badly, and encrypt a number homomorphically."""
+    _warm_blas()
     program = _program()
     _walk(program)
     key = PaillierPublic(mpz(2**2047 + 1), mpz(4))  # no key that protects anything, and it is thrown away
     key.encrypt(np.ones((1, 1), dtype=np.int64))
     _expect_refusals(program)
+
+
+def _warm_blas() -> None:
+    """OpenBLAS takes its work space at the first product that is large enough to need it, by calls forbidden later."""
+    tall, square = np.ones((_BLAS_ROWS, 64)), np.ones((64, 64))
+    for left, right in ((tall, square), (tall, square[:, 0]), (tall.T, tall), (tall[:, 0], tall[:, 0])):
+        np.matmul(left, right)
+        np.matmul(left.astype(np.float32), right.astype(np.float32))
 
 
 def _walk(program: bytes) -> None:
