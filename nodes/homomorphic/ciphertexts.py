@@ -12,9 +12,8 @@ from typing import Final
 from gmpy2 import gcd, mpz
 
 from nodes.homomorphic.errors import BadCiphertext
-from nodes.homomorphic.multiexp import Pair, split
 from nodes.homomorphic.packing import blocks_of
-from nodes.homomorphic.parallel import over_ranges
+from nodes.homomorphic.residues import Pair, split
 
 _INVALID: Final = "a ciphertext is not valid under this key: whoever made it must encrypt again with the right key"
 
@@ -34,8 +33,12 @@ def serialise(ciphertexts: Iterable[mpz], ciphertext_bytes: int) -> bytes:
     return b"".join([ciphertext.to_bytes(ciphertext_bytes, "big") for ciphertext in ciphertexts])
 
 
-def parse(body: bytes, n: mpz, ciphertext_bytes: int, expected_bytes: int, threads: int = 1) -> list[Pair]:
-    """Every ciphertext of a body of exactly `expected_bytes` as a pair, all valid; raises BadCiphertext."""
+def parse(body: bytes, n: mpz, ciphertext_bytes: int, expected_bytes: int) -> list[Pair]:
+    """Every ciphertext of a body of exactly `expected_bytes` as a pair, all valid; raises BadCiphertext.
+
+    One gcd for all of them: a product modulo n is coprime to n exactly when each factor is. On one thread, because
+    these operations are too short to gain from more.
+    """
     if not 0 < len(body) == expected_bytes:
         raise BadCiphertext(
             f"the body takes {expected_bytes} bytes, this one has {len(body)}: the sender cut it, or used a key of "
@@ -43,15 +46,7 @@ def parse(body: bytes, n: mpz, ciphertext_bytes: int, expected_bytes: int, threa
             code="ciphertext-length",
         )
     size = ciphertext_bytes
-
-    def task(part: range) -> list[Pair]:
-        return _valid([split(mpz.from_bytes(body[at * size : (at + 1) * size], "big"), n) for at in part], n)
-
-    return over_ranges(task, expected_bytes // size, threads)
-
-
-def _valid(pairs: list[Pair], n: mpz) -> list[Pair]:
-    """One gcd for all of them: a product modulo n is coprime to n exactly when each factor is."""
+    pairs = [split(mpz.from_bytes(body[at : at + size], "big"), n) for at in range(0, len(body), size)]
     product = mpz(1)
     for _, low in pairs:
         product = product * low % n

@@ -5,10 +5,6 @@ b2, b1^e1 * b2^e2 = b1^(e1 - 2^s e2) * (b2 * b1^(2^s))^e2 with s = floor(log2(e1
 shrinks at the price of s squarings and a multiplication. When s is 2 or more, halving e1 is never dearer: an odd e1
 leaves one b1 in an accumulator, then b1 is squared. So work
 grows with the bits of the exponents, whatever they are.
-
-Numbers modulo n^2 are multiplied as pairs (high, low) = high * n + low. The product of the highs vanishes modulo n^2,
-so three products and two divisions of half size take the place of one product and one division of full size: a fifth
-faster for a multiplication, a fourth for a square.
 """
 
 from __future__ import annotations
@@ -18,24 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from gmpy2 import f_divmod, mpz, powmod
+from nodes.homomorphic.residues import Element, Ring
 
 _HALVE_FROM_SHIFT: Final = 2
-
-
-Pair = tuple[mpz, mpz]
-"""(high, low), both from 0 to n - 1, for high * n + low modulo n^2."""
-
-
-def split(number: mpz, n: mpz) -> Pair:
-    """The pair of a number from 0 to n^2 - 1."""
-    high, low = f_divmod(number, n)
-    return high, low
-
-
-def join(pair: Pair, n: mpz) -> mpz:
-    """The number that a pair stands for."""
-    return pair[0] * n + pair[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +31,17 @@ class PowerProduct:
     index: int
     power: int
 
-    def run(self, bases: Sequence[Pair], n: mpz) -> Pair:
-        """The product modulo n^2; `bases` are left alone."""
-        highs = [high for high, _ in bases] + [mpz(0)]
-        lows = [low for _, low in bases] + [mpz(1)]
+    def run(self, bases: Sequence[Element], ring: Ring) -> Element:
+        """The product in `ring`, of bases that have entered it; `bases` are left alone."""
+        multiply = ring.multiply
+        values = [*bases, ring.one]
         for target, source, shift in self.steps:
-            high, low = highs[source], lows[source]
+            factor = values[source]
             for _ in range(shift):
-                carry, square = f_divmod(low * low, n)
-                high, low = (carry + (high * low << 1)) % n, square
-            other = lows[target]
-            carry, lows[target] = f_divmod(other * low, n)
-            highs[target] = (carry + other * high + highs[target] * low) % n
-        rest = powmod(join((highs[self.index], lows[self.index]), n), self.power, n * n)
-        return split(rest * join((highs[-1], lows[-1]), n) % (n * n), n)
+                factor = multiply(factor, factor)
+            values[target] = multiply(values[target], factor)
+        rest = values[self.index] if self.power == 1 else ring.power(values[self.index], self.power)
+        return multiply(rest, values[-1])
 
 
 def compile_powers(exponents: Sequence[int]) -> PowerProduct:

@@ -22,9 +22,9 @@ from phe.util import getprimeover
 from nodes.homomorphic import ciphertexts, packing
 from nodes.homomorphic import noise as noises
 from nodes.homomorphic.errors import BadKey
-from nodes.homomorphic.multiexp import join
 from nodes.homomorphic.paillier_public import KEY_BITS, PaillierPublic, key_bits, noise_base
 from nodes.homomorphic.parallel import over_ranges
+from nodes.homomorphic.residues import join
 from nodes.homomorphic.scheme import Noise
 from schemas.errors import BadConfig
 
@@ -128,7 +128,7 @@ class PaillierSecret:
         """
         slots = self.public.slots
         held = min(rows, slots) if sum_rows else rows
-        blocks = self.public.parse(body, held, width, threads=threads)
+        blocks = self.public.parse(body, held, width)
 
         def task(part: range) -> list[mpz]:
             return self._decrypt_blocks([join(block, self.public.n) for block in blocks[part.start : part.stop]])

@@ -22,8 +22,9 @@ from phe import PaillierPublicKey
 
 from nodes.homomorphic import ciphertexts, noise, packing
 from nodes.homomorphic.errors import BadKey
-from nodes.homomorphic.multiexp import Pair, SignedPowers, compile_powers, compile_signed, join
+from nodes.homomorphic.multiexp import SignedPowers, compile_powers, compile_signed
 from nodes.homomorphic.parallel import over_ranges
+from nodes.homomorphic.residues import Element, Pair, Ring, halves, whole
 from nodes.homomorphic.scheme import SLOT_BITS, IntegerProgram
 from schemas.errors import BadData
 
@@ -137,9 +138,10 @@ class PaillierPublic:
         in its first slot. Raises Overflow before any work, BadCiphertext for a body that is not wholly valid.
         """
         program.require_room(rows)
-        columns = _columns(self.parse(body, rows, program.width_in, threads=threads), program.width_in)
+        ring = whole(self.n) if threads > 1 else halves(self.n)
+        columns = _columns(self.parse(body, rows, program.width_in), program.width_in, ring)
         if program.sum_rows:
-            columns = self._sums(columns, threads)
+            columns = _sums(columns, ring, threads)
         blocks = len(columns[0])
         powers = [compile_signed(weights) for weights in program.weights]
         ones = [
@@ -150,7 +152,7 @@ class PaillierPublic:
         def task(part: range) -> list[list[mpz]]:
             bases = [[column[at] for column in columns] for at in part]
             outputs = (
-                self._weighted(bases, power, [ones[at] * bias for at in part])
+                self._weighted(ring, bases, power, [ones[at] * bias for at in part])
                 for power, bias in zip(powers, program.bias, strict=True)
             )
             return list(map(list, zip(*outputs, strict=True)))
@@ -158,19 +160,12 @@ class PaillierPublic:
         by_block = over_ranges(task, blocks, threads)
         return self.serialise([block[output] for output in range(program.width_out) for block in by_block])
 
-    def _sums(self, columns: list[list[Pair]], threads: int) -> list[list[Pair]]:
-        """All blocks of each column added up into one."""
-        added = compile_powers([1] * len(columns[0]))
-
-        def task(part: range) -> list[list[Pair]]:
-            return [[added.run(columns[at], self.n)] for at in part]
-
-        return over_ranges(task, len(columns), threads)
-
-    def _weighted(self, bases: Sequence[Sequence[Pair]], powers: SignedPowers, biases: Sequence[mpz]) -> list[mpz]:
+    def _weighted(
+        self, ring: Ring, bases: Sequence[Sequence[Element]], powers: SignedPowers, biases: Sequence[mpz]
+    ) -> list[mpz]:
         """One output of several blocks: weights, bias and fresh noise."""
-        above = [join(powers.above.run(values, self.n), self.n) for values in bases]
-        below = self._inverses([join(powers.below.run(values, self.n), self.n) for values in bases])
+        above = [ring.leave(powers.above.run(values, ring)) for values in bases]
+        below = self._inverses([ring.leave(powers.below.run(values, ring)) for values in bases])
         results = []
         for up, down, bias, (product, tail) in zip(above, below, biases, self._noise.draw(len(bases)), strict=True):
             blinded = (up * down % self.n_squared) * product % self.n_squared
@@ -190,9 +185,9 @@ class PaillierPublic:
             inverse = inverse * value % self.n_squared
         return inverses[::-1]
 
-    def parse(self, body: bytes, rows: int, width: int, *, threads: int = 1) -> list[Pair]:
+    def parse(self, body: bytes, rows: int, width: int) -> list[Pair]:
         """The ciphertexts of a body as pairs, all of them valid; raises BadCiphertext."""
-        return ciphertexts.parse(body, self.n, self.ciphertext_bytes, self.body_bytes(rows, width), threads)
+        return ciphertexts.parse(body, self.n, self.ciphertext_bytes, self.body_bytes(rows, width))
 
     def serialise(self, blocks: Sequence[mpz]) -> bytes:
         """The body of these ciphertexts."""
@@ -209,9 +204,20 @@ class PaillierPublic:
         return noise.NoiseSource(self.n, self.base)
 
 
-def _columns(blocks: list[Pair], width: int) -> list[list[Pair]]:
+def _columns(blocks: list[Pair], width: int, ring: Ring) -> list[list[Element]]:
+    elements = [ring.enter(block) for block in blocks]
     size = len(blocks) // width
-    return [blocks[at : at + size] for at in range(0, len(blocks), size)]
+    return [elements[at : at + size] for at in range(0, len(blocks), size)]
+
+
+def _sums(columns: list[list[Element]], ring: Ring, threads: int) -> list[list[Element]]:
+    """All blocks of each column added up into one."""
+    added = compile_powers([1] * len(columns[0]))
+
+    def task(part: range) -> list[list[Element]]:
+        return [[added.run(columns[at], ring)] for at in part]
+
+    return over_ranges(task, len(columns), threads)
 
 
 def noise_base(n: mpz) -> mpz:

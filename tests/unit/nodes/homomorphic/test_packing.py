@@ -14,7 +14,7 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
 
 
 def unlift(plaintexts: list[mpz], slots: int) -> list[int]:
-    return packing.unpack([plaintext + packing.lift(slots) for plaintext in plaintexts], slots).tolist()
+    return list(map(int, packing.unpack([plaintext + packing.lift(slots) for plaintext in plaintexts], slots)))
 
 
 @given(st.lists(INT64, min_size=1, max_size=100), st.sampled_from([1, 31, 47, 63]))

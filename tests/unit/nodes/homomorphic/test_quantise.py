@@ -65,7 +65,7 @@ def test_the_fewest_weight_bits_that_can_reach_the_error_are_taken() -> None:
     fixed, bound = quantise(affine([[0.7], [-0.3]], [0.0]), np.ones(2), 1, 31, 1e-3)
 
     def lost(bits: int) -> float:
-        return sum(abs(w * 2**bits - round(w * 2**bits)) / 2**bits for w in (0.7, 0.3))
+        return math.fsum(abs(math.ldexp(w, bits) - round(math.ldexp(w, bits))) for w in (0.7, 0.3)) / 2.0**bits
 
     assert lost(fixed.weight_bits) <= bound <= 1e-3 < lost(fixed.weight_bits - 1)
 
