@@ -5,12 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nodes.renter.workbench import JobFolder
 from schemas.errors import JobFailed
+
+FOLDER_MODE: Final = 0o700
+FILE_MODE: Final = 0o600
+"""Results are the renter's plaintext."""
 
 
 def write_part(folder: JobFolder, batch: int, result: NDArray[np.float64]) -> str:
@@ -43,9 +48,9 @@ def read_part(folder: JobFolder, batch: int, digest: str, width: int) -> NDArray
 
 
 def _write(path: Path, raw: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     aside = path.with_suffix(f".{os.getpid()}-{id(raw):x}.tmp")
-    with aside.open("wb") as file:
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE), "wb") as file:
         file.write(raw)
         file.flush()
         os.fsync(file.fileno())
