@@ -137,7 +137,7 @@ class PaillierPublic:
         Returns the re-randomised body of [rows, K]; with `sum_rows` one block of partial sums per output, the bias
         in its first slot. Raises Overflow before any work, BadCiphertext for a body that is not wholly valid.
         """
-        pass
+        program.require_room(rows)
         ring = whole(self.n) if threads > 1 else halves(self.n)
         columns = _columns(self.parse(body, rows, program.width_in), program.width_in, ring)
         if program.sum_rows:
