@@ -1,0 +1,241 @@
+"""What a node is told from outside: one TOML file, and `SUBLET_*` variables, which win over it.
+
+Paths in the file are relative to it, so a node's folder can be moved as a whole. The broker's address holds a password:
+it comes from a file of its own or a variable, and never appears in a `repr`, a log line or an error.
+
+    SUBLET_ADDRESS, SUBLET_DATA_DIR, …           a field of the file
+    SUBLET_LESSOR_UNITS, SUBLET_RENTER_CORES, …  a field of a role's table
+    SUBLET_AMQP_URL or SUBLET_AMQP_URL_FILE      the secret, or the file that holds it
+    SUBLET_CONFIG                                the file itself (read by the command line)
+
+A field or variable that does not exist is an error that names it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from msgspec import Meta, Struct
+
+from nodes.identity import Identity
+from nodes.network import Lanes, NetworkFile, SubnetFile, convert, read_network, read_subnet, read_toml
+from schemas import limits
+from schemas.errors import BadConfig
+from schemas.ids import HUB_NAME, Address, AddressField, hub_of, name_of, parse_address
+from schemas.orders import PROTECTIONS, Micros, Protection, Units
+
+Role = Literal["hub", "renter", "lessor"]
+PREFIX: Final = "SUBLET_"
+OTHER_VARIABLES: Final = ("SUBLET_CONFIG", "SUBLET_TEST_")
+"""Variables that others read; names that end in `_` are prefixes."""
+SECRET_BYTES_MAX: Final = 4096
+
+Threads = Annotated[int, Meta(ge=0, le=1024)]
+
+
+class RenterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[renter]`."""
+
+    cores: Threads = 0
+    """Cores for encryption and the local part; 0: all that this process may use."""
+    allow_software_enclaves: bool = True
+    """Whether a job may opt in to software enclaves, which are not confidential. False: never."""
+    measurements: tuple[Annotated[str, Meta(pattern=r"^[0-9a-f]{32,128}\Z")], ...] = ()
+    """Reference values of enclaves that are accepted beside this release's own software enclave, hexadecimal."""
+    batch_deadline_seconds: Annotated[float, Meta(gt=0, le=24 * 3600.0)] = limits.BATCH_DEADLINE_SECONDS
+    handshake_seconds_max: Annotated[float, Meta(gt=0, le=3600.0)] = limits.HANDSHAKE_SECONDS_MAX
+    batch_window: Annotated[int, Meta(ge=1, le=64)] = limits.BATCH_WINDOW
+    """Batches under way per lessor."""
+
+
+class LessorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[lessor]`."""
+
+    units: Units = 1
+    price_micros: Micros = 1_000_000
+    """Millionths of the network's currency per unit and hour."""
+    protections: Annotated[tuple[Protection, ...], Meta(min_length=1, max_length=3)] = PROTECTIONS
+    memory_mib: Annotated[int, Meta(ge=64, le=2**24)] = 1024
+    """Memory that one unit may use."""
+    threads: Threads = 1
+    """Threads of one worker for computing on ciphertexts; 0: all cores."""
+    lanes: Lanes = 8
+    """Workers at a time, at most; as in the hub's `subnet.toml`."""
+
+
+class NodeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file. Paths are relative to its folder."""
+
+    role: Role
+    address: AddressField
+    network: str = "network.toml"
+    subnet: str = "subnet.toml"
+    """Read by hubs only."""
+    key_file: str = "identity.pem"
+    amqp_url_file: str = "amqp-url"
+    data_dir: str = "data"
+    renter: RenterSettings | None = None
+    lessor: LessorSettings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """One node, ready to be wired."""
+
+    role: Role
+    address: Address
+    amqp_url: str = field(repr=False)
+    """With user and password: never to be logged."""
+    key_file: Path
+    data_dir: Path
+    """Store and job files; not used by lessors."""
+    network: NetworkFile
+    subnet: SubnetFile | None = None
+    """Of hubs."""
+    renter: RenterSettings | None = None
+    lessor: LessorSettings | None = None
+
+    @property
+    def hub(self) -> str:
+        """The name of the node's hub."""
+        return hub_of(self.address)
+
+    @property
+    def database(self) -> Path:
+        """The node's SQLite file."""
+        return self.data_dir / "node.sqlite"
+
+    @property
+    def jobs(self) -> Path:
+        """The renter's folder of jobs."""
+        return self.data_dir / "jobs"
+
+    @property
+    def blobs(self) -> Path:
+        """The renter's folder of programs and public keys."""
+        return self.data_dir / "blobs"
+
+    def identity(self) -> Identity:
+        """The node's key, loaded.
+
+        Raises:
+            BadKeyFile: missing, readable by others, or not a key.
+        """
+        return Identity.load(self.address, self.key_file)
+
+
+def read_config(path: Path, environment: Mapping[str, str], *, role: Role | None = None) -> NodeConfig:
+    """The configuration in `path`, with `SUBLET_*` variables on top.
+
+    Args:
+        path: the node's TOML file.
+        environment: variables by name.
+        role: what the node must be, when the caller can run only that.
+
+    Raises:
+        BadConfig: a field is missing, unknown or out of range; naming it.
+    """
+    values = read_toml(path)
+    secret = _overlay(values, environment)
+    node = convert(values, NodeFile, path.name, strict=False)
+    address = parse_address(node.address)
+    _check_role(node, address, role, path)
+    folder = path.parent
+    network = read_network(folder / node.network)
+    if hub_of(address) not in network.hubs:
+        raise BadConfig(f"{path.name}: {address} belongs to a hub that {node.network} does not know", field="address")
+    return NodeConfig(
+        role=node.role,
+        address=address,
+        amqp_url=_amqp_url(secret, folder / node.amqp_url_file),
+        key_file=folder / node.key_file,
+        data_dir=folder / node.data_dir,
+        network=network,
+        subnet=_subnet(folder / node.subnet, address) if node.role == "hub" else None,
+        renter=(node.renter or RenterSettings()) if node.role == "renter" else None,
+        lessor=(node.lessor or LessorSettings()) if node.role == "lessor" else None,
+    )
+
+
+def broker_name(amqp_url: str) -> str:
+    """Host and port of a broker's address: what may be shown of it."""
+    parts = urlsplit(amqp_url)
+    return f"{parts.hostname}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
+
+
+def _check_role(node: NodeFile, address: Address, role: Role | None, path: Path) -> None:
+    if role is not None and node.role != role:
+        raise BadConfig(f"{path} describes a {node.role}, not a {role}", field="role")
+    if (node.role == "hub") != (name_of(address) == HUB_NAME):
+        raise BadConfig(f"{path.name}: {address} cannot be a {node.role}: a hub is <hub>.{HUB_NAME}", field="address")
+    for table in ("renter", "lessor"):
+        if getattr(node, table) is not None and node.role != table:
+            raise BadConfig(f"{path.name}: [{table}] has no meaning for a {node.role}", field=table)
+
+
+def _subnet(path: Path, me: Address) -> SubnetFile:
+    subnet = read_subnet(path)
+    if subnet.hub != hub_of(me):
+        raise BadConfig(f"{path.name} is the subnet of {subnet.hub}, not of {me}", field="subnet")
+    return subnet
+
+
+def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> str:
+    """Put the variables over the file's values; the secret, when a variable gives it, is returned instead."""
+    known = _variables()
+    secret = ""
+    for name, text in environment.items():
+        if not name.startswith(PREFIX) or _others(name):
+            continue
+        if name == "SUBLET_AMQP_URL":
+            secret = text
+            continue
+        if name not in known:
+            close = difflib.get_close_matches(name, [*known, "SUBLET_AMQP_URL", "SUBLET_CONFIG"], 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise BadConfig(f"there is no variable {name}{hint}", field=name)
+        table, key = known[name]
+        target = values.setdefault(table, {}) if table else values
+        if not isinstance(target, dict):
+            raise BadConfig(f"{table} must be a table", field=table)
+        target[key] = text.split(",") if key in ("protections", "measurements") else text
+    if secret and "SUBLET_AMQP_URL_FILE" in environment:
+        raise BadConfig("SUBLET_AMQP_URL and SUBLET_AMQP_URL_FILE are both set: keep one", field="SUBLET_AMQP_URL")
+    return secret
+
+
+def _variables() -> dict[str, tuple[str, str]]:
+    """Variable name → table ("" for the top) and field."""
+    top = {f"{PREFIX}{name.upper()}": ("", name) for name in NodeFile.__struct_fields__}
+    tables = {"renter": RenterSettings, "lessor": LessorSettings}
+    for table, settings in tables.items():
+        del top[f"{PREFIX}{table.upper()}"]
+        top |= {f"{PREFIX}{table.upper()}_{name.upper()}": (table, name) for name in settings.__struct_fields__}
+    return top
+
+
+def _others(name: str) -> bool:
+    return any(name == other or (other.endswith("_") and name.startswith(other)) for other in OTHER_VARIABLES)
+
+
+def _amqp_url(secret: str, path: Path) -> str:
+    if not secret:
+        try:
+            with path.open("r", encoding="utf-8") as file:
+                secret = file.read(SECRET_BYTES_MAX).strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not text"
+            raise BadConfig(f"cannot read the broker's address from {path}: {reason}", field="amqp_url_file") from error
+    try:
+        parts = urlsplit(secret)
+        usable = parts.scheme in ("amqp", "amqps") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise BadConfig("the broker's address must be amqp://user:password@host:port/vhost", field="amqp_url")
+    return secret

@@ -1,0 +1,165 @@
+"""The network's public description: hubs, how they are linked, and their brokers (N1 to N4); a hub's own subnet.
+
+Two files, both TOML. `network.toml` is the same for everybody and grows with the number of hubs only; `subnet.toml` lies
+at its hub and lists the participants there, with their public keys. Neither holds a secret.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from schemas.errors import BadConfig
+from schemas.ids import Address, address, hub_address
+
+T = TypeVar("T")
+
+FILE_BYTES_MAX: Final = 4 * 1024 * 1024
+LANES_MAX: Final = 999
+LANES_DEFAULT: Final = 8
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}\Z")]
+HexKey = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Lanes = Annotated[int, Meta(ge=1, le=LANES_MAX)]
+ParticipantRole = Literal["renter", "lessor"]
+
+
+class BrokerSite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a broker listens."""
+
+    host: Annotated[str, Meta(min_length=1, max_length=253)]
+    port: Annotated[int, Meta(ge=1, le=65535)] = 5672
+    virtual_host: Annotated[str, Meta(min_length=1, max_length=255)] = "/"
+
+
+class HubEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One hub. `links` are the hubs next to it; `next_hops` maps other hubs to the one of `links` that leads there."""
+
+    broker: Name
+    public_key: HexKey
+    links: tuple[Name, ...] = ()
+    next_hops: dict[str, Name] = {}
+
+
+class NetworkFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`network.toml`."""
+
+    format: Literal[1] = 1
+    brokers: dict[str, BrokerSite]
+    hubs: dict[str, HubEntry]
+
+    @property
+    def hub_keys(self) -> Mapping[str, bytes]:
+        """Ed25519 public keys (32 bytes) by the hubs' own addresses."""
+        return {hub_address(name): bytes.fromhex(entry.public_key) for name, entry in self.hubs.items()}
+
+    def site_of(self, hub: str) -> BrokerSite:
+        """The broker of a hub."""
+        return self.brokers[self.hubs[hub].broker]
+
+
+class ParticipantEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One participant. `lanes` bounds how many workers it may have at a time."""
+
+    role: ParticipantRole
+    public_key: HexKey
+    lanes: Lanes = LANES_DEFAULT
+
+
+class SubnetFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`subnet.toml` of one hub."""
+
+    format: Literal[1] = 1
+    hub: Name
+    participants: dict[str, ParticipantEntry] = {}
+
+    @property
+    def keys(self) -> Mapping[str, bytes]:
+        """Ed25519 public keys (32 bytes) by the participants' addresses."""
+        return {address(self.hub, name): bytes.fromhex(entry.public_key) for name, entry in self.participants.items()}
+
+    @property
+    def addresses(self) -> tuple[Address, ...]:
+        """The participants' addresses, in the file's order."""
+        return tuple(address(self.hub, name) for name in self.participants)
+
+
+def read_network(path: Path) -> NetworkFile:
+    """The network's description.
+
+    Raises:
+        BadConfig: the file is missing or no description; naming the field.
+    """
+    network = convert(read_toml(path), NetworkFile, path.name)
+    for name, entry in network.hubs.items():
+        where = f"{path.name}: hub {name}"
+        if entry.broker not in network.brokers:
+            raise BadConfig(f"{where} is on a broker {entry.broker!r} that is not described", field="broker")
+        for other in (*entry.links, *entry.next_hops):
+            if other not in network.hubs or other == name:
+                raise BadConfig(f"{where} leads to {other!r}, which is no other hub", field="links")
+        for destination, hop in entry.next_hops.items():
+            if hop not in entry.links:
+                raise BadConfig(f"{where} reaches {destination} over {hop!r}, which is not in its links", field="links")
+    return network
+
+
+def read_subnet(path: Path) -> SubnetFile:
+    """A hub's subnet.
+
+    Raises:
+        BadConfig: the file is missing or no subnet; naming the field.
+    """
+    subnet = convert(read_toml(path), SubnetFile, path.name)
+    for name in subnet.participants:
+        address(subnet.hub, name)
+    return subnet
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as plain values.
+
+    Raises:
+        BadConfig: it is missing, too large or not TOML; naming the line.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise BadConfig(f"cannot read {path}: {error.strerror or error}", field="config") from error
+    if len(raw) > FILE_BYTES_MAX:
+        raise BadConfig(f"{path} has more than {FILE_BYTES_MAX:,} bytes", field="config")
+    try:
+        return tomllib.loads(raw.decode("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadConfig(f"{path} is not TOML: {error}", field="config") from error
+
+
+def convert(values: Mapping[str, Any], kind: type[T], where: str, *, strict: bool = True) -> T:
+    """Plain values as a checked struct.
+
+    Raises:
+        BadConfig: naming the place and the field.
+    """
+    try:
+        return msgspec.convert(values, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        raise BadConfig(f"{where}: {_in_words(str(error))}", field=_field(str(error))) from error
+
+
+def _in_words(message: str) -> str:
+    """msgspec's message with the field's path first: `lessor.units: Expected …`."""
+    text, _, path = message.partition(" - at `")
+    place = path.removesuffix("`").removeprefix("$").removeprefix(".")
+    text = text.removeprefix("Object ").replace("contains unknown field", "there is no field")
+    return f"{place}: {text}" if place else text
+
+
+def _field(message: str) -> str | None:
+    quoted = [part for part in message.split("`")[1::2] if part != "$"]
+    return quoted[-1].removeprefix("$.") if quoted else None
