@@ -15,9 +15,9 @@ RUN pip install --quiet --no-deps .
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonexistent sublet \
- && install -d -o sublet -g sublet -m 0700 /node /data
+ && install -d -o sublet -g sublet -m 0700 /node
 COPY --from=build /opt/sublet /opt/sublet
 ENV PATH=/opt/sublet/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-WORKDIR /data
+WORKDIR /node
 USER 10001:10001
 CMD ["sublet", "--help"]
