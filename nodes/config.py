@@ -212,7 +212,7 @@ def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> str:
 def _variables() -> dict[str, tuple[str, str]]:
     """Variable name → table ("" for the top) and field."""
     top = {f"{PREFIX}{name.upper()}": ("", name) for name in NodeFile.__struct_fields__}
-    tables = {"renter": RenterSettings, "lessor": LessorSettings}
+    tables: dict[str, type[Struct]] = {"renter": RenterSettings, "lessor": LessorSettings}
     for table, settings in tables.items():
         del top[f"{PREFIX}{table.upper()}"]
         top |= {f"{PREFIX}{table.upper()}_{name.upper()}": (table, name) for name in settings.__struct_fields__}

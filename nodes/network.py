@@ -1,7 +1,7 @@
 """The network's public description: hubs, how they are linked, and their brokers (N1 to N4); a hub's own subnet.
 
-Two files, both TOML. `network.toml` is the same for everybody and grows with the number of hubs only; `subnet.toml` lies
-at its hub and lists the participants there, with their public keys. Neither holds a secret.
+Two files, both TOML. `network.toml` is the same for everybody and grows with the number of hubs only; `subnet.toml`
+lies at its hub and lists the participants there, with their public keys. Neither holds a secret.
 """
 
 from __future__ import annotations
