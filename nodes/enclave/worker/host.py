@@ -84,7 +84,7 @@ class EnclaveProcess:
         self._sock: socket.socket | None = None
         self._pid = 0
         self._oom_kills = 0
-        self._ended = EnclaveEnded(EndReason.CLOSED, "it was not started")
+        self._ended = (EndReason.CLOSED, "it was not started")
         self._protections: tuple[str, ...] = ()
 
     @property
@@ -135,8 +135,8 @@ class EnclaveProcess:
                 raise EnclaveUnavailable(missing)
             failed = supervise.failed_checks(self._pid, self._protections)
             if failed:
-                await self._end(EnclaveEnded(EndReason.CHECK, "; ".join(failed)))
-                raise self._ended
+                await self._end((EndReason.CHECK, "; ".join(failed)))
+                raise EnclaveEnded(*self._ended)
 
     async def offer(self, nonce: bytes, contract: str, job: str) -> bytes:
         """Encoded evidence for a fresh enclave key, bound to the renter's nonce and the contract (E1).
@@ -208,7 +208,7 @@ class EnclaveProcess:
         """End the child, if there is one, and with it its keys."""
         async with self._turn:
             if self._sock is not None:
-                await self._end(EnclaveEnded(EndReason.CLOSED, "it was closed"))
+                await self._end((EndReason.CLOSED, "it was closed"))
 
     def _spawn(self) -> None:
         ours, theirs = socket.socketpair()
@@ -235,7 +235,7 @@ class EnclaveProcess:
         """One request and its answer. Any way out but an answer ends the child."""
         sock = self._sock
         if sock is None:
-            raise self._ended
+            raise EnclaveEnded(*self._ended)
         try:
             head = frames.head(kind, fields, len(body))
         except FrameError:
@@ -245,15 +245,15 @@ class EnclaveProcess:
                 answer = await _exchange(sock, head, body)
             if answer.kind is not Kind.MEMORY:
                 return answer
-            await self._end(EnclaveEnded(EndReason.MEMORY, "it needed more memory than allowed"))
+            await self._end((EndReason.MEMORY, "it needed more memory than allowed"))
         except TimeoutError:
             await self._end(None, timed_out=True)
         except (OSError, EOFError, FrameError):
             await self._end(None)
         except BaseException:
-            await self._end(EnclaveEnded(EndReason.CLOSED, "a call was cancelled half way"))
+            await self._end((EndReason.CLOSED, "a call was cancelled half way"))
             raise
-        raise self._ended
+        raise EnclaveEnded(*self._ended)
 
     def _expect(self, kind: Kind, answer: Frame) -> Frame:
         """The answer, or the error that it stands for."""
@@ -269,7 +269,7 @@ class EnclaveProcess:
             raise DataFault(Fault(texts[0]), row=row or None, column=texts[2] or None)
         raise EnclaveEnded(EndReason.CRASH, f"it answered {answer.kind.name}")
 
-    async def _end(self, ended: EnclaveEnded | None, *, timed_out: bool = False) -> None:
+    async def _end(self, ended: tuple[EndReason, str] | None, *, timed_out: bool = False) -> None:
         """Kill and collect the child. `ended` says why, when the host decided; else its wait status does."""
         sock, pid = self._sock, self._pid
         if sock is None:
@@ -278,8 +278,7 @@ class EnclaveProcess:
         sock.close()
         status = await asyncio.shield(asyncio.to_thread(_kill_and_collect, pid))
         kills = supervise.out_of_memory_kills() - self._oom_kills
-        reason = supervise.end_reason(status, timed_out=timed_out, out_of_memory_kills=kills)
-        self._ended = ended or EnclaveEnded(*reason)
+        self._ended = ended or supervise.end_reason(status, timed_out=timed_out, out_of_memory_kills=kills)
 
 
 async def _exchange(sock: socket.socket, head: bytes, body: bytes) -> Frame:

@@ -19,7 +19,7 @@ from nodes.enclave.worker.lockdown import Limits, lock_down
 spare = socket.socketpair()[0]
 libc = ctypes.CDLL(None)
 {before}
-applied = lock_down(Limits(memory_bytes=64 * 1024**2, cpu_seconds=1))
+applied = lock_down(Limits(memory_bytes=64 * 1024**2, cpu_seconds=1){options})
 os.write(1, (",".join(applied) + "\\n").encode())
 {attempt}
 os.write(1, b"still here")
@@ -50,9 +50,9 @@ ESCAPES = {
 }
 
 
-def run(attempt: str, before: str = "") -> subprocess.CompletedProcess[str]:
+def run(attempt: str, before: str = "", options: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-P", "-c", LOCKED.format(attempt=attempt, before=before)],
+        [sys.executable, "-P", "-c", LOCKED.format(attempt=attempt, before=before, options=options)],
         env={"PYTHONPATH": str(code_root())},
         capture_output=True,
         text=True,
@@ -109,3 +109,16 @@ def test_it_fails_closed_where_a_part_is_missing_or_does_not_work(before: str, m
     assert "EnclaveUnavailable" in done.stderr
     assert missing in done.stderr.splitlines()[-1]
     assert "still here" not in done.stdout
+
+
+@pytest.mark.parametrize(("before", "missing"), [(WITHOUT_LANDLOCK, "landlock"), (WITHOUT_SECCOMP, "seccomp")])
+def test_an_unlocked_process_by_name_goes_on_without_the_part_and_says_so(before: str, missing: str) -> None:
+    done = run("", before=before, options=", allow_unlocked=True")
+    assert done.returncode == 0, done.stderr
+    assert set(ALL_PROTECTIONS) - set(done.stdout.splitlines()[0].split(",")) == {missing}
+
+
+def test_unlocked_by_name_does_not_excuse_a_part_that_is_there_and_does_not_work() -> None:
+    done = run("", before=UNPROVEN, options=", allow_unlocked=True")
+    assert done.returncode == 1
+    assert "EnclaveUnavailable" in done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import cache
@@ -15,9 +16,10 @@ import pytest
 from numpy.typing import NDArray
 
 from nodes.enclave import session
-from nodes.enclave.errors import Code, DataFault, EnclaveEnded, EndReason, Fault, Rejected
+from nodes.enclave.errors import Code, DataFault, EnclaveEnded, EnclaveUnavailable, EndReason, Fault, Rejected
 from nodes.enclave.session import SealSpec
 from nodes.enclave.worker import host, supervise
+from nodes.enclave.worker.frames import Frame, Kind
 from nodes.enclave.worker.host import EnclaveOptions, EnclaveProcess
 from nodes.enclave.worker.lockdown import ALL_PROTECTIONS
 from nodes.homomorphic.paillier import PaillierSecret, generate
@@ -307,12 +309,38 @@ async def test_a_body_larger_than_the_memory_ends_as_memory() -> None:
 
 
 async def test_a_child_whose_locks_are_not_confirmed_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host.supervise, "failed_checks", lambda pid, protections: ("it has two threads",))
+    monkeypatch.setattr(supervise, "failed_checks", lambda pid, protections: ("it has two threads",))
     process = EnclaveProcess(quoter())
     with pytest.raises(EnclaveEnded) as ended:
         await process.start()
     assert ended.value.reason is EndReason.CHECK
     assert not process.alive
+
+
+async def test_a_machine_that_cannot_lock_a_child_down_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unavailable(sock: socket.socket, head: bytes, body: bytes) -> Frame:
+        return Frame(Kind.UNAVAILABLE, (b"landlock",))
+
+    monkeypatch.setattr(host, "_exchange", unavailable)
+    process = EnclaveProcess(quoter())
+    with pytest.raises(EnclaveUnavailable) as refused:
+        await process.start()
+    assert refused.value.missing == ("landlock",)
+    assert process.pid == 0
+
+
+async def test_the_evidence_of_a_child_that_lacks_a_lock_says_debug(
+    enclave: EnclaveProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enclave, "_protections", ALL_PROTECTIONS[:-1])
+    with pytest.raises(Rejected) as refused:
+        await verified_offer(enclave)
+    assert refused.value.code == Code.DEBUG
+
+
+async def test_allowing_an_unlocked_child_unlocks_nothing_where_nothing_is_missing() -> None:
+    async with EnclaveProcess(quoter(), EnclaveOptions(allow_unlocked=True)) as enclave:
+        assert enclave.protections == ALL_PROTECTIONS
 
 
 async def test_a_cancelled_call_ends_the_child(enclave: EnclaveProcess) -> None:
