@@ -83,8 +83,9 @@ def proposed(book: Book, event: Event) -> None:
         draft.note("refused", f"{contract.id}: {reason}", code=code)
         refusal = ContractRefused(contract=contract.id, order=contract.buy.id, code=code, reason=reason)
         draft.send("contract.refused", contract.renter_hub, contract.id, refusal)
+        _take(book, data.quote, contract, 0)
         return
-    _take(book, data.quote, contract)
+    _take(book, data.quote, contract, contract.units)
     signed = contracts.sign_as_lessor_hub(contract, draft.context.sign)
     renting.begin(book, ContractRecord(state="signed", contract=signed, quote=data.quote))
     draft.send("contract.countersigned", contract.renter_hub, contract.id, ContractCountersigned(contract=signed))
@@ -131,14 +132,17 @@ def _as_quoted(quote: QuoteRecord, contract: Contract) -> bool:
     )
 
 
-def _take(book: Book, quote_id: str, contract: Contract) -> None:
-    """The contract holds its units from now on; what the quote had more of this sell order is free."""
+def _take(book: Book, quote_id: str, contract: Contract, units: int) -> None:
+    """The contract holds so many units from now on; what else the quote had of this sell order is free."""
     draft, key = book.draft, f"quote/{quote_id}"
     quote = draft.find(QuoteRecord, key)
-    assert quote is not None
-    book.hold(contract.sell.id, key, 0)
-    book.hold(contract.sell.id, f"contract/{contract.id}", contract.units)
+    if quote is None or quote.hub != contract.renter_hub:
+        return
     left = tuple(offer for offer in quote.offers if offer.sell.id != contract.sell.id)
+    if len(left) < len(quote.offers):
+        book.hold(contract.sell.id, key, 0)
+    if units:
+        book.hold(contract.sell.id, f"contract/{contract.id}", units)
     state = advance(QUOTE, quote.state, "part-proposed" if left else "all-proposed")
     if state == "gone":
         draft.delete(key)
