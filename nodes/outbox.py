@@ -15,11 +15,11 @@ from typing import Any, Final
 
 import msgspec
 import structlog
-from broker.errors import PublishUnknown, Unroutable
-from broker.port import Broker, Message
-from broker.topology import routing_key
 from msgspec import Struct
 
+from broker.errors import AccessRefused, MessageTooLarge, PublishUnknown, Unroutable
+from broker.port import Broker, Message
+from broker.topology import routing_key
 from nodes.identity import Identity
 from nodes.machine import Machine, Perform, Publish
 from nodes.quiet import Quiet, Wake
@@ -163,7 +163,7 @@ class Outbox:
         while True:
             try:
                 await self._means.broker.publish(message, timeout_seconds=limits.PUBLISH_SECONDS_MAX)
-            except Unroutable as error:
+            except (Unroutable, AccessRefused, MessageTooLarge) as error:
                 return str(error)
             except (PublishUnknown, BrokerUnreachable) as error:
                 self._log.info("publishing again", id=message.id, type=effect.type, error=str(error))

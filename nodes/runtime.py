@@ -18,10 +18,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Final
 
 import structlog
-from broker.port import Broker, Delivery
-from broker.topology import parse_key, queue_name
 from msgspec import Struct
 
+from broker.port import Broker, Delivery
+from broker.topology import parse_key, queue_name
 from nodes.identity import Identity, verify
 from nodes.intake import EVENT_AGE_SECONDS_MAX, Decider, Given, Wire, admit
 from nodes.machine import TIMER_FIRED, Machine, Refused, TimerFired
@@ -214,9 +214,8 @@ class Runtime:
             outcomes = await self._apply([item for _, item in admitted])
         except StoreFailed as error:
             self._log.error("the store failed, deliveries go back", error=str(error), deliveries=len(admitted))
-            await asyncio.sleep(STORE_RETRY_SECONDS)
             for delivery, _ in admitted:
-                await self._answer(delivery.release())
+                await self._answer(delivery.retry(STORE_RETRY_SECONDS))
             return
         for (delivery, _), outcome in zip(admitted, outcomes, strict=True):
             await self._answer(delivery.reject(outcome.code) if outcome.status == "refused" else delivery.ack())
