@@ -41,6 +41,9 @@ FORGET_SECONDS: Final = 600.0
 """How often to forget old inbox ids."""
 STORE_RETRY_SECONDS: Final = 1.0
 BROKER_RETRY_SECONDS: Final = 1.0
+ENTROPY_DRAWS: Final = 64
+"""Events per draw of entropy."""
+_ENTROPY_BYTES: Final = 32
 COMMITS_UNDER_WAY_MAX: Final = 2
 """One batch of events is decoded while another is being committed."""
 
@@ -82,6 +85,7 @@ class Runtime:
         self._me: Address = identity.address
         self._clock = clock
         self._entropy = entropy
+        self._pool: list[bytes] = []
         self._owner = entropy(16).hex()
         self._decide = Decider(machine, identity.address, identity.sign, verify)
         self._quiet = Quiet()
@@ -128,7 +132,7 @@ class Runtime:
             StoreFailed: nothing was committed.
         """
         checked = codec.decode_data(self._machine.internal_types[event_type], codec.encode_data(data))
-        name = event_id or derive_id("internal", self._entropy(16).hex())
+        name = event_id or derive_id("internal", self._fresh().hex())
         given = self._internal(name, event_type, checked, aggregate, cause)
         await self._apply([Input(name, aggregate, given)])
 
@@ -227,7 +231,7 @@ class Runtime:
         except BadConfig as error:
             raise Refused("bad-key", str(error)) from error
         received = admit(Wire(key.dst, key.src, message.headers, message.body), self._machine, self._me, now)
-        given = Given(received.event, now, self._entropy(32), (received.signed, received.signature))
+        given = Given(received.event, now, self._fresh(), (received.signed, received.signature))
         return Input(received.event.id, self._aggregate_of(received.event), given)
 
     def _aggregate_of(self, event: Event) -> str:
@@ -313,7 +317,14 @@ class Runtime:
             data=data,
             cause=cause,
         )
-        return Given(event, now, self._entropy(32))
+        return Given(event, now, self._fresh())
+
+    def _fresh(self) -> bytes:
+        """32 fresh random bytes, each given out once. Drawn in bulk: a system call per event is dear."""
+        if not self._pool:
+            drawn = self._entropy(_ENTROPY_BYTES * ENTROPY_DRAWS)
+            self._pool = [drawn[n : n + _ENTROPY_BYTES] for n in range(0, len(drawn), _ENTROPY_BYTES)]
+        return self._pool.pop()
 
     async def _conclude(self, row: OutboxRow, events: Sequence[tuple[str, Struct]]) -> None:
         """Apply an effect's outcome; the row is done with the last of its events."""
