@@ -45,6 +45,7 @@ def may_serve(capacity: Capacity, buy: BuyOrder) -> bool:
 class Book:
     """The book as one event sees and changes it.
 
+    Handlers change the book before they match from it: a ranking, once made, is not made again.
     `news` are tests of which waiting buy orders this event may help; they are tried again once it is handled.
     """
 
@@ -106,10 +107,6 @@ class Book:
     def announce(self, helps: Callable[[BuyOrder], bool]) -> None:
         """There is news for the waiting buy orders that `helps` is true of."""
         self.news.append(helps)
-
-    def reranked(self) -> None:
-        """Forget the ranking: an order was added, or its price or time changed."""
-        self._ranked.clear()
 
     def changed(self) -> None:
         """See that the other hubs are told, at most every `ADVERTISE_SECONDS`."""

@@ -40,7 +40,6 @@ def placed(book: Book, event: Event) -> None:
             silent=False,
         )
     book.write(record)
-    book.reranked()
     draft.do(SetTimer(name=key, at=order.expires_at))
     book.announce(lambda buy: buy.protection in order.protections and order.price_micros <= buy.price_micros_max)
 

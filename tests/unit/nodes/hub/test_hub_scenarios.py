@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from nodes.hub.buying import PROPOSALS_PER_ORDER_MAX, RETRY_SECONDS_MAX
 from nodes.hub.contracts import verify_contract
 from nodes.hub.proposing import PROPOSAL_SECONDS
 from nodes.hub.records import BuyRecord, ContractRecord, QuoteRecord, SellRecord
-from nodes.machine import Note, Refused
+from nodes.machine import TIMER_FIRED, Note, Refused, TimerFired
 from schemas import limits
 from schemas.contracts import Contract, Receipt
 from schemas.events import (
@@ -198,6 +199,27 @@ def test_an_order_that_waits_is_matched_when_another_hub_has_news(world: World) 
     assert_matched(world, ("B11.B12", 2))
 
 
+def test_an_order_that_waits_is_tried_again_after_a_pause_without_any_news(world: World) -> None:
+    world.lost = {"capacity.advertised"}
+    world.buy(RENTER)
+    world.run(10)
+    world.sell("B11.B12")
+    world.settle()
+    assert not world.contracts(RENTER)
+    world.run(RETRY_SECONDS_MAX)
+    assert_matched(world, ("B11.B12", 2))
+
+
+def test_a_timer_that_was_set_anew_does_not_count_when_the_old_one_fires(world: World) -> None:
+    order = world.buy(RENTER)
+    world.settle()
+    (record,) = world.all("A11", BuyRecord)
+    for early, asked_again in ((0.1, False), (0.0, True)):
+        fired = TimerFired(name=f"wake/{order.id}", at=record.wake_at - early)
+        step = world.handle(replace(world.send("x", A, fired), type=TIMER_FIRED))
+        assert bool(step.effects) == asked_again
+
+
 def test_an_order_that_waits_is_matched_when_a_contract_ends(world: World) -> None:
     world.sell("B11.B12", units=2)
     world.buy("A11.A14", 1)
@@ -341,7 +363,7 @@ def hold_proposals(world: World) -> list[Event]:
 
 
 def test_a_refused_proposal_is_made_good_elsewhere_and_the_signed_part_is_kept(world: World) -> None:
-    world.sell("A11.A13", price_micros=100, units=1)
+    world.sell("A11.A13", price_micros=100, units=4)
     world.sell("B11.B12", price_micros=200, units=1)
     world.sell("C11.C12", price_micros=300, units=1)
     world.settle()
