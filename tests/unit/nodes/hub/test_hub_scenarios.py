@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from msgspec import structs
 
-from nodes.hub.buying import PROPOSALS_PER_ORDER_MAX, RETRY_SECONDS_MAX
+from nodes.hub.buying import PROPOSALS_PER_ORDER_MAX, RETRY_SECONDS_MAX, RETRY_SECONDS_MIN
 from nodes.hub.contracts import verify_contract
 from nodes.hub.proposing import PROPOSAL_SECONDS
 from nodes.hub.records import BuyRecord, ContractRecord, QuoteRecord, SellRecord
@@ -208,6 +209,16 @@ def test_an_order_that_waits_is_tried_again_after_a_pause_without_any_news(world
     assert not world.contracts(RENTER)
     world.run(RETRY_SECONDS_MAX)
     assert_matched(world, ("B11.B12", 2))
+
+
+def test_the_pauses_between_tries_grow_to_their_bound(world: World) -> None:
+    world.buy(RENTER, match_by=START + 300)
+    world.run(299)
+    tries = [event.time for event in world.wire("quote.requested") if event.to == B]
+    pauses = [after - before for before, after in pairwise(tries)]
+    assert pauses == sorted(pauses)
+    assert 0.75 * RETRY_SECONDS_MIN <= pauses[0] <= 1.25 * RETRY_SECONDS_MIN
+    assert 0.75 * RETRY_SECONDS_MAX <= pauses[-1] <= 1.25 * RETRY_SECONDS_MAX
 
 
 def test_a_timer_that_was_set_anew_does_not_count_when_the_old_one_fires(world: World) -> None:
