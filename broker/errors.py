@@ -1,43 +1,71 @@
-"""What can go wrong between a node and its broker.
+"""What can go wrong between a node and its broker. Says who erred and what to do. Pure.
 
 SubletError
- ├── BrokerUnreachable        no connection, or it was lost (schemas.errors)
- │    └── ConsumerLost        a consumer ended because its connection was lost; consume again
- ├── PublishUnknown           no confirm in time: publish again with the same id
- ├── Unroutable               nobody receives at this key
- ├── AccessRefused            the broker's permissions forbid it
- ├── QueueBusy                the queue has an exclusive consumer
- └── MessageTooLarge          the body is over the broker's limit
+ ├── BrokerUnreachable      no connection                              (schemas.errors)
+ │    └── ConsumerLost      a consumer cannot be resumed: consume again, or take another lane
+ └── BrokerError            the broker was reached, and
+      ├── AccessRefused     says that this address may not do this
+      ├── NoSuchQueue       has no such queue
+      ├── QueueBusy         another consumer has this lane
+      ├── Unroutable        knows no queue for this key
+      ├── MessageTooLarge   would refuse a message of this size
+      └── PublishUnknown    did not say whether it took the message: publish again with the same id
+           └── QueueFull    did not take it now: publish again later
 """
+
+# ruff: noqa: N818 - the names read as the sentence they are
 
 from __future__ import annotations
 
-from schemas.errors import BrokerUnreachable, PolicyRefused, SubletError
+from schemas.errors import BrokerUnreachable, SubletError
+
+__all__ = [
+    "AccessRefused",
+    "BrokerError",
+    "BrokerUnreachable",
+    "ConsumerLost",
+    "MessageTooLarge",
+    "NoSuchQueue",
+    "PublishUnknown",
+    "QueueBusy",
+    "QueueFull",
+    "Unroutable",
+]
 
 
 class ConsumerLost(BrokerUnreachable):
-    """The consumer's connection was lost; unacknowledged deliveries come again."""
+    """The connection was cut and this consumer could not be resumed; what it had not acknowledged is redelivered."""
 
 
-class PublishUnknown(SubletError):  # noqa: N818
-    """No confirm came in time: the broker may or may not have the message. Publish again with the same id."""
+class BrokerError(SubletError):
+    """The broker was reached and something about this request is wrong."""
+
+    exit_code = 3
 
 
-class Unroutable(SubletError):  # noqa: N818
-    """No queue is bound to this key."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__(f"nobody receives at {key}: check the address and the network description")
-        self.key = key
+class AccessRefused(BrokerError):
+    """This address may not do this, by the network description. Nothing was published or consumed."""
 
 
-class AccessRefused(PolicyRefused):
-    """The broker's permissions forbid this to this account."""
+class NoSuchQueue(BrokerError):
+    """The broker has no such queue: the network description it was loaded with does not fit the node's."""
 
 
-class QueueBusy(SubletError):  # noqa: N818
-    """The queue has an exclusive consumer already."""
+class QueueBusy(BrokerError):
+    """The queue has a consumer, and one of the two wants it exclusively. Try another lane."""
 
 
-class MessageTooLarge(SubletError):  # noqa: N818
-    """The body is larger than the broker takes."""
+class Unroutable(BrokerError):
+    """No queue is bound for this key. Nothing was published; publishing again does not help."""
+
+
+class MessageTooLarge(BrokerError):
+    """Body or headers are over the limits of `schemas.limits` and `broker.port`. Nothing was published."""
+
+
+class PublishUnknown(BrokerError):
+    """No confirm came in time. The message may or may not be on its way: publish it again with the same id."""
+
+
+class QueueFull(PublishUnknown):
+    """A queue at its bound did not take the message. Publish it again with the same id, later."""
