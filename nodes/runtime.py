@@ -20,6 +20,7 @@ from typing import Final
 import structlog
 from msgspec import Struct
 
+from broker.errors import PublishUnknown
 from broker.port import Broker, Delivery
 from broker.topology import parse_key, queue_name
 from nodes.identity import Identity, verify
@@ -244,10 +245,10 @@ class Runtime:
             raise Refused("machine-failed", type(error).__name__) from error
 
     async def _answer(self, answer: Awaitable[None]) -> None:
-        """A lost connection means that the delivery comes again: its id is known by then."""
+        """A delivery that could not be settled comes again: its id is known by then."""
         try:
             await answer
-        except BrokerUnreachable as error:
+        except (BrokerUnreachable, PublishUnknown) as error:
             self._log.info("a delivery will come again", error=str(error))
 
     # ---------------------------------------------------------------- deciding

@@ -115,7 +115,7 @@ def _effects(word: str, event: Event, context: Context) -> tuple[Effect, ...]:
     if word == "cancel-timer":
         return (CancelTimer(name="alarm"),)
     to = NOBODY if word == "nobody" else event.source
-    reason = "x" * 2000 if word == "large" else word
-    data = BuyOrderRefused(order=derive_id("order", event.id), job=context.new_id("job"), code="toy", reason=reason)
+    code = "NOT A CODE" if word == "invalid" else "toy"
+    data = BuyOrderRefused(order=derive_id("order", event.id), job=context.new_id("job"), code=code, reason=word)
     copies = 150 if word == "many" else 1
     return tuple(publish("order.buy.refused", to, event.subject, data) for _ in range(copies))
