@@ -80,6 +80,7 @@ class Sessions:
     _open: dict[str, Session] = field(default_factory=dict)
     _opening: dict[str, _Opening] = field(default_factory=dict)
     _blobs: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def get(self, job: str, subtask: str, renter: Address) -> Session:
         """The session of a subtask, opened if needed.
@@ -113,6 +114,7 @@ class Sessions:
     def keep_blob(self, digest: str, raw: bytes) -> None:
         """A program or public key that was asked for."""
         self._blobs[digest] = raw
+        self._arrived.set()
         while len(self._blobs) > BLOBS_MAX:
             self._blobs.popitem(last=False)
 
@@ -201,8 +203,8 @@ class Sessions:
 
     async def _computer(self, opening: _Opening, data: SubtaskAssigned) -> Computer:
         terms = data.terms
-        program = self._blob(terms.program)
-        public_key = self._blob(terms.public_key) if terms.public_key else b""
+        program = await self._blob(terms.program)
+        public_key = await self._blob(terms.public_key) if terms.public_key else b""
         if terms.protection == "homomorphic":
             return await asyncio.to_thread(CiphertextComputer.build, terms, program, public_key, self.config.threads)
         seal = None
@@ -228,11 +230,12 @@ class Sessions:
         await self.send("key.confirmed", opening.renter, terms.job, confirmed)
         return EnclaveComputer.wrap(process, program, seal)
 
-    def _blob(self, digest: str | None) -> bytes:
-        raw = self._blobs.get(digest or "")
-        if raw is None:
-            raise SessionRefused("missing-blob", f"the renter did not send {digest}")
-        return raw
+    async def _blob(self, digest: str) -> bytes:
+        """A program or key by digest; it may come after the terms that name it, for order is not assumed."""
+        while digest not in self._blobs:
+            self._arrived.clear()
+            await self._arrived.wait()
+        return self._blobs[digest]
 
     async def _abandon(self, opening: _Opening, error: Exception | None = None) -> None:
         self._opening.pop(opening.subtask, None)

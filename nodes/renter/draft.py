@@ -68,7 +68,7 @@ class Draft:
         self.do(effect)
         return effect
 
-    def note(self, kind: str, text: str, **details: Any) -> None:
+    def note(self, kind: str, text: str, /, **details: Any) -> None:
         """Append a journal note."""
         self.do(Note(kind=kind, text=text, details=details))
 

@@ -155,7 +155,7 @@ class Workbench:
             if make is None:
                 raise LookupError(f"no secret {name} in the store")
             fresh = await asyncio.to_thread(make)
-            sealed = await store.keep_secret(name, identity.seal(fresh, name))
+            sealed = await store.put_secret(name, identity.seal(fresh, name))
         return identity.unseal(sealed, name)
 
     def _load(self, spec: JobSpec) -> JobAtHand:

@@ -1,0 +1,460 @@
+"""The composition root: the one place that wires roles, stores, brokers, clocks and randomness."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Struct
+
+from broker.embedded import EmbeddedServer
+from broker.port import Broker
+from broker.topology import Hub, Link, Network, Participant
+from nodes.config import NodeConfig, RenterSettings
+from nodes.enclave.attestation.measure import measurement
+from nodes.enclave.attestation.port import SOFTWARE, Policy
+from nodes.enclave.attestation.software import SoftwareQuoter, SoftwareVerifier
+from nodes.enclave.worker.host import EnclaveOptions, EnclaveProcess
+from nodes.hub.directory import HubConfig
+from nodes.hub.machine import HubMachine
+from nodes.identity import Identity
+from nodes.lessor.config import LessorConfig
+from nodes.lessor.worker import LessorWorker
+from nodes.machine import Machine
+from nodes.outbox import Activity
+from nodes.renter.assembling import assemble
+from nodes.renter.collecting import Collector
+from nodes.renter.config import RenterConfig
+from nodes.renter.dispatching import Dispatcher
+from nodes.renter.machine import RenterMachine
+from nodes.renter.prepare import prepare
+from nodes.renter.report import JobReport, explain, report
+from nodes.renter.sealing import verify_evidence
+from nodes.renter.submission import JobOptions, publish_job, stage
+from nodes.renter.workbench import JobFolder, Services, Workbench
+from nodes.runtime import Runtime
+from nodes.store.blobs import BlobStore
+from nodes.store.port import Store
+from nodes.store.sqlite import SqliteStore
+from schemas.ids import Address, address, derive_id, hub_address, parse_address
+from schemas.jobs import JobSpec
+
+CONNECT_SECONDS_MAX: Final = 30.0
+WATCH_SECONDS: Final = 0.05
+"""How often a watcher in the same process looks at a job."""
+MIB: Final = 1024 * 1024
+LOCAL_HUBS: Final = ("A11", "B11")
+LOCAL_RENTER: Final = address("A11", "A12")
+
+
+def new_job_id() -> str:
+    """A fresh job id."""
+    return derive_id("job", os.urandom(16).hex())
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+# ---------------------------------------------------------------- roles
+
+
+@dataclass(slots=True)
+class StoredNode:
+    """A hub or renter process: the runtime, its store, and whatever runs beside it."""
+
+    runtime: Runtime
+    store: Store
+    beside: tuple[Callable[[], Any], ...] = ()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set."""
+        tasks = [asyncio.create_task(each()) for each in self.beside]
+        serving = asyncio.create_task(self.runtime.run(stop))
+        try:
+            await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.set()
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(serving, *tasks, return_exceptions=True)
+            await self.store.close()
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+
+@dataclass(frozen=True, slots=True)
+class RenterWishes:
+    """Settings of a renter that are not public keys."""
+
+    data_dir: Path
+    cores: int
+    allow_software_enclaves: bool = True
+    measurements: tuple[bytes, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def hub_node(config: HubConfig, identity: Identity, broker: Broker, database: Path | None) -> StoredNode:
+    """A hub's process."""
+    machine = HubMachine(config)
+    store = await SqliteStore.open(database, machine.record_types)
+    folder = database.parent if database is not None else None
+    runtime = _runtime(machine, identity, broker, store, {}, BlobStore((folder or Path.cwd()) / "blobs"))
+    return StoredNode(runtime, store)
+
+
+async def renter_node(
+    config: RenterConfig, wishes: RenterWishes, identity: Identity, broker: Broker
+) -> tuple[StoredNode, Services]:
+    """A renter's process: the machine, its activities, and the collector of results."""
+    machine = RenterMachine(config)
+    wishes.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = await SqliteStore.open(wishes.data_dir / "node.sqlite", machine.record_types)
+    reference = measurement()
+
+    def policy(accept_software: bool) -> Policy:
+        return Policy(
+            measurements=frozenset((reference, *wishes.measurements)),
+            accept_software=accept_software and wishes.allow_software_enclaves,
+        )
+
+    services = Services(
+        identity=identity,
+        store=store,
+        blobs=BlobStore(wishes.data_dir / "blobs"),
+        jobs=wishes.data_dir / "jobs",
+        clock=time.time,
+        stopwatch=time.perf_counter,
+        cores=wishes.cores,
+        policy=policy,
+        verifiers={SOFTWARE: SoftwareVerifier()},
+    )
+    workbench = Workbench(services)
+    dispatcher = Dispatcher(services, workbench, broker)
+    activities = _renter_activities(services, workbench, dispatcher)
+    runtime = _runtime(machine, identity, broker, store, activities, services.blobs)
+    collector = Collector(dispatcher, broker, runtime.submit)
+    return StoredNode(runtime, store, (collector.run,)), services
+
+
+def lessor_worker(config: LessorConfig, identity: Identity, broker: Broker) -> LessorWorker:
+    """One worker of a lessor. Its software enclaves are vouched for by a development key that dies with the worker."""
+    quoter = SoftwareQuoter(Ed25519PrivateKey.generate(), measurement())
+    options = EnclaveOptions(memory_bytes=config.memory_mib * MIB)
+
+    async def start_enclave() -> EnclaveProcess:
+        process = EnclaveProcess(quoter, options)
+        await process.start()
+        return process
+
+    return LessorWorker(
+        config=config,
+        identity=identity,
+        broker=broker,
+        clock=time.time,
+        stopwatch=time.perf_counter,
+        worker=derive_id("worker", os.urandom(16).hex()),
+        start_enclave=start_enclave,
+    )
+
+
+def _renter_activities(services: Services, workbench: Workbench, dispatcher: Dispatcher) -> dict[str, Activity]:
+    Outcome = Sequence[tuple[str, Struct]]  # noqa: N806 - a type
+
+    async def preparing(params: dict[str, Any], job: str) -> Outcome:
+        return await prepare(services, workbench, params)
+
+    async def verifying(params: dict[str, Any], job: str) -> Outcome:
+        return await verify_evidence(services, workbench, params, job)
+
+    async def dispatching(params: dict[str, Any], job: str) -> Outcome:
+        return await dispatcher.dispatch(params)
+
+    async def assembling(params: dict[str, Any], job: str) -> Outcome:
+        return await assemble(services, workbench, job)
+
+    return {
+        "prepare": preparing,
+        "verify-evidence": verifying,
+        "dispatch": dispatching,
+        "compute-local": dispatcher.compute_local,
+        "assemble": assembling,
+    }
+
+
+def _runtime(  # noqa: PLR0917 - wires what it is given
+    machine: Machine,
+    identity: Identity,
+    broker: Broker,
+    store: Store,
+    activities: Mapping[str, Activity],
+    blobs: BlobStore,
+) -> Runtime:
+    return Runtime(
+        machine=machine,
+        broker=broker,
+        store=store,
+        identity=identity,
+        clock=time.time,
+        activities=activities,
+        blobs=blobs,
+        entropy=os.urandom,
+    )
+
+
+# ---------------------------------------------------------------- one role on RabbitMQ
+
+
+async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
+    """One role as a process on RabbitMQ, until `stop` is set.
+
+    Raises:
+        BrokerUnreachable: no connection within `CONNECT_SECONDS_MAX`.
+        BadConfig: what is configured cannot be run.
+    """
+    identity = config.identity()
+    broker = await connect(config)
+    try:
+        if config.role == "lessor":
+            await _until(stop, lessor_worker(lessor_config(config), identity, broker).run())
+        else:
+            await (await _stored_node(config, identity, broker)).run(stop)
+    finally:
+        await broker.close()
+
+
+async def connect(config: NodeConfig) -> Broker:
+    """The node's connection to its broker.
+
+    Raises:
+        BrokerUnreachable: no connection within `CONNECT_SECONDS_MAX`.
+    """
+    from broker.rabbitmq import connect as connect_rabbitmq  # noqa: PLC0415 - commands without a broker start faster
+
+    return await connect_rabbitmq(config.amqp_url, config.address, wait_seconds=CONNECT_SECONDS_MAX)
+
+
+def lessor_config(config: NodeConfig) -> LessorConfig:
+    """The lessor's public settings."""
+    settings = config.lessor
+    assert settings is not None
+    return LessorConfig(
+        me=config.address,
+        hub_keys=config.network.hub_keys,
+        lanes=settings.lanes,
+        units=settings.units,
+        price_micros=settings.price_micros,
+        protections=settings.protections,
+        memory_mib=settings.memory_mib,
+        threads=settings.threads or cores(),
+    )
+
+
+def renter_config(config: NodeConfig, identity: Identity) -> RenterConfig:
+    """The renter's public settings."""
+    settings = config.renter or RenterSettings()
+    return RenterConfig(
+        me=config.address,
+        key=identity.public,
+        hub_keys=config.network.hub_keys,
+        batch_deadline_seconds=settings.batch_deadline_seconds,
+        handshake_seconds_max=settings.handshake_seconds_max,
+        batch_window=settings.batch_window,
+    )
+
+
+def hub_config(config: NodeConfig) -> HubConfig:
+    """The hub's directory."""
+    participants = config.subnet.keys if config.subnet is not None else {}
+    return HubConfig(me=config.address, hub_keys=config.network.hub_keys, participants=participants)
+
+
+async def _stored_node(config: NodeConfig, identity: Identity, broker: Broker) -> StoredNode:
+    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if config.role == "hub":
+        return await hub_node(hub_config(config), identity, broker, config.database)
+    settings = config.renter or RenterSettings()
+    wishes = RenterWishes(
+        data_dir=config.data_dir,
+        cores=settings.cores or cores(),
+        allow_software_enclaves=settings.allow_software_enclaves,
+        measurements=tuple(bytes.fromhex(each) for each in settings.measurements),
+    )
+    node, _ = await renter_node(renter_config(config, identity), wishes, identity, broker)
+    return node
+
+
+async def _until(stop: asyncio.Event, work: Any) -> None:
+    """Run until it ends or `stop` is set."""
+    working, stopping = asyncio.ensure_future(work), asyncio.create_task(stop.wait())
+    await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+    for task in (working, stopping):
+        task.cancel()
+    results = await asyncio.gather(working, stopping, return_exceptions=True)
+    if isinstance(results[0], Exception):
+        raise results[0]
+
+
+# ---------------------------------------------------------------- a whole network in one process
+
+
+class LocalNetwork:
+    """Hubs A11 and B11, renter A12 and lessors B12, B13, … in one process, on the embedded broker and SQLite.
+
+    Use as an async context manager. The lessors' enclaves are real child processes.
+    """
+
+    def __init__(
+        self, folder: Path, *, lessors: int = 2, workers: int = 1, renter: Mapping[str, Any] | None = None
+    ) -> None:
+        """Prepare a network under `folder`.
+
+        Args:
+            folder: for stores and jobs; made when missing.
+            lessors: how many, on hub B11.
+            workers: per lessor.
+            renter: fields of `RenterConfig` to change.
+        """
+        self._folder = folder
+        self._lessors = tuple(address("B11", f"B{12 + number}") for number in range(lessors))
+        self._workers = workers
+        self._renter_settings = dict(renter or {})
+        names = (*(hub_address(hub) for hub in LOCAL_HUBS), LOCAL_RENTER, *self._lessors)
+        self._identities = {name: Identity.generate(name) for name in names}
+        self.server = EmbeddedServer(self._network())
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._services: Services | None = None
+
+    async def __aenter__(self) -> Self:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for hub in LOCAL_HUBS:
+            await self._start_hub(hub)
+        await self._start_renter()
+        workers = [self._worker(lessor) for lessor in self._lessors for _ in range(self._workers)]
+        for worker in workers:
+            self._tasks.append(asyncio.create_task(worker.run()))
+        await self._unless_failed(asyncio.gather(*(worker.ready.wait() for worker in workers)))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        stored = 3
+        for task in self._tasks[stored:]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.server.close()
+
+    @property
+    def store(self) -> Store:
+        """The renter's store."""
+        return self._the_services.store
+
+    @property
+    def jobs(self) -> Path:
+        """The renter's job folders."""
+        return self._the_services.jobs
+
+    def stage(self, data: Path, program: bytes, local_program: bytes | None, options: JobOptions) -> JobSpec:
+        """Check and lay down a job; see `nodes.renter.submission.stage`."""
+        services = self._the_services
+        return stage(
+            data, program, local_program, options, jobs=services.jobs, blobs=services.blobs, job_id=new_job_id()
+        )
+
+    async def submit(self, spec: JobSpec) -> None:
+        """Publish the job's event to the renter."""
+        broker = self.server.connect(LOCAL_RENTER)
+        await publish_job(broker, self._identities[LOCAL_RENTER], spec, time.time)
+        await broker.close()
+
+    async def watch(self, job_id: str) -> AsyncIterator[JobReport]:
+        """The job's report at every change, until it has ended."""
+        last: JobReport | None = None
+        while last is None or not last.ended:
+            with contextlib.suppress(LookupError):
+                now = await report(self.store, job_id, self.jobs)
+                if now != last:
+                    last = now
+                    yield now
+            await self._unless_failed(asyncio.sleep(WATCH_SECONDS))
+
+    async def explain(self, job_id: str) -> list[dict[str, Any]]:
+        """The job's journal as lines."""
+        return await explain(self.store, job_id)
+
+    def output(self, job_id: str) -> Path:
+        """Where the job's result is, once it is completed."""
+        return JobFolder(self.jobs / job_id).output
+
+    async def _unless_failed(self, work: Any) -> None:
+        """Wait for `work`, or raise what ended one of the nodes."""
+        waiting = asyncio.ensure_future(work)
+        await asyncio.wait([waiting, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in self._tasks:
+            if task.done() and (error := task.exception()) is not None:
+                waiting.cancel()
+                raise error
+        await waiting
+
+    @property
+    def _the_services(self) -> Services:
+        if self._services is None:
+            raise RuntimeError("enter the network first")
+        return self._services
+
+    def _network(self) -> Network:
+        lessors = tuple(
+            Participant(name=lessor.partition(".")[2], role="lessor", lanes=max(1, self._workers))
+            for lessor in self._lessors
+        )
+        renter = Participant(name="A12", role="renter", lanes=0)
+        return Network(
+            hubs=(Hub(name="A11", participants=(renter,)), Hub(name="B11", participants=lessors)),
+            links=(Link(hubs=LOCAL_HUBS),),
+        )
+
+    @property
+    def _hub_keys(self) -> dict[str, bytes]:
+        return {hub_address(hub): self._identities[hub_address(hub)].public for hub in LOCAL_HUBS}
+
+    async def _start_hub(self, hub: str) -> None:
+        me = hub_address(hub)
+        own: dict[str, bytes] = {
+            name: identity.public
+            for name, identity in self._identities.items()
+            if name.startswith(f"{hub}.") and name != me
+        }
+        folder = self._folder / me
+        folder.mkdir(mode=0o700, exist_ok=True)
+        config = HubConfig(me=me, hub_keys=self._hub_keys, participants=own)
+        broker = self.server.connect(me)
+        node = await hub_node(config, self._identities[me], broker, folder / "node.sqlite")
+        self._tasks.append(asyncio.create_task(node.run(self._stop)))
+
+    async def _start_renter(self) -> None:
+        identity = self._identities[LOCAL_RENTER]
+        config = replace(
+            RenterConfig(me=LOCAL_RENTER, key=identity.public, hub_keys=self._hub_keys), **self._renter_settings
+        )
+        wishes = RenterWishes(data_dir=self._folder / LOCAL_RENTER, cores=cores())
+        node, self._services = await renter_node(config, wishes, identity, self.server.connect(LOCAL_RENTER))
+        self._tasks.append(asyncio.create_task(node.run(self._stop)))
+
+    def _worker(self, lessor: Address) -> LessorWorker:
+        config = LessorConfig(
+            me=parse_address(lessor), hub_keys=self._hub_keys, lanes=max(1, self._workers), units=self._workers
+        )
+        return lessor_worker(config, self._identities[lessor], self.server.connect(lessor))
