@@ -1,0 +1,188 @@
+"""A whole network in one process: two hubs, a renter and lessors on the embedded broker and SQLite.
+
+For trying things out, for running a job on one machine, and for tests. The lessors' enclaves are real child processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from broker.embedded import EmbeddedServer
+from broker.topology import Hub, Link, Network, Participant
+from nodes.bootstrap import RenterWishes, cores, hub_node, lessor_worker, new_job_id, renter_node
+from nodes.hub.directory import HubConfig
+from nodes.identity import Identity
+from nodes.lessor.config import LessorConfig
+from nodes.lessor.worker import LessorWorker
+from nodes.renter.config import RenterConfig
+from nodes.renter.report import JobReport, explain, report
+from nodes.renter.submission import JobOptions, publish_job, stage
+from nodes.renter.workbench import JobFolder, Services
+from nodes.store.port import Store
+from schemas.ids import Address, address, hub_address, parse_address
+from schemas.jobs import JobSpec
+
+WATCH_SECONDS: Final = 0.05
+"""How often a watcher in the same process looks at a job."""
+LOCAL_HUBS: Final = ("A11", "B11")
+LOCAL_RENTER: Final = address("A11", "A12")
+
+
+class LocalNetwork:
+    """Hubs A11 and B11, renter A12 and lessors B12, B13, … in one process, on the embedded broker and SQLite.
+
+    Use as an async context manager.
+    """
+
+    def __init__(
+        self, folder: Path, *, lessors: int = 2, workers: int = 1, renter: Mapping[str, Any] | None = None
+    ) -> None:
+        """Prepare a network under `folder`.
+
+        Args:
+            folder: for stores and jobs; made when missing.
+            lessors: how many, on hub B11.
+            workers: per lessor.
+            renter: fields of `RenterConfig` to change.
+        """
+        self._folder = folder
+        self._lessors = tuple(address("B11", f"B{12 + number}") for number in range(lessors))
+        self._workers = workers
+        self._renter_settings = dict(renter or {})
+        names = (*(hub_address(hub) for hub in LOCAL_HUBS), LOCAL_RENTER, *self._lessors)
+        self._identities = {name: Identity.generate(name) for name in names}
+        self.server = EmbeddedServer(self._network())
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._workers_running: list[asyncio.Task[None]] = []
+        self._services: Services | None = None
+
+    async def __aenter__(self) -> Self:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for hub in LOCAL_HUBS:
+            await self._start_hub(hub)
+        await self._start_renter()
+        workers = [self._worker(lessor) for lessor in self._lessors for _ in range(self._workers)]
+        self._workers_running = [asyncio.create_task(worker.run()) for worker in workers]
+        self._tasks.extend(self._workers_running)
+        await self._unless_failed(asyncio.gather(*(worker.ready.wait() for worker in workers)))
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        for task in self._workers_running:
+            task.cancel()
+        await asyncio.gather(*self._workers_running, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.server.close()
+
+    @property
+    def store(self) -> Store:
+        """The renter's store."""
+        return self._the_services.store
+
+    @property
+    def jobs(self) -> Path:
+        """The renter's job folders."""
+        return self._the_services.jobs
+
+    def stage(self, data: Path, program: bytes, local_program: bytes | None, options: JobOptions) -> JobSpec:
+        """Check and lay down a job; see `nodes.renter.submission.stage`."""
+        services = self._the_services
+        return stage(
+            data, program, local_program, options, jobs=services.jobs, blobs=services.blobs, job_id=new_job_id()
+        )
+
+    async def submit(self, spec: JobSpec) -> None:
+        """Publish the job's event to the renter."""
+        broker = self.server.connect(LOCAL_RENTER)
+        await publish_job(broker, self._identities[LOCAL_RENTER], spec, time.time)
+        await broker.close()
+
+    async def watch(self, job_id: str) -> AsyncIterator[JobReport]:
+        """The job's report at every change, until it has ended."""
+        last: JobReport | None = None
+        while last is None or not last.ended:
+            with contextlib.suppress(LookupError):
+                now = await report(self.store, job_id, self.jobs)
+                if now != last:
+                    last = now
+                    yield now
+            await self._unless_failed(asyncio.sleep(WATCH_SECONDS))
+
+    async def explain(self, job_id: str) -> list[dict[str, Any]]:
+        """The job's journal as lines."""
+        return await explain(self.store, job_id)
+
+    def output(self, job_id: str) -> Path:
+        """Where the job's result is, once it is completed."""
+        return JobFolder(self.jobs / job_id).output
+
+    async def _unless_failed(self, work: Any) -> None:
+        """Wait for `work`, or raise what ended one of the nodes."""
+        waiting = asyncio.ensure_future(work)
+        await asyncio.wait([waiting, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in self._tasks:
+            if task.done() and (error := task.exception()) is not None:
+                waiting.cancel()
+                raise error
+        await waiting
+
+    @property
+    def _the_services(self) -> Services:
+        if self._services is None:
+            raise RuntimeError("enter the network first")
+        return self._services
+
+    def _network(self) -> Network:
+        lessors = tuple(
+            Participant(name=lessor.partition(".")[2], role="lessor", lanes=max(1, self._workers))
+            for lessor in self._lessors
+        )
+        renter = Participant(name="A12", role="renter", lanes=0)
+        return Network(
+            hubs=(Hub(name="A11", participants=(renter,)), Hub(name="B11", participants=lessors)),
+            links=(Link(hubs=LOCAL_HUBS),),
+        )
+
+    @property
+    def _hub_keys(self) -> dict[str, bytes]:
+        return {hub_address(hub): self._identities[hub_address(hub)].public for hub in LOCAL_HUBS}
+
+    async def _start_hub(self, hub: str) -> None:
+        me = hub_address(hub)
+        own: dict[str, bytes] = {
+            name: identity.public
+            for name, identity in self._identities.items()
+            if name.startswith(f"{hub}.") and name != me
+        }
+        folder = self._folder / me
+        folder.mkdir(mode=0o700, exist_ok=True)
+        config = HubConfig(me=me, hub_keys=self._hub_keys, participants=own)
+        broker = self.server.connect(me)
+        node = await hub_node(config, self._identities[me], broker, folder / "node.sqlite")
+        self._tasks.append(asyncio.create_task(node.run(self._stop)))
+
+    async def _start_renter(self) -> None:
+        identity = self._identities[LOCAL_RENTER]
+        config = replace(
+            RenterConfig(me=LOCAL_RENTER, key=identity.public, hub_keys=self._hub_keys), **self._renter_settings
+        )
+        wishes = RenterWishes(data_dir=self._folder / LOCAL_RENTER, cores=cores())
+        node, self._services = await renter_node(config, wishes, identity, self.server.connect(LOCAL_RENTER))
+        self._tasks.append(asyncio.create_task(node.run(self._stop)))
+
+    def _worker(self, lessor: Address) -> LessorWorker:
+        config = LessorConfig(
+            me=parse_address(lessor), hub_keys=self._hub_keys, lanes=max(1, self._workers), units=self._workers
+        )
+        return lessor_worker(config, self._identities[lessor], self.server.connect(lessor))
