@@ -22,8 +22,9 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
+from broker.topology import LANES_DEFAULT, LANES_MAX
 from nodes.identity import Identity
-from nodes.network import Lanes, NetworkFile, SubnetFile, convert, read_network, read_subnet, read_toml
+from nodes.network import NetworkFile, SubnetFile, convert, read_network, read_subnet, read_toml
 from schemas import limits
 from schemas.errors import BadConfig
 from schemas.ids import HUB_NAME, Address, AddressField, hub_of, name_of, parse_address
@@ -64,7 +65,7 @@ class LessorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Memory that one unit may use."""
     threads: Threads = 1
     """Threads of one worker for computing on ciphertexts; 0: all cores."""
-    lanes: Lanes = 8
+    lanes: Annotated[int, Meta(ge=1, le=LANES_MAX)] = LANES_DEFAULT
     """Workers at a time, at most; as in the hub's `subnet.toml`."""
 
 

@@ -7,26 +7,21 @@ lies at its hub and lists the participants there, with their public keys. Neithe
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
+from broker.topology import LANES_MAX, Hub, Link, Name, Network, Participant, Role, Route, check_network
 from schemas.errors import BadConfig
 from schemas.ids import Address, address, hub_address
 
 T = TypeVar("T")
 
 FILE_BYTES_MAX: Final = 4 * 1024 * 1024
-LANES_MAX: Final = 999
-LANES_DEFAULT: Final = 8
-
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}\Z")]
 HexKey = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
-Lanes = Annotated[int, Meta(ge=1, le=LANES_MAX)]
-ParticipantRole = Literal["renter", "lessor"]
 
 
 class BrokerSite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -34,24 +29,24 @@ class BrokerSite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     host: Annotated[str, Meta(min_length=1, max_length=253)]
     port: Annotated[int, Meta(ge=1, le=65535)] = 5672
-    virtual_host: Annotated[str, Meta(min_length=1, max_length=255)] = "/"
+    virtual_host: Annotated[str, Meta(min_length=1, max_length=255)] = "sublet"
 
 
 class HubEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One hub. `links` are the hubs next to it; `next_hops` maps other hubs to the one of `links` that leads there."""
+    """One hub: the broker that carries it, and its Ed25519 public key."""
 
     broker: Name
     public_key: HexKey
-    links: tuple[Name, ...] = ()
-    next_hops: dict[str, Name] = {}
 
 
 class NetworkFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`network.toml`."""
+    """`network.toml`. `links` join two hubs each; `routes` replace shortest ways (N3)."""
 
     format: Literal[1] = 1
     brokers: dict[str, BrokerSite]
     hubs: dict[str, HubEntry]
+    links: tuple[tuple[Name, Name], ...] = ()
+    routes: tuple[Route, ...] = ()
 
     @property
     def hub_keys(self) -> Mapping[str, bytes]:
@@ -64,11 +59,11 @@ class NetworkFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class ParticipantEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One participant. `lanes` bounds how many workers it may have at a time."""
+    """One participant. `lanes` bounds how many workers a lessor may have at a time; others have none."""
 
-    role: ParticipantRole
+    role: Role
     public_key: HexKey
-    lanes: Lanes = LANES_DEFAULT
+    lanes: Annotated[int, Meta(ge=0, le=LANES_MAX)] = 0
 
 
 class SubnetFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -97,15 +92,10 @@ def read_network(path: Path) -> NetworkFile:
     """
     network = convert(read_toml(path), NetworkFile, path.name)
     for name, entry in network.hubs.items():
-        where = f"{path.name}: hub {name}"
         if entry.broker not in network.brokers:
-            raise BadConfig(f"{where} is on a broker {entry.broker!r} that is not described", field="broker")
-        for other in (*entry.links, *entry.next_hops):
-            if other not in network.hubs or other == name:
-                raise BadConfig(f"{where} leads to {other!r}, which is no other hub", field="links")
-        for destination, hop in entry.next_hops.items():
-            if hop not in entry.links:
-                raise BadConfig(f"{where} reaches {destination} over {hop!r}, which is not in its links", field="links")
+            message = f"{path.name}: hub {name} is on a broker {entry.broker!r} that is not described"
+            raise BadConfig(message, field="broker")
+    check_network(described(network))
     return network
 
 
@@ -119,6 +109,16 @@ def read_subnet(path: Path) -> SubnetFile:
     for name in subnet.participants:
         address(subnet.hub, name)
     return subnet
+
+
+def described(network: NetworkFile, subnets: Iterable[SubnetFile] = ()) -> Network:
+    """What the broker has to know of the network: with its participants as far as their subnets are given."""
+    members: dict[str, tuple[Participant, ...]] = {}
+    for subnet in subnets:
+        entries = subnet.participants.items()
+        members[subnet.hub] = tuple(Participant(name=name, role=each.role, lanes=each.lanes) for name, each in entries)
+    hubs = (Hub(name=n, participants=members.get(n, ()), broker=each.broker) for n, each in network.hubs.items())
+    return Network(hubs=tuple(hubs), links=tuple(Link(hubs=each) for each in network.links), routes=network.routes)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

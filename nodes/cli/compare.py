@@ -1,0 +1,101 @@
+"""A job's output held against plaintext: the same programs, computed here on the same rows."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nodes.cli.inputs import Inputs
+from nodes.data.table import Table
+from nodes.programs import plain
+from nodes.programs.check import check
+from nodes.programs.program import Program
+from nodes.renter.assembling import finish
+from nodes.renter.report import JobReport
+from nodes.renter.workbench import load_table
+from schemas.errors import VerificationFailed
+
+ROWS_AT_ONCE: Final = 8192
+ENCLAVE_ERROR_MAX: Final = 1e-6
+"""An enclave computes in float64 like the check itself."""
+ROUNDING: Final = 1e-12
+"""Of the largest value: what float64 sums in another order may differ by."""
+
+Rows = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`max_abs_error` over `rows` rows of output; `tolerance` is what is allowed."""
+
+    rows: int
+    max_abs_error: float
+    tolerance: float
+
+    @property
+    def good(self) -> bool:
+        """Whether the difference is allowed."""
+        return self.max_abs_error <= self.tolerance
+
+
+def compare(inputs: Inputs, id_column: str | None, report: JobReport, max_error: float) -> Comparison:
+    """Hold a completed job's output against plaintext.
+
+    `homomorphic` and `sealed-result` may differ by `max_error`, per batch where rows are summed; `enclave` by 1e-6.
+    With a local program it is its output that is compared.
+
+    Raises:
+        VerificationFailed: rows are missing, too many or in another order; code `wrong-rows`.
+    """
+    assert report.output is not None
+    program = check(inputs.program)
+    local = None if inputs.local_program is None else check(inputs.local_program)
+    table = load_table(inputs.data, program, id_column)
+    largest, worst, rows = 0.0, 0.0, 0
+    found = _output(report.output, with_ids=not program.sum_rows)
+    for ids, expected in _expected(table, program, local):
+        got_ids, got = _take(found, len(expected))
+        if len(got) != len(expected) or got_ids != ids:
+            raise VerificationFailed(f"the output differs in its rows from row {rows + 1} on", code="wrong-rows")
+        worst = max(worst, float(np.abs(got - expected).max(initial=0.0)))
+        largest = max(largest, float(np.abs(expected).max(initial=0.0)))
+        rows += len(expected)
+    if next(found, None) is not None:
+        raise VerificationFailed(f"the output has more than {rows} rows", code="wrong-rows")
+    allowed = ENCLAVE_ERROR_MAX if report.protection == "enclave" else max_error
+    parts = report.batches if program.sum_rows else 1
+    return Comparison(rows, worst, allowed * parts + ROUNDING * largest)
+
+
+def _expected(table: Table, program: Program, local: Program | None) -> Iterator[tuple[list[str], Rows]]:
+    at_once = max(1, min(ROWS_AT_ONCE, program.limits.batch_elements_max // max(1, program.live_row_elements)))
+    parts = []
+    for first in range(0, table.rows, at_once):
+        count = min(at_once, table.rows - first)
+        result = plain.evaluate(program, table.read(first, count))
+        if program.sum_rows:
+            parts.append(result)
+        else:
+            yield table.ids(first, count), finish(program, local, result)
+    if program.sum_rows:
+        yield [""], finish(program, local, plain.combine(program, parts))
+
+
+def _output(path: Path, *, with_ids: bool) -> Iterator[tuple[str, list[float]]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = csv.reader(file)
+        next(lines)
+        for line in lines:
+            yield (line[0], [float(each) for each in line[1:]]) if with_ids else ("", [float(each) for each in line])
+
+
+def _take(found: Iterator[tuple[str, list[float]]], count: int) -> tuple[list[str], Rows]:
+    taken = list(itertools.islice(found, count))
+    return [row_id for row_id, _ in taken], np.array([values for _, values in taken], dtype=np.float64)

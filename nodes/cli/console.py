@@ -1,0 +1,100 @@
+"""Where output goes: results to stdout, everything else to stderr; text or one JSON value."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+    from rich.progress import Progress, TaskID
+    from rich.table import Table
+
+    from nodes.renter.report import JobReport
+
+
+class Output:
+    """What a command says. With `as_json`, `result` prints the one JSON value and `text` prints nothing."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        from rich.console import Console  # noqa: PLC0415 - commands that print nothing start quicker
+
+        self.as_json = as_json
+        self._out: RichConsole = Console(highlight=False, soft_wrap=True)
+        self.progress: RichConsole = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def text(self, *parts: str | Table) -> None:
+        """A part of the result, for people."""
+        if not self.as_json:
+            for part in parts:
+                self._out.print(part, markup=False)
+
+    def result(self, value: Any) -> None:
+        """The result, for programs."""
+        if self.as_json:
+            sys.stdout.write(to_json(value) + "\n")
+            sys.stdout.flush()
+
+    def note(self, line: str) -> None:
+        """Progress, on stderr."""
+        self.progress.print(line, markup=False)
+
+
+def to_json(value: Any) -> str:
+    """JSON of plain values, dataclasses and structs; paths become text."""
+    import msgspec  # noqa: PLC0415
+
+    return msgspec.json.encode(value, enc_hook=str).decode()
+
+
+def table(title: str, *columns: str) -> Table:
+    """An empty table; columns whose name begins with `#` hold numbers."""
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    made = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        made.add_column(column.removeprefix("#"), justify="right" if column.startswith("#") else "left")
+    return made
+
+
+class JobProgress:
+    """Shows a job's progress: a bar on a terminal, a line per phase elsewhere."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._phase = ""
+
+    def __enter__(self) -> JobProgress:
+        if self._output.progress.is_terminal:
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[rows]}"),
+                TimeElapsedColumn(),
+            )
+            self._bar = Progress(*columns, console=self._output.progress, transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task("submitted", total=None, rows="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def show(self, report: JobReport) -> None:
+        """The job as it is now."""
+        rows = f"{report.rows_done:,} of {report.rows:,} rows" if report.rows else ""
+        if self._bar is not None and self._task is not None:
+            total = report.rows or None
+            self._bar.update(self._task, description=report.phase, completed=report.rows_done, total=total, rows=rows)
+        elif report.phase != self._phase:
+            self._output.note(f"{report.id} {report.phase}" + (f" {rows}" if rows else ""))
+        self._phase = report.phase

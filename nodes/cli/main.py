@@ -1,0 +1,83 @@
+"""The command `sublet`: its commands, and the one place where errors become messages and exit codes.
+
+    0 done   1 the job failed   2 wrong usage or bad input   3 broker unreachable   4 refused by a policy
+    5 a verification failed   130 interrupted
+
+Results go to stdout, progress, logs and errors to stderr. What a command needs is imported when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from nodes.cli import compute, jobs, network, roles
+from nodes.cli.console import to_json
+from schemas.errors import SubletError
+
+UNEXPECTED = 1
+INTERRUPTED = 130
+
+
+def build() -> typer.Typer:
+    """All commands."""
+    app = typer.Typer(
+        name="sublet",
+        help="Rent out idle compute between organisations without showing each other the data.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_common)
+    compute.add_to(app)
+    jobs.add_to(app)
+    network.add_to(app)
+    roles.add_to(app)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; its exit code. The installed command exits with it."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        build()(args=given, prog_name="sublet")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except SubletError as error:
+        return _report(given, str(error), error.exit_code, error)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _report(given, f"unexpected: {said}; run `sublet --debug …` for the traceback", UNEXPECTED, error)
+    return 0
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"sublet {metadata.version('sublet')}\n")
+        raise typer.Exit
+
+
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_version)
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+) -> None:
+    """Both are acted upon elsewhere: the version at once, `--debug` where errors are reported."""
+
+
+def _report(arguments: Sequence[str], message: str, code: int, error: Exception) -> int:
+    if "--debug" in arguments:
+        traceback.print_exception(error)
+    if "--json" in arguments:
+        sys.stdout.write(to_json({"error": message, "exit_code": code}) + "\n")
+    sys.stderr.write(f"sublet: {message}\n")
+    return code

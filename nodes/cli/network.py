@@ -1,0 +1,87 @@
+"""`sublet network`: a new network's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nodes.cli import options as o
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the group."""
+    group = typer.Typer(help="Networks: description, keys, RabbitMQ definitions.", no_args_is_help=True)
+    group.command("init")(init)
+    group.callback()(_group)
+    app.add_typer(group, name="network")
+
+
+def _group() -> None:
+    """Keeps `init` a command of a group although it is the only one."""
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or empty folder.")],
+    *,
+    hubs: Annotated[str, typer.Option("--hubs", help="Names of the hubs, separated by commas.")] = "A11,B11",
+    renters: Annotated[
+        list[str] | None,
+        typer.Option("--renter", metavar="HUB.NAME", help="A renter; may be repeated. Without any: A11.A12."),
+    ] = None,
+    lessors: Annotated[
+        list[str] | None,
+        typer.Option("--lessor", metavar="HUB.NAME", help="A lessor; may be repeated. Without any: B11.B12, B11.B13."),
+    ] = None,
+    links: Annotated[
+        str, typer.Option("--links", metavar="A11-B11,…", help="Which hubs are linked; by default each to each.")
+    ] = "",
+    lanes: Annotated[int, typer.Option("--lanes", min=1, max=999, help="Most workers of one lessor at a time.")] = 8,
+    host: Annotated[str, typer.Option("--amqp-host", "--broker-host", help="Where RabbitMQ listens.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--amqp-port", min=1, max=65535)] = 5672,
+    virtual_host: Annotated[str, typer.Option("--amqp-vhost", help="RabbitMQ's virtual host.")] = "sublet",
+    if_missing: Annotated[bool, typer.Option("--if-missing", help="Succeed when a whole network is there.")] = False,
+    as_json: o.Json = False,
+) -> None:
+    """Write a network's description, keys, passwords and RabbitMQ definitions.
+
+    Every node's folder DIR/nodes/ADDRESS holds its own secrets only: move it to where the node runs.
+    """
+    from nodes.cli.console import Output  # noqa: PLC0415
+    from nodes.network import BrokerSite  # noqa: PLC0415
+    from nodes.network_init import Plan, create, is_complete  # noqa: PLC0415
+    from schemas.ids import parse_address  # noqa: PLC0415
+
+    output = Output(as_json=as_json)
+    if if_missing and is_complete(folder):
+        output.result({"folder": folder, "created": False})
+        return
+    plan = Plan(
+        hubs=_split(hubs),
+        renters=tuple(parse_address(each) for each in renters or ("A11.A12",)),
+        lessors=tuple(parse_address(each) for each in lessors or ("B11.B12", "B11.B13")),
+        links=tuple(_link(each) for each in _split(links)),
+        lanes=lanes,
+        site=BrokerSite(host=host, port=port, virtual_host=virtual_host),
+    )
+    nodes = create(folder, plan)
+    output.result({"folder": folder, "created": True, "nodes": nodes})
+    output.text(
+        f"network     {folder / 'network.toml'}",
+        *(f"node        {folder / 'nodes' / node / 'node.toml'}" for node in nodes),
+        f"RabbitMQ    {folder / 'definitions.json'}, loaded by {folder / 'rabbitmq.conf'}",
+    )
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _link(text: str) -> tuple[str, str]:
+    from schemas.errors import BadConfig  # noqa: PLC0415
+
+    one, dash, two = text.partition("-")
+    if not dash:
+        raise BadConfig(f"{text!r} is not a link: write two hubs as A11-B11", field="links")
+    return one, two

@@ -1,0 +1,138 @@
+"""How jobs look: assessment, orders, contracts, route and state, as text and tables, and as JSON values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+
+from nodes.cli.console import Output, table
+from nodes.renter.records import ContractRecord
+from nodes.renter.report import JobReport
+from schemas.jobs import Assessment
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+POLICY_CODES: Final = frozenset(
+    {"software-not-accepted", "kind-not-accepted", "measurement", "debug", "signer-not-accepted", "policy"}
+)
+INPUT_CODES: Final = frozenset({"bad-input", "no-file", "bad-split", "no-protection"})
+
+
+def exit_code(report: JobReport) -> int:
+    """Of a command that waited for this job: 0, or why it failed (the README's table)."""
+    if report.phase != "failed":
+        return 0
+    return 2 if report.code in INPUT_CODES else 4 if report.code in POLICY_CODES else 1
+
+
+def as_value(report: JobReport) -> dict[str, Any]:
+    """A job for programs."""
+    return {
+        "job": report.id,
+        "state": report.phase,
+        "protection": report.protection,
+        "asked": report.asked,
+        "assessment": report.assessment,
+        "rows": report.rows,
+        "rows_done": report.rows_done,
+        "batches": report.batches,
+        "batches_done": report.batches_done,
+        "seconds": round(report.seconds, 3),
+        "contracts": report.contracts,
+        "route": report.route,
+        "confidential": report.confidential,
+        "code": report.code,
+        "reason": report.reason,
+        "output": report.output,
+    }
+
+
+def job_lines(report: JobReport) -> list[str | Table]:
+    """A job for people."""
+    lines: list[str | Table] = [
+        f"job         {report.id}: {report.phase}" + (f", {report.code}" if report.code else "")
+    ]
+    if report.reason:
+        lines.append(f"reason      {report.reason}")
+    if report.assessment is not None:
+        lines += assessment_lines(report.assessment)
+    if report.contracts:
+        lines += [contracts_table(report.contracts), *(f"route       {way}" for way in report.route)]
+    if report.rows:
+        batches = f"{report.batches_done} of {report.batches} batches"
+        lines.append(f"progress    {report.rows_done:,} of {report.rows:,} rows, {batches}")
+    if report.confidential:
+        lines.append(f"protection  {report.protection}: {report.confidential}")
+    if report.ended_at:
+        lines.append(f"time        {report.seconds:.2f} s, submitted {when(report.submitted_at)}")
+    return lines
+
+
+def assessment_lines(assessment: Assessment) -> list[str | Table]:
+    """The decision of A1 and A2, with every number that led to it."""
+    lines: list[str | Table] = [f"assessment  {assessment.chosen}: {assessment.reason}"]
+    if assessment.encrypt_values_per_second:
+        lines.append(
+            f"            {assessment.rows:,} rows × {assessment.columns} columns, {assessment.key_bits}-bit key, "
+            f"{assessment.values_per_ciphertext} values per ciphertext"
+        )
+        rate = f"{assessment.encrypt_values_per_second:,.0f} values/s per core"
+        cores = f"{assessment.free_cores:.2f} free of {assessment.cores} cores"
+        seconds = f"{assessment.encrypt_seconds:.2f} s; allowed {assessment.encrypt_seconds_max:g} s"
+        lines.append(f"            {rate} × {cores} → {seconds}")
+    if assessment.error_bound is not None:
+        lines.append(f"            error of encoding ≤ {assessment.error_bound:.1e}; allowed {assessment.max_error:g}")
+    for candidate in assessment.candidates:
+        lines.append(f"            {'+' if candidate.possible else '-'} {candidate.protection}: {candidate.reason}")
+    return lines
+
+
+def contracts_table(contracts: Iterable[Mapping[str, Any]]) -> Table:
+    """Who computes what under which contract (R4, S1)."""
+    made = table("", "contract", "lessor", "signed by", "#units", "#price/h", "#rows", "#batches", "subtask", "state")
+    for each in contracts:
+        hubs = " + ".join(dict.fromkeys((each["renter_hub"], each["lessor_hub"])))
+        counts = (str(each["units"]), price(each["price_micros"]), f"{each['rows']:,}", str(each["batches"]))
+        made.add_row(each["id"], each["lessor"], hubs, *counts, each["subtask"], each["state"])
+    return made
+
+
+def orders_table(records: Mapping[str, Struct]) -> Table:
+    """The orders that the job's contracts bind together (R1)."""
+    made = table("", "order", "by", "#units", "#price/h", "protections")
+    rows: dict[str, tuple[str, ...]] = {}
+    for record in records.values():
+        if isinstance(record, ContractRecord):
+            buy, sell = record.contract.buy, record.contract.sell
+            most = f"≤ {price(buy.price_micros_max)}"
+            rows[buy.id] = (f"buy  {buy.id}", buy.renter, str(buy.units), most, buy.protection)
+            rows[sell.id] = (
+                f"sell {sell.id}",
+                sell.lessor,
+                str(sell.units),
+                price(sell.price_micros),
+                ", ".join(sell.protections),
+            )
+    for row in rows.values():
+        made.add_row(*row)
+    return made
+
+
+def show(output: Output, report: JobReport) -> None:
+    """A job's report, in either form."""
+    output.text(*job_lines(report))
+    output.result(as_value(report))
+
+
+def price(micros: int) -> str:
+    """Millionths of the currency as a number of it."""
+    return f"{micros / 1e6:,.6f}".rstrip("0").rstrip(".")
+
+
+def when(seconds: float) -> str:
+    """A time for people, UTC."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if seconds else "-"

@@ -1,0 +1,216 @@
+"""Makes a new network's files: description, keys, passwords, RabbitMQ definitions.
+
+    DIR/network.toml                 public; written last, so a folder that has it is complete
+    DIR/definitions.json             for RabbitMQ: holds password hashes only
+    DIR/rabbitmq.conf                tells RabbitMQ to load them
+    DIR/nodes/<address>/             one node's own folder (mode 0700), to be moved to where the node runs
+        node.toml network.toml identity.pem amqp-url        and at hubs subnet.toml
+
+Secrets (`identity.pem`, `amqp-url`) have mode 0600 and are new for every network.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from broker.definitions import SALT_BYTES, definitions, password_hash
+from broker.topology import LANES_DEFAULT, Network, Role, check_network, topology
+from nodes.identity import Identity
+from nodes.network import (
+    BrokerSite,
+    HubEntry,
+    NetworkFile,
+    ParticipantEntry,
+    SubnetFile,
+    described,
+)
+from schemas.errors import BadConfig
+from schemas.ids import HUB_NAME, Address, address, hub_address, hub_of, name_of, parse_address
+
+NETWORK: Final = "network.toml"
+BROKER: Final = "main"
+PASSWORD_BYTES: Final = 32
+_STAGING: Final = ".new-network"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Who shall be in the network. Without `links`, every hub is linked to every other."""
+
+    hubs: tuple[str, ...]
+    renters: tuple[Address, ...]
+    lessors: tuple[Address, ...]
+    links: tuple[tuple[str, str], ...] = ()
+    lanes: int = LANES_DEFAULT
+    site: BrokerSite = field(default_factory=lambda: BrokerSite(host="127.0.0.1"))
+
+    def checked(self) -> Plan:
+        """Itself.
+
+        Raises:
+            BadConfig: a name, address or link that does not fit.
+        """
+        for hub in self.hubs:
+            address(hub, HUB_NAME)
+        _no_repeats(self.hubs)
+        _no_repeats((*self.renters, *self.lessors))
+        for participant in (*self.renters, *self.lessors):
+            parse_address(participant)
+            if hub_of(participant) not in self.hubs:
+                raise BadConfig(f"{participant} needs a hub {hub_of(participant)}: add it to --hubs", field="hubs")
+        return self
+
+    @property
+    def linked(self) -> tuple[tuple[str, str], ...]:
+        """All links."""
+        return self.links or tuple(itertools.combinations(self.hubs, 2))
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a whole network lies there."""
+    return (folder / NETWORK).is_file()
+
+
+def create(folder: Path, plan: Plan) -> list[Address]:
+    """Write a new network into `folder`; the addresses of its nodes.
+
+    Raises:
+        BadConfig: the plan does not fit together, or there is something in the folder already.
+    """
+    plan = plan.checked()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder / _STAGING, ignore_errors=True)
+        if any(folder.iterdir()):
+            raise BadConfig(f"{folder} is not empty: nothing is overwritten; choose another folder", field="folder")
+        staging = folder / _STAGING
+        staging.mkdir(mode=0o700)
+        nodes = _write_all(staging, folder, plan)
+        for entry in sorted(staging.iterdir(), key=lambda path: path.name == NETWORK):
+            entry.rename(folder / entry.name)
+        staging.rmdir()
+    except OSError as error:
+        raise BadConfig(f"cannot write the network to {folder}: {error.strerror or error}", field="folder") from error
+    return nodes
+
+
+def _write_all(staging: Path, folder: Path, plan: Plan) -> list[Address]:
+    hubs = [hub_address(hub) for hub in plan.hubs]
+    identities = {node: Identity.generate(node) for node in (*hubs, *plan.renters, *plan.lessors)}
+    passwords = {node: secrets.token_urlsafe(PASSWORD_BYTES) for node in identities}
+    network = _network(plan, identities)
+    subnets = {hub: _subnet(hub, plan, identities) for hub in plan.hubs}
+    (staging / "nodes").mkdir(mode=0o700)
+    for node, identity in identities.items():
+        own = staging / "nodes" / node
+        own.mkdir(mode=0o700)
+        identity.save(own / "identity.pem")
+        _write(own / "amqp-url", amqp_url(plan.site, node, passwords[node]) + "\n", 0o600)
+        _write(own / NETWORK, network_toml(network), 0o644)
+        _write(own / "node.toml", node_toml(node, plan), 0o644)
+        if node in hubs:
+            _write(own / "subnet.toml", subnet_toml(subnets[hub_of(node)]), 0o644)
+    definitions = _definitions(described(network, subnets.values()), passwords, plan.site.virtual_host)
+    _write(staging / "definitions.json", definitions, 0o644)
+    where = folder.resolve() / "definitions.json"
+    _write(staging / "rabbitmq.conf", f"# RabbitMQ reads this file at its start.\nload_definitions = {where}\n", 0o644)
+    _write(staging / NETWORK, network_toml(network), 0o644)
+    return list(identities)
+
+
+def _definitions(network: Network, passwords: Mapping[Address, str], virtual_host: str) -> str:
+    """RabbitMQ's definitions. Anybody may read them: hashes of 256 random bits cannot be turned round."""
+    check_network(network)
+    hashes: dict[str, str] = {
+        node: password_hash(each, secrets.token_bytes(SALT_BYTES)) for node, each in passwords.items()
+    }
+    return json.dumps(definitions(topology(network), hashes, vhost=virtual_host), indent=1) + "\n"
+
+
+def amqp_url(site: BrokerSite, user: str, password: str) -> str:
+    """The broker's address for one account (AMQP URI specification: the virtual host is one percent-encoded part)."""
+    host = f"[{site.host}]" if ":" in site.host else site.host
+    return f"amqp://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{site.port}/{quote(site.virtual_host, '')}"
+
+
+def network_toml(network: NetworkFile) -> str:
+    """`network.toml` as text."""
+    lines = [
+        "# The network: its hubs, how they are linked, and their brokers. Public, and the same for every node.",
+        *_fields(format=network.format, links=network.links),
+    ]
+    for name, site in network.brokers.items():
+        lines += ["", f"[brokers.{name}]", *_fields(host=site.host, port=site.port, virtual_host=site.virtual_host)]
+    for name, hub in network.hubs.items():
+        lines += ["", f"[hubs.{name}]", *_fields(broker=hub.broker, public_key=hub.public_key)]
+    return "\n".join(lines) + "\n"
+
+
+def subnet_toml(subnet: SubnetFile) -> str:
+    """`subnet.toml` as text."""
+    lines = [f"# The participants of hub {subnet.hub}. Lies at this hub only.", "format = 1", *_fields(hub=subnet.hub)]
+    for name, entry in subnet.participants.items():
+        fields = _fields(role=entry.role, public_key=entry.public_key, lanes=entry.lanes)
+        lines += ["", f"[participants.{name}]", *fields]
+    return "\n".join(lines) + "\n"
+
+
+def node_toml(node: Address, plan: Plan) -> str:
+    """`node.toml` as text, with the settings that people change."""
+    role = "hub" if name_of(node) == HUB_NAME else "renter" if node in plan.renters else "lessor"
+    lines = [
+        f"# {node}: a {role}. Paths are relative to this file; SUBLET_* variables win over it.",
+        *_fields(role=role, address=node, network=NETWORK, key_file="identity.pem", amqp_url_file="amqp-url"),
+    ]
+    if role == "hub":
+        lines += _fields(subnet="subnet.toml", data_dir="data")
+    elif role == "renter":
+        lines += [*_fields(data_dir="data"), "", "[renter]", "# cores = 0                        # 0: all"]
+        lines += ["# allow_software_enclaves = true   # whether a job may opt in to what is not confidential"]
+    else:
+        lines += ["", "[lessor]", *_fields(units=2, price_micros=1_000_000, lanes=plan.lanes)]
+    return "\n".join(lines) + "\n"
+
+
+def _network(plan: Plan, identities: Mapping[Address, Identity]) -> NetworkFile:
+    keys = {hub: identities[hub_address(hub)].public.hex() for hub in plan.hubs}
+    hubs = {hub: HubEntry(broker=BROKER, public_key=key) for hub, key in keys.items()}
+    return NetworkFile(brokers={BROKER: plan.site}, hubs=hubs, links=plan.linked)
+
+
+def _subnet(hub: str, plan: Plan, identities: Mapping[Address, Identity]) -> SubnetFile:
+    def entry(node: Address, role: Role, lanes: int) -> ParticipantEntry:
+        return ParticipantEntry(role=role, public_key=identities[node].public.hex(), lanes=lanes)
+
+    renters = {name_of(node): entry(node, "renter", 0) for node in plan.renters if hub_of(node) == hub}
+    lessors = {name_of(node): entry(node, "lessor", plan.lanes) for node in plan.lessors if hub_of(node) == hub}
+    return SubnetFile(hub=hub, participants=renters | lessors)
+
+
+def _fields(**values: str | int | Sequence[Sequence[str]]) -> list[str]:
+    """Lines `name = value`. JSON's strings, numbers and lists of them are TOML's too."""
+    return [f"{name} = {json.dumps(value)}" for name, value in values.items()]
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _no_repeats(names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise BadConfig(f"{name} is given twice", field="address")
+        seen.add(name)
