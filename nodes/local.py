@@ -61,7 +61,7 @@ class LocalNetwork:
         self.server = EmbeddedServer(self._network())
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._workers_running: list[asyncio.Task[None]] = []
+        self._working: list[tuple[Address, asyncio.Task[None]]] = []
         self._services: Services | None = None
 
     async def __aenter__(self) -> Self:
@@ -70,8 +70,7 @@ class LocalNetwork:
             await self._start_hub(hub)
         await self._start_renter()
         workers = [self._worker(lessor) for lessor in self._lessors for _ in range(self._workers)]
-        self._workers_running = [asyncio.create_task(worker.run()) for worker in workers]
-        self._tasks.extend(self._workers_running)
+        self._working = [(worker.config.me, asyncio.create_task(worker.run())) for worker in workers]
         await self._unless_failed(asyncio.gather(*(worker.ready.wait() for worker in workers)))
         return self
 
@@ -79,9 +78,8 @@ class LocalNetwork:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        for task in self._workers_running:
-            task.cancel()
-        await asyncio.gather(*self._workers_running, return_exceptions=True)
+        for lessor in self._lessors:
+            await self.silence(lessor)
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.server.close()
 
@@ -119,6 +117,13 @@ class LocalNetwork:
                     yield now
             await self._unless_failed(asyncio.sleep(WATCH_SECONDS))
 
+    async def silence(self, lessor: str) -> None:
+        """End a lessor's workers as if their machines had stopped: its orders stand until they run out."""
+        tasks = [task for owner, task in self._working if owner == lessor]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def explain(self, job_id: str) -> list[dict[str, Any]]:
         """The job's journal as lines."""
         return await explain(self.store, job_id)
@@ -130,9 +135,10 @@ class LocalNetwork:
     async def _unless_failed(self, work: Any) -> None:
         """Wait for `work`, or raise what ended one of the nodes."""
         waiting = asyncio.ensure_future(work)
-        await asyncio.wait([waiting, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
-        for task in self._tasks:
-            if task.done() and (error := task.exception()) is not None:
+        running = [*self._tasks, *(task for _, task in self._working if not task.cancelled())]
+        await asyncio.wait([waiting, *running], return_when=asyncio.FIRST_COMPLETED)
+        for task in running:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 waiting.cancel()
                 raise error
         await waiting

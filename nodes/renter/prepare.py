@@ -18,6 +18,7 @@ from nodes.homomorphic.quantise import quantise
 from nodes.programs.affine import AffineMap
 from nodes.programs.compile import affine
 from nodes.renter.records import Facts, JobPrepared, JobRejected
+from nodes.renter.split import batch_rows
 from nodes.renter.workbench import JobAtHand, Services, Workbench
 from schemas.errors import BadInput, BadProgram
 from schemas.jobs import FixedPoint, JobSpec
@@ -25,8 +26,6 @@ from schemas.jobs import FixedPoint, JobSpec
 KEY_BITS: Final = 3072
 CALIBRATION_BLOCKS: Final = 128
 """Ciphertexts encrypted to measure the rate: tens of milliseconds."""
-SUM_ROWS_BATCH_MAX: Final = 65_536
-"""A sum's bound covers at most this many rows per batch."""
 SEALED_RESULT_BITS_MAX: Final = 40
 SEALED_RESULT_BITS_DEFAULT: Final = 32
 """Where no bound of the result is known: values up to 2^29 with an error of 2^-33."""
@@ -87,12 +86,21 @@ def encoding(
         mapped = affine(job.program)
     except BadProgram as error:
         return None, None, str(error), None
-    rows = min(job.table.rows, max(SUM_ROWS_BATCH_MAX, job.spec.batch_rows or 0))
     try:
-        fixed, bound = quantise(mapped, bounds, rows, slots=slots, max_error=job.spec.max_error)
+        rows, batches = _sum_shape(job, slots) if mapped.sum_rows else (1, 1)
+        fixed, bound = quantise(mapped, bounds, rows, slots=slots, max_error=job.spec.max_error / batches)
     except BadInput as error:
         return None, None, str(error), mapped
-    return fixed, bound, "", mapped
+    return fixed, bound * batches, "", mapped
+
+
+def _sum_shape(job: JobAtHand, slots: int) -> tuple[int, int]:
+    """(rows per batch, batches) of a sum over rows: each batch's rounding adds to the error of the whole."""
+    parts = job.spec.lessors + 1
+    width = max(job.program.width_in, job.program.width_out)
+    chosen = batch_rows(job.table.rows, parts, width, slots=slots, ciphertext_bytes=KEY_BITS // 4)
+    rows = job.spec.batch_rows or chosen
+    return rows, -(-job.table.rows // rows) + parts
 
 
 def free_cores(cores: int, load: float) -> float:

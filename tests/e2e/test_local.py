@@ -1,0 +1,161 @@
+"""Whole jobs through two hubs in one process: every protection gives what plaintext gives."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import nodes.demo
+from nodes.local import LocalNetwork
+from nodes.programs import plain
+from nodes.programs.build import aggregate_sum, linear_from_csv
+from nodes.programs.check import check
+from nodes.renter.records import BatchRecord
+from nodes.renter.report import JobReport
+from nodes.renter.submission import JobOptions
+
+DEMO = Path(nodes.demo.__file__).parent
+DATA = DEMO / "breast_cancer.csv"
+LINEAR = (DEMO / "breast_cancer_linear.onnx").read_bytes()
+SIGMOID = (DEMO / "sigmoid.onnx").read_bytes()
+TOLERANCE = {"homomorphic": 1e-3, "sealed-result": 1e-3, "enclave": 1e-6}
+JOB_SECONDS_MAX = 60
+
+
+@pytest.fixture
+async def network(tmp_path: Path) -> AsyncIterator[LocalNetwork]:
+    async with LocalNetwork(tmp_path / "network") as running:
+        yield running
+
+
+async def run(
+    network: LocalNetwork, data: Path, program: bytes, local: bytes | None = None, **options: Any
+) -> JobReport:
+    wishes = JobOptions(**({"accept_software_enclave": True} | options))
+    spec = network.stage(data, program, local, wishes)
+    await network.submit(spec)
+    return await ended(network, spec.id)
+
+
+async def ended(network: LocalNetwork, job: str) -> JobReport:
+    async with asyncio.timeout(JOB_SECONDS_MAX):
+        reports = [each async for each in network.watch(job)]
+    return reports[-1]
+
+
+def read(path: Path | None) -> tuple[list[str], list[list[str]]]:
+    assert path is not None
+    with path.open(newline="") as file:
+        names, *rows = csv.reader(file)
+    return names, rows
+
+
+def table(path: Path, columns: list[str]) -> NDArray[np.float64]:
+    with path.open(newline="") as file:
+        return np.array([[float(row[name]) for name in columns] for row in csv.DictReader(file)])
+
+
+@pytest.mark.parametrize("protection", ["homomorphic", "enclave", "sealed-result"])
+async def test_every_protection_gives_what_plaintext_gives(network: LocalNetwork, protection: str) -> None:
+    report = await run(network, DATA, LINEAR, SIGMOID, protection=protection, id_column="id")
+    assert (report.phase, report.protection, report.rows_done) == ("completed", protection, 569)
+    names, rows = read(report.output)
+    program, local = check(LINEAR), check(SIGMOID)
+    expected = plain.evaluate(local, plain.evaluate(program, table(DATA, list(program.column_names))))
+    assert names == ["id", "probability"]
+    assert [row[0] for row in rows] == [line.partition(",")[0] for line in DATA.read_text().splitlines()[1:]]
+    got = np.array([[float(value) for value in row[1:]] for row in rows])
+    assert np.abs(got - expected).max() < TOLERANCE[protection]
+
+
+async def test_work_goes_to_both_lessors_and_some_stays(network: LocalNetwork) -> None:
+    report = await run(network, DATA, LINEAR, protection="enclave", local_share=0.1)
+    shares = {contract["lessor"]: contract["rows"] for contract in report.contracts}
+    assert shares == {"B11.B12": 256, "B11.B13": 256}
+    assert set(report.route) == {"A11.A12 → A11 → B11 → B11.B12", "A11.A12 → A11 → B11 → B11.B13"}
+
+
+async def test_contracts_end_with_receipts_signed_by_both(network: LocalNetwork) -> None:
+    report = await run(network, DATA, LINEAR, protection="enclave")
+    lines = [line async for line in until_receipts(network, report.id, 2)]
+    assert sum(line["type"] == "receipt.countersigned" for line in lines) == 2
+
+
+async def until_receipts(network: LocalNetwork, job: str, count: int) -> AsyncIterator[dict[str, Any]]:
+    """The journal once so many receipts are in: they may come after the job's end."""
+    async with asyncio.timeout(JOB_SECONDS_MAX):
+        while True:
+            lines = await network.explain(job)
+            if sum(line["type"] == "receipt.countersigned" for line in lines) >= count:
+                break
+            await asyncio.sleep(0)
+    for line in lines:
+        yield line
+
+
+@pytest.mark.parametrize(("seconds", "chosen"), [(60.0, "homomorphic"), (0.0, "enclave")])
+async def test_auto_decides_by_what_encryption_would_take(network: LocalNetwork, seconds: float, chosen: str) -> None:
+    report = await run(network, DATA, LINEAR, encrypt_seconds_max=seconds)
+    assert report.protection == chosen
+    assert report.assessment is not None
+    assert report.assessment.encrypt_values_per_second > 0
+    lines = await network.explain(report.id)
+    notes = [note for line in lines for note in line["notes"] if note["kind"] == "assessment"]
+    assert notes[0]["details"]["encrypt_seconds_max"] == seconds
+
+
+@pytest.mark.parametrize("protection", ["homomorphic", "enclave", "sealed-result"])
+async def test_a_sum_over_rows_is_one_row(network: LocalNetwork, protection: str) -> None:
+    report = await run(network, DATA, aggregate_sum("mean_area"), protection=protection, max_error=1e-3)
+    names, rows = read(report.output)
+    assert len(rows) == 1
+    assert len(names) == 1
+    assert float(rows[0][0]) == pytest.approx(table(DATA, ["mean_area"]).sum(), abs=1e-3)
+
+
+async def test_columns_are_found_by_name(network: LocalNetwork, tmp_path: Path) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text("note,b,a\nx,1,10\ny,2,20\nz,3,30\n")
+    program = linear_from_csv("name,weight\na,1\nb,100\nintercept,0.5\n")
+    report = await run(network, data, program, protection="homomorphic", id_column="note")
+    _, rows = read(report.output)
+    assert [row[0] for row in rows] == ["x", "y", "z"]
+    assert [float(row[1]) for row in rows] == pytest.approx([110.5, 220.5, 330.5], abs=1e-4)
+
+
+async def test_without_a_matching_sell_order_the_job_fails_in_time(network: LocalNetwork) -> None:
+    report = await run(network, DATA, LINEAR, protection="enclave", price_micros_max=1, match_seconds=0.5)
+    assert (report.phase, report.code) == ("failed", "no-match")
+    assert "no compute for this job" in report.reason
+
+
+async def test_software_enclaves_get_no_key_unless_asked_for(network: LocalNetwork) -> None:
+    report = await run(network, DATA, LINEAR, protection="enclave", accept_software_enclave=False, match_seconds=2.0)
+    assert report.phase == "failed"
+    lines = await network.explain(report.id)
+    codes = {note["details"]["code"] for line in lines for note in line["notes"] if note["kind"] == "evidence-rejected"}
+    assert codes == {"software-not-accepted"}
+    assert not any("batch" in sent for line in lines for sent in line["sent"])
+
+
+async def test_a_silent_lessors_work_is_done_by_the_other(tmp_path: Path) -> None:
+    settings = {"batch_deadline_seconds": 0.5}
+    async with LocalNetwork(tmp_path / "network", renter=settings) as network:
+        spec = network.stage(DATA, LINEAR, None, JobOptions(protection="homomorphic", batch_rows=47))
+        await network.silence("B11.B13")
+        await network.submit(spec)
+        report = await ended(network, spec.id)
+        assert (report.phase, report.rows_done) == ("completed", 569)
+        states = {contract["lessor"]: contract["subtask"] for contract in report.contracts}
+        assert states == {"B11.B12": "completed", "B11.B13": "lost"}
+        records = await network.store.read(spec.id)
+        owners = [record for record in records.values() if isinstance(record, BatchRecord)]
+        assert sum(record.rows for record in owners) == 569
+        assert max(record.attempt for record in owners) > 1
