@@ -19,7 +19,7 @@ from nodes.renter.report import SOFTWARE_NOTE, JobReport
 from nodes.renter.submission import JobOptions
 from schemas.errors import BadConfig, JobFailed, VerificationFailed
 
-SOFTWARE_WARNING: Final = f"this network's enclaves are software: {SOFTWARE_NOTE}"
+SOFTWARE_WARNING: Final = f"this network's enclaves are software, {SOFTWARE_NOTE}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ import typer
 
 from nodes.cli import options as o
 
+_LOG_LEVEL = "warning"
+"""Of a network in this process: what goes on is shown as progress."""
+
 
 def add_to(app: typer.Typer) -> None:
     """Add both commands."""
@@ -21,7 +24,9 @@ def demo(*, as_json: o.Json = False) -> None:
     """Three protections, one after the other, on bundled data; each compared with plaintext."""
     from nodes.cli.console import Output  # noqa: PLC0415
     from nodes.cli.demonstrate import demonstrate  # noqa: PLC0415
+    from nodes.cli.logs import configure_logs  # noqa: PLC0415
 
+    configure_logs(_LOG_LEVEL)
     code = asyncio.run(demonstrate(Output(as_json=as_json)))
     raise typer.Exit(code)
 
@@ -58,8 +63,10 @@ def run(
     from nodes.cli.alone import Request, run_alone  # noqa: PLC0415
     from nodes.cli.console import Output  # noqa: PLC0415
     from nodes.cli.inputs import read_inputs  # noqa: PLC0415
+    from nodes.cli.logs import configure_logs  # noqa: PLC0415
     from nodes.renter.submission import JobOptions  # noqa: PLC0415
 
+    configure_logs(_LOG_LEVEL)
     wishes = JobOptions(
         protection=protection.value,
         id_column=id_column,

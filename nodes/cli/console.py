@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from nodes.renter.report import JobReport
 
 
+WIDTH_IN_FILES: Final = 160
+
+
 class Output:
     """What a command says. With `as_json`, `result` prints the one JSON value and `text` prints nothing."""
 
@@ -21,8 +24,8 @@ class Output:
         from rich.console import Console  # noqa: PLC0415 - commands that print nothing start quicker
 
         self.as_json = as_json
-        self._out: RichConsole = Console(highlight=False, soft_wrap=True)
-        self.progress: RichConsole = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._out: RichConsole = Console(highlight=False, soft_wrap=True, width=_width(sys.stdout))
+        self.progress: RichConsole = Console(stderr=True, highlight=False, soft_wrap=True, width=_width(sys.stderr))
 
     def text(self, *parts: str | Table) -> None:
         """A part of the result, for people."""
@@ -57,6 +60,11 @@ def table(title: str, *columns: str) -> Table:
     for column in columns:
         made.add_column(column.removeprefix("#"), justify="right" if column.startswith("#") else "left")
     return made
+
+
+def _width(stream: TextIO) -> int | None:
+    """A terminal's own width; in files and pipes tables may be wide."""
+    return None if stream.isatty() else WIDTH_IN_FILES
 
 
 class JobProgress:

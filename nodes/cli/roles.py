@@ -40,7 +40,8 @@ def lessor(config: o.Config, log_level: LogLevel = "info") -> None:
 
 
 def _serve(path: Path, role: Role, log_level: str) -> None:
-    from nodes.cli.serve import configure_logs, serve  # noqa: PLC0415
+    from nodes.cli.logs import configure_logs  # noqa: PLC0415
+    from nodes.cli.serve import serve  # noqa: PLC0415
     from nodes.config import read_config  # noqa: PLC0415
 
     configure_logs(log_level)

@@ -11,6 +11,7 @@ from msgspec import Struct
 from nodes.cli.console import Output, table
 from nodes.renter.records import ContractRecord
 from nodes.renter.report import JobReport
+from schemas.ids import Address, hub_of
 from schemas.jobs import Assessment
 
 if TYPE_CHECKING:
@@ -93,9 +94,9 @@ def assessment_lines(assessment: Assessment) -> list[str | Table]:
 
 def contracts_table(contracts: Iterable[Mapping[str, Any]]) -> Table:
     """Who computes what under which contract (R4, S1)."""
-    made = table("", "contract", "lessor", "signed by", "#units", "#price/h", "#rows", "#batches", "subtask", "state")
+    made = table("", "contract", "lessor", "hubs", "#units", "#price/h", "#rows", "#batches", "subtask", "state")
     for each in contracts:
-        hubs = " + ".join(dict.fromkeys((each["renter_hub"], each["lessor_hub"])))
+        hubs = " + ".join(dict.fromkeys(hub_of(Address(each[name])) for name in ("renter_hub", "lessor_hub")))
         counts = (str(each["units"]), price(each["price_micros"]), f"{each['rows']:,}", str(each["batches"]))
         made.add_row(each["id"], each["lessor"], hubs, *counts, each["subtask"], each["state"])
     return made
