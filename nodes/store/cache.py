@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from msgspec import Struct
@@ -18,14 +19,22 @@ class Cached:
     journalled: int = 0
     last_hash: str = GENESIS
     records: dict[str, Struct] = field(default_factory=dict)
+    counted: int = 0
+    """What the cache counts it as."""
 
 
 class Cache:
-    """The aggregates used last, together at most `records_max` records; the one in use is always kept."""
+    """The aggregates used last, together at most `records_max` records; the one used last is always kept."""
 
     def __init__(self, records_max: int) -> None:
         self._records_max = records_max
         self._aggregates: OrderedDict[str, Cached] = OrderedDict()
+        self._size = 0
+
+    @property
+    def size(self) -> int:
+        """Records kept; each aggregate counts as one more."""
+        return self._size
 
     def get(self, aggregate: str) -> Cached:
         """The aggregate as kept, or an empty one at version 0; now the last used."""
@@ -36,10 +45,16 @@ class Cache:
     def clear(self) -> None:
         """Forget everything: something written was undone."""
         self._aggregates.clear()
+        self._size = 0
 
-    def trim(self) -> None:
-        """Drop what was not used for longest until the bound holds. An aggregate counts as one record more."""
-        size = sum(len(cached.records) + 1 for cached in self._aggregates.values())
-        while size > self._records_max and len(self._aggregates) > 1:
+    def trim(self, used: Iterable[str]) -> None:
+        """Count the aggregates that were used again, and drop those not used for longest until the bound holds."""
+        for aggregate in used:
+            cached = self._aggregates.get(aggregate)
+            if cached is not None:
+                size = len(cached.records) + 1
+                self._size += size - cached.counted
+                cached.counted = size
+        while self._size > self._records_max and len(self._aggregates) > 1:
             _, dropped = self._aggregates.popitem(last=False)
-            size -= len(dropped.records) + 1
+            self._size -= dropped.counted

@@ -68,7 +68,7 @@ class SqliteStore:
         def run(connection: sqlite3.Connection) -> list[Outcome]:
             claim = _Claim(owner, lease_until, performs_max)
             outcomes = [self._handle(connection, item, decide, claim) for item in inputs]
-            self._cache.trim()
+            self._cache.trim(item.aggregate for item in inputs)
             return outcomes
 
         return await self._database.write(run, weight=max(1, len(inputs)))
@@ -143,6 +143,7 @@ class SqliteStore:
                 return dict(self._load(connection, aggregate).records)
             finally:
                 connection.execute("COMMIT")
+                self._cache.trim([aggregate])
 
         return await self._database.read(run)
 

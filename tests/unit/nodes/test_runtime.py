@@ -383,6 +383,31 @@ async def test_an_activity_cut_short_by_stopping_is_done_by_the_next_process(wor
     assert (await tally(second.store)).words == ("work", "done 1")
 
 
+async def test_attempts_at_an_activity_are_counted_across_processes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nodes.outbox.RETRY_SECONDS_MIN", 0.0)
+    third = asyncio.Event()
+    attempts = 0
+
+    async def broken(params: dict[str, Any], aggregate: str) -> Sequence[tuple[str, Struct]]:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 3:
+            third.set()
+            await asyncio.Event().wait()
+        raise ValueError("always")
+
+    first = await world.start(activities={"broken": broken})
+    await world.tell(message(told(1, "broken")))
+    await third.wait()
+    await first.end()
+    second = await world.start(activities={"broken": broken})
+    await until(lambda: empty(second.store))
+    assert attempts == ACTIVITY_ATTEMPTS_MAX + 1, "all but the one that stopping cut short"
+    assert (await tally(second.store)).seen[-1] == "activity.failed"
+
+
 async def test_an_event_not_yet_published_when_its_process_stops_is_published_by_the_next(world: World) -> None:
     first = await world.start(broker=_Flaky(world.server.connect(ME.address), *[PublishUnknown("")] * 1000))
     await world.tell(message(told(1, "hello")))
