@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import Any
+from typing import Any, Final
 
 from msgspec import structs
 
@@ -30,8 +30,12 @@ from schemas.events import (
     SubtaskRequested,
 )
 
-REFUSALS_PER_SUBTASK_MAX = 3
+REFUSALS_PER_SUBTASK_MAX: Final = 3
 """A lessor whose enclaves were refused this often is lost for the job."""
+POLICY_CODES: Final = frozenset(
+    {"software-not-accepted", "kind-not-accepted", "measurement", "debug", "signer-not-accepted"}
+)
+"""What the policy refuses in one enclave of a lessor it refuses in all."""
 
 
 def requested(config: RenterConfig, draft: Draft, event: Event) -> None:
@@ -133,12 +137,13 @@ def refused(config: RenterConfig, draft: Draft, event: Event) -> None:
 
 
 def _count_refusals(config: RenterConfig, draft: Draft, subtask: Subtask, code: str, reason: str) -> None:
-    """A policy that refuses one enclave will refuse the next: without any confirmed worker, give the lessor up."""
+    """Without any confirmed worker, give the lessor up: at once where the policy speaks, else after a few tries."""
     workers = [worker for _, worker in draft.each(Worker, f"worker/{subtask.id}")]
     refusals = sum(worker.state == "refused" for worker in workers)
-    if any(worker.state == "confirmed" for worker in workers) or refusals < REFUSALS_PER_SUBTASK_MAX:
+    if any(worker.state == "confirmed" for worker in workers):
         return
-    running.lose(config, draft, subtask.id, code, reason)
+    if refusals >= REFUSALS_PER_SUBTASK_MAX or code in POLICY_CODES:
+        running.lose(config, draft, subtask.id, code, reason)
 
 
 def _subtask_of(draft: Draft, subtask_id: str, event: Event) -> Subtask:

@@ -90,7 +90,10 @@ def order_refused(config: RenterConfig, draft: Draft, event: Event) -> None:
     """`order.buy.refused`: no match in time."""
     data = data_of(event, BuyOrderRefused)
     if data.order == draft.job.order:
-        ending.fail(config, draft, data.code, f"no compute for this job: {data.reason}")
+        causes = draft.job.causes
+        before = "".join(f"; before that, {text}" for _, text in causes)
+        code = causes[0][0] if causes else data.code
+        ending.fail(config, draft, code, f"no compute for this job: {data.reason}{before}")
 
 
 def _start_if_complete(config: RenterConfig, draft: Draft) -> None:

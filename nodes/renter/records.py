@@ -74,6 +74,8 @@ class Job(Struct, frozen=True, kw_only=True):
     waiting: tuple[int, ...] = ()
     """Batches of lost subtasks that no live subtask has taken over yet."""
     avoid: tuple[str, ...] = ()
+    causes: tuple[tuple[str, str], ...] = ()
+    """(code, text) of everything that went wrong on the way; a failure reports them all."""
     code: str = ""
     reason: str = ""
     dispatch_started_at: float = 0.0

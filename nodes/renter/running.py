@@ -164,7 +164,8 @@ def lose(config: RenterConfig, draft: Draft, subtask_id: str, code: str, reason:
         return
     rest = (*subtask.under_way, *(n for first, end in subtask.queue for n in range(first, end)))
     draft.change_subtask(subtask_id, phase="lost", queue=(), under_way=())
-    draft.change_job(avoid=(*draft.job.avoid, subtask.lessor))
+    job = draft.job
+    draft.change_job(avoid=(*job.avoid, subtask.lessor), causes=(*job.causes, (code, f"{subtask.lessor}: {reason}")))
     draft.note("subtask-lost", reason, code=code, lessor=subtask.lessor, batches=len(rest))
     contract = draft.contract(subtask.contract).contract
     market.end_contract(config, draft, contract, code, reason=reason)

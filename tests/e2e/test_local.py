@@ -138,7 +138,8 @@ async def test_without_a_matching_sell_order_the_job_fails_in_time(network: Loca
 
 async def test_software_enclaves_get_no_key_unless_asked_for(network: LocalNetwork) -> None:
     report = await run(network, DATA, LINEAR, protection="enclave", accept_software_enclave=False, match_seconds=2.0)
-    assert report.phase == "failed"
+    assert (report.phase, report.code) == ("failed", "software-not-accepted")
+    assert "the enclave is software, not confidential" in report.reason
     lines = await network.explain(report.id)
     codes = {note["details"]["code"] for line in lines for note in line["notes"] if note["kind"] == "evidence-rejected"}
     assert codes == {"software-not-accepted"}
