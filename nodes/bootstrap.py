@@ -222,15 +222,15 @@ async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
         await broker.close()
 
 
-async def connect(config: NodeConfig) -> Broker:
+async def connect(config: NodeConfig, *, timeout_seconds: float = CONNECT_SECONDS_MAX) -> Broker:
     """The node's connection to its broker.
 
     Raises:
-        BrokerUnreachable: no connection within `CONNECT_SECONDS_MAX`.
+        BrokerUnreachable: no connection within `timeout_seconds`.
     """
     from broker.rabbitmq import connect as connect_rabbitmq  # noqa: PLC0415 - commands without a broker start faster
 
-    return await connect_rabbitmq(config.amqp_url, config.address, wait_seconds=CONNECT_SECONDS_MAX)
+    return await connect_rabbitmq(config.amqp_url, config.address, timeout_seconds=timeout_seconds)
 
 
 def lessor_config(config: NodeConfig) -> LessorConfig:

@@ -121,6 +121,8 @@ def _deliver(done: Done, out: Path | None, output: Output) -> int:
     _say(done, out, output)
     if completed and report.output is not None and out is None and not output.as_json:
         print_result(report.output)
+    if report.phase == "failed":
+        output.note(f"sublet: {report.id} failed: {report.reason}")
     if comparison is not None and not comparison.good:
         raise _different(comparison)
     return show.exit_code(report)

@@ -38,6 +38,8 @@ from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
 from schemas.errors import BadConfig
 
+CONNECT_SECONDS_MAX: Final = 5.0
+"""A person waits: shorter than what node processes allow a starting broker."""
 WATCH_SECONDS: Final = 0.2
 """How often a watched job is looked at."""
 
@@ -54,7 +56,7 @@ async def submit_job(config: NodeConfig, inputs: Inputs, wishes: JobOptions, out
     staging = functools.partial(stage, jobs=config.jobs, blobs=BlobStore(config.blobs), job_id=job)
     try:
         spec = await asyncio.to_thread(staging, inputs.data, inputs.program, inputs.local_program, wishes)
-        broker = await connect(config)
+        broker = await connect(config, timeout_seconds=CONNECT_SECONDS_MAX)
         try:
             await publish_job(broker, identity, spec, time.time)
         finally:
@@ -74,7 +76,7 @@ async def cancel_job(config: NodeConfig, job: str, output: Output) -> None:
     """Ask the renter's workers to take the job back."""
     async with _store(config) as store:
         await _report(store, job, config)
-    broker = await connect(config)
+    broker = await connect(config, timeout_seconds=CONNECT_SECONDS_MAX)
     try:
         await publish_cancel(broker, config.identity(), job, time.time)
     finally:
@@ -122,6 +124,8 @@ async def watch_job(config: NodeConfig, job: str, output: Output) -> int:
                 if last is None or not last.ended:
                     await asyncio.sleep(WATCH_SECONDS)
     show.show(output, last)
+    if last.phase == "failed":
+        output.note(f"sublet: {job} failed: {last.reason}")
     return show.exit_code(last)
 
 

@@ -66,7 +66,7 @@ def job_lines(report: JobReport) -> list[str | Table]:
     if report.rows:
         batches = f"{report.batches_done} of {report.batches} batches"
         lines.append(f"progress    {report.rows_done:,} of {report.rows:,} rows, {batches}")
-    if report.confidential:
+    if report.confidential and report.contracts:
         lines.append(f"protection  {report.protection}: {report.confidential}")
     if report.ended_at:
         lines.append(f"time        {report.seconds:.2f} s, submitted {when(report.submitted_at)}")
