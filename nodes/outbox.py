@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -75,6 +76,7 @@ class Outbox:
         self._performing = 0
         self._publishing = 0
         self._done: list[int] = []
+        self._finishing = False
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._waiting: list[OutboxRow] | None = []
         self.room = Wake(quiet)
@@ -201,12 +203,17 @@ class Outbox:
             raise Undeliverable(str(error)) from error
 
     async def _finish(self, seq: int) -> None:
-        """Forget a row; those that end while a commit is under way share the next."""
+        """Forget a row. One commit at a time does that: what ends meanwhile shares the next."""
         self._done.append(seq)
-        await asyncio.sleep(0)
-        if self._done:
-            seqs, self._done = self._done, []
-            await self._until_stored(lambda: self._means.store.done(seqs))
+        if self._finishing:
+            return
+        self._finishing = True
+        try:
+            while self._done:
+                seqs, self._done = self._done, []
+                await self._until_stored(partial(self._means.store.done, seqs))
+        finally:
+            self._finishing = False
 
     # ---------------------------------------------------------------- Perform
 
