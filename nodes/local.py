@@ -128,6 +128,16 @@ class LocalNetwork:
         """The job's journal as lines."""
         return await explain(self.store, job_id)
 
+    def identity(self, of: Address) -> Identity:
+        """The identity of one of the network's nodes."""
+        return self._identities[of]
+
+    @property
+    def renter_config(self) -> RenterConfig:
+        """The renter's public settings."""
+        base = RenterConfig(me=LOCAL_RENTER, key=self.identity(LOCAL_RENTER).public, hub_keys=self._hub_keys)
+        return replace(base, **self._renter_settings)
+
     def output(self, job_id: str) -> Path:
         """Where the job's result is, once it is completed."""
         return JobFolder(self.jobs / job_id).output
@@ -180,11 +190,10 @@ class LocalNetwork:
 
     async def _start_renter(self) -> None:
         identity = self._identities[LOCAL_RENTER]
-        config = replace(
-            RenterConfig(me=LOCAL_RENTER, key=identity.public, hub_keys=self._hub_keys), **self._renter_settings
-        )
         wishes = RenterWishes(data_dir=self._folder / LOCAL_RENTER, cores=cores())
-        node, self._services = await renter_node(config, wishes, identity, self.server.connect(LOCAL_RENTER))
+        node, self._services = await renter_node(
+            self.renter_config, wishes, identity, self.server.connect(LOCAL_RENTER)
+        )
         self._tasks.append(asyncio.create_task(node.run(self._stop)))
 
     def _worker(self, lessor: Address) -> LessorWorker:

@@ -1,0 +1,65 @@
+"""Records the journals that the replay tests use: `python -m tests.replay.record` runs a job per protection.
+
+Record anew when a machine is meant to behave differently, and say in the commit why; a test that fails without such a
+reason has found a machine that no longer decides as it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+import nodes.demo
+from nodes.journal import Header, export_lines
+from nodes.local import LOCAL_RENTER, LocalNetwork
+from nodes.renter.submission import JobOptions
+
+JOURNALS: Final = Path(__file__).parent / "journals"
+DEMO: Final = Path(nodes.demo.__file__).parent
+PROTECTIONS: Final = ("homomorphic", "enclave", "sealed-result")
+RECEIPTS: Final = 2
+
+
+async def record(folder: Path, protection: str) -> None:
+    """Run one job and write the renter's signed journal of it."""
+    async with LocalNetwork(folder / protection) as network:
+        options = JobOptions(protection=protection, id_column="id", accept_software_enclave=True)
+        program = (DEMO / "breast_cancer_linear.onnx").read_bytes()
+        spec = network.stage(DEMO / "breast_cancer.csv", program, (DEMO / "sigmoid.onnx").read_bytes(), options)
+        await network.submit(spec)
+        async for _ in network.watch(spec.id):
+            pass
+        await receipts(network, spec.id)
+        identity, config = network.identity(LOCAL_RENTER), network.renter_config
+        header = Header(
+            me=LOCAL_RENTER,
+            public_key=identity.public,
+            machine="renter",
+            aggregate=spec.id,
+            config=msgspec.to_builtins(config),
+        )
+        lines = export_lines(header, await network.store.journal(spec.id), identity.sign)
+    (JOURNALS / f"{protection}.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+async def receipts(network: LocalNetwork, job: str) -> None:
+    """Return once both receipts are in, which may be after the job's end."""
+    count = 0
+    while count < RECEIPTS:
+        await asyncio.sleep(0)
+        count = sum(line["type"] == "receipt.countersigned" for line in await network.explain(job))
+
+
+async def main() -> None:
+    """Record all."""
+    with tempfile.TemporaryDirectory() as folder:
+        for protection in PROTECTIONS:
+            await record(Path(folder), protection)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
