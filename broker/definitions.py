@@ -1,0 +1,165 @@
+"""RabbitMQ definitions: a topology as the JSON that a server loads at boot or takes over its HTTP API. Pure.
+
+Everything a network needs on a broker is written here and nothing is declared at run time: users configure nothing.
+Uses nothing that RabbitMQ 4 removed (no mirrored or transient queues). Every user has a topic permission row for every
+exchange: without one, every key would be allowed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from broker.topology import Binding, Permission, Rules, Topology
+from schemas.errors import BadConfig
+from schemas.ids import Address
+
+SALT_BYTES: Final = 4
+"""RabbitMQ's `rabbit_password_hashing_sha256` fixes it. So passwords are to be long and random."""
+PASSWORD_CHARS_MIN: Final = 16
+NOTHING: Final = "^$"
+
+
+def password_hash(password: str, salt: bytes) -> str:
+    """What RabbitMQ keeps of a password: base64 of salt ‖ SHA-256(salt ‖ password).
+
+    Args:
+        password: at least 16 characters, random (the salt is short and the hash is fast).
+        salt: 4 fresh random bytes.
+
+    Raises:
+        BadConfig: the password is too short.
+        ValueError: the salt has another length.
+    """
+    if len(password) < PASSWORD_CHARS_MIN:
+        raise BadConfig(f"a broker password has at least {PASSWORD_CHARS_MIN} characters", field="password")
+    if len(salt) != SALT_BYTES:
+        raise ValueError(f"the salt has {SALT_BYTES} bytes, not {len(salt)}")
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+def definitions(
+    topology: Topology,
+    hashes: Mapping[Address, str],
+    *,
+    vhost: str = "sublet",
+    administrators: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The definitions of one broker, to be written as JSON.
+
+    Args:
+        topology: of `broker.topology.topology`.
+        hashes: password hash (`password_hash`) by address; one for every address of the topology.
+        vhost: one virtual host per trust domain.
+        administrators: password hash by name of further users, who may use the management API.
+
+    Raises:
+        BadConfig: an address has no password hash.
+    """
+    for permission in topology.permissions:
+        if permission.user not in hashes:
+            raise BadConfig(f"{permission.user} has no password", field="hashes")
+    admins = administrators or {}
+    users = [_user(row.user, hashes[row.user], []) for row in topology.permissions]
+    return {
+        "users": users + [_user(name, hashed, ["administrator"]) for name, hashed in admins.items()],
+        "vhosts": [{"name": vhost}],
+        "permissions": [_permission(row, vhost) for row in topology.permissions],
+        "topic_permissions": [
+            _topic_permission(row, exchange.name, vhost)
+            for row in topology.permissions
+            for exchange in topology.exchanges
+        ],
+        "parameters": [],
+        "global_parameters": [],
+        "policies": [
+            {
+                "vhost": vhost,
+                "name": policy.name,
+                "pattern": f"^(?:{policy.pattern})$",
+                "apply-to": "queues",
+                "definition": _rules(policy.rules),
+                "priority": 0,
+            }
+            for policy in topology.policies
+        ],
+        "exchanges": [
+            {
+                "name": exchange.name,
+                "vhost": vhost,
+                "type": "topic",
+                "durable": True,
+                "auto_delete": False,
+                "internal": False,
+                "arguments": {"alternate-exchange": exchange.alternate} if exchange.alternate else {},
+            }
+            for exchange in topology.exchanges
+        ],
+        "queues": [
+            {
+                "name": queue.name,
+                "vhost": vhost,
+                "durable": True,
+                "auto_delete": False,
+                "arguments": {"x-queue-type": "quorum" if queue.quorum else "classic"},
+            }
+            for queue in topology.queues
+        ],
+        "bindings": [_binding(row, vhost) for row in topology.bindings],
+    }
+
+
+def _user(name: str, hashed: str, tags: list[str]) -> dict[str, Any]:
+    return {"name": name, "password_hash": hashed, "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": tags}
+
+
+def _permission(row: Permission, vhost: str) -> dict[str, Any]:
+    return {
+        "user": row.user,
+        "vhost": vhost,
+        "configure": NOTHING,
+        "write": _one_of(row.exchange),
+        "read": _one_of(*row.queues),
+    }
+
+
+def _topic_permission(row: Permission, exchange: str, vhost: str) -> dict[str, Any]:
+    keys = _whole(row.keys) if exchange == row.exchange else NOTHING
+    return {"user": row.user, "vhost": vhost, "exchange": exchange, "write": keys, "read": NOTHING}
+
+
+def _binding(row: Binding, vhost: str) -> dict[str, Any]:
+    return {
+        "source": row.source,
+        "vhost": vhost,
+        "destination": row.destination,
+        "destination_type": "exchange" if row.to_exchange else "queue",
+        "routing_key": row.pattern,
+        "arguments": {},
+    }
+
+
+def _rules(rules: Rules) -> dict[str, Any]:
+    """A policy's definition. Dead-lettering at least once needs queues that refuse at their bound."""
+    rows: dict[str, Any] = {
+        "delivery-limit": rules.delivery_limit,
+        "dead-letter-exchange": rules.dead_exchange or None,
+        "dead-letter-routing-key": rules.dead_key or None,
+        "dead-letter-strategy": "at-least-once" if rules.dead_exchange else None,
+        "message-ttl": None if rules.message_seconds_max is None else round(rules.message_seconds_max * 1000),
+        "max-length": rules.messages_max,
+        "max-length-bytes": rules.bytes_max,
+        "overflow": "drop-head" if rules.drop_oldest else "reject-publish",
+    }
+    return {name: value for name, value in rows.items() if value is not None}
+
+
+def _one_of(*names: str) -> str:
+    return _whole("|".join(name.replace(".", r"\.") for name in names)) if names else NOTHING
+
+
+def _whole(pattern: str) -> str:
+    r"""Anchored by `\A` and `\z`: `$` would also accept a trailing newline."""
+    return rf"\A(?:{pattern})\z"
