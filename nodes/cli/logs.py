@@ -1,4 +1,7 @@
-"""Where logs go: stderr, as JSON lines, or readable on a terminal."""
+"""Where logs go: stderr, as JSON lines, or readable on a terminal.
+
+Tracebacks are logged without local variables: those hold keys and plaintext.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +30,17 @@ def configure_logs(level: str) -> None:
         raise BadConfig(f"there is no log level {level!r}: choose one of {', '.join(LEVELS)}", field="log_level")
     terminal = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if terminal
+        else structlog.processors.JSONRenderer()
     )
+    bare = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *(() if terminal else (structlog.processors.dict_tracebacks,)),
+            *(() if terminal else (bare,)),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
