@@ -64,6 +64,8 @@ def _homomorphic(spec: JobSpec, facts: Facts, seconds: float) -> Candidate:
     possible, reason = True, f"{seconds:.3g} s to encrypt, at most {spec.encrypt_seconds_max:.3g} s allowed"
     if facts.needs_enclave:
         possible, reason = False, facts.needs_enclave
+    elif not facts.encrypt_values_per_second:
+        reason = f"not measured: {spec.protection} was asked for"
     elif seconds > spec.encrypt_seconds_max:
         possible, reason = spec.protection == "homomorphic", reason + ": too long"
     return Candidate(protection="homomorphic", possible=possible, reason=reason, encrypt_seconds=seconds)
