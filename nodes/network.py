@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
@@ -21,6 +22,13 @@ from schemas.ids import Address, address, hub_address
 T = TypeVar("T")
 
 FILE_BYTES_MAX: Final = 4 * 1024 * 1024
+_COMPLAINTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "Object contains unknown field ": "there is no such field",
+        "Object missing required field ": "this field is missing",
+    }
+)
+
 HexKey = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
@@ -149,17 +157,16 @@ def convert(values: Mapping[str, Any], kind: type[T], where: str, *, strict: boo
     try:
         return msgspec.convert(values, kind, strict=strict)
     except msgspec.ValidationError as error:
-        raise BadConfig(f"{where}: {_in_words(str(error))}", field=_field(str(error))) from error
+        name, text = _in_words(str(error))
+        raise BadConfig(f"{where}: {f'{name}: ' if name else ''}{text}", field=name or None) from error
 
 
-def _in_words(message: str) -> str:
-    """msgspec's message with the field's path first: `lessor.units: Expected …`."""
+def _in_words(message: str) -> tuple[str, str]:
+    """The field of a msgspec message, as `lessor.units`, and what is wrong with it."""
     text, _, path = message.partition(" - at `")
-    place = path.removesuffix("`").removeprefix("$").removeprefix(".")
-    text = text.removeprefix("Object ").replace("contains unknown field", "there is no field")
-    return f"{place}: {text}" if place else text
-
-
-def _field(message: str) -> str | None:
-    quoted = [part for part in message.split("`")[1::2] if part != "$"]
-    return quoted[-1].removeprefix("$.") if quoted else None
+    parts = [path.removesuffix("`").removeprefix("$").removeprefix(".")]
+    for complaint, instead in _COMPLAINTS.items():
+        if text.startswith(complaint):
+            parts.append(text.removeprefix(complaint).strip("`"))
+            text = instead
+    return ".".join(part for part in parts if part), text

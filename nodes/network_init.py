@@ -94,10 +94,12 @@ def create(folder: Path, plan: Plan) -> list[Address]:
             raise BadConfig(f"{folder} is not empty: nothing is overwritten; choose another folder", field="folder")
         staging = folder / _STAGING
         staging.mkdir(mode=0o700)
-        nodes = _write_all(staging, folder, plan)
-        for entry in sorted(staging.iterdir(), key=lambda path: path.name == NETWORK):
-            entry.rename(folder / entry.name)
-        staging.rmdir()
+        try:
+            nodes = _write_all(staging, folder, plan)
+            for entry in sorted(staging.iterdir(), key=lambda path: path.name == NETWORK):
+                entry.rename(folder / entry.name)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise BadConfig(f"cannot write the network to {folder}: {error.strerror or error}", field="folder") from error
     return nodes

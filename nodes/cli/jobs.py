@@ -46,8 +46,10 @@ def _group() -> None:
 def _opened(config: Path, *, as_json: bool, role: Role | None = "renter") -> tuple[NodeConfig, Output]:
     """The node's configuration, and where output goes."""
     from nodes.cli.console import Output  # noqa: PLC0415
+    from nodes.cli.logs import configure_logs  # noqa: PLC0415
     from nodes.config import read_config  # noqa: PLC0415
 
+    configure_logs("warning")
     return read_config(config, os.environ, role=role), Output(as_json=as_json)
 
 

@@ -1,0 +1,97 @@
+"""`sublet network init`: what is written, with which modes, and when nothing is."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import stat
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from nodes.cli.main import main
+from nodes.config import read_config
+from nodes.network_init import is_complete
+
+NODES = ("A11.hub", "B11.hub", "A11.A12", "B11.B12", "B11.B13")
+
+
+def test_init_writes_the_default_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "network"
+    assert main(["network", "init", str(folder), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said == {"folder": str(folder), "created": True, "nodes": list(NODES)}
+    assert {path.name for path in folder.iterdir()} == {"network.toml", "definitions.json", "rabbitmq.conf", "nodes"}
+    assert (folder / "rabbitmq.conf").read_text().splitlines()[-1] == f"load_definitions = {folder}/definitions.json"
+
+
+def test_secrets_are_readable_by_their_owner_only(tmp_path: Path) -> None:
+    main(["network", "init", str(tmp_path)])
+    for node in NODES:
+        own = tmp_path / "nodes" / node
+        assert stat.S_IMODE(own.stat().st_mode) == 0o700
+        for secret in ("identity.pem", "amqp-url"):
+            assert stat.S_IMODE((own / secret).stat().st_mode) == 0o600
+
+
+def test_the_definitions_hold_hashes_of_the_nodes_passwords(tmp_path: Path) -> None:
+    main(["network", "init", str(tmp_path), "--amqp-host", "rabbitmq", "--amqp-port", "5673"])
+    text = (tmp_path / "definitions.json").read_text()
+    definitions = json.loads(text)
+    users = {user["name"]: user["password_hash"] for user in definitions["users"]}
+    assert set(users) == set(NODES)
+    for node in NODES:
+        config = read_config(tmp_path / "nodes" / node / "node.toml", {})
+        url = urlsplit(config.amqp_url)
+        assert (url.hostname, url.port, url.username) == ("rabbitmq", 5673, node)
+        assert url.path == f"/{definitions['vhosts'][0]['name']}"
+        assert url.password
+        assert url.password not in text
+        raw = base64.b64decode(users[node])
+        assert raw[4:] == hashlib.sha256(raw[:4] + url.password.encode()).digest()
+
+
+def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["network", "init", str(tmp_path)])
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert main(["network", "init", str(tmp_path)]) == 2
+    assert "is not empty" in capsys.readouterr().err
+    assert main(["network", "init", str(tmp_path), "--if-missing"]) == 0
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_folder_of_something_else_is_refused_even_if_missing(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("mine")
+    assert main(["network", "init", str(tmp_path), "--if-missing"]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
+def test_what_an_interrupted_init_left_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / ".new-network" / "nodes").mkdir(parents=True)
+    assert not is_complete(tmp_path)
+    assert main(["network", "init", str(tmp_path), "--if-missing"]) == 0
+    assert is_complete(tmp_path)
+    assert not (tmp_path / ".new-network").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--renter", "C11.C12"], "needs a hub C11"),
+        (["--lessor", "B11.B12", "--lessor", "B11.B12"], "given twice"),
+        (["--hubs", "A11,A11"], "given twice"),
+        (["--lessor", "B11"], "not an address"),
+        (["--lessor", "B11.hub"], "cannot be a participant's name"),
+        (["--hubs", "A11,B11,C11", "--links", "A11-B11"], "no link leads"),
+        (["--links", "A11"], "is not a link"),
+    ],
+)
+def test_a_plan_that_does_not_fit_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert main(["network", "init", str(tmp_path / "new"), *options]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.*"))
+    assert main(["network", "init", str(tmp_path / "new"), "--if-missing"]) == 0
