@@ -9,6 +9,7 @@ the machine as `publish.failed` or `activity.failed`, if it lists them, and othe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -118,12 +119,14 @@ class Outbox:
                 self._spawn(row.seq, self._perform(row, row.effect))
 
     async def stop(self) -> None:
-        """Cancel what is under way. Its rows stay in the store."""
+        """Cancel what is under way. Its rows stay in the store, those carried out already do not."""
         self._waiting = []
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(StoreFailed, StoreClosed):
+            await self._means.store.done(self._done)
 
     def _spawn(self, seq: int, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(self._guard(work))
@@ -210,8 +213,9 @@ class Outbox:
         self._finishing = True
         try:
             while self._done:
-                seqs, self._done = self._done, []
+                seqs = list(self._done)
                 await self._until_stored(partial(self._means.store.done, seqs))
+                del self._done[: len(seqs)]
         finally:
             self._finishing = False
 

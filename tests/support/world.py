@@ -84,6 +84,7 @@ class World:
     dead: Consumer
     clock: Clock = field(default_factory=Clock)
     running: list[Running] = field(default_factory=list)
+    opened: list[Store] = field(default_factory=list)
 
     @classmethod
     async def open(cls, stack: AsyncExitStack, folder: Path) -> World:
@@ -101,7 +102,9 @@ class World:
 
     async def store(self) -> Store:
         """The node's store, opened once more."""
-        return await SqliteStore.open(self.folder / "node.sqlite", ToyMachine.record_types)
+        store = await SqliteStore.open(self.folder / "node.sqlite", ToyMachine.record_types)
+        self.opened.append(store)
+        return store
 
     async def start(
         self,
@@ -159,6 +162,8 @@ class World:
             if not running.task.done():
                 await running.end()
             await running.store.close()
+        for store in self.opened:
+            await store.close()
 
 
 async def tally(store: Store, aggregate: str = "job") -> Tally:
