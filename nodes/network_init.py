@@ -132,9 +132,7 @@ def _write_all(staging: Path, folder: Path, plan: Plan) -> list[Address]:
 def _definitions(network: Network, passwords: Mapping[Address, str], virtual_host: str) -> str:
     """RabbitMQ's definitions. Anybody may read them: hashes of 256 random bits cannot be turned round."""
     check_network(network)
-    hashes: dict[str, str] = {
-        node: password_hash(each, secrets.token_bytes(SALT_BYTES)) for node, each in passwords.items()
-    }
+    hashes = {node: password_hash(each, secrets.token_bytes(SALT_BYTES)) for node, each in passwords.items()}
     return json.dumps(definitions(topology(network), hashes, vhost=virtual_host), indent=1) + "\n"
 
 

@@ -1,0 +1,88 @@
+"""`sublet run` and `sublet demo`: whole jobs in one process, through the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nodes.cli.main import main
+from schemas.orders import PROTECTIONS
+
+
+def expected(path: Path) -> list[float]:
+    """What the weights in `conftest` make of a file."""
+    with path.open(newline="") as file:
+        return [2 * float(row["a"]) - float(row["b"]) + 0.5 * float(row["c"]) + 10 for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("protection", PROTECTIONS)
+def test_run_writes_the_ids_and_results_in_the_inputs_order(
+    folder: Path, capfd: pytest.CaptureFixture[str], protection: str
+) -> None:
+    options = ["--protection", protection, "--id-column", "id", "--out", "out.csv", "--check", "--json"]
+    assert main(["run", "good.csv", "--program", "linear.onnx", *options]) == 0
+    job = json.loads(capfd.readouterr().out)
+    assert (job["state"], job["protection"], job["rows"], job["output"]) == ("completed", protection, 60, "out.csv")
+    assert job["max_abs_error"] <= (1e-6 if protection == "enclave" else 1e-3)
+    assert job["assessment"]["chosen"] == protection
+    assert job["route"] == ["A11.A12 → A11 → B11 → B11.B12", "A11.A12 → A11 → B11 → B11.B13"]
+    assert {each["lessor"] for each in job["contracts"]} == {"B11.B12", "B11.B13"}
+    assert ("not confidential" in job["confidential"]) == (protection != "homomorphic")
+    with (folder / "out.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["id", "result"]
+    assert [row[0] for row in rows] == [f"p{number}" for number in range(1, 61)]
+    np.testing.assert_allclose([float(row[1]) for row in rows], expected(folder / "good.csv"), atol=1e-4)
+
+
+def test_run_prints_the_result_alone_on_stdout(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "good.csv", "--aggregate", "sum:b", "--check", "--lessors", "1"]) == 0
+    said = capfd.readouterr()
+    header, value = said.out.splitlines()
+    assert header == "sum_b"
+    assert float(value) == pytest.approx(-sum(range(1, 61)), abs=1e-6)
+    assert "assessment  homomorphic" in said.err
+    assert "largest difference to plaintext" in said.err
+    assert "software" in said.err
+
+
+def test_auto_takes_an_enclave_for_what_cannot_run_on_ciphertext(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--id-column", "id", "--json", "--check", "--lessors", "1"]
+    assert main(["run", "good.csv", "--program", "sigmoid.onnx", *options]) == 0
+    job = json.loads(capfd.readouterr().out)
+    assert (job["asked"], job["protection"]) == ("auto", "enclave")
+    assert job["max_abs_error"] <= 1e-6
+
+
+def test_auto_takes_an_enclave_when_encryption_is_not_afforded(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    options = ["--encrypt-seconds-max", "0", "--json", "--check", "--lessors", "1"]
+    assert main(["run", "good.csv", "--linear", "weights.csv", *options]) == 0
+    assert json.loads(capfd.readouterr().out)["protection"] == "enclave"
+
+
+def test_a_difference_beyond_the_tolerance_ends_with_5(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A local program that magnifies the encoding's error."""
+    options = ["--protection", "homomorphic", "--max-error", "0.5", "--local-program", "thousandfold.onnx"]
+    weights = "name,weight\na,0.3\nb,0.7\nc,0.123\n"
+    (folder / "odd-weights.csv").write_text(weights)
+    assert main(["run", "good.csv", "--linear", "odd-weights.csv", *options, "--check", "--out", "out.csv"]) == 5
+    said = capfd.readouterr()
+    assert "largest difference to plaintext" in said.err
+
+
+def test_the_demonstration_shows_all_and_succeeds(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo"]) == 0
+    said = capfd.readouterr()
+    for protection in PROTECTIONS:
+        assert f"\n{protection} ──" in said.out
+        assert f"assessment  {protection}: " in said.out
+    assert "not confidential" in said.out
+    assert said.out.count("A11.A12 → A11 → B11 → B11.B12") == len(PROTECTIONS)
+    table = said.out.partition("Results against plaintext")[2]
+    assert [line.split()[0] for line in table.splitlines() if line.endswith(" ok ")] == list(PROTECTIONS)
