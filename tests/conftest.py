@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
+
+from tests.support.rabbitmq import NoServer, Server, running
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[Server]:
+    """The given RabbitMQ, or a private one; skips where there is none (which fails in continuous integration)."""
+    try:
+        context = running()
+        server = context.__enter__()
+    except NoServer as missing:
+        pytest.skip(str(missing))
+    try:
+        yield server
+    finally:
+        context.__exit__(None, None, None)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.rabbitmq import NoServer, Server, running
+from tests.support.rabbitmq import Server
 from tests.support.wires import RabbitMQWire, Wire, embedded_wire, rabbitmq_wire
 
 ADAPTERS = ["embedded", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)]
-
-
-@pytest.fixture(scope="session")
-def rabbitmq() -> Iterator[Server]:
-    """The given RabbitMQ, or a private one; skips where there is none (which fails in continuous integration)."""
-    try:
-        context = running()
-        server = context.__enter__()
-    except NoServer as missing:
-        pytest.skip(str(missing))
-    try:
-        yield server
-    finally:
-        context.__exit__(None, None, None)
 
 
 @pytest.fixture(params=ADAPTERS)

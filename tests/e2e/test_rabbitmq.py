@@ -1,0 +1,95 @@
+"""Jobs on a real RabbitMQ with a process per role, some of which are killed."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.deployment import Deployment, deployment
+from tests.support.rabbitmq import Server
+
+pytestmark = pytest.mark.rabbitmq
+
+ROWS, COLUMNS = 20_000, 9
+BATCH_ROWS = {"homomorphic": 470, "sealed-result": 470, "enclave": 100}
+TOLERANCE = {"homomorphic": 1e-3, "sealed-result": 1e-3, "enclave": 1e-6}
+
+
+@pytest.fixture
+def network(tmp_path: Path, rabbitmq: Server) -> Iterator[Deployment]:
+    with deployment(tmp_path / "network", rabbitmq) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, np.ndarray]:
+    """20,000 rows × 9 columns, a linear model, and its results in plaintext."""
+    random = np.random.default_rng(20_000)
+    scales = 10.0 ** np.arange(-3, 6)
+    rows = np.round(random.normal(size=(ROWS, COLUMNS)) * scales, 6)
+    weights = np.round(random.normal(size=COLUMNS) / scales, 6)
+    folder = tmp_path_factory.mktemp("files")
+    names = [f"x{column}" for column in range(COLUMNS)]
+    with (folder / "data.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["key", *names])
+        writer.writerows([f"row-{number}", *row] for number, row in enumerate(rows.tolist()))
+    lines = [f"{name},{weight!r}" for name, weight in zip(names, weights.tolist(), strict=True)]
+    (folder / "weights.csv").write_text("\n".join(["name,weight", *lines, "bias,0.5"]) + "\n")
+    return folder / "data.csv", folder / "weights.csv", rows @ weights + 0.5
+
+
+def submit(network: Deployment, files: tuple[Path, Path, np.ndarray], protection: str, *options: str) -> str:
+    data, weights, _ = files
+    wishes = ("--linear", str(weights), "--id-column", "key", "--protection", protection, "--accept-software-enclave")
+    job: str = network.job("submit", str(data), *wishes, *options)["job"]
+    return job
+
+
+def check_result(network: Deployment, job: str, expected: np.ndarray, tolerance: float, folder: Path) -> None:
+    out = folder / "out.csv"
+    network.sublet("job", "result", job, "--config", str(network.config("A11.A12")), "--out", str(out))
+    with out.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header[0] == "key"
+    assert [row[0] for row in rows] == [f"row-{number}" for number in range(ROWS)]
+    assert np.abs(np.array([float(row[1]) for row in rows]) - expected).max() < tolerance
+
+
+@pytest.mark.parametrize("protection", ["homomorphic", "enclave", "sealed-result"])
+@pytest.mark.timeout(180)
+def test_a_job_completes_though_a_worker_is_killed(
+    network: Deployment, files: tuple[Path, Path, np.ndarray], protection: str, tmp_path: Path
+) -> None:
+    started = network.start_all(workers=2)
+    job = submit(network, files, protection, "--batch-rows", str(BATCH_ROWS[protection]), "--local-share", "0.02")
+    parts = network.until_parts(job, 3)
+    os.kill(started["B11.B12"][0].pid, signal.SIGKILL)
+    assert parts < ROWS // BATCH_ROWS[protection], "the job ended before the worker was killed"
+    report = network.until(job, lambda report: report["state"] in ("completed", "failed"))
+    assert report["state"] == "completed", report
+    assert report["rows_done"] == ROWS
+    check_result(network, job, files[2], TOLERANCE[protection], tmp_path)
+
+
+@pytest.mark.timeout(180)
+def test_a_renter_and_a_hub_that_are_killed_go_on_where_they_were(
+    network: Deployment, files: tuple[Path, Path, np.ndarray], tmp_path: Path
+) -> None:
+    started = network.start_all()
+    job = submit(network, files, "enclave", "--batch-rows", "100", "--local-share", "0")
+    network.until_parts(job, 1)
+    for address, role in (("A11.A12", "renter"), ("A11.hub", "hub")):
+        os.kill(started[address][0].pid, signal.SIGKILL)
+        started[address][0].wait()
+        network.start(role, address)
+    report = network.until(job, lambda report: report["state"] in ("completed", "failed"))
+    assert report["state"] == "completed", report
+    assert report["rows_done"] == ROWS
+    check_result(network, job, files[2], TOLERANCE["enclave"], tmp_path)

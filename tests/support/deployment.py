@@ -1,0 +1,134 @@
+"""A network of real processes on a real RabbitMQ, run as its users would: `sublet network init`, a process per role."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import orjson
+
+from tests.support.rabbitmq import Server
+
+COMMAND_SECONDS_MAX: Final = 120
+STOP_SECONDS_MAX: Final = 20
+POLL_SECONDS: Final = 0.02
+SUBLET: Final = (sys.executable, "-m", "nodes.cli")
+
+
+@dataclass(slots=True)
+class Deployment:
+    """One network's folder and processes."""
+
+    folder: Path
+    server: Server
+    vhost: str
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def config(self, address: str) -> Path:
+        """A node's file."""
+        return self.folder / "nodes" / address / "node.toml"
+
+    def start(self, role: str, address: str, **settings: str) -> subprocess.Popen[bytes]:
+        """One more process of a node. Its log goes to a file beside the node's folder."""
+        log = (self.folder / f"{address}-{len(self.processes)}.log").open("wb")
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SUBLET_")} | settings
+        with log:
+            process = subprocess.Popen(
+                [*SUBLET, role, "--config", str(self.config(address)), "--log-level", "info"],
+                stdout=log,
+                stderr=log,
+                env=environment,
+            )
+        self.processes.append(process)
+        return process
+
+    def start_all(self, *, workers: int = 1, **settings: str) -> dict[str, list[subprocess.Popen[bytes]]]:
+        """Hubs A11 and B11, renter A12, lessors B12 and B13 with so many workers each."""
+        started: dict[str, list[subprocess.Popen[bytes]]] = {}
+        for role, address, count in (
+            ("hub", "A11.hub", 1),
+            ("hub", "B11.hub", 1),
+            ("renter", "A11.A12", 1),
+            ("lessor", "B11.B12", workers),
+            ("lessor", "B11.B13", workers),
+        ):
+            started[address] = [self.start(role, address, **settings) for _ in range(count)]
+        return started
+
+    def sublet(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """One command as a user gives it."""
+        done = subprocess.run(
+            [*SUBLET, *arguments], capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=False
+        )
+        if check and done.returncode:
+            raise AssertionError(f"sublet {' '.join(arguments)} ended {done.returncode}: {done.stderr}\n{self.logs()}")
+        return done
+
+    def job(self, command: str, *arguments: str) -> Any:
+        """`sublet job COMMAND … --json` as the renter."""
+        done = self.sublet("job", command, *arguments, "--config", str(self.config("A11.A12")), "--json")
+        return json.loads(done.stdout)
+
+    def until(self, job: str, seen: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The job's report, once `seen` says so."""
+        deadline = time.monotonic() + COMMAND_SECONDS_MAX
+        while True:
+            report: dict[str, Any] = self.job("show", job)
+            if seen(report):
+                return report
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not seen in time: {report}\n{self.logs()}")
+
+    def until_parts(self, job: str, count: int) -> int:
+        """Return as soon as so many results are in; how many there are. Looks at the files: quicker than a command."""
+        folder = self.folder / "nodes" / "A11.A12" / "data" / "jobs" / job / "parts"
+        deadline = time.monotonic() + COMMAND_SECONDS_MAX
+        while (there := len(list(folder.glob("*.f64")))) < count:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{there} results after {COMMAND_SECONDS_MAX} s\n{self.logs()}")
+            time.sleep(POLL_SECONDS)
+        return there
+
+    def logs(self) -> str:
+        """The ends of all logs, for a failed test."""
+        tails = (f"== {path.name}\n{path.read_text()[-1500:]}" for path in sorted(self.folder.glob("*.log")))
+        return "\n".join(tails)
+
+    def stop(self) -> None:
+        """End every process that was started here."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.wait(STOP_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextmanager
+def deployment(folder: Path, server: Server, *options: str) -> Iterator[Deployment]:
+    """A new network on a virtual host of its own; nothing is started yet."""
+    vhost = f"e2e-{secrets.token_hex(6)}"
+    parts = urlsplit(server.amqp_url)
+    here = Deployment(folder, server, vhost)
+    where = ("--amqp-host", str(parts.hostname), "--amqp-port", str(parts.port or 5672), "--amqp-vhost", vhost)
+    here.sublet("network", "init", str(folder), *where, *options)
+    server.call("POST", "definitions", orjson.loads((folder / "definitions.json").read_bytes()))
+    try:
+        yield here
+    finally:
+        here.stop()
+        server.call("DELETE", f"vhosts/{vhost}")
