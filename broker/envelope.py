@@ -17,7 +17,8 @@ from schemas.errors import BadConfig
 from schemas.ids import Address
 
 REASON_CHARS_MAX: Final = 1000
-OWN_PREFIX: Final = "x-sublet-"
+BROKERS_PREFIX: Final = "x-"
+"""Headers of brokers and of this layer: no part of what a sender says."""
 _ATTEMPTS: Final = "x-sublet-attempts"
 _WAITING_KEY: Final = "x-sublet-waiting-key"
 _DEAD_HEADERS: Final = (DEAD_REASON, DEAD_QUEUE, DEAD_KEY)
@@ -50,15 +51,15 @@ def again(message: Message, queue: str, deliveries: int, after_seconds: float, b
 
 
 def arrived(message: Message, me: Address) -> Arrived:
-    """Undo `again`, and drop headers of ours that somebody else may have set."""
-    if not any(name.startswith(OWN_PREFIX) for name in message.headers):
+    """Undo `again`, and drop headers that only brokers and this layer set."""
+    if not any(name.startswith(BROKERS_PREFIX) for name in message.headers):
         return Arrived(message, 0)
     key, attempts = message.key, 0
     waiting, count = message.headers.get(_WAITING_KEY), message.headers.get(_ATTEMPTS)
     if isinstance(waiting, str) and isinstance(count, int) and _is(key, lambda parsed: is_wait_key(parsed, me)):
         key, attempts = waiting, count
     kept = _DEAD_HEADERS if _is(key, is_dead_key) else ()
-    headers = {k: v for k, v in message.headers.items() if k in kept or not k.startswith(OWN_PREFIX)}
+    headers = {k: v for k, v in message.headers.items() if k in kept or not k.startswith(BROKERS_PREFIX)}
     return Arrived(Message(key, message.body, headers, message.id), attempts)
 
 

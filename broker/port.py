@@ -44,8 +44,8 @@ Headers = Mapping[str, str | int]
 class Message:
     """What is carried: a routing key, a raw body, headers (strings and integers), and the id for dropping duplicates.
 
-    The header `content-type` travels as AMQP's property of that name. Headers beginning with `x-sublet-` are the
-    broker layer's own.
+    The header `content-type` travels as AMQP's property of that name. Headers beginning with `x-` are the brokers' own
+    and do not arrive, except a dead letter's three.
     """
 
     key: str

@@ -1,10 +1,12 @@
 """The Broker port on RabbitMQ (AMQP 0-9-1). The only module that imports aio_pika.
 
 Publishing and consuming have channels of their own; every consumer has one, so that its prefetch is its own. Publishes
-are mandatory and confirmed. The connection is made again when it is cut; consumers resume, publishes under way stay
-unknown, and what was delivered before is redelivered. Nothing is declared: exchanges and queues come from
-`broker.definitions`, and a passive declare, which needs no permission on RabbitMQ 3.10 and 4.3.1, tells whether a queue
-is there.
+are mandatory and confirmed. Nothing is declared: exchanges and queues come from `broker.definitions`, and a passive
+declare, which needs no permission on RabbitMQ 3.10 and 4.3.1, tells whether a queue is there.
+
+A connection that was cut is made again, by one task per connection; each consumer has a task that renews its channel.
+This is not left to aio-pika's `connect_robust`: an exclusive consumer must learn that another has taken its lane, and
+one rule is to hold for all. Publishes under way stay unknown, and what was delivered before is redelivered.
 
 The URL is `amqp://user:password@host:port/vhost`, or `amqps://…?cafile=…&certfile=…&keyfile=…` for TLS. It is secret
 and is never part of an error or of anything shown.
@@ -14,25 +16,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aio_pika
-import aiormq.exceptions
-from aio_pika.abc import (
-    AbstractExchange,
-    AbstractIncomingMessage,
-    AbstractRobustChannel,
-    AbstractRobustConnection,
-    AbstractRobustQueue,
-)
-from tenacity import AsyncRetrying, RetryError, retry_if_exception, stop_after_delay, wait_random_exponential
+import structlog
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractIncomingMessage
+from aiormq import exceptions as amqp
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, stop_never, wait_exponential_jitter
 
 from broker.envelope import again, arrived, dead_letter
 from broker.errors import (
     AccessRefused,
+    BrokerError,
     BrokerUnreachable,
     ConsumerLost,
     NoSuchQueue,
@@ -54,23 +52,26 @@ from broker.topology import BROKER_NAME, dead_key, hub_exchange, may_read
 from schemas.ids import Address, address, hub_of
 from schemas.limits import PUBLISH_SECONDS_MAX
 
+log = structlog.get_logger(__name__)
+
 CONNECT_SECONDS_MAX: Final = 30.0
 CONNECT_ATTEMPT_SECONDS_MAX: Final = 10.0
+CONNECT_WAIT_SECONDS_MIN: Final = 0.1
 CONNECT_WAIT_SECONDS_MAX: Final = 3.0
-RECONNECT_SECONDS: Final = 0.5
+OPEN_SECONDS_MAX: Final = 20.0
+"""For opening a channel and subscribing, on a connection that is there."""
+RENEW_SECONDS: Final = 0.2
+"""Between attempts to open a channel again."""
 RETAKE_SECONDS_MAX: Final = 15.0
 """How long an exclusive consumer whose connection was cut tries to get its lane back."""
-POLL_SECONDS: Final = 0.05
 CONTENT_TYPE: Final = "content-type"
-_BROKERS_HEADERS: Final = ("x-death", "x-first-death-", "x-last-death-", "x-delivery-count", "x-acquired-count")
 
-_REFUSED = (
-    aiormq.exceptions.ProbableAuthenticationError,
-    aiormq.exceptions.AuthenticationError,
-    aiormq.exceptions.ConnectionNotAllowed,
-)
-_UNREACHABLE = (OSError, aiormq.exceptions.AMQPError, TimeoutError)
-_LOST = (OSError, aiormq.exceptions.AMQPError, aiormq.exceptions.ChannelInvalidStateError)
+_REFUSED = (amqp.ProbableAuthenticationError, amqp.AuthenticationError, amqp.ConnectionNotAllowed)
+_LOST = (
+    OSError,
+    RuntimeError,
+    amqp.AMQPError,
+)  # aiormq's errors of state are RuntimeErrors
 
 
 async def connect(url: str, of: Address, *, timeout_seconds: float = CONNECT_SECONDS_MAX) -> RabbitBroker:
@@ -85,65 +86,92 @@ async def connect(url: str, of: Address, *, timeout_seconds: float = CONNECT_SEC
         BrokerUnreachable: naming host and port.
         AccessRefused: the broker does not accept the credentials, or not for this virtual host.
     """
-    parts = urlsplit(url)
-    where = f"{parts.hostname}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
+    link = _Link(url, of)
     try:
-        connection = await _connect(url, of, timeout_seconds)
+        async with asyncio.timeout(timeout_seconds):
+            await link.open(timeout_seconds)
     except _REFUSED:
-        raise AccessRefused(f"the broker at {where} does not accept the credentials of {of}") from None
-    except (RetryError, TimeoutError) as error:
-        cause = error.last_attempt.exception() if isinstance(error, RetryError) else error
-        reason = type(cause).__name__
-        raise BrokerUnreachable(
-            f"no broker answers at {where} within {timeout_seconds:g} s ({reason}): is it running?"
-        ) from None
-    try:
-        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        exchange = await channel.get_exchange(hub_exchange(hub_of(of)), ensure=False)
-    except BaseException:
-        await connection.close()
-        raise
-    return RabbitBroker(of, where, connection, channel, exchange)
+        raise AccessRefused(f"the broker at {link.where} does not accept the credentials of {of}") from None
+    except _LOST as error:
+        reason = f"within {timeout_seconds:g} s ({type(error).__name__})"
+        raise BrokerUnreachable(f"no broker answers at {link.where} {reason}: is it running?") from None
+    return RabbitBroker(of, link)
 
 
-async def _connect(url: str, of: Address, timeout_seconds: float) -> AbstractRobustConnection:
-    retrying = AsyncRetrying(
-        stop=stop_after_delay(timeout_seconds),
-        wait=wait_random_exponential(multiplier=0.2, max=CONNECT_WAIT_SECONDS_MAX),
-        retry=retry_if_exception(_is_worth_asking_again),
-    )
-    async with asyncio.timeout(timeout_seconds):
+class _Link:
+    """One connection, made again whenever it is lost."""
+
+    def __init__(self, url: str, of: Address) -> None:
+        parts = urlsplit(url)
+        self.where = f"{parts.hostname}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
+        self._url = url
+        self._of = of
+        self._connection: AbstractConnection | None = None
+        self._there = asyncio.Event()
+        self._making: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def open(self, seconds_max: float | None) -> None:
+        """Connect, trying again for so long (None: for ever) while the broker cannot be reached."""
+        retrying = AsyncRetrying(
+            stop=stop_never if seconds_max is None else stop_after_delay(seconds_max),
+            wait=wait_exponential_jitter(CONNECT_WAIT_SECONDS_MIN, CONNECT_WAIT_SECONDS_MAX),
+            retry=retry_if_exception(_is_worth_asking_again if seconds_max else _is_lost),
+            reraise=True,
+        )
         async for attempt in retrying:
             with attempt:
-                return await aio_pika.connect_robust(
-                    url,
-                    timeout=CONNECT_ATTEMPT_SECONDS_MAX,
-                    reconnect_interval=RECONNECT_SECONDS,
-                    client_properties={"connection_name": of},
+                connection = await aio_pika.connect(
+                    self._url, timeout=CONNECT_ATTEMPT_SECONDS_MAX, client_properties={"connection_name": self._of}
                 )
-    raise AssertionError("tenacity ends by returning or raising")
+        connection.close_callbacks.add(self._on_closed)
+        self._connection = connection
+        self._there.set()
+
+    async def connection(self) -> AbstractConnection:
+        """The connection, as soon as there is one."""
+        await self._there.wait()
+        assert self._connection is not None
+        return self._connection
+
+    async def close(self) -> None:
+        """Close it and do not make it again."""
+        self._closed = True
+        if self._making is not None:
+            self._making.cancel()
+            await asyncio.wait([self._making])
+        if self._connection is not None:
+            with contextlib.suppress(*_LOST):
+                await self._connection.close()
+
+    def _on_closed(self, *_: object) -> None:
+        if not self._closed and (self._making is None or self._making.done()):
+            self._there.clear()
+            self._making = asyncio.create_task(self._make_again())
+
+    async def _make_again(self) -> None:
+        log.warning("the connection to the broker was lost", address=self._of, broker=self.where)
+        await self.open(None)
+        log.info("the connection to the broker is back", address=self._of, broker=self.where)
+
+
+def _is_lost(error: BaseException) -> bool:
+    return isinstance(error, _LOST)
 
 
 def _is_worth_asking_again(error: BaseException) -> bool:
-    return isinstance(error, _UNREACHABLE) and not isinstance(error, _REFUSED)
+    return isinstance(error, _LOST) and not isinstance(error, _REFUSED)
 
 
 class RabbitBroker:
     """One address' connection (`broker.port.Broker`). Made by `connect`."""
 
-    def __init__(
-        self,
-        of: Address,
-        where: str,
-        connection: AbstractRobustConnection,
-        channel: AbstractRobustChannel,
-        exchange: AbstractExchange,
-    ) -> None:
+    def __init__(self, of: Address, link: _Link) -> None:
         self.address = of
-        self.where = where
-        self._connection = connection
-        self._channel = channel
-        self._exchange = exchange
+        self._link = link
+        self._channel: AbstractChannel | None = None
+        self._exchange: AbstractExchange | None = None
+        self._opening = asyncio.Lock()
         self._slots = asyncio.Semaphore(PUBLISHES_IN_FLIGHT_MAX)
         self._in_flight = 0
         self._consumers: set[RabbitConsumer] = set()
@@ -152,38 +180,42 @@ class RabbitBroker:
     async def publish(self, message: Message, *, timeout_seconds: float) -> None:
         """As `broker.port.Broker.publish`."""
         check_message(message)
-        if self._closed:
-            raise BrokerUnreachable(f"the connection of {self.address} was closed")
+        self.check_open()
         sent = False
         try:
             async with asyncio.timeout(timeout_seconds), self._slots:
-                await self._ready()
+                exchange = await self._publishing()
                 sent = True
-                await self._send(message)
+                await self._send(exchange, message)
         except TimeoutError:
             if not sent:
-                raise BrokerUnreachable(f"no connection to {self.where} for {timeout_seconds:g} s") from None
+                raise BrokerUnreachable(f"no connection to {self._link.where} for {timeout_seconds:g} s") from None
             raise PublishUnknown(f"no confirm of {message.id} in {timeout_seconds:g} s, publish it again") from None
 
-    async def _ready(self) -> None:
-        """Return when the publishing channel is open; it is opened again after a refusal or a cut."""
-        await self._channel.ready()
-        while self._channel.is_closed:
-            await asyncio.sleep(POLL_SECONDS)
-            await self._channel.ready()
+    async def _publishing(self) -> AbstractExchange:
+        """The hub's exchange on an open channel; refusals and cuts close the channel."""
+        async with self._opening:
+            while self._exchange is None or self._channel is None or self._channel.is_closed:
+                connection = await self._link.connection()
+                with contextlib.suppress(BrokerUnreachable), _unreachable_when_lost(self._link):
+                    self._channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+                    name = hub_exchange(hub_of(self.address))
+                    self._exchange = await self._channel.get_exchange(name, ensure=False)
+                    break
+                await asyncio.sleep(RENEW_SECONDS)
+            return self._exchange
 
-    async def _send(self, message: Message) -> None:
+    async def _send(self, exchange: AbstractExchange, message: Message) -> None:
         self._in_flight += 1
-        alone = self._in_flight == 1
         try:
-            await self._exchange.publish(_outgoing(message), message.key, mandatory=True)
-        except aiormq.exceptions.PublishError:
+            await exchange.publish(_outgoing(message), message.key, mandatory=True)
+        except amqp.PublishError:
             raise Unroutable(f"nobody receives {message.key}: no such address, or it has no such queue") from None
-        except aiormq.exceptions.DeliveryError:
+        except amqp.DeliveryError:
             raise QueueFull(f"the queue for {message.key} is full, publish {message.id} again later") from None
-        except aiormq.exceptions.ChannelAccessRefused:
+        except amqp.ChannelAccessRefused:
             # The broker says so by closing the channel, on which others may wait for their confirms too.
-            if (alone and self._in_flight == 1) or not self._is_source_of(message):
+            if self._in_flight == 1 or not self._is_source_of(message):
                 raise AccessRefused(f"{self.address} may not publish under {message.key}") from None
             raise _unknown(message) from None
         except asyncio.CancelledError:
@@ -200,29 +232,21 @@ class RabbitBroker:
 
     def consume(self, queue: str, *, prefetch: int, exclusive: bool = False) -> RabbitConsumer:
         """As `broker.port.Broker.consume`."""
-        return RabbitConsumer(self, queue, min(prefetch, PREFETCH_MAX), exclusive)
+        return RabbitConsumer(self, self._link, queue, min(prefetch, PREFETCH_MAX), exclusive)
 
     async def close(self) -> None:
         """As `broker.port.Broker.close`."""
         self._closed = True
         for consumer in list(self._consumers):
             await consumer.end()
-        with contextlib.suppress(*_LOST):
-            await self._connection.close()
+        await self._link.close()
 
     # ---------------------------------------------------------------- for this module's other classes
 
-    async def open_channel(self) -> AbstractRobustChannel:
-        """A channel for one consumer."""
+    def check_open(self) -> None:
+        """Raises BrokerUnreachable after `close`."""
         if self._closed:
             raise BrokerUnreachable(f"the connection of {self.address} was closed")
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS_MAX):
-                channel = self._connection.channel(publisher_confirms=False)
-                await channel
-                return channel
-        except (*_LOST, TimeoutError) as error:
-            raise BrokerUnreachable(f"no channel at {self.where} ({type(error).__name__})") from None
 
     def started(self, consumer: RabbitConsumer) -> None:
         """Remember to end it."""
@@ -236,30 +260,22 @@ class RabbitBroker:
 class RabbitConsumer:
     """A subscription with a channel of its own (`broker.port.Consumer`)."""
 
-    def __init__(self, broker: RabbitBroker, queue: str, prefetch: int, exclusive: bool) -> None:
+    def __init__(self, broker: RabbitBroker, link: _Link, queue: str, prefetch: int, exclusive: bool) -> None:
         self.queue = queue
         self._broker = broker
+        self._link = link
         self._prefetch = prefetch
         self._exclusive = exclusive
         self._arrivals: asyncio.Queue[AbstractIncomingMessage | None] = asyncio.Queue()
-        self._channel: AbstractRobustChannel | None = None
-        self._source: AbstractRobustQueue | None = None
-        self._retaking: asyncio.Task[None] | None = None
+        self._channel: AbstractChannel | None = None
+        self._gone = asyncio.Event()
+        self._renewing: asyncio.Task[None] | None = None
         self._lost: ConsumerLost | None = None
 
     async def __aenter__(self) -> RabbitConsumer:
-        channel = await self._broker.open_channel()
-        try:
-            await channel.set_qos(prefetch_count=self._prefetch)
-            self._source = await channel.declare_queue(self.queue, passive=True)
-            await self._subscribe(self._source)
-        except BaseException as error:
-            await _close(channel)
-            self._explain(error)
-            raise
-        self._channel = channel
-        if self._exclusive:
-            channel.reopen_callbacks.add(self._reopened)
+        self._broker.check_open()
+        await self._subscribe()
+        self._renewing = asyncio.create_task(self._renew_always())
         self._broker.started(self)
         return self
 
@@ -283,50 +299,70 @@ class RabbitConsumer:
     async def end(self) -> None:
         """No more messages; what is not settled goes back to the queue."""
         self._broker.ended(self)
-        channel, self._channel = self._channel, None
-        if self._retaking is not None:
-            self._retaking.cancel()
-        if channel is not None:
-            await _close(channel)
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.wait([self._renewing])
+        await _close(self._channel)
         self._arrivals.put_nowait(None)
 
-    async def _subscribe(self, source: AbstractRobustQueue) -> None:
-        """aio-pika renews shared consumers by itself; exclusive ones are retaken by us, as they may find it busy."""
-        await source.consume(self._arrive, exclusive=self._exclusive, robust=not self._exclusive)
+    async def _subscribe(self) -> None:
+        """Open a channel and consume. RabbitMQ says "refused" and "busy" with one code."""
+        channel: AbstractChannel | None = None
+        self._gone.clear()
+        try:
+            with _unreachable_when_lost(self._link):
+                async with asyncio.timeout(OPEN_SECONDS_MAX):
+                    connection = await self._link.connection()
+                    channel = await connection.channel(publisher_confirms=False)
+                    await self._consume_on(channel)
+        except BaseException:
+            await _close(channel)
+            raise
+        self._channel = channel
+
+    async def _consume_on(self, channel: AbstractChannel) -> None:
+        channel.close_callbacks.add(self._on_gone)
+        (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(self._on_gone)
+        try:
+            await channel.set_qos(prefetch_count=self._prefetch)
+            source = await channel.declare_queue(self.queue, passive=True)
+            await source.consume(self._arrive, exclusive=self._exclusive)
+        except amqp.ChannelNotFoundEntity:
+            raise NoSuchQueue(f"there is no queue {self.queue}") from None
+        except amqp.ChannelAccessRefused:
+            if may_read(self._broker.address, self.queue):
+                raise QueueBusy(f"{self.queue} has a consumer, and one of the two wants it exclusively") from None
+            raise AccessRefused(f"{self._broker.address} may not consume {self.queue}") from None
 
     async def _arrive(self, message: AbstractIncomingMessage) -> None:
         self._arrivals.put_nowait(message)
 
-    def _explain(self, error: BaseException) -> None:
-        """Raise our error for one of the broker's; RabbitMQ says "refused" and "busy" with one code."""
-        if isinstance(error, aiormq.exceptions.ChannelNotFoundEntity):
-            raise NoSuchQueue(f"there is no queue {self.queue}") from None
-        if isinstance(error, aiormq.exceptions.ChannelAccessRefused):
-            if may_read(self._broker.address, self.queue):
-                raise QueueBusy(f"{self.queue} has a consumer, and one of the two wants it exclusively") from None
-            raise AccessRefused(f"{self._broker.address} may not consume {self.queue}") from None
-        if isinstance(error, _LOST):
-            raise BrokerUnreachable(f"{self._broker.where} was lost ({type(error).__name__})") from None
+    def _on_gone(self, *_: object) -> None:
+        self._gone.set()
 
-    def _reopened(self, *_: object) -> None:
-        if self._retaking is None or self._retaking.done():
-            self._retaking = asyncio.create_task(self._retake())
-
-    async def _retake(self) -> None:
-        """Be the exclusive consumer again; the broker may not have noticed yet that the old connection is gone."""
-        assert self._source is not None
+    async def _renew_always(self) -> None:
         try:
-            async with asyncio.timeout(RETAKE_SECONDS_MAX):
-                while True:
-                    try:
-                        await self._subscribe(self._source)
-                    except _LOST:
-                        await asyncio.sleep(RECONNECT_SECONDS)
-                    else:
-                        return
+            while True:
+                await self._gone.wait()
+                await _close(self._channel)
+                await self._link.connection()
+                async with asyncio.timeout(RETAKE_SECONDS_MAX if self._exclusive else None):
+                    await self._renew()
         except TimeoutError:
             self._lost = ConsumerLost(f"the connection was cut and another has taken {self.queue}")
-            await self.end()
+            self._broker.ended(self)
+            self._arrivals.put_nowait(None)
+
+    async def _renew(self) -> None:
+        """Subscribe again; the broker may not have noticed yet that the old connection is gone."""
+        while True:
+            try:
+                await self._subscribe()
+            except (BrokerError, BrokerUnreachable) as error:
+                log.info("not consuming yet", queue=self.queue, error=str(error))
+                await asyncio.sleep(RENEW_SECONDS)
+            else:
+                return
 
 
 class RabbitDelivery:
@@ -410,11 +446,7 @@ def _outgoing(message: Message) -> aio_pika.Message:
 def _incoming(incoming: AbstractIncomingMessage) -> Message:
     """Strings and integers only; others, and the broker's own headers, are no part of a message."""
     key = incoming.routing_key or ""
-    headers: dict[str, str | int] = {
-        name: value
-        for name, value in incoming.headers.items()
-        if (type(value) is str or type(value) is int) and not name.startswith(_BROKERS_HEADERS)
-    }
+    headers: dict[str, str | int] = {k: v for k, v in incoming.headers.items() if type(v) is str or type(v) is int}
     if incoming.content_type:
         headers[CONTENT_TYPE] = incoming.content_type
     if _made_by_broker(key):
@@ -426,7 +458,7 @@ def _is_live(incoming: AbstractIncomingMessage) -> bool:
     """Whether the channel by which it came is still open."""
     try:
         return not incoming.channel.is_closed
-    except aiormq.exceptions.ChannelInvalidStateError:
+    except amqp.ChannelInvalidStateError:
         return False
 
 
@@ -459,6 +491,20 @@ def _was_cancelled() -> bool:
     return task is None or task.cancelling() > 0
 
 
-async def _close(channel: AbstractRobustChannel) -> None:
-    with contextlib.suppress(*_LOST):
-        await channel.close()
+@contextlib.contextmanager
+def _unreachable_when_lost(link: _Link) -> Iterator[None]:
+    """What aiormq raises when the connection goes away under a call, as our error."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        if _was_cancelled():
+            raise
+        raise BrokerUnreachable(f"the connection to {link.where} was lost") from None
+    except _LOST as error:
+        raise BrokerUnreachable(f"the connection to {link.where} was lost ({type(error).__name__})") from None
+
+
+async def _close(channel: AbstractChannel | None) -> None:
+    if channel is not None and not channel.is_closed:
+        with contextlib.suppress(*_LOST):
+            await channel.close()
