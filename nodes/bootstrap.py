@@ -21,6 +21,7 @@ from nodes.enclave.attestation.software import SoftwareQuoter, SoftwareVerifier
 from nodes.enclave.worker.host import EnclaveOptions, EnclaveProcess
 from nodes.hub.directory import HubConfig
 from nodes.hub.machine import HubMachine
+from nodes.hub.undelivered import Undelivered
 from nodes.identity import Identity
 from nodes.lessor.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
@@ -99,7 +100,8 @@ async def hub_node(config: HubConfig, identity: Identity, broker: Broker, databa
     store = await SqliteStore.open(database, machine.record_types)
     folder = database.parent if database is not None else None
     runtime = _runtime(machine, identity, broker, store, {}, BlobStore((folder or Path.cwd()) / "blobs"))
-    return StoredNode(runtime, store)
+    undelivered = Undelivered(identity, broker, time.time)
+    return StoredNode(runtime, store, (undelivered.run,))
 
 
 async def renter_node(

@@ -11,14 +11,16 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from types import TracebackType
+from typing import Final
 
 import structlog
-from broker.errors import QueueBusy
-from broker.port import Broker, Delivery, Message
-from broker.topology import parse_key, queue_name, routing_key
 from msgspec import Struct, structs
 
+from broker.errors import QueueBusy
+from broker.port import Broker, Consumer, Delivery, Message
+from broker.topology import parse_key, queue_name, routing_key
+from nodes.consuming import consume_for_ever, handle_all
 from nodes.enclave.worker.host import EnclaveProcess
 from nodes.identity import Identity, verify
 from nodes.lessor.config import LessorConfig
@@ -81,7 +83,7 @@ class LessorWorker:
         Raises:
             BadConfig: every lane is taken: the network description allows no more workers.
         """
-        async with self._take_lane() as lane:
+        async with _FreeLane(self) as lane:
             self._sessions = Sessions(
                 config=self.config,
                 identity=self.identity,
@@ -94,7 +96,7 @@ class LessorWorker:
             log.info("worker ready", address=self.config.me, lane=self.lane, worker=self.worker)
             try:
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._consume(lane, self._on_lane))
+                    group.create_task(self._consume_lane(lane))
                     group.create_task(self._consume_queue("control", limits.CONTROL_PREFETCH, self._on_control))
                     group.create_task(self._consume_queue("batch", limits.BATCH_PREFETCH, self._on_batch))
                     group.create_task(self._offer())
@@ -104,17 +106,13 @@ class LessorWorker:
 
     # ---------------------------------------------------------------- queues
 
-    def _take_lane(self) -> Any:
-        return _FreeLane(self)
-
     async def _consume_queue(self, kind: str, prefetch: int, handle: Handler) -> None:
-        async with self.broker.consume(queue_name(self.config.me, kind), prefetch=prefetch) as consumer:
-            await self._consume(consumer, handle)
+        queue = queue_name(self.config.me, kind)
+        await consume_for_ever(self.broker, queue, prefetch, lambda delivery: self._settle(delivery, handle))
 
-    async def _consume(self, consumer: Any, handle: Handler) -> None:
-        async with asyncio.TaskGroup() as group:
-            async for delivery in consumer:
-                group.create_task(self._settle(delivery, handle))
+    async def _consume_lane(self, lane: Consumer) -> None:
+        """Ends when the lane is lost for good: another worker may have it, and this one starts anew."""
+        await handle_all(lane, lambda delivery: self._settle(delivery, self._on_lane))
 
     async def _settle(self, delivery: Delivery, handle: Handler) -> None:
         """Every delivery ends acknowledged, dead-lettered with its reason, or back in the queue."""
@@ -303,9 +301,9 @@ class _FreeLane:
     """Finds a lane without a consumer by trying to be its exclusive one."""
 
     owner: LessorWorker
-    _consumer: Any = None
+    _consumer: Consumer | None = None
 
-    async def __aenter__(self) -> Any:
+    async def __aenter__(self) -> Consumer:
         me, lanes = self.owner.config.me, self.owner.config.lanes
         for number in range(1, lanes + 1):
             kind = f"w{number}"
@@ -320,5 +318,8 @@ class _FreeLane:
             f"all {lanes} lanes of {me} have workers: raise `lanes` in the network description", field="lanes"
         )
 
-    async def __aexit__(self, *error: object) -> None:
-        await self._consumer.__aexit__(*error)
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._consumer is not None:
+            await self._consumer.__aexit__(kind, error, trace)

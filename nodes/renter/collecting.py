@@ -8,15 +8,16 @@ there, and the machine sees an equal duplicate.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
 import structlog
-from broker.port import Broker, Delivery
-from broker.topology import parse_key, queue_name
 from numpy.typing import NDArray
 
+from broker.port import Broker, Delivery
+from broker.topology import parse_key, queue_name
+from nodes.consuming import consume_for_ever
 from nodes.enclave import chunks, session
 from nodes.enclave.chunks import RESULT, BatchContext
 from nodes.homomorphic.quantise import decode
@@ -52,24 +53,18 @@ class _Known:
     job: Job
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Collector:
     """The consumer of the renter's result queue."""
 
     dispatcher: Dispatcher
     broker: Broker
     submit: Submit
-    _known: dict[str, _Known] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Consume until cancelled; results are worked on concurrently, each bounded by the prefetch."""
         me = self.dispatcher.services.identity.address
-        async with (
-            self.broker.consume(queue_name(me, "result"), prefetch=RESULT_PREFETCH) as consumer,
-            asyncio.TaskGroup() as group,
-        ):
-            async for delivery in consumer:
-                group.create_task(self._settle(delivery))
+        await consume_for_ever(self.broker, queue_name(me, "result"), RESULT_PREFETCH, self._settle)
 
     async def _settle(self, delivery: Delivery) -> None:
         """Every delivery ends acknowledged, dead-lettered with its reason, or back in the queue."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,18 @@ import pytest
 from numpy.typing import NDArray
 
 import nodes.demo
-from nodes.local import LocalNetwork
+from broker.port import Message
+from broker.topology import routing_key
+from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.programs import plain
 from nodes.programs.build import aggregate_sum, linear_from_csv
 from nodes.programs.check import check
 from nodes.renter.records import BatchRecord
 from nodes.renter.report import JobReport
 from nodes.renter.submission import JobOptions
+from schemas import codec
+from schemas.events import Event, OrderCancelled
+from schemas.ids import address, derive_id
 
 DEMO = Path(nodes.demo.__file__).parent
 DATA = DEMO / "breast_cancer.csv"
@@ -160,3 +166,25 @@ async def test_a_silent_lessors_work_is_done_by_the_other(tmp_path: Path) -> Non
         owners = [record for record in records.values() if isinstance(record, BatchRecord)]
         assert sum(record.rows for record in owners) == 569
         assert max(record.attempt for record in owners) > 1
+
+
+async def test_a_sender_is_told_what_could_not_be_delivered(network: LocalNetwork) -> None:
+    ghost, order = address("B11", "ghost"), derive_id("order", 1)
+    data = OrderCancelled(order=order)
+    event = Event("event-1", "order.buy.cancelled", LOCAL_RENTER, ghost, time.time(), order, data)
+    headers, body = codec.encode(event, network.identity(LOCAL_RENTER).sign)
+    message = Message(key=routing_key(ghost, LOCAL_RENTER, "control"), body=body, headers=headers, id=event.id)
+    await network.server.connect(LOCAL_RENTER).publish(message, timeout_seconds=1)
+    lines: list[dict[str, Any]] = []
+    async with asyncio.timeout(JOB_SECONDS_MAX):
+        while not lines:
+            await asyncio.sleep(0)
+            lines = await undelivered(network)
+    assert lines[0]["notes"][0]["details"]["to"] == "B11.ghost"
+
+
+async def undelivered(network: LocalNetwork) -> list[dict[str, Any]]:
+    try:
+        return await network.explain("undelivered")
+    except LookupError:
+        return []

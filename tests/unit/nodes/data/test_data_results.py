@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from nodes.data.binding import bind, require_chain
@@ -41,7 +43,7 @@ def test_an_output_that_fails_half_way_leaves_the_old_file_alone(tmp_path: Path)
     path = tmp_path / "out.csv"
     path.write_text("old")
 
-    def chunks():  # type: ignore[no-untyped-def]
+    def chunks() -> Iterator[tuple[list[str], NDArray[np.float64]]]:
         yield ["1"], np.array([[1.0]])
         raise JobFailed("half way")
 
