@@ -11,6 +11,7 @@ import functools
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -21,9 +22,9 @@ from msgspec import Struct
 from nodes.bootstrap import connect, new_job_id, renter_config
 from nodes.cli import show
 from nodes.cli.alone import copy_result, print_result
-from nodes.cli.console import JobProgress, Output, table
+from nodes.cli.console import JobProgress, Output, table, to_json
 from nodes.cli.inputs import Inputs
-from nodes.config import NodeConfig
+from nodes.config import NodeConfig, RenterSettings
 from nodes.hub.records import RECORD_TYPES as HUB_RECORDS
 from nodes.hub.records import BuyRecord, SellRecord
 from nodes.journal import Header, export_lines
@@ -36,7 +37,7 @@ from nodes.renter.submission import JobOptions, publish_cancel, publish_job, sta
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
-from schemas.errors import BadConfig
+from schemas.errors import BadConfig, PolicyRefused
 
 CONNECT_SECONDS_MAX: Final = 5.0
 """A person waits: shorter than what node processes allow a starting broker."""
@@ -48,8 +49,9 @@ async def submit_job(config: NodeConfig, inputs: Inputs, wishes: JobOptions, out
     """Stage and publish a job; with `wait`, the exit code is the job's.
 
     Raises:
-        SubletError: the files cannot be used, or the broker cannot be reached.
+        SubletError: the files cannot be used, a policy forbids it, or the broker cannot be reached.
     """
+    _check_policy(config, wishes)
     identity, job = config.identity(), new_job_id()
     for folder in (config.data_dir, config.jobs):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -70,6 +72,22 @@ async def submit_job(config: NodeConfig, inputs: Inputs, wishes: JobOptions, out
     output.text(job)
     output.result({"job": job, "state": "submitted"})
     return 0
+
+
+def _check_policy(config: NodeConfig, wishes: JobOptions) -> None:
+    """What this renter would refuse later anyway: every enclave whose evidence can be verified today is software.
+
+    Raises:
+        PolicyRefused: saying which option or setting would allow it.
+    """
+    settings = config.renter or RenterSettings()
+    if wishes.accept_software_enclave and not settings.allow_software_enclaves:
+        raise PolicyRefused(f"{config.address} never accepts software enclaves: its [renter] settings forbid them")
+    if wishes.protection in ("enclave", "sealed-result") and not wishes.accept_software_enclave:
+        raise PolicyRefused(
+            f"--protection {wishes.protection} finds only software enclaves, which are not confidential: accept that "
+            "by --accept-software-enclave, or use --protection homomorphic"
+        )
 
 
 async def cancel_job(config: NodeConfig, job: str, output: Output) -> None:
@@ -241,12 +259,21 @@ def _explain_line(line: Mapping[str, Any], start: float, output: Output) -> None
     if line["refused"]:
         output.text(f"             refused: {': '.join(line['refused'])}")
     for note in line["notes"]:
-        numbers = ", ".join(f"{name}={value}" for name, value in note["details"].items())
+        numbers = ", ".join(f"{name}={_number(value)}" for name, value in note["details"].items())
         output.text(f"             {note['kind']}: {note['text']}" + (f" ({numbers})" if numbers else ""))
-    for what in line["sent"]:
-        output.text(f"             sent {what}")
-    for what in line["started"]:
-        output.text(f"             started {what}")
+    for verb, what in (("sent", line["sent"]), ("started", line["started"])):
+        for name, times in Counter(what).items():
+            output.text(f"             {verb} {name}" + (f" ×{times}" if times > 1 else ""))
+
+
+def _number(value: Any) -> str:
+    return (
+        f"{value:.6g}"
+        if isinstance(value, float)
+        else to_json(value)
+        if isinstance(value, (dict, list))
+        else str(value)
+    )
 
 
 def _book(records: Mapping[str, Struct]) -> list[dict[str, Any]]:

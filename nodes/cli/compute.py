@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nodes.cli import options as o
+from nodes.cli.loop import finish
 
 _LOG_LEVEL = "warning"
 """Of a network in this process: what goes on is shown as progress."""
@@ -27,7 +27,7 @@ def demo(*, as_json: o.Json = False) -> None:
     from nodes.cli.logs import configure_logs  # noqa: PLC0415
 
     configure_logs(_LOG_LEVEL)
-    code = asyncio.run(demonstrate(Output(as_json=as_json)))
+    code = finish(demonstrate(Output(as_json=as_json)))
     raise typer.Exit(code)
 
 
@@ -80,5 +80,5 @@ def run(
         accept_software_enclave=True,
     )
     inputs = read_inputs(data, program, linear, aggregate, local_program)
-    code = asyncio.run(run_alone(Request(inputs, wishes, out, check), Output(as_json=as_json)))
+    code = finish(run_alone(Request(inputs, wishes, out, check), Output(as_json=as_json)))
     raise typer.Exit(code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nodes.cli import options as o
+from nodes.cli.loop import finish
 
 if TYPE_CHECKING:
     from nodes.cli.console import Output
@@ -95,7 +95,7 @@ def submit(
     )
     inputs = read_inputs(data, program, linear, aggregate, local_program)
     node, output = _opened(config, as_json=as_json)
-    raise typer.Exit(asyncio.run(client.submit_job(node, inputs, wishes, output, wait=wait)))
+    raise typer.Exit(finish(client.submit_job(node, inputs, wishes, output, wait=wait)))
 
 
 def list_(*, config: o.Config, as_json: o.Json = False) -> None:
@@ -103,7 +103,7 @@ def list_(*, config: o.Config, as_json: o.Json = False) -> None:
     from nodes.cli import client  # noqa: PLC0415
 
     node, output = _opened(config, as_json=as_json)
-    asyncio.run(client.list_jobs(node, output))
+    finish(client.list_jobs(node, output))
 
 
 def show(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
@@ -111,7 +111,7 @@ def show(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
     from nodes.cli import client  # noqa: PLC0415
 
     node, output = _opened(config, as_json=as_json)
-    asyncio.run(client.show_job(node, job, output))
+    finish(client.show_job(node, job, output))
 
 
 def watch(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
@@ -119,7 +119,7 @@ def watch(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
     from nodes.cli import client  # noqa: PLC0415
 
     node, output = _opened(config, as_json=as_json)
-    raise typer.Exit(asyncio.run(client.watch_job(node, job, output)))
+    raise typer.Exit(finish(client.watch_job(node, job, output)))
 
 
 def result(job: o.Job, *, config: o.Config, out: Out = None, as_json: o.Json = False) -> None:
@@ -127,7 +127,7 @@ def result(job: o.Job, *, config: o.Config, out: Out = None, as_json: o.Json = F
     from nodes.cli import client  # noqa: PLC0415
 
     node, output = _opened(config, as_json=as_json)
-    raise typer.Exit(asyncio.run(client.job_result(node, job, out, output)))
+    raise typer.Exit(finish(client.job_result(node, job, out, output)))
 
 
 def explain(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
@@ -135,7 +135,7 @@ def explain(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
     from nodes.cli import client  # noqa: PLC0415
 
     node, output = _opened(config, as_json=as_json)
-    asyncio.run(client.explain_job(node, job, output))
+    finish(client.explain_job(node, job, output))
 
 
 def cancel(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
@@ -143,7 +143,7 @@ def cancel(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
     from nodes.cli import client  # noqa: PLC0415
 
     node, output = _opened(config, as_json=as_json)
-    asyncio.run(client.cancel_job(node, job, output))
+    finish(client.cancel_job(node, job, output))
 
 
 def orders(*, config: o.Config, as_json: o.Json = False) -> None:
@@ -151,7 +151,7 @@ def orders(*, config: o.Config, as_json: o.Json = False) -> None:
     from nodes.cli import client  # noqa: PLC0415
 
     node, output = _opened(config, as_json=as_json, role=None)
-    asyncio.run(client.list_orders(node, output))
+    finish(client.list_orders(node, output))
 
 
 def export(job: o.Job, *, config: o.Config, out: Out = None) -> None:
@@ -159,4 +159,4 @@ def export(job: o.Job, *, config: o.Config, out: Out = None) -> None:
     from nodes.cli import client  # noqa: PLC0415
 
     node, _ = _opened(config, as_json=False)
-    asyncio.run(client.export_events(node, job, out))
+    finish(client.export_events(node, job, out))

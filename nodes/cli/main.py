@@ -9,9 +9,7 @@ Results go to stdout, progress, logs and errors to stderr. What a command needs 
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Annotated
 
 import typer
@@ -61,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib import metadata  # noqa: PLC0415
+
         sys.stdout.write(f"sublet {metadata.version('sublet')}\n")
         raise typer.Exit
 
@@ -76,6 +76,8 @@ def _common(
 
 def _report(arguments: Sequence[str], message: str, code: int, error: Exception) -> int:
     if "--debug" in arguments:
+        import traceback  # noqa: PLC0415
+
         traceback.print_exception(error)
     if "--json" in arguments:
         sys.stdout.write(to_json({"error": message, "exit_code": code}) + "\n")

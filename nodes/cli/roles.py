@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nodes.cli import options as o
+from nodes.cli.loop import finish
 
 if TYPE_CHECKING:
     from nodes.config import Role
@@ -45,4 +45,4 @@ def _serve(path: Path, role: Role, log_level: str) -> None:
     from nodes.config import read_config  # noqa: PLC0415
 
     configure_logs(log_level)
-    asyncio.run(serve(read_config(path, os.environ, role=role)))
+    finish(serve(read_config(path, os.environ, role=role)))

@@ -104,7 +104,7 @@ def test_a_result_is_printed_or_copied(
 def test_a_job_is_explained_event_by_event(site: Site, renter: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["job", "explain", site.job, *renter]) == 0
     said = capsys.readouterr().out
-    for part in ("job.submitted", "contract.signed", "assessment: asked for by the job (", "encrypt_seconds_max=60.0"):
+    for part in ("job.submitted", "contract.signed", "assessment: asked for by the job (", "encrypt_seconds_max=60"):
         assert part in said
     assert main(["job", "explain", site.job, *renter, "--json"]) == 0
     lines = json.loads(capsys.readouterr().out)
@@ -157,6 +157,30 @@ def test_a_renter_that_never_ran_has_no_jobs(site: Site, capsys: pytest.CaptureF
 def test_only_a_renter_has_jobs(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["job", "list", *site.config("A11.hub")]) == 2
     assert "describes a hub, not a renter" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "message"),
+    [
+        (["--protection", "enclave"], {}, "--accept-software-enclave"),
+        (["--protection", "sealed-result"], {}, "--accept-software-enclave"),
+        (["--accept-software-enclave"], {"SUBLET_RENTER_ALLOW_SOFTWARE_ENCLAVES": "false"}, "never accepts"),
+    ],
+)
+def test_what_the_renters_policy_forbids_ends_with_4(
+    folder: Path,
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    environment: dict[str, str],
+    message: str,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    arguments = ["good.csv", "--linear", "weights.csv", *options, *site.config("A11.A12")]
+    assert main(["job", "submit", *arguments]) == 4
+    assert message in capsys.readouterr().err
 
 
 def test_without_a_broker_nothing_is_submitted(

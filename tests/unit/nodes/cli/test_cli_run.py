@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import nodes
 from nodes.cli.main import main
 from schemas.orders import PROTECTIONS
 
@@ -86,3 +91,21 @@ def test_the_demonstration_shows_all_and_succeeds(capfd: pytest.CaptureFixture[s
     assert said.out.count("A11.A12 → A11 → B11 → B11.B12") == len(PROTECTIONS)
     table = said.out.partition("Results against plaintext")[2]
     assert [line.split()[0] for line in table.splitlines() if line.endswith(" ok ")] == list(PROTECTIONS)
+
+
+def test_an_interrupted_run_ends_with_130_and_leaves_nothing(folder: Path) -> None:
+    (folder / "tmp").mkdir()
+    command = [sys.executable, "-c", "import sys; from nodes.cli.main import main; sys.exit(main())", "run", "good.csv"]
+    waits = ["--linear", "weights.csv", "--price-max", "0", "--match-seconds", "60"]
+    root = str(Path(nodes.__file__).parent.parent)
+    environment = os.environ | {"TMPDIR": str(folder / "tmp"), "PYTHONPATH": root}
+    with subprocess.Popen(
+        [*command, *waits], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as run:
+        assert run.stderr is not None
+        assert any(" ordering" in line for line in run.stderr)
+        run.send_signal(signal.SIGINT)
+        rest = run.stderr.read()
+        assert run.wait() == 130
+    assert "Traceback" not in rest
+    assert list((folder / "tmp").iterdir()) == []

@@ -1,0 +1,74 @@
+"""`sublet hub|renter|lessor`: the right role, a clean end on a signal, and logs that hold no secret."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from nodes.cli.main import main
+from nodes.config import NodeConfig
+from schemas.errors import BrokerUnreachable
+
+NODES = {"hub": "A11.hub", "renter": "A11.A12", "lessor": "B11.B12"}
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Path:
+    """A new network's node folders."""
+    main(["network", "init", str(tmp_path)])
+    return tmp_path / "nodes"
+
+
+@pytest.mark.parametrize("role", NODES)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_role_cleanly(
+    nodes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], role: str, number: signal.Signals
+) -> None:
+    ran: list[NodeConfig] = []
+
+    async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
+        ran.append(config)
+        os.kill(os.getpid(), number)
+        await stop.wait()
+
+    monkeypatch.setattr("nodes.cli.serve.run_node", run_node)
+    capsys.readouterr()
+    assert main([role, "--config", str(nodes / NODES[role] / "node.toml")]) == 0
+    assert [(config.role, config.address) for config in ran] == [(role, NODES[role])]
+    said = capsys.readouterr()
+    events = [json.loads(line) for line in said.err.splitlines()]
+    assert [event["event"] for event in events] == ["starting", "ended"]
+    assert events[0]["broker"] == "127.0.0.1:5672"
+    assert ran[0].amqp_url.split("@")[0].split(":")[-1] not in said.err
+    assert said.out == ""
+
+
+def test_a_role_without_its_broker_ends_with_3(
+    nodes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
+        raise BrokerUnreachable("no broker answers at 127.0.0.1:5672")
+
+    monkeypatch.setattr("nodes.cli.serve.run_node", run_node)
+    assert main(["hub", "--config", str(nodes / "A11.hub" / "node.toml")]) == 3
+    assert "sublet: no broker answers at 127.0.0.1:5672" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["hub", "--config", "{}/B11.B12/node.toml"], "describes a lessor, not a hub"),
+        (["lessor", "--config", "{}/missing.toml"], "cannot read"),
+        (["lessor", "--config", "{}/B11.B12/node.toml", "--log-level", "loud"], "there is no log level 'loud'"),
+    ],
+)
+def test_a_role_that_cannot_run_ends_with_2(
+    nodes: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert main([each.format(nodes) for each in arguments]) == 2
+    assert message in capsys.readouterr().err
