@@ -1,0 +1,384 @@
+"""transport.*: what our protocol costs on RabbitMQ, against raw aio-pika over the same hubs and queues.
+
+    transport.enclave_path      bodies of 1 MiB from a renter over two hubs to a lessor's enclave, results back
+    transport.request_response  small events from a renter over two hubs to a lessor, answers back
+
+Ours encrypts, signs, publishes, receives, verifies, computes in a locked enclave process and decrypts. The peer moves
+bodies and headers of the same sizes with the same confirms, windows and prefetch, and does nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Final
+
+import aio_pika
+import numpy as np
+from aio_pika.abc import AbstractIncomingMessage
+
+from broker.port import Broker, Consumer, Message
+from broker.rabbitmq import connect
+from broker.topology import Hub, Link, Network, Participant, hub_exchange, queue_name, routing_key
+from nodes.enclave.worker.host import EnclaveProcess
+from nodes.identity import Identity, verify
+from schemas import codec, limits
+from schemas.events import BatchFailed, ContractEnded, Event, batch_attributes
+from schemas.ids import Address, derive_id
+from schemas.jobs import Batch
+from tests.bench.harness import Result, interleave, more
+from tests.support.rabbitmq import Site, running, site
+from tests.unit.nodes.enclave.enclaves import Subtask, agree, model, quoter
+
+ENCLAVE_PATH, REQUEST_RESPONSE = "transport.enclave_path", "transport.request_response"
+RENTER, LESSOR = Address("A11.A12"), Address("B11.B12")
+COLUMNS: Final = 16
+ROWS: Final = limits.BODY_BYTES_TARGET // (8 * COLUMNS)
+BATCHES, BATCH_WINDOW, BATCH_PREFETCH = 48, 6, 4
+REQUESTS, REQUEST_WINDOW, REQUEST_PREFETCH = 1_500, 100, limits.CONTROL_PREFETCH
+SECONDS_MAX: Final = 60.0
+NOW: Final = 1_800_000_000.0
+MIB: Final = 1024 * 1024
+
+
+def run(only: str) -> Iterator[Result]:
+    """Measures the names that begin with `only`, on one server."""
+    names = [name for name in (ENCLAVE_PATH, REQUEST_RESPONSE) if name.startswith(only)]
+    if not names:
+        return
+    network = Network(
+        hubs=(
+            Hub(name="A11", participants=(Participant(name="A12", role="renter", lanes=0),)),
+            Hub(name="B11", participants=(Participant(name="B12", role="lessor", lanes=1),)),
+        ),
+        links=(Link(hubs=("A11", "B11")),),
+    )
+    with running() as server, site(server, network) as here, asyncio.Runner() as runner:
+        if ENCLAVE_PATH in names:
+            yield _compare(runner, ENCLAVE_PATH, enclave_path(here), "MiB/s")
+        if REQUEST_RESPONSE in names:
+            yield _compare(runner, REQUEST_RESPONSE, request_response(here), "1/s")
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """One round of each: its rate."""
+
+    ours: Callable[[], Awaitable[float]]
+    peer: Callable[[], Awaitable[float]]
+
+
+def _compare(runner: asyncio.Runner, name: str, opened: Any, unit: str) -> Result:
+    rounds: Rounds = runner.run(opened.__aenter__())
+    try:
+        ours, peer = interleave(lambda: runner.run(_rate(rounds.ours)), lambda: runner.run(_rate(rounds.peer)))
+    finally:
+        runner.run(opened.__aexit__(None, None, None))
+    return more(name, ours, peer, "raw aio-pika", unit)
+
+
+async def _rate(measured: Callable[[], Awaitable[float]]) -> float:
+    return await measured()
+
+
+@dataclass(frozen=True)
+class Load:
+    """So many messages to and fro, at most `window` under way."""
+
+    messages: int
+    window: int
+    prefetch: int
+    kind: str
+    answer_kind: str
+
+
+# ---------------------------------------------------------------- raw aio-pika
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """Bytes and headers of a message; the peer sends them as they are."""
+
+    headers: dict[str, str]
+    body: bytes
+
+
+class RawEnd:
+    """One side of the peer: an account's connection with a channel to publish and one to consume."""
+
+    def __init__(self, exchange: Any, queue: Any) -> None:
+        self.exchange = exchange
+        self.queue = queue
+
+    @classmethod
+    async def open(cls, stack: AsyncExitStack, here: Site, of: Address, hub: str, queue: str, prefetch: int) -> RawEnd:
+        connection = await stack.enter_async_context(await aio_pika.connect_robust(here.url(of)))
+        publishing = await connection.channel(publisher_confirms=True, on_return_raises=True)
+        consuming = await connection.channel(publisher_confirms=False)
+        await consuming.set_qos(prefetch_count=prefetch)
+        exchange = await publishing.get_exchange(hub_exchange(hub), ensure=False)
+        return cls(exchange, await consuming.get_queue(queue))
+
+    async def send(self, key: str, parcel: Parcel, name: str) -> None:
+        message = aio_pika.Message(
+            parcel.body,
+            headers=dict(parcel.headers),
+            message_id=name,
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        )
+        await self.exchange.publish(message, key, mandatory=True, timeout=SECONDS_MAX)
+
+
+async def raw_round(here: Site, load: Load, there: Parcel, back: Parcel) -> float:
+    """Messages per second, to and fro."""
+    async with AsyncExitStack() as stack:
+        renter = await RawEnd.open(stack, here, RENTER, "A11", queue_name(RENTER, load.answer_kind), load.prefetch)
+        lessor = await RawEnd.open(stack, here, LESSOR, "B11", queue_name(LESSOR, load.kind), load.prefetch)
+        slots, left, done = asyncio.Semaphore(load.window), count(1), asyncio.Event()
+
+        async def serve(message: AbstractIncomingMessage) -> None:
+            await lessor.send(routing_key(RENTER, LESSOR, load.answer_kind), back, str(message.message_id))
+            await message.ack()
+
+        async def collect(message: AbstractIncomingMessage) -> None:
+            await message.ack()
+            slots.release()
+            if next(left) == load.messages:
+                done.set()
+
+        await lessor.queue.consume(serve)
+        await renter.queue.consume(collect)
+        return await _send_all(load, slots, done, lambda number: renter.send(_key(load), there, str(number)))
+
+
+async def _send_all(
+    load: Load, slots: asyncio.Semaphore, done: asyncio.Event, send: Callable[[int], Coroutine[Any, Any, None]]
+) -> float:
+    """Keeps the window full until the last answer is in; messages per second."""
+    started = time.perf_counter()
+    async with asyncio.timeout(SECONDS_MAX), asyncio.TaskGroup() as group:
+        for number in range(load.messages):
+            await slots.acquire()
+            group.create_task(send(number))
+        await done.wait()
+    return load.messages / (time.perf_counter() - started)
+
+
+def _key(load: Load) -> str:
+    return routing_key(LESSOR, RENTER, load.kind)
+
+
+# ---------------------------------------------------------------- ours
+
+
+async def our_round(
+    renter: Broker,
+    lessor: Broker,
+    load: Load,
+    make: Callable[[int], Awaitable[Message]],
+    answer: Callable[[Message], Awaitable[Message]],
+    accept: Callable[[Message], Awaitable[None]],
+) -> float:
+    """Messages per second, to and fro: `make` at the renter, `answer` at the lessor, `accept` at the renter."""
+    slots, left, done = asyncio.Semaphore(load.window), count(1), asyncio.Event()
+
+    async def serve(consumer: Consumer) -> None:
+        async def one(delivery: Any) -> None:
+            await lessor.publish(await answer(delivery.message), timeout_seconds=SECONDS_MAX)
+            await delivery.ack()
+
+        async with asyncio.TaskGroup() as group:
+            async for delivery in consumer:
+                group.create_task(one(delivery))
+
+    async def collect(consumer: Consumer) -> None:
+        async def one(delivery: Any) -> None:
+            await accept(delivery.message)
+            await delivery.ack()
+            slots.release()
+            if next(left) == load.messages:
+                done.set()
+
+        async with asyncio.TaskGroup() as group:
+            async for delivery in consumer:
+                group.create_task(one(delivery))
+
+    async def send(number: int) -> None:
+        await renter.publish(await make(number), timeout_seconds=SECONDS_MAX)
+
+    async with AsyncExitStack() as stack:
+        batches = lessor.consume(queue_name(LESSOR, load.kind), prefetch=load.prefetch)
+        answers = renter.consume(queue_name(RENTER, load.answer_kind), prefetch=load.prefetch)
+        serving = asyncio.create_task(serve(await stack.enter_async_context(batches)))
+        collecting = asyncio.create_task(collect(await stack.enter_async_context(answers)))
+        try:
+            return await _send_all(load, slots, done, send)
+        finally:
+            for task in (serving, collecting):
+                task.cancel()
+            await asyncio.gather(serving, collecting, return_exceptions=True)
+
+
+def _signed(event: Event, identity: Identity, kind: str) -> Message:
+    headers, body = codec.encode(event, identity.sign)
+    return Message(routing_key(event.to, event.source, kind), body, headers, event.id)
+
+
+def _verified(message: Message, public: bytes) -> Event:
+    received = codec.decode(message.headers, message.body)
+    if not verify(public, received.signed, received.signature):
+        raise AssertionError("a signature did not verify")
+    return received.event
+
+
+@dataclass(frozen=True)
+class Parties:
+    """Both ends, connected and known to each other."""
+
+    renter: Broker
+    lessor: Broker
+    renter_identity: Identity
+    lessor_identity: Identity
+
+
+@asynccontextmanager
+async def _parties(here: Site) -> AsyncIterator[Parties]:
+    renter, lessor = await connect(here.url(RENTER), RENTER), await connect(here.url(LESSOR), LESSOR)
+    try:
+        yield Parties(renter, lessor, Identity.generate(RENTER), Identity.generate(LESSOR))
+    finally:
+        await renter.close()
+        await lessor.close()
+
+
+# ---------------------------------------------------------------- the enclave path
+
+
+@asynccontextmanager
+async def enclave_path(here: Site) -> AsyncIterator[Rounds]:
+    """MiB of input bodies per second, results back included."""
+    load = Load(BATCHES, BATCH_WINDOW, BATCH_PREFETCH, "batch", "result")
+    data = np.random.default_rng(1).normal(size=(ROWS, COLUMNS))
+    weights = np.ones((COLUMNS, 1))
+    async with _parties(here) as parties, EnclaveProcess(quoter()) as enclave:
+        path = EnclavePath(parties, enclave, await agree(enclave, model(COLUMNS, weights)), data, data @ weights)
+        there = await path.make(0)
+        back = await path.answer(there)
+        parcels = [Parcel(dict(sent.headers), sent.body) for sent in (there, back)]  # type: ignore[arg-type]
+
+        async def ours() -> float:
+            rate = await our_round(parties.renter, parties.lessor, load, path.make, path.answer, path.accept)
+            return rate * len(there.body) / MIB
+
+        async def peer() -> float:
+            return await raw_round(here, load, *parcels) * len(there.body) / MIB
+
+        yield Rounds(ours, peer)
+
+
+@dataclass(frozen=True)
+class EnclavePath:
+    """What renter, lessor and enclave do with a batch."""
+
+    parties: Parties
+    enclave: EnclaveProcess
+    subtask: Subtask
+    data: Any
+    """float64 [ROWS, COLUMNS]."""
+    expected: Any
+    """float64 [ROWS, 1]."""
+
+    async def make(self, number: int) -> Message:
+        """Encrypted rows in a signed event."""
+        context = self.subtask.context(ROWS, batch=number)
+        body = await asyncio.to_thread(self.subtask.encrypt, context, self.data)
+        event = self._event("batch.dispatched", RENTER, LESSOR, number, body)
+        return _signed(event, self.parties.renter_identity, "batch")
+
+    async def answer(self, message: Message) -> Message:
+        """The enclave's encrypted result in a signed event."""
+        event = _verified(message, self.parties.renter_identity.public)
+        number = int(event.attributes["batch"])
+        body = await self.enclave.execute(self.subtask.context(ROWS, batch=number), bytes(event.body))
+        answer = self._event("batch.completed", LESSOR, RENTER, number, body)
+        return _signed(answer, self.parties.lessor_identity, "result")
+
+    async def accept(self, message: Message) -> None:
+        """The result's values, checked."""
+        event = _verified(message, self.parties.lessor_identity.public)
+        context = self.subtask.context(ROWS, batch=int(event.attributes["batch"]))
+        raw = await asyncio.to_thread(self.subtask.decrypt, context, bytes(event.body))
+        np.testing.assert_allclose(np.frombuffer(raw).reshape(ROWS, 1), self.expected)
+
+    def _event(self, event_type: str, source: Address, to: Address, number: int, body: bytes) -> Event:
+        batch = _batch(number)
+        return Event(
+            id=derive_id("evt", event_type, number),
+            type=event_type,
+            source=source,
+            to=to,
+            time=NOW,
+            subject=batch.job,
+            body=body,
+            attributes=batch_attributes(batch),
+        )
+
+
+def _batch(number: int) -> Batch:
+    return Batch(
+        job=derive_id("job", "bench"),
+        subtask=derive_id("subtask", "bench"),
+        contract=derive_id("contract", "bench"),
+        batch=number,
+        attempt=1,
+        first_row=number * ROWS,
+        rows=ROWS,
+    )
+
+
+# ---------------------------------------------------------------- request and response
+
+
+@asynccontextmanager
+async def request_response(here: Site) -> AsyncIterator[Rounds]:
+    """Requests answered per second."""
+    load = Load(REQUESTS, REQUEST_WINDOW, REQUEST_PREFETCH, "control", "control")
+    async with _parties(here) as parties:
+
+        async def make(number: int) -> Message:
+            data = ContractEnded(contract=derive_id("contract", number), code="withdrawn", reason="no longer needed")
+            return _signed(
+                _small("contract.ended", RENTER, LESSOR, str(number), data), parties.renter_identity, "control"
+            )
+
+        async def answer(message: Message) -> Message:
+            request = _verified(message, parties.renter_identity.public)
+            data = BatchFailed(batch=_batch(1), code="ended", reason=request.subject, final=True)
+            response = _small("batch.failed", LESSOR, RENTER, request.id, data)
+            return _signed(response, parties.lessor_identity, "control")
+
+        async def accept(message: Message) -> None:
+            _verified(message, parties.lessor_identity.public)
+
+        there = await make(0)
+        back = await answer(there)
+        parcels = [Parcel(dict(sent.headers), sent.body) for sent in (there, back)]  # type: ignore[arg-type]
+
+        async def ours() -> float:
+            return await our_round(parties.renter, parties.lessor, load, make, answer, accept)
+
+        async def peer() -> float:
+            return await raw_round(here, load, *parcels)
+
+        yield Rounds(ours, peer)
+
+
+def _small(event_type: str, source: Address, to: Address, name: str, data: Any) -> Event:
+    about = derive_id("job", "bench")
+    return Event(
+        id=derive_id("evt", event_type, name), type=event_type, source=source, to=to, time=NOW, subject=about, data=data
+    )
