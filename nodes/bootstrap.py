@@ -41,7 +41,8 @@ from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
 from schemas.ids import derive_id
 
-CONNECT_SECONDS_MAX: Final = 30.0
+CONNECT_SECONDS_MAX: Final = 300.0
+"""A node waits this long for its broker at its start: the parts of a stack come up in any order."""
 MIB: Final = 1024 * 1024
 
 
