@@ -35,15 +35,24 @@ def configure_logs(level: str) -> None:
         else structlog.processors.JSONRenderer()
     )
     bare = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+    common: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *(() if terminal else (bare,)),
+    ]
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *(() if terminal else (bare,)),
-            renderer,
-        ],
+        processors=[*common, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
     )
-    logging.basicConfig(stream=sys.stderr, level=max(LEVELS[level], logging.ERROR))
+    _libraries(common, renderer, LEVELS[level])
+
+
+def _libraries(common: list[structlog.typing.Processor], renderer: structlog.typing.Processor, level: int) -> None:
+    """What libraries log, in the same form, but for each failed attempt to connect: the last becomes our error."""
+    handler = logging.StreamHandler(sys.stderr)
+    strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=common, processors=[strip, renderer]))
+    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    logging.getLogger("aiormq.connection").setLevel(logging.CRITICAL)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 from pathlib import Path
 
 import pytest
+import structlog
 
+from nodes.cli.logs import configure_logs
 from nodes.cli.main import main
 from nodes.config import NodeConfig
 from schemas.errors import BrokerUnreachable
@@ -72,3 +75,15 @@ def test_a_role_that_cannot_run_ends_with_2(
 ) -> None:
     assert main([each.format(nodes) for each in arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_logs_are_json_lines_of_the_wanted_level_whoever_writes_them(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info")
+    log = structlog.get_logger("ours")
+    log.debug("left out")
+    log.info("ours", number=3)
+    logging.getLogger("library").warning("theirs %d", 4)
+    logging.getLogger("aiormq.connection").error("an attempt among many")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["event"], line["level"]) for line in lines] == [("ours", "info"), ("theirs 4", "warning")]
+    assert lines[0]["number"] == 3

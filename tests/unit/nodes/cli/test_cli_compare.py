@@ -1,0 +1,72 @@
+"""Outputs held against plaintext: rows that are missing, added, moved or wrong are found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nodes.cli.compare import Comparison, compare
+from nodes.cli.inputs import read_inputs
+from nodes.renter.report import JobReport
+from schemas.errors import VerificationFailed
+
+
+def compared(folder: Path, change: Callable[[list[str]], list[str]], protection: str = "homomorphic") -> Comparison:
+    """A right output of `good.csv`, changed."""
+    values = [2 * (row + 0.5) + row + 0.125 * row + 10 for row in range(1, 61)]
+    rows = change([f"p{number},{value!r}" for number, value in enumerate(values, 1)])
+    (folder / "output.csv").write_text("\n".join(["id,result", *rows, ""]))
+    report = JobReport(
+        id="job-000000000000000000000000",
+        phase="completed",
+        asked="auto",
+        protection=protection,
+        rows=60,
+        rows_done=60,
+        batches=2,
+        batches_done=2,
+        submitted_at=0.0,
+        ended_at=1.0,
+        code="",
+        reason="",
+        assessment=None,
+        contracts=(),
+        route=(),
+        confidential="",
+        output=folder / "output.csv",
+    )
+    inputs = read_inputs(folder / "good.csv", folder / "linear.onnx", None, None, None)
+    return compare(inputs, "id", report, 1e-4)
+
+
+def test_a_right_output_has_no_difference(folder: Path) -> None:
+    comparison = compared(folder, lambda rows: rows)
+    assert comparison.rows == 60
+    assert comparison.max_abs_error < 1e-12
+    assert comparison.good
+
+
+@pytest.mark.parametrize(("protection", "good"), [("homomorphic", True), ("sealed-result", True), ("enclave", False)])
+def test_what_is_allowed_depends_on_the_protection(folder: Path, protection: str, good: bool) -> None:
+    comparison = compared(folder, lambda rows: ["p1,14.12505", *rows[1:]], protection)
+    assert comparison.max_abs_error == pytest.approx(5e-5)
+    assert comparison.good == good
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda rows: rows[:-1],
+        lambda rows: [*rows, "p61,0.0"],
+        lambda rows: [rows[1], rows[0], *rows[2:]],
+        lambda rows: [rows[0], *rows],
+        lambda rows: ["stranger,14.125", *rows[1:]],
+    ],
+    ids=["missing", "added", "moved", "repeated", "renamed"],
+)
+def test_other_rows_are_not_compared(folder: Path, change: Callable[[list[str]], list[str]]) -> None:
+    with pytest.raises(VerificationFailed) as caught:
+        compared(folder, change)
+    assert caught.value.code == "wrong-rows"
