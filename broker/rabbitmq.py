@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -25,7 +26,7 @@ import aio_pika
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, AbstractIncomingMessage
 from aiormq import exceptions as amqp
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, stop_never, wait_exponential_jitter
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, stop_never, wait_random_exponential
 
 from broker.envelope import again, arrived, dead_letter
 from broker.errors import (
@@ -62,11 +63,18 @@ OPEN_SECONDS_MAX: Final = 20.0
 """For opening a channel and subscribing, on a connection that is there."""
 RENEW_SECONDS: Final = 0.2
 """Between attempts to open a channel again."""
+FATE_SECONDS_MAX: Final = 0.5
+"""How long publishes wait for the error that the broker has for them, after their channel was closed."""
 RETAKE_SECONDS_MAX: Final = 15.0
 """How long an exclusive consumer whose connection was cut tries to get its lane back."""
 CONTENT_TYPE: Final = "content-type"
 
-_REFUSED = (amqp.ProbableAuthenticationError, amqp.AuthenticationError, amqp.ConnectionNotAllowed)
+_REFUSED = (
+    amqp.ProbableAuthenticationError,
+    amqp.AuthenticationError,
+    amqp.ConnectionNotAllowed,
+    amqp.InvalidFrameError,  # what aiormq makes of the answer to a virtual host that is not ours
+)
 _LOST = (
     OSError,
     RuntimeError,
@@ -91,7 +99,9 @@ async def connect(url: str, of: Address, *, timeout_seconds: float = CONNECT_SEC
         async with asyncio.timeout(timeout_seconds):
             await link.open(timeout_seconds)
     except _REFUSED:
-        raise AccessRefused(f"the broker at {link.where} does not accept the credentials of {of}") from None
+        raise AccessRefused(
+            f"the broker at {link.where} refuses the credentials of {of}, or has no such virtual host for it"
+        ) from None
     except _LOST as error:
         reason = f"within {timeout_seconds:g} s ({type(error).__name__})"
         raise BrokerUnreachable(f"no broker answers at {link.where} {reason}: is it running?") from None
@@ -115,7 +125,7 @@ class _Link:
         """Connect, trying again for so long (None: for ever) while the broker cannot be reached."""
         retrying = AsyncRetrying(
             stop=stop_never if seconds_max is None else stop_after_delay(seconds_max),
-            wait=wait_exponential_jitter(CONNECT_WAIT_SECONDS_MIN, CONNECT_WAIT_SECONDS_MAX),
+            wait=wait_random_exponential(CONNECT_WAIT_SECONDS_MIN, CONNECT_WAIT_SECONDS_MAX),
             retry=retry_if_exception(_is_worth_asking_again if seconds_max else _is_lost),
             reraise=True,
         )
@@ -163,6 +173,14 @@ def _is_worth_asking_again(error: BaseException) -> bool:
     return isinstance(error, _LOST) and not isinstance(error, _REFUSED)
 
 
+@dataclass(slots=True, eq=False)
+class _Sending:
+    """A publish that waits for its confirm; `alone` while it has shared its channel with no other."""
+
+    timer: asyncio.Timeout
+    alone: bool
+
+
 class RabbitBroker:
     """One address' connection (`broker.port.Broker`). Made by `connect`."""
 
@@ -173,7 +191,7 @@ class RabbitBroker:
         self._exchange: AbstractExchange | None = None
         self._opening = asyncio.Lock()
         self._slots = asyncio.Semaphore(PUBLISHES_IN_FLIGHT_MAX)
-        self._in_flight = 0
+        self._under_way: set[_Sending] = set()
         self._consumers: set[RabbitConsumer] = set()
         self._closed = False
 
@@ -183,30 +201,42 @@ class RabbitBroker:
         self.check_open()
         sent = False
         try:
-            async with asyncio.timeout(timeout_seconds), self._slots:
+            async with asyncio.timeout(timeout_seconds) as timer, self._slots:
                 exchange = await self._publishing()
                 sent = True
-                await self._send(exchange, message)
+                await self._send(exchange, message, timer)
         except TimeoutError:
             if not sent:
                 raise BrokerUnreachable(f"no connection to {self._link.where} for {timeout_seconds:g} s") from None
-            raise PublishUnknown(f"no confirm of {message.id} in {timeout_seconds:g} s, publish it again") from None
+            raise _unknown(message) from None
 
     async def _publishing(self) -> AbstractExchange:
         """The hub's exchange on an open channel; refusals and cuts close the channel."""
         async with self._opening:
             while self._exchange is None or self._channel is None or self._channel.is_closed:
+                self.check_open()
                 connection = await self._link.connection()
                 with contextlib.suppress(BrokerUnreachable), _unreachable_when_lost(self._link):
                     self._channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+                    self._channel.close_callbacks.add(self._on_channel_closed)
                     name = hub_exchange(hub_of(self.address))
                     self._exchange = await self._channel.get_exchange(name, ensure=False)
                     break
                 await asyncio.sleep(RENEW_SECONDS)
             return self._exchange
 
-    async def _send(self, exchange: AbstractExchange, message: Message) -> None:
-        self._in_flight += 1
+    def _on_channel_closed(self, *_: object) -> None:
+        """Nothing more is heard of these publishes; aiormq lets some of them wait for ever."""
+        at = asyncio.get_running_loop().time() + FATE_SECONDS_MAX
+        for each in self._under_way:
+            if not each.timer.expired():
+                each.timer.reschedule(min(at, each.timer.when() or at))
+
+    async def _send(self, exchange: AbstractExchange, message: Message, timer: asyncio.Timeout) -> None:
+        for each in self._under_way if len(self._under_way) == 1 else ():
+            each.alone = False
+        sending = _Sending(timer, alone=not self._under_way)
+        self._under_way.add(sending)
         try:
             await exchange.publish(_outgoing(message), message.key, mandatory=True)
         except amqp.PublishError:
@@ -215,7 +245,7 @@ class RabbitBroker:
             raise QueueFull(f"the queue for {message.key} is full, publish {message.id} again later") from None
         except amqp.ChannelAccessRefused:
             # The broker says so by closing the channel, on which others may wait for their confirms too.
-            if self._in_flight == 1 or not self._is_source_of(message):
+            if sending.alone or not self._is_source_of(message):
                 raise AccessRefused(f"{self.address} may not publish under {message.key}") from None
             raise _unknown(message) from None
         except asyncio.CancelledError:
@@ -225,7 +255,7 @@ class RabbitBroker:
         except Exception as error:
             raise _unknown(message) from error
         finally:
-            self._in_flight -= 1
+            self._under_way.discard(sending)
 
     def _is_source_of(self, message: Message) -> bool:
         return f".{self.address}." in message.key
@@ -482,7 +512,7 @@ def _why_dead(headers: Mapping[str, Any]) -> dict[str, str | int]:
 
 
 def _unknown(message: Message) -> PublishUnknown:
-    return PublishUnknown(f"the channel closed before the confirm of {message.id}, publish it again")
+    return PublishUnknown(f"the broker did not confirm {message.id}, publish it again")
 
 
 def _was_cancelled() -> bool:
