@@ -21,7 +21,6 @@ from nodes.enclave.attestation.software import SoftwareQuoter, SoftwareVerifier
 from nodes.enclave.worker.host import EnclaveOptions, EnclaveProcess
 from nodes.hub.directory import HubConfig
 from nodes.hub.machine import HubMachine
-from nodes.hub.undelivered import Undelivered
 from nodes.identity import Identity
 from nodes.lessor.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
@@ -39,6 +38,7 @@ from nodes.runtime import Runtime
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
+from nodes.undelivered import Undelivered
 from schemas.ids import derive_id
 
 CONNECT_SECONDS_MAX: Final = 300.0
@@ -139,9 +139,14 @@ async def renter_node(
     return StoredNode(runtime, store, (collector.run,)), services
 
 
-def lessor_worker(config: LessorConfig, identity: Identity, broker: Broker) -> LessorWorker:
-    """One worker of a lessor. Its software enclaves are vouched for by a development key that dies with the worker."""
-    quoter = SoftwareQuoter(Ed25519PrivateKey.generate(), measurement())
+def lessor_worker(
+    config: LessorConfig, identity: Identity, broker: Broker, *, reported: bytes | None = None
+) -> LessorWorker:
+    """One worker of a lessor. Its software enclaves are vouched for by a development key that dies with the worker.
+
+    `reported` is the measurement that they claim instead of their own: a software enclave can claim anything.
+    """
+    quoter = SoftwareQuoter(Ed25519PrivateKey.generate(), reported or measurement())
     options = EnclaveOptions(memory_bytes=config.memory_mib * MIB)
 
     async def start_enclave() -> EnclaveProcess:
@@ -150,6 +155,7 @@ def lessor_worker(config: LessorConfig, identity: Identity, broker: Broker) -> L
         return process
 
     return LessorWorker(
+        enclaves="software: not confidential",
         config=config,
         identity=identity,
         broker=broker,

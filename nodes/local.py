@@ -42,7 +42,13 @@ class LocalNetwork:
     """
 
     def __init__(
-        self, folder: Path, *, lessors: int = 2, workers: int = 1, renter: Mapping[str, Any] | None = None
+        self,
+        folder: Path,
+        *,
+        lessors: int = 2,
+        workers: int = 1,
+        renter: Mapping[str, Any] | None = None,
+        reported_measurement: bytes | None = None,
     ) -> None:
         """Prepare a network under `folder`.
 
@@ -51,10 +57,12 @@ class LocalNetwork:
             lessors: how many, on hub B11.
             workers: per lessor.
             renter: fields of `RenterConfig` to change.
+            reported_measurement: what the lessors' enclaves claim to run, if not what they run.
         """
         self._folder = folder
         self._lessors = tuple(address("B11", f"B{12 + number}") for number in range(lessors))
         self._workers = workers
+        self._reported = reported_measurement
         self._renter_settings = dict(renter or {})
         names = (*(hub_address(hub) for hub in LOCAL_HUBS), LOCAL_RENTER, *self._lessors)
         self._identities = {name: Identity.generate(name) for name in names}
@@ -200,4 +208,4 @@ class LocalNetwork:
         config = LessorConfig(
             me=parse_address(lessor), hub_keys=self._hub_keys, lanes=max(1, self._workers), units=self._workers
         )
-        return lessor_worker(config, self._identities[lessor], self.server.connect(lessor))
+        return lessor_worker(config, self._identities[lessor], self.server.connect(lessor), reported=self._reported)

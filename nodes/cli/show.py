@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from nodes.cli.console import Output, table
+from nodes.renter import keying
 from nodes.renter.records import ContractRecord
 from nodes.renter.report import JobReport
 from schemas.ids import Address, hub_of
@@ -17,10 +18,8 @@ from schemas.jobs import Assessment
 if TYPE_CHECKING:
     from rich.table import Table
 
-POLICY_CODES: Final = frozenset(
-    {"software-not-accepted", "kind-not-accepted", "measurement", "debug", "signer-not-accepted", "policy"}
-)
-INPUT_CODES: Final = frozenset({"bad-input", "no-file", "bad-split", "no-protection"})
+POLICY_CODES: Final = keying.POLICY_CODES | {"no-enclave"}
+INPUT_CODES: Final = frozenset({"bad-input", "no-file", "bad-split", "not-linear"})
 
 
 def exit_code(report: JobReport) -> int:

@@ -71,6 +71,8 @@ class LessorWorker:
     """Monotonic seconds."""
     worker: str
     start_enclave: Callable[[], Awaitable[EnclaveProcess]]
+    enclaves: str
+    """What its enclaves are, for the log: a software enclave is never called confidential."""
     lane: str = ""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the sell order is placed and all queues are consumed."""
@@ -93,7 +95,7 @@ class LessorWorker:
                 send=self._send,
                 start_enclave=self.start_enclave,
             )
-            log.info("worker ready", address=self.config.me, lane=self.lane, worker=self.worker)
+            log.info("worker ready", address=self.config.me, lane=self.lane, worker=self.worker, enclaves=self.enclaves)
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._consume_lane(lane))

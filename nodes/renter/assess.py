@@ -16,7 +16,14 @@ from schemas.orders import Protection
 
 
 class NoProtection(PolicyRefused):
-    """No protection can run this job as asked; the message says why for each."""
+    """No protection can run this job as asked; the message says why for each.
+
+    `code`: `no-enclave` when the renter's policy accepts none, `not-linear` when only the program stands in the way.
+    """
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def assess(spec: JobSpec, facts: Facts) -> Assessment:
@@ -29,8 +36,8 @@ def assess(spec: JobSpec, facts: Facts) -> Assessment:
     encrypt_seconds = _encrypt_seconds(facts, target_rows)
     candidates = (
         _homomorphic(spec, facts, encrypt_seconds),
-        Candidate(protection="enclave", possible=True, reason="runs any checked program on plaintext in the enclave"),
-        Candidate(protection="sealed-result", possible=True, reason="as enclave; results encrypted homomorphically"),
+        _in_enclave("enclave", facts, "runs any checked program on plaintext in the enclave"),
+        _in_enclave("sealed-result", facts, "as enclave; results encrypted homomorphically"),
     )
     chosen, reason = _choose(spec, candidates)
     return Assessment(
@@ -71,13 +78,22 @@ def _homomorphic(spec: JobSpec, facts: Facts, seconds: float) -> Candidate:
     return Candidate(protection="homomorphic", possible=possible, reason=reason, encrypt_seconds=seconds)
 
 
+def _in_enclave(protection: Protection, facts: Facts, reason: str) -> Candidate:
+    return Candidate(protection=protection, possible=not facts.no_enclave, reason=facts.no_enclave or reason)
+
+
 def _choose(spec: JobSpec, candidates: tuple[Candidate, ...]) -> tuple[Protection, str]:
     if spec.protection != "auto":
         asked = next(c for c in candidates if c.protection == spec.protection)
         if not asked.possible:
-            raise NoProtection(f"{asked.protection} cannot run this job: {asked.reason}")
+            code = "not-linear" if asked.protection == "homomorphic" else "no-enclave"
+            raise NoProtection(f"{asked.protection} cannot run this job: {asked.reason}", code=code)
         return asked.protection, "asked for by the job"
     homomorphic = candidates[0]
     if homomorphic.possible:
         return "homomorphic", f"local compute affords it: {homomorphic.reason}"
+    enclave = candidates[1]
+    if not enclave.possible:
+        text = f"homomorphic is out: {homomorphic.reason}; enclave is out: {enclave.reason}"
+        raise NoProtection(text, code="no-enclave")
     return "enclave", f"homomorphic is out: {homomorphic.reason}"

@@ -19,7 +19,7 @@ SECONDS_PER_HOUR = 3600.0
 def fail(config: RenterConfig, draft: Draft, code: str, reason: str) -> None:
     """End the job without a result; contracts are ended and an open order is taken back."""
     job = draft.job
-    if job.phase == "ordering":
+    if job.order and not job.expected_contracts:
         market.cancel_order(config, draft)
     for _, record in list(draft.each(ContractRecord, "contract")):
         if not record.ended:

@@ -52,7 +52,7 @@ def prepared(config: RenterConfig, draft: Draft, event: Event) -> None:
     try:
         assessment = assess(draft.job.spec, facts)
     except NoProtection as error:
-        ending.fail(config, draft, "no-protection", str(error))
+        ending.fail(config, draft, error.code, str(error))
         return
     draft.change_job(facts=facts, assessment=assessment, phase="ordering")
     draft.note("assessment", assessment.reason, **msgspec.to_builtins(assessment))
@@ -93,6 +93,7 @@ def order_refused(config: RenterConfig, draft: Draft, event: Event) -> None:
         causes = draft.job.causes
         before = "".join(f"; before that, {text}" for _, text in causes)
         code = causes[0][0] if causes else data.code
+        draft.change_job(order="")
         ending.fail(config, draft, code, f"no compute for this job: {data.reason}{before}")
 
 

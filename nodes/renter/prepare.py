@@ -64,6 +64,7 @@ async def _facts(services: Services, workbench: Workbench, job: JobAtHand) -> Fa
         width_out=program.width_out,
         sum_rows=program.sum_rows,
         needs_enclave=reason,
+        no_enclave=_no_enclave(services, spec),
         fixed_point=fixed,
         error_bound=error,
         key_bits=KEY_BITS,
@@ -101,6 +102,13 @@ def _sum_shape(job: JobAtHand, slots: int) -> tuple[int, int]:
     chosen = batch_rows(job.table.rows, parts, width, slots=slots, ciphertext_bytes=KEY_BITS // 4)
     rows = job.spec.batch_rows or chosen
     return rows, -(-job.table.rows // rows) + parts
+
+
+def _no_enclave(services: Services, spec: JobSpec) -> str:
+    policy = services.policy(spec.accept_software_enclave)
+    if policy.kinds or policy.accept_software:
+        return ""
+    return "no kind of enclave is accepted: list hardware kinds, or accept software enclaves (not confidential) by name"
 
 
 def free_cores(cores: int, load: float) -> float:

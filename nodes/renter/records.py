@@ -30,6 +30,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     sum_rows: bool
     needs_enclave: str = ""
     """Why the program cannot run on ciphertext; empty when it can."""
+    no_enclave: str = ""
+    """Why no enclave can get the data; empty when the policy accepts some kind."""
     fixed_point: FixedPoint | None = None
     error_bound: float | None = None
     key_bits: int

@@ -143,13 +143,19 @@ async def test_without_a_matching_sell_order_the_job_fails_in_time(network: Loca
 
 
 async def test_software_enclaves_get_no_key_unless_asked_for(network: LocalNetwork) -> None:
-    report = await run(network, DATA, LINEAR, protection="enclave", accept_software_enclave=False, match_seconds=2.0)
-    assert (report.phase, report.code) == ("failed", "software-not-accepted")
-    assert "the enclave is software, not confidential" in report.reason
-    lines = await network.explain(report.id)
-    codes = {note["details"]["code"] for line in lines for note in line["notes"] if note["kind"] == "evidence-rejected"}
-    assert codes == {"software-not-accepted"}
-    assert not any("batch" in sent for line in lines for sent in line["sent"])
+    report = await run(network, DATA, LINEAR, protection="enclave", accept_software_enclave=False)
+    assert (report.phase, report.code) == ("failed", "no-enclave")
+    assert "no kind of enclave is accepted" in report.reason
+
+
+async def test_an_enclave_that_runs_other_code_gets_no_key(tmp_path: Path) -> None:
+    async with LocalNetwork(tmp_path / "network", reported_measurement=b"\0" * 64) as network:
+        report = await run(network, DATA, LINEAR, protection="enclave", match_seconds=0.5)
+        assert (report.phase, report.code) == ("failed", "measurement")
+        lines = await network.explain(report.id)
+        notes = [note for line in lines for note in line["notes"] if note["kind"] == "evidence-rejected"]
+        assert {note["details"]["code"] for note in notes} == {"measurement"}
+        assert not any("dispatch" in line["started"] for line in lines)
 
 
 async def test_a_silent_lessors_work_is_done_by_the_other(tmp_path: Path) -> None:

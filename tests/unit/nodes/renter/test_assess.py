@@ -69,6 +69,15 @@ def test_a_program_that_is_not_linear_goes_to_the_enclave() -> None:
     assert "Sigmoid is not linear" in decided.reason
 
 
+def test_without_any_accepted_enclave_there_is_only_homomorphic() -> None:
+    refused = facts(no_enclave="no kind of enclave is accepted")
+    assert assess(spec(), refused).chosen == "homomorphic"
+    with pytest.raises(NoProtection, match="no kind of enclave is accepted"):
+        assess(spec(encrypt_seconds_max=0), refused)
+    with pytest.raises(NoProtection, match="no kind of enclave is accepted"):
+        assess(spec(protection="sealed-result"), refused)
+
+
 def test_what_was_asked_for_is_done_though_it_takes_long() -> None:
     assert assess(spec(protection="homomorphic", encrypt_seconds_max=0.0), facts()).chosen == "homomorphic"
     assert assess(spec(protection="sealed-result"), facts()).chosen == "sealed-result"
