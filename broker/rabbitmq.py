@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
@@ -59,7 +59,7 @@ CONNECT_SECONDS_MAX: Final = 30.0
 CONNECT_ATTEMPT_SECONDS_MAX: Final = 10.0
 CONNECT_WAIT_SECONDS_MIN: Final = 0.1
 CONNECT_WAIT_SECONDS_MAX: Final = 3.0
-OPEN_SECONDS_MAX: Final = 20.0
+OPEN_SECONDS_MAX: Final = 10.0
 """For opening a channel and subscribing, on a connection that is there."""
 RENEW_SECONDS: Final = 0.2
 """Between attempts to open a channel again."""
@@ -119,6 +119,7 @@ class _Link:
         self._connection: AbstractConnection | None = None
         self._there = asyncio.Event()
         self._making: asyncio.Task[None] | None = None
+        self._timers: set[asyncio.Timeout] = set()
         self._closed = False
 
     async def open(self, seconds_max: float | None) -> None:
@@ -144,6 +145,28 @@ class _Link:
         assert self._connection is not None
         return self._connection
 
+    @contextlib.asynccontextmanager
+    async def using(self) -> AsyncIterator[AbstractConnection]:
+        """For calls on the connection, made as soon as there is one. aiormq may let them wait for ever when it is lost.
+
+        Raises:
+            BrokerUnreachable: it was lost meanwhile, or did not answer in OPEN_SECONDS_MAX.
+        """
+        connection = await self.connection()
+        try:
+            async with asyncio.timeout(OPEN_SECONDS_MAX) as timer:
+                self._timers.add(timer)
+                try:
+                    yield connection
+                finally:
+                    self._timers.discard(timer)
+        except asyncio.CancelledError:
+            if _was_cancelled():
+                raise
+            raise BrokerUnreachable(f"the connection to {self.where} was lost") from None
+        except _LOST as error:
+            raise BrokerUnreachable(f"the connection to {self.where} was lost ({type(error).__name__})") from None
+
     async def close(self) -> None:
         """Close it and do not make it again."""
         self._closed = True
@@ -155,6 +178,7 @@ class _Link:
                 await self._connection.close()
 
     def _on_closed(self, *_: object) -> None:
+        _hurry(self._timers, 0.0)
         if not self._closed and (self._making is None or self._making.done()):
             self._there.clear()
             self._making = asyncio.create_task(self._make_again())
@@ -215,22 +239,22 @@ class RabbitBroker:
         async with self._opening:
             while self._exchange is None or self._channel is None or self._channel.is_closed:
                 self.check_open()
-                connection = await self._link.connection()
-                with contextlib.suppress(BrokerUnreachable), _unreachable_when_lost(self._link):
-                    self._channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-                    self._channel.close_callbacks.add(self._on_channel_closed)
-                    name = hub_exchange(hub_of(self.address))
-                    self._exchange = await self._channel.get_exchange(name, ensure=False)
-                    break
-                await asyncio.sleep(RENEW_SECONDS)
+                try:
+                    await self._open_channel()
+                except BrokerUnreachable:
+                    await asyncio.sleep(RENEW_SECONDS)
             return self._exchange
+
+    async def _open_channel(self) -> None:
+        async with self._link.using() as connection:
+            channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+            channel.close_callbacks.add(self._on_channel_closed)
+            self._exchange = await channel.get_exchange(hub_exchange(hub_of(self.address)), ensure=False)
+            self._channel = channel
 
     def _on_channel_closed(self, *_: object) -> None:
         """Nothing more is heard of these publishes; aiormq lets some of them wait for ever."""
-        at = asyncio.get_running_loop().time() + FATE_SECONDS_MAX
-        for each in self._under_way:
-            if not each.timer.expired():
-                each.timer.reschedule(min(at, each.timer.when() or at))
+        _hurry((each.timer for each in self._under_way), FATE_SECONDS_MAX)
 
     async def _send(self, exchange: AbstractExchange, message: Message, timer: asyncio.Timeout) -> None:
         for each in self._under_way if len(self._under_way) == 1 else ():
@@ -340,11 +364,9 @@ class RabbitConsumer:
         channel: AbstractChannel | None = None
         self._gone.clear()
         try:
-            with _unreachable_when_lost(self._link):
-                async with asyncio.timeout(OPEN_SECONDS_MAX):
-                    connection = await self._link.connection()
-                    channel = await connection.channel(publisher_confirms=False)
-                    await self._consume_on(channel)
+            async with self._link.using() as connection:
+                channel = await connection.channel(publisher_confirms=False)
+                await self._consume_on(channel)
         except BaseException:
             await _close(channel)
             raise
@@ -521,17 +543,12 @@ def _was_cancelled() -> bool:
     return task is None or task.cancelling() > 0
 
 
-@contextlib.contextmanager
-def _unreachable_when_lost(link: _Link) -> Iterator[None]:
-    """What aiormq raises when the connection goes away under a call, as our error."""
-    try:
-        yield
-    except asyncio.CancelledError:
-        if _was_cancelled():
-            raise
-        raise BrokerUnreachable(f"the connection to {link.where} was lost") from None
-    except _LOST as error:
-        raise BrokerUnreachable(f"the connection to {link.where} was lost ({type(error).__name__})") from None
+def _hurry(timers: Iterable[asyncio.Timeout], seconds: float) -> None:
+    """Let them end after so many seconds at most."""
+    at = asyncio.get_running_loop().time() + seconds
+    for timer in timers:
+        if not timer.expired():
+            timer.reschedule(min(at, timer.when() or at))
 
 
 async def _close(channel: AbstractChannel | None) -> None:

@@ -92,8 +92,14 @@ class Site:
         return f"{parts.scheme}://{quote(address)}:{self.password}@{parts.hostname}:{parts.port or 5672}/{self.vhost}"
 
     async def cut(self, address: Address) -> None:
-        """Close every connection of this address from the server's side."""
-        await asyncio.to_thread(self.server.call, "DELETE", f"connections/username/{quote(address)}")
+        """Close every connection of this address from the server's side; the server may not have noted it yet."""
+        await asyncio.to_thread(self._cut, f"connections/username/{quote(address)}")
+
+    def _cut(self, connections: str) -> None:
+        deadline = time.monotonic() + CUT_SECONDS_MAX
+        while not self.server.call("GET", connections):
+            _pause(deadline, f"there are no {connections} to cut")
+        self.server.call("DELETE", connections)
 
 
 @contextlib.contextmanager
