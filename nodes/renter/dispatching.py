@@ -12,10 +12,10 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-from broker.port import Broker, Message
-from broker.topology import routing_key
 from msgspec import Struct
 
+from broker.port import Broker, Message
+from broker.topology import routing_key
 from nodes.enclave import chunks, session
 from nodes.enclave.chunks import DATA, BatchContext
 from nodes.enclave.session import SealSpec

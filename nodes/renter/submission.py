@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
 from broker.port import Broker, Message
 from broker.topology import routing_key
-
 from nodes.data.table import Table
 from nodes.identity import Identity
 from nodes.programs.check import check
