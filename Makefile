@@ -3,6 +3,7 @@
 #   make test [ARGS="-k word"]         checks, then every test, on a RabbitMQ of its own
 #   make check                         lint, format, types, layers
 #   make bench [ONLY=prefix]           ours against the peer named beside it; writes build/bench.json
+#   make documents                     writes schemas/generated: JSON Schema and AsyncAPI of the events
 #   make fmt                           formats and fixes what can be fixed
 # Another interpreter: make test PYTHON=python3.13 VENV=.venv-3.13
 
@@ -15,7 +16,7 @@ python := $(VENV)/bin/python
 support := tests/support
 bench_broker := $(if $(filter-out paillier% memory%,$(or $(ONLY),all)),bash $(support)/with_rabbitmq.sh)
 
-.PHONY: help demo test check bench fmt clean
+.PHONY: help demo test check bench documents fmt clean
 .DEFAULT_GOAL := help
 
 help:
@@ -35,6 +36,9 @@ check: $(VENV)/.sublet-dev
 
 bench: $(VENV)/.sublet-dev
 	$(bench_broker) $(python) -m tests.bench --only "$(ONLY)"
+
+documents: $(VENV)/.sublet-dev
+	$(python) -m tests.support.documents
 
 fmt: $(VENV)/.sublet-dev
 	$(python) -m ruff check --fix .

@@ -8,6 +8,7 @@ import orjson
 
 from schemas.events import CATALOGUE
 from schemas.export import asyncapi, json_schemas
+from tests.support.documents import FOLDER, documents
 
 
 def test_every_data_class_has_a_schema() -> None:
@@ -31,3 +32,8 @@ def test_every_reference_leads_somewhere() -> None:
         node = document
         for step in reference.split("/"):
             node = node[step]
+
+
+def test_the_documents_in_the_tree_are_the_generated_ones() -> None:
+    for name, content in documents().items():
+        assert (FOLDER / name).read_bytes() == content, "run `make documents`"
