@@ -1,0 +1,113 @@
+"""RabbitMQ definitions. That a server accepts and obeys them is shown by the conformance suite."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from typing import Any
+
+import orjson
+import pytest
+
+from broker.definitions import definitions, password_hash
+from broker.topology import Hub, Link, Network, Participant, addresses, topology
+from schemas.errors import BadConfig
+from schemas.ids import Address
+
+NETWORK = Network(
+    hubs=(
+        Hub(name="A11", participants=(Participant(name="A12", role="renter", lanes=1),)),
+        Hub(name="B11", participants=(Participant(name="B12", role="lessor", lanes=1),)),
+    ),
+    links=(Link(hubs=("A11", "B11")),),
+)
+LAYOUT = topology(NETWORK)
+HASHES = {of: password_hash(f"a long secret of {of}", b"salt") for of in addresses(NETWORK)}
+
+
+@pytest.fixture
+def made() -> dict[str, Any]:
+    written: dict[str, Any] = orjson.loads(orjson.dumps(definitions(LAYOUT, HASHES, vhost="v")))
+    return written
+
+
+def test_a_password_is_kept_as_rabbitmq_does() -> None:
+    """RabbitMQ documents: base64 of the salt and SHA-256 over salt and password."""
+    raw = base64.b64decode(password_hash("a long enough secret", b"\x01\x02\x03\x04"))
+    assert raw[:4] == b"\x01\x02\x03\x04"
+    assert raw[4:] == hashlib.sha256(b"\x01\x02\x03\x04" + b"a long enough secret").digest()
+
+
+def test_the_vector_of_rabbitmqs_documentation_comes_out() -> None:
+    """https://www.rabbitmq.com/docs/passwords: user test12, salt 908DC60A, which is shorter than we accept."""
+    raw = bytes.fromhex("908DC60A") + hashlib.sha256(bytes.fromhex("908DC60A") + b"test12").digest()
+    assert base64.b64encode(raw).decode() == "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR"
+
+
+def test_a_short_password_or_another_salt_is_refused() -> None:
+    with pytest.raises(BadConfig):
+        password_hash("short", b"salt")
+    with pytest.raises(ValueError, match="4 bytes"):
+        password_hash("a long enough secret", b"long salt")
+
+
+def test_an_address_without_a_password_is_named() -> None:
+    with pytest.raises(BadConfig, match=r"B11\.B12"):
+        definitions(LAYOUT, {of: hashed for of, hashed in HASHES.items() if of != "B11.B12"})
+
+
+def test_nobody_may_configure_and_administrators_are_as_asked(made: dict[str, Any]) -> None:
+    assert {row["configure"] for row in made["permissions"]} == {"^$"}
+    assert all(user["tags"] == [] for user in made["users"])
+    more = definitions(LAYOUT, HASHES, administrators={"admin": "hash"})
+    assert [user["name"] for user in more["users"] if user["tags"] == ["administrator"]] == ["admin"]
+
+
+def test_every_user_has_a_topic_row_for_every_exchange(made: dict[str, Any]) -> None:
+    """Without a row every key would be allowed."""
+    rows = {(row["user"], row["exchange"]): row["write"] for row in made["topic_permissions"]}
+    users = [user["name"] for user in made["users"]]
+    exchanges = [exchange["name"] for exchange in made["exchanges"]]
+    assert set(rows) == {(user, exchange) for user in users for exchange in exchanges}
+    for (user, exchange), keys in rows.items():
+        own = exchange == f"hub.{user.partition('.')[0]}"
+        assert (keys == "^$") != own
+
+
+def test_every_pattern_is_anchored_at_both_ends(made: dict[str, Any]) -> None:
+    anchored = re.compile(r"\^\$|\\A\(\?:.*\)\\z", re.DOTALL)
+    for row in made["permissions"]:
+        assert anchored.fullmatch(row["write"])
+        assert anchored.fullmatch(row["read"])
+    for row in made["topic_permissions"]:
+        assert anchored.fullmatch(row["write"])
+
+
+def test_a_hub_named_like_the_beginning_of_another_gets_nothing_of_it() -> None:
+    network = Network(hubs=(Hub(name="A"), Hub(name="A1")), links=(Link(hubs=("A", "A1")),))
+    made = definitions(topology(network), dict.fromkeys(addresses(network), "hash"))
+    for row in made["permissions"]:
+        hub = row["user"].partition(".")[0]
+        other = "A1" if hub == "A" else "A"
+        pattern = row["read"].replace(r"\z", r"\Z")
+        assert re.match(pattern, f"q.{hub}.hub.control")
+        assert not re.match(pattern, f"q.{other}.hub.control")
+
+
+def test_nothing_is_used_that_rabbitmq_4_removed(made: dict[str, Any]) -> None:
+    assert all(queue["durable"] and not queue["auto_delete"] for queue in made["queues"])
+    assert {queue["arguments"]["x-queue-type"] for queue in made["queues"]} == {"quorum", "classic"}
+    used = {name for policy in made["policies"] for name in policy["definition"]}
+    assert not {name for name in used if name.startswith("ha-") or name in {"queue-mode", "queue-master-locator"}}
+
+
+def test_every_queue_is_bounded(made: dict[str, Any]) -> None:
+    for queue in made["queues"]:
+        (policy,) = [row for row in made["policies"] if re.search(row["pattern"], queue["name"])]
+        assert {"max-length", "max-length-bytes"} & set(policy["definition"])
+
+
+def test_no_secret_is_written(made: dict[str, Any]) -> None:
+    assert b"a long secret" not in orjson.dumps(made)
+    assert Address("A11.A12") in {user["name"] for user in made["users"]}
