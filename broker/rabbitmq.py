@@ -40,6 +40,7 @@ from broker.errors import (
     QueueFull,
     Unroutable,
 )
+from broker.frames import read_leniently
 from broker.port import (
     DEAD_KEY,
     DEAD_QUEUE,
@@ -94,6 +95,7 @@ async def connect(url: str, of: Address, *, timeout_seconds: float = CONNECT_SEC
         BrokerUnreachable: naming host and port.
         AccessRefused: the broker does not accept the credentials, or not for this virtual host.
     """
+    read_leniently()
     link = _Link(url, of)
     try:
         async with asyncio.timeout(timeout_seconds):

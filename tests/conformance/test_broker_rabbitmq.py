@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -12,6 +13,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
+from aiormq import spec
 
 from broker.errors import AccessRefused, BrokerUnreachable
 from broker.port import Delivery, Message
@@ -232,3 +234,31 @@ async def _next(consumer: Any) -> Delivery:
     async with asyncio.timeout(SECONDS_MAX):
         delivery: Delivery = await anext(consumer)
         return delivery
+
+
+UNREADABLE: Final[dict[str, bytes]] = {
+    "a name that is not UTF-8": b"\x02\xff\xfeS\x00\x00\x00\x01a",
+    "a time outside the calendar": b"\x01aT\xff\xff\xff\xff\xff\xff\xff\xff",
+}
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+async def test_a_message_with_unreadable_properties_cuts_nobody_off(
+    rabbitmq_network: RabbitMQWire, account: AbstractConnection, name: str
+) -> None:
+    class Hostile(spec.Basic.Properties):
+        def marshal(self) -> bytes:
+            table = UNREADABLE[name]
+            return struct.pack(">HI", 1 << 13, len(table)) + table
+
+    channel = await (await account.channel()).get_underlay_channel()
+    key = routing_key(LESSOR, RENTER, "control")
+    await channel.basic_publish(b"1", exchange=OWN_HUB, routing_key=key, properties=Hostile(), timeout=SECONDS_MAX)
+    await channel.basic_publish(b"2", exchange=OWN_HUB, routing_key=key, timeout=SECONDS_MAX)
+    lessor = await rabbitmq_network.connect(LESSOR)
+    async with lessor.consume(queue_name(LESSOR, "control"), prefetch=2) as consumer:
+        first, second = await _next(consumer), await _next(consumer)
+        assert (first.message.body, dict(first.message.headers)) == (b"1", {})
+        assert (second.message.body, second.redelivered) == (b"2", False)
+        await first.ack()
+        await second.ack()
