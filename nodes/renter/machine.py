@@ -37,6 +37,7 @@ from schemas.ids import hub_address, hub_of
 Handler = Callable[[RenterConfig, Draft, Event], None]
 
 _LIVE: Final = frozenset({"preparing", "ordering", "running", "assembling"})
+_ENDED: Final = frozenset({"completed", "failed"})
 _NEW: Final = frozenset({""})
 UNDELIVERED: Final = "undelivered"
 """Aggregate for notices that belong to no job."""
@@ -47,7 +48,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "job.cancelled": (_LIVE, ordering.cancelled),
         "job.prepared": (frozenset({"preparing"}), ordering.prepared),
         "job.rejected": (frozenset({"preparing"}), ordering.rejected),
-        "contract.signed": (frozenset({"ordering", "running"}), ordering.contract_signed),
+        "contract.signed": (_LIVE | _ENDED, ordering.contract_signed),
         "order.buy.matched": (frozenset({"ordering", "running"}), ordering.matched),
         "order.buy.refused": (frozenset({"ordering", "running"}), ordering.order_refused),
         "subtask.requested": (frozenset({"running"}), keying.requested),

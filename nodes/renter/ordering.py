@@ -70,7 +70,7 @@ def contract_signed(config: RenterConfig, draft: Draft, event: Event) -> None:
     except VerificationFailed as error:
         raise Refused(error.code, f"{event.source} sent a contract that does not verify: {error}") from error
     record = ContractRecord(contract=contract, order=contract.buy.id)
-    if contract.buy.id != draft.job.order:
+    if contract.buy.id != draft.job.order or draft.job.phase not in ("ordering", "running"):
         draft.note("late", f"contract {contract.id} of an order that is no longer wanted")
         market.end_contract(config, draft, record.contract, "not-wanted")
         return

@@ -118,7 +118,8 @@ class BatchRecord(Struct, frozen=True, kw_only=True):
     rows: int
     owner: str
     attempt: int
-    sent_at: float
+    sent_at: float = 0.0
+    """When the broker confirmed it; 0 while it is being encrypted."""
     digest: str = ""
 
 

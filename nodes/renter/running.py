@@ -127,9 +127,10 @@ def result_accepted(config: RenterConfig, draft: Draft, event: Event) -> None:
         _next_local(draft, after=data.batch)
     else:
         _credit(draft, data.owner, record)
+        dispatch(config, draft, data.owner)
         if record.owner not in (data.owner, LOCAL):
             _drop(draft, record.owner, data.batch)
-        dispatch(config, draft, data.owner)
+            dispatch(config, draft, record.owner)
     ending.finish_if_done(config, draft)
 
 
@@ -155,6 +156,8 @@ def batch_failed(config: RenterConfig, draft: Draft, event: Event) -> None:
         return
     _drop(draft, subtask.id, data.batch.batch)
     _hand_over(config, draft, (data.batch.batch,), last=subtask.id)
+    if draft.job.phase == "running":
+        dispatch(config, draft, subtask.id)
 
 
 def lose(config: RenterConfig, draft: Draft, subtask_id: str, code: str, reason: str) -> None:
@@ -201,8 +204,9 @@ def publish_failed(config: RenterConfig, draft: Draft, event: Event) -> None:
 def _check_silence(config: RenterConfig, draft: Draft, subtask: Subtask) -> None:
     if not subtask.under_way:
         return
-    records = [record for record in (draft.batch(number) for number in subtask.under_way) if record is not None]
-    since = max(min(record.sent_at for record in records), subtask.heard_at)
+    records = (draft.batch(number) for number in subtask.under_way)
+    sent = [record.sent_at for record in records if record is not None and record.sent_at]
+    since = max(min(sent), subtask.heard_at) if sent else draft.now
     if draft.now - since < config.batch_deadline_seconds:
         _watch(config, draft, subtask.id, since)
         return
@@ -243,8 +247,8 @@ def _sending(draft: Draft, number: int, owner: str) -> BatchRecord:
     if known is None:
         job = draft.job
         first_row, rows = rows_of(job.parts, job.batch_rows, number)
-        known = BatchRecord(number=number, first_row=first_row, rows=rows, owner=owner, attempt=0, sent_at=draft.now)
-    record = structs.replace(known, owner=owner, attempt=known.attempt + 1, sent_at=draft.now)
+        known = BatchRecord(number=number, first_row=first_row, rows=rows, owner=owner, attempt=0)
+    record = structs.replace(known, owner=owner, attempt=known.attempt + 1, sent_at=0.0)
     draft.put(f"batch/{number}", record)
     return record
 

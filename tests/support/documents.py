@@ -1,4 +1,4 @@
-"""The generated documents of the events: `python -m tests.support.documents` writes them, a test holds them to the code."""
+"""The generated documents of the events: `make documents` writes them, and a test holds them to the code."""
 
 from __future__ import annotations
 
