@@ -1,0 +1,221 @@
+"""A lessor's worker believes only contracts that bind it, and only messages that their renter signed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from msgspec import Struct, structs
+
+from broker.embedded import EmbeddedServer
+from broker.port import Broker, Message
+from broker.topology import Hub, Link, Network, Participant, dead_queue, queue_name, routing_key
+from nodes.bootstrap import lessor_worker
+from nodes.identity import Identity
+from nodes.lessor.config import LessorConfig
+from nodes.lessor.offers import sell_order
+from nodes.lessor.worker import LessorWorker
+from schemas import codec
+from schemas.contracts import Contract, Receipt
+from schemas.errors import BadConfig
+from schemas.events import CATALOGUE, Event, SubtaskAnnounced, SubtaskCompleted
+from schemas.ids import Address, address, derive_id, hub_address
+from schemas.jobs import SubtaskTerms
+from schemas.orders import BuyOrder
+from schemas.signing import struct_bytes
+
+RENTER, LESSOR, OTHER = address("A11", "A12"), address("B11", "B12"), address("B11", "B13")
+HUB_A, HUB_B = hub_address("A11"), hub_address("B11")
+IDENTITIES = {name: Identity.generate(name) for name in (RENTER, LESSOR, OTHER, HUB_A, HUB_B)}
+HUB_KEYS: dict[str, bytes] = {hub: IDENTITIES[hub].public for hub in (HUB_A, HUB_B)}
+SECONDS_MAX = 20
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[EmbeddedServer]:
+    lessors = tuple(Participant(name=name, role="lessor", lanes=1) for name in ("B12", "B13"))
+    renter = Participant(name="A12", role="renter", lanes=0)
+    hubs = (Hub(name="A11", participants=(renter,)), Hub(name="B11", participants=lessors))
+    running = EmbeddedServer(Network(hubs=hubs, links=(Link(hubs=("A11", "B11")),)))
+    yield running
+    await running.close()
+
+
+def worker_of(server: EmbeddedServer, who: Address = LESSOR) -> LessorWorker:
+    return lessor_worker(LessorConfig(me=who, hub_keys=HUB_KEYS, lanes=1), IDENTITIES[who], server.connect(who))
+
+
+@pytest.fixture
+async def worker(server: EmbeddedServer) -> AsyncIterator[LessorWorker]:
+    running = worker_of(server)
+    task = asyncio.create_task(running.run())
+    await asyncio.wait_for(running.ready.wait(), SECONDS_MAX)
+    yield running
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def contract(*, lessor: Address = LESSOR, ends_in: float = 60.0, **changes: Any) -> Contract:
+    """A contract that both hubs and both parties have signed."""
+    now = time.time()
+    sell = sell_order(LessorConfig(me=lessor), now, IDENTITIES[lessor].sign)
+    buy = BuyOrder(
+        id=derive_id("order", 1),
+        renter=RENTER,
+        job=derive_id("job", 1),
+        units=1,
+        price_micros_max=10**9,
+        protection="homomorphic",
+        lease_seconds=1000.0,
+        match_by=now + 60,
+    )
+    buy = structs.replace(buy, signature=IDENTITIES[RENTER].sign(struct_bytes(buy)))
+    fields: dict[str, Any] = {
+        "id": derive_id("contract", 1),
+        "buy": buy,
+        "sell": sell,
+        "renter_key": IDENTITIES[RENTER].public,
+        "lessor_key": IDENTITIES[lessor].public,
+        "renter_hub": HUB_A,
+        "lessor_hub": HUB_B,
+        "protection": "homomorphic",
+        "units": 1,
+        "price_micros": sell.price_micros,
+        "starts_at": now + ends_in - 60.0,
+        "ends_at": now + ends_in,
+    }
+    unsigned = Contract(**(fields | changes))
+    return structs.replace(
+        unsigned,
+        renter_hub_signature=IDENTITIES[HUB_A].sign(struct_bytes(unsigned)),
+        lessor_hub_signature=IDENTITIES[HUB_B].sign(struct_bytes(unsigned)),
+    )
+
+
+def terms(of: Contract) -> SubtaskTerms:
+    return SubtaskTerms(
+        job=of.buy.job,
+        subtask=derive_id("subtask", of.id),
+        contract=of,
+        protection=of.protection,
+        program="0" * 64,
+        width_in=1,
+        width_out=1,
+    )
+
+
+async def send(
+    broker: Broker, event_type: str, data: Struct | None, *, signer: Address = RENTER, body: bytes = b"", lane: str = ""
+) -> None:
+    event = Event(
+        id=f"event-{event_type}",
+        type=event_type,
+        source=RENTER,
+        to=LESSOR,
+        time=time.time(),
+        subject="subtask",
+        data=data,
+        body=body,
+    )
+    headers, raw = codec.encode(event, IDENTITIES[signer].sign)
+    key = routing_key(LESSOR, RENTER, lane or CATALOGUE[event_type].kind)
+    await broker.publish(Message(key=key, body=raw, headers=headers, id=event.id), timeout_seconds=SECONDS_MAX)
+
+
+async def reason_of_the_dead_letter(server: EmbeddedServer) -> str:
+    hub = server.connect(HUB_B)
+    async with asyncio.timeout(SECONDS_MAX), hub.consume(dead_queue("B11"), prefetch=1) as consumer:
+        async for delivery in consumer:
+            await delivery.ack()
+            return str(delivery.message.headers["x-sublet-reason"])
+    raise AssertionError("the consumer ended")
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        ({"lessor": OTHER}, "not-my-contract"),
+        ({"ends_in": -1.0}, "contract-ended"),
+        ({"renter_hub": HUB_B}, "wrong-hub"),
+        ({"price_micros": 1}, "price"),
+    ],
+)
+async def test_a_contract_that_does_not_bind_this_lessor_is_refused(
+    server: EmbeddedServer, worker: LessorWorker, made: dict[str, Any], reason: str
+) -> None:
+    await send(server.connect(RENTER), "subtask.announced", SubtaskAnnounced(terms=terms(contract(**made))))
+    assert await reason_of_the_dead_letter(server) == reason
+
+
+async def test_a_contract_that_a_hub_did_not_sign_is_refused(server: EmbeddedServer, worker: LessorWorker) -> None:
+    forged = structs.replace(contract(), lessor_hub_signature=b"\0" * 64)
+    await send(server.connect(RENTER), "subtask.announced", SubtaskAnnounced(terms=terms(forged)))
+    assert await reason_of_the_dead_letter(server) == "lessor-hub-signature"
+
+
+async def test_only_the_contracts_renter_may_announce(server: EmbeddedServer, worker: LessorWorker) -> None:
+    announced = SubtaskAnnounced(terms=terms(contract()))
+    await send(server.connect(RENTER), "subtask.announced", announced, signer=OTHER)
+    assert await reason_of_the_dead_letter(server) == "bad-signature"
+
+
+async def test_an_announced_subtask_is_asked_for_on_the_workers_lane(
+    server: EmbeddedServer, worker: LessorWorker
+) -> None:
+    renter = server.connect(RENTER)
+    await send(renter, "subtask.announced", SubtaskAnnounced(terms=terms(contract())))
+    async with asyncio.timeout(SECONDS_MAX), renter.consume(queue_name(RENTER, "control"), prefetch=1) as consumer:
+        asked = codec.decode((delivery := await anext(aiter(consumer))).message.headers, delivery.message.body).event
+        await delivery.ack()
+    assert asked.type == "subtask.requested"
+    assert getattr(asked.data, "lane", "") == worker.lane
+
+
+async def test_a_program_that_nobody_asked_for_is_refused(server: EmbeddedServer, worker: LessorWorker) -> None:
+    await send(server.connect(RENTER), "program.published", None, body=b"onnx", lane=worker.lane)
+    assert await reason_of_the_dead_letter(server) == "not-asked-for"
+
+
+async def test_a_receipt_that_the_renter_did_not_sign_is_not_countersigned(
+    server: EmbeddedServer, worker: LessorWorker
+) -> None:
+    signed = contract()
+    receipt = Receipt(
+        contract=signed.id,
+        job=signed.buy.job,
+        subtask=derive_id("subtask", signed.id),
+        rows=1,
+        batches=1,
+        started_at=1.0,
+        ended_at=2.0,
+        cost_micros=1,
+        renter_signature=b"\0" * 64,
+    )
+    await send(server.connect(RENTER), "subtask.completed", SubtaskCompleted(contract=signed, receipt=receipt))
+    assert await reason_of_the_dead_letter(server) == "bad-receipt"
+
+
+async def test_a_worker_without_a_free_lane_says_so_and_ends(server: EmbeddedServer, worker: LessorWorker) -> None:
+    with pytest.raises(BadConfig, match=r"all 1 lanes of B11\.B12 have workers"):
+        await worker_of(server).run()
+
+
+async def test_a_lane_is_free_again_when_its_worker_is_gone(server: EmbeddedServer) -> None:
+    for _ in range(2):
+        running = worker_of(server)
+        task = asyncio.create_task(running.run())
+        await asyncio.wait_for(running.ready.wait(), SECONDS_MAX)
+        assert running.lane == "w1"
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def test_placing_the_order_again_renews_the_same_order() -> None:
+    config, sign = LessorConfig(me=LESSOR), IDENTITIES[LESSOR].sign
+    first, later = sell_order(config, 100.0, sign), sell_order(config, 120.0, sign)
+    assert first.id == later.id
+    assert later.expires_at == first.expires_at + 20
+    assert sell_order(LessorConfig(me=LESSOR, price_micros=2), 100.0, sign).id != first.id
