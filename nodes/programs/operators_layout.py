@@ -229,7 +229,10 @@ def flatten(_: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
         if not 0 <= axis <= value.array.ndim:
             raise BadProgram(f"its axis {axis} does not exist")
         return (constant(value.array.reshape(math.prod(value.array.shape[:axis]), -1)),)
-    if value.kind is Kind.FLAT or axis != 1:
+    if value.kind is Kind.FLAT and 0 <= axis <= value.rank:
+        shape = value.inner
+        return (value.with_array(_reshaped(value.array, (math.prod(shape[:axis]), math.prod(shape[axis:])))),)
+    if axis != 1:
         raise BadProgram(f"with axis {axis} this {ROWS_FIXED}; use axis 1")
     return (value.with_array(value.array.reshape(value.array.shape[0], value.elements)),)
 
