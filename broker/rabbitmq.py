@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
@@ -123,6 +123,12 @@ class _Link:
         self._making: asyncio.Task[None] | None = None
         self._timers: set[asyncio.Timeout] = set()
         self._closed = False
+        self.lost: Callable[[], None] = lambda: None
+        """Called when the connection is lost."""
+
+    def is_current(self, connection: AbstractConnection | None) -> bool:
+        """Whether this is the connection, and as far as is known it is there."""
+        return connection is not None and connection is self._connection and self._there.is_set()
 
     async def open(self, seconds_max: float | None) -> None:
         """Connect, trying again for so long (None: for ever) while the broker cannot be reached."""
@@ -181,6 +187,7 @@ class _Link:
 
     def _on_closed(self, *_: object) -> None:
         _hurry(self._timers, 0.0)
+        self.lost()
         if not self._closed and (self._making is None or self._making.done()):
             self._there.clear()
             self._making = asyncio.create_task(self._make_again())
@@ -214,12 +221,14 @@ class RabbitBroker:
         self.address = of
         self._link = link
         self._channel: AbstractChannel | None = None
+        self._channel_of: AbstractConnection | None = None
         self._exchange: AbstractExchange | None = None
         self._opening = asyncio.Lock()
         self._slots = asyncio.Semaphore(PUBLISHES_IN_FLIGHT_MAX)
         self._under_way: set[_Sending] = set()
         self._consumers: set[RabbitConsumer] = set()
         self._closed = False
+        link.lost = self._hurry_publishes
 
     async def publish(self, message: Message, *, timeout_seconds: float) -> None:
         """As `broker.port.Broker.publish`."""
@@ -239,7 +248,7 @@ class RabbitBroker:
     async def _publishing(self) -> AbstractExchange:
         """The hub's exchange on an open channel; refusals and cuts close the channel."""
         async with self._opening:
-            while self._exchange is None or self._channel is None or self._channel.is_closed:
+            while self._exchange is None or not self._usable():
                 self.check_open()
                 try:
                     await self._open_channel()
@@ -247,14 +256,18 @@ class RabbitBroker:
                     await asyncio.sleep(RENEW_SECONDS)
             return self._exchange
 
+    def _usable(self) -> bool:
+        """aiormq tells a channel late that its connection is lost; a publish on it would wait for ever."""
+        return self._channel is not None and not self._channel.is_closed and self._link.is_current(self._channel_of)
+
     async def _open_channel(self) -> None:
         async with self._link.using() as connection:
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
-            channel.close_callbacks.add(self._on_channel_closed)
+            channel.close_callbacks.add(self._hurry_publishes)
             self._exchange = await channel.get_exchange(hub_exchange(hub_of(self.address)), ensure=False)
-            self._channel = channel
+            self._channel, self._channel_of = channel, connection
 
-    def _on_channel_closed(self, *_: object) -> None:
+    def _hurry_publishes(self, *_: object) -> None:
         """Nothing more is heard of these publishes; aiormq lets some of them wait for ever."""
         _hurry((each.timer for each in self._under_way), FATE_SECONDS_MAX)
 
