@@ -103,8 +103,8 @@ def _versions(model: ModelProto, limits: ProgramLimits) -> Mapping[str, int]:
         if domain not in ranges:
             continue  # its operators are not in the table; a domain that is imported and never used does no harm
         low, high = ranges[domain]
-        if domain in versions or not low <= entry.version <= high:
-            raise BadProgram(f"operator set {entry.version} of {domain or 'ai.onnx'}: {low} to {high} are read, once")
+        if versions.get(domain, entry.version) != entry.version or not low <= entry.version <= high:
+            raise BadProgram(f"operator set {entry.version} of {domain or 'ai.onnx'}: one of {low} to {high} is read")
         versions[domain] = entry.version
     if not versions:
         raise BadProgram("the program does not say which operator set it uses")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from onnx import AttributeProto, GraphProto, NodeProto
 
@@ -14,6 +15,8 @@ from nodes.programs.values import Array
 from schemas.errors import BadProgram
 
 CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+OPERATOR_ERRORS = (ArithmeticError, ValueError, TypeError, LookupError, MemoryError)
+"""What wrong attributes and operands can raise in an operator's function."""
 
 
 def is_name(name: object, limits: ProgramLimits) -> bool:
@@ -127,8 +130,22 @@ def _needed(
         inputs = tuple(node.input)
         while inputs and not inputs[-1]:
             inputs = inputs[:-1]
-        nodes.append(Node(operator.name, operator.domain, version, inputs, tuple(node.output), attributes, used))
+        made = Node(operator.name, operator.domain, version, inputs, tuple(node.output), attributes, used)
+        nodes.append(_prepared(made, operator, limits))
     return tuple(reversed(nodes))
+
+
+def _prepared(node: Node, operator: Operator, limits: ProgramLimits) -> Node:
+    if operator.prepare is None:
+        return node
+    try:
+        return replace(node, prepared=operator.prepare(node, limits))
+    except BadProgram as error:
+        raise BadProgram(f"{node.operator}: {error}", operator=node.operator) from error
+    except OPERATOR_ERRORS as error:
+        raise BadProgram(
+            f"{node.operator} has attributes that cannot be used: {error}", operator=node.operator
+        ) from error
 
 
 def _attributes(node: NodeProto, operator: Operator, limits: ProgramLimits) -> dict[str, AttributeValue]:
@@ -157,6 +174,6 @@ def _attribute(node: NodeProto, attribute: AttributeProto, limits: ProgramLimits
     lists = {AttributeProto.FLOATS: attribute.floats, AttributeProto.INTS: attribute.ints}
     if kind in lists and len(lists[kind]) <= limits.tensor_elements_max:
         return tuple(lists[kind])
-    if kind == AttributeProto.STRINGS and len(attribute.strings) <= limits.columns_max:
+    if kind == AttributeProto.STRINGS and len(attribute.strings) <= limits.tree_nodes_max:
         return tuple(attribute.strings)
     raise _bad(node, f"has the attribute {attribute.name[:64]!r} of a type or size that is not allowed")

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nodes.programs.graph import OPERATOR_ERRORS
 from nodes.programs.operators import Operator, table
 from nodes.programs.program import Node
 from nodes.programs.values import Array, Context, Kind, Value, constant
 from schemas.errors import BadProgram
-
-OPERATOR_ERRORS = (ArithmeticError, ValueError, TypeError, LookupError, MemoryError)
 
 
 @dataclass(frozen=True, slots=True)

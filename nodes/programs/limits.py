@@ -25,6 +25,8 @@ class ProgramLimits:
     attributes_per_node_max: int = 32
     names_per_node_max: int = 10_000
     name_bytes_max: int = 512
+    tree_nodes_max: int = 1 << 19
+    tree_depth_max: int = 64
     tensor_rank_max: int = 8
     tensor_elements_max: int = 1 << 20
     constant_elements_max: int = 1 << 22  # all constants together, folded ones too

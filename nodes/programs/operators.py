@@ -17,10 +17,16 @@ import numpy as np
 from nodes.programs import operators_algebra as algebra
 from nodes.programs import operators_arithmetic as arithmetic
 from nodes.programs import operators_layout as layout
+from nodes.programs import operators_select as select
+from nodes.programs import operators_trees as trees
+from nodes.programs import operators_windows as windows
+from nodes.programs.forest import Forest
+from nodes.programs.limits import ProgramLimits
 from nodes.programs.operators_arithmetic import Function
 from nodes.programs.program import Node
 
 Linear = Callable[[Node, tuple[bool, ...]], bool]
+Prepare = Callable[[Node, ProgramLimits], Forest]
 ML = "ai.onnx.ml"
 VARIADIC = 1_000
 
@@ -36,6 +42,7 @@ class Operator:
     operands: tuple[int, int]  # fewest and most
     outputs: int  # most
     attributes: frozenset[str]
+    prepare: Prepare | None = None  # checks the attributes and makes `Node.prepared` of them, once
 
     @property
     def section(self) -> str:
@@ -57,7 +64,16 @@ def never(_: Node, __: tuple[bool, ...]) -> bool:
 @cache
 def table() -> Mapping[tuple[str, str], Operator]:
     """All operators by (domain, name)."""
-    rows = (*_arithmetic(), *_functions(), *_layout(), *_algebra(), *_classical())
+    rows = (
+        *_arithmetic(),
+        *_functions(),
+        *_layout(),
+        *_algebra(),
+        *_classical(),
+        *_trees(),
+        *_selection(),
+        *_windows(),
+    )
     return MappingProxyType({(row.domain, row.name): row for row in rows})
 
 
@@ -69,8 +85,9 @@ def _row(
     *attributes: str,
     outputs: int = 1,
     domain: str = "",
+    prepare: Prepare | None = None,
 ) -> Operator:
-    return Operator(name, domain, run, linear, operands, outputs, frozenset(attributes))
+    return Operator(name, domain, run, linear, operands, outputs, frozenset(attributes), prepare)
 
 
 def _arithmetic() -> tuple[Operator, ...]:
@@ -95,7 +112,6 @@ def _arithmetic() -> tuple[Operator, ...]:
         _row("Equal", factors(np.equal), never, two),
         _row("And", factors(np.logical_and), never, two),
         _row("Or", factors(np.logical_or), never, two),
-        _row("Where", arithmetic.where, never, (3, 3)),
         _row("Clip", arithmetic.clip, never, (1, 3), "min", "max"),
         _row("LeakyRelu", arithmetic.leaky_relu, never, (1, 1), "alpha"),
     )
@@ -180,4 +196,53 @@ def _classical() -> tuple[Operator, ...]:
             outputs=2,
             domain=ML,
         ),
+    )
+
+
+def _trees() -> tuple[Operator, ...]:
+    one, names = (1, 1), (trees.CLASSIFIER_ATTRIBUTES, trees.REGRESSOR_ATTRIBUTES, trees.ENSEMBLE_ATTRIBUTES)
+    classify, regress, ensemble = trees.prepare_classifier, trees.prepare_regressor, trees.prepare_ensemble
+    return (
+        _row(
+            "TreeEnsembleClassifier",
+            trees.run_classifier,
+            never,
+            one,
+            *names[0],
+            outputs=2,
+            domain=ML,
+            prepare=classify,
+        ),
+        _row("TreeEnsembleRegressor", trees.run_regressor, never, one, *names[1], domain=ML, prepare=regress),
+        _row("TreeEnsemble", trees.run_ensemble, never, one, *names[2], domain=ML, prepare=ensemble),
+    )
+
+
+def _selection() -> tuple[Operator, ...]:
+    first = layout.is_first_linear
+    return (
+        _row("Where", select.where, select.where_is_linear, (3, 3)),
+        _row("Shape", select.shape_of, always, (1, 1), "start", "end"),
+        _row("Tile", select.tile, first, (2, 2)),
+        _row("Trilu", select.trilu, first, (1, 2), "upper"),
+        _row("Compress", select.compress, first, (2, 2), "axis"),
+        _row("GatherElements", select.gather_elements, first, (2, 2), "axis"),
+        _row("GatherND", select.gather_nd, first, (2, 2), "batch_dims"),
+        _row("CumSum", select.cumulative_sum, first, (2, 2), "exclusive", "reverse"),
+        _row("Einsum", select.einsum, algebra.product_is_linear, (1, VARIADIC), "equation"),
+        _row("ArrayFeatureExtractor", select.feature_extractor, first, (2, 2), domain=ML),
+    )
+
+
+def _windows() -> tuple[Operator, ...]:
+    first = layout.is_first_linear
+    window = ("kernel_shape", "strides", "dilations", "pads", "auto_pad")
+    return (
+        _row("Conv", windows.conv, first, (2, 3), *window, "group"),
+        _row("AveragePool", windows.average_pool, always, (1, 1), *window, "ceil_mode", "count_include_pad"),
+        _row("GlobalAveragePool", windows.global_average_pool, always),
+        _row("BatchNormalization", windows.batch_normalization, first, (5, 5), "epsilon", "momentum", "training_mode"),
+        _row("Pad", windows.pad, first, (1, 4), "mode", "pads", "value"),
+        _row("DepthToSpace", windows.depth_to_space, always, (1, 1), "blocksize", "mode"),
+        _row("SpaceToDepth", windows.space_to_depth, always, (1, 1), "blocksize", "mode"),
     )

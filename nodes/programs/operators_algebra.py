@@ -12,7 +12,7 @@ from nodes.programs.operands import Operands, given, integers, optional
 from nodes.programs.operators_arithmetic import Function, sigmoid
 from nodes.programs.operators_layout import inner_axis
 from nodes.programs.program import Node
-from nodes.programs.values import Array, Context, Kind, Value, aligned, constant
+from nodes.programs.values import Array, Context, Kind, Value, aligned, constant, joined_kind
 from schemas.errors import BadProgram
 
 MIXES_ROWS = "multiplies rows with each other; rows must stay independent of each other"
@@ -25,6 +25,8 @@ def matmul(context: Context, _: Node, operands: Operands) -> tuple[Value, ...]:
 
 
 def _product(context: Context, left: Value, right: Value) -> Value:
+    if Kind.FLAT in (left.kind, right.kind):
+        return _flat_product(context, left, right)
     if left.variable and right.variable:
         if left.kind is not Kind.ROWS or right.kind is not Kind.ROWS or left.rank != right.rank or left.rank < 3:
             raise BadProgram(MIXES_ROWS)
@@ -37,14 +39,28 @@ def _product(context: Context, left: Value, right: Value) -> Value:
     if not left.inner or not right.inner:
         raise BadProgram("its operands need at least one axis besides the rows")
     _admit_product(context, left, right)
-    kind = left.kind if left.variable else right.kind
-    if right.kind is Kind.FLAT and right.rank == 1:  # a vector per form: numpy would take the forms for a matrix
-        return Value(np.matmul(right.array, left.array.T), kind)
-    return Value(np.matmul(left.array, right.array), kind)
+    return Value(np.matmul(left.array, right.array), left.kind if left.variable else right.kind)
+
+
+def _flat_product(context: Context, left: Value, right: Value) -> Value:
+    """A product with a sum over rows, whose leading axis ONNX does not see; behind it as numpy.matmul."""
+    if not left.rank or not right.rank or joined_kind((left, right)) is not Kind.FLAT:
+        raise BadProgram("its operands need at least one axis")
+    arrays = [value.array if value.variable else value.array[np.newaxis] for value in (left, right)]
+    a = arrays[0][:, np.newaxis, :] if left.rank == 1 else arrays[0]
+    b = arrays[1][:, :, np.newaxis] if right.rank == 1 else arrays[1]
+    width = max(a.ndim, b.ndim)
+    a, b = (x.reshape(x.shape[0], *(1,) * (width - x.ndim), *x.shape[1:]) for x in (a, b))
+    batch = np.broadcast_shapes(a.shape[1:-2], b.shape[1:-2])
+    context.spend(math.prod(batch) * a.shape[-2] * a.shape[-1] * b.shape[-1])
+    context.admit((*batch, a.shape[-2], b.shape[-1]), variable=True)
+    product = np.matmul(a, b)
+    product = product[..., 0, :] if left.rank == 1 else product
+    return Value(product[..., 0] if right.rank == 1 else product, Kind.FLAT)
 
 
 def _matrix_per_row(value: Value) -> bool:
-    return value.rank >= 3 or value.kind is Kind.FLAT
+    return value.rank >= 3
 
 
 def _admit_product(context: Context, left: Value, right: Value) -> None:
@@ -77,10 +93,11 @@ def gemm(context: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
     left, right, added = given(operands, 0), given(operands, 1), optional(operands, 2)
     if left.rank != 2 or right.rank != 2:
         raise BadProgram("its operands A and B must have two axes")
-    if right.variable or (left.variable and node.integer("transA", 0)):
-        raise BadProgram(MIXES_ROWS)
-    a = constant(left.array.T) if node.integer("transA", 0) else left
-    b = constant(right.array.T) if node.integer("transB", 0) else right
+    for factor, across in ((left, node.integer("transA", 0)), (right, 1)):
+        if factor.kind in (Kind.ROWS, Kind.SUMMED) and across:
+            raise BadProgram(MIXES_ROWS)
+    a = left.with_array(left.array.swapaxes(-1, -2)) if node.integer("transA", 0) else left
+    b = right.with_array(right.array.swapaxes(-1, -2)) if node.integer("transB", 0) else right
     result = _product(context, a, b)
     result = result.with_array(result.array * node.number("alpha", 1.0))
     if added is None:
@@ -120,7 +137,7 @@ def softmax(context: Context, node: Node, operands: Operands) -> tuple[Value, ..
         axes: tuple[int, ...] = (inner_axis(value, node.integer("axis", -1)),)
     else:
         axes = tuple(range(inner_axis(value, node.integer("axis", 1)), value.array.ndim))
-    return (value.with_array(_softmax(value.array, axes)),)
+    return (value.with_array(softmax_over(value.array, axes)),)
 
 
 def log_softmax(context: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
@@ -129,7 +146,7 @@ def log_softmax(context: Context, node: Node, operands: Operands) -> tuple[Value
     return (value.with_array(np.log(value.array)),)
 
 
-def _softmax(array: Array, axes: tuple[int, ...]) -> Array:
+def softmax_over(array: Array, axes: tuple[int, ...]) -> Array:
     if array.size == 0:
         return array
     powers = np.exp(array - array.max(axis=axes, keepdims=True))
@@ -149,7 +166,7 @@ def arg_max(_: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
 # ai.onnx.ml ----------------------------------------------------------------------------------------------------------
 
 
-def _features(value: Value) -> Value:
+def features(value: Value) -> Value:
     if value.kind not in (Kind.ROWS, Kind.SUMMED) or value.rank != 2:
         raise BadProgram("its operand must be rows of features [N, F]")
     return value
@@ -166,7 +183,7 @@ def _vector(node: Node, name: str, length: int | None, default: float) -> Array:
 
 def scaler(context: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
     """Scaler: (x - offset) * scale."""
-    value = _features(given(operands, 0))
+    value = features(given(operands, 0))
     offset, scale = (constant(_vector(node, n, value.inner[0], d)) for n, d in (("offset", 0.0), ("scale", 1.0)))
     (x, shift), kind = aligned(context, [value, offset], lift=True)
     (moved, factor), kind = aligned(context, [Value(x - shift, kind), scale], lift=False)
@@ -193,7 +210,7 @@ def linear_regressor(context: Context, node: Node, operands: Operands) -> tuple[
     """LinearRegressor without a post-transform."""
     if node.text("post_transform", "NONE") != "NONE":
         raise BadProgram("with a post_transform is not supported; append the operator itself")
-    return (_scores(context, _features(given(operands, 0)), node, node.integer("targets", 1)),)
+    return (_scores(context, features(given(operands, 0)), node, node.integer("targets", 1)),)
 
 
 def linear_classifier(context: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
@@ -201,7 +218,7 @@ def linear_classifier(context: Context, node: Node, operands: Operands) -> tuple
     labels = node.integers("classlabels_ints") or ()
     names = node.attributes.get("classlabels_strings", ())
     classes = len(labels) or (len(names) if isinstance(names, tuple) else 0)
-    scores = _scores(context, _features(given(operands, 0)), node, classes)
+    scores = _scores(context, features(given(operands, 0)), node, classes)
     label = scores
     if node.wanted[0]:
         if not labels:
@@ -211,7 +228,7 @@ def linear_classifier(context: Context, node: Node, operands: Operands) -> tuple
     if transform == "LOGISTIC":
         return label, scores.with_array(sigmoid(scores.array))
     if transform == "SOFTMAX":
-        return label, scores.with_array(_softmax(scores.array, (1,)))
+        return label, scores.with_array(softmax_over(scores.array, (1,)))
     if transform != "NONE":
         raise BadProgram(f"with post_transform {transform} is not supported; use NONE, LOGISTIC or SOFTMAX")
     return label, scores
@@ -224,7 +241,7 @@ def classifier_is_linear(node: Node, _: tuple[bool, ...]) -> bool:
 
 def normalizer(_: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
     """Normalizer by the row's largest number, sum of absolute numbers or length; a row of zeros stays as it is."""
-    value = _features(given(operands, 0))
+    value = features(given(operands, 0))
     norms: dict[str, Callable[[Array], Array]] = {
         "MAX": lambda x: np.asarray(x.max(axis=1, keepdims=True)),
         "L1": lambda x: np.asarray(np.abs(x).sum(axis=1, keepdims=True)),

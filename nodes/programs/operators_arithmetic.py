@@ -77,12 +77,6 @@ def cast_is_linear(node: Node, _: tuple[bool, ...]) -> bool:
     return node.integer("to", 0) in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
 
 
-def where(context: Context, _: Node, operands: Operands) -> tuple[Value, ...]:
-    """Where."""
-    (condition, yes, no), kind = aligned(context, all_given(operands), lift=False)
-    return (Value(np.where(condition.astype(bool), yes, no), kind),)
-
-
 def clip(context: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
     """Clip: bounds are attributes before version 11, operands from then on."""
     value = given(operands, 0)

@@ -74,11 +74,18 @@ def compress(_: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
 
 
 def feature_extractor(_: Context, __: Node, operands: Operands) -> tuple[Value, ...]:
-    """ArrayFeatureExtractor: columns of the last axis by constant indices."""
+    """ArrayFeatureExtractor: columns of the last axis by constant indices, or for each row one of a list of constants.
+
+    ONNX lays the latter out as [1, N]. Here it is [N], which broadcasts the same and is what exporters reshape it to.
+    """
     value = given(operands, 0)
     chosen = given(operands, 1)
-    if chosen.variable or chosen.array.dtype.kind != "i":
-        raise BadProgram("its indices must be constant integers")
+    if chosen.array.dtype.kind != "i" or (chosen.variable and (value.variable or chosen.elements != 1)):
+        raise BadProgram("its indices must be constant integers, or one per row into a list of constants")
+    if chosen.variable:
+        if value.array.shape[-1] != value.elements:
+            raise BadProgram("takes one per row of a constant that is not a list")
+        return (Value(np.take(value.array.reshape(-1), chosen.array.reshape(-1)), chosen.kind),)
     return (value.with_array(np.take(value.array, chosen.array.reshape(-1), axis=inner_axis(value, -1))),)
 
 

@@ -260,13 +260,12 @@ def depth_to_space(_: Context, node: Node, operands: Operands) -> tuple[Value, .
 
 
 def space_to_depth(_: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
-    """SpaceToDepth: blocks of pixels become channels."""
+    """SpaceToDepth: blocks of pixels become channels (DCR or CRD)."""
     value, side = given(operands, 0), node.integer("blocksize", 0)
     array = images(value)
     if array.ndim != 4 or side < 1 or array.shape[2] % side or array.shape[3] % side:
         raise BadProgram("its operand must be [N, C, H, W] with H and W multiples of blocksize")
     count, channels, height, width = array.shape
-    parts = array.reshape(count, channels, height // side, side, width // side, side).transpose(0, 3, 5, 1, 2, 4)
-    if node.text("mode", "DCR") != "DCR":
-        raise BadProgram("with this mode is not supported")
+    order = (0, 3, 5, 1, 2, 4) if node.text("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    parts = array.reshape(count, channels, height // side, side, width // side, side).transpose(order)
     return (as_before(value, parts.reshape(count, channels * side**2, height // side, width // side)),)

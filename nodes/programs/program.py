@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from nodes.programs.forest import Forest
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.values import Array
 
@@ -22,6 +23,7 @@ class Node:
     outputs: tuple[str, ...]
     attributes: Mapping[str, AttributeValue]
     wanted: tuple[bool, ...]  # per output: whether the program uses it
+    prepared: Forest | None = field(default=None, repr=False)  # what the operator made of its attributes
 
     def integer(self, name: str, default: int) -> int:
         """An integer attribute."""

@@ -18,6 +18,7 @@ FORMATS: dict[int, tuple[str, str]] = {
     TensorProto.FLOAT16: ("<f2", ""),
     TensorProto.INT32: ("<i4", "int32_data"),
     TensorProto.INT64: ("<i8", "int64_data"),
+    TensorProto.UINT8: ("|u1", "int32_data"),
     TensorProto.BOOL: ("|b1", "int32_data"),
 }
 TYPED_FIELDS = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")
