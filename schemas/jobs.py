@@ -70,6 +70,8 @@ class SubtaskTerms(Struct, frozen=True, kw_only=True):
     width_out: Annotated[int, Meta(ge=1, le=limits.COLUMNS_MAX)]
     fixed_point: FixedPoint | None = None
     """Of `homomorphic` subtasks."""
+    computation: DigestField | None = None
+    """Digest of the integer program that the renter compiled from program and fixed point; the lessor's must agree."""
     result_bits: Annotated[int, Meta(ge=0, le=62)] | None = None
     """Of `sealed-result` subtasks: results are encrypted as round(y·2^result_bits)."""
     public_key: DigestField | None = None

@@ -12,6 +12,7 @@ from nodes.enclave.chunks import DATA, BatchContext
 from nodes.enclave.errors import EnclaveEnded, EndReason, Rejected
 from nodes.enclave.session import SealSpec
 from nodes.enclave.worker.host import EnclaveProcess
+from nodes.homomorphic.audit import program_digest
 from nodes.homomorphic.paillier_public import PaillierPublic
 from nodes.homomorphic.quantise import integer_program
 from nodes.homomorphic.scheme import IntegerProgram
@@ -57,7 +58,12 @@ class CiphertextComputer:
                 raise SessionRefused("bad-terms", "a homomorphic subtask needs its fixed point")
             mapped = affine(check(program))
             public = PaillierPublic.from_bytes(public_key)
-            return cls(public, integer_program(mapped, terms.fixed_point), threads)
+            compiled = integer_program(mapped, terms.fixed_point)
+            if program_digest(compiled) != terms.computation:
+                raise SessionRefused(
+                    "other-computation", "program and scales compile to other integers here than at the renter"
+                )
+            return cls(public, compiled, threads)
         except (BadInput, VerificationFailed) as error:
             raise SessionRefused("bad-program", str(error)) from error
 

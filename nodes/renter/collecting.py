@@ -20,8 +20,8 @@ from broker.topology import parse_key, queue_name
 from nodes.consuming import consume_for_ever
 from nodes.enclave import chunks, session
 from nodes.enclave.chunks import RESULT, BatchContext
-from nodes.homomorphic.quantise import decode
 from nodes.identity import verify
+from nodes.renter.auditing import ciphertext_batch
 from nodes.renter.dispatching import EPOCH, Dispatcher, batch_context
 from nodes.renter.parts import write_part
 from nodes.renter.records import BatchRecord, ContractRecord, Facts, Job, ResultAccepted, ResultRefused, Subtask
@@ -142,10 +142,8 @@ class Collector:
         workbench = self.dispatcher.workbench
         rows = 1 if facts.sum_rows else batch.rows
         if contract.protection == "homomorphic":
-            key = await workbench.homomorphic_key(job)
-            assert facts.fixed_point is not None
-            values = await asyncio.to_thread(self._decrypt, key, body, batch.rows, facts)
-            return decode(values, facts.fixed_point)
+            ciphertexts = await ciphertext_batch(workbench, job, facts, batch)
+            return await asyncio.to_thread(ciphertexts.decrypt, body, self.dispatcher.services.cores)
         secret = await workbench.subtask_secret(job, batch.subtask)
         seal = await self.dispatcher.seal_spec(job, facts, contract.protection)
         context = batch_context(batch, job.program.canonical, seal).result
@@ -157,11 +155,6 @@ class Collector:
             key.decrypt, plain, rows, facts.width_out, threads=self.dispatcher.services.cores
         )
         return values.astype(np.float64) * 2.0**-facts.result_bits
-
-    def _decrypt(self, key: Any, body: bytes, rows: int, facts: Facts) -> NDArray[np.int64]:
-        cores = self.dispatcher.services.cores
-        values: NDArray[np.int64] = key.decrypt(body, rows, facts.width_out, sum_rows=facts.sum_rows, threads=cores)
-        return values
 
 
 def _unchunk(secret: bytes, batch: Batch, context: BatchContext, body: bytes) -> bytes:

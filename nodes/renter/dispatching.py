@@ -19,8 +19,8 @@ from broker.topology import routing_key
 from nodes.enclave import chunks, session
 from nodes.enclave.chunks import DATA, BatchContext
 from nodes.enclave.session import SealSpec
-from nodes.homomorphic.quantise import encode
 from nodes.programs import plain
+from nodes.renter.auditing import ciphertext_batch
 from nodes.renter.parts import write_part
 from nodes.renter.records import BatchSent, BatchUnsendable, Facts, ResultAccepted
 from nodes.renter.workbench import JobAtHand, Services, Workbench
@@ -78,8 +78,8 @@ class Dispatcher:
 
     async def _body(self, job: JobAtHand, facts: Facts, batch: Batch, protection: str) -> bytes:
         if protection == "homomorphic":
-            key = await self.workbench.homomorphic_key(job)
-            return await asyncio.to_thread(self._homomorphic, job, facts, batch, key)
+            ciphertexts = await ciphertext_batch(self.workbench, job, facts, batch)
+            return await asyncio.to_thread(ciphertexts.encrypt, self.services.cores)
         secret = await self.workbench.subtask_secret(job, batch.subtask)
         seal = await self.seal_spec(job, facts, protection)
         return await asyncio.to_thread(_symmetric, job, batch, secret, seal)
@@ -90,12 +90,6 @@ class Dispatcher:
             return None
         key = await self.workbench.homomorphic_key(job)
         return SealSpec(key.public.to_bytes(), facts.result_bits)
-
-    def _homomorphic(self, job: JobAtHand, facts: Facts, batch: Batch, key: Any) -> bytes:
-        assert facts.fixed_point is not None
-        rows = job.table.read(batch.first_row, batch.rows)
-        encrypted: bytes = key.encrypt(encode(rows, facts.fixed_point), threads=self.services.cores)
-        return encrypted
 
     async def _publish(self, batch: Batch, lessor: Address, body: bytes) -> None:
         me = self.services.identity.address

@@ -13,8 +13,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nodes.homomorphic import paillier
+from nodes.homomorphic.audit import program_digest
 from nodes.homomorphic.paillier import PaillierSecret
-from nodes.homomorphic.quantise import quantise
+from nodes.homomorphic.quantise import integer_program, quantise
 from nodes.programs.affine import AffineMap
 from nodes.programs.compile import affine
 from nodes.renter.records import Facts, JobPrepared, JobRejected
@@ -66,6 +67,7 @@ async def _facts(services: Services, workbench: Workbench, job: JobAtHand) -> Fa
         needs_enclave=reason,
         no_enclave=_no_enclave(services, spec),
         fixed_point=fixed,
+        computation=computation_of(mapped, fixed),
         error_bound=error,
         key_bits=KEY_BITS,
         slots=slots,
@@ -93,6 +95,11 @@ def encoding(
     except BadInput as error:
         return None, None, str(error), mapped
     return fixed, bound * batches, "", mapped
+
+
+def computation_of(mapped: AffineMap | None, fixed: FixedPoint | None) -> str:
+    """Digest of the integer program that lessors must compile too; empty when nothing runs on ciphertext."""
+    return "" if mapped is None or fixed is None else program_digest(integer_program(mapped, fixed))
 
 
 def _sum_shape(job: JobAtHand, slots: int) -> tuple[int, int]:

@@ -33,6 +33,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     no_enclave: str = ""
     """Why no enclave can get the data; empty when the policy accepts some kind."""
     fixed_point: FixedPoint | None = None
+    computation: str = ""
+    """Digest of the integer program; empty when there is none."""
     error_bound: float | None = None
     key_bits: int
     slots: int

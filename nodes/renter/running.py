@@ -47,6 +47,7 @@ def terms_of(draft: Draft, subtask: Subtask) -> SubtaskTerms:
         width_in=facts.width_in,
         width_out=facts.width_out,
         fixed_point=facts.fixed_point if homomorphic else None,
+        computation=facts.computation if homomorphic else None,
         result_bits=facts.result_bits if sealed else None,
         public_key=facts.public_key if homomorphic or sealed else None,
     )

@@ -16,15 +16,19 @@ from nodes.data.binding import bind
 from nodes.data.table import Table, open_table, read_header
 from nodes.enclave import session
 from nodes.enclave.attestation.port import Policy, Verifier
+from nodes.homomorphic.audit import Expected
 from nodes.homomorphic.paillier import PaillierSecret
+from nodes.homomorphic.quantise import integer_program
+from nodes.homomorphic.scheme import IntegerProgram
 from nodes.identity import Identity
 from nodes.programs.check import check
+from nodes.programs.compile import affine
 from nodes.programs.program import Program
 from nodes.renter.records import Facts, Job
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from schemas.errors import BadData, BadProgram
-from schemas.jobs import JobSpec
+from schemas.jobs import FixedPoint, JobSpec
 
 JOBS_AT_HAND_MAX: Final = 8
 
@@ -87,6 +91,9 @@ class JobAtHand:
     program: Program
     local_program: Program | None
     key: PaillierSecret | None = field(default=None, repr=False)
+    computation: IntegerProgram | None = field(default=None, repr=False)
+    expected: dict[tuple[int, int], Expected] = field(default_factory=dict, repr=False)
+    """Checksums of results that are under way, by batch and attempt; made again where they are missing."""
     secrets: dict[str, bytes] = field(default_factory=dict, repr=False)
 
 
@@ -135,6 +142,13 @@ class Workbench:
             raise LookupError(f"job {job} is not prepared")
         return await self.job(state.spec), state.facts
 
+    async def computation(self, job: JobAtHand, facts: Facts) -> IntegerProgram:
+        """What lessors compute on ciphertext, compiled once."""
+        if job.computation is None:
+            assert facts.fixed_point is not None
+            job.computation = await asyncio.to_thread(_compiled, job.program, facts.fixed_point)
+        return job.computation
+
     async def homomorphic_key(self, job: JobAtHand, make: Callable[[], PaillierSecret] | None = None) -> PaillierSecret:
         """The job's secret key from the store, or a new one that is stored first."""
         if job.key is None:
@@ -167,6 +181,10 @@ class Workbench:
             raise BadData(f"{folder.data.name} is not what was submitted: its SHA-256 differs; submit it again")
         check_fit(table, program, local)
         return JobAtHand(spec, folder, table, program, local)
+
+
+def _compiled(program: Program, fixed: FixedPoint) -> IntegerProgram:
+    return integer_program(affine(program), fixed)
 
 
 def load_table(path: Path, program: Program, id_column: str | None) -> Table:

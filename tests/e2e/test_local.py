@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 import nodes.demo
 from broker.port import Message
 from broker.topology import routing_key
+from nodes.lessor.compute import CiphertextComputer
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.programs import plain
 from nodes.programs.build import aggregate_sum, linear_from_csv
@@ -26,6 +27,7 @@ from nodes.renter.submission import JobOptions
 from schemas import codec
 from schemas.events import Event, OrderCancelled
 from schemas.ids import address, derive_id
+from schemas.jobs import Batch, SubtaskTerms
 
 DEMO = Path(nodes.demo.__file__).parent
 DATA = DEMO / "breast_cancer.csv"
@@ -172,6 +174,39 @@ async def test_a_silent_lessors_work_is_done_by_the_other(tmp_path: Path) -> Non
         owners = [record for record in records.values() if isinstance(record, BatchRecord)]
         assert sum(record.rows for record in owners) == 569
         assert max(record.attempt for record in owners) > 1
+
+
+class CheatingComputer(CiphertextComputer):
+    """Adds 1 to the first row of every result: what a lessor that saves work, or guesses, would get wrong."""
+
+    async def compute(self, batch: Batch, body: bytes) -> bytes:
+        result = await super().compute(batch, body)
+        size, n = self.public.ciphertext_bytes, int(self.public.n)
+        changed = int.from_bytes(result[:size], "big") * (1 + n) % (n * n)
+        return changed.to_bytes(size, "big") + result[size:]
+
+
+async def test_a_lessor_that_computes_wrongly_is_caught_and_its_work_done_elsewhere(
+    network: LocalNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = CiphertextComputer.build
+
+    def build(terms: SubtaskTerms, program: bytes, public_key: bytes, threads: int) -> CiphertextComputer:
+        built = honest(terms, program, public_key, threads)
+        if terms.contract.lessor != "B11.B13":
+            return built
+        return CheatingComputer(built.public, built.program, built.threads)
+
+    monkeypatch.setattr(CiphertextComputer, "build", build)
+    report = await run(network, DATA, LINEAR, protection="homomorphic")
+    assert report.phase == "completed"
+    states = {contract["lessor"]: (contract["subtask"], contract["rows"]) for contract in report.contracts}
+    assert states == {"B11.B12": ("completed", 512), "B11.B13": ("lost", 0)}
+    notes = [note for line in await network.explain(report.id) for note in line["notes"]]
+    assert {note["details"]["code"] for note in notes if note["kind"] == "incident"} == {"wrong-result"}
+    _, rows = read(report.output)
+    expected = plain.evaluate(check(LINEAR), table(DATA, list(check(LINEAR).column_names)))
+    assert np.abs(np.array([[float(row[1])] for row in rows]) - expected).max() < TOLERANCE["homomorphic"]
 
 
 async def test_a_sender_is_told_what_could_not_be_delivered(network: LocalNetwork) -> None:

@@ -1,0 +1,95 @@
+"""Audits a lessor's results: were all rows of a batch computed as the program says? Pure.
+
+Freivalds' check (R. Freivalds, "Probabilistic machines can use less running time", 1977): with a row vector r that the
+lessor does not know, V = X·W + b implies r·V = (r·X)·W + (Σr)·b. It is held modulo a prime p of 31 bits that the lessor
+does not know either, for an error that is a multiple of a known p would pass. A wrong number passes with a probability
+below 10^-7: at most two primes of that size divide an error of 64 bits, and there are 25 million to draw from; and r
+hits a root with 2^-30. Paillier is exact, so an honest result always passes.
+
+The right side is computed when a batch is encrypted, while its rows are at hand: one pass over them, a small part
+of what encrypting them costs. Every row of every batch is audited, so no work of a caught lessor needs to be redone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Final
+
+import gmpy2
+import numpy as np
+from numpy.typing import NDArray
+
+from nodes.homomorphic.scheme import IntegerProgram
+from schemas.signing import length_prefixed
+
+MODULUS_MIN: Final = 1 << 30
+"""Moduli lie between this and twice this: products of residues, and sums over a batch's rows, fit 64 bits."""
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What only the renter knows of a batch: the prime, and a weight below it per row of the result."""
+
+    modulus: int
+    weights: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What an honest result adds up to under a challenge: one residue per output."""
+
+    residues: tuple[int, ...]
+
+
+def challenge(secret: bytes, batch: str, rows: int) -> Challenge:
+    """The challenge for one batch's result of `rows` rows: SHAKE-256 (FIPS 202) of the job's secret, labelled.
+
+    Any worker of the renter gets the same for the same batch, so checksums need not be kept.
+    """
+    stream = hashlib.shake_256(length_prefixed(b"sublet/v1/audit", secret, batch.encode())).digest(8 + 8 * rows)
+    start = MODULUS_MIN + int.from_bytes(stream[:8], "big") % (MODULUS_MIN // 2)
+    modulus = int(gmpy2.next_prime(start))
+    drawn = np.frombuffer(stream[8:], dtype="<u8")
+    return Challenge(modulus, (drawn % modulus).astype(np.int64))
+
+
+def expect(values: Integers, program: IntegerProgram, given: Challenge) -> Expected:
+    """The checksums of an honest result.
+
+    Args:
+        values: encoded input, int64 [N, F].
+        program: what the lessor computes.
+        given: a challenge of as many rows as the result has: N, or 1 with `program.sum_rows`.
+    """
+    modulus = given.modulus
+    rows = values % modulus
+    if program.sum_rows:
+        rows = rows.sum(axis=0, keepdims=True) % modulus
+    columns = [int(each) for each in _combined(rows, given)]
+    total = int(given.weights.sum())
+    residues = (
+        (sum(weight * column for weight, column in zip(row, columns, strict=True)) + bias * total) % modulus
+        for row, bias in zip(program.weights, program.bias, strict=True)
+    )
+    return Expected(tuple(residues))
+
+
+def passes(result: Integers, expected: Expected, given: Challenge) -> bool:
+    """Whether a decrypted result, int64 [rows, K], is the one expected."""
+    if result.shape != (len(given.weights), len(expected.residues)):
+        return False
+    return tuple(int(each) for each in _combined(result % given.modulus, given)) == expected.residues
+
+
+def program_digest(program: IntegerProgram) -> str:
+    """SHA-256 of the integer program, in hex: both sides compile it and must agree, or a check would not be fair."""
+    text = repr((program.weights, program.bias, program.sum_rows, program.input_max))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _combined(rows: Integers, given: Challenge) -> Integers:
+    combined: Integers = (rows * given.weights[:, None] % given.modulus).sum(axis=0) % given.modulus
+    return combined
