@@ -31,6 +31,23 @@ class Code(StrEnum):
     SIGNER_NOT_ACCEPTED = "signer-not-accepted"
     MEASUREMENT = "measurement"
     DEBUG = "debug"
+    EVIDENCE_ROOT = "evidence-root"
+    EVIDENCE_CHAIN = "evidence-chain"
+    CERTIFICATE_EXPIRED = "certificate-expired"
+    CERTIFICATE_REVOKED = "certificate-revoked"
+    COLLATERAL_MISSING = "collateral-missing"
+    COLLATERAL_MALFORMED = "collateral-malformed"
+    COLLATERAL_SIGNATURE = "collateral-signature"
+    COLLATERAL_EXPIRED = "collateral-expired"
+    COLLATERAL_MISMATCH = "collateral-mismatch"
+    QUOTE = "quote-refused"
+    SIGNING_KEY = "signing-key"
+    PLATFORM_MISMATCH = "platform-mismatch"
+    MIGRATION = "migration"
+    PRIVILEGE = "privilege-level"
+    TCB_LOW = "tcb-low"
+    TCB_STATUS = "tcb-status"
+    ADVISORY = "advisory-rejected"
     REPORT_DATA = "report-data"
     NONCE_MISMATCH = "nonce-mismatch"
     NONCE_REUSED = "nonce-reused"
@@ -63,6 +80,23 @@ EXPLANATIONS = {
     Code.SIGNER_NOT_ACCEPTED: "the policy does not list the key that signed the attestation evidence",
     Code.MEASUREMENT: "the enclave runs code whose measurement is not in the policy's reference values",
     Code.DEBUG: "the enclave can be looked into (debug) and the policy forbids that",
+    Code.EVIDENCE_ROOT: "the certificates of the evidence do not end at the vendor's root",
+    Code.EVIDENCE_CHAIN: "the certificates of the evidence do not prove one another",
+    Code.CERTIFICATE_EXPIRED: "a certificate of the evidence is not valid at this time; ask for fresh evidence",
+    Code.CERTIFICATE_REVOKED: "the vendor revoked a certificate of the evidence",
+    Code.COLLATERAL_MISSING: "the evidence cannot be verified without the vendor's collateral, which is not there",
+    Code.COLLATERAL_MALFORMED: "the vendor's collateral is not well formed",
+    Code.COLLATERAL_SIGNATURE: "the signature of the vendor's collateral is wrong",
+    Code.COLLATERAL_EXPIRED: "the vendor's collateral is not valid at this time; fetch it again",
+    Code.COLLATERAL_MISMATCH: "the vendor's collateral is for another kind of platform",
+    Code.QUOTE: "the quote does not verify against the vendor's collateral",
+    Code.SIGNING_KEY: "the report is not signed by the key of one chip",
+    Code.PLATFORM_MISMATCH: "the evidence names another chip or firmware than the certificate of its key",
+    Code.MIGRATION: "the enclave may be moved to another machine by an agent that the evidence does not cover",
+    Code.PRIVILEGE: "the evidence was asked for from a less privileged level than the measured code's",
+    Code.TCB_LOW: "the platform's firmware is older than the policy's minimum",
+    Code.TCB_STATUS: "the policy does not accept the vendor's status of this platform",
+    Code.ADVISORY: "the policy rejects platforms with this security advisory",
     Code.REPORT_DATA: "the evidence is for another nonce, contract or enclave key",
     Code.NONCE_MISMATCH: "the evidence answers another nonce",
     Code.NONCE_REUSED: "the nonce was used before; ask again with a fresh one",

@@ -11,8 +11,9 @@ what the renter asked for, and `pub` counts only because the report data binds i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Final, Protocol
 
 import cbor2
@@ -28,8 +29,23 @@ JOB_CHARS_MAX: Final = 128
 CBOR_DEPTH_MAX: Final = 2
 NONCE_SECONDS_MAX: Final = 300.0
 
+SNP: Final = "snp"
+TDX: Final = "tdx"
+SGX: Final = "sgx"
+NITRO: Final = "nitro"
 SOFTWARE: Final = "software"
-KINDS: Final = frozenset({"snp", "tdx", "sgx", "nitro", SOFTWARE})
+HARDWARE: Final = frozenset({SNP, TDX, SGX, NITRO})
+KINDS: Final = HARDWARE | {SOFTWARE}
+UP_TO_DATE: Final = "UpToDate"
+
+
+class Tier(StrEnum):
+    """How far an enclave is to be trusted: the tiers of EAR (draft-ietf-rats-ear, AR4SI)."""
+
+    NONE = "none"
+    AFFIRMING = "affirming"
+    WARNING = "warning"
+    CONTRAINDICATED = "contraindicated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +62,11 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What verified evidence says. `statement` is how every log line and result must speak of such an enclave."""
+    """What verified evidence says. `statement` is how every log line and result must speak of such an enclave.
+
+    `signer` is the platform (a chip, a processor, an instance) or development key. `tcb` are security version numbers
+    by part, `tcb_status` and `advisories` what the vendor says about them; `tier` is set by the policy's appraisal.
+    """
 
     kind: str
     measurement: bytes
@@ -55,6 +75,10 @@ class Claims:
     debug: bool
     confidential: bool
     statement: str
+    tcb: tuple[tuple[str, int], ...] = ()
+    tcb_status: str = ""
+    advisories: tuple[str, ...] = ()
+    tier: Tier = Tier.NONE
 
     def digest(self) -> bytes:
         """64 bytes that bind every claim into the key agreement."""
@@ -66,6 +90,10 @@ class Claims:
             self.signer,
             int(self.debug),
             int(self.confidential),
+            H("claims-tcb", *(f"{name}={number}" for name, number in self.tcb)),
+            self.tcb_status,
+            H("claims-advisories", *self.advisories),
+            self.tier.value,
         )
 
 
@@ -74,7 +102,8 @@ class Policy:
     """What a renter accepts. Nothing is accepted by default: `measurements` are reference values (RFC 9334).
 
     `accept_software` is apart from `kinds`, so that no list of kinds can let in what is not confidential.
-    `signers`, when given, lists the platforms or development keys whose reports count.
+    `signers`, when given, lists the platforms or development keys whose reports count. `tcb_min` holds (kind, part,
+    lowest number); `tcb_statuses` and `rejected_advisories` are held against what a vendor says about a platform.
     """
 
     kinds: frozenset[str] = frozenset()
@@ -83,6 +112,9 @@ class Policy:
     allow_debug: bool = False
     signers: frozenset[bytes] | None = None
     nonce_seconds_max: float = NONCE_SECONDS_MAX
+    tcb_min: tuple[tuple[str, str, int], ...] = ()
+    tcb_statuses: frozenset[str] = frozenset({UP_TO_DATE})
+    rejected_advisories: frozenset[str] = frozenset()
 
     def digest(self) -> bytes:
         """64 bytes that bind the policy into the key agreement."""
@@ -95,19 +127,33 @@ class Policy:
             int(self.allow_debug),
             H("policy-signers", *signers),
             int(self.nonce_seconds_max * 1000),
+            H("policy-tcb-min", *(f"{kind}.{part}={number}" for kind, part, number in sorted(self.tcb_min))),
+            H("policy-tcb-statuses", *sorted(self.tcb_statuses)),
+            H("policy-advisories", *sorted(self.rejected_advisories)),
         )
+
+    def appraise(self, claims: Claims) -> Claims:
+        """The claims with their tier, when this policy accepts them.
+
+        Raises:
+            Rejected: as `check`.
+        """
+        self.check(claims)
+        return replace(claims, tier=self._tier(claims))
 
     def check(self, claims: Claims) -> None:
         """Hold claims against this policy.
 
         Raises:
-            Rejected: `software-not-accepted`, `kind-not-accepted`, `debug`, `signer-not-accepted` or `measurement`.
+            Rejected: `software-not-accepted`, `kind-not-accepted`, `debug`, `signer-not-accepted`, `tcb-low`,
+                `tcb-status`, `advisory-rejected` or `measurement`.
         """
         self.check_kind(claims.kind)
         if claims.debug and not self.allow_debug:
             raise Rejected(Code.DEBUG)
         if self.signers is not None and claims.signer not in self.signers:
             raise Rejected(Code.SIGNER_NOT_ACCEPTED, claims.signer.hex()[:16])
+        self._check_tcb(claims)
         if claims.measurement not in self.measurements:
             raise Rejected(Code.MEASUREMENT, claims.measurement.hex()[:16])
 
@@ -122,6 +168,28 @@ class Policy:
                 raise Rejected(Code.SOFTWARE_NOT_ACCEPTED)
         elif kind not in self.kinds:
             raise Rejected(Code.KIND_NOT_ACCEPTED, kind)
+
+    def _check_tcb(self, claims: Claims) -> None:
+        numbers = dict(claims.tcb)
+        for kind, part, lowest in self.tcb_min:
+            if kind == claims.kind and numbers.get(part, -1) < lowest:
+                raise Rejected(Code.TCB_LOW, f"{part} is {numbers.get(part, 'not said')}, at least {lowest}")
+        if claims.tcb_status and claims.tcb_status not in self.tcb_statuses:
+            raise Rejected(Code.TCB_STATUS, claims.tcb_status)
+        refused = self.rejected_advisories.intersection(claims.advisories)
+        if refused:
+            raise Rejected(Code.ADVISORY, ", ".join(sorted(refused)))
+
+    def _tier(self, claims: Claims) -> Tier:
+        """Affirming needs that everything was appraised: a TCB that nobody judged is worth a warning."""
+        if not claims.confidential:
+            return Tier.NONE
+        if claims.debug:
+            return Tier.CONTRAINDICATED
+        judged = not claims.tcb or claims.tcb_status or any(kind == claims.kind for kind, _, _ in self.tcb_min)
+        if not judged or claims.tcb_status not in ("", UP_TO_DATE) or claims.advisories:
+            return Tier.WARNING
+        return Tier.AFFIRMING
 
 
 class Verifier(Protocol):

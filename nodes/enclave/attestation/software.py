@@ -64,24 +64,47 @@ class SoftwareVerifier:
     ) -> Claims:
         """See `Verifier.verify`."""
         policy.check_kind(evidence.kind)
-        claims = _claims(evidence)
+        if evidence.kind != SOFTWARE:
+            raise Rejected(Code.EVIDENCE_MALFORMED, "not of kind software")
+        report = parse(evidence.blob)
+        _check_signature(evidence.aux, evidence.blob[SIGNED_BYTES:], evidence.blob[:SIGNED_BYTES])
+        claims = _claims(report, evidence.aux)
         if claims.report_data != expected_report_data:
             raise Rejected(Code.REPORT_DATA)
-        policy.check(claims)
-        return claims
+        return policy.appraise(claims)
 
 
-def _claims(evidence: Evidence) -> Claims:
-    blob = evidence.blob
-    if evidence.kind != SOFTWARE or len(blob) != BLOB_BYTES or blob[0] != REPORT_VERSION or blob[1] not in {0, _DEBUG}:
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a software report says."""
+
+    measurement: bytes
+    report_data: bytes
+    debug: bool
+
+
+def parse(blob: bytes) -> Report:
+    """The report in these bytes, unverified.
+
+    Raises:
+        Rejected: `evidence-malformed`.
+    """
+    if len(blob) != BLOB_BYTES or blob[0] != REPORT_VERSION or blob[1] not in {0, _DEBUG}:
         raise Rejected(Code.EVIDENCE_MALFORMED, "software report")
-    _check_signature(evidence.aux, blob[SIGNED_BYTES:], blob[:SIGNED_BYTES])
-    return Claims(
-        kind=SOFTWARE,
+    return Report(
         measurement=blob[2 : 2 + DIGEST_BYTES],
         report_data=blob[2 + DIGEST_BYTES : SIGNED_BYTES],
-        signer=evidence.aux,
         debug=blob[1] == _DEBUG,
+    )
+
+
+def _claims(report: Report, signer: bytes) -> Claims:
+    return Claims(
+        kind=SOFTWARE,
+        measurement=report.measurement,
+        report_data=report.report_data,
+        signer=signer,
+        debug=report.debug,
         confidential=False,
         statement=STATEMENT,
     )
