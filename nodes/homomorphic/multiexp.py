@@ -12,21 +12,26 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from nodes.homomorphic.residues import Element, Ring
 
 _HALVE_FROM_SHIFT: Final = 2
+PROGRAMS_KEPT: Final = 512
+"""Weight vectors whose compiled form is remembered between batches."""
 
 
 @dataclass(frozen=True, slots=True)
 class PowerProduct:
-    """x[0]^e_0 * x[1]^e_1 * ... as steps over the bases and, behind them, an accumulator that starts at 1.
+    """x[0]^e_0 * x[1]^e_1 * ... as steps over the bases in use and, behind them, an accumulator that starts at 1.
 
-    A step (target, source, s) means x[target] = x[target] * x[source]^(2^s); the product is then
-    x[index]^power * accumulator. Without any positive exponent there is no step and `power` is 0.
+    With v the bases at `support` (those with a positive exponent) and the accumulator, a step (target, source, s) means
+    v[target] = v[target] * v[source]^(2^s); the product is then v[index]^power * accumulator. Without any positive
+    exponent there is no step and `power` is 0.
     """
 
+    support: tuple[int, ...]
     steps: tuple[tuple[int, int, int], ...]
     index: int
     power: int
@@ -34,7 +39,7 @@ class PowerProduct:
     def run(self, bases: Sequence[Element], ring: Ring) -> Element:
         """The product in `ring`, of bases that have entered it; `bases` are left alone."""
         multiply = ring.multiply
-        values = [*bases, ring.one]
+        values = [*[bases[position] for position in self.support], ring.one]
         for target, source, shift in self.steps:
             factor = values[source]
             for _ in range(shift):
@@ -46,11 +51,17 @@ class PowerProduct:
 
 def compile_powers(exponents: Sequence[int]) -> PowerProduct:
     """Compile the product of x[i]^exponents[i] for non-negative exponents."""
-    heap = [(-exponent, index) for index, exponent in enumerate(exponents) if exponent]
+    return _compile([(exponent, position) for position, exponent in enumerate(exponents) if exponent])
+
+
+def _compile(powers: Sequence[tuple[int, int]]) -> PowerProduct:
+    """Compile from (positive exponent, position of the base)."""
+    support = tuple(position for _, position in powers)
+    heap = [(-exponent, index) for index, (exponent, _) in enumerate(powers)]
     if not heap:
-        return PowerProduct((), 0, 0)
+        return PowerProduct((), (), 0, 0)
     heapq.heapify(heap)
-    accumulator = len(exponents)
+    accumulator = len(powers)
     steps: list[tuple[int, int, int]] = []
     while len(heap) > 1:
         negated, index = heapq.heappop(heap)
@@ -67,7 +78,7 @@ def compile_powers(exponents: Sequence[int]) -> PowerProduct:
         if rest:
             heapq.heappush(heap, (-rest, index))
     negated, index = heap[0]
-    return PowerProduct(tuple(steps), index, -negated)
+    return PowerProduct(support, tuple(steps), index, -negated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +89,11 @@ class SignedPowers:
     below: PowerProduct
 
 
-def compile_signed(weights: Sequence[int]) -> SignedPowers:
-    """Compile the product of x[i]^weights[i] for signed weights."""
+@lru_cache(maxsize=PROGRAMS_KEPT)
+def compile_signed(weights: tuple[int, ...]) -> SignedPowers:
+    """Compile the product of x[i]^weights[i] for signed weights; once for all batches of a program."""
+    used = [(weight, position) for position, weight in enumerate(weights) if weight]
     return SignedPowers(
-        compile_powers([max(weight, 0) for weight in weights]),
-        compile_powers([max(-weight, 0) for weight in weights]),
+        _compile([pair for pair in used if pair[0] > 0]),
+        _compile([(-weight, position) for weight, position in used if weight < 0]),
     )

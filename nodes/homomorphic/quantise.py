@@ -59,12 +59,14 @@ def quantise(
     exponents = _exponents(bounds, affine.width_in)
     repeats = rows_per_batch if affine.sum_rows else 1
     scaled = _scale(affine.weights, exponents[:, None])
+    outputs, _ = used = np.nonzero(scaled.T)
+    terms = scaled.T[used]
     reachable = math.inf
     for weight_bits in _weight_bits_worth_trying(scaled, repeats, max_error):
-        raised = _scale(scaled, weight_bits)
+        raised = _scale(terms, weight_bits)
         rounded = np.rint(raised)
-        lost = _scale(np.abs(raised - rounded).sum(axis=0) * repeats, -weight_bits)
-        size = np.abs(rounded).sum(axis=0) * repeats
+        lost = _scale(_sums(np.abs(raised - rounded), outputs, affine.width_out) * repeats, -weight_bits)
+        size = _sums(np.abs(rounded), outputs, affine.width_out) * repeats
         input_bits = _most_input_bits(size, affine.bias, weight_bits)
         error = _error_bound(lost, size, affine.bias, weight_bits, input_bits) if input_bits else math.inf
         if error <= max_error:
@@ -128,6 +130,11 @@ def decode(values: NDArray[np.int64], fixed: FixedPoint) -> Floats:
     return _scale(values.astype(np.float64), -result_bits(fixed))
 
 
+def _sums(terms: Floats, outputs: NDArray[np.intp], width: int) -> Floats:
+    """The sums [width] of `terms`, each of which belongs to one output: zero weights, often most, cost nothing."""
+    return np.asarray(np.bincount(outputs, weights=terms, minlength=width), dtype=np.float64)
+
+
 def _scale(values: Floats, bits: int | NDArray[np.int32]) -> Floats:
     """values * 2^bits; exact, or infinite where float64 ends, which the callers refuse."""
     with np.errstate(over="ignore", under="ignore"):
@@ -147,7 +154,10 @@ def _require_finite(affine: AffineMap) -> None:
 def _integers(values: Floats) -> tuple[tuple[int, ...], ...]:
     if not np.isfinite(values).all():
         raise BadProgram("a weight or bias is too large for the scales of the job")
-    return tuple(tuple(int(value) for value in row) for row in np.rint(values).tolist())
+    rounded = np.rint(values)
+    if np.abs(rounded).max(initial=0) < SLOT_VALUE_LIMIT:
+        return tuple(map(tuple, rounded.astype(np.int64).tolist()))
+    return tuple(tuple(int(value) for value in row) for row in rounded.tolist())
 
 
 def _exponents(bounds: Floats, width: int) -> NDArray[np.int32]:

@@ -57,7 +57,7 @@ class IntegerProgram:
         """The largest |value| that any output, or any part of one, can take over `rows` rows."""
         repeats = rows if self.sum_rows else 1
         return max(
-            sum(abs(weight) for weight in row) * self.input_max * repeats + abs(bias)
+            sum(map(abs, row)) * self.input_max * repeats + abs(bias)
             for row, bias in zip(self.weights, self.bias, strict=True)
         )
 
