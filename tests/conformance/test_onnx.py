@@ -1,0 +1,151 @@
+"""ONNX's own backend node tests on our programs: plain, and under encryption without a key.
+
+Which cases count is computed, not chosen: every case of the installed `onnx` whose operators are all in the table of
+linear operators. `tests/support/onnx_backend.py` says how a case without rows is put, and finds in the case itself why
+some cannot be (a product of data by data, NaN as data, and so on). Every case here is either run, and must agree within
+the tolerances that ONNX states for it, or has such a reason, and must be refused before anything is encrypted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from nodes.homomorphic import paillier
+from nodes.homomorphic.paillier import PaillierSecret
+from nodes.homomorphic.quantise import decode, encode, integer_program, quantise
+from nodes.programs.check import check
+from nodes.programs.compile import affine
+from nodes.programs.plain import evaluate
+from schemas.errors import BadInput
+from tests.support.onnx_backend import (
+    Case,
+    Floats,
+    Trial,
+    Way,
+    choices,
+    eligible_cases,
+    exception,
+    linear_operators,
+    trial,
+)
+
+# fmt: off
+NAMED = frozenset({
+    "Add", "Sub", "Neg", "Mul", "Div", "MatMul", "Gemm", "Sum", "Mean", "ReduceSum", "ReduceMean", "Concat",
+    "Slice", "Split", "Gather", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Flatten", "Identity",
+    "Cast", "Pad", "Conv", "AveragePool", "CumSum", "Einsum", "Scaler", "LinearRegressor", "LinearClassifier",
+})
+# fmt: on
+"""What the documentation promises to run on ciphertexts."""
+DIVIDES_INTEGERS = "division of integers"
+TOLERANCE_SHARE = 0.5
+"""Of the tolerance for a case's smallest number for the fixed point; the rest is for the expected values' float32."""
+
+BOTH_WAYS_MAX = 1_000
+"""Numbers of a case that is put in both ways; a larger one takes seconds and is put summed only."""
+
+CASES = {case.name: case for case in eligible_cases()}
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the cases that ran so far."""
+
+    plain: set[str] = field(default_factory=set)
+    encrypted: dict[str, set[Way]] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module")
+def tally() -> Tally:
+    return Tally()
+
+
+@pytest.fixture(scope="module")
+def secret() -> PaillierSecret:
+    return paillier.generate(2048, subgroup=True)
+
+
+def trials(case: Case) -> Iterator[Trial]:
+    """The case in both ways, with as many inputs secret at once as the program allows."""
+    for way in ("summed", "rows"):
+        if way == "rows" and sum(case.inputs[position].size for position in case.data_inputs()) > BOTH_WAYS_MAX:
+            return
+        for chosen in choices(case):
+            made = trial(case, chosen, way)
+            if made is not None and is_linear(made):
+                yield made
+                if chosen == case.data_inputs():
+                    break
+
+
+def is_linear(made: Trial) -> bool:
+    """Whether the program passes the gate and compiles; a refusal must be a typed one."""
+    try:
+        affine(check(made.program))
+    except BadInput:
+        return False
+    return True
+
+
+def encrypted(made: Trial, secret: PaillierSecret) -> Floats:
+    """The program's result over an encrypted table: quantised, encrypted, evaluated without the key, decrypted."""
+    mapped = affine(check(made.program))
+    rows, bounds = len(made.rows), np.abs(made.rows).max(axis=0)
+    tolerance = made.case.atol + made.case.rtol * float(np.abs(made.expected).min())
+    fixed, _ = quantise(mapped, bounds, rows, secret.public.slots, tolerance * TOLERANCE_SHARE)
+    program = integer_program(mapped, fixed)
+    body = secret.public.encrypt(encode(made.rows, fixed))
+    result = secret.public.evaluate(body, rows, program)
+    return decode(secret.decrypt(result, rows, mapped.width_out, sum_rows=mapped.sum_rows), fixed)
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if exception(case) is None])
+def test_a_backend_case_gives_the_same_plain_and_encrypted(name: str, secret: PaillierSecret, tally: Tally) -> None:
+    ways: set[Way] = set()
+    for made in trials(CASES[name]):
+        assert made.agrees(evaluate(check(made.program), made.rows)), f"plain, {made.way}, inputs {made.secret}"
+        tally.plain.add(name)
+        assert made.agrees(encrypted(made, secret)), f"encrypted, {made.way}, inputs {made.secret}"
+        ways.add(made.way)
+    assert "summed" in ways
+    tally.encrypted[name] = ways
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if exception(case) is not None])
+def test_a_backend_case_that_is_not_linear_is_refused(name: str, tally: Tally) -> None:
+    case = CASES[name]
+    reason = exception(case)
+    assert reason is not None
+    tally.refused[name] = reason
+    if not case.data_inputs() or reason.startswith(DIVIDES_INTEGERS):  # nothing to send; integers become floats here
+        return
+    for way in ("summed", "rows"):
+        for chosen in choices(case):
+            made = trial(case, chosen, way)
+            assert made is None or not np.isfinite(made.rows).all() or not is_linear(made)
+
+
+def test_the_operators_that_are_promised_are_in_the_table() -> None:
+    assert not NAMED - {name for _, name in linear_operators()}
+
+
+def test_most_backend_cases_with_linear_operators_pass(tally: Tally, capsys: pytest.CaptureFixture[str]) -> None:
+    """Prints the counts of the cases that ran before it."""
+    reasons = Counter(tally.refused.values())
+    by_rows = sum("rows" in ways for ways in tally.encrypted.values())
+    with capsys.disabled():
+        print(
+            f"\nONNX backend node cases: eligible {len(CASES)}, passed encrypted {len(tally.encrypted)} "
+            f"({by_rows} of them also row by row), passed plain {len(tally.plain)}, exceptions {len(tally.refused)}"
+        )
+        for reason, count in reasons.most_common():
+            print(f"  {count:4} {reason}")
+    runnable = {name for name, case in CASES.items() if exception(case) is None}
+    assert len(runnable) >= 250
+    assert set(tally.encrypted) <= runnable
