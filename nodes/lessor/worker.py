@@ -20,6 +20,7 @@ from msgspec import Struct, structs
 from broker.errors import QueueBusy
 from broker.port import Broker, Consumer, Delivery, Message
 from broker.topology import parse_key, queue_name, routing_key
+from nodes import bulk
 from nodes.consuming import consume_for_ever, handle_all
 from nodes.enclave.worker.host import EnclaveProcess
 from nodes.identity import Identity, verify
@@ -119,7 +120,7 @@ class LessorWorker:
     async def _settle(self, delivery: Delivery, handle: Handler) -> None:
         """Every delivery ends acknowledged, dead-lettered with its reason, or back in the queue."""
         try:
-            await handle(self._receive(delivery))
+            await handle(await self._receive(delivery))
         except SessionLate as error:
             log.info("not ready for this yet", reason=str(error))
             await delivery.retry(LATE_RETRY_SECONDS)
@@ -135,9 +136,9 @@ class LessorWorker:
         else:
             await delivery.ack()
 
-    def _receive(self, delivery: Delivery) -> Received:
+    async def _receive(self, delivery: Delivery) -> Received:
         """Decode, and hold the delivered key against what the message says of itself."""
-        received = codec.decode(delivery.message.headers, delivery.message.body)
+        received = await bulk.decode(delivery.message.headers, delivery.message.body)
         key, event = parse_key(delivery.message.key), received.event
         if key.dst != self.config.me or event.to != self.config.me:
             raise VerificationFailed(f"{event.id} is for {event.to}, not {self.config.me}", code="wrong-receiver")
@@ -270,7 +271,7 @@ class LessorWorker:
         await self._publish(event)
 
     async def _publish(self, event: Event) -> None:
-        headers, body = codec.encode(event, self.identity.sign)
+        headers, body = await bulk.encode(event, self.identity)
         key = routing_key(event.to, self.config.me, CATALOGUE[event.type].kind)
         message = Message(key=key, body=body, headers=headers, id=event.id)
         await self.broker.publish(message, timeout_seconds=limits.PUBLISH_SECONDS_MAX)

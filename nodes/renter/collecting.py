@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from broker.port import Broker, Delivery
 from broker.topology import parse_key, queue_name
+from nodes import bulk
 from nodes.consuming import consume_for_ever
 from nodes.enclave import chunks, session
 from nodes.enclave.chunks import RESULT, BatchContext
@@ -80,7 +81,7 @@ class Collector:
             await delivery.ack()
 
     async def _accept(self, delivery: Delivery) -> None:
-        received = codec.decode(delivery.message.headers, delivery.message.body)
+        received = await bulk.decode(delivery.message.headers, delivery.message.body)
         event = received.event
         batch = codec.batch_of(event)
         known = await self._lookup(batch)

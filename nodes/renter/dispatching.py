@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from broker.port import Broker, Message
 from broker.topology import routing_key
+from nodes import bulk
 from nodes.enclave import chunks, session
 from nodes.enclave.chunks import DATA, BatchContext
 from nodes.enclave.session import SealSpec
@@ -24,7 +25,7 @@ from nodes.renter.auditing import ciphertext_batch
 from nodes.renter.parts import write_part
 from nodes.renter.records import BatchSent, BatchUnsendable, Facts, ResultAccepted
 from nodes.renter.workbench import JobAtHand, Services, Workbench
-from schemas import codec, limits
+from schemas import limits
 from schemas.errors import BadInput
 from schemas.events import Event, batch_attributes
 from schemas.ids import Address, derive_id
@@ -103,7 +104,7 @@ class Dispatcher:
             body=body,
             attributes=batch_attributes(batch),
         )
-        headers, raw = codec.encode(event, self.services.identity.sign)
+        headers, raw = await bulk.encode(event, self.services.identity)
         message = Message(key=routing_key(lessor, me, "batch"), body=raw, headers=headers, id=event.id)
         await self.broker.publish(message, timeout_seconds=limits.PUBLISH_SECONDS_MAX)
 

@@ -24,9 +24,10 @@ from aio_pika.abc import AbstractIncomingMessage
 from broker.port import Broker, Consumer, Message
 from broker.rabbitmq import connect
 from broker.topology import Hub, Link, Network, Participant, hub_exchange, queue_name, routing_key
+from nodes import bulk
 from nodes.enclave.worker.host import EnclaveProcess
 from nodes.identity import Identity, verify
-from schemas import codec, limits
+from schemas import limits
 from schemas.events import BatchFailed, ContractEnded, Event, batch_attributes
 from schemas.ids import Address, derive_id
 from schemas.jobs import Batch
@@ -223,13 +224,13 @@ async def our_round(
             await asyncio.gather(serving, collecting, return_exceptions=True)
 
 
-def _signed(event: Event, identity: Identity, kind: str) -> Message:
-    headers, body = codec.encode(event, identity.sign)
+async def _signed(event: Event, identity: Identity, kind: str) -> Message:
+    headers, body = await bulk.encode(event, identity)
     return Message(routing_key(event.to, event.source, kind), body, headers, event.id)
 
 
-def _verified(message: Message, public: bytes) -> Event:
-    received = codec.decode(message.headers, message.body)
+async def _verified(message: Message, public: bytes) -> Event:
+    received = await bulk.decode(message.headers, message.body)
     if not verify(public, received.signed, received.signature):
         raise AssertionError("a signature did not verify")
     return received.event
@@ -297,19 +298,19 @@ class EnclavePath:
         context = self.subtask.context(ROWS, batch=number)
         body = await asyncio.to_thread(self.subtask.encrypt, context, self.data)
         event = self._event("batch.dispatched", RENTER, LESSOR, number, body)
-        return _signed(event, self.parties.renter_identity, "batch")
+        return await _signed(event, self.parties.renter_identity, "batch")
 
     async def answer(self, message: Message) -> Message:
         """The enclave's encrypted result in a signed event."""
-        event = _verified(message, self.parties.renter_identity.public)
+        event = await _verified(message, self.parties.renter_identity.public)
         number = int(event.attributes["batch"])
         body = await self.enclave.execute(self.subtask.context(ROWS, batch=number), bytes(event.body))
         answer = self._event("batch.completed", LESSOR, RENTER, number, body)
-        return _signed(answer, self.parties.lessor_identity, "result")
+        return await _signed(answer, self.parties.lessor_identity, "result")
 
     async def accept(self, message: Message) -> None:
         """The result's values, checked."""
-        event = _verified(message, self.parties.lessor_identity.public)
+        event = await _verified(message, self.parties.lessor_identity.public)
         context = self.subtask.context(ROWS, batch=int(event.attributes["batch"]))
         raw = await asyncio.to_thread(self.subtask.decrypt, context, bytes(event.body))
         np.testing.assert_allclose(np.frombuffer(raw).reshape(ROWS, 1), self.expected)
@@ -351,18 +352,18 @@ async def request_response(here: Site) -> AsyncIterator[Rounds]:
 
         async def make(number: int) -> Message:
             data = ContractEnded(contract=derive_id("contract", number), code="withdrawn", reason="no longer needed")
-            return _signed(
+            return await _signed(
                 _small("contract.ended", RENTER, LESSOR, str(number), data), parties.renter_identity, "control"
             )
 
         async def answer(message: Message) -> Message:
-            request = _verified(message, parties.renter_identity.public)
+            request = await _verified(message, parties.renter_identity.public)
             data = BatchFailed(batch=_batch(1), code="ended", reason=request.subject, final=True)
             response = _small("batch.failed", LESSOR, RENTER, request.id, data)
-            return _signed(response, parties.lessor_identity, "control")
+            return await _signed(response, parties.lessor_identity, "control")
 
         async def accept(message: Message) -> None:
-            _verified(message, parties.lessor_identity.public)
+            await _verified(message, parties.lessor_identity.public)
 
         there = await make(0)
         back = await answer(there)
