@@ -181,7 +181,12 @@ def _renter_activities(services: Services, workbench: Workbench, dispatcher: Dis
     async def assembling(params: dict[str, Any], job: str) -> Outcome:
         return await assemble(services, workbench, job)
 
+    async def forgetting(params: dict[str, Any], job: str) -> Outcome:
+        await workbench.forget(job, params["subtasks"])
+        return ()
+
     return {
+        "forget": forgetting,
         "prepare": preparing,
         "verify-evidence": verifying,
         "dispatch": dispatching,

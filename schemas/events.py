@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 
 from schemas import limits
 from schemas.contracts import Contract, Receipt
-from schemas.ids import Address, AddressField, DigestField, IdField
+from schemas.ids import Address, AddressField, IdField
 from schemas.jobs import Batch, JobSpec, SubtaskTerms
 from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder
 
@@ -251,12 +251,6 @@ class DeliveryFailed(Struct, frozen=True, kw_only=True):
     type: Text
     to: AddressField
     reason: Text
-
-
-class ProgramPublished(Struct, frozen=True, kw_only=True):
-    """Attributes beside a program's raw bytes."""
-
-    digest: DigestField
 
 
 # ---------------------------------------------------------------- the list

@@ -57,8 +57,10 @@ def _mismatch(program: Program, candidates: Sequence[str], numeric: Sequence[str
 
 
 def require_chain(program: Program, local_program: Program) -> None:
-    """That the local program can take the program's results as its rows. Raises BadProgram with both numbers."""
+    """That the local program can take the program's results row by row. Raises BadProgram saying what does not fit."""
     if local_program.width_in != program.width_out:
         raise BadProgram(
             f"the local program takes {local_program.width_in} columns, but the program gives {program.width_out}"
         )
+    if local_program.sum_rows:
+        raise BadProgram("the local program may not sum over rows: it runs row by row on the results")

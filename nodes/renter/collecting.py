@@ -88,7 +88,7 @@ class Collector:
         self._authenticate(delivery, event, known.contract)
         if not verify(known.contract.lessor_key, received.signed, received.signature):
             raise VerificationFailed(f"{event.source} did not sign {event.id}", code="bad-signature")
-        if known.job.phase == "failed":
+        if known.job.phase in ("completed", "failed"):
             return
         outcome_id = f"result/{event.id}"
         start = self.dispatcher.services.stopwatch()

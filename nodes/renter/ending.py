@@ -26,6 +26,7 @@ def fail(config: RenterConfig, draft: Draft, code: str, reason: str) -> None:
             market.end_contract(config, draft, record.contract, "job-failed", reason=code)
     draft.change_job(phase="failed", code=code, reason=reason, ended_at=draft.now)
     draft.note("job-failed", reason, code=code)
+    _forget(draft)
 
 
 def finish_if_done(config: RenterConfig, draft: Draft) -> None:
@@ -43,7 +44,8 @@ def finish_if_done(config: RenterConfig, draft: Draft) -> None:
 def assembled(config: RenterConfig, draft: Draft, event: Event) -> None:
     """`job.assembled`: the output is in its place."""
     data = data_of(event, JobAssembled)
-    draft.change_job(phase="completed", ended_at=draft.now, result_digest=data.digest)
+    draft.change_job(phase="completed", ended_at=draft.now)
+    _forget(draft)
     draft.note("job-completed", f"{data.rows} rows", digest=data.digest)
 
 
@@ -65,6 +67,12 @@ def receipt_countersigned(config: RenterConfig, draft: Draft, event: Event) -> N
         raise Refused("bad-signature", f"{event.source} did not sign its receipt")
     if not record.ended:
         market.end_contract(config, draft, contract, "completed", receipt=receipt)
+
+
+def _forget(draft: Draft) -> None:
+    """Keys live no longer than their job: what is decrypted lies in the output, what is not is of no use any more."""
+    subtasks = [subtask.id for _, subtask in draft.each(Subtask, "subtask")]
+    draft.do(Perform(activity="forget", params={"subtasks": subtasks}))
 
 
 def _complete(draft: Draft, subtask: Subtask) -> None:

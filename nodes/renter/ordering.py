@@ -31,7 +31,7 @@ def submitted(config: RenterConfig, draft: Draft, event: Event) -> None:
     data = data_of(event, JobSubmitted)
     if event.source != config.me:
         raise Refused("not-a-user", "jobs are submitted with the renter's own identity")
-    draft.put("job", Job(spec=data.spec, phase="preparing", submitted_at=draft.now, user=event.source))
+    draft.put("job", Job(spec=data.spec, phase="preparing", submitted_at=draft.now))
     draft.do(Perform(activity="prepare", params={"spec": msgspec.to_builtins(data.spec)}))
 
 
@@ -139,7 +139,7 @@ def _split(draft: Draft, owners: list[tuple[str, ContractRecord]]) -> dict[str, 
     units = [(owner, record.contract.units) for owner, record in owners]
     parts = split(facts.rows, rows_each, units, job.spec.local_share)
     batches = sum(part.batches for part in parts)
-    draft.change_job(phase="running", batch_rows=rows_each, batches=batches, parts=parts, dispatch_started_at=draft.now)
+    draft.change_job(phase="running", batch_rows=rows_each, batches=batches, parts=parts)
     shown = {part.owner: part.rows for part in parts}
     draft.note("split", f"{facts.rows} rows into {batches} batches", rows_by_owner=shown, batch_rows=rows_each)
     return {

@@ -64,7 +64,6 @@ class Job(Struct, frozen=True, kw_only=True):
     spec: JobSpec
     phase: JobPhase
     submitted_at: float
-    user: str
     facts: Facts | None = None
     assessment: Assessment | None = None
     order: str = ""
@@ -82,9 +81,7 @@ class Job(Struct, frozen=True, kw_only=True):
     """(code, text) of everything that went wrong on the way; a failure reports them all."""
     code: str = ""
     reason: str = ""
-    dispatch_started_at: float = 0.0
     ended_at: float = 0.0
-    result_digest: str = ""
 
 
 class ContractRecord(Struct, frozen=True, kw_only=True):

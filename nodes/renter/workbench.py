@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from nodes.data.binding import bind
+from nodes.data.binding import bind, require_chain
 from nodes.data.table import Table, open_table, read_header
 from nodes.enclave import session
 from nodes.enclave.attestation.port import Policy, Verifier
@@ -27,7 +27,7 @@ from nodes.programs.program import Program
 from nodes.renter.records import Facts, Job
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
-from schemas.errors import BadData, BadProgram
+from schemas.errors import BadData
 from schemas.jobs import FixedPoint, JobSpec
 
 JOBS_AT_HAND_MAX: Final = 8
@@ -152,15 +152,21 @@ class Workbench:
     async def homomorphic_key(self, job: JobAtHand, make: Callable[[], PaillierSecret] | None = None) -> PaillierSecret:
         """The job's secret key from the store, or a new one that is stored first."""
         if job.key is None:
-            raw = await self._secret(f"homomorphic/{job.spec.id}", None if make is None else lambda: make().to_bytes())
+            raw = await self._secret(homomorphic_name(job.spec.id), None if make is None else lambda: make().to_bytes())
             job.key = await asyncio.to_thread(PaillierSecret.from_bytes, raw)
         return job.key
 
     async def subtask_secret(self, job: JobAtHand, subtask: str) -> bytes:
         """The secret that only this subtask's lessor gets (E1); made on first use."""
         if subtask not in job.secrets:
-            job.secrets[subtask] = await self._secret(f"subtask/{subtask}", session.new_secret)
+            job.secrets[subtask] = await self._secret(subtask_name(subtask), session.new_secret)
         return job.secrets[subtask]
+
+    async def forget(self, job: str, subtasks: Sequence[str]) -> None:
+        """Erase an ended job's keys from store and memory."""
+        self._jobs.pop(job, None)
+        for name in (homomorphic_name(job), *map(subtask_name, subtasks)):
+            await self._services.store.delete_secret(name)
 
     async def _secret(self, name: str, make: Callable[[], bytes] | None) -> bytes:
         store, identity = self._services.store, self._services.identity
@@ -181,6 +187,16 @@ class Workbench:
             raise BadData(f"{folder.data.name} is not what was submitted: its SHA-256 differs; submit it again")
         check_fit(table, program, local)
         return JobAtHand(spec, folder, table, program, local)
+
+
+def homomorphic_name(job: str) -> str:
+    """Under which the store keeps a job's homomorphic secret key."""
+    return f"homomorphic/{job}"
+
+
+def subtask_name(subtask: str) -> str:
+    """Under which the store keeps a subtask's secret."""
+    return f"subtask/{subtask}"
 
 
 def _compiled(program: Program, fixed: FixedPoint) -> IntegerProgram:
@@ -205,7 +221,5 @@ def check_fit(table: Table, program: Program, local: Program | None) -> None:
     """
     if table.rows == 0:
         raise BadData("the input has a header but no rows: nothing to compute")
-    if local is not None and local.width_in != program.width_out:
-        raise BadProgram(f"the local program takes {local.width_in} columns, but the program gives {program.width_out}")
-    if local is not None and local.sum_rows:
-        raise BadProgram("the local program may not sum over rows: it runs row by row on the results")
+    if local is not None:
+        require_chain(program, local)

@@ -21,7 +21,7 @@ from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.programs import plain
 from nodes.programs.build import aggregate_sum, linear_from_csv
 from nodes.programs.check import check
-from nodes.renter.records import BatchRecord
+from nodes.renter.records import BatchRecord, Subtask
 from nodes.renter.report import JobReport
 from nodes.renter.submission import JobOptions
 from schemas import codec
@@ -88,6 +88,23 @@ async def test_work_goes_to_both_lessors_and_some_stays(network: LocalNetwork) -
     shares = {contract["lessor"]: contract["rows"] for contract in report.contracts}
     assert shares == {"B11.B12": 256, "B11.B13": 256}
     assert set(report.route) == {"A11.A12 → A11 → B11 → B11.B12", "A11.A12 → A11 → B11 → B11.B13"}
+
+
+async def test_keys_live_no_longer_than_their_job(network: LocalNetwork) -> None:
+    report = await run(network, DATA, LINEAR, protection="sealed-result")
+    records = await network.store.read(report.id)
+    names = [f"subtask/{record.id}" for record in records.values() if isinstance(record, Subtask)]
+    assert len(names) == 2
+    async with asyncio.timeout(JOB_SECONDS_MAX):
+        for name in (f"homomorphic/{report.id}", *names):
+            await until_forgotten(network, name)
+
+
+async def until_forgotten(network: LocalNetwork, name: str) -> None:
+    kept: bytes | None = b"sealed"
+    while kept is not None:
+        await asyncio.sleep(0)
+        kept = await network.store.get_secret(name)
 
 
 async def test_contracts_end_with_receipts_signed_by_both(network: LocalNetwork) -> None:

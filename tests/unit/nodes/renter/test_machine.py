@@ -145,7 +145,6 @@ def job(batches: int) -> Job:
         spec=JobSpec(id=JOB, data=digest, program=digest, match_seconds=5.0),
         phase="running",
         submitted_at=START,
-        user=ME,
         facts=facts,
         assessment=assessment,
         order="order-000000000000000000000001",
