@@ -4,6 +4,7 @@
      └── Rejected            evidence, a seal, a signature or a ciphertext is not right; `code` says which
     SubletError
      ├── EnclaveUnavailable  this machine cannot lock a child down; `missing` lists what it lacks
+     │    └── NoEvidence     its hardware gives no attestation evidence; `missing` says why
      └── EnclaveEnded        the child is gone; `reason` says why. Start another and shake hands again
     BadData
      └── DataFault           a batch cannot be computed; `fault`, row and column say why, and never a value
@@ -134,6 +135,14 @@ class EnclaveUnavailable(SubletError):  # noqa: N818
             "or allow an unlocked child by name (development only)"
         )
         self.missing = missing
+
+
+class NoEvidence(EnclaveUnavailable):
+    """This machine's hardware gives no attestation evidence for an enclave. `missing` says why."""
+
+    def __init__(self, reason: str) -> None:
+        SubletError.__init__(self, f"this machine gives no attestation evidence: {reason}")
+        self.missing = (reason,)
 
 
 class EndReason(StrEnum):
