@@ -39,10 +39,12 @@ from nodes.homomorphic.paillier import PaillierSecret
 from nodes.identity import Identity
 from nodes.lessor.worker import LessorWorker
 from nodes.local import LOCAL_RENTER, LocalNetwork
+from nodes.programs.build import linear_from_csv
 from nodes.programs.check import check
 from nodes.renter.records import Subtask
 from nodes.renter.report import JobReport
 from nodes.renter.submission import JobOptions
+from schemas import limits
 from schemas.errors import SubletError
 from schemas.events import KeySealed
 from schemas.ids import address, hub_address
@@ -57,6 +59,7 @@ from tests.support.adversary import (
     unseals,
     windows,
 )
+from tests.support.hostile_child import ESCAPES, FIRST
 from tests.unit.nodes.enclave.enclaves import (
     CONTRACT,
     JOB,
@@ -354,7 +357,7 @@ async def test_keys_reach_neither_command_line_nor_environment_nor_a_core_file(m
         async with EnclaveProcess(quoter()) as enclave:
             subtask = await agree(enclave, model(2, np.ones((2, 1))))
             seen = await asyncio.to_thread(visible_of, enclave.pid)
-            limits = await asyncio.to_thread(Path(f"/proc/{enclave.pid}/limits").read_text)
+            bounds = await asyncio.to_thread(Path(f"/proc/{enclave.pid}/limits").read_text)
             os.kill(enclave.pid, signal.SIGSEGV)
             with pytest.raises(EnclaveEnded) as ended:
                 await enclave.offer(bytes(32), CONTRACT, JOB)
@@ -362,7 +365,7 @@ async def test_keys_reach_neither_command_line_nor_environment_nor_a_core_file(m
         resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
     assert not any(form in seen for secret in keys_of(subtask) for form in forms(secret))
     assert b"nodes.enclave.worker.child" in seen
-    assert re.search(r"Max core file size +0 +0 ", limits)
+    assert re.search(r"Max core file size +0 +0 ", bounds)
     assert ended.value.reason is EndReason.CRASH
     assert [os.WTERMSIG(status) for status in statuses] == [signal.SIGSEGV]
     assert not any(os.WCOREDUMP(status) for status in statuses)
@@ -380,6 +383,33 @@ def keys_of(subtask: EnclaveSubtask) -> list[bytes]:
     """The subtask secret and the keys that come of it."""
     ways = (DATA, RESULT)
     return [subtask.secret, *(session.data_key(subtask.secret, CONTRACT, JOB, way, 0) for way in ways)]
+
+
+# A program that broke out.
+
+
+@pytest.mark.parametrize(("attempt", "code"), [("fork", "enclave-syscall"), ("take 3 GiB of memory", "enclave-memory")])
+async def test_a_job_that_breaks_out_fails_with_its_reason_and_the_next_one_completes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attempt: str, code: str
+) -> None:
+    monkeypatch.setattr(host, "_CHILD", "tests.support.hostile_child")
+    monkeypatch.setattr(limits, "HANDSHAKE_SECONDS_MAX", 3.0)  # what is left of the failed job is waited for so long
+    hostile, good = tmp_path / "hostile.csv", tmp_path / "good.csv"
+    wish = FIRST + list(ESCAPES).index(attempt)
+    hostile.write_text("a,b\n" + f"{wish},1\n" * 600)
+    good.write_text("a,b\n" + "1,1\n" * 600)
+    program = linear_from_csv("name,weight\na,1\nb,2\n")
+    options = JobOptions(protection="enclave", accept_software_enclave=True)
+    async with LocalNetwork(tmp_path / "network") as network:
+        endings = []
+        for data in (hostile, good):
+            spec = network.stage(data, program, None, options)
+            await network.submit(spec)
+            async with asyncio.timeout(JOB_SECONDS_MAX):
+                endings.append([each async for each in network.watch(spec.id)][-1])
+    assert [report.phase for report in endings] == ["failed", "completed"]
+    assert endings[0].code == code
+    assert endings[1].rows_done == 600
 
 
 # The host's memory.
