@@ -3,19 +3,21 @@
 BadCiphertext   (VerificationFailed)  whoever made the ciphertext
 BadKey          (VerificationFailed)  whoever made the key
 Overflow        (BadProgram)          the program could leave its slots; carries both numbers
+DecryptionsStay (PolicyRefused)       who would send decrypted numbers on
 TooCoarse       (BadProgram)          fixed point cannot reach the asked accuracy; carries both numbers
 """
 
 from __future__ import annotations
 
-from schemas.errors import BadProgram, VerificationFailed
+from schemas.errors import BadProgram, PolicyRefused, VerificationFailed
 
 
 class BadCiphertext(VerificationFailed):
     """A ciphertext or a body of ciphertexts is refused.
 
-    The codes are `ciphertext-length` (a public fact) and `ciphertext-invalid` for everything else: which check
-    failed, before or after the decryption, is deliberately not told apart.
+    The codes are `ciphertext-length` and `ciphertext-foreign` (a number that names another key), which are public
+    facts, and `ciphertext-invalid` for everything else: which check failed, before or after the decryption, is
+    deliberately not told apart.
     """
 
 
@@ -33,6 +35,10 @@ class Overflow(BadProgram):
         super().__init__(message)
         self.reached = reached
         self.limit = limit
+
+
+class DecryptionsStay(PolicyRefused):
+    """Decrypted numbers of an approximate scheme are not handed to other parties."""
 
 
 class TooCoarse(BadProgram):

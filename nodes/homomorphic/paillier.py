@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import ClassVar, Final
 
 import gmpy2
 import numpy as np
@@ -47,6 +47,8 @@ class PaillierSecret:
     q: mpz
     orders: Orders | None = None
     """Of a subgroup key only; see subgroup.py."""
+
+    keeps_decryptions: ClassVar[bool] = False
 
     def __repr__(self) -> str:
         return f"PaillierSecret(bits={self.public.bits}, public={self.public.digest[:16]})"

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import ClassVar, Final
 
 import gmpy2
 import numpy as np
@@ -43,6 +43,8 @@ class PaillierPublic:
 
     n: mpz
     base: mpz
+
+    relative_error: ClassVar[float] = 0.0
 
     @cached_property
     def n_squared(self) -> mpz:

@@ -12,7 +12,7 @@ from typing import Final, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.homomorphic.errors import Overflow
+from nodes.homomorphic.errors import DecryptionsStay, Overflow
 from schemas.errors import BadProgram
 
 SLOT_BITS: Final = 64
@@ -89,6 +89,10 @@ class PublicKey(Protocol):
         """Width of one serialised ciphertext."""
 
     @property
+    def relative_error(self) -> float:
+        """The largest error of a decrypted value, as a part of the largest value that it could have; 0: exact."""
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the serialised key, hex."""
 
@@ -116,6 +120,10 @@ class SecretKey(Protocol):
     def public(self) -> PublicKey:
         """The key to hand out."""
 
+    @property
+    def keeps_decryptions(self) -> bool:
+        """Whether a decryption gives the key away to who holds its ciphertext: then it must not leave the renter."""
+
     def to_bytes(self) -> bytes:
         """The secret itself: seal it before it is stored."""
 
@@ -129,3 +137,15 @@ class SecretKey(Protocol):
 
         Raises BadCiphertext, whatever the reason.
         """
+
+
+def require_shareable(key: SecretKey) -> None:
+    """Call before a decryption, or anything exact computed from one, is sent to another party (J5).
+
+    Raises DecryptionsStay for schemes that are not secure then (IND-CPA-D).
+    """
+    if key.keeps_decryptions:
+        raise DecryptionsStay(
+            "decryptions of this scheme stay with the renter, because they give its key away: use Paillier for results "
+            "that others must see"
+        )
