@@ -1,4 +1,4 @@
-"""Subgroup keys decrypt what any holder of the key encrypts, in the short way or the long, and are checked when read."""
+"""Subgroup keys decrypt what any holder of the key encrypts, the short way or the long; they are checked when read."""
 
 from __future__ import annotations
 
