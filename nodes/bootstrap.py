@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +16,12 @@ from msgspec import Struct
 from broker.port import Broker
 from nodes.config import NodeConfig, RenterSettings
 from nodes.enclave.attestation.measure import measurement
-from nodes.enclave.attestation.port import SOFTWARE, Policy
-from nodes.enclave.attestation.software import SoftwareQuoter, SoftwareVerifier
+from nodes.enclave.attestation.policy_file import read_policy
+from nodes.enclave.attestation.port import Policy, Quoter
+from nodes.enclave.attestation.producers.host import collateral_file, hardware_quoter
+from nodes.enclave.attestation.producers.quoting import no_collateral
+from nodes.enclave.attestation.software import SoftwareQuoter
+from nodes.enclave.attestation.verifiers import all_verifiers
 from nodes.enclave.worker.host import EnclaveOptions, EnclaveProcess
 from nodes.hub.directory import HubConfig
 from nodes.hub.machine import HubMachine
@@ -86,12 +90,14 @@ class StoredNode:
 
 @dataclass(frozen=True, slots=True)
 class RenterWishes:
-    """Settings of a renter that are not public keys."""
+    """Settings of a renter that are not public keys.
+
+    `evidence` is what it accepts of enclaves; its `accept_software` says whether a job may opt in to software ones.
+    """
 
     data_dir: Path
     cores: int
-    allow_software_enclaves: bool = True
-    measurements: tuple[bytes, ...] = ()
+    evidence: Policy = field(default=Policy(accept_software=True))
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -112,13 +118,10 @@ async def renter_node(
     machine = RenterMachine(config)
     wishes.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = await SqliteStore.open(wishes.data_dir / "node.sqlite", machine.record_types)
-    reference = measurement()
+    evidence = replace(wishes.evidence, measurements=wishes.evidence.measurements | {measurement()})
 
     def policy(accept_software: bool) -> Policy:
-        return Policy(
-            measurements=frozenset((reference, *wishes.measurements)),
-            accept_software=accept_software and wishes.allow_software_enclaves,
-        )
+        return replace(evidence, accept_software=accept_software and evidence.accept_software)
 
     services = Services(
         identity=identity,
@@ -129,7 +132,7 @@ async def renter_node(
         stopwatch=time.perf_counter,
         cores=wishes.cores,
         policy=policy,
-        verifiers={SOFTWARE: SoftwareVerifier()},
+        verifiers=all_verifiers(),
     )
     workbench = Workbench(services)
     dispatcher = Dispatcher(services, workbench, broker)
@@ -140,13 +143,19 @@ async def renter_node(
 
 
 def lessor_worker(
-    config: LessorConfig, identity: Identity, broker: Broker, *, reported: bytes | None = None
+    config: LessorConfig,
+    identity: Identity,
+    broker: Broker,
+    *,
+    reported: bytes | None = None,
+    hardware: Quoter | None = None,
 ) -> LessorWorker:
-    """One worker of a lessor. Its software enclaves are vouched for by a development key that dies with the worker.
+    """One worker of a lessor. Its enclaves are vouched for by `hardware`; without, they are software enclaves, vouched
+    for by a development key that dies with the worker.
 
-    `reported` is the measurement that they claim instead of their own: a software enclave can claim anything.
+    `reported` is the measurement that software enclaves claim instead of their own: they can claim anything.
     """
-    quoter = SoftwareQuoter(Ed25519PrivateKey.generate(), reported or measurement())
+    quoter = hardware or SoftwareQuoter(Ed25519PrivateKey.generate(), reported or measurement())
     options = EnclaveOptions(memory_bytes=config.memory_mib * MIB)
 
     async def start_enclave() -> EnclaveProcess:
@@ -155,7 +164,7 @@ def lessor_worker(
         return process
 
     return LessorWorker(
-        enclaves="software: not confidential",
+        enclaves="software: not confidential" if hardware is None else "vouched for by this host's hardware",
         config=config,
         identity=identity,
         broker=broker,
@@ -229,7 +238,8 @@ async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
     broker = await connect(config)
     try:
         if config.role == "lessor":
-            await _until(stop, lessor_worker(lessor_config(config), identity, broker).run())
+            worker = lessor_worker(lessor_config(config), identity, broker, hardware=lessor_hardware(config))
+            await _until(stop, worker.run())
         else:
             await (await _stored_node(config, identity, broker)).run(stop)
     finally:
@@ -276,6 +286,33 @@ def renter_config(config: NodeConfig, identity: Identity) -> RenterConfig:
     )
 
 
+def evidence_policy(config: NodeConfig) -> Policy:
+    """What a renter accepts of enclaves; `accept_software` says whether a job may opt in to software ones.
+
+    Raises:
+        BadConfig: its policy file cannot be read, or a field is not right; naming it.
+    """
+    settings = config.renter or RenterSettings()
+    accepted = Policy(accept_software=True) if config.policy_file is None else read_policy(config.policy_file)
+    return replace(
+        accepted,
+        measurements=accepted.measurements | {bytes.fromhex(each) for each in settings.measurements},
+        accept_software=accepted.accept_software and settings.allow_software_enclaves,
+    )
+
+
+def lessor_hardware(config: NodeConfig) -> Quoter | None:
+    """The quoting service of this host's hardware, when the lessor's settings ask for it.
+
+    Raises:
+        NoEvidence: they do, and the host has none.
+    """
+    if config.lessor is None or config.lessor.evidence == "software":
+        return None
+    path = config.collateral_file
+    return hardware_quoter(collateral=no_collateral if path is None else collateral_file(path))
+
+
 def hub_config(config: NodeConfig) -> HubConfig:
     """The hub's directory."""
     participants = config.subnet.keys if config.subnet is not None else {}
@@ -290,8 +327,7 @@ async def _stored_node(config: NodeConfig, identity: Identity, broker: Broker) -
     wishes = RenterWishes(
         data_dir=config.data_dir,
         cores=settings.cores or cores(),
-        allow_software_enclaves=settings.allow_software_enclaves,
-        measurements=tuple(bytes.fromhex(each) for each in settings.measurements),
+        evidence=evidence_policy(config),
     )
     node, _ = await renter_node(renter_config(config, identity), wishes, identity, broker)
     return node

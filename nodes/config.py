@@ -48,6 +48,8 @@ class RenterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Whether a job may opt in to software enclaves, which are not confidential. False: never."""
     measurements: tuple[Annotated[str, Meta(pattern=r"^[0-9a-f]{32,128}\Z")], ...] = ()
     """Reference values of enclaves that are accepted beside this release's own software enclave, hexadecimal."""
+    policy_file: Annotated[str, Meta(min_length=1)] | None = None
+    """A TOML file with what evidence is accepted, hardware's above all. Without it: software enclaves only."""
     batch_deadline_seconds: Annotated[float, Meta(gt=0, le=24 * 3600.0)] = limits.BATCH_DEADLINE_SECONDS
     handshake_seconds_max: Annotated[float, Meta(gt=0, le=3600.0)] = limits.HANDSHAKE_SECONDS_MAX
     batch_window: Annotated[int, Meta(ge=1, le=64)] = limits.BATCH_WINDOW
@@ -67,6 +69,10 @@ class LessorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Threads of one worker for computing on ciphertexts; 0: all cores."""
     lanes: Annotated[int, Meta(ge=1, le=LANES_MAX)] = LANES_DEFAULT
     """Workers at a time, at most; as in the hub's `subnet.toml`."""
+    evidence: Literal["software", "hardware"] = "software"
+    """What vouches for enclaves: a development key, or the hardware that this host offers."""
+    collateral_file: Annotated[str, Meta(min_length=1)] | None = None
+    """The hardware vendor's certificates or collateral, kept fresh by the host's owner; where the host gives none."""
 
 
 class NodeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,7 +105,11 @@ class NodeConfig:
     subnet: SubnetFile | None = None
     """Of hubs."""
     renter: RenterSettings | None = None
+    policy_file: Path | None = None
+    """Of renters, when one is set."""
     lessor: LessorSettings | None = None
+    collateral_file: Path | None = None
+    """Of lessors, when one is set."""
 
     @property
     def hub(self) -> str:
@@ -159,7 +169,9 @@ def read_config(path: Path, environment: Mapping[str, str], *, role: Role | None
         network=network,
         subnet=_subnet(folder / node.subnet, address) if node.role == "hub" else None,
         renter=(node.renter or RenterSettings()) if node.role == "renter" else None,
+        policy_file=_beside(folder, node.renter.policy_file if node.renter else None),
         lessor=(node.lessor or LessorSettings()) if node.role == "lessor" else None,
+        collateral_file=_beside(folder, node.lessor.collateral_file if node.lessor else None),
     )
 
 
@@ -167,6 +179,10 @@ def broker_name(amqp_url: str) -> str:
     """Host and port of a broker's address: what may be shown of it."""
     parts = urlsplit(amqp_url)
     return f"{parts.hostname}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
+
+
+def _beside(folder: Path, name: str | None) -> Path | None:
+    return None if name is None else folder / name
 
 
 def _check_role(node: NodeFile, address: Address, role: Role | None, path: Path) -> None:

@@ -19,12 +19,12 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from nodes.bootstrap import connect, new_job_id, renter_config
+from nodes.bootstrap import connect, evidence_policy, new_job_id, renter_config
 from nodes.cli import show
 from nodes.cli.alone import copy_result, print_result
 from nodes.cli.console import JobProgress, Output, table, to_json
 from nodes.cli.inputs import Inputs
-from nodes.config import NodeConfig, RenterSettings
+from nodes.config import NodeConfig
 from nodes.hub.records import RECORD_TYPES as HUB_RECORDS
 from nodes.hub.records import BuyRecord, SellRecord
 from nodes.journal import Header, export_lines
@@ -75,15 +75,20 @@ async def submit_job(config: NodeConfig, inputs: Inputs, wishes: JobOptions, out
 
 
 def _check_policy(config: NodeConfig, wishes: JobOptions) -> None:
-    """What this renter would refuse later anyway: every enclave whose evidence can be verified today is software.
+    """What this renter would refuse later anyway.
 
     Raises:
         PolicyRefused: saying which option or setting would allow it.
+        BadConfig: the renter's policy file.
     """
-    settings = config.renter or RenterSettings()
-    if wishes.accept_software_enclave and not settings.allow_software_enclaves:
-        raise PolicyRefused(f"{config.address} never accepts software enclaves: its [renter] settings forbid them")
-    if wishes.protection in ("enclave", "sealed-result") and not wishes.accept_software_enclave:
+    accepted = evidence_policy(config)
+    if wishes.accept_software_enclave and not accepted.accept_software:
+        raise PolicyRefused(
+            f"{config.address} never accepts software enclaves: its [renter] settings or policy file forbid them"
+        )
+    if accepted.kinds or wishes.accept_software_enclave:
+        return
+    if wishes.protection in ("enclave", "sealed-result"):
         raise PolicyRefused(
             f"--protection {wishes.protection} finds only software enclaves, which are not confidential: accept that "
             "by --accept-software-enclave, or use --protection homomorphic"

@@ -33,7 +33,16 @@ from schemas.events import (
 REFUSALS_PER_SUBTASK_MAX: Final = 3
 """A lessor whose enclaves were refused this often is lost for the job."""
 POLICY_CODES: Final = frozenset(
-    {"software-not-accepted", "kind-not-accepted", "measurement", "debug", "signer-not-accepted"}
+    {
+        "software-not-accepted",
+        "kind-not-accepted",
+        "measurement",
+        "debug",
+        "signer-not-accepted",
+        "tcb-low",
+        "tcb-status",
+        "advisory-rejected",
+    }
 )
 """What the policy refuses in one enclave of a lessor it refuses in all."""
 

@@ -44,6 +44,7 @@ async def verify_evidence(
     claims = offer.claims
     shown = {
         "kind": claims.kind,
+        "tier": claims.tier.value,
         "measurement": claims.measurement.hex(),
         "confidential": "yes" if claims.confidential else "no: a software enclave protects nothing from its host",
     }

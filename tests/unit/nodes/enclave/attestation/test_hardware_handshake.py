@@ -1,0 +1,130 @@
+"""A whole handshake with a real child process, vouched for by hardware of each kind on a fake device (E1, E3, E4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nodes.enclave import chunks, session
+from nodes.enclave.attestation.port import NITRO, SGX, SNP, TDX, Policy, Quoter, Tier, Verifier
+from nodes.enclave.attestation.producers.configfs import ConfigfsQuoter
+from nodes.enclave.attestation.producers.gramine import GramineQuoter
+from nodes.enclave.attestation.producers.host import new_name
+from nodes.enclave.attestation.producers.nsm import NsmQuoter
+from nodes.enclave.chunks import DATA, RESULT, BatchContext
+from nodes.enclave.errors import Code, NoEvidence, Rejected
+from nodes.enclave.handshake import VerifiedOffer, new_challenge, verify_offer
+from nodes.enclave.worker.host import EnclaveOptions, EnclaveProcess
+from tests.unit.nodes.enclave.attestation import forge
+from tests.unit.nodes.enclave.attestation.fake_devices import FakeGramine, FakeNsm, FakeTsm
+from tests.unit.nodes.enclave.attestation.forge import NOW, Forged
+from tests.unit.nodes.enclave.attestation.test_producers import intel_quote, nitro_document, snp_report
+from tests.unit.nodes.enclave.enclaves import CONTRACT, JOB, model, renter, renter_public
+
+
+@dataclass(frozen=True)
+class Platform:
+    """A lessor's quoting service and what its renter must know."""
+
+    quoter: Quoter
+    verifier: Verifier
+    policy: Policy
+
+
+def platform(quoter: Quoter, forged: Forged) -> Platform:
+    return Platform(quoter, forged.verifier, forged.policy)
+
+
+def snp(folder: Path) -> Platform:
+    table = forge.certificate_table(*(each.der for each in forge.amd()))
+    return platform(ConfigfsQuoter(FakeTsm(snp_report, auxblob=table), new_name), forge.snp())
+
+
+def tdx(folder: Path) -> Platform:
+    forged = forge.tdx()
+    files = FakeTsm(intel_quote(TDX), provider="tdx_guest")
+    return platform(ConfigfsQuoter(files, new_name, collateral=lambda: forged.evidence.aux), forged)
+
+
+def sgx(folder: Path) -> Platform:
+    forged = forge.sgx()
+    return platform(GramineQuoter(FakeGramine(intel_quote(SGX)), collateral=lambda: forged.evidence.aux), forged)
+
+
+def nitro(folder: Path) -> Platform:
+    device = folder / "nsm"
+    device.write_bytes(b"")
+    return platform(NsmQuoter(device, FakeNsm(nitro_document).ioctl), forge.nitro())
+
+
+PLATFORMS: dict[str, Callable[[Path], Platform]] = {SNP: snp, TDX: tdx, SGX: sgx, NITRO: nitro}
+
+
+@pytest.fixture(params=sorted(PLATFORMS))
+def hardware(request: pytest.FixtureRequest, tmp_path: Path) -> Platform:
+    return PLATFORMS[request.param](tmp_path)
+
+
+async def offered(enclave: EnclaveProcess, hardware: Platform, *, asked: str = CONTRACT) -> VerifiedOffer:
+    (kind,) = hardware.policy.kinds
+    challenge = new_challenge(CONTRACT, JOB, NOW)
+    evidence = await enclave.offer(challenge.nonce, asked, JOB)
+    return verify_offer(
+        challenge,
+        evidence,
+        verifiers={kind: hardware.verifier},
+        policy=hardware.policy,
+        renter_public=renter_public(),
+        now=NOW,
+    )
+
+
+async def test_a_child_vouched_for_by_hardware_computes_a_batch(hardware: Platform) -> None:
+    program = model(2, np.array([[2.0], [1.0]]))
+    async with EnclaveProcess(hardware.quoter) as enclave:
+        offer = await offered(enclave, hardware)
+        assert offer.claims.confidential
+        assert offer.claims.tier != Tier.NONE
+        secret = session.new_secret()
+        sealed = offer.seal(secret, renter().sign)
+        mac = await enclave.accept(
+            sealed.sealed,
+            sealed.signature,
+            renter_public=renter_public(),
+            policy_digest=offer.policy_digest,
+            claims=offer.claims.digest(),
+            program=program,
+        )
+        offer.confirm(secret, sealed, mac)
+        context = BatchContext(JOB, "subtask-1", 0, 1, DATA, 0, session.schema_digest(program, None), 0, 2)
+        rows = np.array([[1.0, 2.0], [3.0, 4.0]]).astype("<f8").tobytes()
+        body = chunks.encrypt(session.data_key(secret, CONTRACT, JOB, DATA, 0), context.digest(), rows)
+        result = await enclave.execute(context, body)
+    key = session.data_key(secret, CONTRACT, JOB, RESULT, 0)
+    assert np.frombuffer(chunks.decrypt(key, context.result.digest(), result), "<f8").tolist() == [4.0, 10.0]
+
+
+async def test_evidence_made_for_another_contract_is_refused(hardware: Platform) -> None:
+    async with EnclaveProcess(hardware.quoter) as enclave:
+        with pytest.raises(Rejected) as refused:
+            await offered(enclave, hardware, asked="contract-2")
+    assert refused.value.code == Code.REPORT_DATA
+
+
+async def test_a_renter_that_lists_another_measurement_refuses(hardware: Platform) -> None:
+    other = replace(hardware, policy=replace(hardware.policy, measurements=frozenset({bytes(48)})))
+    async with EnclaveProcess(hardware.quoter) as enclave:
+        with pytest.raises(Rejected) as refused:
+            await offered(enclave, other)
+    assert refused.value.code == Code.MEASUREMENT
+
+
+async def test_a_guest_whose_kernel_gives_no_report_offers_no_key() -> None:
+    quoter = ConfigfsQuoter(FakeTsm(snp_report, driver=False), new_name)
+    async with EnclaveProcess(quoter, EnclaveOptions()) as enclave:
+        with pytest.raises(NoEvidence):
+            await enclave.offer(bytes(32), CONTRACT, JOB)
