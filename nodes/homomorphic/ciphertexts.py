@@ -33,18 +33,41 @@ def serialise(ciphertexts: Iterable[mpz], ciphertext_bytes: int) -> bytes:
     return b"".join([ciphertext.to_bytes(ciphertext_bytes, "big") for ciphertext in ciphertexts])
 
 
-def parse(body: bytes, n: mpz, ciphertext_bytes: int, expected_bytes: int) -> list[Pair]:
-    """Every ciphertext of a body of exactly `expected_bytes` as a pair, all valid; raises BadCiphertext.
+def multiplied(left: bytes, right: bytes, n: mpz, ciphertext_bytes: int, expected_bytes: int) -> list[mpz]:
+    """The products modulo n^2 of two bodies, ciphertext by ciphertext; raises BadCiphertext.
 
-    One gcd for all of them: a product modulo n is coprime to n exactly when each factor is. On one thread, because
-    these operations are too short to gain from more.
+    As in `parse`, one gcd serves for all: a product is coprime to n exactly when both its factors are.
     """
+    for body in (left, right):
+        _require_length(body, expected_bytes)
+    size, n_squared, read = ciphertext_bytes, n * n, mpz.from_bytes
+    ours = [read(left[at : at + size], "big") for at in range(0, len(left), size)]
+    theirs = [read(right[at : at + size], "big") for at in range(0, len(right), size)]
+    products = [a * b % n_squared for a, b in zip(ours, theirs, strict=True)]
+    together = mpz(1)
+    for product in products:
+        together = together * product % n
+    if max(*ours, *theirs) >= n_squared or gcd(together, n) != 1:
+        raise invalid()
+    return products
+
+
+def _require_length(body: bytes, expected_bytes: int) -> None:
     if not 0 < len(body) == expected_bytes:
         raise BadCiphertext(
             f"the body takes {expected_bytes} bytes, this one has {len(body)}: the sender cut it, or used a key of "
             "another size",
             code="ciphertext-length",
         )
+
+
+def parse(body: bytes, n: mpz, ciphertext_bytes: int, expected_bytes: int) -> list[Pair]:
+    """Every ciphertext of a body of exactly `expected_bytes` as a pair, all valid; raises BadCiphertext.
+
+    One gcd for all of them: a product modulo n is coprime to n exactly when each factor is. On one thread, because
+    these operations are too short to gain from more.
+    """
+    _require_length(body, expected_bytes)
     size = ciphertext_bytes
     pairs = [split(mpz.from_bytes(body[at : at + size], "big"), n) for at in range(0, len(body), size)]
     product = mpz(1)

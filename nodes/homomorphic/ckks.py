@@ -127,6 +127,20 @@ class CkksPublic:
                 results.append(Column(level, exponent, self._weighted(vectors, weights, shift, fresh, level)))
         return self._serialise(results)
 
+    def add(self, left: bytes, right: bytes, rows: int, width: int) -> bytes:
+        """As the port says, for bodies after equally many programs and with equal exponents."""
+        pairs = list(zip(self.parse(left, rows, width), self.parse(right, rows, width), strict=True))
+        if any((a.level, a.exponent) != (b.level, b.exponent) for a, b in pairs):
+            raise invalid()
+        return self._serialise([Column(a.level, a.exponent, a.vector + b.vector) for a, b in pairs])
+
+    def rerandomise(self, body: bytes, rows: int, width: int, *, threads: int = 1) -> bytes:
+        """Adds a fresh encryption of zeros to every ciphertext."""
+        columns = self.parse(body, rows, width)
+        return self._serialise(
+            [Column(c.level, c.exponent, c.vector + self._vector(np.zeros(1), c.level)) for c in columns]
+        )
+
     @staticmethod
     def _sum(columns: Sequence[Column]) -> Any:
         total = columns[0].vector

@@ -24,7 +24,7 @@ from nodes.homomorphic import ciphertexts, noise, packing
 from nodes.homomorphic.errors import BadKey
 from nodes.homomorphic.multiexp import SignedPowers, compile_powers, compile_signed
 from nodes.homomorphic.parallel import over_ranges
-from nodes.homomorphic.residues import Element, Pair, Ring, halves, whole
+from nodes.homomorphic.residues import Element, Pair, Ring, halves, join, whole
 from nodes.homomorphic.scheme import SLOT_BITS, IntegerProgram
 from schemas.errors import BadData
 
@@ -161,6 +161,29 @@ class PaillierPublic:
 
         by_block = over_ranges(task, blocks, threads)
         return self.serialise([block[output] for output in range(program.width_out) for block in by_block])
+
+    def add(self, left: bytes, right: bytes, rows: int, width: int) -> bytes:
+        """The body of the sums of two [rows, width] matrices; raises BadCiphertext.
+
+        Its noise is that of its operands: `rerandomise` it before it leaves. The caller sees to it that the sums stay
+        below 2^63 in size.
+        """
+        expected = self.body_bytes(rows, width)
+        return self.serialise(ciphertexts.multiplied(left, right, self.n, self.ciphertext_bytes, expected))
+
+    def rerandomise(self, body: bytes, rows: int, width: int, *, threads: int = 1) -> bytes:
+        """The same matrix under fresh noise; raises BadCiphertext."""
+        blocks = self.parse(body, rows, width)
+
+        def task(part: range) -> list[mpz]:
+            fresh = zip(part, self._noise.draw(len(part)), strict=True)
+            return [
+                noise.seal(self.n, (join(blocks[at], self.n) * product % self.n_squared, tail), mpz(0))
+                for at, (product, tail) in fresh
+            ]
+
+        self._noise.announce(len(blocks))
+        return self.serialise(over_ranges(task, len(blocks), threads))
 
     def _weighted(
         self, ring: Ring, bases: Sequence[Sequence[Element]], powers: SignedPowers, biases: Sequence[mpz]

@@ -112,6 +112,12 @@ class PublicKey(Protocol):
         Raises BadCiphertext, and Overflow when the program cannot be proved to stay in its slots.
         """
 
+    def add(self, left: bytes, right: bytes, rows: int, width: int) -> bytes:
+        """The body of the sums of two [rows, width] matrices, not randomised afresh; raises BadCiphertext."""
+
+    def rerandomise(self, body: bytes, rows: int, width: int, *, threads: int = 1) -> bytes:
+        """The same matrix under fresh noise, so that nobody sees where it came from; raises BadCiphertext."""
+
 
 class SecretKey(Protocol):
     """Decrypts; never leaves the renter."""

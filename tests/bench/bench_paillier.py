@@ -1,12 +1,14 @@
-"""Packed Paillier against stock phe on gmpy2, in processor time of one core.
+"""Packed Paillier against stock phe on gmpy2, in processor time of one core; threads against one thread by the clock.
 
-phe is used as its documentation does: one `encrypt` per value, `sum(x * w)` over encrypted numbers with the same
-integer weights, one `decrypt` per value. Ours works on whole bodies; its figures are per value or per row, packing,
-checks and serialisation included, tables and keys made beforehand. Both sides' answers are checked before measuring.
+phe is used as its documentation does: one `encrypt` per value, `a + b` and `sum(x * w)` over encrypted numbers with
+the same integer weights, one `decrypt` per value. Ours works on whole bodies; its figures are per value or per row,
+packing, checks and serialisation included, tables and keys made beforehand. Both sides' answers are checked before
+measuring. Neither side's `add` puts fresh noise on the sum.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,7 +19,7 @@ import numpy as np
 from nodes.homomorphic import paillier
 from nodes.homomorphic.paillier import PaillierSecret
 from nodes.homomorphic.scheme import IntegerProgram
-from tests.bench.harness import Result, faster, interleave
+from tests.bench.harness import Result, faster, interleave, more
 
 FEATURES: Final = 30
 WEIGHT_BITS: Final = 16
@@ -25,18 +27,26 @@ VALUE_BITS: Final = 40
 BLOCKS: Final = 12
 """Full ciphertexts per column, so that ours is measured over hundreds of rows."""
 PEER: Final = "phe on gmpy2"
+KEY_SIZES: Final = (2048, 3072)
 
 Operation = tuple[str, str, Callable[[], float], Callable[[], float]]
 
 
 def run(only: str) -> Iterator[Result]:
     """Measures the names that start with `only`."""
-    for bits in (2048, 3072):
-        if not any(f"paillier.{name}.{bits}".startswith(only) for name in ("encrypt", "dot30", "decrypt")):
-            continue
-        for name, unit, ours, peer in _operations(paillier.generate(bits)):
-            if f"paillier.{name}.{bits}".startswith(only):
-                yield faster(f"paillier.{name}.{bits}", *interleave(ours, peer), PEER, unit)
+    for bits in KEY_SIZES:
+        if any(f"paillier.{name}.{bits}".startswith(only) for name in ("encrypt", "add", "dot30", "decrypt")):
+            yield from _measured(_operations(paillier.generate(bits)), bits, only)
+        if f"paillier.decrypt_subgroup.{bits}".startswith(only):
+            yield from _measured(_decryptions(paillier.generate(bits, subgroup=True), "decrypt_subgroup"), bits, only)
+        if f"paillier.threads.{bits}".startswith(only):
+            yield _threads(bits)
+
+
+def _measured(operations: Iterator[Operation], bits: int, only: str) -> Iterator[Result]:
+    for name, unit, ours, peer in operations:
+        if f"paillier.{name}.{bits}".startswith(only):
+            yield faster(f"paillier.{name}.{bits}", *interleave(ours, peer), PEER, unit)
 
 
 def _operations(secret: PaillierSecret) -> Iterator[Operation]:
@@ -60,18 +70,63 @@ def _operations(secret: PaillierSecret) -> Iterator[Operation]:
         partial(_microseconds, lambda: public.encrypt(values), values.size),
         partial(_microseconds, lambda: [theirs.public_key.encrypt(value) for value in values[0, :8].tolist()], 8),
     )
+    yield _addition(secret, values, their_row)
     yield (
         "dot30",
         "µs/row",
         partial(_microseconds, lambda: public.evaluate(body, rows, program), rows),
         partial(_microseconds, lambda: [_dot(their_row, weights) for _ in range(10)], 10),
     )
-    yield (
-        "decrypt",
+    yield from _decryptions(secret, "decrypt")
+
+
+def _addition(secret: PaillierSecret, values: Any, their_row: list[Any]) -> Operation:
+    public = secret.public
+    left, right = (np.ascontiguousarray(values[:, :1]), np.ascontiguousarray(values[:, 1:2]))
+    bodies = public.encrypt(left), public.encrypt(right)
+    added = public.add(*bodies, len(values), 1)
+    assert secret.decrypt(added, len(values), 1).tolist() == (left + right).tolist()
+    first, second = their_row[:2]
+    return (
+        "add",
         "µs/value",
-        partial(_microseconds, lambda: secret.decrypt(body, rows, FEATURES), values.size),
-        partial(_microseconds, lambda: [theirs.decrypt(number) for number in their_row], FEATURES),
+        partial(_microseconds, lambda: [public.add(*bodies, len(values), 1) for _ in range(20)], 20 * len(values)),
+        partial(_microseconds, lambda: [first + second for _ in range(1000)], 1000),
     )
+
+
+def _decryptions(secret: PaillierSecret, name: str) -> Iterator[Operation]:
+    theirs = secret.to_phe()
+    rows = secret.public.slots * BLOCKS
+    values = np.random.default_rng(31).integers(-(2**62), 2**62, size=(rows, 2), dtype=np.int64)
+    body = secret.public.encrypt(values)
+    numbers = [theirs.public_key.encrypt(value) for value in values[:8, 0].tolist()]
+    assert secret.decrypt(body, rows, 2).tolist() == values.tolist()
+    assert [theirs.decrypt(number) for number in numbers] == values[:8, 0].tolist()
+    yield (
+        name,
+        "µs/value",
+        partial(_microseconds, lambda: secret.decrypt(body, rows, 2), values.size),
+        partial(_microseconds, lambda: [theirs.decrypt(number) for number in numbers], len(numbers)),
+    )
+
+
+def _threads(bits: int) -> Result:
+    """Encryption, program and decryption of one batch on all cores (ours) and on one thread (the peer)."""
+    secret = paillier.generate(bits)
+    public, cores = secret.public, len(os.sched_getaffinity(0))
+    values = np.random.default_rng(32).integers(-(2**40), 2**40, size=(public.slots * 64, 8), dtype=np.int64)
+    program = IntegerProgram((tuple(range(1000, 1008)),), (7,), input_max=2**40)
+
+    def batch(threads: int) -> float:
+        start = time.perf_counter()
+        body = public.encrypt(values, threads=threads)
+        result = public.evaluate(body, len(values), program, threads=threads)
+        secret.decrypt(result, len(values), 1, threads=threads)
+        return values.size / (time.perf_counter() - start)
+
+    ours, peer = interleave(partial(batch, cores), partial(batch, 1))
+    return more(f"paillier.threads.{bits}", ours, peer, "one thread", "values/s")
 
 
 def _dot(numbers: list[Any], weights: list[int]) -> Any:

@@ -107,6 +107,23 @@ def test_results_are_randomised_afresh(scheme: Scheme, rows: Rows) -> None:
     assert public.evaluate(body, len(rows), PROGRAM) != public.evaluate(body, len(rows), PROGRAM)
 
 
+def test_two_bodies_are_added_value_by_value(scheme: Scheme, rows: Rows) -> None:
+    secret, public = scheme
+    added = public.add(public.encrypt(rows), public.encrypt(rows[::-1].copy()), len(rows), 3)
+    program = IntegerProgram(((1, 1),), (0,), input_max=2**32)
+    assert_close(secret.decrypt(added, len(rows), 3), rows + rows[::-1], public, program)
+
+
+def test_a_body_under_fresh_noise_is_another_body_of_the_same_values(scheme: Scheme, rows: Rows) -> None:
+    secret, public = scheme
+    body = public.evaluate(public.encrypt(rows), len(rows), PROGRAM)
+    fresh = public.rerandomise(body, len(rows), 2)
+    blocks = range(0, len(body), public.ciphertext_bytes)
+    assert not any(body[at:][: public.ciphertext_bytes] == fresh[at:][: public.ciphertext_bytes] for at in blocks)
+    expected = rows @ np.array(PROGRAM.weights).T + np.array(PROGRAM.bias)
+    assert_close(secret.decrypt(fresh, len(rows), 2), expected, public, PROGRAM)
+
+
 def test_a_body_cut_short_is_refused_before_any_work(scheme: Scheme, rows: Rows) -> None:
     secret, public = scheme
     body = public.encrypt(rows)
@@ -114,6 +131,11 @@ def test_a_body_cut_short_is_refused_before_any_work(scheme: Scheme, rows: Rows)
         public.evaluate(body[:-1], len(rows), PROGRAM)
     with pytest.raises(BadCiphertext):
         secret.decrypt(body[:-1], len(rows), 3)
+    with pytest.raises(BadCiphertext):
+        public.rerandomise(body[:-1], len(rows), 3)
+    for left, right in ((body[:-1], body), (body, body[:-1])):
+        with pytest.raises(BadCiphertext):
+            public.add(left, right, len(rows), 3)
 
 
 def test_bytes_that_are_no_ciphertext_are_refused(scheme: Scheme, rows: Rows) -> None:
@@ -124,6 +146,10 @@ def test_bytes_that_are_no_ciphertext_are_refused(scheme: Scheme, rows: Rows) ->
             public.evaluate(body, len(rows), PROGRAM)
         with pytest.raises(BadCiphertext):
             secret.decrypt(body, len(rows), 3)
+        with pytest.raises(BadCiphertext):
+            public.rerandomise(body, len(rows), 3)
+        with pytest.raises(BadCiphertext):
+            public.add(body, public.encrypt(rows), len(rows), 3)
 
 
 def test_a_program_that_could_overflow_is_refused(scheme: Scheme, rows: Rows) -> None:
