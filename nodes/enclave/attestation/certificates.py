@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.utils import CryptographyDeprecationWarning
+from cryptography.x509.oid import NameOID
 
 from nodes.enclave.attestation.guard import guarded
 from nodes.enclave.errors import Code, Rejected
@@ -74,8 +75,8 @@ def check_chain(chain: Sequence[x509.Certificate], now: datetime) -> None:
         Rejected: `evidence-chain` or `certificate-expired`. That the root is the vendor's is for the caller to check.
     """
     with guarded(Code.EVIDENCE_CHAIN, "not one chain of signatures"):
-        issuers = [*chain[1:], chain[-1]]
-        for below, (each, issuer) in enumerate(zip(chain, issuers, strict=True)):
+        for below in reversed(range(len(chain))):  # from the root down: no key is used before it is proven
+            each, issuer = chain[below], chain[min(below + 1, len(chain) - 1)]
             limits = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value
             between = min(below, len(chain) - 2)
             if not limits.ca or (limits.path_length is not None and limits.path_length < between):
@@ -85,6 +86,12 @@ def check_chain(chain: Sequence[x509.Certificate], now: datetime) -> None:
             if not each.not_valid_before_utc <= now <= each.not_valid_after_utc:
                 first, last = each.not_valid_before_utc, each.not_valid_after_utc
                 raise Rejected(Code.CERTIFICATE_EXPIRED, f"valid {first:%Y-%m-%d %H:%M:%S} to {last:%Y-%m-%d %H:%M:%S}")
+
+
+def common_name(certificate: x509.Certificate) -> str:
+    """The subject's common name; empty when it has none."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else ""
 
 
 def fingerprint(certificate: x509.Certificate) -> bytes:

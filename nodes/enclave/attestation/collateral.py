@@ -22,6 +22,7 @@ from nodes.enclave.errors import Code, Rejected
 
 COLLATERAL_BYTES_MAX: Final = 60 * 1024
 _SIGNATURE_BYTES: Final = 64
+_SIGNER_NAME: Final = "Intel SGX TCB Signing"
 
 
 class Collateral(Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,6 +114,8 @@ def chain_to(pem: str, root: x509.Certificate, now: datetime) -> list[x509.Certi
 def _signed(text: str, signature: str, issuer_chain: str, root: x509.Certificate, now: datetime) -> Dated:
     with guarded(Code.COLLATERAL_MALFORMED):
         chain = chain_to(issuer_chain, root, now)
+        if len(chain) != 2 or certificates.common_name(chain[0]) != _SIGNER_NAME:
+            raise Rejected(Code.EVIDENCE_CHAIN, "collateral under a key that Intel certified for something else")
         raw = bytes.fromhex(signature)
     with guarded(Code.COLLATERAL_SIGNATURE):
         if len(raw) != _SIGNATURE_BYTES:

@@ -35,6 +35,7 @@ INTEL_ROOTS: Final = frozenset({bytes.fromhex("44a0196b2b99f889b8e149e95b807a350
 COLLATERAL: Final = "dcap"
 """Name in `collateral` of what the renter fetched itself; it replaces `aux`."""
 STATEMENTS: Final = {SGX: "Intel SGX", TDX: "Intel TDX"}
+_PCK_NAME: Final = "Intel SGX PCK Certificate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,8 @@ class DcapVerifier:
             if certificates.fingerprint(chain[-1]) not in self.roots:
                 raise Rejected(Code.EVIDENCE_ROOT, "Intel")
             certificates.check_chain(chain, now)
+            if len(chain) != 3 or certificates.common_name(chain[0]) != _PCK_NAME:
+                raise Rejected(Code.EVIDENCE_CHAIN, "a quote under a key that Intel certified for something else")
         return chain
 
 

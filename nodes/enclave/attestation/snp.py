@@ -18,7 +18,6 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA384
-from cryptography.x509.oid import NameOID
 
 from nodes.enclave.attestation import certificates
 from nodes.enclave.attestation.guard import guarded
@@ -146,7 +145,7 @@ class SnpVerifier:
         """The chip (64 bytes) whose own key signed the report."""
         found = certificates.read_bundle(bundle)
         with guarded(Code.EVIDENCE_CHAIN, "certificates of an SNP platform"):
-            chip_keys = [each for each in found if _common_name(each) == _VCEK_NAME]
+            chip_keys = [each for each in found if certificates.common_name(each) == _VCEK_NAME]
             if len(chip_keys) != 1:
                 raise Rejected(Code.EVIDENCE_CHAIN, "no certificate of a chip (VCEK)")
             chain = certificates.order(chip_keys[0], found)
@@ -207,8 +206,3 @@ def _small_number(der: bytes) -> int:
     if der[:1] != b"\x02" or der[1] != len(der) - 2 or not 0 <= value <= 255:
         raise Rejected(Code.PLATFORM_MISMATCH, "firmware level in the certificate")
     return value
-
-
-def _common_name(certificate: x509.Certificate) -> str:
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value) if names else ""

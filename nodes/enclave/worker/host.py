@@ -150,7 +150,8 @@ class EnclaveProcess:
             offered = self._expect(Kind.OFFERED, await self._call(Kind.OFFER, nonce, contract, job, seconds=seconds))
             debug = set(self._protections) != set(ALL_PROTECTIONS)
         public, report_data = offered.fields
-        return self._quoter.quote(report_data=report_data, pub=public, nonce=nonce, job=job, debug=debug)
+        quote = self._quoter.quote  # hardware may take seconds
+        return await asyncio.to_thread(quote, report_data=report_data, pub=public, nonce=nonce, job=job, debug=debug)
 
     async def accept(
         self,

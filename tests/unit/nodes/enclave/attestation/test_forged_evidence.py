@@ -433,6 +433,22 @@ def test_collateral_of_another_vendor_is_refused() -> None:
     assert refusal(forge.with_aux(forge.sgx(), said)) == Code.EVIDENCE_ROOT
 
 
+def test_collateral_that_another_platforms_key_signed_is_refused() -> None:
+    """A key that somebody extracted from a platform proves that platform, and nothing about levels."""
+    by = forge.intel()
+    extracted = forge.Intel(by.pck, by.platform, by.pck, by.root)
+    said = forge.collateral(SGX, vendor=extracted)
+    chain = (by.pck.pem + by.platform.pem + by.root.pem).decode()
+    said |= {"tcb_info_issuer_chain": chain, "qe_identity_issuer_chain": chain}
+    assert refusal(forge.intel_forged(SGX, said=said)) == Code.EVIDENCE_CHAIN
+
+
+def test_a_quote_under_the_key_that_signs_collateral_is_refused() -> None:
+    by = forge.intel()
+    confused = forge.Intel(by.tcb, by.platform, by.tcb, by.root)
+    assert refusal(forge.intel_forged(SGX, vendor=confused, said=forge.collateral(SGX))) == Code.EVIDENCE_CHAIN
+
+
 @pytest.mark.parametrize("kind", [SGX, TDX])
 @pytest.mark.parametrize("part", ["signed", "attestation_key", "qe_report", "qe_signature", "signature"])
 def test_every_signed_part_of_a_quote_counts(kind: str, part: str) -> None:
