@@ -6,7 +6,7 @@ would otherwise return a value without complaint for 0, n, p * k and -1.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from gmpy2 import gcd, mpz
@@ -33,23 +33,22 @@ def serialise(ciphertexts: Iterable[mpz], ciphertext_bytes: int) -> bytes:
     return b"".join([ciphertext.to_bytes(ciphertext_bytes, "big") for ciphertext in ciphertexts])
 
 
-def multiplied(left: bytes, right: bytes, n: mpz, ciphertext_bytes: int, expected_bytes: int) -> list[mpz]:
-    """The products modulo n^2 of two bodies, ciphertext by ciphertext; raises BadCiphertext.
-
-    As in `parse`, one gcd serves for all: a product is coprime to n exactly when both its factors are.
-    """
-    for body in (left, right):
-        _require_length(body, expected_bytes)
-    size, n_squared, read = ciphertext_bytes, n * n, mpz.from_bytes
-    ours = [read(left[at : at + size], "big") for at in range(0, len(left), size)]
-    theirs = [read(right[at : at + size], "big") for at in range(0, len(right), size)]
-    products = [a * b % n_squared for a, b in zip(ours, theirs, strict=True)]
-    together = mpz(1)
-    for product in products:
-        together = together * product % n
-    if max(*ours, *theirs) >= n_squared or gcd(together, n) != 1:
+def read(body: bytes, n: mpz, ciphertext_bytes: int, expected_bytes: int) -> list[mpz]:
+    """As `parse`, but whole numbers below n^2: for sums, which need no halves."""
+    _require_length(body, expected_bytes)
+    size, from_bytes = ciphertext_bytes, mpz.from_bytes
+    numbers = [from_bytes(body[at : at + size], "big") for at in range(0, len(body), size)]
+    product = mpz(1)
+    for number in numbers:
+        product = product * (number % n) % n
+    if max(numbers) >= n * n or gcd(product, n) != 1:
         raise invalid()
-    return products
+    return numbers
+
+
+def added(left: Sequence[mpz], right: Sequence[mpz], n_squared: mpz) -> list[mpz]:
+    """The ciphertexts of the sums, of ciphertexts that were read: a product modulo n^2 each."""
+    return [a * b % n_squared for a, b in zip(left, right, strict=True)]
 
 
 def _require_length(body: bytes, expected_bytes: int) -> None:

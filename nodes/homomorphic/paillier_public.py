@@ -169,7 +169,8 @@ class PaillierPublic:
         below 2^63 in size.
         """
         expected = self.body_bytes(rows, width)
-        return self.serialise(ciphertexts.multiplied(left, right, self.n, self.ciphertext_bytes, expected))
+        numbers = [ciphertexts.read(body, self.n, self.ciphertext_bytes, expected) for body in (left, right)]
+        return self.serialise(ciphertexts.added(numbers[0], numbers[1], self.n_squared))
 
     def rerandomise(self, body: bytes, rows: int, width: int, *, threads: int = 1) -> bytes:
         """The same matrix under fresh noise; raises BadCiphertext."""

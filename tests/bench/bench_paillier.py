@@ -3,7 +3,8 @@
 phe is used as its documentation does: one `encrypt` per value, `a + b` and `sum(x * w)` over encrypted numbers with
 the same integer weights, one `decrypt` per value. Ours works on whole bodies; its figures are per value or per row,
 packing, checks and serialisation included, tables and keys made beforehand. Both sides' answers are checked before
-measuring. Neither side's `add` puts fresh noise on the sum.
+measuring. `add` is of ciphertexts in memory, as phe's is; `add_body` reads, checks and writes bodies. Neither puts
+fresh noise on the sum.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nodes.homomorphic import paillier
+from nodes.homomorphic import ciphertexts, paillier
 from nodes.homomorphic.paillier import PaillierSecret
 from nodes.homomorphic.scheme import IntegerProgram
 from tests.bench.harness import Result, faster, interleave, more
@@ -35,7 +36,9 @@ Operation = tuple[str, str, Callable[[], float], Callable[[], float]]
 def run(only: str) -> Iterator[Result]:
     """Measures the names that start with `only`."""
     for bits in KEY_SIZES:
-        if any(f"paillier.{name}.{bits}".startswith(only) for name in ("encrypt", "add", "dot30", "decrypt")):
+        if any(
+            f"paillier.{name}.{bits}".startswith(only) for name in ("encrypt", "add", "add_body", "dot30", "decrypt")
+        ):
             yield from _measured(_operations(paillier.generate(bits)), bits, only)
         if f"paillier.decrypt_subgroup.{bits}".startswith(only):
             yield from _measured(_decryptions(paillier.generate(bits, subgroup=True), "decrypt_subgroup"), bits, only)
@@ -70,7 +73,7 @@ def _operations(secret: PaillierSecret) -> Iterator[Operation]:
         partial(_microseconds, lambda: public.encrypt(values), values.size),
         partial(_microseconds, lambda: [theirs.public_key.encrypt(value) for value in values[0, :8].tolist()], 8),
     )
-    yield _addition(secret, values, their_row)
+    yield from _additions(secret, values, their_row)
     yield (
         "dot30",
         "µs/row",
@@ -80,19 +83,24 @@ def _operations(secret: PaillierSecret) -> Iterator[Operation]:
     yield from _decryptions(secret, "decrypt")
 
 
-def _addition(secret: PaillierSecret, values: Any, their_row: list[Any]) -> Operation:
+def _additions(secret: PaillierSecret, values: Any, their_row: list[Any]) -> Iterator[Operation]:
     public = secret.public
     left, right = (np.ascontiguousarray(values[:, :1]), np.ascontiguousarray(values[:, 1:2]))
     bodies = public.encrypt(left), public.encrypt(right)
     added = public.add(*bodies, len(values), 1)
     assert secret.decrypt(added, len(values), 1).tolist() == (left + right).tolist()
     first, second = their_row[:2]
-    return (
-        "add",
-        "µs/value",
-        partial(_microseconds, lambda: [public.add(*bodies, len(values), 1) for _ in range(20)], 20 * len(values)),
-        partial(_microseconds, lambda: [first + second for _ in range(1000)], 1000),
+    size = public.ciphertext_bytes
+    numbers = [ciphertexts.read(body, public.n, size, len(body)) for body in bodies]
+    peer = partial(_microseconds, lambda: [first + second for _ in range(1000)], 1000)
+    in_memory = partial(
+        _microseconds,
+        lambda: [ciphertexts.added(numbers[0], numbers[1], public.n_squared) for _ in range(50)],
+        50 * len(values),
     )
+    whole = partial(_microseconds, lambda: [public.add(*bodies, len(values), 1) for _ in range(20)], 20 * len(values))
+    yield "add", "µs/value", in_memory, peer
+    yield "add_body", "µs/value", whole, peer
 
 
 def _decryptions(secret: PaillierSecret, name: str) -> Iterator[Operation]:
