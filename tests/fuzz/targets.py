@@ -1,0 +1,228 @@
+"""What is fuzzed: functions of bytes that may refuse them by one typed error and otherwise keep their promises.
+
+A target that raises anything else, or whose assertion fails, has found a mistake. Targets draw no randomness.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from nodes.enclave import chunks
+from nodes.enclave.attestation import port
+from nodes.enclave.attestation.port import Evidence, Policy
+from nodes.enclave.attestation.software import SoftwareQuoter
+from nodes.enclave.attestation.verifiers import all_verifiers, describe
+from nodes.enclave.errors import Rejected
+from nodes.enclave.labels import lp
+from nodes.enclave.worker import frames
+from nodes.enclave.worker.frames import FrameError
+from nodes.programs.build import aggregate_sum, linear_from_csv
+from nodes.programs.check import check
+from nodes.programs.limits import ProgramLimits
+from nodes.programs.plain import evaluate
+from schemas import codec
+from schemas.errors import BadData, BadProgram
+from schemas.events import Event, KeyOffered, OrderCancelled, batch_attributes
+from schemas.ids import address, derive_id
+from schemas.jobs import Batch
+from tests.unit.nodes.programs import trees
+
+KEY: Final = bytes(range(32))
+NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
+KINDS: Final = (port.SOFTWARE, port.SNP, port.TDX, port.SGX, port.NITRO)
+SMALL: Final = ProgramLimits(row_multiplications_max=1 << 16, row_elements_max=1 << 14, tensor_elements_max=1 << 16)
+"""Bounds for fuzzing: the same rules, and no time lost in large products."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A function to feed, and where to begin."""
+
+    run: Callable[[bytes], None]
+    seeds: Callable[[], Iterator[bytes]]
+    bytes_max: int
+
+
+def program(data: bytes) -> None:
+    """Checking refuses by BadProgram, or gives a program that is itself again when checked and that runs or refuses."""
+    try:
+        checked = check(data, limits=SMALL)
+    except BadProgram:
+        return
+    again = check(checked.canonical, limits=SMALL)
+    assert (again.digest, again.canonical) == (checked.digest, checked.canonical)
+    rows = np.linspace(-2.0, 2.0, 4 * checked.width_in).reshape(4, checked.width_in)
+    try:
+        result = evaluate(checked, rows)
+    except (BadData, BadProgram):
+        return
+    assert result.shape == (1 if checked.sum_rows else 4, checked.width_out)
+    assert np.isfinite(result).all()
+
+
+def evidence(data: bytes) -> None:
+    """Envelopes, and behind a first byte below five blobs of every kind, are refused by Rejected, never believed."""
+    with contextlib.suppress(Rejected):
+        assert port.encode(port.decode(data)) == data
+    if not data or data[0] >= len(KINDS):
+        return
+    kind, blob = KINDS[data[0]], data[1:]
+    claimed = Evidence(kind=kind, blob=blob, aux=bytes(32), pub=b"pub", nonce=bytes(32), job="job")
+    for look in (lambda: describe(claimed), lambda: _verify(claimed)):
+        try:
+            look()
+        except Rejected:
+            continue
+
+
+def _verify(claimed: Evidence) -> None:
+    policy = Policy(kinds=frozenset(KINDS), accept_software=True)
+    all_verifiers()[claimed.kind].verify(
+        claimed, expected_report_data=bytes(64), now=NOW, collateral=None, policy=policy
+    )
+    raise AssertionError("evidence of no known measurement was believed")
+
+
+def event(data: bytes) -> None:
+    """Headers (a line of JSON) and body are refused by MalformedEvent; what is understood is written the same again."""
+    line, _, body = data.partition(b"\n")
+    try:
+        headers = json.loads(line)
+    except (ValueError, RecursionError):
+        return
+    if not isinstance(headers, dict):
+        return
+    try:
+        received = codec.decode(headers, body)
+    except codec.MalformedEvent:
+        return
+    written, raw = codec.encode(received.event, lambda signed: received.signature)
+    assert codec.decode(written, raw).event == received.event
+    if received.event.type.startswith("batch.") and received.event.data is None:
+        try:
+            codec.batch_of(received.event)
+        except codec.MalformedEvent:
+            return
+
+
+def chunk(data: bytes) -> None:
+    """Nothing that was not encrypted with the key opens, and one changed byte of what was is refused."""
+    try:
+        chunks.decrypt(KEY, b"context", data)
+    except Rejected:
+        pass
+    else:
+        raise AssertionError("bytes that nobody encrypted were opened")
+    at, plain = int.from_bytes(data[:2], "big"), data[2:]
+    sealed = bytearray(chunks.encrypt(KEY, b"context", plain))
+    assert chunks.decrypt(KEY, b"context", sealed) == plain
+    sealed[at % len(sealed)] ^= 1 + at % 255
+    for spoilt in (sealed, sealed[: at % len(sealed)]):
+        try:
+            chunks.decrypt(KEY, b"context", spoilt)
+        except Rejected:
+            continue
+        raise AssertionError("a changed ciphertext was opened")
+
+
+def frame(data: bytes) -> None:
+    """Frames between host and child are refused by FrameError; fields are taken apart as they were put together."""
+    if len(data) >= frames.HEADER.size:
+        try:
+            _, meta, body = frames.parse_header(data[: frames.HEADER.size])
+        except FrameError:
+            pass
+        else:
+            assert 0 <= meta <= frames.META_BYTES_MAX
+            assert 0 <= body <= frames.BODY_BYTES_MAX
+    try:
+        fields = frames.fields_of(data)
+    except FrameError:
+        return
+    assert lp(*fields) == data
+
+
+# Where to begin -------------------------------------------------------------------------------------------------------
+
+
+def programs() -> Iterator[bytes]:
+    yield linear_from_csv("name,a,b\nx,1,2\ny,3,4\nbias,5,6\n")
+    yield aggregate_sum("x")
+    random = np.random.default_rng(1)
+    yield _raw(trees.regressor(trees.stump()))
+    yield _raw(trees.classifier(trees.random_trees(random, trees=2, depth=2, targets=3), [1, 2, 3]))
+    yield _raw(trees.ensemble(trees.stump()))
+
+
+def _raw(model: Any) -> bytes:
+    return bytes(model.SerializeToString())
+
+
+def envelopes() -> Iterator[bytes]:
+    key = Ed25519PrivateKey.from_private_bytes(KEY)
+    quoted = SoftwareQuoter(key, bytes(64)).quote(
+        report_data=bytes(64), pub=b"pub", nonce=bytes(32), job="job", debug=False
+    )
+    yield quoted
+    yield b"\x00" + port.decode(quoted).blob
+    folder = os.environ.get("SUBLET_TEST_VECTORS")
+    names = ("snp/report-v2-debug.bin", "tdx/quote-v4.bin", "sgx/quote.bin", "nitro/document.bin")
+    for number, name in enumerate(names if folder else (), start=1):
+        yield bytes([number]) + (Path(folder or "") / name).read_bytes()
+
+
+def events() -> Iterator[bytes]:
+    renter, lessor, job = address("A11", "A12"), address("B11", "B12"), derive_id("job", 1)
+    subtask, contract = derive_id("subtask", 1), derive_id("contract", 1)
+    batch = Batch(job=job, subtask=subtask, contract=contract, batch=1, attempt=1, first_row=0, rows=10)
+    offered = KeyOffered(job=job, subtask=subtask, worker=derive_id("worker", 1), lane="w1", evidence=b"evidence")
+    for made in (
+        Event("event-1", "order.buy.cancelled", renter, lessor, 1.0, job, OrderCancelled(order=derive_id("order", 1))),
+        Event("event-2", "key.offered", lessor, renter, 2.0, job, offered),
+        Event(
+            "event-3",
+            "batch.dispatched",
+            renter,
+            lessor,
+            3.0,
+            job,
+            None,
+            body=b"body",
+            attributes=batch_attributes(batch),
+        ),
+    ):
+        headers, body = codec.encode(made, lambda signed: bytes(64))
+        yield json.dumps(headers).encode() + b"\n" + body
+
+
+def ciphertexts() -> Iterator[bytes]:
+    yield b""
+    yield chunks.encrypt(bytes(32), b"context", bytes(100))
+    yield b"\x00\x40" + bytes(20_000)
+
+
+def fields() -> Iterator[bytes]:
+    yield frames.head(frames.Kind.OFFER, (b"nonce", "contract", 7), 0)
+    yield lp(b"nonce", "contract", 7)
+
+
+TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
+    {
+        "program": Target(program, programs, 16_384),
+        "evidence": Target(evidence, envelopes, 8_192),
+        "event": Target(event, events, 4_096),
+        "chunk": Target(chunk, ciphertexts, 40_000),
+        "frame": Target(frame, fields, 512),
+    }
+)

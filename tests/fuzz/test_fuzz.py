@@ -1,0 +1,41 @@
+"""Fuzzing of fixed length: a few seconds per target, from the same seeds as the long runs of `make fuzz`."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.__main__ import feed
+from tests.fuzz.mutate import mutated
+from tests.fuzz.targets import TARGETS, programs
+
+SECONDS = 3
+EXECUTIONS_MIN = 100
+
+
+@pytest.mark.skipif(find_spec("atheris") is None, reason="atheris is not made for this Python or machine")
+@pytest.mark.parametrize("name", sorted(TARGETS))
+def test_a_short_run_finds_nothing(tmp_path: Path, name: str) -> None:
+    executions, found, said = feed(name, SECONDS, tmp_path / name)
+    assert not found, said[-4000:]
+    assert executions >= EXECUTIONS_MIN, said[-4000:]
+
+
+@pytest.mark.parametrize("name", sorted(TARGETS))
+def test_every_seed_passes(name: str) -> None:
+    seeds = list(TARGETS[name].seeds())
+    assert len(seeds) >= 2
+    for seed in seeds:
+        TARGETS[name].run(seed)
+
+
+def test_models_are_changed_into_other_models() -> None:
+    changed = {mutated(seed, number) for seed in programs() for number in range(50)}
+    assert len(changed) > 150
+    assert None not in changed
+
+
+def test_what_is_no_model_is_not_changed() -> None:
+    assert mutated(b"\xff not a model", 1) is None
