@@ -159,8 +159,10 @@ def arg_max(_: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
     if node.integer("select_last_index", 0):
         raise BadProgram("with select_last_index is not supported")
     position = inner_axis(value, node.integer("axis", 0))
-    keep = bool(node.integer("keepdims", 1))
-    return (value.with_array(np.asarray(np.argmax(value.array, axis=position, keepdims=keep), dtype=np.int64)),)
+    found = np.asarray(np.argmax(value.array, axis=position), dtype=np.int64)
+    if node.integer("keepdims", 1):
+        found = np.expand_dims(found, position)
+    return (value.with_array(found),)
 
 
 # ai.onnx.ml ----------------------------------------------------------------------------------------------------------
