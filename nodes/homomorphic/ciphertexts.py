@@ -1,7 +1,8 @@
 """Bodies of ciphertexts under a modulus n: their layout, and the check that everything from outside must pass. Pure.
 
-Fixed-width big-endian, column after column. A ciphertext is refused unless 0 < c < n^2 and gcd(c, n) = 1: decryption
-would otherwise return a value without complaint for 0, n, p * k and -1.
+Fixed-width big-endian, column after column. A ciphertext is refused unless 0 < c < n^2 and gcd(c, n) = 1, because
+decryption would return a value without complaint for 0, n and p * k; and where c = 1 or -1 modulo n: it bears no noise,
+so that whoever sees it reads it (-1 itself decrypts as 0).
 """
 
 from __future__ import annotations
@@ -38,10 +39,7 @@ def read(body: bytes, n: mpz, ciphertext_bytes: int, expected_bytes: int) -> lis
     _require_length(body, expected_bytes)
     size, from_bytes = ciphertext_bytes, mpz.from_bytes
     numbers = [from_bytes(body[at : at + size], "big") for at in range(0, len(body), size)]
-    product = mpz(1)
-    for number in numbers:
-        product = product * (number % n) % n
-    if max(numbers) >= n * n or gcd(product, n) != 1:
+    if max(numbers) >= n * n or not hide_something([number % n for number in numbers], n):
         raise invalid()
     return numbers
 
@@ -69,9 +67,16 @@ def parse(body: bytes, n: mpz, ciphertext_bytes: int, expected_bytes: int) -> li
     _require_length(body, expected_bytes)
     size = ciphertext_bytes
     pairs = [split(mpz.from_bytes(body[at : at + size], "big"), n) for at in range(0, len(body), size)]
-    product = mpz(1)
-    for _, low in pairs:
-        product = product * low % n
-    if max(pairs)[0] >= n or gcd(product, n) != 1:
+    if max(pairs)[0] >= n or not hide_something([low for _, low in pairs], n):
         raise invalid()
     return pairs
+
+
+def hide_something(lows: Sequence[mpz], n: mpz) -> bool:
+    """Whether ciphertexts modulo n are all coprime to n and none of them is 1 or -1: one gcd serves for all."""
+    bare, product = (mpz(1), n - 1), mpz(1)
+    for low in lows:
+        if low in bare:
+            return False
+        product = product * low % n
+    return bool(gcd(product, n) == 1)

@@ -19,6 +19,9 @@ SLOT_BITS: Final = 64
 """Every value has a signed slot of this many bits; values must stay below 2^63 in size."""
 SLOT_VALUE_LIMIT: Final = 2 ** (SLOT_BITS - 1)
 
+FLOAT_BITS: Final = 1024
+"""Integers of fewer bits than this can be floats."""
+
 Noise = Literal["fixed-base", "exact"]
 """`fixed-base`: fast, under the short-exponent assumption. `exact`: uniform noise, needs the secret key."""
 
@@ -66,11 +69,16 @@ class IntegerProgram:
         reached = self.largest(rows)
         if reached >= SLOT_VALUE_LIMIT:
             raise Overflow(
-                f"a result could reach {reached:.3e}, but a slot holds values below 2^{SLOT_BITS - 1} "
+                f"a result could reach {_shown(reached)}, but a slot holds values below 2^{SLOT_BITS - 1} "
                 f"({SLOT_VALUE_LIMIT:.3e}): narrow the bounds or the weights, or send fewer rows than {rows}",
                 reached=reached,
                 limit=SLOT_VALUE_LIMIT,
             )
+
+
+def _shown(number: int) -> str:
+    """A size for people; it may be past what a float can hold."""
+    return f"{number:.3e}" if number.bit_length() < FLOAT_BITS else f"2^{number.bit_length() - 1}"
 
 
 class PublicKey(Protocol):

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from gmpy2 import gcd, mpz
+from gmpy2 import mpz
 from phe import EncryptedNumber
 
 from nodes.homomorphic import paillier
-from nodes.homomorphic.ciphertexts import invalid
+from nodes.homomorphic.ciphertexts import hide_something, invalid
 from nodes.homomorphic.errors import BadCiphertext
 from nodes.homomorphic.paillier import KEY_BITS_DEFAULT, PaillierSecret
 from nodes.homomorphic.paillier_public import PaillierPublic
@@ -69,7 +69,7 @@ class UnpackedPublic(PaillierPublic):
                 f"an encrypted number has the exponent {number.exponent}, which cannot become {exponent}: at most "
                 f"{EXPONENT_STEPS_MAX} less is possible"
             )
-        if not 0 < ciphertext < self.n_squared or gcd(ciphertext, self.n) != 1:
+        if not 0 < ciphertext < self.n_squared or not hide_something([ciphertext % self.n], self.n):
             raise invalid()
         return pow(ciphertext, 16**steps, self.n_squared)
 

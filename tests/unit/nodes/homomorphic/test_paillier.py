@@ -159,15 +159,19 @@ class TestHiding:
 
 
 class TestRefusals:
-    @pytest.mark.parametrize("name", ["0", "n", "p * k", "n^2", "n^2 + 1"])
+    @pytest.mark.parametrize("name", ["0", "n", "p * k", "n^2", "n^2 + 1", "1", "-1", "1 + n m", "-1 - n m"])
     def test_what_is_no_ciphertext_is_refused_by_both_sides(self, secret: PaillierSecret, name: str) -> None:
         n = secret.public.n
-        bad = {"0": 0, "n": n, "p * k": secret.p * 12345, "n^2": n * n, "n^2 + 1": n * n + 1}[name]
+        bad = {"0": 0, "n": n, "p * k": secret.p * 12345, "n^2": n * n, "n^2 + 1": n * n + 1}
+        bad |= {"1": 1, "-1": n * n - 1, "1 + n m": 1 + 77 * n, "-1 - n m": n * n - 1 - 77 * n}
         good = secret.public.encrypt(numbers(31, 1))
-        body = good + int(bad).to_bytes(secret.public.ciphertext_bytes, "big")
+        body = good + int(bad[name]).to_bytes(secret.public.ciphertext_bytes, "big")
         for refuse in (
             lambda: secret.public.evaluate(body, 31, IntegerProgram(((1, 0),), (0,))),
             lambda: secret.decrypt(body, 31, 2),
+            lambda: secret.public.rerandomise(body, 31, 2),
+            lambda: secret.public.add(body, good + good, 31, 2),
+            lambda: secret.public.add(good + good, body, 31, 2),
         ):
             with pytest.raises(BadCiphertext) as caught:
                 refuse()

@@ -61,11 +61,12 @@ def test_a_number_under_another_key_is_refused(key: UnpackedSecret, other: Paill
     assert caught.value.code == "ciphertext-foreign"
 
 
-@pytest.mark.parametrize("name", ["0", "n", "-1", "n^2", "p * k"])
+@pytest.mark.parametrize("name", ["0", "n", "-1", "n^2", "p * k", "1", "n^2 - 1"])
 def test_a_number_whose_ciphertext_is_none_is_refused(key: UnpackedSecret, name: str) -> None:
     n = int(key.public.n)
-    bad = {"0": 0, "n": n, "-1": -1, "n^2": n * n, "p * k": int(key.p) * 5}[name]
-    number = phe.EncryptedNumber(key.public.to_phe(), bad)
+    bad = {"0": 0, "n": n, "-1": -1, "n^2": n * n, "p * k": int(key.p) * 5}
+    bad |= {"1": 1, "n^2 - 1": n * n - 1}
+    number = phe.EncryptedNumber(key.public.to_phe(), bad[name])
     with pytest.raises(BadCiphertext) as caught:
         key.public.from_numbers([[number]])
     assert caught.value.code == "ciphertext-invalid"
