@@ -16,7 +16,7 @@ SECONDS ?= 600
 
 python := $(VENV)/bin/python
 support := tests/support
-bench_broker := $(if $(filter-out paillier% memory% enclave%,$(or $(ONLY),all)),bash $(support)/with_rabbitmq.sh)
+bench_broker := $(if $(filter-out paillier% ckks% memory% enclave%,$(or $(ONLY),all)),bash $(support)/with_rabbitmq.sh)
 
 .PHONY: help demo test check bench documents fuzz fmt clean
 .DEFAULT_GOAL := help

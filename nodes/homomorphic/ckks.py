@@ -183,7 +183,8 @@ class CkksPublic:
     def _column(self, frame: bytes) -> Column:
         key, level, exponent, size = _HEADER.unpack_from(frame)
         data = frame[_HEADER.size : _HEADER.size + size]
-        if key != bytes.fromhex(self.digest)[:8] or len(data) != size or any(frame[_HEADER.size + size :]):
+        padding = bytes(max(0, FRAME_BYTES - _HEADER.size - size))
+        if key != bytes.fromhex(self.digest)[:8] or len(data) != size or not frame.endswith(padding):
             raise invalid()
         if level > LEVELS or not 0 <= exponent < SLOT_VALUE_LIMIT.bit_length():
             raise invalid()
