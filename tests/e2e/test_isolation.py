@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,7 @@ from nodes.programs.check import check
 from nodes.renter.records import Subtask
 from nodes.renter.report import JobReport
 from nodes.renter.submission import JobOptions
+from nodes.store.sqlite import SqliteStore
 from schemas import limits
 from schemas.errors import SubletError
 from schemas.events import KeySealed
@@ -91,6 +93,7 @@ class Theft:
     workers: dict[str, LessorWorker] = field(default_factory=dict)
     enclaves: list[OpenEnclave] = field(default_factory=list)
     seeds: dict[bytes, list[bytes]] = field(default_factory=dict)
+    kept: dict[str, bytes] = field(default_factory=dict)
 
     async def run(self, protection: str) -> JobReport:
         """One job under this protection, completed."""
@@ -151,7 +154,20 @@ async def theft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     network, tap = LocalNetwork(tmp_path / "network"), Wiretap()
     tap.install(network.server)
     async with network:
-        yield Theft(network, tap, workers, enclaves, seeds)
+        yield Theft(network, tap, workers, enclaves, seeds, keep_secrets(monkeypatch))
+
+
+def keep_secrets(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Every sealed secret that the renter's store is given from now on, by name: it erases them when their job ends."""
+    kept: dict[str, bytes] = {}
+    put = SqliteStore.put_secret
+
+    async def keeping(store: SqliteStore, name: str, sealed: bytes) -> bytes:
+        kept[name] = await put(store, name, sealed)
+        return kept[name]
+
+    monkeypatch.setattr(SqliteStore, "put_secret", keeping)
+    return kept
 
 
 def of(lessor: str, report: JobReport, found: list[Intercepted]) -> list[Intercepted]:
@@ -190,7 +206,7 @@ async def test_the_brokers_whole_traffic_and_all_hubs_keys_open_nothing(theft: T
     keys = windows([*hubs, *said(theft.tap)], every=8)
     assert len(found) >= 4
     assert not await asyncio.to_thread(any_opens, keys, found)
-    (secret,) = await subtask_secrets(theft.network, report, LESSORS[0])
+    (secret,) = await subtask_secrets(theft, report, LESSORS[0])
     assert any(opens(secret, each) for each in found), "the attack would not know a key if it had one"
 
 
@@ -200,13 +216,16 @@ async def test_neither_plaintext_nor_any_key_is_ever_published(theft: Theft, pro
     traffic = b"\n".join(message.body + json.dumps(dict(message.headers)).encode() for message in theft.tap.messages)
     secrets = [identity_seed(identity) for identity in theft.network._identities.values()]
     for lessor in LESSORS:
-        secrets += await subtask_secrets(theft.network, report, lessor)
+        secrets += await subtask_secrets(theft, report, lessor)
     secrets += [seed for seeds in theft.seeds.values() for seed in seeds]
     secrets += [quoter_seed(enclave) for enclave in theft.enclaves]
     if protection != "enclave":
-        secrets += paillier_bytes(await homomorphic_key(theft.network, report))
+        secrets += paillier_bytes(homomorphic_key(theft, report))
     shown = [form for secret in secrets for form in forms(secret)]
-    assert len(shown) > 20
+    kept = Counter(name.partition("/")[0] for name in theft.kept)
+    assert kept == {"enclave": {"subtask": 2}, "homomorphic": {"homomorphic": 1}}.get(
+        protection, {"subtask": 2, "homomorphic": 1}
+    )
     assert not any(form in traffic for form in shown)
     assert not any(needle in traffic for needle in plaintext_needles())
     assert (
@@ -254,22 +273,20 @@ def plaintext_needles() -> list[bytes]:
     return [np.array(row[:2]).tobytes() for row in rows] + texts
 
 
-async def subtask_secrets(network: LocalNetwork, report: JobReport, lessor: str) -> list[bytes]:
-    """The secrets of a lessor's subtasks, from the renter's store."""
-    identity, found = network.identity(LOCAL_RENTER), []
+async def subtask_secrets(theft: Theft, report: JobReport, lessor: str) -> list[bytes]:
+    """The secrets of a lessor's subtasks, as the renter's store kept them during the job."""
+    network, identity, found = theft.network, theft.network.identity(LOCAL_RENTER), []
     contracts = {contract["id"] for contract in report.contracts if contract["lessor"] == lessor}
     for record in (await network.store.read(report.id)).values():
         if isinstance(record, Subtask) and record.contract in contracts:
-            sealed = await network.store.get_secret(f"subtask/{record.id}")
-            found += [] if sealed is None else [identity.unseal(sealed, f"subtask/{record.id}")]
+            name = f"subtask/{record.id}"
+            found += [identity.unseal(theft.kept[name], name)] if name in theft.kept else []
     return found
 
 
-async def homomorphic_key(network: LocalNetwork, report: JobReport) -> PaillierSecret:
+def homomorphic_key(theft: Theft, report: JobReport) -> PaillierSecret:
     name = f"homomorphic/{report.id}"
-    sealed = await network.store.get_secret(name)
-    assert sealed is not None
-    return PaillierSecret.from_bytes(network.identity(LOCAL_RENTER).unseal(sealed, name))
+    return PaillierSecret.from_bytes(theft.network.identity(LOCAL_RENTER).unseal(theft.kept[name], name))
 
 
 def paillier_bytes(key: PaillierSecret) -> list[bytes]:
@@ -283,7 +300,9 @@ def paillier_bytes(key: PaillierSecret) -> list[bytes]:
 # Logs, errors, command lines, core files.
 
 
-async def test_keys_and_plaintext_reach_no_log_and_no_journal(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_keys_and_plaintext_reach_no_log_and_no_journal(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     said, before = io.StringIO(), structlog.get_config()
     caplog.set_level(logging.DEBUG)
     structlog.configure(
@@ -294,13 +313,13 @@ async def test_keys_and_plaintext_reach_no_log_and_no_journal(tmp_path: Path, ca
     )
     try:
         async with LocalNetwork(tmp_path / "network") as network:
-            theft = Theft(network, Wiretap())
+            theft = Theft(network, Wiretap(), kept=keep_secrets(monkeypatch))
             secrets, shown = [], []
             for protection in ("enclave", "sealed-result"):
                 report = await theft.run(protection)
                 shown += [repr(report), repr(await network.explain(report.id))]
-                secrets += [each for lessor in LESSORS for each in await subtask_secrets(network, report, lessor)]
-            secrets += paillier_bytes(await homomorphic_key(network, report))
+                secrets += [each for lessor in LESSORS for each in await subtask_secrets(theft, report, lessor)]
+            secrets += paillier_bytes(homomorphic_key(theft, report))
             identities = [network.identity(LOCAL_RENTER), *(network.identity(address(*n.split("."))) for n in LESSORS)]
             shown += [repr(identities)]
             secrets += [identity_seed(identity) for identity in identities]
