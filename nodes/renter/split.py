@@ -10,7 +10,7 @@ from nodes.renter.records import LOCAL, Part
 from schemas import limits
 from schemas.errors import BadInput
 
-BATCHES_PER_PART_MIN: Final = 8
+BATCHES_PER_PART_MIN: Final = 16
 """Parts are cut at least this often where rows allow, so that a part's workers share it and a loss costs little."""
 ROWS_PER_BATCH_MIN: Final = 47
 """Fewer rows than one full ciphertext holds (3072 bits) waste encryption."""
