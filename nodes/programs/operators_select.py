@@ -162,7 +162,9 @@ def einsum(context: Context, node: Node, operands: Operands) -> tuple[Value, ...
         for label, length in zip(labels, shown, strict=True):
             sizes[label] = max(sizes.get(label, 1), length)
     if kind is Kind.FLAT:
-        rows = next(letter for letter in string.ascii_letters if letter not in sizes)
+        rows = next((letter for letter in string.ascii_letters if letter not in sizes), "")
+        if not rows:
+            raise BadProgram("its equation leaves no letter for the rows")
         inputs = [rows + labels if value.variable else labels for value, labels in zip(values, inputs, strict=True)]
         output = rows + output
     elif kind is not Kind.CONSTANT:

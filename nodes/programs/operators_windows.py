@@ -29,6 +29,10 @@ MODES: Mapping[str, Literal["reflect", "edge", "wrap"]] = MappingProxyType(
 """Ways to pad by what is inside, besides by a constant."""
 WINDOW_OFFSETS_MAX = 65_536
 """Positions inside one window; each costs a pass over the values."""
+PASS_MULTIPLICATIONS = 4_096
+"""What a pass costs beside its multiplications, so that huge windows over few values are not free."""
+PADDED_MAX, PADDED_FACTOR_MAX = 4_096, 64
+"""Numbers of a padded channel: so many, or so many times those that go in and come out."""
 
 
 def images(value: Value) -> Array:
@@ -143,7 +147,10 @@ def conv(context: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
 def _padded_images(context: Context, value: Value, array: Array, shape: Geometry) -> Array:
     padding = shape.padding(array.shape[2:])
     grown = [n + before + after for n, (before, after) in zip(array.shape[2:], padding, strict=True)]
+    if math.prod(grown) > PADDED_MAX + PADDED_FACTOR_MAX * (math.prod(array.shape[2:]) + math.prod(shape.size)):
+        raise BadProgram("its pads make much more numbers than go in and come out")
     context.admit(per_row(value, (array.shape[1], *grown)), variable=value.variable)
+    context.spend(math.prod(shape.kernel) * PASS_MULTIPLICATIONS)
     return np.pad(array, [(0, 0), (0, 0), *padding])
 
 

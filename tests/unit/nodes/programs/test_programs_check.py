@@ -139,6 +139,34 @@ def test_an_operator_outside_the_table_is_refused_by_name(operator: str) -> None
     assert "Gemm" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("operator", "attributes", "reason"),
+    [
+        ("AveragePool", {"kernel_shape": [2, 2], "pads": [1 << 40, 0, 0, 0], "strides": [1 << 39, 1]}, "pads"),
+        ("AveragePool", {"kernel_shape": [1 << 12, 1 << 12], "pads": [1 << 12] * 4}, "out of range"),
+        ("AveragePool", {"kernel_shape": [3, 3]}, "larger than its padded operand"),
+        ("AveragePool", {"kernel_shape": [1]}, "do not fit the axes"),
+        ("AveragePool", {"kernel_shape": [1, 1], "strides": [0, 1]}, "out of range"),
+        ("AveragePool", {"kernel_shape": [1, 1], "auto_pad": "ELSEWHERE"}, "auto_pad ELSEWHERE"),
+        ("DepthToSpace", {"blocksize": 0}, "blocksize"),
+        ("SpaceToDepth", {"blocksize": 3}, "blocksize"),
+        ("Einsum", {"equation": "abcd->bacd"}, "rows"),
+        ("Einsum", {"equation": "a...->a...z"}, "no operand has"),
+        ("Einsum", {"equation": "ab->ab"}, "axes"),
+        ("Einsum", {"equation": "a1cd->a"}, "equation"),
+        ("CumSum", {}, "takes 2"),
+    ],
+)
+def test_windows_and_equations_that_make_no_sense_are_refused(
+    operator: str, attributes: dict[str, Any], reason: str
+) -> None:
+    shape = {"s": np.array([0, 1, 2, 2], dtype=np.int64)}
+    nodes = [node("Reshape", ["x", "s"], ["i"]), node(operator, ["i"], ["y"], **attributes)]
+    error = refused(model(nodes, inputs={"x": 4}, constants=shape))
+    assert error.operator == operator
+    assert reason in str(error)
+
+
 def test_an_operator_of_another_domain_is_refused() -> None:
     assert refused(model([node("Add", ["x", "x"], ["y"], domain="com.example")])).operator == "Add"
 
