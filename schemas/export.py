@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,8 @@ def json_schemas() -> dict[str, Any]:
     """One JSON Schema document (draft 2020-12) with a definition per data class."""
     classes = [row.data for row in CATALOGUE.values() if row.data is not None]
     _, components = msgspec.json.schema_components(classes, ref_template="#/$defs/{name}")
-    return {"$schema": JSON_SCHEMA, "title": "Data of Sublet's events", "$defs": dict(sorted(components.items()))}
+    definitions = {name: _dedented(definition) for name, definition in sorted(components.items())}
+    return {"$schema": JSON_SCHEMA, "title": "Data of Sublet's events", "$defs": definitions}
 
 
 def asyncapi(version: str) -> dict[str, Any]:
@@ -37,6 +39,13 @@ def asyncapi(version: str) -> dict[str, Any]:
             "schemas": _moved(definitions),
         },
     }
+
+
+def _dedented(definition: Any) -> Any:
+    """The definition with its description as every Python has it: since 3.13 docstrings come without indentation."""
+    if isinstance(definition, dict) and isinstance(definition.get("description"), str):
+        return definition | {"description": inspect.cleandoc(definition["description"])}
+    return definition
 
 
 def _channel(kind: str) -> dict[str, Any]:
