@@ -51,8 +51,10 @@ def requested(config: RenterConfig, draft: Draft, event: Event) -> None:
     """`subtask.requested`: a worker lacks terms, program or key."""
     data = data_of(event, SubtaskRequested)
     subtask = _subtask_of(draft, data.subtask, event)
-    if subtask.phase in ("completed", "lost"):
-        refusal = SubtaskRefused(subtask=subtask.id, worker=data.worker, code="ended", reason=f"it is {subtask.phase}")
+    job = draft.job
+    if job.phase != "running" or subtask.phase in ("completed", "lost"):
+        reason = f"the job is {job.phase}, the subtask {subtask.phase}"
+        refusal = SubtaskRefused(subtask=subtask.id, worker=data.worker, code="ended", reason=reason)
         draft.send("subtask.refused", event.source, subtask.id, refusal, lane=data.lane)
         return
     terms = running.terms_of(draft, subtask)

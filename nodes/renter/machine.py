@@ -51,7 +51,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "contract.signed": (_LIVE | _ENDED, ordering.contract_signed),
         "order.buy.matched": (frozenset({"ordering", "running"}), ordering.matched),
         "order.buy.refused": (frozenset({"ordering", "running"}), ordering.order_refused),
-        "subtask.requested": (frozenset({"running"}), keying.requested),
+        "subtask.requested": (_LIVE | _ENDED, keying.requested),
         "key.offered": (frozenset({"running"}), keying.offered),
         "evidence.accepted": (frozenset({"running"}), keying.evidence_accepted),
         "evidence.rejected": (frozenset({"running"}), keying.evidence_rejected),

@@ -24,7 +24,7 @@ from nodes.renter.records import (
     Subtask,
 )
 from schemas.contracts import Contract
-from schemas.events import BatchFailed, Event, JobCancelled
+from schemas.events import BatchFailed, Event, JobCancelled, SubtaskRequested
 from schemas.ids import Address, address, derive_id, hub_address
 from schemas.jobs import Assessment, Batch, JobSpec
 from schemas.orders import BuyOrder, SellOrder
@@ -336,6 +336,15 @@ def test_a_cancelled_job_ends_its_contracts() -> None:
     assert (world.job.phase, world.job.code) == ("failed", "cancelled")
     assert world.published() == ["contract.ended", "contract.ended"]
     assert world.result(0, ONE).effects == () or world.notes() == ["late"]
+
+
+def test_a_worker_that_asks_for_a_subtask_of_an_ended_job_is_told_so() -> None:
+    world = started()
+    world.handle("job.cancelled", JobCancelled(job=JOB))
+    asked = SubtaskRequested(job=JOB, subtask=SUBTASKS[ONE], worker=derive_id("worker", 1), lane="w1")
+    world.handle("subtask.requested", asked, source=ONE)
+    refused = [effect for effect in world.step.effects if isinstance(effect, Publish)]
+    assert [(effect.type, effect.to, effect.lane) for effect in refused] == [("subtask.refused", ONE, "w1")]
 
 
 def failed(lessor: Address, number: int, *, final: bool) -> BatchFailed:
