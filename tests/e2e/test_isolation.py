@@ -46,7 +46,6 @@ from nodes.renter.records import Subtask
 from nodes.renter.report import JobReport
 from nodes.renter.submission import JobOptions
 from nodes.store.sqlite import SqliteStore
-from schemas import limits
 from schemas.errors import SubletError
 from schemas.events import KeySealed
 from schemas.ids import address, hub_address
@@ -412,7 +411,6 @@ async def test_a_job_that_breaks_out_fails_with_its_reason_and_the_next_one_comp
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attempt: str, code: str
 ) -> None:
     monkeypatch.setattr(host, "_CHILD", "tests.support.hostile_child")
-    monkeypatch.setattr(limits, "HANDSHAKE_SECONDS_MAX", 3.0)  # what is left of the failed job is waited for so long
     hostile, good = tmp_path / "hostile.csv", tmp_path / "good.csv"
     wish = FIRST + list(ESCAPES).index(attempt)
     hostile.write_text("a,b\n" + f"{wish},1\n" * 600)
