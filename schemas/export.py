@@ -17,7 +17,7 @@ def json_schemas() -> dict[str, Any]:
     """One JSON Schema document (draft 2020-12) with a definition per data class."""
     classes = [row.data for row in CATALOGUE.values() if row.data is not None]
     _, components = msgspec.json.schema_components(classes, ref_template="#/$defs/{name}")
-    definitions = {name: _dedented(definition) for name, definition in sorted(components.items())}
+    definitions = {name: _settled(definition) for name, definition in sorted(components.items())}
     return {"$schema": JSON_SCHEMA, "title": "Data of Sublet's events", "$defs": definitions}
 
 
@@ -41,11 +41,19 @@ def asyncapi(version: str) -> dict[str, Any]:
     }
 
 
-def _dedented(definition: Any) -> Any:
-    """The definition with its description as every Python has it: since 3.13 docstrings come without indentation."""
-    if isinstance(definition, dict) and isinstance(definition.get("description"), str):
-        return definition | {"description": inspect.cleandoc(definition["description"])}
-    return definition
+def _settled(node: Any) -> Any:
+    """The same for every Python and import order: docstrings without indentation, whole numbers without a point.
+
+    Since 3.13 docstrings come dedented; and `typing` takes `Meta(le=1)` and `Meta(le=1.0)`, wherever they stand, for one.
+    """
+    if isinstance(node, dict):
+        settled = {key: _settled(value) for key, value in node.items()}
+        if isinstance(settled.get("description"), str):
+            settled["description"] = inspect.cleandoc(settled["description"])
+        return settled
+    if isinstance(node, list):
+        return [_settled(each) for each in node]
+    return int(node) if isinstance(node, float) and node.is_integer() else node
 
 
 def _channel(kind: str) -> dict[str, Any]:
