@@ -44,7 +44,7 @@ def asyncapi(version: str) -> dict[str, Any]:
 def _settled(node: Any) -> Any:
     """The same for every Python and import order: docstrings without indentation, whole numbers without a point.
 
-    Since 3.13 docstrings come dedented; and `typing` takes `Meta(le=1)` and `Meta(le=1.0)`, wherever they stand, for one.
+    Since 3.13 docstrings come dedented; and `typing` takes `Meta(le=1)` and `Meta(le=1.0)` for one, wherever they are.
     """
     if isinstance(node, dict):
         settled = {key: _settled(value) for key, value in node.items()}
