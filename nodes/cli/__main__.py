@@ -1,5 +1,7 @@
 """`python -m nodes.cli`: the command line without its installed script."""
 
+import sys
+
 from nodes.cli.main import main
 
-main()
+sys.exit(main())
