@@ -79,6 +79,17 @@ def test_a_job_completes_though_a_worker_is_killed(
 
 
 @pytest.mark.timeout(180)
+def test_a_cancelled_job_ends_without_a_result(network: Deployment, files: tuple[Path, Path, np.ndarray]) -> None:
+    network.start("renter", "A11.A12")
+    job = submit(network, files, "homomorphic")
+    network.until(job, lambda report: report["state"] == "ordering")
+    network.sublet("job", "cancel", job, "--config", str(network.config("A11.A12")))
+    report = network.until(job, lambda report: report["state"] == "failed")
+    assert report["code"] == "cancelled"
+    assert network.sublet("job", "result", job, "--config", str(network.config("A11.A12")), check=False).returncode == 1
+
+
+@pytest.mark.timeout(180)
 def test_a_renter_and_a_hub_that_are_killed_go_on_where_they_were(
     network: Deployment, files: tuple[Path, Path, np.ndarray], tmp_path: Path
 ) -> None:
