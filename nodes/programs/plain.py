@@ -1,8 +1,8 @@
 """Programs on plaintext, inside an enclave or at the renter: NumPy over a checked graph. Pure.
 
-NumPy and not ONNX Runtime: on linear programs it is about twice as fast in a locked-down process (page-sized batches,
-one thread), it starts no telemetry thread, and the code that meets a stranger's program is this package's few hundred
-lines instead of a C++ engine that crashes on malformed graphs. ONNX Runtime is the oracle of the tests.
+NumPy and not ONNX Runtime: it needs no telemetry thread, file or system call that the lock would have to allow, and the
+code that meets a stranger's program is this package instead of a C++ engine. `make bench ONLY=enclave` shows the price:
+trees run about as fast, neural networks slower. ONNX Runtime is the oracle of the tests.
 
 All arithmetic is float64, also for programs whose weights and inputs are declared float32: the enclave, the homomorphic
 path and `--check` then mean the same numbers, and differ from a float32 engine by its rounding only.
