@@ -61,10 +61,6 @@ class NetworkFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         """Ed25519 public keys (32 bytes) by the hubs' own addresses."""
         return {hub_address(name): bytes.fromhex(entry.public_key) for name, entry in self.hubs.items()}
 
-    def site_of(self, hub: str) -> BrokerSite:
-        """The broker of a hub."""
-        return self.brokers[self.hubs[hub].broker]
-
 
 class ParticipantEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One participant. `lanes` bounds how many workers a lessor may have at a time; others have none."""

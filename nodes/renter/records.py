@@ -106,7 +106,6 @@ class Subtask(Struct, frozen=True, kw_only=True):
     rows_done: int = 0
     started_at: float = 0.0
     heard_at: float = 0.0
-    announced: int = 0
 
 
 class BatchRecord(Struct, frozen=True, kw_only=True):

@@ -56,7 +56,6 @@ def terms_of(draft: Draft, subtask: Subtask) -> SubtaskTerms:
 def announce(config: RenterConfig, draft: Draft, subtask: Subtask) -> None:
     """Tell the lessor what is coming; for enclaves a worker answers by asking for its half of the handshake."""
     draft.send("subtask.announced", subtask.lessor, subtask.id, SubtaskAnnounced(terms=terms_of(draft, subtask)))
-    draft.change_subtask(subtask.id, announced=subtask.announced + 1)
     if subtask.phase == "keying":
         draft.do(SetTimer(name=f"key/{subtask.id}", at=draft.now + config.handshake_seconds_max))
 
