@@ -21,7 +21,8 @@ from nodes.enclave.session import SealSpec
 from nodes.enclave.worker.host import EnclaveProcess
 from nodes.hub.contracts import verify_contract
 from nodes.identity import Identity, verify
-from nodes.lessor.compute import CiphertextComputer, Computer, EnclaveComputer
+from nodes.lessor.ciphertexts import CiphertextComputer
+from nodes.lessor.compute import Computer, EnclaveComputer
 from nodes.lessor.config import LessorConfig
 from nodes.lessor.errors import SessionLate, SessionRefused
 from schemas import limits

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import nodes.demo
 from broker.port import Message
 from broker.topology import routing_key
-from nodes.lessor.compute import CiphertextComputer
+from nodes.lessor.ciphertexts import CiphertextComputer
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.programs import plain
 from nodes.programs.build import aggregate_sum, linear_from_csv
