@@ -1,0 +1,1 @@
+"""Worker processes for arithmetic that would hold up an event loop."""

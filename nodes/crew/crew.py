@@ -1,0 +1,179 @@
+"""One process per core for encrypting, computing and decrypting, so that an event loop never waits for arithmetic.
+
+Processes, because big-number operations are too short for threads: two threads of one interpreter spend their time
+handing over its lock. A task is a function of some module with its arguments; what all tasks of a job share (tables,
+programs, keys) comes pickled as a *kit*, which each process unpacks once and keeps. A process that dies takes one task
+with it and nothing else, so what parses foreign bytes belongs here. Says nothing about what tasks do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pickle
+import struct
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Concatenate, Final, Generic, ParamSpec, TypeVar, get_type_hints
+
+import msgspec
+
+from nodes.crew.errors import HandLost, TaskFailed
+from nodes.crew.hand import FORGET, LENGTH, Answer, Request
+from schemas import limits
+
+ANSWER_BYTES_MAX: Final = 2 * limits.BODY_BYTES_MAX
+END_SECONDS_MAX: Final = 1.0
+"""A process that closed its output is dying; this long, and it is killed."""
+
+_COMMAND: Final = (sys.executable, "-s", "-P", "-m", "nodes.crew")
+_CODE_ROOT: Final = Path(__file__).resolve().parents[2]
+_ENVIRONMENT: Final = {"PYTHONPATH": str(_CODE_ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""One process computes on one core: the crew is as large as the cores."""
+
+T = TypeVar("T")
+K = TypeVar("K")
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Worked(Generic[T]):
+    """What a task returned, and the processor time it took on one core."""
+
+    result: T
+    core_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Kit(Generic[K]):
+    """What all tasks of one job share, pickled once. `repr` shows nothing: it may hold keys."""
+
+    packed: bytes = field(repr=False)
+
+    @classmethod
+    def of(cls, content: K) -> Kit[K]:
+        """Pack it."""
+        return cls(pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL))
+
+
+@dataclass(slots=True)
+class _Hand:
+    """One process, started when first needed and again after it died. Used by one thread at a time."""
+
+    process: subprocess.Popen[bytes] | None = None
+    forgotten: int = 0
+
+    def exchange(self, request: Request) -> Answer:
+        """Send a request and wait for its answer; raises HandLost."""
+        process = self._running()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            pickle.dump(request, process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
+            process.stdin.flush()
+            (size,) = LENGTH.unpack(process.stdout.read(LENGTH.size))
+            return msgspec.msgpack.decode(process.stdout.read(min(size, ANSWER_BYTES_MAX)), type=Answer)
+        except (BrokenPipeError, struct.error, msgspec.MsgspecError) as error:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(END_SECONDS_MAX)
+            code = self.end()
+            raise HandLost(f"the process that computed this ended with code {code}") from error
+
+    def end(self) -> int:
+        """Kill the process, and its keys with it; its exit code."""
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        process.kill()
+        code = process.wait()
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]
+        return code
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self.process is None:
+            environment = os.environ | _ENVIRONMENT
+            self.process = subprocess.Popen(  # noqa: S603 - our own module
+                _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
+            )
+        return self.process
+
+
+class Crew:
+    """`hands` processes, started as tasks come. `close` when done; use from one event loop."""
+
+    def __init__(self, hands: int) -> None:
+        self._hands = tuple(_Hand() for _ in range(hands))
+        self._idle = deque(self._hands)
+        self._threads = ThreadPoolExecutor(hands, thread_name_prefix="crew")
+        self._forgotten = 0
+        self.hands = hands
+        """Tasks that run at a time."""
+
+    async def call(
+        self, task: Callable[Concatenate[K, P], T], kit: Kit[K], *args: P.args, **kwargs: P.kwargs
+    ) -> Worked[T]:
+        """`task(kit's content, *args)` in a process, when one is free; with the core-seconds it took.
+
+        The task names its return type, which must be one that msgspec knows: what comes back is checked against it. A
+        caller that is cancelled leaves a running task to end by itself.
+
+        Raises:
+            HandLost: the process died on it.
+            TaskFailed: it raised an exception.
+        """
+        request = Request(task, kit.packed, args, kwargs)
+        loop = asyncio.get_running_loop()
+        answer = await loop.run_in_executor(self._threads, self._work, request)
+        if answer.failed:
+            raise TaskFailed(answer.failed)
+        result: T = msgspec.msgpack.decode(answer.result, type=get_type_hints(task)["return"])
+        return Worked(result, answer.core_seconds)
+
+    async def forget(self) -> None:
+        """Let every process drop its kits, busy ones before their next task: a job's keys end with the job."""
+        self._forgotten += 1
+        await asyncio.get_running_loop().run_in_executor(self._threads, self._forget_idle)
+
+    async def close(self) -> None:
+        """Kill all processes; tasks under way are lost."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(self._end)
+
+    def _work(self, request: Request) -> Answer:
+        hand = self._idle.pop()
+        try:
+            self._remind(hand)
+            return hand.exchange(request)
+        finally:
+            self._idle.append(hand)
+
+    def _forget_idle(self) -> None:
+        for _ in range(self.hands):
+            try:
+                hand = self._idle.popleft()
+            except IndexError:
+                return
+            try:
+                with contextlib.suppress(HandLost):
+                    self._remind(hand)
+            finally:
+                self._idle.append(hand)
+
+    def _remind(self, hand: _Hand) -> None:
+        if hand.forgotten == self._forgotten:
+            return
+        if hand.process is not None:
+            hand.exchange(FORGET)
+        hand.forgotten = self._forgotten
+
+    def _end(self) -> None:
+        for hand in self._hands:
+            hand.end()

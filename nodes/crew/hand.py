@@ -1,0 +1,93 @@
+"""The process behind one hand of a crew: reads requests from its standard input, answers on its standard output.
+
+Ends when the input ends, so also with the process that started it. Runs one task at a time. Requests are pickles, for
+they come from its own parent; answers are MessagePack, for a task may have been subverted by a stranger's bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, BinaryIO, Final
+
+import msgspec
+from msgspec import Struct
+
+KITS_KEPT: Final = 8
+"""Of the jobs that a process worked for last."""
+LENGTH: Final = struct.Struct(">Q")
+"""Before every answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Call `task(kit, *args)`; without a task, forget all kits."""
+
+    task: Callable[..., Any] | None
+    kit: bytes = field(default=b"", repr=False)
+    args: tuple[Any, ...] = field(default=(), repr=False)
+    kwargs: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+FORGET: Final = Request(None)
+
+
+class Answer(Struct, frozen=True):
+    """What a task returned, as MessagePack, and the processor time it took on one core, with unpacking its kit.
+
+    `failed`, if not empty, is where it raised an exception instead.
+    """
+
+    result: msgspec.Raw = msgspec.Raw(b"\xc0")
+    core_seconds: float = 0.0
+    failed: str = ""
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answer requests until there are no more."""
+    kit_of = lru_cache(KITS_KEPT)(pickle.loads)
+    while True:
+        try:
+            request: Request = pickle.load(requests)  # noqa: S301 - of the parent
+        except EOFError:
+            return
+        if request.task is None:
+            kit_of.cache_clear()
+            answer = Answer()
+        else:
+            answer = _done(request, kit_of)
+        raw = msgspec.msgpack.encode(answer)
+        answers.write(LENGTH.pack(len(raw)) + raw)
+        answers.flush()
+
+
+def _done(request: Request, kit_of: Callable[[bytes], Any]) -> Answer:
+    assert request.task is not None
+    start = time.process_time()
+    try:
+        result = request.task(kit_of(request.kit), *request.args, **request.kwargs)
+        raw = msgspec.Raw(msgspec.msgpack.encode(result))
+    except Exception as error:
+        return Answer(failed=_without_values(error))
+    return Answer(raw, time.process_time() - start)
+
+
+def _without_values(error: Exception) -> str:
+    """Where it was raised, and its type; its message might quote data."""
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    return f"{frames}{type(error).__name__}"
+
+
+def main() -> None:
+    """Keep the pipes for requests and answers; whatever else is printed goes to standard error."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    serve(requests, answers)
