@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from broker.port import Broker
 from nodes.config import NodeConfig, RenterSettings
+from nodes.crew.crew import Crew
 from nodes.enclave.attestation.measure import measurement
 from nodes.enclave.attestation.policy_file import read_policy
 from nodes.enclave.attestation.port import Policy, Quoter
@@ -96,7 +97,9 @@ class RenterWishes:
     """
 
     data_dir: Path
-    cores: int
+    crew: Crew
+    calibration: Path | None = None
+    """Where measurements of this machine are kept; by default in `data_dir`."""
     evidence: Policy = field(default=Policy(accept_software=True))
     config: Mapping[str, Any] = field(default_factory=dict)
 
@@ -129,8 +132,9 @@ async def renter_node(
         blobs=BlobStore(wishes.data_dir / "blobs"),
         jobs=wishes.data_dir / "jobs",
         clock=time.time,
-        stopwatch=time.perf_counter,
-        cores=wishes.cores,
+        core_clock=time.thread_time,
+        crew=wishes.crew,
+        calibration=wishes.calibration or wishes.data_dir / "calibration.json",
         policy=policy,
         verifiers=all_verifiers(),
     )
@@ -146,6 +150,7 @@ def lessor_worker(
     config: LessorConfig,
     identity: Identity,
     broker: Broker,
+    crew: Crew,
     *,
     reported: bytes | None = None,
     hardware: Quoter | None = None,
@@ -169,9 +174,9 @@ def lessor_worker(
         identity=identity,
         broker=broker,
         clock=time.time,
-        stopwatch=time.perf_counter,
         worker=derive_id("worker", os.urandom(16).hex()),
         start_enclave=start_enclave,
+        crew=crew,
     )
 
 
@@ -235,15 +240,22 @@ async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
         BadConfig: what is configured cannot be run.
     """
     identity = config.identity()
-    broker = await connect(config)
+    broker, crew = await connect(config), Crew(hands(config))
     try:
         if config.role == "lessor":
-            worker = lessor_worker(lessor_config(config), identity, broker, hardware=lessor_hardware(config))
+            worker = lessor_worker(lessor_config(config), identity, broker, crew, hardware=lessor_hardware(config))
             await _until(stop, worker.run())
         else:
-            await (await _stored_node(config, identity, broker)).run(stop)
+            await (await _stored_node(config, identity, broker, crew)).run(stop)
     finally:
+        await crew.close()
         await broker.close()
+
+
+def hands(config: NodeConfig) -> int:
+    """Processes that compute on ciphertexts: as configured, or one per core."""
+    settings = config.lessor or config.renter
+    return (settings.cores if settings is not None else None) or cores()
 
 
 async def connect(config: NodeConfig, *, timeout_seconds: float = CONNECT_SECONDS_MAX) -> Broker:
@@ -269,7 +281,6 @@ def lessor_config(config: NodeConfig) -> LessorConfig:
         price_micros=settings.price_micros,
         protections=settings.protections,
         memory_mib=settings.memory_mib,
-        threads=settings.threads or cores(),
     )
 
 
@@ -319,16 +330,11 @@ def hub_config(config: NodeConfig) -> HubConfig:
     return HubConfig(me=config.address, hub_keys=config.network.hub_keys, participants=participants)
 
 
-async def _stored_node(config: NodeConfig, identity: Identity, broker: Broker) -> StoredNode:
+async def _stored_node(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew) -> StoredNode:
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if config.role == "hub":
         return await hub_node(hub_config(config), identity, broker, config.database)
-    settings = config.renter or RenterSettings()
-    wishes = RenterWishes(
-        data_dir=config.data_dir,
-        cores=settings.cores or cores(),
-        evidence=evidence_policy(config),
-    )
+    wishes = RenterWishes(data_dir=config.data_dir, crew=crew, evidence=evidence_policy(config))
     node, _ = await renter_node(renter_config(config, identity), wishes, identity, broker)
     return node
 

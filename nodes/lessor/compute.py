@@ -19,11 +19,19 @@ POISON: Final = frozenset({EndReason.CPU, EndReason.MEMORY, EndReason.SYSCALL})
 """An enclave that ends so would end so everywhere: the program or the batch is at fault."""
 
 
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A result's body, and the processor seconds it took, summed over all cores."""
+
+    body: bytes
+    core_seconds: float
+
+
 class Computer(Protocol):
     """Computes batches of one subtask."""
 
-    async def compute(self, batch: Batch, body: bytes) -> bytes:
-        """The result's body. Raises BatchRefused."""
+    async def compute(self, batch: Batch, body: bytes) -> Computed:
+        """The result and what it cost. Raises BatchRefused."""
         ...
 
     async def close(self) -> None:
@@ -43,7 +51,7 @@ class EnclaveComputer:
         """An enclave that holds the subtask secret and the program."""
         return cls(process, key_agreement.schema_digest(program, seal))
 
-    async def compute(self, batch: Batch, body: bytes) -> bytes:
+    async def compute(self, batch: Batch, body: bytes) -> Computed:
         """Let the enclave decrypt, compute and encrypt."""
         context = BatchContext(
             job=batch.job,
@@ -57,7 +65,8 @@ class EnclaveComputer:
             rows=batch.rows,
         )
         try:
-            return await self.process.execute(context, body)
+            executed = await self.process.execute(context, body)
+            return Computed(executed.body, executed.core_seconds)
         except Rejected as error:
             raise BatchRefused(error.code, str(error), final=False) from error
         except EnclaveEnded as error:

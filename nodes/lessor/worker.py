@@ -22,8 +22,10 @@ from broker.port import Broker, Consumer, Delivery, Message
 from broker.topology import parse_key, queue_name, routing_key
 from nodes import bulk
 from nodes.consuming import consume_for_ever, handle_all
+from nodes.crew.crew import Crew
 from nodes.enclave.worker.host import EnclaveProcess
 from nodes.identity import Identity, verify
+from nodes.lessor.compute import Computed
 from nodes.lessor.config import LessorConfig
 from nodes.lessor.errors import BatchRefused, SessionLate, SessionRefused
 from nodes.lessor.offers import sell_order
@@ -68,10 +70,10 @@ class LessorWorker:
     broker: Broker
     clock: Callable[[], float]
     """Seconds since 1970 (UTC)."""
-    stopwatch: Callable[[], float]
-    """Monotonic seconds."""
     worker: str
     start_enclave: Callable[[], Awaitable[EnclaveProcess]]
+    crew: Crew
+    """Computes on ciphertexts, one process per core."""
     enclaves: str
     """What its enclaves are, for the log: a software enclave is never called confidential."""
     lane: str = ""
@@ -95,6 +97,7 @@ class LessorWorker:
                 clock=self.clock,
                 send=self._send,
                 start_enclave=self.start_enclave,
+                crew=self.crew,
             )
             log.info("worker ready", address=self.config.me, lane=self.lane, worker=self.worker, enclaves=self.enclaves)
             try:
@@ -212,9 +215,8 @@ class LessorWorker:
         self._check(received, contract)
         if batch.contract != contract.id or batch.job != session.terms.job:
             raise VerificationFailed(f"batch {batch.batch} names another contract", code="wrong-contract")
-        start = self.stopwatch()
         try:
-            body = await session.computer.compute(batch, bytes(event.body))
+            computed = await session.computer.compute(batch, bytes(event.body))
         except BatchRefused as error:
             log.warning("batch failed", code=error.code, reason=str(error), batch=batch.batch)
             if error.code.startswith("enclave-"):
@@ -222,9 +224,9 @@ class LessorWorker:
             failed = BatchFailed(batch=batch, code=error.code, reason=str(error)[:2000], final=error.final)
             await self._send("batch.failed", event.source, batch.job, failed)
             return
-        await self._publish_result(event.source, batch, body, self.stopwatch() - start)
+        await self._publish_result(event.source, batch, computed)
 
-    async def _publish_result(self, renter: Address, batch: Batch, body: bytes, seconds: float) -> None:
+    async def _publish_result(self, renter: Address, batch: Batch, computed: Computed) -> None:
         event = Event(
             id=derive_id("result", batch.job, batch.subtask, batch.batch, batch.attempt, self.worker),
             type="batch.completed",
@@ -232,8 +234,8 @@ class LessorWorker:
             to=renter,
             time=self.clock(),
             subject=batch.job,
-            body=body,
-            attributes=batch_attributes(batch) | {"computeseconds": f"{seconds:.6f}"},
+            body=computed.body,
+            attributes=batch_attributes(batch) | {"computeseconds": f"{computed.core_seconds:.6f}"},
         )
         await self._publish(event)
 

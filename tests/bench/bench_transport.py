@@ -304,8 +304,8 @@ class EnclavePath:
         """The enclave's encrypted result in a signed event."""
         event = await _verified(message, self.parties.renter_identity.public)
         number = int(event.attributes["batch"])
-        body = await self.enclave.execute(self.subtask.context(ROWS, batch=number), bytes(event.body))
-        answer = self._event("batch.completed", LESSOR, RENTER, number, body)
+        executed = await self.enclave.execute(self.subtask.context(ROWS, batch=number), bytes(event.body))
+        answer = self._event("batch.completed", LESSOR, RENTER, number, executed.body)
         return await _signed(answer, self.parties.lessor_identity, "result")
 
     async def accept(self, message: Message) -> None:

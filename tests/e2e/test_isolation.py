@@ -456,7 +456,7 @@ async def serve():
             context = BatchContext(sys.argv[2], "subtask-1", batch, 1, "data", 0, schema, 0, int(sys.argv[4]))
             body = take()
             result = await enclave.execute(context, body)
-            give(result)
+            give(result.body)
         take()
 
 asyncio.run(serve())

@@ -6,6 +6,7 @@ import asyncio
 import csv
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import nodes.demo
 from broker.port import Message
 from broker.topology import routing_key
 from nodes.lessor.ciphertexts import CiphertextComputer
+from nodes.lessor.compute import Computed
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.programs import plain
 from nodes.programs.build import aggregate_sum, linear_from_csv
@@ -196,11 +198,12 @@ async def test_a_silent_lessors_work_is_done_by_the_other(tmp_path: Path) -> Non
 class CheatingComputer(CiphertextComputer):
     """Adds 1 to the first row of every result: what a lessor that saves work, or guesses, would get wrong."""
 
-    async def compute(self, batch: Batch, body: bytes) -> bytes:
-        result = await super().compute(batch, body)
+    async def compute(self, batch: Batch, body: bytes) -> Computed:
+        computed = await super().compute(batch, body)
+        result = computed.body
         size, n = self.public.ciphertext_bytes, int(self.public.n)
         changed = int.from_bytes(result[:size], "big") * (1 + n) % (n * n)
-        return changed.to_bytes(size, "big") + result[size:]
+        return replace(computed, body=changed.to_bytes(size, "big") + result[size:])
 
 
 async def test_a_lessor_that_computes_wrongly_is_caught_and_its_work_done_elsewhere(

@@ -26,7 +26,7 @@ from nodes.enclave.attestation.port import Quoter
 from nodes.enclave.chunks import DATA, RESULT, BatchContext
 from nodes.enclave.session import KeyPair, Sealed, SealSpec
 from nodes.enclave.worker.enclave import Enclave
-from nodes.enclave.worker.host import EnclaveOptions
+from nodes.enclave.worker.host import EnclaveOptions, Executed
 from nodes.enclave.worker.lockdown import ALL_PROTECTIONS
 from schemas import codec
 from schemas.events import Event
@@ -93,9 +93,9 @@ class OpenEnclave:
             handed, renter_public=renter_public, policy=policy_digest, claims=claims, program=program, seal=seal
         )
 
-    async def execute(self, context: BatchContext, body: bytes) -> bytes:
+    async def execute(self, context: BatchContext, body: bytes) -> Executed:
         """As `EnclaveProcess.execute`."""
-        return bytes(self.inside.execute(context, memoryview(body)))
+        return Executed(bytes(self.inside.execute(context, memoryview(body))), 0.0)
 
 
 @dataclass

@@ -13,6 +13,7 @@ import gc
 import os
 import socket
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
@@ -100,7 +101,9 @@ def _answer_or_refuse(channel: Channel, enclave: Enclave, request: Frame) -> Non
 def _answer(channel: Channel, enclave: Enclave, request: Frame) -> None:
     fields = request.fields
     if request.kind is Kind.EXECUTE:
-        channel.send(Kind.EXECUTED, body=enclave.execute(_context(fields), request.body))
+        begin = time.process_time_ns()
+        result = enclave.execute(_context(fields), request.body)
+        channel.send(Kind.EXECUTED, time.process_time_ns() - begin, body=result)
     elif request.kind is Kind.ACCEPT:
         channel.send(Kind.ACCEPTED, _accept(enclave, fields, bytes(request.body)))
     elif request.kind is Kind.OFFER:

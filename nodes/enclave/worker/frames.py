@@ -31,7 +31,10 @@ HEADER: Final = struct.Struct(">BII")
 
 
 class Kind(IntEnum):
-    """What a frame is. Requests of the host first, then answers of the child."""
+    """What a frame is. Requests of the host first, then answers of the child.
+
+    EXECUTED carries the processor time that the batch took, in nanoseconds.
+    """
 
     CONFIGURE = 1
     OFFER = 2

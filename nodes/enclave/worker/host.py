@@ -41,6 +41,7 @@ CPU_SECONDS: Final = 24 * 3600
 START_SECONDS_MAX: Final = 30.0
 HANDSHAKE_SECONDS_MAX: Final = 20.0
 EXECUTE_SECONDS_MAX: Final = 45.0
+NANOSECONDS: Final = 10**9
 SOCKET_BUFFER_BYTES: Final = 4 * 1024 * 1024
 
 _CHILD: Final = "nodes.enclave.worker.child"
@@ -69,6 +70,14 @@ class EnclaveOptions:
     handshake_seconds_max: float = HANDSHAKE_SECONDS_MAX
     execute_seconds_max: float = EXECUTE_SECONDS_MAX
     allow_unlocked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """An encrypted result, and the processor seconds that the child spent on decrypting, computing and encrypting."""
+
+    body: bytes
+    core_seconds: float
 
 
 class EnclaveProcess:
@@ -182,8 +191,9 @@ class EnclaveProcess:
             answer = await self._call(Kind.ACCEPT, *fields, body=program, seconds=seconds)
             return self._expect(Kind.ACCEPTED, answer).fields[0]
 
-    async def execute(self, context: BatchContext, body: bytes) -> bytes:
-        """Compute one encrypted batch (E3, E4, T2); the encrypted result, bound to `context.result`.
+    async def execute(self, context: BatchContext, body: bytes) -> Executed:
+        """Compute one encrypted batch (E3, E4, T2); the encrypted result, bound to `context.result`,
+        and what it cost.
 
         Raises:
             Rejected: `session`, `context`, `ciphertext-length`, `commitment` or `chunk`.
@@ -203,7 +213,8 @@ class EnclaveProcess:
         async with self._turn:
             seconds = self._options.execute_seconds_max
             answer = await self._call(Kind.EXECUTE, *fields, body=body, seconds=seconds)
-            return bytes(self._expect(Kind.EXECUTED, answer).body)
+            executed = self._expect(Kind.EXECUTED, answer)
+            return Executed(bytes(executed.body), int.from_bytes(executed.fields[0], "big") / NANOSECONDS)
 
     async def close(self) -> None:
         """End the child, if there is one, and with it its keys."""

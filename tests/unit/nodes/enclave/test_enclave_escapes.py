@@ -28,7 +28,7 @@ async def compute(enclave: EnclaveProcess, subtask: Subtask, batch: int) -> None
     """One honest batch, checked."""
     context = subtask.context(100, batch=batch)
     result = await enclave.execute(context, subtask.encrypt(context, rows(batch)))
-    got = np.frombuffer(subtask.decrypt(context, result)).reshape(100, 2)
+    got = np.frombuffer(subtask.decrypt(context, result.body)).reshape(100, 2)
     np.testing.assert_allclose(got, rows(batch) @ WEIGHTS, atol=1e-12)
 
 

@@ -62,7 +62,7 @@ async def test_it_computes_a_batch_on_plaintext_that_the_host_never_sees(enclave
     body = subtask.encrypt(context, data)
     result = await enclave.execute(context, body)
     assert data[0].tobytes() not in body
-    got = np.frombuffer(subtask.decrypt(context, result)).reshape(1000, 2)
+    got = np.frombuffer(subtask.decrypt(context, result.body)).reshape(1000, 2)
     np.testing.assert_allclose(got, data @ WEIGHTS, atol=1e-12)
 
 
@@ -71,15 +71,26 @@ async def test_many_batches_of_many_sizes_through_one_enclave(enclave: EnclavePr
     for batch, count in enumerate((1, 20_000, 7, 4096, 1)):
         data, context = rows(count), subtask.context(count, batch=batch)
         result = await enclave.execute(context, subtask.encrypt(context, data))
-        got = np.frombuffer(subtask.decrypt(context, result)).reshape(count, 2)
+        got = np.frombuffer(subtask.decrypt(context, result.body)).reshape(count, 2)
         np.testing.assert_allclose(got, 1 / (1 + np.exp(-data @ WEIGHTS)), atol=1e-12)
+
+
+async def test_a_result_comes_with_the_processor_time_that_it_took(enclave: EnclaveProcess) -> None:
+    subtask = await agree(enclave, model(3, WEIGHTS), sealing())
+    costs = []
+    for batch, count in enumerate((1, 2000)):
+        context = subtask.context(count, batch=batch)
+        costs.append((await enclave.execute(context, subtask.encrypt(context, rows(count)))).core_seconds)
+    used = sum(map(int, (await asyncio.to_thread(Path(f"/proc/{enclave.pid}/stat").read_text)).split()[13:15]))
+    assert 0 < costs[0] < costs[1]
+    assert sum(costs) <= (used + 2) / os.sysconf("SC_CLK_TCK")  # the kernel counts in ticks, user and system apart
 
 
 async def test_named_inputs_and_sums(enclave: EnclaveProcess) -> None:
     subtask, data = await agree(enclave, aggregate_sum("amount")), rows(100, 1)
     context = subtask.context(100)
     result = await enclave.execute(context, subtask.encrypt(context, data))
-    np.testing.assert_allclose(np.frombuffer(subtask.decrypt(context, result)), data.sum(), atol=1e-12)
+    np.testing.assert_allclose(np.frombuffer(subtask.decrypt(context, result.body)), data.sum(), atol=1e-12)
 
 
 async def test_concurrent_callers_take_turns(enclave: EnclaveProcess) -> None:
@@ -88,14 +99,15 @@ async def test_concurrent_callers_take_turns(enclave: EnclaveProcess) -> None:
     bodies = [subtask.encrypt(context, rows(context.rows)) for context in contexts]
     results = await asyncio.gather(*(enclave.execute(*pair) for pair in zip(contexts, bodies, strict=True)))
     for context, result in zip(contexts, results, strict=True):
-        got = np.frombuffer(subtask.decrypt(context, result)).reshape(context.rows, 2)
+        got = np.frombuffer(subtask.decrypt(context, result.body)).reshape(context.rows, 2)
         np.testing.assert_allclose(got, rows(context.rows) @ WEIGHTS, atol=1e-12)
 
 
 async def test_sealed_results_open_with_the_homomorphic_key_alone(enclave: EnclaveProcess) -> None:
     subtask, data = await agree(enclave, model(3, WEIGHTS), sealing()), rows(5000)
     context = subtask.context(5000)
-    body = subtask.decrypt(context, await enclave.execute(context, subtask.encrypt(context, data)))
+    executed = await enclave.execute(context, subtask.encrypt(context, data))
+    body = subtask.decrypt(context, executed.body)
     got = secret_key().decrypt(body, 5000, 2)
     assert np.array_equal(got, np.rint(data @ WEIGHTS * 2.0**RESULT_BITS).astype(np.int64))
 

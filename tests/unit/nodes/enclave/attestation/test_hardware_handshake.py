@@ -105,7 +105,7 @@ async def test_a_child_vouched_for_by_hardware_computes_a_batch(hardware: Platfo
         body = chunks.encrypt(session.data_key(secret, CONTRACT, JOB, DATA, 0), context.digest(), rows)
         result = await enclave.execute(context, body)
     key = session.data_key(secret, CONTRACT, JOB, RESULT, 0)
-    assert np.frombuffer(chunks.decrypt(key, context.result.digest(), result), "<f8").tolist() == [4.0, 10.0]
+    assert np.frombuffer(chunks.decrypt(key, context.result.digest(), result.body), "<f8").tolist() == [4.0, 10.0]
 
 
 async def test_evidence_made_for_another_contract_is_refused(hardware: Platform) -> None:
