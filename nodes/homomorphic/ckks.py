@@ -1,7 +1,13 @@
 """CKKS through TenSEAL: approximate and faster than Paillier on large batches; the extra `ckks` brings TenSEAL.
 
-One ciphertext carries the same column of 4,096 rows, as fractions of a power of two (Cheon, Kim, Kim and Song,
-ASIACRYPT '17). Nothing is rescaled: each program multiplies the scale by 2^40, for which the modulus has room twice.
+One ciphertext carries the same column of 4,096 rows (Cheon, Kim, Kim and Song, ASIACRYPT '17). Integers are encoded at
+a fixed scale and multiplied by the integer weights of a program, so that the scale never grows, nothing is rescaled,
+and linear programs may follow each other as long as their values stay in a slot. What is left over of the modulus below
+the slot's 63 bits keeps the noise away from the numbers.
+
+The error of a decrypted value is at most NOISE for every ciphertext that went into it, times its weight. Values with an
+error below half a unit are rounded to what they were; `require_accuracy` refuses programs whose larger errors would be
+more than RELATIVE_ERROR of the largest result.
 
 Two rules. *Decryptions stay with the renter*: an approximate decryption carries the noise of the key, and whoever sees
 ciphertext, program and decryption can compute the key from it (Li and Micciancio, EUROCRYPT '21); `keeps_decryptions`
@@ -12,50 +18,98 @@ before it comes here, and evaluate for strangers in a process that may die.
 from __future__ import annotations
 
 import hashlib
+import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nodes.homomorphic import ckks_seal
 from nodes.homomorphic.ciphertexts import body_bytes, invalid
-from nodes.homomorphic.errors import BadCiphertext, BadKey
+from nodes.homomorphic.ckks_seal import PARSE_ERRORS, Engine, Memory
+from nodes.homomorphic.errors import BadCiphertext, BadKey, TooCoarse
 from nodes.homomorphic.packing import blocks_of
-from nodes.homomorphic.scheme import SLOT_VALUE_LIMIT, IntegerProgram, Noise
+from nodes.homomorphic.scheme import SLOT_BITS, SLOT_VALUE_LIMIT, IntegerProgram, Noise
 from schemas.errors import BadConfig, BadData
 
-DEGREE: Final = 8192
-"""Of the polynomials; 128-bit security for a modulus of up to 218 bits (HomomorphicEncryption.org standard)."""
-MODULUS_BITS: Final = (60, 40, 40, 60)
-SCALE_BITS: Final = 40
-LEVELS: Final = 2
-"""Programs that can follow each other: 3 * 40 bits of scale fit below 60 + 40 + 40."""
-SLOTS: Final = DEGREE // 2
-FRAME_BYTES: Final = 344_064
-"""One ciphertext with its header, padded: SEAL's compression makes them 331 kB, give or take some hundred bytes."""
+SLOTS: Final = ckks_seal.SLOTS
+UNIT_BITS: Final = 34
+"""An integer x is encoded as x * 2^34: with a slot's 63 bits and a sign below the 100 bits of the modulus."""
 INPUT_BITS_DEFAULT: Final = 32
 INPUT_BITS_MAX: Final = 52
-RELATIVE_ERROR: Final = 2.0**-22
-"""Of the largest possible value; about 2^-29 was seen."""
-CONTEXT_BYTES_MAX: Final = 4 * 1024 * 1024
+NOISE: Final = 2.0**-16
+"""The error of one ciphertext in units of its integers; 2^-21.8 was the largest seen in 2,000 ciphertexts."""
+RELATIVE_ERROR: Final = 2.0**-36
+"""Of the largest possible value."""
+EXACT_ERROR: Final = 0.5
+"""Errors below this many units vanish when decrypted values are rounded."""
+KEY_BYTES_MAX: Final = 4 * 1024 * 1024
 
-_PUBLIC: Final = b"SCP1"
-_SECRET: Final = b"SCS1"
-_HEADER: Final = struct.Struct(">8sBhI")
-"""Key, programs so far, exponent of the fractions, bytes of the ciphertext."""
-_PARSE_ERRORS: Final = (ValueError, RuntimeError, TypeError, IndexError)
+_PUBLIC: Final = b"SCP2"
+_SECRET: Final = b"SCS2"
+_KEY_HEADER: Final = struct.Struct(">4sBBI")
+"""Kind, input bits, levels, bytes of the key that follows."""
+_HEADER: Final = struct.Struct(">8sBBI")
+"""Key, primes lost, exponent of a power of two that no value passes, bytes of the ciphertext."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The primes of a modulus, in bits, and how long a serialised ciphertext is."""
+
+    modulus_bits: tuple[int, ...]
+    frame_bytes: int
+
+
+CHAINS: Final[Mapping[int, Chain]] = MappingProxyType({1: Chain((60, 40, 60), 236_544)})
+"""By levels. SEAL compresses ciphertexts, to lengths that vary by a hundred bytes; frames have room for a thousand."""
+
+
+def modulus_bits(levels: int) -> tuple[int, ...]:
+    """Sizes of the primes; all together at most 218 bits for 128-bit security. Raises BadConfig."""
+    return _chain(levels).modulus_bits
+
+
+def frame_bytes(levels: int) -> int:
+    """Bytes of one ciphertext with its header, padded. Raises BadConfig."""
+    return _chain(levels).frame_bytes
+
+
+def _chain(levels: int) -> Chain:
+    if levels not in CHAINS:
+        raise BadConfig(f"there are no CKKS keys of {levels} levels, only of {sorted(CHAINS)}", field="levels")
+    return CHAINS[levels]
+
+
+def require_accuracy(program: IntegerProgram, rows: int) -> None:
+    """Raises TooCoarse where noise could change a result by more than RELATIVE_ERROR of the largest one.
+
+    Only programs with weights of more than 2^15 on values of less than 21 bits come to that.
+    """
+    repeats = blocks_of(rows, SLOTS) if program.sum_rows else 1
+    error = NOISE * (max(sum(map(abs, weights)) for weights in program.weights) * repeats + 1)
+    allowed = RELATIVE_ERROR / 2 * program.largest(min(rows, repeats))
+    if error >= max(EXACT_ERROR, allowed):
+        raise TooCoarse(
+            f"results could be wrong by {error:.3g}, more than {allowed:.3g}: values of {program.input_max} at most "
+            "are too small for these weights; scale the values up, or use Paillier",
+            reachable=error,
+            asked=allowed,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One ciphertext: numbers that are fractions of 2^exponent, after `level` programs."""
+    """One ciphertext of integers of at most 2^exponent in size."""
 
-    level: int
     exponent: int
-    vector: Any
+    ciphertext: Any
+    level: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,150 +118,193 @@ class CkksPublic:
 
     data: bytes
     input_bits: int
-    context: Any
+    levels: int
+    engine: Engine
+    encryptor: Any
 
-    bits = sum(MODULUS_BITS)
     slots = SLOTS
-    ciphertext_bytes = FRAME_BYTES
     relative_error = RELATIVE_ERROR
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CkksPublic.from_bytes, (self.data,)
+
+    @property
+    def bits(self) -> int:
+        """Size of the modulus."""
+        return sum(modulus_bits(self.levels))
+
+    @property
+    def ciphertext_bytes(self) -> int:
+        """Width of one serialised ciphertext."""
+        return frame_bytes(self.levels)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the serialised key, hex."""
         return hashlib.sha256(self.data).hexdigest()
 
+    @cached_property
+    def _name(self) -> bytes:
+        return bytes.fromhex(self.digest)[:8]
+
     def to_bytes(self) -> bytes:
-        """`SCP1`, input bits, and SEAL's context without secret and Galois keys: 1.9 MB."""
+        """`SCP2`, input bits, levels, and SEAL's public key, without secret or Galois keys: 0.4 MB."""
         return self.data
 
     @classmethod
     def from_bytes(cls, data: bytes) -> CkksPublic:
-        """Parse; raises BadKey, also for a context that brings a secret key."""
-        context, input_bits = _parse_context(data, _PUBLIC)
-        if context.is_private():
-            raise BadKey("a public CKKS key came with its secret: its owner must make a new one")
-        return cls(data, input_bits, context)
+        """Parse; raises BadKey."""
+        input_bits, levels, key, rest = _parts(data, _PUBLIC)
+        engine = ckks_seal.engine(modulus_bits(levels))
+        public = engine.api.PublicKey()
+        _load_key(engine, public, key)
+        if rest:
+            raise BadKey("the CKKS key is longer than it says: its owner must publish it again")
+        return cls(data, input_bits, levels, engine, engine.api.Encryptor(engine.context, public))
 
     def body_bytes(self, rows: int, width: int) -> int:
         """Exact length of the body of a [rows, width] matrix."""
-        return body_bytes(rows, width, SLOTS, FRAME_BYTES)
+        return body_bytes(rows, width, SLOTS, self.ciphertext_bytes)
 
     def encrypt(self, values: NDArray[np.int64], *, threads: int = 1) -> bytes:
-        """int64 [rows, width] of at most 2^input_bits in size; raises BadData. TenSEAL uses its own threads."""
+        """int64 [rows, width] of at most 2^input_bits in size; raises BadData."""
+        return self.encrypted(values, self.encryptor.encrypt)
+
+    def encrypted(self, values: NDArray[np.int64], encrypt: Any) -> bytes:
+        """As `encrypt`, by SEAL's `encrypt(plaintext, ciphertext)`."""
         if values.ndim != 2 or values.dtype != np.int64 or 0 in values.shape:
             raise BadData(f"only int64 [rows, columns] can be encrypted, not {values.dtype} {list(values.shape)}")
         if max(-int(values.min()), int(values.max())) > 1 << self.input_bits:
             raise BadData(f"a value is past 2^{self.input_bits}, the bound of this key: make a key for larger values")
-        fractions = np.ldexp(values.astype(np.float64), -self.input_bits)
-        blocks = (column[at : at + SLOTS] for column in fractions.T for at in range(0, len(column), SLOTS))
-        return self._serialise([Column(0, self.input_bits, self._vector(block, 0)) for block in blocks])
+        frames = []
+        with Memory() as memory:
+            for column in values.T.astype(np.float64):
+                for at in range(0, len(column), SLOTS):
+                    ciphertext = self.engine.ciphertext()
+                    encrypt(self.engine.plaintext(column[at : at + SLOTS].tolist(), self.unit), ciphertext)
+                    frames.append(self.frame(Column(self.input_bits, ciphertext), memory))
+        return b"".join(frames)
+
+    @property
+    def unit(self) -> float:
+        """What an integer is multiplied by when it is encoded."""
+        return 2.0**UNIT_BITS
 
     def evaluate(self, body: bytes, rows: int, program: IntegerProgram, *, threads: int = 1) -> bytes:
         """As the port says; the bias comes in a fresh ciphertext, which randomises the result.
 
-        Raises Overflow before any work, BadCiphertext, and BadData when no level is left.
+        Raises Overflow and TooCoarse before any work, and BadCiphertext.
         """
         program.require_room(rows)
-        columns = self.parse(body, rows, program.width_in)
-        if len({(column.level, column.exponent) for column in columns}) != 1:
-            raise invalid()
-        level, exponent = columns[0].level + 1, program.largest(rows).bit_length()
-        if level > LEVELS:
-            raise BadData(f"at most {LEVELS} programs can follow each other under CKKS: decrypt in between")
-        blocks = blocks_of(rows, SLOTS)
-        by_block = [[column.vector for column in columns[at::blocks]] for at in range(blocks)]
-        if program.sum_rows:
-            by_block = [[self._sum(columns[at : at + blocks]) for at in range(0, len(columns), blocks)]]
-        shift = columns[0].exponent - exponent
-        results = []
-        for weights, bias in zip(program.weights, program.bias, strict=True):
-            for at, vectors in enumerate(by_block):
-                fresh = np.zeros(1 if program.sum_rows else min(SLOTS, rows - at * SLOTS))
-                fresh += _fraction(bias, -exponent)
-                results.append(Column(level, exponent, self._weighted(vectors, weights, shift, fresh, level)))
-        return self._serialise(results)
+        require_accuracy(program, rows)
+        exponent, blocks = program.largest(rows).bit_length(), blocks_of(rows, SLOTS)
+        with Memory() as memory:
+            columns = self.columns(body, rows, program.width_in, memory)
+            if program.sum_rows:
+                totals = [self._weighted(self._summed(columns, blocks), program)]
+            else:
+                totals = self._by_block(columns, blocks, program)
+            results = []
+            for output, bias in enumerate(program.bias):
+                for at, block in enumerate(totals):
+                    held = 1 if program.sum_rows else min(SLOTS, rows - at * SLOTS)
+                    fresh = self._fresh(bias, held)
+                    if (total := block[output]) is not None:
+                        self.engine.evaluator.add_inplace(fresh, total)
+                    results.append(self.frame(Column(exponent, fresh), memory))
+        return b"".join(results)
 
     def add(self, left: bytes, right: bytes, rows: int, width: int) -> bytes:
-        """As the port says, for bodies after equally many programs and with equal exponents."""
-        pairs = list(zip(self.parse(left, rows, width), self.parse(right, rows, width), strict=True))
-        if any((a.level, a.exponent) != (b.level, b.exponent) for a, b in pairs):
-            raise invalid()
-        return self._serialise([Column(a.level, a.exponent, a.vector + b.vector) for a, b in pairs])
+        """As the port says."""
+        with Memory() as memory:
+            pairs = list(zip(*(list(self.columns(body, rows, width, memory)) for body in (left, right)), strict=True))
+            for a, b in pairs:
+                self.engine.evaluator.add_inplace(a.ciphertext, b.ciphertext)
+            sums = [Column(min(max(a.exponent, b.exponent) + 1, SLOT_BITS - 1), a.ciphertext) for a, b in pairs]
+            return b"".join([self.frame(column, memory) for column in sums])
 
     def rerandomise(self, body: bytes, rows: int, width: int, *, threads: int = 1) -> bytes:
         """Adds a fresh encryption of zeros to every ciphertext."""
-        columns = self.parse(body, rows, width)
-        return self._serialise(
-            [Column(c.level, c.exponent, c.vector + self._vector(np.zeros(1), c.level)) for c in columns]
-        )
+        frames = []
+        with Memory() as memory:
+            for column in self.columns(body, rows, width, memory):
+                self.engine.evaluator.add_inplace(column.ciphertext, self._fresh(0, 1))
+                frames.append(self.frame(column, memory))
+        return b"".join(frames)
 
-    @staticmethod
-    def _sum(columns: Sequence[Column]) -> Any:
-        total = columns[0].vector
-        for column in columns[1:]:
-            total = total + column.vector
+    def _by_block(self, columns: Iterator[Column], blocks: int, program: IntegerProgram) -> list[list[Any]]:
+        """[blocks][width_out] ciphertexts, or None where all weights are zero."""
+        by_column = [column.ciphertext for column in columns]
+        return [self._weighted(by_column[at::blocks], program) for at in range(blocks)]
+
+    def _summed(self, columns: Iterator[Column], blocks: int) -> list[Any]:
+        """[width_in]: the blocks of each column added up."""
+        totals: list[Any] = []
+        for at, column in enumerate(columns):
+            if at % blocks:
+                self.engine.evaluator.add_inplace(totals[-1], column.ciphertext)
+            else:
+                totals.append(column.ciphertext)
+        return totals
+
+    def _weighted(self, ciphertexts: Sequence[Any], program: IntegerProgram) -> list[Any]:
+        """[width_out] sums of products; None where all weights are zero, for no product may hide nothing."""
+        return [self._dot(ciphertexts, weights) for weights in program.weights]
+
+    def _dot(self, ciphertexts: Sequence[Any], weights: Sequence[int]) -> Any:
+        evaluator, total, product = self.engine.evaluator, None, self.engine.ciphertext()
+        for ciphertext, weight in zip(ciphertexts, weights, strict=True):
+            if not weight:
+                continue
+            factor = self.engine.plaintext(float(weight), 1.0)
+            if total is None:
+                total = self.engine.ciphertext()
+                evaluator.multiply_plain(ciphertext, factor, total)
+            else:
+                evaluator.multiply_plain(ciphertext, factor, product)
+                evaluator.add_inplace(total, product)
         return total
 
-    def _weighted(
-        self, vectors: Sequence[Any], weights: Sequence[int], shift: int, fresh: NDArray[np.float64], level: int
-    ) -> Any:
-        """One output of one block. A vector that was made at a higher scale would be multiplied at that scale too, so
-        the sum begins with a product, or with a number that passed the levels one by one."""
-        terms = [vector * _fraction(weight, shift) for vector, weight in zip(vectors, weights, strict=True) if weight]
-        if not terms:
-            unit = self._vector(np.zeros(1), 0)
-            for _ in range(level):
-                unit = unit * 1.0
-            terms = [unit]
-        total = terms[0]
-        for term in (*terms[1:], self._vector(fresh, level)):
-            total += term
-        return total
+    def _fresh(self, number: int, held: int) -> Any:
+        """A fresh ciphertext of one number in the first `held` slots; the others hold zeros."""
+        numbers = float(number) if held == SLOTS or not number else [float(number)] * held
+        ciphertext = self.engine.ciphertext()
+        self.encryptor.encrypt(self.engine.plaintext(numbers, self.unit), ciphertext)
+        return ciphertext
 
-    def _vector(self, numbers: NDArray[np.float64], level: int) -> Any:
-        """A fresh ciphertext; spare slots hold zeros, so that every vector is as long as any other."""
-        padded = np.zeros(SLOTS)
-        padded[: len(numbers)] = numbers
-        return _tenseal().ckks_vector(self.context, padded.tolist(), scale=float(1 << SCALE_BITS * (level + 1)))
-
-    def _load(self, data: bytes) -> Any:
-        return _tenseal().ckks_vector_from(self.context, data)
-
-    def parse(self, body: bytes, rows: int, width: int) -> list[Column]:
-        """The ciphertexts of a body, column after column; raises BadCiphertext."""
-        expected = self.body_bytes(rows, width)
+    def columns(self, body: bytes, rows: int, width: int, memory: Memory) -> Iterator[Column]:
+        """The ciphertexts of a body, column after column; raises BadCiphertext, for the length before any work."""
+        expected, size = self.body_bytes(rows, width), self.ciphertext_bytes
         if not 0 < len(body) == expected:
             raise BadCiphertext(f"the body takes {expected} bytes, this one has {len(body)}", code="ciphertext-length")
-        return [self._column(body[at : at + FRAME_BYTES]) for at in range(0, len(body), FRAME_BYTES)]
+        return (self._column(body[at : at + size], memory) for at in range(0, len(body), size))
 
-    def _column(self, frame: bytes) -> Column:
+    def _column(self, frame: bytes, memory: Memory) -> Column:
         key, level, exponent, size = _HEADER.unpack_from(frame)
         data = frame[_HEADER.size : _HEADER.size + size]
-        padding = bytes(max(0, FRAME_BYTES - _HEADER.size - size))
-        if key != bytes.fromhex(self.digest)[:8] or len(data) != size or not frame.endswith(padding):
+        padding = bytes(max(0, len(frame) - _HEADER.size - size))
+        if key != self._name or len(data) != size or not frame.endswith(padding):
             raise invalid()
-        if level > LEVELS or not 0 <= exponent < SLOT_VALUE_LIMIT.bit_length():
+        if level or exponent >= SLOT_VALUE_LIMIT.bit_length():
             raise invalid()
         try:
-            vector = self._load(data)
-            fits = vector.size() == SLOTS and len(vector.ciphertext()) == 1
-        except _PARSE_ERRORS:
+            ciphertext = memory.load(self.engine.ciphertext(), self.engine.context, data)
+            fits = self.engine.is_whole(ciphertext, level) and ciphertext.scale == self.unit
+        except PARSE_ERRORS:
             raise invalid() from None
         if not fits:
             raise invalid()
-        return Column(level, exponent, vector)
+        return Column(exponent, ciphertext, level)
 
-    def _serialise(self, columns: Sequence[Column]) -> bytes:
-        return b"".join([self._frame(column) for column in columns])
-
-    def _frame(self, column: Column) -> bytes:
-        data = bytes(column.vector.serialize())
-        if _HEADER.size + len(data) > FRAME_BYTES:
+    def frame(self, column: Column, memory: Memory) -> bytes:
+        """One ciphertext as bytes; raises BadConfig when SEAL does not compress."""
+        data, size = memory.save(column.ciphertext), self.ciphertext_bytes
+        if _HEADER.size + len(data) > size:
             raise BadConfig(
                 f"a ciphertext takes {len(data)} bytes: this build of SEAL does not compress", field="scheme"
             )
-        header = _HEADER.pack(bytes.fromhex(self.digest)[:8], column.level, column.exponent, len(data))
-        return (header + data).ljust(FRAME_BYTES, b"\0")
+        header = _HEADER.pack(self._name, column.level, column.exponent, len(data))
+        return (header + data).ljust(size, b"\0")
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -216,96 +313,87 @@ class CkksSecret:
 
     public: CkksPublic
     data: bytes
-    context: Any
+    encryptor: Any
+    decryptor: Any
 
     keeps_decryptions = True
 
     def __repr__(self) -> str:
         return f"CkksSecret(public={self.public.digest[:16]})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return CkksSecret.from_bytes, (self.data,)
+
     def to_bytes(self) -> bytes:
-        """`SCS1` and SEAL's context with the secret key: seal it before it is stored."""
+        """`SCS2`, input bits, levels, SEAL's secret key, and the public key: seal it before it is stored."""
         return self.data
 
     @classmethod
-    def from_bytes(cls, data: bytes, public: CkksPublic) -> CkksSecret:
-        """Parse; raises BadKey. The public key comes beside it."""
-        context, _ = _parse_context(data, _SECRET)
-        if not context.is_private():
-            raise BadKey("these bytes hold no secret CKKS key: restore it or make a new one")
-        return cls(public, data, context)
+    def from_bytes(cls, data: bytes) -> CkksSecret:
+        """Parse, the public key too; raises BadKey."""
+        input_bits, levels, key, rest = _parts(data, _SECRET)
+        public = CkksPublic.from_bytes(rest)
+        if (public.input_bits, public.levels) != (input_bits, levels):
+            raise BadKey("the halves of this CKKS key do not belong together: restore it or make a new one")
+        api, context = public.engine.api, public.engine.context
+        secret = api.SecretKey()
+        _load_key(public.engine, secret, key)
+        return cls(public, data, api.Encryptor(context, secret), api.Decryptor(context, secret))
 
     def encrypt(self, values: NDArray[np.int64], *, noise: Noise = "fixed-base", threads: int = 1) -> bytes:
-        """As CkksPublic.encrypt; CKKS has one kind of noise, and `noise` chooses nothing."""
-        return self.public.encrypt(values, threads=threads)
+        """As CkksPublic.encrypt, faster and with less noise; CKKS has one kind of it, and `noise` chooses nothing."""
+        return self.public.encrypted(values, self.encryptor.encrypt_symmetric)
 
     def decrypt(
         self, body: bytes, rows: int, width: int, *, sum_rows: bool = False, threads: int = 1
     ) -> NDArray[np.int64]:
         """int64, rounded; wrong by at most RELATIVE_ERROR of the largest possible value. Raises BadCiphertext."""
         held = min(rows, SLOTS) if sum_rows else rows
-        columns = self.public.parse(body, held, width)
-        fractions = np.array([self._fractions(column) for column in columns]).reshape(width, -1)
-        if not (np.abs(fractions[:, held:]) < RELATIVE_ERROR).all():
-            raise invalid()
-        exponents = np.array([column.exponent for column in columns], dtype=np.int32).repeat(SLOTS).reshape(width, -1)
-        values = np.rint(np.ldexp(fractions, exponents)[:, :held])
-        if not (np.abs(values) < SLOT_VALUE_LIMIT).all():
+        with Memory() as memory:
+            columns = list(self.public.columns(body, held, width, memory))
+        numbers = np.array([self._numbers(column) for column in columns]).reshape(width, -1)
+        noise = max(EXACT_ERROR, math.ldexp(RELATIVE_ERROR, max(column.exponent for column in columns)))
+        values = np.rint(numbers[:, :held])
+        if not ((np.abs(numbers[:, held:]) < noise).all() and (np.abs(values) < SLOT_VALUE_LIMIT).all()):
             raise invalid()
         result = values.astype(np.int64)
         if sum_rows:
             result = result.sum(axis=1, dtype=np.int64, keepdims=True)
         return np.ascontiguousarray(result.T)
 
-    def _fractions(self, column: Column) -> NDArray[np.float64]:
-        column.vector.link_context(self.context)
-        return np.array(column.vector.decrypt(), dtype=np.float64)
+    def _numbers(self, column: Column) -> NDArray[np.float64]:
+        plain = self.public.engine.api.Plaintext()
+        self.decryptor.decrypt(column.ciphertext, plain)
+        return np.array(self.public.engine.encoder.decode_double(plain), dtype=np.float64)
 
 
-def generate(input_bits: int = INPUT_BITS_DEFAULT) -> CkksSecret:
+def generate(input_bits: int = INPUT_BITS_DEFAULT, levels: int = 1) -> CkksSecret:
     """A new key pair for values of up to 2^input_bits; raises BadConfig, also when TenSEAL is not installed."""
     if not 1 <= input_bits <= INPUT_BITS_MAX:
         raise BadConfig(f"{input_bits} input bits are not from 1 to {INPUT_BITS_MAX}", field="input_bits")
-    tenseal = _tenseal()
-    context = tenseal.context(
-        tenseal.SCHEME_TYPE.CKKS, poly_modulus_degree=DEGREE, coeff_mod_bit_sizes=list(MODULUS_BITS)
-    )
-    _configure(context)
-    options = {"save_public_key": True, "save_galois_keys": False, "save_relin_keys": False}
-    head = bytes([input_bits])
-    public = CkksPublic.from_bytes(_PUBLIC + head + context.serialize(save_secret_key=False, **options))
-    return CkksSecret(public, _SECRET + head + context.serialize(save_secret_key=True, **options), context)
+    engine = ckks_seal.engine(modulus_bits(levels))
+    generator, public = engine.api.KeyGenerator(engine.context), engine.api.PublicKey()
+    generator.create_public_key(public)
+    with Memory() as memory:
+        shown, hidden = memory.save(public), memory.save(generator.secret_key())
+    data = _KEY_HEADER.pack(_PUBLIC, input_bits, levels, len(shown)) + shown
+    return CkksSecret.from_bytes(_KEY_HEADER.pack(_SECRET, input_bits, levels, len(hidden)) + hidden + data)
 
 
-def _configure(context: Any) -> None:
-    context.global_scale = float(1 << SCALE_BITS)
-    context.auto_rescale = False
-
-
-def _parse_context(data: bytes, magic: bytes) -> tuple[Any, int]:
-    start = len(magic) + 1
-    if (
-        data[: len(magic)] != magic
-        or len(data) > CONTEXT_BYTES_MAX
-        or not 1 <= (data[4:5] or b"\0")[0] <= INPUT_BITS_MAX
-    ):
+def _parts(data: bytes, kind: bytes) -> tuple[int, int, bytes, bytes]:
+    """Input bits, levels, the key, and what follows it."""
+    if not _KEY_HEADER.size < len(data) <= KEY_BYTES_MAX:
+        raise BadKey("these bytes are not a CKKS key")
+    magic, input_bits, levels, size = _KEY_HEADER.unpack_from(data)
+    end = _KEY_HEADER.size + size
+    if magic != kind or not 1 <= input_bits <= INPUT_BITS_MAX or levels not in CHAINS or end > len(data):
         raise BadKey("these bytes are not a CKKS key of the expected kind")
+    return input_bits, levels, data[_KEY_HEADER.size : end], data[end:]
+
+
+def _load_key(engine: Engine, key: Any, data: bytes) -> None:
     try:
-        context = _tenseal().context_from(data[start:])
-        _configure(context)
-    except _PARSE_ERRORS:
-        raise BadKey("the CKKS key cannot be read: its owner must publish it again") from None
-    return context, data[4]
-
-
-def _fraction(number: int, exponent: int) -> float:
-    return float(np.ldexp(float(number), exponent))
-
-
-def _tenseal() -> Any:
-    """TenSEAL, which is installed with the extra `ckks` only."""
-    try:
-        import tenseal  # noqa: PLC0415
-    except ImportError:
-        raise BadConfig("CKKS needs TenSEAL: pip install 'sublet[ckks]'", field="scheme") from None
-    return tenseal
+        with Memory() as memory:
+            memory.load(key, engine.context, data)
+    except PARSE_ERRORS:
+        raise BadKey("the CKKS key cannot be read: its owner must make or publish it again") from None
