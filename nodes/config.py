@@ -36,13 +36,13 @@ OTHER_VARIABLES: Final = ("SUBLET_CONFIG", "SUBLET_TEST_")
 """Variables that others read; names that end in `_` are prefixes."""
 SECRET_BYTES_MAX: Final = 4096
 
-Threads = Annotated[int, Meta(ge=0, le=1024)]
+Cores = Annotated[int, Meta(ge=0, le=1024)]
 
 
 class RenterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table `[renter]`."""
 
-    cores: Threads = 0
+    cores: Cores = 0
     """Cores for encryption and the local part; 0: all that this process may use."""
     allow_software_enclaves: bool = True
     """Whether a job may opt in to software enclaves, which are not confidential. False: never."""
@@ -65,8 +65,8 @@ class LessorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     protections: Annotated[tuple[Protection, ...], Meta(min_length=1, max_length=3)] = PROTECTIONS
     memory_mib: Annotated[int, Meta(ge=64, le=2**24)] = 1024
     """Memory that one unit may use."""
-    threads: Threads = 1
-    """Threads of one worker for computing on ciphertexts; 0: all cores."""
+    cores: Cores = 1
+    """Processes of one worker for computing on ciphertexts; 0: one per core of the machine."""
     lanes: Annotated[int, Meta(ge=1, le=LANES_MAX)] = LANES_DEFAULT
     """Workers at a time, at most; as in the hub's `subnet.toml`."""
     evidence: Literal["software", "hardware"] = "software"

@@ -17,10 +17,12 @@ from typing import Any, Final, Self
 from broker.embedded import EmbeddedServer
 from broker.topology import Hub, Link, Network, Participant
 from nodes.bootstrap import RenterWishes, cores, hub_node, lessor_worker, new_job_id, renter_node
+from nodes.crew.crew import Crew
 from nodes.hub.directory import HubConfig
 from nodes.identity import Identity
 from nodes.lessor.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
+from nodes.renter.calibration import user_file
 from nodes.renter.config import RenterConfig
 from nodes.renter.report import JobReport, explain, report
 from nodes.renter.submission import JobOptions, publish_job, stage
@@ -49,6 +51,7 @@ class LocalNetwork:
         workers: int = 1,
         renter: Mapping[str, Any] | None = None,
         reported_measurement: bytes | None = None,
+        crew: Crew | None = None,
     ) -> None:
         """Prepare a network under `folder`.
 
@@ -58,6 +61,7 @@ class LocalNetwork:
             workers: per lessor.
             renter: fields of `RenterConfig` to change.
             reported_measurement: what the lessors' enclaves claim to run, if not what they run.
+            crew: computes on ciphertexts for all of them; by default one of their own, as large as the machine.
         """
         self._folder = folder
         self._lessors = tuple(address("B11", f"B{12 + number}") for number in range(lessors))
@@ -71,6 +75,7 @@ class LocalNetwork:
         self._tasks: list[asyncio.Task[None]] = []
         self._working: list[tuple[Address, asyncio.Task[None]]] = []
         self._services: Services | None = None
+        self._crew, self._own_crew = crew or Crew(cores()), crew is None
 
     async def __aenter__(self) -> Self:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -90,6 +95,8 @@ class LocalNetwork:
             await self.silence(lessor)
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.server.close()
+        if self._own_crew:
+            await self._crew.close()
 
     @property
     def store(self) -> Store:
@@ -198,7 +205,7 @@ class LocalNetwork:
 
     async def _start_renter(self) -> None:
         identity = self._identities[LOCAL_RENTER]
-        wishes = RenterWishes(data_dir=self._folder / LOCAL_RENTER, cores=cores())
+        wishes = RenterWishes(self._folder / LOCAL_RENTER, self._crew, user_file())
         node, self._services = await renter_node(
             self.renter_config, wishes, identity, self.server.connect(LOCAL_RENTER)
         )
@@ -208,4 +215,5 @@ class LocalNetwork:
         config = LessorConfig(
             me=parse_address(lessor), hub_keys=self._hub_keys, lanes=max(1, self._workers), units=self._workers
         )
-        return lessor_worker(config, self._identities[lessor], self.server.connect(lessor), reported=self._reported)
+        broker = self.server.connect(lessor)
+        return lessor_worker(config, self._identities[lessor], broker, self._crew, reported=self._reported)

@@ -15,6 +15,11 @@ Count = Annotated[int, Meta(ge=0, le=limits.ROWS_PER_JOB_MAX)]
 Exponent = Annotated[int, Meta(ge=-1100, le=1100)]
 ColumnName = Annotated[str, Meta(min_length=1, max_length=256)]
 
+Scheme = Literal["paillier", "paillier-subgroup", "ckks"]
+"""Homomorphic schemes: packed Paillier; the same with faster decryption under one more assumption; approximate CKKS."""
+Noise = Literal["fixed-base", "exact"]
+"""Of Paillier ciphertexts. `fixed-base` is fast and assumes that short exponents hide; `exact` assumes nothing more."""
+
 
 class JobSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A job as its user submits it. The files named by digest lie in the renter's job folder."""
@@ -27,6 +32,11 @@ class JobSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Runs on the decrypted results, at the renter (H3, T3)."""
     id_column: ColumnName | None = None
     protection: Literal["auto", "homomorphic", "enclave", "sealed-result"] = "auto"
+    scheme: Literal["auto", "paillier", "paillier-subgroup", "ckks"] = "auto"
+    """`auto` takes the cheaper of those that need no assumption the user did not allow."""
+    noise: Noise = "fixed-base"
+    results_stay: bool = False
+    """The user shows the results to nobody. Only then may CKKS be used: its decryptions give its key away."""
     lessors: Annotated[int, Meta(ge=1, le=limits.LESSORS_PER_JOB_MAX)] = 2
     units: Annotated[int, Meta(ge=1, le=limits.UNITS_PER_ORDER_MAX)] | None = None
     """Units wanted in all; by default one per lessor."""
@@ -35,6 +45,9 @@ class JobSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     match_seconds: Annotated[float, Meta(gt=0, le=3600.0)] = limits.MATCH_SECONDS_DEFAULT
     encrypt_seconds_max: Annotated[float, Meta(ge=0, le=1e9)] = limits.ENCRYPT_SECONDS_MAX_DEFAULT
     """What the renter affords for homomorphic encryption of the target data (A1)."""
+    decrypt_seconds_max: Annotated[float, Meta(ge=0, le=1e9)] | None = None
+    """What it affords for homomorphic decryption of the results. Where given, `auto` has results sealed in the enclaves
+    when encrypting the data is too dear (T2)."""
     max_error: Annotated[float, Meta(gt=0, le=1e9)] = limits.MAX_ERROR_DEFAULT
     """Largest absolute error of a program's result that fixed-point encoding may cause."""
     local_share: Annotated[float, Meta(ge=0, le=1)] = 0.1
@@ -68,6 +81,8 @@ class SubtaskTerms(Struct, frozen=True, kw_only=True):
     program: DigestField
     width_in: Annotated[int, Meta(ge=1, le=limits.COLUMNS_MAX)]
     width_out: Annotated[int, Meta(ge=1, le=limits.COLUMNS_MAX)]
+    scheme: Scheme | None = None
+    """Of `homomorphic` subtasks."""
     fixed_point: FixedPoint | None = None
     """Of `homomorphic` subtasks."""
     computation: DigestField | None = None
@@ -90,13 +105,35 @@ class Batch(Struct, frozen=True, kw_only=True):
     rows: Annotated[int, Meta(ge=1, le=limits.ROWS_PER_BATCH_MAX)]
 
 
+class Costs(Struct, frozen=True, kw_only=True):
+    """What computing all target data takes: seconds of one core, and bytes through the hubs."""
+
+    encrypt_seconds: float
+    """Of the renter: reading, encoding and encrypting."""
+    lessor_seconds: float
+    """Of all lessors together, on cores like the renter's."""
+    decrypt_seconds: float
+    """Of the renter: decrypting, checking and writing."""
+    bytes_sent: int = 0
+    bytes_back: int = 0
+
+    @property
+    def renter_seconds(self) -> float:
+        """What the renter computes."""
+        return self.encrypt_seconds + self.decrypt_seconds
+
+
 class Candidate(Struct, frozen=True, kw_only=True):
-    """One protection that the assessment looked at: whether it can be used, why not, and its predicted cost."""
+    """One way to protect the data that the assessment looked at: whether it can be used, why not, and what it costs."""
 
     protection: Protection
+    scheme: Scheme | None = None
     possible: bool
     reason: str
-    encrypt_seconds: float | None = None
+    error_bound: float | None = None
+    """Largest absolute error of a result that encoding and scheme can cause."""
+    costs: Costs | None = None
+    """Predicted; None where nothing could be predicted."""
 
 
 class Assessment(Struct, frozen=True, kw_only=True):
@@ -104,18 +141,19 @@ class Assessment(Struct, frozen=True, kw_only=True):
 
     asked: str
     chosen: Protection
+    scheme: Scheme | None
+    """In which data or sealed results are encrypted; None for `enclave`."""
     rows: Count
+    """That lessors compute."""
     columns: int
-    key_bits: int
-    values_per_ciphertext: int
-    encrypt_values_per_second: float
-    """Measured on one core of this machine, with the job's key."""
     cores: int
     free_cores: float
     encrypt_seconds: float
-    """Predicted for all target data."""
+    """Predicted for encrypting all target data homomorphically on the free cores, by the clock; 0 if not predicted."""
     encrypt_seconds_max: float
-    error_bound: float | None
+    decrypt_seconds_max: float | None
     max_error: float
+    costs: Costs
+    """Predicted for what was chosen; compared with what it took when the job ends."""
     candidates: tuple[Candidate, ...]
     reason: str

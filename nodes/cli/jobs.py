@@ -67,8 +67,12 @@ def submit(
         bool, typer.Option("--accept-software-enclave", help="Accept enclaves that are not confidential.")
     ] = False,
     protection: o.Protection = o.ProtectionChoice.AUTO,
+    scheme: o.Scheme = o.SchemeChoice.AUTO,
+    noise: o.Noise = o.NoiseChoice.FIXED_BASE,
+    results_stay: o.ResultsStay = False,
     lessors: o.Lessors = o.LESSORS,
     encrypt_seconds_max: o.EncryptSecondsMax = o.ENCRYPT_SECONDS_MAX,
+    decrypt_seconds_max: o.DecryptSecondsMax = None,
     max_error: o.MaxError = o.MAX_ERROR,
     local_share: o.LocalShare = o.LOCAL_SHARE,
     match_seconds: o.MatchSeconds = o.MATCH_SECONDS,
@@ -83,9 +87,13 @@ def submit(
 
     wishes = JobOptions(
         protection=protection.value,
+        scheme=scheme.value,
+        noise=noise.value,
+        results_stay=results_stay,
         id_column=id_column,
         lessors=lessors,
         encrypt_seconds_max=encrypt_seconds_max,
+        decrypt_seconds_max=decrypt_seconds_max,
         max_error=max_error,
         local_share=local_share,
         price_micros_max=price_max,

@@ -20,6 +20,22 @@ class ProtectionChoice(StrEnum):
     SEALED_RESULT = "sealed-result"
 
 
+class SchemeChoice(StrEnum):
+    """What `--scheme` may be."""
+
+    AUTO = "auto"
+    PAILLIER = "paillier"
+    PAILLIER_SUBGROUP = "paillier-subgroup"
+    CKKS = "ckks"
+
+
+class NoiseChoice(StrEnum):
+    """What `--noise` may be."""
+
+    FIXED_BASE = "fixed-base"
+    EXACT = "exact"
+
+
 _PROGRAM = "Program"
 _WISHES = "Wishes"
 
@@ -64,6 +80,36 @@ Protection = Annotated[
     ProtectionChoice,
     typer.Option(
         "--protection", help="`auto` measures what this machine can afford to encrypt.", rich_help_panel=_WISHES
+    ),
+]
+Scheme = Annotated[
+    SchemeChoice,
+    typer.Option(
+        "--scheme",
+        help="Of homomorphic encryption. `auto` takes the cheapest that gives nothing up: `paillier`, or `ckks` too "
+        "with --results-stay. `paillier-subgroup` decrypts faster under one more assumption.",
+        rich_help_panel=_WISHES,
+    ),
+]
+Noise = Annotated[
+    NoiseChoice,
+    typer.Option(
+        "--noise",
+        help="`exact` does without the short-exponent assumption, for 50 times the time.",
+        rich_help_panel=_WISHES,
+    ),
+]
+ResultsStay = Annotated[
+    bool,
+    typer.Option("--results-stay", help="I show the results to nobody: allows CKKS.", rich_help_panel=_WISHES),
+]
+DecryptSecondsMax = Annotated[
+    float | None,
+    typer.Option(
+        "--decrypt-seconds-max",
+        help="For `auto`: seconds that homomorphic decryption of all results may take. Given, results are sealed in "
+        "the enclaves when encrypting the data takes too long.",
+        rich_help_panel=_WISHES,
     ),
 ]
 Lessors = Annotated[int, typer.Option("--lessors", min=1, help="How many lessors at most.", rich_help_panel=_WISHES)]

@@ -13,12 +13,13 @@ from nodes.renter import keying
 from nodes.renter.records import ContractRecord
 from nodes.renter.report import JobReport
 from schemas.ids import Address, hub_of
-from schemas.jobs import Assessment
+from schemas.jobs import Assessment, Candidate, Costs
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 POLICY_CODES: Final = keying.POLICY_CODES | {"no-enclave"}
+MIB: Final = 1024 * 1024
 INPUT_CODES: Final = frozenset({"bad-input", "no-file", "bad-split", "not-linear"})
 
 
@@ -37,6 +38,7 @@ def as_value(report: JobReport) -> dict[str, Any]:
         "protection": report.protection,
         "asked": report.asked,
         "assessment": report.assessment,
+        "spent": report.spent,
         "rows": report.rows,
         "rows_done": report.rows_done,
         "batches": report.batches,
@@ -65,6 +67,8 @@ def job_lines(report: JobReport) -> list[str | Table]:
     if report.rows:
         batches = f"{report.batches_done} of {report.batches} batches"
         lines.append(f"progress    {report.rows_done:,} of {report.rows:,} rows, {batches}")
+    if report.spent is not None:
+        lines.append(f"spent       {costs_line(report.spent)}")
     if report.confidential and report.contracts:
         lines.append(f"protection  {report.protection}: {report.confidential}")
     if report.ended_at:
@@ -75,20 +79,28 @@ def job_lines(report: JobReport) -> list[str | Table]:
 def assessment_lines(assessment: Assessment) -> list[str | Table]:
     """The decision of A1 and A2, with every number that led to it."""
     lines: list[str | Table] = [f"assessment  {assessment.chosen}: {assessment.reason}"]
-    if assessment.encrypt_values_per_second:
-        lines.append(
-            f"            {assessment.rows:,} rows × {assessment.columns} columns, {assessment.key_bits}-bit key, "
-            f"{assessment.values_per_ciphertext} values per ciphertext"
-        )
-        rate = f"{assessment.encrypt_values_per_second:,.0f} values/s per core"
-        cores = f"{assessment.free_cores:.2f} free of {assessment.cores} cores"
-        seconds = f"{assessment.encrypt_seconds:.2f} s; allowed {assessment.encrypt_seconds_max:g} s"
-        lines.append(f"            {rate} × {cores} → {seconds}")
-    if assessment.error_bound is not None:
-        lines.append(f"            error of encoding ≤ {assessment.error_bound:.1e}; allowed {assessment.max_error:g}")
+    size = f"{assessment.rows:,} rows × {assessment.columns} columns for lessors"
+    cores = f"{assessment.free_cores:.2f} free of {assessment.cores} cores"
+    lines.append(f"            {size}; {cores}; error at most {assessment.max_error:g}")
     for candidate in assessment.candidates:
-        lines.append(f"            {'+' if candidate.possible else '-'} {candidate.protection}: {candidate.reason}")
+        scheme = f" ({candidate.scheme})" if candidate.scheme else ""
+        mark = "+" if candidate.possible else "-"
+        lines.append(f"            {mark} {candidate.protection}{scheme}: {candidate.reason}")
+        if candidate.costs is not None:
+            lines.append(f"              {costs_line(candidate.costs)}{_error(candidate)}")
     return lines
+
+
+def costs_line(costs: Costs) -> str:
+    """Costs for people."""
+    return (
+        f"core-seconds: encrypt {costs.encrypt_seconds:.3g}, lessors {costs.lessor_seconds:.3g}, "
+        f"decrypt {costs.decrypt_seconds:.3g}; {costs.bytes_sent / MIB:.3g} MiB out, {costs.bytes_back / MIB:.3g} back"
+    )
+
+
+def _error(candidate: Candidate) -> str:
+    return "" if candidate.error_bound is None else f"; error ≤ {candidate.error_bound:.1e}"
 
 
 def contracts_table(contracts: Iterable[Mapping[str, Any]]) -> Table:

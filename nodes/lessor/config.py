@@ -25,5 +25,3 @@ class LessorConfig:
     protections: tuple[Protection, ...] = PROTECTIONS
     memory_mib: int = 1024
     order_seconds: float = ORDER_SECONDS
-    threads: int = 1
-    """Threads for computing on ciphertexts."""

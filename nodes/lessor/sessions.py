@@ -16,6 +16,7 @@ from typing import Final
 import structlog
 from msgspec import Struct
 
+from nodes.crew.crew import Crew
 from nodes.enclave.errors import EnclaveEnded, EnclaveUnavailable, Rejected
 from nodes.enclave.session import SealSpec
 from nodes.enclave.worker.host import EnclaveProcess
@@ -78,6 +79,7 @@ class Sessions:
     clock: Callable[[], float]
     send: Send
     start_enclave: Callable[[], Awaitable[EnclaveProcess]]
+    crew: Crew
     _open: dict[str, Session] = field(default_factory=dict)
     _opening: dict[str, _Opening] = field(default_factory=dict)
     _blobs: OrderedDict[str, bytes] = field(default_factory=OrderedDict)
@@ -207,7 +209,7 @@ class Sessions:
         program = await self._blob(terms.program)
         public_key = await self._blob(terms.public_key) if terms.public_key else b""
         if terms.protection == "homomorphic":
-            return await asyncio.to_thread(CiphertextComputer.build, terms, program, public_key, self.config.threads)
+            return await CiphertextComputer.build(terms, program, public_key, self.crew)
         seal = None
         if terms.protection == "sealed-result":
             seal = SealSpec(public_key, terms.result_bits or 0)

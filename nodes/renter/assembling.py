@@ -37,11 +37,11 @@ class _Result:
 async def assemble(services: Services, workbench: Workbench, job_id: str) -> list[tuple[str, Struct]]:
     """Write the job's output; done again it gives the same file."""
     records = await services.store.read(job_id)
-    at_hand, facts = await workbench.running(job_id)
+    running = await workbench.running(job_id)
     job = await workbench.state(job_id)
     digests = {record.number: record.digest for record in records.values() if isinstance(record, BatchRecord)}
     try:
-        rows, digest = await asyncio.to_thread(_write, _Result(at_hand, job, facts, digests))
+        rows, digest = await asyncio.to_thread(_write, _Result(running.job, job, running.facts, digests))
     except SubletError as error:
         return [("job.spoiled", JobSpoiled(code="not-assembled", reason=str(error)))]
     return [("job.assembled", JobAssembled(rows=rows, digest=digest))]

@@ -8,6 +8,7 @@ there, and the machine sees an equal duplicate.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -19,14 +20,16 @@ from broker.port import Broker, Delivery
 from broker.topology import parse_key, queue_name
 from nodes import bulk
 from nodes.consuming import consume_for_ever
+from nodes.crew.crew import Worked
+from nodes.crew.errors import HandLost
 from nodes.enclave import chunks, session
 from nodes.enclave.chunks import RESULT, BatchContext
 from nodes.identity import verify
-from nodes.renter.auditing import ciphertext_batch
+from nodes.renter.batchwork import Opened, decrypt, open_sealed
 from nodes.renter.dispatching import EPOCH, Dispatcher, batch_context
 from nodes.renter.parts import write_part
 from nodes.renter.records import BatchRecord, ContractRecord, Facts, Job, ResultAccepted, ResultRefused, Subtask
-from nodes.renter.workbench import JobAtHand
+from nodes.renter.workbench import Running
 from schemas import codec
 from schemas.contracts import Contract
 from schemas.errors import SubletError, VerificationFailed
@@ -91,11 +94,10 @@ class Collector:
         if known.job.phase in ("completed", "failed"):
             return
         outcome_id = f"result/{event.id}"
-        start = self.dispatcher.services.stopwatch()
         try:
-            job, facts = await self.dispatcher.workbench.running(batch.job)
-            result = await self._open(job, facts, batch, known.contract, bytes(event.body))
-            digest = await asyncio.to_thread(write_part, job.folder, batch.batch, result)
+            running = await self.dispatcher.workbench.running(batch.job)
+            result, seconds = await self._open(running, batch, known.contract, bytes(event.body))
+            digest = await asyncio.to_thread(write_part, running.job.folder, batch.batch, result)
         except VerificationFailed as error:
             refused = ResultRefused(
                 batch=batch.batch, attempt=batch.attempt, owner=batch.subtask, code=error.code, reason=str(error)
@@ -107,8 +109,9 @@ class Collector:
             attempt=batch.attempt,
             owner=batch.subtask,
             digest=digest,
-            decrypt_seconds=self.dispatcher.services.stopwatch() - start,
+            decrypt_seconds=seconds,
             compute_seconds=_seconds(event),
+            bytes_back=len(event.body),
         )
         await self.submit("result.accepted", accepted, batch.job, event_id=outcome_id)
 
@@ -137,30 +140,44 @@ class Collector:
         return _Known(contract.contract, job.facts, job)
 
     async def _open(
-        self, job: JobAtHand, facts: Facts, batch: Batch, contract: Contract, body: bytes
-    ) -> NDArray[np.float64]:
-        """The result in plaintext, [rows or 1, K]; raises VerificationFailed."""
-        workbench = self.dispatcher.workbench
+        self, running: Running, batch: Batch, contract: Contract, body: bytes
+    ) -> tuple[NDArray[np.float64], float]:
+        """The result in plaintext, [rows or 1, K], and the core-seconds it took; raises VerificationFailed."""
+        dispatcher, job, facts = self.dispatcher, running.job, running.facts
+        workbench, crew = dispatcher.workbench, dispatcher.services.crew
         rows = 1 if facts.sum_rows else batch.rows
         if contract.protection == "homomorphic":
-            ciphertexts = await ciphertext_batch(workbench, job, facts, batch)
-            return await asyncio.to_thread(ciphertexts.decrypt, body, self.dispatcher.services.cores)
+            expected = job.expected.pop((batch.batch, batch.attempt), None)
+            worked = await self._foreign(crew.call(decrypt, await workbench.plan(running), batch, body, expected))
+            return _matrix(_opened(worked.result), rows, facts.width_out), worked.core_seconds
         secret = await workbench.subtask_secret(job, batch.subtask)
-        seal = await self.dispatcher.seal_spec(job, facts, contract.protection)
+        seal = await dispatcher.seal_spec(running, contract.protection)
         context = batch_context(batch, job.program.canonical, seal).result
-        plain = await asyncio.to_thread(_unchunk, secret, batch, context, body)
+        plain, seconds = await asyncio.to_thread(dispatcher.timed, _unchunk, secret, batch, context, body)
         if seal is None:
-            return _matrix(plain, rows, facts.width_out)
-        key = await workbench.homomorphic_key(job)
-        values = await asyncio.to_thread(
-            key.decrypt, plain, rows, facts.width_out, threads=self.dispatcher.services.cores
-        )
-        return values.astype(np.float64) * 2.0**-facts.result_bits
+            return _matrix(plain, rows, facts.width_out), seconds
+        kit = await workbench.sealing_key(running)
+        worked = await self._foreign(crew.call(open_sealed, kit, plain, rows, facts.width_out, facts.result_bits))
+        return _matrix(_opened(worked.result), rows, facts.width_out), seconds + worked.core_seconds
+
+    @staticmethod
+    async def _foreign(work: Awaitable[Worked[Opened]]) -> Worked[Opened]:
+        """A result that kills the process that reads it is refused: its lessor sent it, and it would kill the next."""
+        try:
+            return await work
+        except HandLost as error:
+            raise VerificationFailed(str(error), code="ciphertext-invalid") from error
 
 
 def _unchunk(secret: bytes, batch: Batch, context: BatchContext, body: bytes) -> bytes:
     key = session.data_key(secret, batch.contract, batch.job, RESULT, EPOCH)
     return chunks.decrypt(key, context.digest(), body)
+
+
+def _opened(opened: Opened) -> bytes:
+    if opened.code:
+        raise VerificationFailed(opened.reason, code=opened.code)
+    return opened.result
 
 
 def _matrix(plain: bytes, rows: int, width: int) -> NDArray[np.float64]:

@@ -1,14 +1,15 @@
 """Activities `dispatch` and `compute-local`: a batch's rows read, encoded, encrypted and sent, or computed here.
 
-A batch is (job, subtask, row range, attempt), so any worker of the renter can make it again. Encryption runs off the
-event loop on all cores while earlier batches travel and compute.
+A batch is (job, subtask, row range, attempt), so any worker of the renter can make it again. Homomorphic encryption
+runs in the renter's crew, one batch per core, while earlier batches travel and compute.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, ParamSpec, TypeVar
 
 import msgspec
 import numpy as np
@@ -21,15 +22,18 @@ from nodes.enclave import chunks, session
 from nodes.enclave.chunks import DATA, BatchContext
 from nodes.enclave.session import SealSpec
 from nodes.programs import plain
-from nodes.renter.auditing import ciphertext_batch
+from nodes.renter.batchwork import encrypt
 from nodes.renter.parts import write_part
-from nodes.renter.records import BatchSent, BatchUnsendable, Facts, ResultAccepted
-from nodes.renter.workbench import JobAtHand, Services, Workbench
+from nodes.renter.records import BatchSent, BatchUnsendable, ResultAccepted
+from nodes.renter.workbench import JobAtHand, Running, Services, Workbench
 from schemas import limits
-from schemas.errors import BadInput
+from schemas.errors import BadData, BadInput
 from schemas.events import Event, batch_attributes
 from schemas.ids import Address, derive_id
 from schemas.jobs import Batch
+
+T = TypeVar("T")
+P = ParamSpec("P")
 
 EPOCH: Final = 0
 """Jobs of one round have one epoch."""
@@ -47,14 +51,11 @@ class Dispatcher:
         """Encrypt and publish one batch; the broker's confirm ends it."""
         batch = msgspec.convert(params["batch"], Batch)
         lessor, protection = Address(str(params["lessor"])), str(params["protection"])
-        start = self.services.stopwatch()
         try:
-            job, facts = await self.workbench.running(batch.job)
-            body = await self._body(job, facts, batch, protection)
+            body, seconds = await self._body(await self.workbench.running(batch.job), batch, protection)
         except BadInput as error:
             failed = BatchUnsendable(batch=batch.batch, attempt=batch.attempt, code="bad-data", reason=str(error))
             return [("batch.unsendable", failed)]
-        seconds = self.services.stopwatch() - start
         await self._publish(batch, lessor, body)
         sent = BatchSent(batch=batch.batch, attempt=batch.attempt, bytes_sent=len(body), encrypt_seconds=seconds)
         return [("batch.sent", sent)]
@@ -62,14 +63,12 @@ class Dispatcher:
     async def compute_local(self, params: dict[str, Any], job_id: str) -> list[tuple[str, Struct]]:
         """The renter's own part of the job, in plaintext, where the data already is (S1)."""
         number, first, rows = (int(params[name]) for name in ("batch", "first_row", "rows"))
-        job, _ = await self.workbench.running(job_id)
-        start = self.services.stopwatch()
+        job = (await self.workbench.running(job_id)).job
         try:
-            digest = await asyncio.to_thread(self._compute, job, number, first, rows)
+            digest, seconds = await asyncio.to_thread(self.timed, self._compute, job, number, first, rows)
         except BadInput as error:
             failed = BatchUnsendable(batch=number, attempt=1, code="bad-data", reason=str(error))
             return [("batch.unsendable", failed)]
-        seconds = self.services.stopwatch() - start
         done = ResultAccepted(batch=number, attempt=1, owner="local", digest=digest, compute_seconds=seconds)
         return [("result.accepted", done)]
 
@@ -77,20 +76,31 @@ class Dispatcher:
         result = plain.evaluate(job.program, job.table.read(first, rows))
         return write_part(job.folder, number, result)
 
-    async def _body(self, job: JobAtHand, facts: Facts, batch: Batch, protection: str) -> bytes:
-        if protection == "homomorphic":
-            ciphertexts = await ciphertext_batch(self.workbench, job, facts, batch)
-            return await asyncio.to_thread(ciphertexts.encrypt, self.services.cores)
-        secret = await self.workbench.subtask_secret(job, batch.subtask)
-        seal = await self.seal_spec(job, facts, protection)
-        return await asyncio.to_thread(_symmetric, job, batch, secret, seal)
+    def timed(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> tuple[T, float]:
+        """The work's result, and the core-seconds it took in this thread."""
+        start = self.services.core_clock()
+        return work(*args, **kwargs), self.services.core_clock() - start
 
-    async def seal_spec(self, job: JobAtHand, facts: Facts, protection: str) -> SealSpec | None:
+    async def _body(self, running: Running, batch: Batch, protection: str) -> tuple[bytes, float]:
+        """The batch as it travels, and the core-seconds it took."""
+        job = running.job
+        if protection == "homomorphic":
+            worked = await self.services.crew.call(encrypt, await self.workbench.plan(running), batch)
+            made = worked.result
+            if made.refused:
+                raise BadData(made.refused)
+            job.expected[batch.batch, batch.attempt] = made.expected
+            return made.body, worked.core_seconds
+        secret = await self.workbench.subtask_secret(job, batch.subtask)
+        seal = await self.seal_spec(running, protection)
+        return await asyncio.to_thread(self.timed, _symmetric, job, batch, secret, seal)
+
+    async def seal_spec(self, running: Running, protection: str) -> SealSpec | None:
         """How results are sealed (T1), or None."""
         if protection != "sealed-result":
             return None
-        key = await self.workbench.homomorphic_key(job)
-        return SealSpec(key.public.to_bytes(), facts.result_bits)
+        key = await self.workbench.homomorphic_key(running.job, running.assessment.scheme)
+        return SealSpec(key.public.to_bytes(), running.facts.result_bits)
 
     async def _publish(self, batch: Batch, lessor: Address, body: bytes) -> None:
         me = self.services.identity.address

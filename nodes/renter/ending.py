@@ -14,6 +14,8 @@ from schemas.events import Event, ReceiptCountersigned, SubtaskCompleted
 from schemas.signing import struct_bytes
 
 SECONDS_PER_HOUR = 3600.0
+DIGITS = 4
+"""Of seconds in notes, after the point."""
 
 
 def fail(config: RenterConfig, draft: Draft, code: str, reason: str) -> None:
@@ -47,6 +49,7 @@ def assembled(config: RenterConfig, draft: Draft, event: Event) -> None:
     draft.change_job(phase="completed", ended_at=draft.now)
     _forget(draft)
     draft.note("job-completed", f"{data.rows} rows", digest=data.digest)
+    _compare(draft)
 
 
 def spoiled(config: RenterConfig, draft: Draft, event: Event) -> None:
@@ -73,6 +76,21 @@ def _forget(draft: Draft) -> None:
     """Keys live no longer than their job: what is decrypted lies in the output, what is not is of no use any more."""
     subtasks = [subtask.id for _, subtask in draft.each(Subtask, "subtask")]
     draft.do(Perform(activity="forget", params={"subtasks": subtasks}))
+
+
+def _compare(draft: Draft) -> None:
+    """What was predicted beside what it took: the next prediction is only as good as this one was."""
+    job = draft.job
+    if job.assessment is None:
+        return
+    predicted, spent = job.assessment.costs, job.spent
+    details: dict[str, dict[str, float]] = {}
+    for name in ("encrypt_seconds", "lessor_seconds", "decrypt_seconds"):
+        expected, taken = getattr(predicted, name), getattr(spent, name)
+        details[name] = {"predicted": round(expected, DIGITS), "actual": round(taken, DIGITS)}
+        if expected:
+            details[name]["ratio"] = round(taken / expected, DIGITS)
+    draft.note("predictions", "seconds of one core, predicted and taken", **details)
 
 
 def _complete(draft: Draft, subtask: Subtask) -> None:

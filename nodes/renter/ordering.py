@@ -153,7 +153,8 @@ def _batch_rows(spec: JobSpec, facts: Facts, assessment: Assessment, lessors: in
     parts = lessors + (1 if spec.local_share else 0)
     width = max(facts.width_in, facts.width_out)
     if assessment.chosen == "homomorphic":
-        packed: dict[str, Any] = {"slots": facts.slots, "ciphertext_bytes": facts.ciphertext_bytes}
+        scheme = facts.of(assessment.scheme)
+        packed: dict[str, Any] = {"slots": scheme.slots, "ciphertext_bytes": scheme.ciphertext_bytes}
         return batch_rows(facts.rows, parts, width, **packed)
     return batch_rows(facts.rows, parts, width)
 

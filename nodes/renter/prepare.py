@@ -1,37 +1,46 @@
-"""Activity `prepare`: examine data and program, choose encodings, make the key, measure the encryption rate (A1)."""
+"""Activity `prepare`: examine data and program, choose encodings, predict costs, make the job's key (A1)."""
 
 from __future__ import annotations
 
 import asyncio
 import math
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import msgspec
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 from numpy.typing import NDArray
 
-from nodes.homomorphic import paillier
+from nodes.crew.crew import Kit
+from nodes.homomorphic import costs, schemes
 from nodes.homomorphic.audit import program_digest
-from nodes.homomorphic.paillier import PaillierSecret
-from nodes.homomorphic.quantise import integer_program, quantise
+from nodes.homomorphic.costs import Units
+from nodes.homomorphic.packing import blocks_of
+from nodes.homomorphic.quantise import integer_program, quantise, result_bits
+from nodes.homomorphic.scheme import IntegerProgram
 from nodes.programs.affine import AffineMap
 from nodes.programs.compile import affine
-from nodes.renter.records import Facts, JobPrepared, JobRejected
+from nodes.renter import calibration, predict
+from nodes.renter.assess import NoProtection, assess, rented_rows
+from nodes.renter.predict import Rehearsed, Size
+from nodes.renter.records import Facts, JobPrepared, JobRejected, SchemeFacts
+from nodes.renter.rehearsal import Score, rehearse
 from nodes.renter.split import batch_rows
 from nodes.renter.workbench import JobAtHand, Services, Workbench
+from schemas import limits
 from schemas.errors import BadInput, BadProgram
-from schemas.jobs import FixedPoint, JobSpec
+from schemas.jobs import Costs, FixedPoint, JobSpec, Scheme
 
-KEY_BITS: Final = 3072
-CALIBRATION_BLOCKS: Final = 128
-"""Ciphertexts encrypted to measure the rate: tens of milliseconds."""
 SEALED_RESULT_BITS_MAX: Final = 40
 SEALED_RESULT_BITS_DEFAULT: Final = 32
 """Where no bound of the result is known: values up to 2^29 with an error of 2^-33."""
 SLOT_BITS: Final = 61
-BITS_PER_SLOT: Final = 65
+BATCH_SHARE: Final = 0.5
+"""Of the allowed error, what encoding may use under a scheme that has an error of its own."""
 
 
 async def prepare(services: Services, workbench: Workbench, params: dict[str, Any]) -> list[tuple[str, Struct]]:
@@ -47,18 +56,29 @@ async def prepare(services: Services, workbench: Workbench, params: dict[str, An
     return [("job.prepared", JobPrepared(facts=facts))]
 
 
+@dataclass(frozen=True)
+class Encoding:
+    """How one scheme would compute the job; `refused` says why it cannot."""
+
+    scheme: Scheme
+    refused: str = ""
+    rows_each: int = 1
+    """Rows per batch."""
+    fixed_point: FixedPoint | None = None
+    program: IntegerProgram | None = field(default=None, repr=False)
+    error_bound: float | None = None
+
+    @cached_property
+    def shape(self) -> schemes.Shape:
+        """What the scheme's ciphertexts are like."""
+        return schemes.shape(self.scheme)
+
+
 async def _facts(services: Services, workbench: Workbench, job: JobAtHand) -> Facts:
     spec, program = job.spec, job.program
-    bounds = job.table.bounds
-    fixed, error, reason, mapped = encoding(job, bounds)
-    wants_key = spec.protection == "sealed-result" or (fixed is not None and spec.protection in ("auto", "homomorphic"))
-    rate, public_key, slots, ciphertext_bytes = 0.0, "", 1, 8
-    if wants_key:
-        key = await workbench.homomorphic_key(job, lambda: paillier.generate(KEY_BITS))
-        public_key = await asyncio.to_thread(services.blobs.put, key.public.to_bytes())
-        rate = await asyncio.to_thread(_encryption_rate, services, key, program.width_in)
-        slots, ciphertext_bytes = key.public.slots, key.public.ciphertext_bytes
-    return Facts(
+    mapped, reason = _affine(job)
+    encodings = [_encoding(job, mapped, scheme) for scheme in wanted_schemes(spec)] if mapped is not None else []
+    facts = Facts(
         rows=job.table.rows,
         columns=job.table.columns,
         width_in=program.width_in,
@@ -66,49 +86,91 @@ async def _facts(services: Services, workbench: Workbench, job: JobAtHand) -> Fa
         sum_rows=program.sum_rows,
         needs_enclave=reason,
         no_enclave=_no_enclave(services, spec),
-        fixed_point=fixed,
-        computation=computation_of(mapped, fixed),
-        error_bound=error,
-        key_bits=KEY_BITS,
-        slots=slots,
-        ciphertext_bytes=ciphertext_bytes,
-        public_key=public_key,
-        encrypt_values_per_second=rate,
-        cores=services.cores,
-        free_cores=free_cores(services.cores, os.getloadavg()[0]),
-        result_bits=_result_bits(mapped, bounds),
+        schemes=tuple(_scheme_facts(each) for each in encodings),
+        cores=services.crew.hands,
+        free_cores=free_cores(services.crew.hands, os.getloadavg()[0]),
+        result_bits=_result_bits(mapped, job.table.bounds),
+    )
+    if rented_rows(spec, facts.rows):
+        facts = await _with_costs(services, job, facts, encodings)
+    return await _with_key(services, workbench, job, facts)
+
+
+def wanted_schemes(spec: JobSpec) -> tuple[Scheme, ...]:
+    """Those worth looking at: what was asked for, or what needs no assumption that the user did not allow."""
+    if spec.protection not in ("auto", "homomorphic"):
+        return ()
+    if spec.scheme != "auto":
+        return (spec.scheme,)
+    return ("paillier", "ckks") if spec.results_stay and spec.noise == "fixed-base" else ("paillier",)
+
+
+def free_cores(cores: int, load: float) -> float:
+    """Cores that the one-minute load average leaves; at least half a core, for the renter may always use its share."""
+    return max(0.5, cores - load)
+
+
+# ---------------------------------------------------------------- encodings
+
+
+def _affine(job: JobAtHand) -> tuple[AffineMap | None, str]:
+    try:
+        return affine(job.program), ""
+    except BadProgram as error:
+        return None, str(error)
+
+
+def _encoding(job: JobAtHand, mapped: AffineMap, scheme: Scheme) -> Encoding:
+    """The cheapest fixed point whose error, with the scheme's own, is proved to be allowed."""
+    shape, spec = schemes.shape(scheme), job.spec
+    if missing := schemes.unavailable(scheme):
+        return Encoding(scheme, missing)
+    if shape.relative_error and not spec.results_stay:
+        return Encoding(scheme, schemes.MUST_STAY)
+    width = max(job.program.width_in, job.program.width_out)
+    try:
+        each = spec.batch_rows or _batch_rows(job, slots=shape.slots, ciphertext_bytes=shape.ciphertext_bytes)
+        sent = blocks_of(each, shape.slots) * width * shape.ciphertext_bytes
+        if sent > limits.BODY_BYTES_MAX:
+            return Encoding(
+                scheme, f"{width} columns of {each} rows take {sent:,} bytes, over {limits.BODY_BYTES_MAX:,}"
+            )
+        rows, parts = (each, -(-job.table.rows // each) + spec.lessors + 1) if mapped.sum_rows else (1, 1)
+        allowed = spec.max_error / parts * (BATCH_SHARE if shape.relative_error else 1.0)
+        fixed, encoded = quantise(mapped, job.table.bounds, rows, slots=shape.slots, max_error=allowed)
+        program = integer_program(mapped, fixed)
+        schemes.require_accuracy(scheme, program, rows)
+    except BadInput as error:
+        return Encoding(scheme, str(error))
+    own = shape.relative_error * program.largest(rows) * 2.0 ** -result_bits(fixed)
+    bound = (encoded + own) * parts
+    text = f"its own error may reach {own * parts:.1e}, at most {spec.max_error:g} is allowed"
+    return Encoding(scheme, text if bound > spec.max_error else "", each, fixed, program, bound)
+
+
+def _batch_rows(job: JobAtHand, **packed: int) -> int:
+    parts = job.spec.lessors + (1 if job.spec.local_share else 0)
+    return batch_rows(job.table.rows, parts, max(job.program.width_in, job.program.width_out), **packed)
+
+
+def _scheme_facts(encoding: Encoding) -> SchemeFacts:
+    return SchemeFacts(
+        scheme=encoding.scheme,
+        refused=encoding.refused,
+        key_bits=encoding.shape.key_bits,
+        slots=encoding.shape.slots,
+        ciphertext_bytes=encoding.shape.ciphertext_bytes,
+        fixed_point=encoding.fixed_point,
+        computation="" if encoding.program is None else program_digest(encoding.program),
+        error_bound=encoding.error_bound,
     )
 
 
-def encoding(
-    job: JobAtHand, bounds: NDArray[np.float64]
-) -> tuple[FixedPoint | None, float | None, str, AffineMap | None]:
-    """(fixed point, proven error, why not homomorphic or empty, affine map or None)."""
-    slots = KEY_BITS // BITS_PER_SLOT
-    try:
-        mapped = affine(job.program)
-    except BadProgram as error:
-        return None, None, str(error), None
-    try:
-        rows, batches = _sum_shape(job, slots) if mapped.sum_rows else (1, 1)
-        fixed, bound = quantise(mapped, bounds, rows, slots=slots, max_error=job.spec.max_error / batches)
-    except BadInput as error:
-        return None, None, str(error), mapped
-    return fixed, bound * batches, "", mapped
-
-
-def computation_of(mapped: AffineMap | None, fixed: FixedPoint | None) -> str:
-    """Digest of the integer program that lessors must compile too; empty when nothing runs on ciphertext."""
-    return "" if mapped is None or fixed is None else program_digest(integer_program(mapped, fixed))
-
-
-def _sum_shape(job: JobAtHand, slots: int) -> tuple[int, int]:
-    """(rows per batch, batches) of a sum over rows: each batch's rounding adds to the error of the whole."""
-    parts = job.spec.lessors + 1
-    width = max(job.program.width_in, job.program.width_out)
-    chosen = batch_rows(job.table.rows, parts, width, slots=slots, ciphertext_bytes=KEY_BITS // 4)
-    rows = job.spec.batch_rows or chosen
-    return rows, -(-job.table.rows // rows) + parts
+def _result_bits(mapped: AffineMap | None, bounds: NDArray[np.float64]) -> int:
+    if mapped is None or mapped.sum_rows:
+        return SEALED_RESULT_BITS_DEFAULT
+    largest = float((np.abs(mapped.weights) * bounds[:, None]).sum(axis=0).max() + np.abs(mapped.bias).max())
+    return max(0, min(SEALED_RESULT_BITS_MAX, SLOT_BITS - max(0, math.frexp(largest)[1])))
 
 
 def _no_enclave(services: Services, spec: JobSpec) -> str:
@@ -118,23 +180,82 @@ def _no_enclave(services: Services, spec: JobSpec) -> str:
     return "no kind of enclave is accepted: list hardware kinds, or accept software enclaves (not confidential) by name"
 
 
-def free_cores(cores: int, load: float) -> float:
-    """Cores that the one-minute load average leaves; at least half a core, for the renter may always use its share."""
-    return max(0.5, cores - load)
+# ---------------------------------------------------------------- costs
 
 
-def _encryption_rate(services: Services, key: PaillierSecret, width: int) -> float:
-    """Values per second on one core. The first round builds the noise table: once per key, not per batch."""
-    rows = key.public.slots * max(1, CALIBRATION_BLOCKS // width)
-    values = np.arange(rows * width, dtype=np.int64).reshape(rows, width)
-    key.public.encrypt(values)
-    start = services.stopwatch()
-    key.public.encrypt(values)
-    return values.size / max(1e-9, services.stopwatch() - start)
+async def _with_costs(services: Services, job: JobAtHand, facts: Facts, encodings: list[Encoding]) -> Facts:
+    """Predictions for everything that may be chosen."""
+    spec = job.spec
+    usable = [each for each in encodings if not each.refused]
+    sealing = not facts.no_enclave and (spec.protection == "sealed-result" or spec.decrypt_seconds_max is not None)
+    sealed_scheme: Scheme = "paillier-subgroup" if spec.scheme == "paillier-subgroup" else "paillier"
+    names = [each.scheme for each in usable] + ([sealed_scheme] if sealing else [])
+    units = await calibration.units(services.crew, services.calibration, names) if names else {}
+    size = Size(
+        rows=rented_rows(spec, facts.rows),
+        width_in=facts.width_in,
+        width_out=facts.width_out,
+        hands=services.crew.hands,
+        lessors=spec.lessors,
+    )
+    predicted = {each.scheme: await _homomorphic_costs(services, job, size, each, units) for each in usable}
+    known = tuple(structs.replace(each, costs=predicted.get(each.scheme)) for each in facts.schemes)
+    facts = structs.replace(facts, schemes=known)
+    if facts.no_enclave:
+        return facts
+    each = spec.batch_rows or _batch_rows(job)
+    plain = predict.enclave(size, await _rehearsed(services, job, None, each))
+    if not sealing:
+        return structs.replace(facts, enclave=plain)
+    shape = schemes.shape(sealed_scheme)
+    results = _ciphertexts(size, each, shape.slots, sum_rows=facts.sum_rows)
+    sealed = predict.sealed_result(size, plain, results, units[sealed_scheme], ciphertext_bytes=shape.ciphertext_bytes)
+    return structs.replace(facts, enclave=plain, sealed_result=sealed)
 
 
-def _result_bits(mapped: AffineMap | None, bounds: NDArray[np.float64]) -> int:
-    if mapped is None or mapped.sum_rows:
-        return SEALED_RESULT_BITS_DEFAULT
-    largest = float((np.abs(mapped.weights) * bounds[:, None]).sum(axis=0).max() + np.abs(mapped.bias).max())
-    return max(0, min(SEALED_RESULT_BITS_MAX, SLOT_BITS - max(0, math.frexp(largest)[1])))
+def _ciphertexts(size: Size, rows_each: int, slots: int, *, sum_rows: bool) -> int:
+    cut = predict.batches(size.rows, rows_each)
+    return size.width_out * sum(number if sum_rows else number * blocks_of(rows, slots) for number, rows in cut)
+
+
+async def _homomorphic_costs(
+    services: Services, job: JobAtHand, size: Size, encoding: Encoding, units: Mapping[str, Units]
+) -> Costs:
+    assert encoding.program is not None
+    cut = predict.batches(size.rows, encoding.rows_each)
+    work = await asyncio.to_thread(costs.count, encoding.scheme, encoding.program, cut, encoding.shape.slots)
+    return predict.homomorphic(
+        size,
+        work,
+        units[encoding.scheme],
+        await _rehearsed(services, job, encoding, encoding.rows_each),
+        ciphertext_bytes=encoding.shape.ciphertext_bytes,
+        exact=job.spec.noise == "exact",
+    )
+
+
+async def _rehearsed(services: Services, job: JobAtHand, encoding: Encoding | None, rows_each: int) -> Rehearsed:
+    """A batch from the middle of the input."""
+    fixed, program = (None, None) if encoding is None else (encoding.fixed_point, encoding.program)
+    score = Score(job.table, job.program.canonical, fixed, program)
+    first = job.table.rows // 2 // rows_each * rows_each
+    return (await services.crew.call(rehearse, Kit.of(score), first, rows_each)).result
+
+
+# ---------------------------------------------------------------- the key
+
+
+async def _with_key(services: Services, workbench: Workbench, job: JobAtHand, facts: Facts) -> Facts:
+    """Make the key that the assessment will ask for; where it will refuse the job, none."""
+    try:
+        scheme = assess(job.spec, facts).scheme
+    except NoProtection:
+        return facts
+    if scheme is None:
+        return facts
+    bits = next(
+        (each.fixed_point.input_bits for each in facts.schemes if each.scheme == scheme and each.fixed_point), 1
+    )
+    key = await workbench.homomorphic_key(job, scheme, lambda: schemes.generate(scheme, bits))
+    public_key = await asyncio.to_thread(services.blobs.put, key.public.to_bytes())
+    return structs.replace(facts, public_key=public_key)

@@ -12,12 +12,28 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from schemas.contracts import Contract
-from schemas.jobs import Assessment, FixedPoint, JobSpec
+from schemas.jobs import Assessment, Costs, FixedPoint, JobSpec, Scheme
 
 JobPhase = Literal["preparing", "ordering", "running", "assembling", "completed", "failed"]
 SubtaskPhase = Literal["keying", "running", "completed", "lost"]
 LOCAL: Final = "local"
 """Owner of the batches that the renter computes itself."""
+
+
+class SchemeFacts(Struct, frozen=True, kw_only=True):
+    """What preparing found out about one homomorphic scheme for this job."""
+
+    scheme: Scheme
+    refused: str = ""
+    """Why it cannot compute this job on ciphertext; empty when it can."""
+    key_bits: int
+    slots: int
+    ciphertext_bytes: int
+    fixed_point: FixedPoint | None = None
+    computation: str = ""
+    """Digest of the integer program; empty when there is none."""
+    error_bound: float | None = None
+    costs: Costs | None = None
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -29,23 +45,26 @@ class Facts(Struct, frozen=True, kw_only=True):
     width_out: int
     sum_rows: bool
     needs_enclave: str = ""
-    """Why the program cannot run on ciphertext; empty when it can."""
+    """Why the program cannot run on ciphertext at all; empty when it can."""
     no_enclave: str = ""
     """Why no enclave can get the data; empty when the policy accepts some kind."""
-    fixed_point: FixedPoint | None = None
-    computation: str = ""
-    """Digest of the integer program; empty when there is none."""
-    error_bound: float | None = None
-    key_bits: int
-    slots: int
-    ciphertext_bytes: int
+    schemes: tuple[SchemeFacts, ...] = ()
+    """Those that the job may use."""
+    enclave: Costs | None = None
+    sealed_result: Costs | None = None
     public_key: str = ""
     """Digest of the job's homomorphic public key; empty when none was made."""
-    encrypt_values_per_second: float = 0.0
     cores: int = 1
     free_cores: float = 1.0
     result_bits: int = 0
     """Fixed-point bits of sealed results."""
+
+    def of(self, scheme: Scheme | None) -> SchemeFacts:
+        """What is known of a scheme; raises LookupError where it was not looked at."""
+        for each in self.schemes:
+            if each.scheme == scheme:
+                return each
+        raise LookupError(f"no facts of {scheme}")
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -74,6 +93,8 @@ class Job(Struct, frozen=True, kw_only=True):
     parts: tuple[Part, ...] = ()
     batches_done: int = 0
     rows_done: int = 0
+    spent: Costs = Costs(encrypt_seconds=0.0, lessor_seconds=0.0, decrypt_seconds=0.0)
+    """On what lessors computed, so far; the assessment's `costs` predicted it."""
     waiting: tuple[int, ...] = ()
     """Batches of lost subtasks that no live subtask has taken over yet."""
     avoid: tuple[str, ...] = ()
@@ -176,7 +197,7 @@ class EvidenceRejected(Struct, frozen=True, kw_only=True):
 
 
 class BatchSent(Struct, frozen=True, kw_only=True):
-    """`batch.sent`: the broker has confirmed a dispatched batch; with its size and the seconds to encrypt it."""
+    """`batch.sent`: the broker has confirmed a dispatched batch; with its size, and the core-seconds to encrypt it."""
 
     batch: int
     attempt: int
@@ -202,6 +223,8 @@ class ResultAccepted(Struct, frozen=True, kw_only=True):
     digest: str
     decrypt_seconds: float = 0.0
     compute_seconds: float = 0.0
+    """As its lessor says. Both are seconds of one core."""
+    bytes_back: int = 0
 
 
 class ResultRefused(Struct, frozen=True, kw_only=True):

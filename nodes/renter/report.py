@@ -13,7 +13,7 @@ from nodes.renter.workbench import JobFolder
 from nodes.store.port import Store
 from schemas.contracts import Contract
 from schemas.ids import Address, hub_of
-from schemas.jobs import Assessment
+from schemas.jobs import Assessment, Costs
 
 JOB_PREFIX = "job-"
 SOFTWARE_NOTE = "not confidential: software enclaves protect nothing from the owner of their host"
@@ -36,6 +36,8 @@ class JobReport:
     code: str
     reason: str
     assessment: Assessment | None
+    spent: Costs | None
+    """What the assessment's `costs` predicted, as it came; None before any batch is done."""
     contracts: tuple[dict[str, Any], ...]
     route: tuple[str, ...]
     confidential: str
@@ -79,6 +81,7 @@ async def report(store: Store, job_id: str, jobs: Path) -> JobReport:
         code=job.code,
         reason=job.reason,
         assessment=job.assessment,
+        spent=job.spent if job.spent.encrypt_seconds else None,
         contracts=tuple(_contract(record, subtasks.get(record.contract.id)) for record in contracts),
         route=tuple(dict.fromkeys(route(record.contract) for record in contracts)),
         confidential=_confidential(job),
@@ -132,7 +135,8 @@ def _confidential(job: Job) -> str:
     if job.assessment is None:
         return ""
     if job.assessment.chosen == "homomorphic":
-        return "lessors saw ciphertext only and had no key"
+        stays = "; show the results to nobody" if job.assessment.scheme == "ckks" else ""
+        return f"lessors saw ciphertext only and had no key{stays}"
     return SOFTWARE_NOTE if job.spec.accept_software_enclave else "lessors' enclaves proved themselves"
 
 

@@ -25,7 +25,7 @@ from nodes.renter.records import (
 from nodes.renter.split import rows_of
 from schemas import limits
 from schemas.events import BatchFailed, Event, SubtaskAnnounced
-from schemas.jobs import Batch, SubtaskTerms
+from schemas.jobs import Batch, Costs, SubtaskTerms
 
 LOCAL_WINDOW: Final = 1
 """Batches that the renter computes itself at a time: its cores are wanted for encryption."""
@@ -37,7 +37,9 @@ def terms_of(draft: Draft, subtask: Subtask) -> SubtaskTerms:
     facts = job.facts
     contract = draft.contract(subtask.contract).contract
     assert facts is not None
+    assert job.assessment is not None
     homomorphic, sealed = contract.protection == "homomorphic", contract.protection == "sealed-result"
+    scheme = facts.of(job.assessment.scheme) if homomorphic else None
     return SubtaskTerms(
         job=job.spec.id,
         subtask=subtask.id,
@@ -46,8 +48,9 @@ def terms_of(draft: Draft, subtask: Subtask) -> SubtaskTerms:
         program=job.spec.program,
         width_in=facts.width_in,
         width_out=facts.width_out,
-        fixed_point=facts.fixed_point if homomorphic else None,
-        computation=facts.computation if homomorphic else None,
+        scheme=scheme.scheme if scheme else None,
+        fixed_point=scheme.fixed_point if scheme else None,
+        computation=scheme.computation if scheme else None,
         result_bits=facts.result_bits if sealed else None,
         public_key=facts.public_key if homomorphic or sealed else None,
     )
@@ -100,7 +103,13 @@ def compute_local(draft: Draft) -> None:
 def sent(config: RenterConfig, draft: Draft, event: Event) -> None:
     """`batch.sent`: the deadline counts from here; encryption does not eat into it."""
     data = data_of(event, BatchSent)
-    record = draft.batch(data.batch)
+    record, job = draft.batch(data.batch), draft.job
+    encrypt_seconds, bytes_sent = (
+        job.spent.encrypt_seconds + data.encrypt_seconds,
+        job.spent.bytes_sent + data.bytes_sent,
+    )
+    spent = structs.replace(job.spent, encrypt_seconds=encrypt_seconds, bytes_sent=bytes_sent)
+    draft.change_job(spent=spent)
     if record is not None and record.attempt == data.attempt and not record.digest:
         draft.put(f"batch/{data.batch}", structs.replace(record, sent_at=draft.now))
 
@@ -122,7 +131,8 @@ def result_accepted(config: RenterConfig, draft: Draft, event: Event) -> None:
         return
     draft.put(f"batch/{data.batch}", structs.replace(record, digest=data.digest, owner=data.owner))
     job = draft.job
-    draft.change_job(batches_done=job.batches_done + 1, rows_done=job.rows_done + record.rows)
+    spent = job.spent if data.owner == LOCAL else _with_result(job.spent, data)
+    draft.change_job(batches_done=job.batches_done + 1, rows_done=job.rows_done + record.rows, spent=spent)
     if data.owner == LOCAL:
         _next_local(draft, after=data.batch)
     else:
@@ -199,6 +209,15 @@ def publish_failed(config: RenterConfig, draft: Draft, event: Event) -> None:
     """`publish.failed`: nobody has this address; a lane whose worker is gone is no news."""
     data = data_of(event, PublishFailed)
     draft.note("unroutable", f"{data.type} to {data.to}: {data.reason}")
+
+
+def _with_result(spent: Costs, data: ResultAccepted) -> Costs:
+    return structs.replace(
+        spent,
+        lessor_seconds=spent.lessor_seconds + data.compute_seconds,
+        decrypt_seconds=spent.decrypt_seconds + data.decrypt_seconds,
+        bytes_back=spent.bytes_back + data.bytes_back,
+    )
 
 
 def _check_silence(config: RenterConfig, draft: Draft, subtask: Subtask) -> None:

@@ -21,7 +21,7 @@ async def verify_evidence(
 ) -> list[tuple[str, Struct]]:
     """The sealed secret, or the code of the first thing that is wrong with the evidence."""
     subtask, worker = str(params["subtask"]), str(params["worker"])
-    job, _ = await workbench.running(job_id)
+    job = (await workbench.running(job_id)).job
     now = datetime.fromtimestamp(services.clock(), UTC)
     challenge = Challenge(bytes.fromhex(params["nonce"]), str(params["contract"]), job_id, now)
     policy = services.policy(job.spec.accept_software_enclave)

@@ -18,6 +18,7 @@ import msgspec
 from broker.port import Broker, Message
 from broker.topology import routing_key
 from nodes.data.table import Table
+from nodes.homomorphic.schemes import MUST_STAY
 from nodes.identity import Identity
 from nodes.programs.check import check
 from nodes.programs.compile import affine
@@ -39,10 +40,14 @@ class JobOptions:
     """What a user may wish for; see `schemas.jobs.JobSpec` for units."""
 
     protection: str = "auto"
+    scheme: str = "auto"
+    noise: str = "fixed-base"
+    results_stay: bool = False
     id_column: str | None = None
     lessors: int = 2
     units: int | None = None
     encrypt_seconds_max: float = limits.ENCRYPT_SECONDS_MAX_DEFAULT
+    decrypt_seconds_max: float | None = None
     max_error: float = limits.MAX_ERROR_DEFAULT
     local_share: float = 0.1
     price_micros_max: int = limits.PRICE_MICROS_MAX
@@ -72,6 +77,8 @@ def stage(
     local = check(local_program) if local_program is not None else None
     if options.protection == "homomorphic":
         affine(checked)
+    if options.scheme == "ckks" and not options.results_stay:
+        raise BadConfig(MUST_STAY, field="scheme")
     table = load_table(data, checked, options.id_column)
     check_fit(table, checked, local)
     _check_id_column(options, checked)

@@ -12,23 +12,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from nodes.crew.crew import Crew, Kit
 from nodes.data.binding import bind, require_chain
 from nodes.data.table import Table, open_table, read_header
 from nodes.enclave import session
 from nodes.enclave.attestation.port import Policy, Verifier
+from nodes.homomorphic import schemes
 from nodes.homomorphic.audit import Expected
-from nodes.homomorphic.paillier import PaillierSecret
 from nodes.homomorphic.quantise import integer_program
-from nodes.homomorphic.scheme import IntegerProgram
+from nodes.homomorphic.scheme import SecretKey
 from nodes.identity import Identity
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.programs.program import Program
+from nodes.renter.batchwork import Plan
 from nodes.renter.records import Facts, Job
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from schemas.errors import BadData
-from schemas.jobs import FixedPoint, JobSpec
+from schemas.jobs import Assessment, FixedPoint, JobSpec, Scheme
 
 JOBS_AT_HAND_MAX: Final = 8
 
@@ -69,9 +71,12 @@ class Services:
     jobs: Path
     clock: Callable[[], float]
     """Seconds since 1970 (UTC)."""
-    stopwatch: Callable[[], float]
-    """Monotonic seconds, for rates."""
-    cores: int
+    core_clock: Callable[[], float]
+    """Processor seconds of the calling thread."""
+    crew: Crew
+    """Computes on ciphertexts, one process per core."""
+    calibration: Path
+    """Keeps what was measured of this machine."""
     policy: Callable[[bool], Policy]
     """The evidence policy; the argument says whether the job accepts software enclaves."""
     verifiers: dict[str, Verifier] = field(default_factory=dict)
@@ -90,11 +95,21 @@ class JobAtHand:
     table: Table
     program: Program
     local_program: Program | None
-    key: PaillierSecret | None = field(default=None, repr=False)
-    computation: IntegerProgram | None = field(default=None, repr=False)
+    key: SecretKey | None = field(default=None, repr=False)
+    plan: Kit[Plan] | None = field(default=None, repr=False)
+    key_kit: Kit[SecretKey] | None = field(default=None, repr=False)
     expected: dict[tuple[int, int], Expected] = field(default_factory=dict, repr=False)
     """Checksums of results that are under way, by batch and attempt; made again where they are missing."""
     secrets: dict[str, bytes] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A job whose protection is decided."""
+
+    job: JobAtHand
+    facts: Facts
+    assessment: Assessment
 
 
 class Workbench:
@@ -131,29 +146,42 @@ class Workbench:
             raise LookupError(f"no job {job}")
         return record
 
-    async def running(self, job: str) -> tuple[JobAtHand, Facts]:
-        """A prepared job's inputs and facts.
+    async def running(self, job: str) -> Running:
+        """A prepared job's inputs, facts and assessment.
 
         Raises:
             LookupError: no such job, or it is not prepared.
         """
         state = await self.state(job)
-        if state.facts is None:
+        if state.facts is None or state.assessment is None:
             raise LookupError(f"job {job} is not prepared")
-        return await self.job(state.spec), state.facts
+        return Running(await self.job(state.spec), state.facts, state.assessment)
 
-    async def computation(self, job: JobAtHand, facts: Facts) -> IntegerProgram:
-        """What lessors compute on ciphertext, compiled once."""
-        if job.computation is None:
-            assert facts.fixed_point is not None
-            job.computation = await asyncio.to_thread(_compiled, job.program, facts.fixed_point)
-        return job.computation
+    async def plan(self, running: Running) -> Kit[Plan]:
+        """What the crew needs for batches on ciphertext, compiled and packed once."""
+        job, scheme = running.job, running.assessment.scheme
+        if job.plan is None:
+            assert scheme is not None
+            fixed = running.facts.of(scheme).fixed_point
+            assert fixed is not None
+            key = await self.homomorphic_key(job, scheme)
+            job.plan = await asyncio.to_thread(_packed, job, key, fixed)
+        return job.plan
 
-    async def homomorphic_key(self, job: JobAtHand, make: Callable[[], PaillierSecret] | None = None) -> PaillierSecret:
+    async def sealing_key(self, running: Running) -> Kit[SecretKey]:
+        """What the crew needs to open sealed results."""
+        if running.job.key_kit is None:
+            running.job.key_kit = Kit.of(await self.homomorphic_key(running.job, running.assessment.scheme))
+        return running.job.key_kit
+
+    async def homomorphic_key(
+        self, job: JobAtHand, scheme: Scheme | None, make: Callable[[], SecretKey] | None = None
+    ) -> SecretKey:
         """The job's secret key from the store, or a new one that is stored first."""
+        assert scheme is not None
         if job.key is None:
             raw = await self._secret(homomorphic_name(job.spec.id), None if make is None else lambda: make().to_bytes())
-            job.key = await asyncio.to_thread(PaillierSecret.from_bytes, raw)
+            job.key = await asyncio.to_thread(schemes.read_secret, scheme, raw)
         return job.key
 
     async def subtask_secret(self, job: JobAtHand, subtask: str) -> bytes:
@@ -165,6 +193,7 @@ class Workbench:
     async def forget(self, job: str, subtasks: Sequence[str]) -> None:
         """Erase an ended job's keys from store and memory."""
         self._jobs.pop(job, None)
+        await self._services.crew.forget()
         for name in (homomorphic_name(job), *map(subtask_name, subtasks)):
             await self._services.store.delete_secret(name)
 
@@ -199,8 +228,9 @@ def subtask_name(subtask: str) -> str:
     return f"subtask/{subtask}"
 
 
-def _compiled(program: Program, fixed: FixedPoint) -> IntegerProgram:
-    return integer_program(affine(program), fixed)
+def _packed(job: JobAtHand, key: SecretKey, fixed: FixedPoint) -> Kit[Plan]:
+    program = integer_program(affine(job.program), fixed)
+    return Kit.of(Plan(job.table, key, program, fixed, job.spec.noise))
 
 
 def load_table(path: Path, program: Program, id_column: str | None) -> Table:

@@ -86,7 +86,7 @@ def find(lines: list[bytes], event_type: str) -> int:
 @pytest.mark.parametrize(
     ("event_type", "change", "codes"),
     [
-        ("job.prepared", {"event": {"data": {"facts": {"encrypt_values_per_second": 1.0}}}}, {"different-effects"}),
+        ("job.prepared", {"event": {"data": {"facts": {"free_cores": 1.25}}}}, {"different-effects"}),
         ("job.prepared", {"now": 1.0}, {"different-effects", "bad-signature"}),
         ("result.accepted", {"event": {"data": {"batch": 4097}}}, {"different-refusal"}),
         ("job.submitted", {"event": {"data": {"spec": {"lessors": 3}}}}, {"different-effects", "bad-signature"}),

@@ -32,6 +32,7 @@ def compared(folder: Path, change: Callable[[list[str]], list[str]], protection:
         code="",
         reason="",
         assessment=None,
+        spent=None,
         contracts=(),
         route=(),
         confidential="",

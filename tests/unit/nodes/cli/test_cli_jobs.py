@@ -82,7 +82,13 @@ def test_a_job_is_shown_with_its_numbers(
 ) -> None:
     assert main(["job", command, site.job, *renter]) == 0
     said = capsys.readouterr().out
-    for part in ("assessment  homomorphic", "values/s per core", "A11.A12 → A11 → B11 → B11.B12", "40 of 40 rows"):
+    for part in (
+        "assessment  homomorphic",
+        "core-seconds: encrypt",
+        "spent       core-seconds",
+        "A11.A12 → A11 → B11 → B11.B12",
+        "40 of 40 rows",
+    ):
         assert part in said
     assert main(["job", command, site.job, *renter, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["contracts"][0]["lessor"] == "B11.B12"

@@ -14,6 +14,7 @@ from broker.embedded import EmbeddedServer
 from broker.port import Broker, Message
 from broker.topology import Hub, Link, Network, Participant, dead_queue, queue_name, routing_key
 from nodes.bootstrap import lessor_worker
+from nodes.crew.crew import Crew
 from nodes.identity import Identity
 from nodes.lessor.config import LessorConfig
 from nodes.lessor.offers import sell_order
@@ -45,7 +46,8 @@ async def server() -> AsyncIterator[EmbeddedServer]:
 
 
 def worker_of(server: EmbeddedServer, who: Address = LESSOR) -> LessorWorker:
-    return lessor_worker(LessorConfig(me=who, hub_keys=HUB_KEYS, lanes=1), IDENTITIES[who], server.connect(who))
+    config = LessorConfig(me=who, hub_keys=HUB_KEYS, lanes=1)
+    return lessor_worker(config, IDENTITIES[who], server.connect(who), Crew(1))
 
 
 @pytest.fixture

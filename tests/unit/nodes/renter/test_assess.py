@@ -1,4 +1,4 @@
-"""The assessment chooses by measured rate, free cores and what the program allows (A1, A2)."""
+"""The assessment chooses by predicted cost, free cores and what the program allows (A1, A2)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from nodes.renter.assess import NoProtection, assess
-from nodes.renter.records import Facts
-from schemas.jobs import JobSpec
+from nodes.renter.records import Facts, SchemeFacts
+from schemas.jobs import Costs, JobSpec
 
 DIGEST = "0" * 64
 
@@ -18,6 +18,16 @@ def spec(**changes: Any) -> JobSpec:
     return JobSpec(**(fields | changes))
 
 
+def costs(encrypt: float, decrypt: float = 1.0, **more: int) -> Costs:
+    return Costs(encrypt_seconds=encrypt, lessor_seconds=1.0, decrypt_seconds=decrypt, **more)
+
+
+def scheme(name: Any = "paillier", cost: Costs | None = None, refused: str = "") -> SchemeFacts:
+    return SchemeFacts(
+        scheme=name, key_bits=3072, slots=47, ciphertext_bytes=768, refused=refused, costs=cost or costs(47.0)
+    )
+
+
 def facts(**changes: Any) -> Facts:
     fields: dict[str, Any] = {
         "rows": 4700,
@@ -25,11 +35,9 @@ def facts(**changes: Any) -> Facts:
         "width_in": 10,
         "width_out": 1,
         "sum_rows": False,
-        "key_bits": 3072,
-        "slots": 47,
-        "ciphertext_bytes": 768,
-        "public_key": DIGEST,
-        "encrypt_values_per_second": 1000.0,
+        "schemes": (scheme(),),
+        "enclave": costs(0.1, 0.1),
+        "sealed_result": costs(0.1, 3.0),
         "cores": 2,
         "free_cores": 2.0,
     }
@@ -38,13 +46,13 @@ def facts(**changes: Any) -> Facts:
 
 def test_enough_compute_means_homomorphic() -> None:
     decided = assess(spec(encrypt_seconds_max=23.5), facts())
-    assert decided.chosen == "homomorphic"
+    assert (decided.chosen, decided.scheme) == ("homomorphic", "paillier")
     assert decided.encrypt_seconds == pytest.approx(23.5)
 
 
 def test_too_little_compute_means_enclave_and_says_so() -> None:
     decided = assess(spec(encrypt_seconds_max=23.4), facts())
-    assert decided.chosen == "enclave"
+    assert (decided.chosen, decided.scheme) == ("enclave", None)
     assert "23.5 s to encrypt, at most 23.4 s allowed: too long" in decided.reason
 
 
@@ -52,19 +60,56 @@ def test_a_busy_core_halves_what_the_renter_affords() -> None:
     assert assess(spec(encrypt_seconds_max=30), facts(free_cores=1.0)).chosen == "enclave"
 
 
-def test_a_started_ciphertext_counts_whole() -> None:
-    one_more = assess(spec(), facts(rows=4701))
-    assert one_more.encrypt_seconds == pytest.approx(4747 * 10 / 2000)
+def test_a_budget_for_decryption_seals_results_where_data_is_too_dear_to_encrypt() -> None:
+    decided = assess(spec(encrypt_seconds_max=0, decrypt_seconds_max=1.5), facts())
+    assert (decided.chosen, decided.scheme) == ("sealed-result", "paillier")
+    assert decided.costs == costs(0.1, 3.0)
+
+
+def test_a_budget_for_decryption_that_is_too_small_leaves_the_enclave() -> None:
+    decided = assess(spec(encrypt_seconds_max=0, decrypt_seconds_max=1.4), facts())
+    assert decided.chosen == "enclave"
+    sealed = decided.candidates[-1]
+    assert not sealed.possible
+    assert sealed.reason.endswith("1.5 s to decrypt, at most 1.4 s allowed: too long")
+
+
+def test_a_budget_for_decryption_holds_for_homomorphic_too() -> None:
+    decided = assess(spec(decrypt_seconds_max=0.4), facts())
+    assert decided.chosen == "enclave"
+    assert "0.5 s to decrypt, at most 0.4 s allowed" in decided.reason
+
+
+def test_of_two_schemes_the_cheaper_is_taken() -> None:
+    offered = (scheme(), scheme("ckks", costs(20.0)))
+    assert assess(spec(), facts(schemes=offered)).scheme == "ckks"
+
+
+def test_bytes_through_the_hubs_are_part_of_the_price() -> None:
+    offered = (scheme(), scheme("ckks", costs(20.0, bytes_sent=10**9)))
+    assert assess(spec(), facts(schemes=offered)).scheme == "paillier"
+
+
+def test_a_scheme_that_cannot_do_the_job_is_left_out_and_says_why() -> None:
+    offered = (scheme(), scheme("ckks", costs(1.0), refused="its own error may reach 1"))
+    decided = assess(spec(), facts(schemes=offered))
+    assert decided.scheme == "paillier"
+    assert [(each.scheme, each.possible, each.reason) for each in decided.candidates[1:2]] == [
+        ("ckks", False, "its own error may reach 1")
+    ]
+
+
+def test_asked_for_the_encryption_may_take_longer_than_the_budget() -> None:
+    decided = assess(spec(protection="homomorphic", encrypt_seconds_max=0), facts())
+    assert (decided.chosen, decided.reason) == ("homomorphic", "asked for by the job")
 
 
 def test_the_local_part_needs_no_encryption() -> None:
-    decided = assess(spec(local_share=0.5), facts())
-    assert decided.rows == 2350
-    assert decided.encrypt_seconds == pytest.approx(11.75)
+    assert assess(spec(local_share=0.5), facts()).rows == 2350
 
 
 def test_a_program_that_is_not_linear_goes_to_the_enclave() -> None:
-    decided = assess(spec(), facts(needs_enclave="Sigmoid is not linear", encrypt_values_per_second=0.0))
+    decided = assess(spec(), facts(needs_enclave="Sigmoid is not linear", schemes=()))
     assert decided.chosen == "enclave"
     assert "Sigmoid is not linear" in decided.reason
 
@@ -78,11 +123,13 @@ def test_without_any_accepted_enclave_there_is_only_homomorphic() -> None:
         assess(spec(protection="sealed-result"), refused)
 
 
+def test_asked_for_what_the_program_does_not_allow_is_refused() -> None:
+    with pytest.raises(NoProtection, match="Sigmoid is not linear") as refused:
+        assess(spec(protection="homomorphic"), facts(needs_enclave="Sigmoid is not linear", schemes=()))
+    assert refused.value.code == "not-linear"
+
+
 def test_what_was_asked_for_is_done_though_it_takes_long() -> None:
     assert assess(spec(protection="homomorphic", encrypt_seconds_max=0.0), facts()).chosen == "homomorphic"
-    assert assess(spec(protection="sealed-result"), facts()).chosen == "sealed-result"
-
-
-def test_what_cannot_be_done_is_refused_with_the_reason() -> None:
-    with pytest.raises(NoProtection, match="Sigmoid is not linear"):
-        assess(spec(protection="homomorphic"), facts(needs_enclave="Sigmoid is not linear"))
+    late = spec(protection="sealed-result", decrypt_seconds_max=0.0)
+    assert assess(late, facts()).chosen == "sealed-result"

@@ -26,7 +26,7 @@ from nodes.renter.records import (
 from schemas.contracts import Contract
 from schemas.events import BatchFailed, Event, JobCancelled, SubtaskRequested
 from schemas.ids import Address, address, derive_id, hub_address
-from schemas.jobs import Assessment, Batch, JobSpec
+from schemas.jobs import Assessment, Batch, Costs, JobSpec
 from schemas.orders import BuyOrder, SellOrder
 
 START = 1_800_000_000.0
@@ -120,24 +120,20 @@ def job(batches: int) -> Job:
         width_in=1,
         width_out=1,
         sum_rows=False,
-        key_bits=3072,
-        slots=47,
-        ciphertext_bytes=768,
     )
     assessment = Assessment(
         asked="enclave",
         chosen="enclave",
+        scheme=None,
         rows=1,
         columns=1,
-        key_bits=3072,
-        values_per_ciphertext=47,
-        encrypt_values_per_second=0.0,
         cores=1,
         free_cores=1.0,
         encrypt_seconds=0.0,
         encrypt_seconds_max=1.0,
-        error_bound=None,
+        decrypt_seconds_max=None,
         max_error=1.0,
+        costs=Costs(encrypt_seconds=2.0, lessor_seconds=0.0, decrypt_seconds=1.0),
         candidates=(),
         reason="",
     )

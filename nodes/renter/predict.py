@@ -1,0 +1,88 @@
+"""Predicts what a job costs under each protection, from counted work and measured units (A1). Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec import Struct
+
+from nodes.homomorphic.costs import Units, Work, encrypt_seconds, evaluate_seconds
+from schemas.jobs import Costs
+
+VALUE_BYTES: Final = 8
+"""Of a float64, which is what enclaves get."""
+
+
+class Rehearsed(Struct, frozen=True):
+    """Core-seconds per row."""
+
+    read: float
+    encode: float
+    """Encoding and noting what an honest result adds up to."""
+    finish: float
+    """Checking and decoding a result."""
+    plain: float
+    seal_in: float
+    open_in: float
+    seal_out: float
+    open_out: float
+
+    @property
+    def enclave(self) -> float:
+        """At a lessor's enclave."""
+        return self.open_in + self.plain + self.seal_out
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of the rented part of a job, and who works on it."""
+
+    rows: int
+    width_in: int
+    width_out: int
+    hands: int
+    """Processes of the renter."""
+    lessors: int
+
+
+def homomorphic(
+    size: Size, work: Work, units: Units, rehearsed: Rehearsed, *, ciphertext_bytes: int, exact: bool
+) -> Costs:
+    """Data encrypted homomorphically (H1-H3)."""
+    reading = size.rows * (rehearsed.read + rehearsed.encode)
+    return Costs(
+        encrypt_seconds=reading + encrypt_seconds(units, work.ciphertexts_in, size.hands, exact=exact),
+        lessor_seconds=evaluate_seconds(units, work, size.lessors),
+        decrypt_seconds=work.ciphertexts_out * units.decrypt + size.rows * rehearsed.finish,
+        bytes_sent=work.ciphertexts_in * ciphertext_bytes,
+        bytes_back=work.ciphertexts_out * ciphertext_bytes,
+    )
+
+
+def enclave(size: Size, rehearsed: Rehearsed) -> Costs:
+    """Data encrypted symmetrically into enclaves (E2-E4)."""
+    return Costs(
+        encrypt_seconds=size.rows * (rehearsed.read + rehearsed.seal_in),
+        lessor_seconds=size.rows * rehearsed.enclave,
+        decrypt_seconds=size.rows * rehearsed.open_out,
+        bytes_sent=size.rows * size.width_in * VALUE_BYTES,
+        bytes_back=size.rows * size.width_out * VALUE_BYTES,
+    )
+
+
+def sealed_result(size: Size, plain: Costs, results: int, units: Units, *, ciphertext_bytes: int) -> Costs:
+    """As `enclave`, with `results` ciphertexts made there (T2) and decrypted here (T3)."""
+    return Costs(
+        encrypt_seconds=plain.encrypt_seconds,
+        lessor_seconds=plain.lessor_seconds + encrypt_seconds(units, results, size.lessors),
+        decrypt_seconds=plain.decrypt_seconds + results * units.decrypt,
+        bytes_sent=plain.bytes_sent,
+        bytes_back=results * ciphertext_bytes,
+    )
+
+
+def batches(rows: int, batch_rows: int) -> list[tuple[int, int]]:
+    """(how many, rows of each): full ones, and the rest."""
+    full, rest = divmod(rows, batch_rows)
+    return [each for each in ((full, batch_rows), (1, rest)) if all(each)]
