@@ -74,7 +74,7 @@ class EnclaveOptions:
 
 @dataclass(frozen=True, slots=True)
 class Executed:
-    """An encrypted result, and the processor seconds that the child spent on decrypting, computing and encrypting."""
+    """An encrypted result, and the processor seconds that the child spent on it, from receiving to encrypting."""
 
     body: bytes
     core_seconds: float

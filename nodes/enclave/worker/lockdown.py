@@ -51,8 +51,8 @@ ALLOWED_CALLS: Final = (
     "exit_group",
     "restart_syscall",
 )
-"""What NumPy, AES-GCM and GMP need, and clock_gettime to say what a batch cost: a process' own processor time is a
-system call, unlike the time of day. mmap and mprotect are allowed apart, without PROT_EXEC, and tgkill at oneself."""
+"""What NumPy, AES-GCM and GMP need, and clock_gettime to say what a batch cost: a thread's processor time is a system
+call, unlike the time of day. mmap and mprotect are allowed apart, without PROT_EXEC, and tgkill at oneself."""
 
 _PR_SET_DUMPABLE = 4
 _PR_SET_NO_NEW_PRIVS = 38
