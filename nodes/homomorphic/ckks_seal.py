@@ -39,7 +39,7 @@ class Memory:
         thing.save(self._path)
         return os.pread(self._file, os.fstat(self._file).st_size, 0)
 
-    def load(self, thing: Any, context: Any, data: bytes) -> Any:
+    def load(self, thing: Any, context: Any, data: bytes | memoryview) -> Any:
         """`thing`, filled from `data` and valid in `context`. Raises one of PARSE_ERRORS, also for bytes left over."""
         os.pwrite(self._file, data, 0)
         os.ftruncate(self._file, len(data))

@@ -135,7 +135,7 @@ def test_a_mangled_ciphertext_is_refused_by_both_sides(secret: CkksSecret, fault
 def test_a_ciphertext_of_another_scale_or_modulus_is_refused(secret: CkksSecret, change: str) -> None:
     engine = secret.public.engine
     ciphertext = engine.ciphertext()
-    secret.public.encryptor.encrypt(engine.plaintext(7.0, secret.public.unit), ciphertext)
+    secret.public.encryptor.encrypt(engine.plaintext(7.0, ckks.UNIT), ciphertext)
     if change == "scale":
         ciphertext.scale *= 2
     else:

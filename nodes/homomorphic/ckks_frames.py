@@ -1,0 +1,76 @@
+"""How CKKS's ciphertexts and keys lie in bytes: SEAL's own bytes behind short headers that we read ourselves.
+
+A frame is one ciphertext, padded to a fixed length, so that the length of a body follows from its rows and columns. A
+key says its kind, bounds and levels; the moduli follow from the levels, and are never taken from who sends a key.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Container
+from typing import Any, Final
+
+from nodes.homomorphic.ciphertexts import invalid
+from nodes.homomorphic.ckks_seal import PARSE_ERRORS, Engine, Memory
+from nodes.homomorphic.errors import BadKey
+from schemas.errors import BadConfig
+
+INPUT_BITS_MAX: Final = 52
+"""float64 has no more."""
+KEY_BYTES_MAX: Final = 4 * 1024 * 1024
+EXPONENT_MIN: Final = -128
+EXPONENT_MAX: Final = 127
+
+_FRAME: Final = struct.Struct(">8sBbI")
+"""Key, levels used, exponent of a power of two that no value passes, bytes of the ciphertext."""
+_KEY: Final = struct.Struct(">4sBBI")
+"""Kind, input bits, levels, bytes of the key that follows."""
+
+
+def pack(digest: str, level: int, exponent: int, data: bytes, size: int) -> bytes:
+    """A frame of `size` bytes; raises BadConfig when SEAL does not compress."""
+    if _FRAME.size + len(data) > size:
+        raise BadConfig(f"a ciphertext takes {len(data)} bytes: this build of SEAL does not compress", field="scheme")
+    return (_FRAME.pack(bytes.fromhex(digest)[:8], level, exponent, len(data)) + data).ljust(size, b"\0")
+
+
+def unpack(frame: memoryview, digest: str) -> tuple[int, int, memoryview]:
+    """Level, exponent and the ciphertext's bytes; raises BadCiphertext, also for another key."""
+    key, level, exponent, size = _FRAME.unpack_from(frame)
+    data, padding = frame[_FRAME.size : _FRAME.size + size], frame[_FRAME.size + size :]
+    if key != bytes.fromhex(digest)[:8] or len(data) != size or any(padding):
+        raise invalid()
+    return level, exponent, data
+
+
+def load(engine: Engine, data: memoryview, memory: Memory) -> Any:
+    """The ciphertext, not yet checked for shape and scale; raises BadCiphertext."""
+    try:
+        return memory.load(engine.ciphertext(), engine.context, data)
+    except PARSE_ERRORS:
+        raise invalid() from None
+
+
+def key_bytes(kind: bytes, input_bits: int, levels: int, data: bytes) -> bytes:
+    """A key with its header."""
+    return _KEY.pack(kind, input_bits, levels, len(data)) + data
+
+
+def key_parts(data: bytes, kind: bytes, levels_known: Container[int]) -> tuple[int, int, bytes, bytes]:
+    """Input bits, levels, the key, and what follows it; raises BadKey."""
+    if not _KEY.size < len(data) <= KEY_BYTES_MAX:
+        raise BadKey("these bytes are not a CKKS key")
+    magic, input_bits, levels, size = _KEY.unpack_from(data)
+    end = _KEY.size + size
+    if magic != kind or not 1 <= input_bits <= INPUT_BITS_MAX or levels not in levels_known or end > len(data):
+        raise BadKey("these bytes are not a CKKS key of the expected kind")
+    return input_bits, levels, data[_KEY.size : end], data[end:]
+
+
+def load_key(engine: Engine, key: Any, data: bytes) -> None:
+    """Fill SEAL's `key`; raises BadKey."""
+    try:
+        with Memory() as memory:
+            memory.load(key, engine.context, data)
+    except PARSE_ERRORS:
+        raise BadKey("the CKKS key cannot be read: its owner must make or publish it again") from None
