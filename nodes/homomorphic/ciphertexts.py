@@ -59,24 +59,41 @@ def _require_length(body: bytes, expected_bytes: int) -> None:
 
 
 def parse(body: bytes, n: mpz, ciphertext_bytes: int, expected_bytes: int) -> list[Pair]:
-    """Every ciphertext of a body of exactly `expected_bytes` as a pair, all valid; raises BadCiphertext.
+    """Every ciphertext of a body of exactly `expected_bytes` as a pair, all valid; raises BadCiphertext."""
+    pairs = parse_unproven(body, n, ciphertext_bytes, expected_bytes)
+    require_units([low for _, low in pairs], n)
+    return pairs
 
-    One gcd for all of them: a product modulo n is coprime to n exactly when each factor is. On one thread, because
-    these operations are too short to gain from more.
-    """
+
+def parse_unproven(body: bytes, n: mpz, ciphertext_bytes: int, expected_bytes: int) -> list[Pair]:
+    """As `parse`, but the caller must still see to it that each is coprime to n, or that what it makes of them is."""
     _require_length(body, expected_bytes)
     size = ciphertext_bytes
     pairs = [split(mpz.from_bytes(body[at : at + size], "big"), n) for at in range(0, len(body), size)]
-    if max(pairs)[0] >= n or not hide_something([low for _, low in pairs], n):
+    if max(pairs)[0] >= n or any_bare([low for _, low in pairs], n):
         raise invalid()
     return pairs
 
 
-def hide_something(lows: Sequence[mpz], n: mpz) -> bool:
-    """Whether ciphertexts modulo n are all coprime to n and none of them is 1 or -1: one gcd serves for all."""
-    bare, product = (mpz(1), n - 1), mpz(1)
+def require_units(lows: Sequence[mpz], n: mpz) -> None:
+    """Raise BadCiphertext unless ciphertexts modulo n are all coprime to n: one gcd serves for all."""
+    if not units(lows, n):
+        raise invalid()
+
+
+def units(lows: Sequence[mpz], n: mpz) -> bool:
+    """Whether all are coprime to n: exactly when their product is."""
+    product = mpz(1)
     for low in lows:
-        if low in bare:
-            return False
         product = product * low % n
     return bool(gcd(product, n) == 1)
+
+
+def any_bare(lows: Sequence[mpz], n: mpz) -> bool:
+    """Whether a ciphertext modulo n is 1 or -1: it bears no noise."""
+    return mpz(1) in lows or n - 1 in lows
+
+
+def hide_something(lows: Sequence[mpz], n: mpz) -> bool:
+    """Whether ciphertexts modulo n are all coprime to n and none of them is bare."""
+    return not any_bare(lows, n) and units(lows, n)

@@ -61,8 +61,8 @@ class Chain:
 
 
 CHAINS: Final[Mapping[int, Chain]] = MappingProxyType({1: Chain((60, 40, 60), 237_568)})
-"""By levels; keys for multiplying ciphertexts by each other are others: `ckks_polynomial`. SEAL compresses ciphertexts, to
-lengths that vary by some hundred bytes; a frame has room for 2,000 more."""
+"""By levels; keys for multiplying ciphertexts by each other are others: `ckks_polynomial`. SEAL compresses ciphertexts,
+to lengths that vary by some hundred bytes; a frame has room for 2,000 more."""
 
 
 def modulus_bits(levels: int) -> tuple[int, ...]:
@@ -156,7 +156,7 @@ class CkksPublic:
         """Exact length of the body of a [rows, width] matrix."""
         return body_bytes(rows, width, SLOTS, self.ciphertext_bytes)
 
-    def encrypt(self, values: NDArray[np.int64], *, threads: int = 1) -> bytes:
+    def encrypt(self, values: NDArray[np.int64]) -> bytes:
         """int64 [rows, width] of at most 2^input_bits in size; raises BadData."""
         return self.encrypted(values, self.encryptor.encrypt)
 
@@ -175,7 +175,7 @@ class CkksPublic:
                     frames.append(self.frame(Column(self.input_bits, ciphertext), memory))
         return b"".join(frames)
 
-    def evaluate(self, body: bytes, rows: int, program: IntegerProgram, *, threads: int = 1) -> bytes:
+    def evaluate(self, body: bytes, rows: int, program: IntegerProgram) -> bytes:
         """As the port says; the bias comes in a fresh ciphertext, which randomises the result.
 
         Raises Overflow and TooCoarse before any work, and BadCiphertext.
@@ -208,7 +208,7 @@ class CkksPublic:
             sums = [Column(min(max(a.exponent, b.exponent) + 1, SLOT_BITS - 1), a.ciphertext) for a, b in pairs]
             return b"".join([self.frame(column, memory) for column in sums])
 
-    def rerandomise(self, body: bytes, rows: int, width: int, *, threads: int = 1) -> bytes:
+    def rerandomise(self, body: bytes, rows: int, width: int) -> bytes:
         """Adds a fresh encryption of zeros to every ciphertext."""
         frames = []
         with Memory() as memory:
@@ -313,13 +313,11 @@ class CkksSecret:
         ckks_frames.load_key(public.engine, secret, key)
         return cls(public, data, api.Encryptor(context, secret), api.Decryptor(context, secret))
 
-    def encrypt(self, values: NDArray[np.int64], *, noise: Noise = "fixed-base", threads: int = 1) -> bytes:
+    def encrypt(self, values: NDArray[np.int64], *, noise: Noise = "fixed-base") -> bytes:
         """As CkksPublic.encrypt, faster and with less noise; CKKS has one kind of it, and `noise` chooses nothing."""
         return self.public.encrypted(values, self.encryptor.encrypt_symmetric)
 
-    def decrypt(
-        self, body: bytes, rows: int, width: int, *, sum_rows: bool = False, threads: int = 1
-    ) -> NDArray[np.int64]:
+    def decrypt(self, body: bytes, rows: int, width: int, *, sum_rows: bool = False) -> NDArray[np.int64]:
         """int64, rounded; wrong by at most RELATIVE_ERROR of the largest possible value. Raises BadCiphertext."""
         held = min(rows, SLOTS) if sum_rows else rows
         with Memory() as memory:

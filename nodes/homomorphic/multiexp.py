@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from nodes.homomorphic.residues import Element, Ring
+from gmpy2 import mpz
+
+from nodes.homomorphic.residues import ONE, Pair, multiply, power, square
 
 _HALVE_FROM_SHIFT: Final = 2
 PROGRAMS_KEPT: Final = 512
@@ -36,17 +38,16 @@ class PowerProduct:
     index: int
     power: int
 
-    def run(self, bases: Sequence[Element], ring: Ring) -> Element:
-        """The product in `ring`, of bases that have entered it; `bases` are left alone."""
-        multiply = ring.multiply
-        values = [*[bases[position] for position in self.support], ring.one]
+    def run(self, bases: Sequence[Pair], n: mpz) -> Pair:
+        """The product modulo n^2; `bases` are left alone."""
+        values = [*[bases[position] for position in self.support], ONE]
         for target, source, shift in self.steps:
             factor = values[source]
             for _ in range(shift):
-                factor = multiply(factor, factor)
-            values[target] = multiply(values[target], factor)
-        rest = values[self.index] if self.power == 1 else ring.power(values[self.index], self.power)
-        return multiply(rest, values[-1])
+                factor = square(factor, n)
+            values[target] = square(factor, n) if target == source else multiply(values[target], factor, n)
+        rest = values[self.index] if self.power == 1 else power(values[self.index], self.power, n)
+        return multiply(rest, values[-1], n)
 
 
 def compile_powers(exponents: Sequence[int]) -> PowerProduct:
@@ -97,3 +98,9 @@ def compile_signed(weights: tuple[int, ...]) -> SignedPowers:
         _compile([pair for pair in used if pair[0] > 0]),
         _compile([(-weight, position) for weight, position in used if weight < 0]),
     )
+
+
+def multiplications(weights: tuple[int, ...]) -> int:
+    """Products that the compiled powers of `weights` take for one block."""
+    powers = compile_signed(weights)
+    return sum(1 + shift for each in (powers.above, powers.below) for _, _, shift in each.steps)

@@ -1,11 +1,11 @@
 """The noise that hides a Paillier plaintext: random powers of an n-th residue h, from a table.
 
 Ciphertext = (1 + n m) * r^n mod n^2. Instead of a fresh r^n, which takes an exponentiation of the full length,
-noise is h^x with h = (-y^2)^n mod n^2 fixed per key and x of 256 random bits (Damgård, Jurik and Nielsen, "A
+noise is h^x with h = (-y^2)^n mod n^2 fixed per key and x of 260 random bits (Damgård, Jurik and Nielsen, "A
 generalization of Paillier's public-key system", section 4.2, with the short exponents that THREAT_MODEL.md names).
 -y^2 has Jacobi symbol 1, so that not even the parity of x shows.
 
-The table holds h^(d * 256^i) for every byte position i and value d, written as A * (1 + n t) mod n^2 with A < n.
+The table holds h^(d * 1024^i) for every digit position i and value d, written as A * (1 + n t) mod n^2 with A < n.
 A product of entries is then a product of half-size A's and a *sum* of t's, and a message goes in by that same sum.
 Needs no secret key. Look-ups depend on secret bytes: do not share a core's cache with an adversary.
 """
@@ -13,53 +13,60 @@ Needs no secret key. Look-ups depend on secret bytes: do not share a core's cach
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
+import numpy as np
 from gmpy2 import invert, mpz, powmod
 
-EXPONENT_BYTES: Final = 32
-"""256-bit exponents: 128-bit security against meet in the middle and kangaroos."""
-TABLE_AFTER: Final = 32
+DIGIT_BITS: Final = 10
+"""Wider digits make a draw shorter, and the table twice as large for every bit."""
+DIGITS: Final = 26
+"""260-bit exponents: 128-bit security against meet in the middle and kangaroos takes 256."""
+TABLE_AFTER: Final = 96
 """Ciphertexts after which building the table has paid for itself; keep the key object, and the table with it."""
 
-_BYTE_VALUES = 256
+_DIGIT_VALUES = 1 << DIGIT_BITS
+
+Digits = Sequence[int]
+"""An exponent as DIGITS digits of DIGIT_BITS each, the lowest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseTable:
-    """`heads[i][d]`, `tails[i][d]`: A and t of h^(d * 256^i). About 6 MB for 3072 bits."""
+    """`heads[i][d]`, `tails[i][d]`: A and t of h^(d * 1024^i). About 22 MB for 3072 bits."""
 
     n_squared: mpz
     heads: tuple[tuple[mpz, ...], ...]
     tails: tuple[tuple[mpz, ...], ...]
 
-    def draw(self, exponent: bytes) -> tuple[mpz, mpz]:
-        """(P, t) with P * (1 + n t) = h^x mod n^2 and x the little-endian `exponent` of EXPONENT_BYTES bytes."""
+    def draw(self, exponent: Digits) -> tuple[mpz, mpz]:
+        """(P, t) with P * (1 + n t) = h^x mod n^2."""
         n_squared = self.n_squared
         heads = [row[digit] for row, digit in zip(self.heads, exponent, strict=True)]
         product = heads[0] * heads[1]
-        for index in range(2, EXPONENT_BYTES, 2):
+        for index in range(2, DIGITS, 2):
             product = product * (heads[index] * heads[index + 1]) % n_squared
         return product, sum([row[digit] for row, digit in zip(self.tails, exponent, strict=True)])
 
 
 def build_table(n: mpz, base: mpz) -> NoiseTable:
-    """The table of `base`, an n-th residue modulo n^2; 8,192 entries, a tenth of a second or two."""
+    """The table of `base`, an n-th residue modulo n^2; 26,624 entries, a few tenths of a second."""
     n_squared = n * n
     heads, tails = [], []
     power = base
-    for _ in range(EXPONENT_BYTES):
+    for _ in range(DIGITS):
         row_heads, row_tails = _window(n, power)
         heads.append(row_heads)
         tails.append(row_tails)
-        power = powmod(power, _BYTE_VALUES, n_squared)
+        power = powmod(power, _DIGIT_VALUES, n_squared)
     return NoiseTable(n_squared, tuple(heads), tuple(tails))
 
 
 def _window(n: mpz, base: mpz) -> tuple[tuple[mpz, ...], tuple[mpz, ...]]:
-    """A and t of base^0 .. base^255.
+    """A and t of base^0 .. base^1023.
 
     With A*A_base = q n + A', the product of two entries is A' * (1 + n (t + t_base + q / A')) mod n^2.
     """
@@ -68,7 +75,7 @@ def _window(n: mpz, base: mpz) -> tuple[tuple[mpz, ...], tuple[mpz, ...]]:
     base_tail = carry * base_inverse % n
     head, tail, inverse = mpz(1), mpz(0), mpz(1)
     heads, tails = [head], [tail]
-    for _ in range(_BYTE_VALUES - 1):
+    for _ in range(_DIGIT_VALUES - 1):
         quotient, head = divmod(head * base_head, n)
         inverse = inverse * base_inverse % n
         tail = (tail + base_tail + quotient * inverse) % n
@@ -82,26 +89,28 @@ class NoiseSource:
 
     def __init__(self, n: mpz, base: mpz) -> None:
         self._n, self._base = n, base
-        self._announced = 0
+        self._drawn = 0
         self._table: NoiseTable | None = None
-
-    def announce(self, ciphertexts: int) -> None:
-        """Say, before any threads start, how many ciphertexts are to come."""
-        self._announced += ciphertexts
-        if self._table is None and self._announced >= TABLE_AFTER:
-            self._table = build_table(self._n, self._base)
 
     def draw(self, count: int) -> Iterator[tuple[mpz, mpz]]:
         """`count` times (P, t), each of a fresh exponent from the system's randomness."""
-        table = self._table
-        for _ in range(count):
-            exponent = secrets.token_bytes(EXPONENT_BYTES)
-            yield table.draw(exponent) if table else direct(self._n, self._base, exponent)
+        self._drawn += count
+        if self._table is None and self._drawn >= TABLE_AFTER:
+            self._table = build_table(self._n, self._base)
+        draw = self._table.draw if self._table else partial(direct, self._n, self._base)
+        return map(draw, random_exponents(count))
 
 
-def direct(n: mpz, base: mpz, exponent: bytes) -> tuple[mpz, mpz]:
+def random_exponents(count: int) -> list[list[int]]:
+    """`count` exponents as Digits, from the system's randomness."""
+    words = np.frombuffer(secrets.token_bytes(2 * DIGITS * count), dtype="<u2")
+    digits: list[list[int]] = (words & (_DIGIT_VALUES - 1)).reshape(count, DIGITS).tolist()
+    return digits
+
+
+def direct(n: mpz, base: mpz, exponent: Digits) -> tuple[mpz, mpz]:
     """As NoiseTable.draw, without a table: for a handful of ciphertexts."""
-    return powmod(base, mpz.from_bytes(exponent, "little"), n * n), mpz(0)
+    return powmod(base, sum(digit << DIGIT_BITS * at for at, digit in enumerate(exponent)), n * n), mpz(0)
 
 
 def seal(n: mpz, noise: tuple[mpz, mpz], message: mpz) -> mpz:

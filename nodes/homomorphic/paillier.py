@@ -23,7 +23,6 @@ from nodes.homomorphic import ciphertexts, packing
 from nodes.homomorphic import noise as noises
 from nodes.homomorphic.errors import BadKey
 from nodes.homomorphic.paillier_public import KEY_BITS, PaillierPublic, key_bits, noise_base
-from nodes.homomorphic.parallel import over_ranges
 from nodes.homomorphic.residues import join
 from nodes.homomorphic.scheme import Noise
 from nodes.homomorphic.subgroup import Orders, subgroup_base, subgroup_prime
@@ -107,16 +106,11 @@ class PaillierSecret:
         if self.orders is not None:
             self.orders.validate(p, q, self.public.base)
 
-    def encrypt(self, values: NDArray[np.int64], *, noise: Noise = "fixed-base", threads: int = 1) -> bytes:
+    def encrypt(self, values: NDArray[np.int64], *, noise: Noise = "fixed-base") -> bytes:
         """As PaillierPublic.encrypt; `exact` noise is uniform over all n-th residues and needs no assumption."""
         if noise == "fixed-base":
-            return self.public.encrypt(values, threads=threads)
-        plaintexts = self.public.pack(values)
-
-        def task(part: range) -> list[mpz]:
-            return self._encrypt_exactly(plaintexts[part.start : part.stop])
-
-        return self.public.serialise(over_ranges(task, len(plaintexts), threads))
+            return self.public.encrypt(values)
+        return self.public.serialise(self._encrypt_exactly(self.public.pack(values)))
 
     def _encrypt_exactly(self, plaintexts: Sequence[mpz]) -> list[mpz]:
         """r^n mod p^2 depends on r mod p only, and r -> r^q permutes those: so y^p with y uniform is the same noise."""
@@ -133,9 +127,7 @@ class PaillierSecret:
         bases = [mpz(1 + secrets.randbelow(int(prime) - 1)) for _ in range(count)]
         return list(gmpy2.powmod_base_list(bases, prime, squared))
 
-    def decrypt(
-        self, body: bytes, rows: int, width: int, *, sum_rows: bool = False, threads: int = 1
-    ) -> NDArray[np.int64]:
+    def decrypt(self, body: bytes, rows: int, width: int, *, sum_rows: bool = False) -> NDArray[np.int64]:
         """int64 [rows, width]; with `sum_rows` the sums int64 [1, width] of the `rows` rows that went in.
 
         Raises BadCiphertext: one code and one message for everything but a wrong length, so that whoever sent the
@@ -143,13 +135,9 @@ class PaillierSecret:
         """
         slots = self.public.slots
         held = min(rows, slots) if sum_rows else rows
-        blocks = self.public.parse(body, held, width)
-
-        def task(part: range) -> list[mpz]:
-            return self._decrypt_blocks([join(block, self.public.n) for block in blocks[part.start : part.stop]])
-
+        blocks = [join(pair, self.public.n) for pair in self.public.parse(body, held, width)]
         try:
-            values = packing.unpack(over_ranges(task, len(blocks), threads), slots)
+            values = packing.unpack(self._decrypt_blocks(blocks), slots)
         except OverflowError:
             raise ciphertexts.invalid() from None
         columns = values.reshape(width, -1)

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import ClassVar, Final
 
 import gmpy2
@@ -23,8 +24,7 @@ from phe import PaillierPublicKey
 from nodes.homomorphic import ciphertexts, noise, packing
 from nodes.homomorphic.errors import BadKey
 from nodes.homomorphic.multiexp import SignedPowers, compile_powers, compile_signed
-from nodes.homomorphic.parallel import over_ranges
-from nodes.homomorphic.residues import Element, Pair, Ring, halves, join, whole
+from nodes.homomorphic.residues import Pair, add_message, inverse, join, multiply
 from nodes.homomorphic.scheme import SLOT_BITS, IntegerProgram
 from schemas.errors import BadData
 
@@ -122,45 +122,68 @@ class PaillierPublic:
         """Exact length of the body of a [rows, width] matrix."""
         return ciphertexts.body_bytes(rows, width, self.slots, self.ciphertext_bytes)
 
-    def encrypt(self, values: NDArray[np.int64], *, threads: int = 1) -> bytes:
+    def encrypt(self, values: NDArray[np.int64]) -> bytes:
         """Encrypt int64 [rows, width] into a body of ceil(rows / slots) ciphertexts per column, on fixed-base noise."""
         plaintexts = self.pack(values)
+        fresh = zip(self._noise.draw(len(plaintexts)), plaintexts, strict=True)
+        return self.serialise([noise.seal(self.n, drawn, plaintext) for drawn, plaintext in fresh])
 
-        def task(part: range) -> list[mpz]:
-            drawn = self._noise.draw(len(part))
-            return [noise.seal(self.n, fresh, plaintexts[at]) for at, fresh in zip(part, drawn, strict=True)]
-
-        self._noise.announce(len(plaintexts))
-        return self.serialise(over_ranges(task, len(plaintexts), threads))
-
-    def evaluate(self, body: bytes, rows: int, program: IntegerProgram, *, threads: int = 1) -> bytes:
+    def evaluate(self, body: bytes, rows: int, program: IntegerProgram) -> bytes:
         """Run `program` on the body of a [rows, F] matrix, without any key (H2).
 
         Returns the re-randomised body of [rows, K]; with `sum_rows` one block of partial sums per output, the bias
         in its first slot. Raises Overflow before any work, BadCiphertext for a body that is not wholly valid.
         """
         program.require_room(rows)
-        ring = whole(self.n) if threads > 1 else halves(self.n)
-        columns = _columns(self.parse(body, rows, program.width_in), program.width_in, ring)
+        columns = self._columns(body, rows, program)
         if program.sum_rows:
-            columns = _sums(columns, ring, threads)
-        blocks = len(columns[0])
-        powers = [compile_signed(weights) for weights in program.weights]
-        ones = [
-            packing.ones(1 if program.sum_rows else min(self.slots, rows - at * self.slots)) for at in range(blocks)
-        ]
-        self._noise.announce(blocks * program.width_out)
+            added = compile_powers([1] * len(columns[0]))
+            columns = [[added.run(column, self.n)] for column in columns]
+        blocks = list(zip(*columns, strict=True))
+        filled = [1 if program.sum_rows else min(self.slots, rows - at * self.slots) for at in range(len(blocks))]
+        ones = [packing.ones(count) for count in filled]
+        outputs = (
+            self._weighted(blocks, compile_signed(weights), [bias * one for one in ones])
+            for weights, bias in zip(program.weights, program.bias, strict=True)
+        )
+        return self.serialise([block for output in outputs for block in output])
 
-        def task(part: range) -> list[list[mpz]]:
-            bases = [[column[at] for column in columns] for at in part]
-            outputs = (
-                self._weighted(ring, bases, power, [ones[at] * bias for at in part])
-                for power, bias in zip(powers, program.bias, strict=True)
-            )
-            return list(map(list, zip(*outputs, strict=True)))
+    def _columns(self, body: bytes, rows: int, program: IntegerProgram) -> list[list[Pair]]:
+        """The input columns. Those with a weight are proved coprime to n by `_weighted`, for their product is then."""
+        width = program.width_in
+        pairs = ciphertexts.parse_unproven(body, self.n, self.ciphertext_bytes, self.body_bytes(rows, width))
+        size = len(pairs) // width
+        columns = [pairs[at : at + size] for at in range(0, len(pairs), size)]
+        unused = [column for column, *weights in zip(columns, *program.weights, strict=True) if not any(weights)]
+        ciphertexts.require_units([low for column in unused for _, low in column], self.n)
+        return columns
 
-        by_block = over_ranges(task, blocks, threads)
-        return self.serialise([block[output] for output in range(program.width_out) for block in by_block])
+    def _weighted(self, blocks: Sequence[Sequence[Pair]], powers: SignedPowers, messages: Sequence[mpz]) -> list[mpz]:
+        """One output of several blocks: weights, bias and fresh noise."""
+        n = self.n
+        above = [powers.above.run(block, n) for block in blocks]
+        below = [powers.below.run(block, n) for block in blocks]
+        ciphertexts.require_units([low for _, low in (*above, *below)], n)
+        inverses = map(inverse, below, self._inverses([low for _, low in below]), repeat(n))
+        results = []
+        drawn = self._noise.draw(len(blocks))
+        for up, down, message, (product, tail) in zip(above, inverses, messages, drawn, strict=True):
+            weighted = add_message(multiply(up, down, n), message + tail, n)
+            results.append(join(weighted, n) * product % self.n_squared)
+        return results
+
+    def _inverses(self, values: Sequence[mpz]) -> list[mpz]:
+        """All inverses modulo n for the price of one and three products each (Montgomery's trick)."""
+        prefixes, running = [], mpz(1)
+        for value in values:
+            prefixes.append(running)
+            running = running * value % self.n
+        running = invert(running, self.n)
+        inverses = []
+        for value, prefix in zip(reversed(values), reversed(prefixes), strict=True):
+            inverses.append(running * prefix % self.n)
+            running = running * value % self.n
+        return inverses[::-1]
 
     def add(self, left: bytes, right: bytes, rows: int, width: int) -> bytes:
         """The body of the sums of two [rows, width] matrices; raises BadCiphertext.
@@ -172,44 +195,16 @@ class PaillierPublic:
         numbers = [ciphertexts.read(body, self.n, self.ciphertext_bytes, expected) for body in (left, right)]
         return self.serialise(ciphertexts.added(numbers[0], numbers[1], self.n_squared))
 
-    def rerandomise(self, body: bytes, rows: int, width: int, *, threads: int = 1) -> bytes:
+    def rerandomise(self, body: bytes, rows: int, width: int) -> bytes:
         """The same matrix under fresh noise; raises BadCiphertext."""
         blocks = self.parse(body, rows, width)
-
-        def task(part: range) -> list[mpz]:
-            fresh = zip(part, self._noise.draw(len(part)), strict=True)
-            return [
-                noise.seal(self.n, (join(blocks[at], self.n) * product % self.n_squared, tail), mpz(0))
-                for at, (product, tail) in fresh
+        fresh = zip(blocks, self._noise.draw(len(blocks)), strict=True)
+        return self.serialise(
+            [
+                join(add_message(block, tail, self.n), self.n) * product % self.n_squared
+                for block, (product, tail) in fresh
             ]
-
-        self._noise.announce(len(blocks))
-        return self.serialise(over_ranges(task, len(blocks), threads))
-
-    def _weighted(
-        self, ring: Ring, bases: Sequence[Sequence[Element]], powers: SignedPowers, biases: Sequence[mpz]
-    ) -> list[mpz]:
-        """One output of several blocks: weights, bias and fresh noise."""
-        above = [ring.leave(powers.above.run(values, ring)) for values in bases]
-        below = self._inverses([ring.leave(powers.below.run(values, ring)) for values in bases])
-        results = []
-        for up, down, bias, (product, tail) in zip(above, below, biases, self._noise.draw(len(bases)), strict=True):
-            blinded = (up * down % self.n_squared) * product % self.n_squared
-            results.append(noise.seal(self.n, (blinded, tail), bias))
-        return results
-
-    def _inverses(self, values: Sequence[mpz]) -> list[mpz]:
-        """All inverses modulo n^2 for the price of one and three products each (Montgomery's trick)."""
-        prefixes, running = [], mpz(1)
-        for value in values:
-            prefixes.append(running)
-            running = running * value % self.n_squared
-        inverse = invert(running, self.n_squared)
-        inverses = []
-        for value, prefix in zip(reversed(values), reversed(prefixes), strict=True):
-            inverses.append(inverse * prefix % self.n_squared)
-            inverse = inverse * value % self.n_squared
-        return inverses[::-1]
+        )
 
     def parse(self, body: bytes, rows: int, width: int) -> list[Pair]:
         """The ciphertexts of a body as pairs, all of them valid; raises BadCiphertext."""
@@ -228,22 +223,6 @@ class PaillierPublic:
     @cached_property
     def _noise(self) -> noise.NoiseSource:
         return noise.NoiseSource(self.n, self.base)
-
-
-def _columns(blocks: list[Pair], width: int, ring: Ring) -> list[list[Element]]:
-    elements = [ring.enter(block) for block in blocks]
-    size = len(blocks) // width
-    return [elements[at : at + size] for at in range(0, len(blocks), size)]
-
-
-def _sums(columns: list[list[Element]], ring: Ring, threads: int) -> list[list[Element]]:
-    """All blocks of each column added up into one."""
-    added = compile_powers([1] * len(columns[0]))
-
-    def task(part: range) -> list[list[Element]]:
-        return [[added.run(columns[at], ring)] for at in part]
-
-    return over_ranges(task, len(columns), threads)
 
 
 def noise_base(n: mpz) -> mpz:

@@ -1,24 +1,20 @@
-"""Two ways to multiply modulo n^2. Pure.
+"""Arithmetic modulo n^2 on pairs of half the size. Pure.
 
-*Halves* keep a number as the pair (high, low) = high * n + low. The product of the highs vanishes modulo n^2, so three
+A number is kept as the pair (high, low) for high * n + low. The product of the highs vanishes modulo n^2, so three
 products and two divisions of half size take the place of one product and one division of full size, and a
-multiplication takes a fifth less. On several threads those many short operations would wait for the interpreter lock
-longer than they compute, so threads multiply *whole* numbers: two long operations, both outside the lock.
+multiplication takes a fifth less.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
 from gmpy2 import f_divmod, mpz, powmod
 
 Pair = tuple[mpz, mpz]
 """(high, low), both from 0 to n - 1, for high * n + low modulo n^2."""
 
-Element = Any
-"""A Pair or an mpz, as the ring has it."""
+ONE: Final[Pair] = (mpz(0), mpz(1))
 
 
 def split(number: mpz, n: mpz) -> Pair:
@@ -32,41 +28,41 @@ def join(pair: Pair, n: mpz) -> mpz:
     return pair[0] * n + pair[1]
 
 
-@dataclass(frozen=True, slots=True)
-class Ring:
-    """The integers modulo n^2 in one representation; `enter` and `leave` convert from pairs and to numbers."""
-
-    one: Element
-    enter: Callable[[Pair], Element]
-    leave: Callable[[Element], mpz]
-    multiply: Callable[[Element, Element], Element]
-    power: Callable[[Element, int], Element]
-
-
-def halves(n: mpz) -> Ring:
-    """For one thread."""
-    n_squared = n * n
-
-    def multiply(left: Pair, right: Pair) -> Pair:
-        left_high, left_low = left
-        right_high, right_low = right
-        carry, low = f_divmod(left_low * right_low, n)
-        return (carry + left_low * right_high + left_high * right_low) % n, low
-
-    def power(base: Pair, exponent: int) -> Pair:
-        return split(powmod(join(base, n), exponent, n_squared), n)
-
-    return Ring((mpz(0), mpz(1)), lambda pair: pair, lambda pair: join(pair, n), multiply, power)
+def multiply(left: Pair, right: Pair, n: mpz) -> Pair:
+    """The product of two pairs; ONE costs nothing."""
+    if left is ONE:
+        return right
+    if right is ONE:
+        return left
+    left_high, left_low = left
+    right_high, right_low = right
+    carry, low = f_divmod(left_low * right_low, n)
+    return (carry + left_low * right_high + left_high * right_low) % n, low
 
 
-def whole(n: mpz) -> Ring:
-    """For several threads."""
-    n_squared = n * n
+def square(pair: Pair, n: mpz) -> Pair:
+    """A pair times itself, one product and a half cheaper."""
+    high, low = pair
+    carry, squared = f_divmod(low * low, n)
+    return (carry + (low * high << 1)) % n, squared
 
-    def multiply(left: mpz, right: mpz) -> mpz:
-        return left * right % n_squared
 
-    def power(base: mpz, exponent: int) -> mpz:
-        return powmod(base, exponent, n_squared)
+def power(base: Pair, exponent: int, n: mpz) -> Pair:
+    """A pair to a power of at least 0."""
+    return split(powmod(join(base, n), exponent, n * n), n)
 
-    return Ring(mpz(1), lambda pair: join(pair, n), lambda number: number, multiply, power)
+
+def inverse(pair: Pair, low_inverse: mpz, n: mpz) -> Pair:
+    """1 / pair, given the inverse of its low half modulo n.
+
+    With low * low_inverse = 1 + k n, it is low_inverse * (1 - n (k + high * low_inverse)).
+    """
+    high, low = pair
+    carry = low * low_inverse // n
+    return -low_inverse * ((carry + high * low_inverse) % n) % n, low_inverse
+
+
+def add_message(pair: Pair, message: mpz, n: mpz) -> Pair:
+    """pair * (1 + n message), for any integer message: one product."""
+    high, low = pair
+    return (high + low * (message % n)) % n, low

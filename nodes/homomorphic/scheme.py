@@ -110,10 +110,10 @@ class PublicKey(Protocol):
     def body_bytes(self, rows: int, width: int) -> int:
         """Exact length of the body of a [rows, width] matrix."""
 
-    def encrypt(self, values: NDArray[np.int64], *, threads: int = 1) -> bytes:
+    def encrypt(self, values: NDArray[np.int64]) -> bytes:
         """Encrypt int64 [rows, width] into a body."""
 
-    def evaluate(self, body: bytes, rows: int, program: IntegerProgram, *, threads: int = 1) -> bytes:
+    def evaluate(self, body: bytes, rows: int, program: IntegerProgram) -> bytes:
         """Run the program on a body without any key (H2). The result is re-randomised and has the same layout:
         [rows, K], or with `sum_rows` one block of partial sums for each of the K columns.
 
@@ -123,7 +123,7 @@ class PublicKey(Protocol):
     def add(self, left: bytes, right: bytes, rows: int, width: int) -> bytes:
         """The body of the sums of two [rows, width] matrices, not randomised afresh; raises BadCiphertext."""
 
-    def rerandomise(self, body: bytes, rows: int, width: int, *, threads: int = 1) -> bytes:
+    def rerandomise(self, body: bytes, rows: int, width: int) -> bytes:
         """The same matrix under fresh noise, so that nobody sees where it came from; raises BadCiphertext."""
 
 
@@ -141,12 +141,10 @@ class SecretKey(Protocol):
     def to_bytes(self) -> bytes:
         """The secret itself: seal it before it is stored."""
 
-    def encrypt(self, values: NDArray[np.int64], *, noise: Noise = "fixed-base", threads: int = 1) -> bytes:
+    def encrypt(self, values: NDArray[np.int64], *, noise: Noise = "fixed-base") -> bytes:
         """As PublicKey.encrypt; the owner may choose exact noise."""
 
-    def decrypt(
-        self, body: bytes, rows: int, width: int, *, sum_rows: bool = False, threads: int = 1
-    ) -> NDArray[np.int64]:
+    def decrypt(self, body: bytes, rows: int, width: int, *, sum_rows: bool = False) -> NDArray[np.int64]:
         """int64 [rows, width]; with `sum_rows` int64 [1, width], where `rows` are those that went in.
 
         Raises BadCiphertext, whatever the reason.

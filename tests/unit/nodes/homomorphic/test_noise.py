@@ -17,20 +17,33 @@ def table(secret: PaillierSecret) -> NoiseTable:
     return noise.build_table(secret.public.n, secret.public.base)
 
 
+def power(base: mpz, exponent: list[int], n: mpz) -> mpz:
+    return powmod(base, sum(digit * 1024**at for at, digit in enumerate(exponent)), n * n)
+
+
 @settings(max_examples=20, deadline=None)
-@given(st.binary(min_size=noise.EXPONENT_BYTES, max_size=noise.EXPONENT_BYTES))
-def test_a_draw_is_the_power_that_its_exponent_says(secret: PaillierSecret, table: NoiseTable, exponent: bytes) -> None:
+@given(st.lists(st.integers(0, 1023), min_size=noise.DIGITS, max_size=noise.DIGITS))
+def test_a_draw_is_the_power_that_its_exponent_says(
+    secret: PaillierSecret, table: NoiseTable, exponent: list[int]
+) -> None:
     n, base = secret.public.n, secret.public.base
-    expected = powmod(base, int.from_bytes(exponent, "little"), n * n)
-    assert noise.seal(n, table.draw(exponent), mpz(0)) == expected
-    assert noise.seal(n, noise.direct(n, base, exponent), mpz(0)) == expected
+    assert noise.seal(n, table.draw(exponent), mpz(0)) == power(base, exponent, n)
+    assert noise.seal(n, noise.direct(n, base, exponent), mpz(0)) == power(base, exponent, n)
 
 
-@pytest.mark.parametrize("exponent", [bytes(32), b"\xff" * 32])
-def test_the_ends_of_the_table_are_right(secret: PaillierSecret, table: NoiseTable, exponent: bytes) -> None:
-    n = secret.public.n
-    expected = powmod(secret.public.base, int.from_bytes(exponent, "little"), n * n)
-    assert noise.seal(n, table.draw(exponent), mpz(0)) == expected
+@pytest.mark.parametrize("digit", [0, 1023])
+def test_the_ends_of_the_table_are_right(secret: PaillierSecret, table: NoiseTable, digit: int) -> None:
+    n, exponent = secret.public.n, [digit] * noise.DIGITS
+    assert noise.seal(n, table.draw(exponent), mpz(0)) == power(secret.public.base, exponent, n)
+
+
+def test_random_exponents_fill_their_digits_and_have_at_least_256_bits() -> None:
+    drawn = noise.random_exponents(1000)
+    assert noise.DIGITS * noise.DIGIT_BITS >= 256
+    assert {len(exponent) for exponent in drawn} == {noise.DIGITS}
+    for digits in zip(*drawn, strict=True):
+        assert 0 <= min(digits) < 2**7
+        assert 2**10 - 2**7 < max(digits) < 2**10
 
 
 @pytest.mark.parametrize("message", [0, 1, -1, 2**1984, -(2**1984)])
@@ -48,9 +61,8 @@ def test_the_noise_base_is_an_nth_residue(secret: PaillierSecret) -> None:
 def test_a_source_draws_fresh_residues_before_and_after_its_table(secret: PaillierSecret) -> None:
     n, order = secret.public.n, (secret.p - 1) * (secret.q - 1)
     source = noise.NoiseSource(n, secret.public.base)
-    source.announce(2)
     early = list(source.draw(2))
-    source.announce(noise.TABLE_AFTER)
-    sealed = [noise.seal(n, drawn, mpz(0)) for drawn in [*early, *source.draw(5)]]
+    late = list(source.draw(noise.TABLE_AFTER))[:5]
+    sealed = [noise.seal(n, drawn, mpz(0)) for drawn in [*early, *late]]
     assert len(set(sealed)) == 7
     assert all(powmod(residue, order, n * n) == 1 for residue in sealed)

@@ -109,18 +109,6 @@ class TestComputing:
         body = secret.public.evaluate(secret.public.encrypt(values), 3, program)
         assert secret.decrypt(body, 3, 1)[:, 0].tolist() == (values @ np.array(weights) + 7).tolist()
 
-    def test_two_threads_give_the_same_as_one(self, secret: PaillierSecret) -> None:
-        values = numbers(200, 3)
-        program = IntegerProgram(((1, -2, 3), (9, 8, 7)), (1, 2), input_max=2**40)
-        one, two = (secret.public.encrypt(values, threads=threads) for threads in (1, 2))
-        results = [
-            secret.decrypt(secret.public.evaluate(body, 200, program, threads=threads), 200, 2, threads=threads)
-            for body, threads in ((one, 2), (two, 1))
-        ]
-        assert results[0].tolist() == results[1].tolist() == (values @ np.array(program.weights).T + [1, 2]).tolist()
-        exact = secret.encrypt(values, noise="exact", threads=2)
-        assert secret.decrypt(exact, 200, 3, threads=2).tolist() == values.tolist()
-
     def test_bodies_before_and_after_the_noise_table_is_built_come_back(self) -> None:
         key = paillier.generate(2048)
         few, many = numbers(31, 1), numbers(31 * noise.TABLE_AFTER, 1)
@@ -175,6 +163,18 @@ class TestRefusals:
         ):
             with pytest.raises(BadCiphertext) as caught:
                 refuse()
+            assert caught.value.code == "ciphertext-invalid"
+
+    @pytest.mark.parametrize("column", [0, 1, 2])
+    def test_a_factor_of_the_modulus_is_refused_whatever_weight_it_meets(
+        self, secret: PaillierSecret, column: int
+    ) -> None:
+        body = [secret.public.encrypt(numbers(31, 1)) for _ in range(3)]
+        body[column] = int(secret.p * 12345).to_bytes(secret.public.ciphertext_bytes, "big")
+        for sum_rows in (False, True):
+            program = IntegerProgram(((3, -5, 0),), (0,), sum_rows, input_max=2**40)
+            with pytest.raises(BadCiphertext) as caught:
+                secret.public.evaluate(b"".join(body), 31, program)
             assert caught.value.code == "ciphertext-invalid"
 
     @pytest.mark.parametrize("cut", [0, 1, 511, 512, 1023])
