@@ -115,6 +115,33 @@ def canaries_live(result: Integers, expected: Expected, chosen: Integers, tolera
     return shown.shape == known.shape and bool((np.abs(shown - known) <= tolerance).all())
 
 
+@dataclass(frozen=True, slots=True)
+class Auditor:
+    """The audit that fits a scheme, of one batch's result of `rows` rows; exact where nothing is tolerated."""
+
+    program: IntegerProgram
+    secret: bytes
+    batch: str
+    rows: int
+    tolerance: float
+    """By which an honest result may be wrong."""
+
+    def expect(self, values: Integers) -> Expected:
+        """What an honest result of int64 [N, F] looks like."""
+        if self.tolerance:
+            return expect_canaries(values, self.program, self._canaries())
+        return expect(values, self.program, challenge(self.secret, self.batch, self.rows))
+
+    def honest(self, result: Integers, expected: Expected) -> bool:
+        """Whether a decrypted result, int64 [rows, K], is as expected."""
+        if not self.tolerance:
+            return passes(result, expected, challenge(self.secret, self.batch, self.rows))
+        return canaries_live(result, expected, self._canaries(), self.tolerance)
+
+    def _canaries(self) -> Integers:
+        return canaries(self.secret, self.batch, self.rows)
+
+
 def program_digest(program: IntegerProgram) -> str:
     """SHA-256 of the integer program, in hex: both sides compile it and must agree, or a check would not be fair."""
     text = repr((program.weights, program.bias, program.sum_rows, program.input_max))

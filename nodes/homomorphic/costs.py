@@ -15,6 +15,8 @@ from schemas.jobs import Scheme
 class Units(Struct, frozen=True, kw_only=True):
     """Core-seconds of one scheme's parts on one machine."""
 
+    start: float
+    """Once per process: loading the scheme's library."""
     encrypt: float
     """Per ciphertext, once the key's tables are there."""
     encrypt_first: float
@@ -64,12 +66,13 @@ def steps(scheme: Scheme, program: IntegerProgram) -> int:
 
 
 def encrypt_seconds(units: Units, ciphertexts: int, processes: int, *, exact: bool = False) -> float:
-    """Encrypting `ciphertexts` spread over `processes`, each of which makes its own tables."""
+    """Encrypting `ciphertexts` spread over `processes`, each of which starts and makes its own tables."""
+    start = processes * units.start
     if exact:
-        return ciphertexts * units.encrypt_exact
+        return start + ciphertexts * units.encrypt_exact
     if ciphertexts < TABLE_AFTER * processes:
-        return ciphertexts * units.encrypt_first
-    return ciphertexts * units.encrypt + processes * units.tables
+        return start + ciphertexts * units.encrypt_first
+    return start + ciphertexts * units.encrypt + processes * units.tables
 
 
 def evaluate_seconds(units: Units, work: Work, processes: int) -> float:

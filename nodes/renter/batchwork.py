@@ -7,6 +7,7 @@ again.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,12 +16,12 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nodes.data.table import Table
-from nodes.homomorphic import audit
-from nodes.homomorphic.audit import Expected
+from nodes.homomorphic.audit import Auditor, Expected
 from nodes.homomorphic.quantise import decode, encode
 from nodes.homomorphic.scheme import IntegerProgram, SecretKey
 from schemas.errors import BadInput, VerificationFailed
 from schemas.jobs import Batch, FixedPoint, Noise
+from schemas.signing import length_prefixed
 
 
 @dataclass(frozen=True)
@@ -37,35 +38,17 @@ class Plan:
         """The batch's rows as integers; raises BadData."""
         return encode(self.table.read(batch.first_row, batch.rows), self.fixed_point)
 
-    def expect(self, batch: Batch, values: NDArray[np.int64]) -> Expected:
-        """What an honest result of the batch looks like."""
-        if self._approximate:
-            return audit.expect_canaries(values, self.program, self._canaries(batch))
-        return audit.expect(values, self.program, self._challenge(batch))
-
-    def honest(self, batch: Batch, result: NDArray[np.int64], expected: Expected) -> bool:
-        """Whether a decrypted result is as expected."""
-        if not self._approximate:
-            return audit.passes(result, expected, self._challenge(batch))
+    def auditor(self, batch: Batch) -> Auditor:
+        """Of the batch's result."""
+        rows = 1 if self.program.sum_rows else batch.rows
+        name = f"{batch.subtask}/{batch.batch}/{batch.attempt}"
         tolerance = self.key.public.relative_error * self.program.largest(batch.rows)
-        return audit.canaries_live(result, expected, self._canaries(batch), tolerance)
-
-    @property
-    def _approximate(self) -> bool:
-        return self.key.public.relative_error > 0
+        return Auditor(self.program, self._secret, name, rows, tolerance)
 
     @cached_property
     def _secret(self) -> bytes:
-        return self.key.to_bytes()
-
-    def _challenge(self, batch: Batch) -> audit.Challenge:
-        return audit.challenge(self._secret, _name(batch), self._results(batch))
-
-    def _canaries(self, batch: Batch) -> NDArray[np.int64]:
-        return audit.canaries(self._secret, _name(batch), self._results(batch))
-
-    def _results(self, batch: Batch) -> int:
-        return 1 if self.program.sum_rows else batch.rows
+        """What audits are drawn from: a digest, because keys of some schemes are megabytes."""
+        return hashlib.sha256(length_prefixed(b"sublet/v1/audit-seed", self.key.to_bytes())).digest()
 
 
 class Encrypted(Struct, frozen=True):
@@ -88,20 +71,20 @@ def encrypt(plan: Plan, batch: Batch) -> Encrypted:
     """Read, encode and encrypt a batch's rows (H1)."""
     try:
         values = plan.values(batch)
-        return Encrypted(plan.key.encrypt(values, noise=plan.noise), plan.expect(batch, values))
+        return Encrypted(plan.key.encrypt(values, noise=plan.noise), plan.auditor(batch).expect(values))
     except BadInput as error:
         return Encrypted(refused=str(error))
 
 
 def decrypt(plan: Plan, batch: Batch, body: bytes, expected: Expected | None) -> Opened:
     """Decrypt and audit a lessor's result (H3)."""
-    program = plan.program
+    program, auditor = plan.program, plan.auditor(batch)
     try:
         result = plan.key.decrypt(body, batch.rows, program.width_out, sum_rows=program.sum_rows)
-        known = expected or plan.expect(batch, plan.values(batch))
+        known = expected or auditor.expect(plan.values(batch))
     except VerificationFailed as error:
         return Opened(code=error.code, reason=str(error))
-    if not plan.honest(batch, result, known):
+    if not auditor.honest(result, known):
         reason = f"batch {batch.batch} is not what the program gives for its rows: the lessor computed otherwise"
         return Opened(code="wrong-result", reason=reason)
     return Opened(np.ascontiguousarray(decode(result, plan.fixed_point), "<f8").tobytes())
@@ -114,7 +97,3 @@ def open_sealed(key: SecretKey, body: bytes, rows: int, width: int, bits: int) -
     except VerificationFailed as error:
         return Opened(code=error.code, reason=str(error))
     return Opened((values.astype("<f8") * 2.0**-bits).tobytes())
-
-
-def _name(batch: Batch) -> str:
-    return f"{batch.subtask}/{batch.batch}/{batch.attempt}"

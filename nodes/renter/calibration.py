@@ -8,9 +8,10 @@ shared with others that were not there before.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -23,8 +24,6 @@ from nodes.homomorphic import measure
 from nodes.homomorphic.costs import Units
 from schemas.jobs import Scheme
 
-VERSION: Final = 1
-"""Of what is measured, and how."""
 PROBE_TOLERANCE: Final = 1.25
 """A probe that differs by more than this factor, either way, says that the machine is another now."""
 _LIBRARIES: Final = ("gmpy2", "numpy", "tenseal")
@@ -50,10 +49,18 @@ async def units(crew: Crew, path: Path, schemes: Iterable[Scheme]) -> Mapping[st
     if any(scheme != "ckks" for scheme in missing):
         measured |= (await crew.call(measure.measure_paillier, Kit.of(None))).result
     if "ckks" in missing:
-        measured |= (await crew.call(measure.measure_ckks, Kit.of(None))).result
+        measured |= await _in_new_process(measure.measure_ckks)
     if missing:
         _write(path, Calibration(machine, probe, measured))
     return measured
+
+
+async def _in_new_process(task: Callable[[None], dict[str, Units]]) -> dict[str, Units]:
+    fresh = Crew(1)
+    try:
+        return (await fresh.call(task, Kit.of(None))).result
+    finally:
+        await fresh.close()
 
 
 def user_file() -> Path:
@@ -64,11 +71,17 @@ def user_file() -> Path:
 
 def fingerprint() -> str:
     """What a measurement depends on, as text."""
-    parts = [f"version {VERSION}", _processor(), f"{os.cpu_count()} cores", f"Python {platform.python_version()}"]
+    parts = [f"code {_code()}", _processor(), f"{os.cpu_count()} cores", f"Python {platform.python_version()}"]
     for library in _LIBRARIES:
         with contextlib.suppress(PackageNotFoundError):
             parts.append(f"{library} {version(library)}")
     return ", ".join(parts)
+
+
+def _code() -> str:
+    """Of what is measured, and of what measures."""
+    sources = sorted(Path(measure.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
 
 
 def _processor() -> str:

@@ -82,7 +82,11 @@ def sealed_result(size: Size, plain: Costs, results: int, units: Units, *, ciphe
     )
 
 
-def batches(rows: int, batch_rows: int) -> list[tuple[int, int]]:
-    """(how many, rows of each): full ones, and the rest."""
-    full, rest = divmod(rows, batch_rows)
-    return [each for each in ((full, batch_rows), (1, rest)) if all(each)]
+def batches(size: Size, batch_rows: int) -> list[tuple[int, int]]:
+    """(how many, rows of each): of every lessor's share, the full ones and the rest."""
+    cut: list[tuple[int, int]] = []
+    for index in range(size.lessors):
+        share = size.rows * (index + 1) // size.lessors - size.rows * index // size.lessors
+        full, rest = divmod(share, batch_rows)
+        cut += [each for each in ((full, batch_rows), (1, rest)) if all(each)]
+    return cut

@@ -214,7 +214,7 @@ async def _with_costs(services: Services, job: JobAtHand, facts: Facts, encoding
 
 
 def _ciphertexts(size: Size, rows_each: int, slots: int, *, sum_rows: bool) -> int:
-    cut = predict.batches(size.rows, rows_each)
+    cut = predict.batches(size, rows_each)
     return size.width_out * sum(number if sum_rows else number * blocks_of(rows, slots) for number, rows in cut)
 
 
@@ -222,7 +222,7 @@ async def _homomorphic_costs(
     services: Services, job: JobAtHand, size: Size, encoding: Encoding, units: Mapping[str, Units]
 ) -> Costs:
     assert encoding.program is not None
-    cut = predict.batches(size.rows, encoding.rows_each)
+    cut = predict.batches(size, encoding.rows_each)
     work = await asyncio.to_thread(costs.count, encoding.scheme, encoding.program, cut, encoding.shape.slots)
     return predict.homomorphic(
         size,
@@ -236,8 +236,10 @@ async def _homomorphic_costs(
 
 async def _rehearsed(services: Services, job: JobAtHand, encoding: Encoding | None, rows_each: int) -> Rehearsed:
     """A batch from the middle of the input."""
-    fixed, program = (None, None) if encoding is None else (encoding.fixed_point, encoding.program)
-    score = Score(job.table, job.program.canonical, fixed, program)
+    score = Score(job.table, job.program.canonical, None, None)
+    if encoding is not None:
+        approximate = encoding.shape.relative_error > 0
+        score = Score(job.table, job.program.canonical, encoding.fixed_point, encoding.program, approximate)
     first = job.table.rows // 2 // rows_each * rows_each
     return (await services.crew.call(rehearse, Kit.of(score), first, rows_each)).result
 

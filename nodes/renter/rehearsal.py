@@ -5,6 +5,7 @@ What a row costs to read depends on the file, and what a program costs on the pr
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 
 from nodes.data.table import Table
 from nodes.enclave import chunks
-from nodes.homomorphic import audit
+from nodes.homomorphic.audit import Auditor
 from nodes.homomorphic.quantise import decode, encode
 from nodes.homomorphic.scheme import IntegerProgram
 from nodes.programs import plain
@@ -39,6 +40,8 @@ class Score:
     program: bytes
     fixed_point: FixedPoint | None
     integers: IntegerProgram | None
+    approximate: bool = False
+    """Whether the scheme is, which is audited otherwise."""
 
 
 def rehearse(score: Score, first: int, rows: int) -> Rehearsed:
@@ -73,16 +76,16 @@ def _encoding(score: Score, values: np.ndarray[tuple[int, ...], np.dtype[np.floa
     fixed, program = score.fixed_point, score.integers
     if fixed is None or program is None:
         return 0.0, 0.0
-    integers = encode(values, fixed)
-    challenge = audit.challenge(_KEY, "", 1 if program.sum_rows else len(values))
-    expected = audit.expect(integers, program, challenge)
-    result = np.ones((len(challenge.weights), program.width_out), dtype=np.int64)
+    tolerance = math.inf if score.approximate else 0.0
+    auditor = Auditor(program, _KEY, "", 1 if program.sum_rows else len(values), tolerance)
+    expected = auditor.expect(encode(values, fixed))
+    result = np.ones((auditor.rows, program.width_out), dtype=np.int64)
 
     def encoding() -> None:
-        audit.expect(encode(values, fixed), program, challenge)
+        auditor.expect(encode(values, fixed))
 
     def finishing() -> None:
-        audit.passes(result, expected, challenge)
+        auditor.honest(result, expected)
         decode(result, fixed)
 
     return _seconds(encoding), _seconds(finishing)

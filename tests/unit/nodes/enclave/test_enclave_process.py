@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import cache
@@ -18,10 +17,11 @@ from numpy.typing import NDArray
 from nodes.enclave import session
 from nodes.enclave.errors import Code, DataFault, EnclaveEnded, EnclaveUnavailable, EndReason, Fault, Rejected
 from nodes.enclave.session import SealSpec
-from nodes.enclave.worker import host, supervise
+from nodes.enclave.worker import supervise
 from nodes.enclave.worker.frames import Frame, Kind
 from nodes.enclave.worker.host import EnclaveOptions, EnclaveProcess
 from nodes.enclave.worker.lockdown import ALL_PROTECTIONS
+from nodes.enclave.worker.pipe import Pipe
 from nodes.homomorphic.paillier import PaillierSecret, generate
 from nodes.programs.build import aggregate_sum, linear_from_csv
 from schemas.errors import BadProgram
@@ -330,10 +330,10 @@ async def test_a_child_whose_locks_are_not_confirmed_is_not_used(monkeypatch: py
 
 
 async def test_a_machine_that_cannot_lock_a_child_down_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def unavailable(sock: socket.socket, head: bytes, body: bytes) -> Frame:
+    async def unavailable(pipe: Pipe) -> Frame:
         return Frame(Kind.UNAVAILABLE, (b"landlock",))
 
-    monkeypatch.setattr(host, "_exchange", unavailable)
+    monkeypatch.setattr(Pipe, "_answer", unavailable)
     process = EnclaveProcess(quoter())
     with pytest.raises(EnclaveUnavailable) as refused:
         await process.start()
@@ -344,7 +344,7 @@ async def test_a_machine_that_cannot_lock_a_child_down_is_named(monkeypatch: pyt
 async def test_the_evidence_of_a_child_that_lacks_a_lock_says_debug(
     enclave: EnclaveProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(enclave, "_protections", ALL_PROTECTIONS[:-1])
+    monkeypatch.setattr(EnclaveProcess, "protections", ALL_PROTECTIONS[:-1])
     with pytest.raises(Rejected) as refused:
         await verified_offer(enclave)
     assert refused.value.code == Code.DEBUG
