@@ -2,8 +2,8 @@
 
     frame = kind (1) ‖ meta length (4) ‖ body length (4) ‖ meta ‖ body        meta = length-prefixed fields, see `lp`
 
-The host sends one request at a time and the child answers each with one frame. The child trusts no length: every bound
-is checked before memory is taken. This module may not know what the fields mean.
+The child answers each request of the host with one frame, in the order they came, and trusts no length: every bound is
+checked before memory is taken. This module may not know what the fields mean.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Supervises one enclave child from the host: starts it, checks its locks, passes ciphertext in and out, ends it.
 
 The host never sees a key or plaintext. Every call has a wall-clock deadline, after which the child is killed and its
-keys are gone; the caller starts it again and shakes hands anew. A call that is cancelled kills the child too: half a
-frame in the pipe cannot be taken back.
+keys are gone; the caller starts it again and shakes hands anew. A call that is cancelled after it was sent kills the
+child too: half a frame in the pipe cannot be taken back. With the child fails the call behind it, whose request may
+have been written by then: nothing of it is lost, its caller has it still.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from nodes.enclave.session import Sealed, SealSpec
 from nodes.enclave.worker import frames, supervise
 from nodes.enclave.worker.frames import Frame, FrameError, Kind
 from nodes.enclave.worker.lockdown import ALL_PROTECTIONS
+from nodes.enclave.worker.pipe import Pipe
 from schemas.errors import BadProgram
 
 MEMORY_BYTES: Final = 1024**3
@@ -80,8 +82,12 @@ class Executed:
     core_seconds: float
 
 
+Ended = tuple[EndReason, str]
+"""Why a child ended, as a type and in words."""
+
+
 class EnclaveProcess:
-    """One locked child. Calls may come from many tasks; they run one after the other.
+    """One locked child. Calls may come from many tasks; they run one after the other, in the order they came.
 
     After EnclaveEnded, `start()` makes a new child, without any keys.
     """
@@ -89,29 +95,28 @@ class EnclaveProcess:
     def __init__(self, quoter: Quoter, options: EnclaveOptions | None = None) -> None:
         self._quoter = quoter
         self._options = options or EnclaveOptions()
-        self._turn = asyncio.Lock()
-        self._sock: socket.socket | None = None
-        self._pid = 0
-        self._oom_kills = 0
-        self._ended = (EndReason.CLOSED, "it was not started")
-        self._protections: tuple[str, ...] = ()
+        self._starting = asyncio.Lock()
+        """Held while a child is made or closed."""
+        self._child: _Child | None = None
+        self._ended: Ended = (EndReason.CLOSED, "it was not started")
 
     @property
     def protections(self) -> tuple[str, ...]:
         """What the running child is locked down with; `lockdown.ALL_PROTECTIONS` when nothing is missing."""
-        return self._protections
+        return () if self._child is None else self._child.protections
 
     @property
     def pid(self) -> int:
         """Process id of the child, 0 when there is none."""
-        return self._pid
+        return 0 if self._child is None else self._child.pid
 
     @property
     def alive(self) -> bool:
         """Whether there is a child that has not ended, by a look that does not disturb it."""
-        if self._sock is None:
+        child = self._child
+        if child is None or child.ending:
             return False
-        return os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+        return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -129,23 +134,23 @@ class EnclaveProcess:
             EnclaveUnavailable: this machine cannot lock it down.
             EnclaveEnded: `check` when /proc does not confirm its locks, else as it died.
         """
-        async with self._turn:
-            if self._sock is not None:
+        async with self._starting:
+            if self._child is not None and self._child.ending:
+                await self._end(self._child, None)
+            if self._child is not None:
                 return
-            self._oom_kills = supervise.out_of_memory_kills()
-            self._spawn()
             options = self._options
+            child = self._child = _Child.spawn(options.execute_seconds_max)
             fields = (options.memory_bytes, options.cpu_seconds, int(options.allow_unlocked))
-            ready = await self._call(Kind.CONFIGURE, *fields, seconds=options.start_seconds_max)
-            self._protections = tuple(raw.decode() for raw in ready.fields)
+            ready = await self._call(child, Kind.CONFIGURE, *fields, seconds=options.start_seconds_max)
+            protections = tuple(raw.decode() for raw in ready.fields)
             if ready.kind is Kind.UNAVAILABLE:
-                missing, self._protections = self._protections, ()
-                await self._end(None)
-                raise EnclaveUnavailable(missing)
-            failed = supervise.failed_checks(self._pid, self._protections)
+                await self._end(child, None)
+                raise EnclaveUnavailable(protections)
+            failed = supervise.failed_checks(child.pid, protections)
             if failed:
-                await self._end((EndReason.CHECK, "; ".join(failed)))
-                raise EnclaveEnded(*self._ended)
+                raise EnclaveEnded(*await self._end(child, (EndReason.CHECK, "; ".join(failed))))
+            child.protections = protections
 
     async def offer(self, nonce: bytes, contract: str, job: str) -> bytes:
         """Encoded evidence for a fresh enclave key, bound to the renter's nonce and the contract (E1).
@@ -154,10 +159,9 @@ class EnclaveProcess:
             Rejected: `nonce-reused`, `evidence-malformed` or `session`.
             EnclaveEnded: the child is gone.
         """
-        async with self._turn:
-            seconds = self._options.handshake_seconds_max
-            offered = self._expect(Kind.OFFERED, await self._call(Kind.OFFER, nonce, contract, job, seconds=seconds))
-            debug = set(self._protections) != set(ALL_PROTECTIONS)
+        child, seconds = await self._started(), self._options.handshake_seconds_max
+        debug = set(self.protections) != set(ALL_PROTECTIONS)
+        offered = self._expect(Kind.OFFERED, await self._call(child, Kind.OFFER, nonce, contract, job, seconds=seconds))
         public, report_data = offered.fields
         quote = self._quoter.quote  # hardware may take seconds
         return await asyncio.to_thread(quote, report_data=report_data, pub=public, nonce=nonce, job=job, debug=debug)
@@ -186,10 +190,9 @@ class EnclaveProcess:
         fields: tuple[Part, ...] = (handed.sealed, handed.signature, renter_public, policy_digest, claims)
         if seal is not None:
             fields = (*fields, seal.public_key, seal.result_bits)
-        async with self._turn:
-            seconds = self._options.handshake_seconds_max
-            answer = await self._call(Kind.ACCEPT, *fields, body=program, seconds=seconds)
-            return self._expect(Kind.ACCEPTED, answer).fields[0]
+        child, seconds = await self._started(), self._options.handshake_seconds_max
+        answer = await self._call(child, Kind.ACCEPT, *fields, body=program, seconds=seconds)
+        return self._expect(Kind.ACCEPTED, answer).fields[0]
 
     async def execute(self, context: BatchContext, body: bytes) -> Executed:
         """Compute one encrypted batch (E3, E4, T2); the encrypted result, bound to `context.result`,
@@ -210,62 +213,47 @@ class EnclaveProcess:
             context.first_row,
             context.rows,
         )
-        async with self._turn:
-            seconds = self._options.execute_seconds_max
-            answer = await self._call(Kind.EXECUTE, *fields, body=body, seconds=seconds)
-            executed = self._expect(Kind.EXECUTED, answer)
-            return Executed(bytes(executed.body), int.from_bytes(executed.fields[0], "big") / NANOSECONDS)
+        child, seconds = await self._started(), self._options.execute_seconds_max
+        answer = await self._call(child, Kind.EXECUTE, *fields, body=body, seconds=seconds)
+        executed = self._expect(Kind.EXECUTED, answer)
+        return Executed(bytes(executed.body), int.from_bytes(executed.fields[0], "big") / NANOSECONDS)
 
     async def close(self) -> None:
-        """End the child, if there is one, and with it its keys."""
-        async with self._turn:
-            if self._sock is not None:
-                await self._end((EndReason.CLOSED, "it was closed"))
+        """End the child, if there is one, and with it its keys. Calls that came before are answered first."""
+        async with self._starting:
+            child = self._child
+            if child is not None:
+                await child.pipe.idle()
+                await self._end(child, (EndReason.CLOSED, "it was closed"))
 
-    def _spawn(self) -> None:
-        ours, theirs = socket.socketpair()
-        ours.setblocking(False)
-        for end in (ours, theirs):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
-        with theirs:
-            null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)]
-            try:
-                self._pid = os.posix_spawn(
-                    sys.executable,
-                    [sys.executable, "-s", "-P", "-m", _CHILD],
-                    {**_ENVIRONMENT, "PYTHONPATH": str(code_root())},
-                    file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0), *null],
-                    setpgroup=0,  # a terminal's Ctrl-C is for the host, which then ends the child
-                )
-            except OSError as error:
-                ours.close()
-                raise EnclaveUnavailable((f"a new process ({error.strerror})",)) from None
-        self._sock = ours
+    async def _started(self) -> _Child:
+        """The child, when there is one and its locks are confirmed; raises EnclaveEnded."""
+        async with self._starting:
+            if self._child is None:
+                raise EnclaveEnded(*self._ended)
+            return self._child
 
-    async def _call(self, kind: Kind, *fields: Part, body: bytes = b"", seconds: float) -> Frame:
+    async def _call(self, child: _Child, kind: Kind, *fields: Part, body: bytes = b"", seconds: float) -> Frame:
         """One request and its answer. Any way out but an answer ends the child."""
-        sock = self._sock
-        if sock is None:
-            raise EnclaveEnded(*self._ended)
+        ended, timed_out = None, False
         try:
             head = frames.head(kind, fields, len(body))
         except FrameError:
             raise Rejected(Code.REQUEST_SIZE) from None
+        await child.pipe.turn()
         try:
-            async with asyncio.timeout(seconds):
-                answer = await _exchange(sock, head, body)
+            answer = await child.pipe.exchange(head, body, seconds=seconds)
             if answer.kind is not Kind.MEMORY:
                 return answer
-            await self._end((EndReason.MEMORY, "it needed more memory than allowed"))
+            ended = (EndReason.MEMORY, "it needed more memory than allowed")
         except TimeoutError:
-            await self._end(None, timed_out=True)
+            timed_out = True
         except (OSError, EOFError, FrameError):
-            await self._end(None)
+            pass
         except BaseException:
-            await self._end((EndReason.CLOSED, "a call was cancelled half way"))
+            await self._end(child, (EndReason.CLOSED, "a call was cancelled half way"))
             raise
-        raise EnclaveEnded(*self._ended)
+        raise EnclaveEnded(*await self._end(child, ended, timed_out=timed_out))
 
     def _expect(self, kind: Kind, answer: Frame) -> Frame:
         """The answer, or the error that it stands for."""
@@ -281,37 +269,63 @@ class EnclaveProcess:
             raise DataFault(Fault(texts[0]), row=row or None, column=texts[2] or None)
         raise EnclaveEnded(EndReason.CRASH, f"it answered {answer.kind.name}")
 
-    async def _end(self, ended: tuple[EndReason, str] | None, *, timed_out: bool = False) -> None:
-        """Kill and collect the child. `ended` says why, when the host decided; else its wait status does."""
-        sock, pid = self._sock, self._pid
-        if sock is None:
-            return
-        self._sock, self._pid, self._protections = None, 0, ()
-        sock.close()
-        status = await asyncio.shield(asyncio.to_thread(_kill_and_collect, pid))
-        kills = supervise.out_of_memory_kills() - self._oom_kills
-        self._ended = ended or supervise.end_reason(status, timed_out=timed_out, out_of_memory_kills=kills)
+    async def _end(self, child: _Child, ended: Ended | None, *, timed_out: bool = False) -> Ended:
+        """Kill and collect the child; why it ended: as the host decided (`ended`), else as its wait status says."""
+        why = await child.end(ended, timed_out=timed_out)
+        if self._child is child:
+            self._child, self._ended = None, why
+        return why
 
 
-async def _exchange(sock: socket.socket, head: bytes, body: bytes) -> Frame:
-    loop = asyncio.get_running_loop()
-    await loop.sock_sendall(sock, head)
-    if body:
-        await loop.sock_sendall(sock, body)
-    kind, meta_bytes, body_bytes = frames.parse_header(await _read(sock, frames.HEADER.size))
-    meta = bytes(await _read(sock, meta_bytes))
-    return Frame(kind, frames.fields_of(meta), memoryview(await _read(sock, body_bytes)))
+class _Child:
+    """A running process, with its end of the socket pair, until it is collected."""
 
+    def __init__(self, pid: int, pipe: Pipe) -> None:
+        self.pid = pid
+        self.pipe = pipe
+        self.protections: tuple[str, ...] = ()
+        self._out_of_memory_kills = supervise.out_of_memory_kills()
+        self._ending: asyncio.Task[Ended] | None = None
 
-async def _read(sock: socket.socket, length: int) -> bytearray:
-    loop, data, got = asyncio.get_running_loop(), bytearray(length), 0
-    with memoryview(data) as view:
-        while got < length:
-            count = await loop.sock_recv_into(sock, view[got:])
-            if count == 0:
-                raise EOFError
-            got += count
-    return data
+    @classmethod
+    def spawn(cls, write_seconds_max: float) -> _Child:
+        """Raises EnclaveUnavailable: no new process can be made."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        for end in (ours, theirs):
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BUFFER_BYTES)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BUFFER_BYTES)
+        with theirs:
+            null = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)]
+            try:
+                pid = os.posix_spawn(
+                    sys.executable,
+                    [sys.executable, "-s", "-P", "-m", _CHILD],
+                    {**_ENVIRONMENT, "PYTHONPATH": str(code_root())},
+                    file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0), *null],
+                    setpgroup=0,  # a terminal's Ctrl-C is for the host, which then ends the child
+                )
+            except OSError as error:
+                ours.close()
+                raise EnclaveUnavailable((f"a new process ({error.strerror})",)) from None
+        return cls(pid, Pipe(ours, write_seconds_max=write_seconds_max))
+
+    @property
+    def ending(self) -> bool:
+        """Whether it was, or is being, killed and collected."""
+        return self._ending is not None
+
+    async def end(self, ended: Ended | None, *, timed_out: bool = False) -> Ended:
+        """Kill it, collect it and say why it ended. The first call decides; all return when it is gone."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._kill(ended, timed_out))
+        return await asyncio.shield(self._ending)
+
+    async def _kill(self, ended: Ended | None, timed_out: bool) -> Ended:
+        status = await asyncio.to_thread(_kill_and_collect, self.pid)
+        await self.pipe.close()
+        kills = supervise.out_of_memory_kills() - self._out_of_memory_kills
+        return ended or supervise.end_reason(status, timed_out=timed_out, out_of_memory_kills=kills)
 
 
 def _kill_and_collect(pid: int) -> int:

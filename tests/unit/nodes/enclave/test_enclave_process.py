@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from nodes.enclave import session
 from nodes.enclave.errors import Code, DataFault, EnclaveEnded, EnclaveUnavailable, EndReason, Fault, Rejected
 from nodes.enclave.session import SealSpec
-from nodes.enclave.worker import supervise
+from nodes.enclave.worker import host, supervise
 from nodes.enclave.worker.frames import Frame, Kind
 from nodes.enclave.worker.host import EnclaveOptions, EnclaveProcess
 from nodes.enclave.worker.lockdown import ALL_PROTECTIONS
@@ -363,6 +363,44 @@ async def test_a_cancelled_call_ends_the_child(enclave: EnclaveProcess) -> None:
     with pytest.raises(asyncio.CancelledError):
         await call
     assert not enclave.alive
+
+
+async def test_a_call_that_is_cancelled_before_its_turn_disturbs_nobody(enclave: EnclaveProcess) -> None:
+    subtask = await agree(enclave, model(3, WEIGHTS))
+    contexts = [subtask.context(5, batch=batch) for batch in range(4)]
+    os.kill(enclave.pid, signal.SIGSTOP)
+    calls = [asyncio.create_task(enclave.execute(each, subtask.encrypt(each, rows(5)))) for each in contexts]
+    await asyncio.wait(calls, timeout=0.05)
+    calls[2].cancel()  # two are under way
+    os.kill(enclave.pid, signal.SIGCONT)
+    done = await asyncio.gather(*calls, return_exceptions=True)
+    assert [isinstance(each, host.Executed) for each in done] == [True, True, False, True]
+    assert enclave.alive
+
+
+async def test_a_child_that_dies_fails_every_call_and_says_why(enclave: EnclaveProcess) -> None:
+    subtask = await agree(enclave, model(3, WEIGHTS))
+    contexts = [subtask.context(5, batch=batch) for batch in range(4)]
+    os.kill(enclave.pid, signal.SIGSTOP)
+    calls = [asyncio.create_task(enclave.execute(each, subtask.encrypt(each, rows(5)))) for each in contexts]
+    await asyncio.wait(calls, timeout=0.05)
+    os.kill(enclave.pid, signal.SIGSEGV)
+    os.kill(enclave.pid, signal.SIGCONT)
+    done = await asyncio.gather(*calls, return_exceptions=True)
+    assert {str(each) for each in done if isinstance(each, EnclaveEnded)} == {str(done[0])}
+    assert all(isinstance(each, EnclaveEnded) and each.reason is EndReason.CRASH for each in done)
+    await enclave.start()
+    again = await agree(enclave, model(3, WEIGHTS))
+    assert await enclave.execute(contexts[0], again.encrypt(contexts[0], rows(5)))
+
+
+async def test_closing_waits_for_the_calls_that_came_before(enclave: EnclaveProcess) -> None:
+    subtask = await agree(enclave, model(3, WEIGHTS))
+    contexts = [subtask.context(5, batch=batch) for batch in range(4)]
+    calls = [asyncio.create_task(enclave.execute(each, subtask.encrypt(each, rows(5)))) for each in contexts]
+    await asyncio.sleep(0)
+    await enclave.close()
+    assert all(call.done() and call.exception() is None for call in calls)
 
 
 async def test_calls_after_close_say_so(enclave: EnclaveProcess) -> None:
