@@ -8,6 +8,7 @@ first, and do so for strangers in a process that may die.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
@@ -62,11 +63,22 @@ class Engine:
     encoder: Any
     evaluator: Any
 
-    def plaintext(self, numbers: list[float] | float, scale: float) -> Any:
-        """Numbers, one per slot, or one number in all slots."""
+    def plaintext(self, numbers: list[float] | float, scale: float, parms: Any = None) -> Any:
+        """Numbers, one per slot, or one number in all slots; for the modulus of `parms`, else for the whole one."""
         plain = self.api.Plaintext()
-        self.encoder.encode(numbers, scale, plain)
+        self.encoder.encode(numbers, self.context.first_parms_id() if parms is None else parms, scale, plain)
         return plain
+
+    def levels(self) -> Iterator[Any]:
+        """The names of the moduli that ciphertexts can have, the whole one first."""
+        data = self.context.first_context_data()
+        while data is not None:
+            yield data.parms_id()
+            data = data.next_context_data()
+
+    def last_prime(self, parms: Any) -> int:
+        """The prime that rescaling drops next."""
+        return int(self.context.get_context_data(parms).parms().coeff_modulus()[-1].value())
 
     def ciphertext(self) -> Any:
         """An empty one, to be filled."""

@@ -1,0 +1,352 @@
+"""CKKS with products of ciphertexts: polynomials of degree 2 or 4 on float64 rows, evaluated without a key.
+
+Values are at most 1 in size (who has larger ones divides the columns, and scales the polynomials by the same factors,
+`PolynomialMap.scaled`) and travel at the scale 2^40. A product of two ciphertexts is relinearised and loses one prime
+of the modulus, so that its scale comes back to about 2^40; one chain of primes has room for one product, the other for
+two in a row. All monomials of an output meet at one scale and modulus, 2^80 below 90 bits, where nothing is rescaled:
+
+    degree 0, 1     c * x                      the coefficient brings the rest of the scale
+    degree 2        c * (x x)
+    degree 3, 4     (sum of c * (x x)) * x,  (sum of c * (x x)) * (x x), relinearised once for all
+
+Coefficients are divided by a power of two that is at least the sum of their sizes; it travels with the result. The
+error is then at most POLYNOMIAL_ERROR of that power.
+
+As with `ckks`, decryptions stay with the renter, bodies are to be authenticated before they come here, and strangers'
+polynomials are evaluated in a process that may die.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nodes.homomorphic import ckks_frames, ckks_seal
+from nodes.homomorphic.ciphertexts import body_bytes, invalid
+from nodes.homomorphic.ckks_seal import SLOTS, Engine, Memory
+from nodes.homomorphic.errors import BadCiphertext, BadKey
+from nodes.homomorphic.packing import blocks_of
+from nodes.programs.polynomial import Monomial, PolynomialMap
+from schemas.errors import BadConfig, BadData, BadProgram
+
+POLYNOMIAL_ERROR: Final = 2.0**-19
+"""Of the power of two that bounds a result; 2^-24.5 was the largest seen in 708 random polynomials."""
+PRODUCTS_MAX: Final = 512
+"""Products of two columns that are kept at the same time, half a megabyte each."""
+
+_SCALE: Final = 2.0**40
+_RESULT_SCALE: Final = 2.0**80
+_PUBLIC: Final = b"SPP1"
+_SECRET: Final = b"SPS1"
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The primes of a modulus, in bits, and the lengths of ciphertexts going in and coming out."""
+
+    modulus_bits: tuple[int, ...]
+    frame_bytes: int
+    result_bytes: int
+
+
+CHAINS: Final[Mapping[int, Chain]] = MappingProxyType(
+    {
+        1: Chain((50, 40, 40, 50), 331_776, 225_280),
+        2: Chain((50, 40, 40, 40, 48), 434_176, 225_280),
+    }
+)
+"""By products in a row. At most 218 bits together: 128-bit security at 8,192 (HomomorphicEncryption.org standard)."""
+
+
+@dataclass(frozen=True, eq=False)
+class PolynomialPublic:
+    """Encrypts, and holds what evaluates polynomials of degree 2^depth."""
+
+    data: bytes
+    depth: int
+    engine: Engine
+    encryptor: Any
+    relinearisation: Any
+
+    slots = SLOTS
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PolynomialPublic.from_bytes, (self.data,)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the serialised key, hex."""
+        return hashlib.sha256(self.data).hexdigest()
+
+    @property
+    def degree(self) -> int:
+        """The highest degree of a polynomial."""
+        return 1 << self.depth
+
+    def to_bytes(self) -> bytes:
+        """`SPP1`, depth, SEAL's public key and its relinearisation keys; no secret and no Galois keys."""
+        return self.data
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> PolynomialPublic:
+        """Parse; raises BadKey."""
+        _, depth, key, rest = ckks_frames.key_parts(data, _PUBLIC, CHAINS)
+        engine = ckks_seal.engine(CHAINS[depth].modulus_bits)
+        public, relinearisation = engine.api.PublicKey(), engine.api.RelinKeys()
+        ckks_frames.load_key(engine, public, key)
+        ckks_frames.load_key(engine, relinearisation, rest)
+        return cls(data, depth, engine, engine.api.Encryptor(engine.context, public), relinearisation)
+
+    def body_bytes(self, rows: int, width: int) -> int:
+        """Exact length of the body of a [rows, width] matrix that goes in."""
+        return body_bytes(rows, width, SLOTS, CHAINS[self.depth].frame_bytes)
+
+    def result_bytes(self, rows: int, width: int) -> int:
+        """Exact length of the body of a [rows, width] matrix that comes out."""
+        return body_bytes(rows, width, SLOTS, CHAINS[self.depth].result_bytes)
+
+    def encrypt(self, values: NDArray[np.float64]) -> bytes:
+        """float64 [rows, width], at most 1 in size; raises BadData."""
+        return self.encrypted(values, self.encryptor.encrypt)
+
+    def encrypted(self, values: NDArray[np.float64], encrypt: Any) -> bytes:
+        """As `encrypt`, by SEAL's `encrypt(plaintext, ciphertext)`."""
+        if values.ndim != 2 or values.dtype != np.float64 or 0 in values.shape or not (np.abs(values) <= 1).all():
+            raise BadData("only float64 [rows, columns] of at most 1 in size can be encrypted: divide the columns")
+        frames = []
+        with Memory() as memory:
+            for column in values.T:
+                for at in range(0, len(column), SLOTS):
+                    ciphertext = self.engine.ciphertext()
+                    encrypt(self.engine.plaintext(column[at : at + SLOTS].tolist(), _SCALE), ciphertext)
+                    data = memory.save(ciphertext)
+                    frames.append(ckks_frames.pack(self.digest, 0, 0, data, CHAINS[self.depth].frame_bytes))
+        return b"".join(frames)
+
+    def parsed(self, body: bytes, expected: int, size: int, level: int) -> Iterator[tuple[int, Any]]:
+        """Exponents and ciphertexts of a body that went in (level 0) or came out (`depth`); raises BadCiphertext."""
+        if not 0 < len(body) == expected:
+            raise BadCiphertext(f"the body takes {expected} bytes, this one has {len(body)}", code="ciphertext-length")
+        with Memory() as memory:
+            for at in range(0, len(body), size):
+                claimed, exponent, data = ckks_frames.unpack(memoryview(body)[at : at + size], self.digest)
+                ciphertext = ckks_frames.load(self.engine, data, memory)
+                scale = _RESULT_SCALE if level else _SCALE
+                if claimed != level or not self.engine.is_whole(ciphertext, level) or ciphertext.scale != scale:
+                    raise invalid()
+                yield exponent, ciphertext
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class PolynomialSecret:
+    """Decrypts; never leaves the renter."""
+
+    public: PolynomialPublic
+    data: bytes
+    encryptor: Any
+    decryptor: Any
+
+    keeps_decryptions = True
+
+    def __repr__(self) -> str:
+        return f"PolynomialSecret(public={self.public.digest[:16]})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PolynomialSecret.from_bytes, (self.data,)
+
+    def to_bytes(self) -> bytes:
+        """`SPS1`, depth, SEAL's secret key, and the public key: seal it before it is stored."""
+        return self.data
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> PolynomialSecret:
+        """Parse, the public key too; raises BadKey."""
+        _, depth, key, rest = ckks_frames.key_parts(data, _SECRET, CHAINS)
+        public = PolynomialPublic.from_bytes(rest)
+        if public.depth != depth:
+            raise BadKey("the halves of this CKKS key do not belong together: restore it or make a new one")
+        api, context = public.engine.api, public.engine.context
+        secret = api.SecretKey()
+        ckks_frames.load_key(public.engine, secret, key)
+        return cls(public, data, api.Encryptor(context, secret), api.Decryptor(context, secret))
+
+    def encrypt(self, values: NDArray[np.float64]) -> bytes:
+        """As PolynomialPublic.encrypt, faster and with less noise."""
+        return self.public.encrypted(values, self.encryptor.encrypt_symmetric)
+
+    def decrypt(self, body: bytes, rows: int, width: int) -> NDArray[np.float64]:
+        """Results, float64 [rows, width], wrong by at most POLYNOMIAL_ERROR of their bounds; raises BadCiphertext."""
+        public = self.public
+        size = CHAINS[public.depth].result_bytes
+        columns = []
+        for exponent, ciphertext in public.parsed(body, public.result_bytes(rows, width), size, public.depth):
+            plain = public.engine.api.Plaintext()
+            self.decryptor.decrypt(ciphertext, plain)
+            columns.append(np.ldexp(np.array(public.engine.encoder.decode_double(plain)), exponent))
+        return np.ascontiguousarray(np.concatenate(columns).reshape(width, -1)[:, :rows].T)
+
+
+def generate(depth: int = 2) -> PolynomialSecret:
+    """A new key pair for `depth` products in a row: 1 for polynomials of degree 2, 2 for degree 4. Raises BadConfig."""
+    if depth not in CHAINS:
+        raise BadConfig(
+            f"there are no CKKS keys for {depth} products in a row, only for {sorted(CHAINS)}", field="depth"
+        )
+    engine = ckks_seal.engine(CHAINS[depth].modulus_bits)
+    generator, public = engine.api.KeyGenerator(engine.context), engine.api.PublicKey()
+    generator.create_public_key(public)
+    with Memory() as memory:
+        shown, hidden = memory.save(public), memory.save(generator.secret_key())
+        data = ckks_frames.key_bytes(_PUBLIC, 1, depth, shown) + memory.save(generator.create_relin_keys())
+    return PolynomialSecret.from_bytes(ckks_frames.key_bytes(_SECRET, 1, depth, hidden) + data)
+
+
+def bound_exponent(output: Mapping[Monomial, float]) -> int:
+    """The smallest e with `sum of |coefficient| <= 2^e`: no value of the polynomial passes it. Raises BadProgram."""
+    total = sum(map(abs, output.values()))
+    fraction, exponent = math.frexp(total)
+    exponent -= fraction == 0.5
+    if not math.isfinite(total) or exponent > ckks_frames.EXPONENT_MAX:
+        raise BadProgram(f"the coefficients of a polynomial add up to {total:.3g}: scale the columns or the results")
+    return max(exponent, ckks_frames.EXPONENT_MIN)
+
+
+def evaluate_polynomial(public: PolynomialPublic, body: bytes, rows: int, program: PolynomialMap) -> bytes:
+    """The polynomials of each row, [rows, width_out], randomised afresh by the encryption of their constants.
+
+    Raises BadProgram before any work for a higher degree than the key's, or more than PRODUCTS_MAX products of columns;
+    BadCiphertext.
+    """
+    if program.degree > public.degree:
+        raise BadProgram(
+            f"the polynomials have degree {program.degree}, but the key computes degree {public.degree} at most"
+        )
+    pairs = _pairs(program)
+    if len(pairs) > PRODUCTS_MAX:
+        raise BadProgram(f"the polynomials take {len(pairs)} products of columns, over {PRODUCTS_MAX}: use fewer")
+    exponents = [bound_exponent(output) for output in program.outputs]
+    chain, blocks = CHAINS[public.depth], blocks_of(rows, SLOTS)
+    expected = public.body_bytes(rows, program.width_in)
+    columns = [ciphertext for _, ciphertext in public.parsed(body, expected, chain.frame_bytes, 0)]
+    frames: list[list[bytes]] = [[] for _ in program.outputs]
+    with Memory() as memory:
+        for at in range(blocks):
+            block = _Block.of(public, columns[at::blocks], pairs)
+            held = min(SLOTS, rows - at * SLOTS)
+            for output, exponent, made in zip(program.outputs, exponents, frames, strict=True):
+                scaled = {monomial: math.ldexp(number, -exponent) for monomial, number in output.items()}
+                data = memory.save(block.value(scaled, held))
+                made.append(ckks_frames.pack(public.digest, public.depth, exponent, data, chain.result_bytes))
+    return b"".join(itertools.chain.from_iterable(frames))
+
+
+def _pairs(program: PolynomialMap) -> set[Monomial]:
+    """The products of two columns from which all monomials are made."""
+    halves = {half for output in program.outputs for monomial in output for half in (monomial[:2], monomial[2:])}
+    return {half for half in halves if len(half) == 2}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Block:
+    """The columns of one block of rows and their products, each with its scale, by monomial."""
+
+    public: PolynomialPublic
+    levels: tuple[Any, ...]
+    made: Mapping[Monomial, Any]
+
+    @classmethod
+    def of(cls, public: PolynomialPublic, columns: list[Any], pairs: set[Monomial]) -> _Block:
+        """All products that the monomials need."""
+        made: dict[Monomial, Any] = {(column,): ciphertext for column, ciphertext in enumerate(columns)}
+        block = cls(public, tuple(public.engine.levels()), made)
+        return cls(public, block.levels, made | {pair: block._product(*pair) for pair in sorted(pairs)})
+
+    def _product(self, left: int, right: int) -> Any:
+        evaluator, product = self.public.engine.evaluator, self.public.engine.ciphertext()
+        evaluator.multiply(self.made[left,], self.made[right,], product)
+        evaluator.relinearize_inplace(product, self.public.relinearisation)
+        evaluator.rescale_to_next_inplace(product)
+        return product
+
+    def value(self, output: Mapping[Monomial, float], held: int) -> Any:
+        """A fresh ciphertext of the polynomial's values at the result's scale."""
+        engine, last = self.public.engine, self.levels[self.public.depth]
+        total = engine.ciphertext()
+        constant = [output.get((), 0.0)] * held
+        self.public.encryptor.encrypt(engine.plaintext(constant, _RESULT_SCALE, last), total)
+        short = {monomial: number for monomial, number in output.items() if 1 <= len(monomial) <= 2}
+        for monomial, number in short.items():
+            term = self._at(monomial, last)
+            if self._multiply(term, number, _RESULT_SCALE / term.scale):
+                self._add(total, term)
+        longer = self._longer(output)
+        if longer is not None:
+            engine.evaluator.relinearize_inplace(longer, self.public.relinearisation)
+            self._add(total, longer)
+        return total
+
+    def _longer(self, output: Mapping[Monomial, float]) -> Any:
+        """The sum of all monomials of degree 3 and 4, a ciphertext of three polynomials; None when there are none."""
+        evaluator, last, total = self.public.engine.evaluator, self.levels[self.public.depth], None
+        grouped: dict[Monomial, dict[Monomial, float]] = defaultdict(dict)
+        for monomial, number in output.items():
+            if len(monomial) > 2:
+                grouped[monomial[2:]][monomial[:2]] = number
+        for second, firsts in grouped.items():
+            factor = self._at(second, last)
+            inner = self._inner(firsts, _RESULT_SCALE / factor.scale)
+            if inner is None:
+                continue
+            evaluator.multiply_inplace(inner, factor)
+            inner.scale = _RESULT_SCALE
+            if total is None:
+                total = inner
+            else:
+                evaluator.add_inplace(total, inner)
+        return total
+
+    def _inner(self, firsts: Mapping[Monomial, float], scale: float) -> Any:
+        """The sum of coefficients times products of two columns, rescaled to exactly `scale`."""
+        engine, total = self.public.engine, None
+        dropped = engine.last_prime(self.levels[1])
+        for monomial, number in firsts.items():
+            term = self._at(monomial, self.levels[1])
+            if not self._multiply(term, number, scale * dropped / term.scale):
+                continue
+            term.scale = scale * dropped
+            if total is None:
+                total = term
+            else:
+                engine.evaluator.add_inplace(total, term)
+        if total is not None:
+            engine.evaluator.rescale_to_next_inplace(total)
+            total.scale = scale
+        return total
+
+    def _at(self, monomial: Monomial, parms: Any) -> Any:
+        """A copy at another modulus of the chain."""
+        copy = self.public.engine.ciphertext()
+        self.public.engine.evaluator.mod_switch_to(self.made[monomial], parms, copy)
+        return copy
+
+    def _multiply(self, term: Any, number: float, scale: float) -> bool:
+        """Multiply in place; says no where the number rounds to nothing, for no product may hide nothing."""
+        if abs(number) * scale < 1:
+            return False
+        engine = self.public.engine
+        engine.evaluator.multiply_plain_inplace(term, engine.plaintext(number, scale, term.parms_id()))
+        return True
+
+    def _add(self, total: Any, term: Any) -> None:
+        term.scale = _RESULT_SCALE
+        self.public.engine.evaluator.add_inplace(total, term)
