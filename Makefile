@@ -4,6 +4,7 @@
 #   make check                         lint, format, types, layers
 #   make bench [ONLY=prefix]           ours against the peer named beside it; writes build/bench.json
 #   make documents                     writes schemas/generated: JSON Schema and AsyncAPI of the events
+#   make honesty                       whole jobs, again and again: are lessors that cheat caught, honest ones never?
 #   make fuzz [SECONDS=600]            feeds hostile bytes to all that reads foreign bytes, so long per target
 #   make fmt                           formats and fixes what can be fixed
 # Another interpreter: make test PYTHON=python3.13 VENV=.venv-3.13
@@ -18,7 +19,7 @@ python := $(VENV)/bin/python
 support := tests/support
 bench_broker := $(if $(filter-out paillier% ckks% memory% enclave%,$(or $(ONLY),all)),bash $(support)/with_rabbitmq.sh)
 
-.PHONY: help demo test check bench documents fuzz fmt clean
+.PHONY: help demo test check bench documents fuzz honesty fmt clean
 .DEFAULT_GOAL := help
 
 help:
@@ -41,6 +42,9 @@ bench: $(VENV)/.sublet-dev
 
 documents: $(VENV)/.sublet-dev
 	$(python) -m tests.support.documents
+
+honesty: $(VENV)/.sublet-dev
+	$(python) -m tests.soak.honesty
 
 fuzz: $(VENV)/.sublet-dev
 	$(python) -m tests.fuzz --seconds $(SECONDS)

@@ -25,6 +25,7 @@ from nodes.crew.errors import HandLost
 from nodes.enclave import chunks, session
 from nodes.enclave.chunks import RESULT, BatchContext
 from nodes.identity import verify
+from nodes.renter import incidents
 from nodes.renter.batchwork import Opened, decrypt, open_sealed
 from nodes.renter.dispatching import EPOCH, Dispatcher, batch_context
 from nodes.renter.parts import write_part
@@ -93,14 +94,20 @@ class Collector:
             raise VerificationFailed(f"{event.source} did not sign {event.id}", code="bad-signature")
         if known.job.phase in ("completed", "failed"):
             return
-        outcome_id = f"result/{event.id}"
+        outcome_id, message = f"result/{event.id}", delivery.message
+        folder = self.dispatcher.services.folder(batch.job)
         try:
             running = await self.dispatcher.workbench.running(batch.job)
             result, seconds = await self._open(running, batch, known.contract, bytes(event.body))
             digest = await asyncio.to_thread(write_part, running.job.folder, batch.batch, result)
         except VerificationFailed as error:
             refused = ResultRefused(
-                batch=batch.batch, attempt=batch.attempt, owner=batch.subtask, code=error.code, reason=str(error)
+                batch=batch.batch,
+                attempt=batch.attempt,
+                owner=batch.subtask,
+                code=error.code,
+                reason=str(error),
+                evidence=await asyncio.to_thread(incidents.keep, folder, message.headers, message.body),
             )
             await self.submit("result.refused", refused, batch.job, event_id=outcome_id)
             return

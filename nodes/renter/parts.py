@@ -26,8 +26,7 @@ def write_part(folder: JobFolder, batch: int, result: NDArray[np.float64]) -> st
     raw = np.ascontiguousarray(result, dtype="<f8").tobytes()
     digest = hashlib.sha256(raw).hexdigest()
     path = folder.part(batch, digest)
-    if not path.exists():
-        _write(path, raw)
+    write_whole(path, raw)
     return digest
 
 
@@ -47,7 +46,10 @@ def read_part(folder: JobFolder, batch: int, digest: str, width: int) -> NDArray
     return np.frombuffer(raw, dtype="<f8").reshape(-1, width)
 
 
-def _write(path: Path, raw: bytes) -> None:
+def write_whole(path: Path, raw: bytes) -> None:
+    """Write a file that is there whole or not at all; one that is there is left."""
+    if path.exists():
+        return
     path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     aside = path.with_suffix(f".{os.getpid()}-{id(raw):x}.tmp")
     with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE), "wb") as file:

@@ -235,6 +235,8 @@ class ResultRefused(Struct, frozen=True, kw_only=True):
     owner: str
     code: str
     reason: str
+    evidence: str = ""
+    """Names the lessor's signed message in the job's folder."""
 
 
 class JobAssembled(Struct, frozen=True, kw_only=True):

@@ -147,7 +147,7 @@ def result_accepted(config: RenterConfig, draft: Draft, event: Event) -> None:
 def result_refused(config: RenterConfig, draft: Draft, event: Event) -> None:
     """`result.refused`: the lessor erred; its work goes elsewhere and it is not used again for this job."""
     data = data_of(event, ResultRefused)
-    draft.note("incident", f"{data.owner}: {data.reason}", code=data.code, batch=data.batch)
+    draft.note("incident", f"{data.owner}: {data.reason}", code=data.code, batch=data.batch, evidence=data.evidence)
     lose(config, draft, data.owner, data.code, data.reason)
 
 

@@ -52,6 +52,11 @@ class JobFolder:
         return self.path / "parts"
 
     @property
+    def incidents(self) -> Path:
+        """Lessors' signed messages that were refused."""
+        return self.path / "incidents"
+
+    @property
     def output(self) -> Path:
         """The joined result."""
         return self.path / "output.csv"

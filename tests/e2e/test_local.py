@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 import nodes.demo
 from broker.port import Message
 from broker.topology import routing_key
+from nodes.identity import verify
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.programs import plain
 from nodes.programs.build import aggregate_sum, linear_from_csv
 from nodes.programs.check import check
+from nodes.renter import incidents
 from nodes.renter.records import BatchRecord, Subtask
 from nodes.renter.report import JobReport
 from nodes.renter.submission import JobOptions
+from nodes.renter.workbench import JobFolder
 from schemas import codec
 from schemas.events import Event, OrderCancelled
 from schemas.ids import address, derive_id
@@ -201,7 +204,12 @@ async def test_a_lessor_that_computes_wrongly_is_caught_and_its_work_done_elsewh
     states = {contract["lessor"]: (contract["subtask"], contract["rows"]) for contract in report.contracts}
     assert states == {"B11.B12": ("completed", 512), "B11.B13": ("lost", 0)}
     notes = [note for line in await network.explain(report.id) for note in line["notes"]]
-    assert {note["details"]["code"] for note in notes if note["kind"] == "incident"} == {"wrong-result"}
+    caught = [note["details"] for note in notes if note["kind"] == "incident"]
+    assert {each["code"] for each in caught} == {"wrong-result"}
+    kept = incidents.read(JobFolder(network.jobs / report.id), caught[0]["evidence"])
+    received = codec.decode(kept.headers, kept.body)
+    assert received.event.source == "B11.B13"
+    assert verify(network.identity(received.event.source).public, received.signed, received.signature)
     _, rows = read(report.output)
     expected = plain.evaluate(check(LINEAR), table(DATA, list(check(LINEAR).column_names)))
     assert np.abs(np.array([[float(row[1])] for row in rows]) - expected).max() < TOLERANCE["homomorphic"]

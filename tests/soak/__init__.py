@@ -1,0 +1,1 @@
+"""Runs that are repeated often, longer than a test may take."""
