@@ -27,11 +27,12 @@ _KEY: Final = struct.Struct(">4sBBI")
 """Kind, input bits, levels, bytes of the key that follows."""
 
 
-def pack(digest: str, level: int, exponent: int, data: bytes, size: int) -> bytes:
-    """A frame of `size` bytes; raises BadConfig when SEAL does not compress."""
+def pack(digest: str, level: int, exponent: int, data: bytes, size: int) -> tuple[bytes, bytes, bytes]:
+    """The pieces of a frame of `size` bytes, to be joined once for a whole body; raises BadConfig for longer data."""
     if _FRAME.size + len(data) > size:
         raise BadConfig(f"a ciphertext takes {len(data)} bytes: this build of SEAL does not compress", field="scheme")
-    return (_FRAME.pack(bytes.fromhex(digest)[:8], level, exponent, len(data)) + data).ljust(size, b"\0")
+    header = _FRAME.pack(bytes.fromhex(digest)[:8], level, exponent, len(data))
+    return header, data, bytes(size - len(header) - len(data))
 
 
 def unpack(frame: memoryview, digest: str) -> tuple[int, int, memoryview]:

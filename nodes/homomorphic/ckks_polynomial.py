@@ -123,14 +123,14 @@ class PolynomialPublic:
         """As `encrypt`, by SEAL's `encrypt(plaintext, ciphertext)`."""
         if values.ndim != 2 or values.dtype != np.float64 or 0 in values.shape or not (np.abs(values) <= 1).all():
             raise BadData("only float64 [rows, columns] of at most 1 in size can be encrypted: divide the columns")
-        frames = []
+        frames: list[bytes] = []
         with Memory() as memory:
             for column in values.T:
                 for at in range(0, len(column), SLOTS):
                     ciphertext = self.engine.ciphertext()
                     encrypt(self.engine.plaintext(column[at : at + SLOTS].tolist(), _SCALE), ciphertext)
                     data = memory.save(ciphertext)
-                    frames.append(ckks_frames.pack(self.digest, 0, 0, data, CHAINS[self.depth].frame_bytes))
+                    frames.extend(ckks_frames.pack(self.digest, 0, 0, data, CHAINS[self.depth].frame_bytes))
         return b"".join(frames)
 
     def parsed(self, body: bytes, expected: int, size: int, level: int) -> Iterator[tuple[int, Any]]:
@@ -246,7 +246,7 @@ def evaluate_polynomial(public: PolynomialPublic, body: bytes, rows: int, progra
             for output, exponent, made in zip(program.outputs, exponents, frames, strict=True):
                 scaled = {monomial: math.ldexp(number, -exponent) for monomial, number in output.items()}
                 data = memory.save(block.value(scaled, held))
-                made.append(ckks_frames.pack(public.digest, public.depth, exponent, data, chain.result_bytes))
+                made.extend(ckks_frames.pack(public.digest, public.depth, exponent, data, chain.result_bytes))
     return b"".join(itertools.chain.from_iterable(frames))
 
 
