@@ -20,7 +20,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Concatenate, Final, Generic, ParamSpec, TypeVar, get_type_hints
+from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, get_type_hints
 
 import msgspec
 
@@ -69,8 +69,11 @@ class _Hand:
     process: subprocess.Popen[bytes] | None = None
     forgotten: int = 0
 
-    def exchange(self, request: Request) -> Answer:
-        """Send a request and wait for its answer; raises HandLost."""
+    def exchange(self, request: Request, returned: Any = None) -> tuple[Answer, Any]:
+        """Send a request and wait for its answer, with a result of type `returned` unless it failed; raises HandLost.
+
+        A process that answers anything else has been subverted, and is killed.
+        """
         process = self._running()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -78,7 +81,8 @@ class _Hand:
             pickle.dump(request, process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
             process.stdin.flush()
             (size,) = LENGTH.unpack(process.stdout.read(LENGTH.size))
-            return msgspec.msgpack.decode(process.stdout.read(min(size, ANSWER_BYTES_MAX)), type=Answer)
+            answer = msgspec.msgpack.decode(process.stdout.read(min(size, ANSWER_BYTES_MAX)), type=Answer)
+            return answer, None if answer.failed else msgspec.msgpack.decode(answer.result, type=returned)
         except (BrokenPipeError, struct.error, msgspec.MsgspecError) as error:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(END_SECONDS_MAX)
@@ -126,15 +130,14 @@ class Crew:
         caller that is cancelled leaves a running task to end by itself.
 
         Raises:
-            HandLost: the process died on it.
+            HandLost: the process died on it, or answered what the task cannot return.
             TaskFailed: it raised an exception.
         """
-        request = Request(task, kit.packed, args, kwargs)
+        request, returned = Request(task, kit.packed, args, kwargs), get_type_hints(task)["return"]
         loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(self._threads, self._work, request)
+        answer, result = await loop.run_in_executor(self._threads, self._work, request, returned)
         if answer.failed:
             raise TaskFailed(answer.failed)
-        result: T = msgspec.msgpack.decode(answer.result, type=get_type_hints(task)["return"])
         return Worked(result, answer.core_seconds)
 
     async def forget(self) -> None:
@@ -147,11 +150,11 @@ class Crew:
         self._threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._end)
 
-    def _work(self, request: Request) -> Answer:
+    def _work(self, request: Request, returned: Any) -> tuple[Answer, Any]:
         hand = self._idle.pop()
         try:
             self._remind(hand)
-            return hand.exchange(request)
+            return hand.exchange(request, returned)
         finally:
             self._idle.append(hand)
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -47,6 +48,10 @@ def die(kit: None) -> None:
 
 def fail(kit: str) -> None:
     raise ValueError(f"a secret: {kit}")
+
+
+def lie(kit: None) -> int:
+    return cast(int, "what was said to be a number")
 
 
 def wait_for(kit: None, path: str) -> int:
@@ -110,6 +115,16 @@ async def test_a_process_that_dies_loses_one_task_and_is_replaced() -> None:
     first = (await crew.call(pid, kit)).result
     with pytest.raises(HandLost, match=str(-signal.SIGSEGV)):
         await crew.call(die, kit)
+    assert (await crew.call(pid, kit)).result != first
+    await crew.close()
+
+
+async def test_a_process_that_answers_what_its_task_cannot_return_is_replaced() -> None:
+    crew, kit = Crew(1), Kit.of(None)
+    first = (await crew.call(pid, kit)).result
+    with pytest.raises(HandLost):
+        await crew.call(lie, kit)
+    assert gone(first)
     assert (await crew.call(pid, kit)).result != first
     await crew.close()
 
