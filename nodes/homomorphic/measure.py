@@ -74,8 +74,9 @@ def _units(scheme: Scheme, secret: SecretKey) -> Units:
     bare, body = (1, *[0] * (WIDTH - 1)), public.encrypt(values)
     programs = [_program((bare,)), _program((bare,) * OUTPUTS), _program((WEIGHTS,))]
     one, several, weighted = (_shortest(partial(public.evaluate, body, len(values), each)) for each in programs)
-    output = max(0.0, several - one) / (blocks * (OUTPUTS - 1))
-    multiplied = steps(scheme, programs[2]) - steps(scheme, programs[0])
+    in_one = steps(scheme, programs[0])
+    step = max(0.0, weighted - one) / (blocks * (steps(scheme, programs[2]) - in_one))
+    each = max(0.0, several - one) / (blocks * (OUTPUTS - 1))
     return Units(
         start=0.0,
         encrypt=encrypt,
@@ -83,9 +84,9 @@ def _units(scheme: Scheme, secret: SecretKey) -> Units:
         tables=max(0.0, with_tables - TABLE_AFTER * encrypt),
         encrypt_exact=encrypt,
         read_key=_shortest(partial(read_public, scheme, public.to_bytes())),
-        receive=max(0.0, one - blocks * output) / (blocks * WIDTH),
-        step=max(0.0, weighted - one) / (blocks * multiplied),
-        output=output,
+        receive=max(0.0, one - blocks * each) / (blocks * WIDTH),
+        step=step,
+        output=max(0.0, each - in_one * step),
         decrypt=_decrypt_seconds(secret),
     )
 

@@ -101,6 +101,9 @@ def compile_signed(weights: tuple[int, ...]) -> SignedPowers:
 
 
 def multiplications(weights: tuple[int, ...]) -> int:
-    """Products that the compiled powers of `weights` take for one block."""
+    """Products that the compiled powers of `weights` take for one block, the last power by squaring included."""
     powers = compile_signed(weights)
-    return sum(1 + shift for each in (powers.above, powers.below) for _, _, shift in each.steps)
+    return sum(
+        sum(1 + shift for _, _, shift in each.steps) + max(0, each.power.bit_length() + each.power.bit_count() - 2)
+        for each in (powers.above, powers.below)
+    )

@@ -1,0 +1,150 @@
+"""What is counted before a job is what happens in it: ciphertexts of real bodies, multiplications of real programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from gmpy2 import mpz
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nodes.homomorphic import multiexp
+from nodes.homomorphic.costs import Units, Work, count, encrypt_seconds, evaluate_seconds, steps
+from nodes.homomorphic.multiexp import compile_signed, multiplications
+from nodes.homomorphic.noise import TABLE_AFTER
+from nodes.homomorphic.paillier import PaillierSecret
+from nodes.homomorphic.residues import ONE, Pair, multiply, power, split, square
+from nodes.homomorphic.scheme import IntegerProgram
+from schemas.jobs import Scheme
+
+UNITS = Units(
+    start=1.0,
+    encrypt=0.5,
+    encrypt_first=4.0,
+    tables=200.0,
+    encrypt_exact=8.0,
+    read_key=3.0,
+    receive=0.25,
+    step=0.125,
+    output=2.0,
+    decrypt=1.0,
+)
+N = mpz(2**127 - 1)
+
+
+@dataclass(slots=True)
+class Counter:
+    """Multiplications modulo n^2 that were executed."""
+
+    multiplied: int = 0
+
+
+@contextmanager
+def counted() -> Iterator[Counter]:
+    """Counts what compiled powers execute; powers as squarings and multiplications by the bits of the exponent."""
+    counter = Counter()
+
+    def counted_multiply(left: Pair, right: Pair, n: mpz) -> Pair:
+        counter.multiplied += left is not ONE and right is not ONE
+        return multiply(left, right, n)
+
+    def counted_square(pair: Pair, n: mpz) -> Pair:
+        counter.multiplied += 1
+        return square(pair, n)
+
+    def counted_power(base: Pair, exponent: int, n: mpz) -> Pair:
+        counter.multiplied += len(f"{exponent:b}") - 1 + f"{exponent:b}".count("1") - 1 if exponent else 0
+        return power(base, exponent, n)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multiexp, "multiply", counted_multiply)
+        patch.setattr(multiexp, "square", counted_square)
+        patch.setattr(multiexp, "power", counted_power)
+        yield counter
+
+
+def program(*weights: tuple[int, ...], sum_rows: bool = False) -> IntegerProgram:
+    return IntegerProgram(weights, (1,) * len(weights), sum_rows, input_max=1000)
+
+
+@given(st.lists(st.integers(-(2**20), 2**20), min_size=1, max_size=6).map(tuple))
+def test_as_many_multiplications_are_counted_as_compiled_weights_execute(weights: tuple[int, ...]) -> None:
+    powers, bases = compile_signed(weights), [split(mpz(7 + at), N) for at in range(len(weights))]
+    with counted() as counter:
+        powers.above.run(bases, N)
+        powers.below.run(bases, N)
+    assert multiplications(weights) == counter.multiplied
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    weights=st.lists(st.tuples(*[st.integers(-300, 300)] * 2), min_size=1, max_size=2).map(tuple),
+    cut=st.lists(st.tuples(st.integers(1, 2), st.sampled_from([1, 30, 31, 32, 62, 70])), min_size=1, max_size=2),
+    sum_rows=st.booleans(),
+)
+def test_what_is_counted_is_what_real_batches_take(
+    secret: PaillierSecret, weights: tuple[tuple[int, ...], ...], cut: list[tuple[int, int]], sum_rows: bool
+) -> None:
+    public, made = secret.public, program(*weights, sum_rows=sum_rows)
+    sent, returned = 0, 0
+    with counted() as counter:
+        for number, rows in cut:
+            for _ in range(number):
+                body = public.encrypt(np.ones((rows, made.width_in), dtype=np.int64))
+                sent += len(body)
+                returned += len(public.evaluate(body, rows, made))
+    assert count("paillier", made, cut, public.slots) == Work(
+        ciphertexts_in=sent // public.ciphertext_bytes,
+        ciphertexts_out=returned // public.ciphertext_bytes,
+        steps=counter.multiplied,
+    )
+
+
+@pytest.mark.parametrize("scheme", ["paillier", "paillier-subgroup", "ckks"])
+def test_no_batches_take_nothing(scheme: Scheme) -> None:
+    assert count(scheme, program((1, 2)), [], 31) == Work(0, 0, 0)
+
+
+def test_ckks_multiplies_once_for_each_weight_that_is_not_zero() -> None:
+    assert steps("ckks", program((5, 0, -70_000), (0, 0, 1))) == 3
+
+
+def test_ordinary_and_subgroup_keys_take_the_same_steps() -> None:
+    made = program((5, 0, -70_000), (0, 0, 1))
+    assert steps("paillier", made) == steps("paillier-subgroup", made) > 3
+
+
+@given(st.integers(1, 9), st.integers(0, 10 * TABLE_AFTER), st.integers(1, 100))
+def test_more_ciphertexts_cost_more(processes: int, few: int, more: int) -> None:
+    """With tables that cost what they save by the time they are made."""
+    units = Units(**{name: getattr(UNITS, name) for name in UNITS.__struct_fields__} | {"tables": 3.5 * TABLE_AFTER})
+    for exact in (False, True):
+        less, dearer = (encrypt_seconds(units, each, processes, exact=exact) for each in (few, few + more))
+        assert less < dearer
+
+
+@given(st.integers(1, 64), st.integers(1, 10**9))
+def test_every_process_makes_its_tables_once_however_many_ciphertexts_there_are(processes: int, more: int) -> None:
+    ciphertexts = TABLE_AFTER * processes + more
+    once = processes * (UNITS.start + UNITS.tables)
+    assert encrypt_seconds(UNITS, ciphertexts, processes) == pytest.approx(once + ciphertexts * UNITS.encrypt)
+
+
+def test_a_handful_of_ciphertexts_makes_no_tables() -> None:
+    assert encrypt_seconds(UNITS, 2 * TABLE_AFTER - 1, 2) == 2 * UNITS.start + (2 * TABLE_AFTER - 1) * 4.0
+
+
+def test_exact_noise_needs_no_tables() -> None:
+    assert encrypt_seconds(UNITS, 10**6, 3, exact=True) == 3 * UNITS.start + 10**6 * UNITS.encrypt_exact
+
+
+def test_lessors_read_the_key_once_and_pay_for_what_arrives_is_multiplied_and_returns() -> None:
+    one, another = Work(1000, 500, 2000), Work(1001, 501, 2001)
+    seconds = evaluate_seconds(UNITS, one, 2)
+    once = 2 * (UNITS.read_key + UNITS.start + UNITS.tables)
+    assert seconds == pytest.approx(once + 1000 * UNITS.receive + 500 * UNITS.output + 2000 * UNITS.step)
+    assert evaluate_seconds(UNITS, another, 2) - seconds == pytest.approx(UNITS.receive + UNITS.output + UNITS.step)
