@@ -136,7 +136,7 @@ class Auditor:
         """Whether a decrypted result, int64 [rows, K], is as expected."""
         if not self.tolerance:
             return passes(result, expected, challenge(self.secret, self.batch, self.rows))
-        return canaries_live(result, expected, self._canaries(), self.tolerance)
+        return len(result) == self.rows and canaries_live(result, expected, self._canaries(), self.tolerance)
 
     def _canaries(self) -> Integers:
         return canaries(self.secret, self.batch, self.rows)

@@ -1,4 +1,4 @@
-"""The audit lets every honest result pass and no other."""
+"""The audit lets every honest result pass and no other; of approximate results, those that are near enough."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nodes.homomorphic.audit import MODULUS_MIN, Challenge, challenge, expect, passes, program_digest
+from nodes.homomorphic.audit import (
+    CANARIES,
+    MODULUS_MIN,
+    Auditor,
+    Challenge,
+    canaries,
+    challenge,
+    expect,
+    passes,
+    program_digest,
+)
 from nodes.homomorphic.scheme import IntegerProgram
 
 SECRET = b"\x05" * 32
@@ -99,3 +109,103 @@ def test_programs_that_differ_in_one_weight_have_other_digests() -> None:
     one, other = IntegerProgram(((1, 2),), (0,)), IntegerProgram(((1, 3),), (0,))
     assert program_digest(one) == program_digest(IntegerProgram(((1, 2),), (0,)))
     assert program_digest(one) != program_digest(other)
+
+
+# ---------------------------------------------------------------- canaries
+
+APPROXIMATE_ROWS = 4096
+TOLERANCE = 1000.0
+
+
+def approximate(rows: int, *, sum_rows: bool = False) -> tuple[NDArray[np.int64], Auditor, NDArray[np.int64]]:
+    """Encoded rows, the audit of their batch, and the exact result."""
+    random = np.random.default_rng(11)
+    values = random.integers(-BIG, BIG, size=(rows, 3))
+    program = IntegerProgram(((300, -20, 1), (0, 5, 70)), (10**6, -(10**6)), sum_rows, BIG)
+    inputs = values.sum(axis=0, keepdims=True) if sum_rows else values
+    result = inputs @ np.array(program.weights).T + np.array(program.bias)
+    return values, Auditor(program, SECRET, "batch", len(result), TOLERANCE), result
+
+
+@given(
+    rows=st.one_of(st.integers(1, 20), st.sampled_from([CANARIES, CANARIES + 1, APPROXIMATE_ROWS])),
+    seed=st.integers(0, 2**32),
+    sum_rows=st.booleans(),
+)
+def test_an_honest_approximate_result_passes(rows: int, seed: int, sum_rows: bool) -> None:
+    values, auditor, result = approximate(rows, sum_rows=sum_rows)
+    noise = np.random.default_rng(seed).integers(-int(TOLERANCE), int(TOLERANCE), size=result.shape, endpoint=True)
+    assert auditor.honest(result + noise, auditor.expect(values))
+
+
+@given(st.integers(1, CANARIES), st.data())
+def test_of_a_small_batch_every_wrong_number_is_found(rows: int, data: st.DataObject) -> None:
+    values, auditor, result = approximate(rows)
+    wrong = result.copy()
+    wrong[data.draw(st.integers(0, rows - 1)), data.draw(st.integers(0, 1))] += data.draw(
+        st.sampled_from([-BIG, -int(TOLERANCE) - 1, int(TOLERANCE) + 1, BIG])
+    )
+    assert not auditor.honest(wrong, auditor.expect(values))
+
+
+def test_a_twentieth_of_the_rows_computed_wrongly_is_found() -> None:
+    """Wherever they lie: the chance that a choice holds no canary is computed below."""
+    values, auditor, result = approximate(APPROXIMATE_ROWS)
+    expected, random = auditor.expect(values), np.random.default_rng(5)
+    for _ in range(100):
+        wrong = result.copy()
+        wrong[random.choice(APPROXIMATE_ROWS, APPROXIMATE_ROWS // 20, replace=False), 0] += int(TOLERANCE) + 1
+        assert not auditor.honest(wrong, expected)
+
+
+def test_a_twentieth_of_a_batch_is_missed_with_a_probability_below_1e_11() -> None:
+    """The lessor cannot tell canaries from other rows, so it misses all of them by luck alone."""
+    wrong = APPROXIMATE_ROWS // 20
+    honest = np.arange(APPROXIMATE_ROWS - wrong - CANARIES + 1, APPROXIMATE_ROWS - wrong + 1)
+    anything = np.arange(APPROXIMATE_ROWS - CANARIES + 1, APPROXIMATE_ROWS + 1)
+    assert np.prod(honest / anything) < 0.95**CANARIES < 1e-11
+
+
+@given(st.integers(1, 2 * CANARIES), st.text(max_size=8))
+def test_canaries_are_different_rows_of_the_batch(rows: int, batch: str) -> None:
+    chosen = canaries(SECRET, batch, rows).tolist()
+    assert len(chosen) == len(set(chosen)) == min(rows, CANARIES)
+    assert 0 <= min(chosen) <= max(chosen) < rows
+
+
+def test_canaries_depend_on_the_secret_and_the_batch() -> None:
+    drawn = [canaries(*each, APPROXIMATE_ROWS).tolist() for each in ((SECRET, "1"), (SECRET, "2"), (b"\x06" * 32, "1"))]
+    assert canaries(SECRET, "1", APPROXIMATE_ROWS).tolist() == drawn[0]
+    assert len({tuple(each) for each in drawn}) == 3
+
+
+def test_canaries_are_spread_over_the_batch() -> None:
+    """In 200 batches every row is a canary at least once: none is safe to compute wrongly."""
+    seen = {row for batch in range(200) for row in canaries(SECRET, str(batch), APPROXIMATE_ROWS).tolist()}
+    assert len(seen) == APPROXIMATE_ROWS
+
+
+def test_a_sum_that_is_too_far_off_is_found() -> None:
+    values, auditor, result = approximate(APPROXIMATE_ROWS, sum_rows=True)
+    expected = auditor.expect(values)
+    assert auditor.honest(result + int(TOLERANCE), expected)
+    assert not auditor.honest(result + int(TOLERANCE) + 1, expected)
+
+
+def test_an_approximate_result_of_another_shape_is_found() -> None:
+    values, auditor, result = approximate(100)
+    expected = auditor.expect(values)
+    assert not auditor.honest(result[:99], expected)
+    assert not auditor.honest(result[:, :1], expected)
+
+
+@given(computed())
+def test_where_nothing_is_tolerated_every_row_is_audited(
+    case: tuple[NDArray[np.int64], IntegerProgram, NDArray[np.int64]],
+) -> None:
+    values, program, result = case
+    auditor = Auditor(program, SECRET, "batch", len(result), 0.0)
+    expected = auditor.expect(values)
+    assert not expected.canaries
+    assert auditor.honest(result, expected)
+    assert not auditor.honest(result + 1, expected)
