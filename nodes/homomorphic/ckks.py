@@ -219,8 +219,9 @@ class CkksPublic:
 
     def _sum(self, columns: Callable[[int], Column], first: int, block: Iterable[int]) -> Any:
         """The ciphertexts at `first` plus each of `block`, added up."""
-        total, *others = (columns(first + at).ciphertext for at in block)
-        for other in others:
+        ciphertexts = (columns(first + at).ciphertext for at in block)
+        total = next(ciphertexts)
+        for other in ciphertexts:
             self.engine.evaluator.add_inplace(total, other)
         return total
 

@@ -39,7 +39,7 @@ def unpack(frame: memoryview, digest: str) -> tuple[int, int, memoryview]:
     """Level, exponent and the ciphertext's bytes; raises BadCiphertext, also for another key."""
     key, level, exponent, size = _FRAME.unpack_from(frame)
     data, padding = frame[_FRAME.size : _FRAME.size + size], frame[_FRAME.size + size :]
-    if key != bytes.fromhex(digest)[:8] or len(data) != size or any(padding):
+    if key != bytes.fromhex(digest)[:8] or len(data) != size or padding != bytes(len(padding)):
         raise invalid()
     return level, exponent, data
 
