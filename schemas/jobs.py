@@ -143,6 +143,8 @@ class Assessment(Struct, frozen=True, kw_only=True):
     chosen: Protection
     scheme: Scheme | None
     """In which data or sealed results are encrypted; None for `enclave`."""
+    noise: Noise | None
+    """Of the data's ciphertexts, where the scheme has a choice."""
     rows: Count
     """That lessors compute."""
     columns: int

@@ -79,6 +79,9 @@ def job_lines(report: JobReport) -> list[str | Table]:
 def assessment_lines(assessment: Assessment) -> list[str | Table]:
     """The decision of A1 and A2, with every number that led to it."""
     lines: list[str | Table] = [f"assessment  {assessment.chosen}: {assessment.reason}"]
+    if assessment.scheme is not None:
+        noise = f", {assessment.noise} noise" if assessment.noise else ""
+        lines.append(f"            scheme {assessment.scheme}{noise}")
     size = f"{assessment.rows:,} rows × {assessment.columns} columns for lessors"
     cores = f"{assessment.free_cores:.2f} free of {assessment.cores} cores"
     lines.append(f"            {size}; {cores}; error at most {assessment.max_error:g}")

@@ -45,6 +45,7 @@ def assess(spec: JobSpec, facts: Facts) -> Assessment:
         asked=spec.protection,
         chosen=chosen.protection,
         scheme=chosen.scheme,
+        noise=spec.noise if chosen.protection == "homomorphic" and chosen.scheme != "ckks" else None,
         rows=rented_rows(spec, facts.rows),
         columns=facts.width_in,
         cores=facts.cores,

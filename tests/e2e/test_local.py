@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import os
 import time
 from collections.abc import AsyncIterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from nodes.renter.report import JobReport
 from nodes.renter.submission import JobOptions
 from nodes.renter.workbench import JobFolder
 from schemas import codec
+from schemas.errors import BadConfig
 from schemas.events import Event, OrderCancelled
 from schemas.ids import address, derive_id
 from tests.support.cheating import cheat, first_row
@@ -127,15 +130,61 @@ async def until_receipts(network: LocalNetwork, job: str, count: int) -> AsyncIt
         yield line
 
 
-@pytest.mark.parametrize(("seconds", "chosen"), [(60.0, "homomorphic"), (0.0, "enclave")])
-async def test_auto_decides_by_what_encryption_would_take(network: LocalNetwork, seconds: float, chosen: str) -> None:
-    report = await run(network, DATA, LINEAR, encrypt_seconds_max=seconds)
-    assert report.protection == chosen
+@pytest.mark.parametrize(
+    ("seconds", "opening", "chosen"),
+    [(60.0, None, "homomorphic"), (0.0, 60.0, "sealed-result"), (0.0, 0.0, "enclave"), (0.0, None, "enclave")],
+)
+async def test_auto_decides_by_what_encryption_would_take(
+    network: LocalNetwork, seconds: float, opening: float | None, chosen: str
+) -> None:
+    report = await run(network, DATA, LINEAR, encrypt_seconds_max=seconds, decrypt_seconds_max=opening)
+    assert (report.phase, report.protection) == ("completed", chosen)
     assert report.assessment is not None
     assert report.assessment.encrypt_seconds > 0
     lines = await network.explain(report.id)
     notes = [note for line in lines for note in line["notes"] if note["kind"] == "assessment"]
     assert notes[0]["details"]["encrypt_seconds_max"] == seconds
+
+
+async def test_what_a_job_took_is_told_beside_what_was_predicted(network: LocalNetwork) -> None:
+    report = await run(network, DATA, LINEAR, protection="homomorphic")
+    lines = await network.explain(report.id)
+    (note,) = [note for line in lines for note in line["notes"] if note["kind"] == "predictions"]
+    assert report.assessment is not None
+    assert report.spent is not None
+    for name in ("encrypt_seconds", "lessor_seconds", "decrypt_seconds"):
+        shown = note["details"][name]
+        assert shown["predicted"] == pytest.approx(getattr(report.assessment.costs, name), abs=1e-4)
+        assert shown["actual"] == pytest.approx(getattr(report.spent, name), abs=1e-4)
+        assert shown["actual"] > 0
+    assert report.spent.bytes_sent == report.assessment.costs.bytes_sent
+    assert report.spent.bytes_back == report.assessment.costs.bytes_back
+
+
+@pytest.mark.skipif(find_spec("tenseal") is None and not os.environ.get("CI"), reason="TenSEAL is not installed")
+async def test_ckks_computes_a_job_whose_results_stay(network: LocalNetwork) -> None:
+    report = await run(network, DATA, LINEAR, protection="homomorphic", scheme="ckks", results_stay=True)
+    assert report.assessment is not None
+    assert (report.phase, report.assessment.scheme) == ("completed", "ckks")
+    _, rows = read(report.output)
+    expected = plain.evaluate(check(LINEAR), table(DATA, list(check(LINEAR).column_names)))
+    error = np.abs(np.array([[float(row[1])] for row in rows]) - expected).max()
+    bounds = [each.error_bound for each in report.assessment.candidates if each.scheme == "ckks"]
+    assert bounds[0] is not None
+    assert error <= bounds[0] <= 1e-4
+
+
+async def test_ckks_is_refused_where_results_may_be_shown(network: LocalNetwork) -> None:
+    with pytest.raises(BadConfig, match="--results-stay"):
+        network.stage(DATA, LINEAR, None, JobOptions(protection="homomorphic", scheme="ckks"))
+
+
+async def test_exact_noise_is_named_and_computes_the_same(network: LocalNetwork) -> None:
+    report = await run(network, DATA, LINEAR, protection="homomorphic", noise="exact")
+    assert report.phase == "completed"
+    assert report.assessment is not None
+    assert report.assessment.noise == "exact"
+    assert report.assessment.costs.encrypt_seconds > 1
 
 
 @pytest.mark.parametrize("protection", ["homomorphic", "enclave", "sealed-result"])

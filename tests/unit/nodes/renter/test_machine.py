@@ -125,6 +125,7 @@ def job(batches: int) -> Job:
         asked="enclave",
         chosen="enclave",
         scheme=None,
+        noise=None,
         rows=1,
         columns=1,
         cores=1,
