@@ -333,7 +333,7 @@ class CkksSecret:
     def _numbers(self, column: Column) -> NDArray[np.float64]:
         plain = self.public.engine.api.Plaintext()
         self.decryptor.decrypt(column.ciphertext, plain)
-        return np.array(self.public.engine.encoder.decode_double(plain), dtype=np.float64)
+        return np.fromiter(self.public.engine.encoder.decode_double(plain), np.float64, SLOTS)
 
 
 def generate(input_bits: int = INPUT_BITS_DEFAULT, levels: int = 1) -> CkksSecret:
