@@ -39,11 +39,13 @@ class Units(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Ciphertexts and operations of a job, on all batches together."""
+    """Ciphertexts and operations of a job, on all batches together, and ciphertexts of the largest batch."""
 
     ciphertexts_in: int
     ciphertexts_out: int
     steps: int
+    batch_in: int
+    batch_out: int
 
 
 def count(scheme: Scheme, program: IntegerProgram, batches: list[tuple[int, int]], slots: int) -> Work:
@@ -51,10 +53,25 @@ def count(scheme: Scheme, program: IntegerProgram, batches: list[tuple[int, int]
     blocks = sum(number * -(-rows // slots) for number, rows in batches)
     evaluations = sum(number for number, _ in batches) if program.sum_rows else blocks
     additions = (blocks - evaluations) * program.width_in
+    largest = max((-(-rows // slots) for _, rows in batches), default=0)
     return Work(
         ciphertexts_in=blocks * program.width_in,
         ciphertexts_out=evaluations * program.width_out,
         steps=evaluations * steps(scheme, program) + additions,
+        batch_in=largest * program.width_in,
+        batch_out=(1 if program.sum_rows else largest) * program.width_out,
+    )
+
+
+def count_sealed(width: int, batches: list[tuple[int, int]], slots: int, *, sum_rows: bool) -> Work:
+    """What sealing results of `width` columns takes (T2), batches as in `count`."""
+    blocks = [(number, 1 if sum_rows else -(-rows // slots)) for number, rows in batches]
+    return Work(
+        ciphertexts_in=0,
+        ciphertexts_out=width * sum(number * each for number, each in blocks),
+        steps=0,
+        batch_in=0,
+        batch_out=width * max((each for _, each in blocks), default=0),
     )
 
 
@@ -65,18 +82,27 @@ def steps(scheme: Scheme, program: IntegerProgram) -> int:
     return sum(multiplications(weights) for weights in program.weights)
 
 
-def encrypt_seconds(units: Units, ciphertexts: int, processes: int, *, exact: bool = False) -> float:
-    """Encrypting `ciphertexts` spread over `processes`, each of which starts and makes its own tables."""
-    start = processes * units.start
+def encrypt_seconds(units: Units, ciphertexts: int, batch: int, processes: int, *, exact: bool = False) -> float:
+    """Encrypting `ciphertexts`, `batch` at a time, in as many of `processes` as have a batch to encrypt.
+
+    Each of them starts, does without tables for its first batches, and makes tables when they pay.
+    """
+    if not ciphertexts:
+        return 0.0
+    working = min(processes, -(-ciphertexts // batch))
+    start = working * units.start
     if exact:
         return start + ciphertexts * units.encrypt_exact
-    if ciphertexts < TABLE_AFTER * processes:
+    unaided = working * ((TABLE_AFTER - 1) // batch * batch)
+    if ciphertexts <= unaided:
         return start + ciphertexts * units.encrypt_first
-    return start + ciphertexts * units.encrypt + processes * units.tables
+    aided = (ciphertexts - unaided) * units.encrypt + working * units.tables
+    return start + unaided * units.encrypt_first + aided
 
 
 def evaluate_seconds(units: Units, work: Work, processes: int) -> float:
     """Running the program on ciphertext (H2) in `processes` of lessors."""
-    noise = encrypt_seconds(units, work.ciphertexts_out, processes) - work.ciphertexts_out * units.encrypt
+    noise = encrypt_seconds(units, work.ciphertexts_out, work.batch_out, processes)
+    noise -= work.ciphertexts_out * units.encrypt
     computing = work.steps * units.step + work.ciphertexts_out * units.output
     return processes * units.read_key + work.ciphertexts_in * units.receive + computing + noise

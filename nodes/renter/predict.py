@@ -52,7 +52,7 @@ def homomorphic(
     """Data encrypted homomorphically (H1-H3)."""
     reading = size.rows * (rehearsed.read + rehearsed.encode)
     return Costs(
-        encrypt_seconds=reading + encrypt_seconds(units, work.ciphertexts_in, size.hands, exact=exact),
+        encrypt_seconds=reading + encrypt_seconds(units, work.ciphertexts_in, work.batch_in, size.hands, exact=exact),
         lessor_seconds=evaluate_seconds(units, work, size.lessors),
         decrypt_seconds=work.ciphertexts_out * units.decrypt + size.rows * rehearsed.finish,
         bytes_sent=work.ciphertexts_in * ciphertext_bytes,
@@ -71,11 +71,12 @@ def enclave(size: Size, rehearsed: Rehearsed) -> Costs:
     )
 
 
-def sealed_result(size: Size, plain: Costs, results: int, units: Units, *, ciphertext_bytes: int) -> Costs:
-    """As `enclave`, with `results` ciphertexts made there (T2) and decrypted here (T3)."""
+def sealed_result(size: Size, plain: Costs, sealed: Work, units: Units, *, ciphertext_bytes: int) -> Costs:
+    """As `enclave`, with results sealed there (T2) and decrypted here (T3)."""
+    results = sealed.ciphertexts_out
     return Costs(
         encrypt_seconds=plain.encrypt_seconds,
-        lessor_seconds=plain.lessor_seconds + encrypt_seconds(units, results, size.lessors),
+        lessor_seconds=plain.lessor_seconds + encrypt_seconds(units, results, sealed.batch_out, size.lessors),
         decrypt_seconds=plain.decrypt_seconds + results * units.decrypt,
         bytes_sent=plain.bytes_sent,
         bytes_back=results * ciphertext_bytes,

@@ -208,14 +208,10 @@ async def _with_costs(services: Services, job: JobAtHand, facts: Facts, encoding
     if not sealing:
         return structs.replace(facts, enclave=plain)
     shape = schemes.shape(sealed_scheme)
-    results = _ciphertexts(size, each, shape.slots, sum_rows=facts.sum_rows)
-    sealed = predict.sealed_result(size, plain, results, units[sealed_scheme], ciphertext_bytes=shape.ciphertext_bytes)
-    return structs.replace(facts, enclave=plain, sealed_result=sealed)
-
-
-def _ciphertexts(size: Size, rows_each: int, slots: int, *, sum_rows: bool) -> int:
-    cut = predict.batches(size, rows_each)
-    return size.width_out * sum(number if sum_rows else number * blocks_of(rows, slots) for number, rows in cut)
+    cut = predict.batches(size, each)
+    sealed = costs.count_sealed(facts.width_out, cut, shape.slots, sum_rows=facts.sum_rows)
+    priced = predict.sealed_result(size, plain, sealed, units[sealed_scheme], ciphertext_bytes=shape.ciphertext_bytes)
+    return structs.replace(facts, enclave=plain, sealed_result=priced)
 
 
 async def _homomorphic_costs(
