@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import platform
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -105,8 +106,12 @@ def _read(path: Path) -> Calibration | None:
 
 def _write(path: Path, calibration: Calibration) -> None:
     """Whole or not at all; a cache that cannot be written is no reason to fail a job."""
-    aside = path.with_suffix(f".{os.getpid()}.tmp")
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        aside.write_bytes(msgspec.json.encode(calibration))
-        aside.rename(path)
+        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(msgspec.json.encode(calibration))
+            Path(aside).replace(path)
+        except OSError:
+            Path(aside).unlink()

@@ -1,0 +1,83 @@
+"""A rehearsal times every part of a batch of the job's own rows, and tells seconds per row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nodes.data.table import Table, open_table, read_header
+from nodes.homomorphic.quantise import integer_program, quantise
+from nodes.programs.build import linear
+from nodes.programs.check import check
+from nodes.programs.compile import affine
+from nodes.renter import rehearsal
+from nodes.renter.predict import Rehearsed
+from nodes.renter.rehearsal import ROWS_MAX, Score, rehearse
+from tests.unit.nodes.programs.models import data, model, node
+
+PROGRAM = check(linear({"a": [2.0], "b": [-1.0]}, [10.0]))
+
+
+class Ticking:
+    """A clock on which everything takes one second."""
+
+    def __init__(self) -> None:
+        self.seconds = 0
+
+    def process_time(self) -> float:
+        self.seconds += 1
+        return float(self.seconds)
+
+
+@pytest.fixture(autouse=True)
+def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rehearsal, "time", Ticking())
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Table:
+    path = tmp_path / "input.csv"
+    path.write_text("a,b\n" + "".join(f"{row},{row / 2}\n" for row in range(1, 101)))
+    return open_table(read_header(path), ("a", "b"))
+
+
+def encoded(table: Table, approximate: bool = False) -> Score:
+    mapped = affine(PROGRAM)
+    fixed, _ = quantise(mapped, table.bounds, 1, slots=47, max_error=1e-3)
+    return Score(table, PROGRAM.canonical, fixed, integer_program(mapped, fixed), approximate)
+
+
+@pytest.mark.parametrize("approximate", [False, True])
+def test_seconds_are_told_per_row(table: Table, approximate: bool) -> None:
+    rehearsed = rehearse(encoded(table, approximate), 20, 40)
+    assert rehearsed == Rehearsed(*[1 / 40] * len(Rehearsed.__struct_fields__))
+
+
+def test_a_batch_at_the_end_is_as_short_as_it_is(table: Table) -> None:
+    assert rehearse(encoded(table), 80, 40).read == 1 / 20
+
+
+def test_without_an_encoding_nothing_is_encoded(table: Table) -> None:
+    rehearsed = rehearse(Score(table, PROGRAM.canonical, None, None), 0, 10)
+    assert (rehearsed.encode, rehearsed.finish, rehearsed.plain) == (0.0, 0.0, 0.1)
+
+
+def test_a_program_that_fails_on_the_rows_costs_nothing_yet(table: Table) -> None:
+    never = check(data(model([node("Log", ["x"], ["y"])], {"x": 2})))
+    rehearsed = rehearse(Score(open_negative(table), never.canonical, None, None), 0, 10)
+    assert rehearsed.plain == 0.0
+    assert min(rehearsed.open_out, rehearsed.seal_out) == 0.1
+
+
+def open_negative(table: Table) -> Table:
+    path = table.header.path.with_name("negative.csv")
+    path.write_text("a,b\n" + "-1,-2\n" * 10)
+    return open_table(read_header(path), ("a", "b"))
+
+
+def test_of_a_huge_batch_a_part_is_rehearsed(tmp_path: Path) -> None:
+    path = tmp_path / "long.csv"
+    path.write_text("a,b\n" + "1,2\n" * (ROWS_MAX + 10))
+    long = open_table(read_header(path), ("a", "b"))
+    assert rehearse(Score(long, PROGRAM.canonical, None, None), 0, 10**6).read == 1 / ROWS_MAX
