@@ -68,9 +68,9 @@ def measure_ckks(kit: None) -> dict[str, Units]:
 def _units(scheme: Scheme, secret: SecretKey) -> Units:
     public, blocks = secret.public, BLOCKS[scheme]
     values = _rows(secret, blocks)
-    first = _timed(partial(public.encrypt, values[:1])) / WIDTH
-    with_tables = _timed(partial(public.encrypt, _rows(secret, TABLE_AFTER // WIDTH)))
-    encrypt = _shortest(partial(public.encrypt, values)) / (blocks * WIDTH)
+    first = _timed(partial(secret.encrypt, values[:1])) / WIDTH
+    with_tables = _timed(partial(secret.encrypt, _rows(secret, TABLE_AFTER // WIDTH)))
+    encrypt = _shortest(partial(secret.encrypt, values)) / (blocks * WIDTH)
     bare, body = (1, *[0] * (WIDTH - 1)), public.encrypt(values)
     programs = [_program((bare,)), _program((bare,) * OUTPUTS), _program((WEIGHTS,))]
     one, several, weighted = (_shortest(partial(public.evaluate, body, len(values), each)) for each in programs)
