@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from gmpy2 import gcd, mpz
+from gmpy2 import f_divmod, gcd, mpz
 
 from nodes.homomorphic.errors import BadCiphertext
 from nodes.homomorphic.packing import blocks_of
-from nodes.homomorphic.residues import Pair, split
+from nodes.homomorphic.residues import Pair
 
 _INVALID: Final = "a ciphertext is not valid under this key: whoever made it must encrypt again with the right key"
 
@@ -69,8 +69,10 @@ def parse_unproven(body: bytes, n: mpz, ciphertext_bytes: int, expected_bytes: i
     """As `parse`, but the caller must still see to it that each is coprime to n, or that what it makes of them is."""
     _require_length(body, expected_bytes)
     size = ciphertext_bytes
-    pairs = [split(mpz.from_bytes(body[at : at + size], "big"), n) for at in range(0, len(body), size)]
-    if max(pairs)[0] >= n or any_bare([low for _, low in pairs], n):
+    from_bytes = mpz.from_bytes
+    pairs: list[Pair] = [f_divmod(from_bytes(body[at : at + size], "big"), n) for at in range(0, len(body), size)]
+    highs, lows = zip(*pairs, strict=True)
+    if max(highs) >= n or any_bare(lows, n):
         raise invalid()
     return pairs
 

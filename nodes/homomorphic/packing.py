@@ -8,6 +8,8 @@ integer as one string of bytes, with the borrows between slots done by a single 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
 from gmpy2 import mpz
@@ -15,15 +17,20 @@ from numpy.typing import NDArray
 
 from nodes.homomorphic.scheme import SLOT_BITS
 
+KEPT: Final = 128
+"""Constants for this many slot counts are remembered; the largest key has fewer."""
+
 _SLOT_BYTES = SLOT_BITS // 8
 _SIGN = np.uint64(1 << (SLOT_BITS - 1))
 
 
+@lru_cache(maxsize=KEPT)
 def ones(slots: int) -> mpz:
     """The plaintext with a 1 in each of the first `slots` slots."""
     return mpz(((1 << (SLOT_BITS * slots)) - 1) // ((1 << SLOT_BITS) - 1))
 
 
+@lru_cache(maxsize=KEPT)
 def lift(slots: int) -> mpz:
     """What must be added to a plaintext to make its `slots` slots unsigned: 2^63 in each."""
     return ones(slots) << (SLOT_BITS - 1)

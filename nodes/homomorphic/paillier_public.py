@@ -12,7 +12,6 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
 from typing import ClassVar, Final
 
 import gmpy2
@@ -24,7 +23,7 @@ from phe import PaillierPublicKey
 from nodes.homomorphic import ciphertexts, noise, packing
 from nodes.homomorphic.errors import BadKey
 from nodes.homomorphic.multiexp import SignedPowers, compile_powers, compile_signed
-from nodes.homomorphic.residues import Pair, add_message, inverse, join, multiply
+from nodes.homomorphic.residues import Pair, add_message, join
 from nodes.homomorphic.scheme import SLOT_BITS, IntegerProgram
 from schemas.errors import BadData
 
@@ -149,7 +148,7 @@ class PaillierPublic:
         return self.serialise([block for output in outputs for block in output])
 
     def _columns(self, body: bytes, rows: int, program: IntegerProgram) -> list[list[Pair]]:
-        """The input columns. Those with a weight are proved coprime to n by `_weighted`, for their product is then."""
+        """The input columns. Those with a weight are proved coprime to n by `_inverses` of products of them."""
         width = program.width_in
         pairs = ciphertexts.parse_unproven(body, self.n, self.ciphertext_bytes, self.body_bytes(rows, width))
         size = len(pairs) // width
@@ -158,26 +157,29 @@ class PaillierPublic:
         ciphertexts.require_units([low for column in unused for _, low in column], self.n)
         return columns
 
-    def _weighted(self, blocks: Sequence[Sequence[Pair]], powers: SignedPowers, messages: Sequence[mpz]) -> list[mpz]:
+    def _weighted(self, blocks: Sequence[Sequence[Pair]], weights: SignedPowers, messages: Sequence[mpz]) -> list[mpz]:
         """One output of several blocks: weights, bias and fresh noise."""
         n = self.n
-        above = [powers.above.run(block, n) for block in blocks]
-        below = [powers.below.run(block, n) for block in blocks]
-        ciphertexts.require_units([low for _, low in (*above, *below)], n)
-        inverses = map(inverse, below, self._inverses([low for _, low in below]), repeat(n))
+        started = [weights.start(block, n) for block in blocks]
+        inverses = self._inverses([running.lows[-1] for running in started])
         results = []
         drawn = self._noise.draw(len(blocks))
-        for up, down, message, (product, tail) in zip(above, inverses, messages, drawn, strict=True):
-            weighted = add_message(multiply(up, down, n), message + tail, n)
+        for running, last_inverse, message, (product, tail) in zip(started, inverses, messages, drawn, strict=True):
+            weighted = weights.finish(running, last_inverse, message + tail, n)
             results.append(join(weighted, n) * product % self.n_squared)
         return results
 
     def _inverses(self, values: Sequence[mpz]) -> list[mpz]:
-        """All inverses modulo n for the price of one and three products each (Montgomery's trick)."""
+        """All inverses modulo n for the price of one and three products each (Montgomery's trick).
+
+        Raises BadCiphertext unless all are coprime to n.
+        """
         prefixes, running = [], mpz(1)
         for value in values:
             prefixes.append(running)
             running = running * value % self.n
+        if gmpy2.gcd(running, self.n) != 1:
+            raise ciphertexts.invalid()
         running = invert(running, self.n)
         inverses = []
         for value, prefix in zip(reversed(values), reversed(prefixes), strict=True):

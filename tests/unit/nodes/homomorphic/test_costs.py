@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from gmpy2 import mpz
+from gmpy2 import f_divmod, invert, mpz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,7 +60,12 @@ def counted() -> Iterator[Counter]:
         counter.multiplied += len(f"{exponent:b}") - 1 + f"{exponent:b}".count("1") - 1 if exponent else 0
         return power(base, exponent, n)
 
+    def counted_divmod(product: mpz, n: mpz) -> tuple[mpz, mpz]:
+        counter.multiplied += 1
+        return f_divmod(product, n)
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multiexp, "f_divmod", counted_divmod)
         patch.setattr(multiexp, "multiply", counted_multiply)
         patch.setattr(multiexp, "square", counted_square)
         patch.setattr(multiexp, "power", counted_power)
@@ -73,10 +78,10 @@ def program(*weights: tuple[int, ...], sum_rows: bool = False) -> IntegerProgram
 
 @given(st.lists(st.integers(-(2**20), 2**20), min_size=1, max_size=6).map(tuple))
 def test_as_many_multiplications_are_counted_as_compiled_weights_execute(weights: tuple[int, ...]) -> None:
-    powers, bases = compile_signed(weights), [split(mpz(7 + at), N) for at in range(len(weights))]
+    compiled, bases = compile_signed(weights), [split(mpz(7 + at), N) for at in range(len(weights))]
     with counted() as counter:
-        powers.above.run(bases, N)
-        powers.below.run(bases, N)
+        running = compiled.start(bases, N)
+        compiled.finish(running, invert(running.lows[-1], N), mpz(0), N)
     assert multiplications(weights) == counter.multiplied
 
 

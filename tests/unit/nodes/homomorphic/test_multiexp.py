@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from math import prod
 
@@ -9,7 +10,7 @@ from gmpy2 import invert, mpz
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.homomorphic.multiexp import PowerProduct, compile_powers, compile_signed
+from nodes.homomorphic.multiexp import PowerProduct, compile_powers, compile_signed, multiplications
 from nodes.homomorphic.residues import inverse, join, multiply, split, square
 
 N = mpz(2**127 - 1)
@@ -29,11 +30,19 @@ def test_a_compiled_product_equals_the_product_of_powers(exponents: list[int]) -
     assert run(compile_powers(exponents), BASES[: len(exponents)]) == expected
 
 
-@given(weights=st.lists(st.integers(-(2**20), 2**20), min_size=1, max_size=6))
-def test_signed_weights_are_a_quotient_of_two_products(weights: list[int]) -> None:
-    powers, bases = compile_signed(tuple(weights)), BASES[: len(weights)]
+@given(
+    weights=st.lists(st.integers(-(2**20), 2**20) | st.integers(-3, 3), min_size=1, max_size=6),
+    message=st.integers(-(2**130), 2**130),
+)
+def test_signed_weights_give_the_product_of_signed_powers_and_the_message(weights: list[int], message: int) -> None:
+    compiled, bases = compile_signed(tuple(weights)), BASES[: len(weights)]
     expected = prod(pow(base, weight, SQUARED) for base, weight in zip(bases, weights, strict=True)) % SQUARED
-    assert run(powers.above, bases) == expected * run(powers.below, bases) % SQUARED
+    running = compiled.start([split(base, N) for base in bases], N)
+    last = running.lows[-1]
+    assert last == prod(base for base, weight in zip(bases, weights, strict=True) if weight) % N
+    product = compiled.finish(running, invert(last, N), mpz(message), N)
+    assert 0 <= min(product) <= max(product) < N
+    assert join(product, N) == expected * (1 + N * message) % SQUARED
 
 
 @given(st.integers(0, int(SQUARED) - 1), st.integers(0, int(SQUARED) - 1))
@@ -65,3 +74,10 @@ def test_the_steps_grow_with_the_bits_of_the_exponents_not_their_square() -> Non
 def test_equal_exponents_cost_one_step_each() -> None:
     compiled = compile_powers([4096] * 30)
     assert len(compiled.steps) == 29
+
+
+def test_signs_do_not_split_the_work() -> None:
+    """Thirty signed weights of 16 bits: one product of the positive and one of the negative ones would take 140."""
+    rng = random.Random(30)
+    counts = [multiplications(tuple(rng.randrange(-(2**15), 2**15) for _ in range(30))) for _ in range(20)]
+    assert max(counts) < 135
