@@ -264,21 +264,29 @@ def _explain_line(line: Mapping[str, Any], start: float, output: Output) -> None
     if line["refused"]:
         output.text(f"             refused: {': '.join(line['refused'])}")
     for note in line["notes"]:
-        numbers = ", ".join(f"{name}={_number(value)}" for name, value in note["details"].items())
+        plain = {name: value for name, value in note["details"].items() if not isinstance(value, (dict, list))}
+        numbers = _numbers(plain)
         output.text(f"             {note['kind']}: {note['text']}" + (f" ({numbers})" if numbers else ""))
+        for name, value in note["details"].items():
+            for each in value if isinstance(value, list) else [value]:
+                if isinstance(each, dict):
+                    output.text(f"               {name}: {_numbers(each)}")
     for verb, what in (("sent", line["sent"]), ("started", line["started"])):
         for name, times in Counter(what).items():
             output.text(f"             {verb} {name}" + (f" ×{times}" if times > 1 else ""))
 
 
-def _number(value: Any) -> str:
-    return (
-        f"{value:.6g}"
-        if isinstance(value, float)
-        else to_json(value)
-        if isinstance(value, (dict, list))
-        else str(value)
+def _numbers(details: Mapping[str, Any], prefix: str = "") -> str:
+    """Names and values in one line; what a value holds itself gets both names."""
+    return ", ".join(
+        _numbers(value, f"{prefix}{name}.") if isinstance(value, dict) else f"{prefix}{name}={_number(value)}"
+        for name, value in details.items()
+        if value is not None
     )
+
+
+def _number(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else to_json(value) if isinstance(value, list) else str(value)
 
 
 def _book(records: Mapping[str, Struct]) -> list[dict[str, Any]]:

@@ -39,6 +39,7 @@ LINEAR = ["--linear", "weights.csv"]
         (["good.csv", *LINEAR, "--out", "nowhere/out.csv"], "there is no folder"),
         (["good.csv", *LINEAR, "--protection", "rot13"], "'rot13' is not one of 'auto', 'homomorphic', 'enclave',"),
         (["good.csv", *LINEAR, "--lessors", "0"], "--lessors"),
+        (["good.csv", *LINEAR, "--scheme", "ckks"], "--results-stay"),
     ],
 )
 def test_bad_input_ends_with_2_and_says_what_is_wrong(

@@ -110,7 +110,14 @@ def test_a_result_is_printed_or_copied(
 def test_a_job_is_explained_event_by_event(site: Site, renter: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["job", "explain", site.job, *renter]) == 0
     said = capsys.readouterr().out
-    for part in ("job.submitted", "contract.signed", "assessment: asked for by the job (", "encrypt_seconds_max=60"):
+    for part in (
+        "job.submitted",
+        "contract.signed",
+        "assessment: asked for by the job (",
+        "encrypt_seconds_max=60",
+        "possible=True, protection=homomorphic",
+        "encrypt_seconds: actual=",
+    ):
         assert part in said
     assert main(["job", "explain", site.job, *renter, "--json"]) == 0
     lines = json.loads(capsys.readouterr().out)
