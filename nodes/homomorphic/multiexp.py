@@ -45,8 +45,8 @@ class PowerProduct:
     """x[0]^e_0 * x[1]^e_1 * ... as steps over the bases in use and, behind them, an accumulator that starts at 1.
 
     With v the bases at `support` (those with a positive exponent) and the accumulator, a step (target, source, s) means
-    v[target] = v[target] * v[source]^(2^s); the product is then v[index]^power * accumulator. Without any positive
-    exponent there is no step and `power` is 0.
+    v[target] = v[target] * v[source]^(2^s), with s 0 or 1; the product is then v[index]^power * accumulator. Without a
+    positive exponent there is no step and `power` is 0.
     """
 
     support: tuple[int, ...]
@@ -59,7 +59,7 @@ class PowerProduct:
         values = [*[bases[position] for position in self.support], ONE]
         for target, source, shift in self.steps:
             factor = values[source]
-            for _ in range(shift):
+            if shift:
                 factor = square(factor, n)
             values[target] = square(factor, n) if target == source else multiply(values[target], factor, n)
         rest = values[self.index] if self.power == 1 else power(values[self.index], self.power, n)
