@@ -1,31 +1,110 @@
-"""Keeps a message whose properties cannot be read from ending the connection of the one who receives it.
+"""How aio-pika's two lower layers, aiormq and pamqp, read and write frames in this process, where theirs do not do.
 
-RabbitMQ hands on whatever a sender wrote into a message's properties. pamqp, which aio-pika builds on, raises on names
-that are not UTF-8 and on times outside the calendar, and aiormq then ends the whole connection: one such message would
-cut its receiver off once per delivery, and what waits beside it would reach the delivery limit with it.
+**Lenient.** RabbitMQ hands on whatever a sender wrote into a message's properties. pamqp raises on names that are not
+UTF-8 and on times outside the calendar, and aiormq then ends the whole connection: one such message would cut its
+receiver off once per delivery, and what waits beside it would reach the delivery limit with it.
+
+**Lean.** A body of 1 MiB travels in eight frames. aiormq copies each several times on its way, into buffers that grow
+and move as it goes; here a body is copied once when it is cut into frames and twice when it is put together. What goes
+over the wire is the same to the byte. This pays for a fifth of a batch's journey (`make bench ONLY=transport`).
 """
 
 from __future__ import annotations
 
-from typing import Final
+import asyncio
+from collections.abc import Iterable
+from struct import Struct
+from typing import Any, Final, cast
 
-from pamqp import commands, header
+import aiormq.channel
+import aiormq.connection
+from aiormq.abc import ChannelFrame, DeliveredMessage
+from aiormq.exceptions import AMQPConnectionError, InvalidFrameError
+from pamqp import commands, constants, frame, header
+from pamqp.body import ContentBody
+from pamqp.exceptions import PAMQPException
 
 FIXED_BYTES: Final = 12
 """Class and body length, before the properties; without them the rest of the stream has no meaning."""
+FRAME_HEAD: Final = Struct(">BHI")
+"""Type, channel, length of what follows before the closing byte (AMQP 0-9-1, section 4.2.3)."""
+FRAME_END: Final = bytes((constants.FRAME_END,))
 
-_read: Final = header.ContentHeader.unmarshal
+_read_properties: Final = header.ContentHeader.unmarshal
+_marshall: Final = ChannelFrame.marshall
+_first_frame: Final = aiormq.connection.FrameReceiver.get_frame
 
 
-def read_leniently() -> None:
-    """From now on in this process such a message arrives without any properties, for its receiver to refuse."""
-    header.ContentHeader.unmarshal = _unmarshal  # type: ignore[method-assign]
+def improve() -> None:
+    """From now on in this process; may be called again."""
+    header.ContentHeader.unmarshal = _read_leniently  # type: ignore[method-assign]
+    ChannelFrame.marshall = _join  # type: ignore[method-assign]
+    aiormq.channel.Channel._split_body = _cut  # type: ignore[method-assign]
+    aiormq.channel.Channel._read_content = _read_content  # type: ignore[assignment,method-assign]
+    aiormq.connection.FrameReceiver.get_frame = _get_frame  # type: ignore[method-assign]
 
 
-def _unmarshal(self: header.ContentHeader, data: bytes) -> None:
+def _read_leniently(self: header.ContentHeader, data: bytes) -> None:
+    """Such a message arrives without any properties, for its receiver to refuse."""
     try:
-        _read(self, data)
+        _read_properties(self, data)
     except (ValueError, OverflowError, OSError, KeyError):
         if len(data) < FIXED_BYTES:
             raise
         self.properties = commands.Basic.Properties()
+
+
+def _cut(self: aiormq.channel.Channel, body: bytes) -> list[ContentBody]:
+    """A body as the contents of its frames: views, not copies."""
+    view, most = memoryview(body), self.max_content_size
+    return [ContentBody(cast(bytes, view[at : at + most])) for at in range(0, len(body), most)]
+
+
+def _join(channel_number: int, frames: Iterable[Any], drain_future: asyncio.Future[Any] | None = None) -> ChannelFrame:
+    """The frames of one message as one buffer; those of no message as ever."""
+    each = list(frames)
+    if not any(isinstance(one, ContentBody) for one in each):
+        return _marshall(channel_number, each, drain_future)
+    parts: list[bytes] = []
+    for one in each:
+        if isinstance(one, ContentBody):
+            parts += (FRAME_HEAD.pack(constants.FRAME_BODY, channel_number, len(one.value)), one.value, FRAME_END)
+        else:
+            parts.append(frame.marshal(one, channel_number))
+    return ChannelFrame(payload=b"".join(parts), should_close=False, drain_future=drain_future)
+
+
+async def _get_frame(self: aiormq.connection.FrameReceiver) -> tuple[int, int, Any]:
+    """The next frame: its length, channel and content. The first, which may refuse the protocol, as ever."""
+    if not self.started:
+        return await _first_frame(self)
+    if self.reader.at_eof():
+        raise StopAsyncIteration
+    try:
+        async with self.lock:
+            head = await self.reader.readexactly(FRAME_HEAD.size)
+            kind, channel, length = FRAME_HEAD.unpack(head)
+            rest = await self.reader.readexactly(length + len(FRAME_END))
+    except (asyncio.IncompleteReadError, OSError) as error:
+        raise AMQPConnectionError(f"the broker closed the connection ({type(error).__name__})") from error
+    if kind == constants.FRAME_BODY and length and rest.endswith(FRAME_END):
+        return len(head) + len(rest), channel, ContentBody(cast(bytes, memoryview(rest)[:length]))
+    try:
+        return frame.unmarshal(head + rest)
+    except PAMQPException as error:
+        raise InvalidFrameError(str(error)) from error
+
+
+async def _read_content(
+    self: aiormq.channel.Channel, delivered: Any, content_header: header.ContentHeader
+) -> DeliveredMessage:
+    """The message to which these frames belong, with its body from the frames that follow."""
+    parts: list[bytes] = []
+    missing = content_header.body_size or 0
+    while missing > 0:
+        content = await self._get_frame()
+        if not isinstance(content, ContentBody):
+            raise ValueError(f"Unexpected frame {content!r}", content)
+        parts.append(content.value)
+        missing -= len(content.value)
+    return DeliveredMessage(delivery=delivered, header=content_header, body=b"".join(parts), channel=self)

@@ -28,6 +28,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange, 
 from aiormq import exceptions as amqp
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, stop_never, wait_random_exponential
 
+from broker import frames
 from broker.envelope import again, arrived, dead_letter
 from broker.errors import (
     AccessRefused,
@@ -40,7 +41,6 @@ from broker.errors import (
     QueueFull,
     Unroutable,
 )
-from broker.frames import read_leniently
 from broker.port import (
     DEAD_KEY,
     DEAD_QUEUE,
@@ -95,7 +95,7 @@ async def connect(url: str, of: Address, *, timeout_seconds: float = CONNECT_SEC
         BrokerUnreachable: naming host and port.
         AccessRefused: the broker does not accept the credentials, or not for this virtual host.
     """
-    read_leniently()
+    frames.improve()
     link = _Link(url, of)
     try:
         async with asyncio.timeout(timeout_seconds):

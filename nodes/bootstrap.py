@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import Struct
 
 from broker.port import Broker
+from nodes.allocator import keep_memory
 from nodes.config import NodeConfig, RenterSettings
 from nodes.crew.crew import Crew
 from nodes.enclave.attestation.measure import measurement
@@ -239,6 +240,7 @@ async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
         BrokerUnreachable: no connection within `CONNECT_SECONDS_MAX`.
         BadConfig: what is configured cannot be run.
     """
+    keep_memory()
     identity = config.identity()
     broker, crew = await connect(config), Crew(hands(config))
     try:

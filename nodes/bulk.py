@@ -14,8 +14,8 @@ from schemas import codec
 from schemas.codec import Received
 from schemas.events import Event
 
-OFF_LOOP_BYTES_MIN: Final = 64 * 1024
-"""Smaller bodies are hashed in less time than a thread takes to answer."""
+OFF_LOOP_BYTES_MIN: Final = 256 * 1024
+"""Smaller bodies are hashed in about the time that it takes to hand them to a thread and back."""
 
 
 async def encode(event: Event, identity: Identity) -> tuple[dict[str, str], bytes]:

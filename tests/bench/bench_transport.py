@@ -4,34 +4,35 @@
     transport.request_response  small events from a renter over two hubs to a lessor, answers back
 
 Ours encrypts, signs, publishes, receives, verifies, computes in a locked enclave process and decrypts. The peer moves
-bodies and headers of the same sizes with the same confirms, windows and prefetch, and does nothing else.
+bodies and headers of the same sizes with the same confirms, windows and prefetch, and does nothing else. Either has
+both sides in one process; the peer's is one of its own, because ours sets up its process as a node does.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final
 
-import aio_pika
 import numpy as np
-from aio_pika.abc import AbstractIncomingMessage
 
 from broker.port import Broker, Consumer, Message
 from broker.rabbitmq import connect
-from broker.topology import Hub, Link, Network, Participant, hub_exchange, queue_name, routing_key
+from broker.topology import Hub, Link, Network, Participant, queue_name, routing_key
 from nodes import bulk
+from nodes.allocator import keep_memory
 from nodes.enclave.worker.host import EnclaveProcess
 from nodes.identity import Identity, verify
 from schemas import limits
 from schemas.events import BatchFailed, ContractEnded, Event, batch_attributes
 from schemas.ids import Address, derive_id
 from schemas.jobs import Batch
+from tests.bench import raw_amqp
 from tests.bench.harness import Result, interleave, more
+from tests.bench.raw_amqp import SECONDS_MAX, Load, Parcel, Task, send_all
 from tests.support.rabbitmq import Site, running, site
 from tests.unit.nodes.enclave.enclaves import Subtask, agree, model, quoter
 
@@ -41,7 +42,7 @@ COLUMNS: Final = 16
 ROWS: Final = limits.BODY_BYTES_TARGET // (8 * COLUMNS)
 BATCHES, BATCH_WINDOW, BATCH_PREFETCH = 48, 6, 4
 REQUESTS, REQUEST_WINDOW, REQUEST_PREFETCH = 1_500, 100, limits.CONTROL_PREFETCH
-SECONDS_MAX: Final = 60.0
+ERROR_MAX: Final = 1e-9
 NOW: Final = 1_800_000_000.0
 MIB: Final = 1024 * 1024
 
@@ -51,6 +52,7 @@ def run(only: str) -> Iterator[Result]:
     names = [name for name in (ENCLAVE_PATH, REQUEST_RESPONSE) if name.startswith(only)]
     if not names:
         return
+    keep_memory()
     network = Network(
         hubs=(
             Hub(name="A11", participants=(Participant(name="A12", role="renter", lanes=0),)),
@@ -70,13 +72,13 @@ class Rounds:
     """One round of each: its rate."""
 
     ours: Callable[[], Awaitable[float]]
-    peer: Callable[[], Awaitable[float]]
+    peer: Callable[[], float]
 
 
 def _compare(runner: asyncio.Runner, name: str, opened: Any, unit: str) -> Result:
     rounds: Rounds = runner.run(opened.__aenter__())
     try:
-        ours, peer = interleave(lambda: runner.run(_rate(rounds.ours)), lambda: runner.run(_rate(rounds.peer)))
+        ours, peer = interleave(lambda: runner.run(_rate(rounds.ours)), rounds.peer)
     finally:
         runner.run(opened.__aexit__(None, None, None))
     return more(name, ours, peer, "raw aio-pika", unit)
@@ -84,93 +86,6 @@ def _compare(runner: asyncio.Runner, name: str, opened: Any, unit: str) -> Resul
 
 async def _rate(measured: Callable[[], Awaitable[float]]) -> float:
     return await measured()
-
-
-@dataclass(frozen=True)
-class Load:
-    """So many messages to and fro, at most `window` under way."""
-
-    messages: int
-    window: int
-    prefetch: int
-    kind: str
-    answer_kind: str
-
-
-# ---------------------------------------------------------------- raw aio-pika
-
-
-@dataclass(frozen=True)
-class Parcel:
-    """Bytes and headers of a message; the peer sends them as they are."""
-
-    headers: dict[str, str]
-    body: bytes
-
-
-class RawEnd:
-    """One side of the peer: an account's connection with a channel to publish and one to consume."""
-
-    def __init__(self, exchange: Any, queue: Any) -> None:
-        self.exchange = exchange
-        self.queue = queue
-
-    @classmethod
-    async def open(cls, stack: AsyncExitStack, here: Site, of: Address, hub: str, queue: str, prefetch: int) -> RawEnd:
-        connection = await stack.enter_async_context(await aio_pika.connect_robust(here.url(of)))
-        publishing = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        consuming = await connection.channel(publisher_confirms=False)
-        await consuming.set_qos(prefetch_count=prefetch)
-        exchange = await publishing.get_exchange(hub_exchange(hub), ensure=False)
-        return cls(exchange, await consuming.get_queue(queue))
-
-    async def send(self, key: str, parcel: Parcel, name: str) -> None:
-        message = aio_pika.Message(
-            parcel.body,
-            headers=dict(parcel.headers),
-            message_id=name,
-            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-        )
-        await self.exchange.publish(message, key, mandatory=True, timeout=SECONDS_MAX)
-
-
-async def raw_round(here: Site, load: Load, there: Parcel, back: Parcel) -> float:
-    """Messages per second, to and fro."""
-    async with AsyncExitStack() as stack:
-        renter = await RawEnd.open(stack, here, RENTER, "A11", queue_name(RENTER, load.answer_kind), load.prefetch)
-        lessor = await RawEnd.open(stack, here, LESSOR, "B11", queue_name(LESSOR, load.kind), load.prefetch)
-        slots, left, done = asyncio.Semaphore(load.window), count(1), asyncio.Event()
-
-        async def serve(message: AbstractIncomingMessage) -> None:
-            await lessor.send(routing_key(RENTER, LESSOR, load.answer_kind), back, str(message.message_id))
-            await message.ack()
-
-        async def collect(message: AbstractIncomingMessage) -> None:
-            await message.ack()
-            slots.release()
-            if next(left) == load.messages:
-                done.set()
-
-        await lessor.queue.consume(serve)
-        await renter.queue.consume(collect)
-        return await _send_all(load, slots, done, lambda number: renter.send(_key(load), there, str(number)))
-
-
-async def _send_all(
-    load: Load, slots: asyncio.Semaphore, done: asyncio.Event, send: Callable[[int], Coroutine[Any, Any, None]]
-) -> float:
-    """Keeps the window full until the last answer is in; messages per second."""
-    started = time.perf_counter()
-    async with asyncio.timeout(SECONDS_MAX), asyncio.TaskGroup() as group:
-        for number in range(load.messages):
-            await slots.acquire()
-            group.create_task(send(number))
-        await done.wait()
-    return load.messages / (time.perf_counter() - started)
-
-
-def _key(load: Load) -> str:
-    return routing_key(LESSOR, RENTER, load.kind)
 
 
 # ---------------------------------------------------------------- ours
@@ -217,7 +132,7 @@ async def our_round(
         serving = asyncio.create_task(serve(await stack.enter_async_context(batches)))
         collecting = asyncio.create_task(collect(await stack.enter_async_context(answers)))
         try:
-            return await _send_all(load, slots, done, send)
+            return await send_all(load, slots, done, send)
         finally:
             for task in (serving, collecting):
                 task.cancel()
@@ -269,16 +184,13 @@ async def enclave_path(here: Site) -> AsyncIterator[Rounds]:
         path = EnclavePath(parties, enclave, await agree(enclave, model(COLUMNS, weights)), data, data @ weights)
         there = await path.make(0)
         back = await path.answer(there)
-        parcels = [Parcel(dict(sent.headers), sent.body) for sent in (there, back)]  # type: ignore[arg-type]
 
         async def ours() -> float:
             rate = await our_round(parties.renter, parties.lessor, load, path.make, path.answer, path.accept)
             return rate * len(there.body) / MIB
 
-        async def peer() -> float:
-            return await raw_round(here, load, *parcels) * len(there.body) / MIB
-
-        yield Rounds(ours, peer)
+        with raw_amqp.peer(_task(here, load, there, back)) as raw:
+            yield Rounds(ours, lambda: raw.round() * len(there.body) / MIB)
 
 
 @dataclass(frozen=True)
@@ -313,7 +225,8 @@ class EnclavePath:
         event = await _verified(message, self.parties.lessor_identity.public)
         context = self.subtask.context(ROWS, batch=int(event.attributes["batch"]))
         raw = await asyncio.to_thread(self.subtask.decrypt, context, bytes(event.body))
-        np.testing.assert_allclose(np.frombuffer(raw).reshape(ROWS, 1), self.expected)
+        if np.abs(np.frombuffer(raw).reshape(ROWS, 1) - self.expected).max() > ERROR_MAX:
+            raise AssertionError("a result is wrong")
 
     def _event(self, event_type: str, source: Address, to: Address, number: int, body: bytes) -> Event:
         batch = _batch(number)
@@ -367,15 +280,18 @@ async def request_response(here: Site) -> AsyncIterator[Rounds]:
 
         there = await make(0)
         back = await answer(there)
-        parcels = [Parcel(dict(sent.headers), sent.body) for sent in (there, back)]  # type: ignore[arg-type]
 
         async def ours() -> float:
             return await our_round(parties.renter, parties.lessor, load, make, answer, accept)
 
-        async def peer() -> float:
-            return await raw_round(here, load, *parcels)
+        with raw_amqp.peer(_task(here, load, there, back)) as raw:
+            yield Rounds(ours, raw.round)
 
-        yield Rounds(ours, peer)
+
+def _task(here: Site, load: Load, there: Message, back: Message) -> Task:
+    urls = {str(of): here.url(of) for of in (RENTER, LESSOR)}
+    parcels = (Parcel({k: str(v) for k, v in each.headers.items()}, len(each.body)) for each in (there, back))
+    return Task(urls, RENTER, LESSOR, load, *parcels)
 
 
 def _small(event_type: str, source: Address, to: Address, name: str, data: Any) -> Event:
