@@ -12,10 +12,10 @@ from gmpy2 import f_divmod, invert, mpz
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodes.homomorphic import multiexp
-from nodes.homomorphic.costs import Units, Work, count, encrypt_seconds, evaluate_seconds, steps
+from nodes.homomorphic import multiexp, noise
+from nodes.homomorphic.costs import Units, Work, count, count_sealed, encrypt_seconds, evaluate_seconds, steps
 from nodes.homomorphic.multiexp import compile_signed, multiplications
-from nodes.homomorphic.noise import TABLE_AFTER
+from nodes.homomorphic.noise import TABLE_AFTER, Digits, NoiseSource
 from nodes.homomorphic.paillier import PaillierSecret
 from nodes.homomorphic.residues import ONE, Pair, multiply, power, split, square
 from nodes.homomorphic.scheme import IntegerProgram
@@ -62,7 +62,8 @@ def counted() -> Iterator[Counter]:
 
     def counted_divmod(product: mpz, n: mpz) -> tuple[mpz, mpz]:
         counter.multiplied += 1
-        return f_divmod(product, n)
+        carry, low = f_divmod(product, n)
+        return carry, low
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(multiexp, "f_divmod", counted_divmod)
@@ -95,23 +96,42 @@ def test_what_is_counted_is_what_real_batches_take(
     secret: PaillierSecret, weights: tuple[tuple[int, ...], ...], cut: list[tuple[int, int]], sum_rows: bool
 ) -> None:
     public, made = secret.public, program(*weights, sum_rows=sum_rows)
-    sent, returned = 0, 0
+    sent: list[int] = []
+    returned: list[int] = []
     with counted() as counter:
-        for number, rows in cut:
-            for _ in range(number):
-                body = public.encrypt(np.ones((rows, made.width_in), dtype=np.int64))
-                sent += len(body)
-                returned += len(public.evaluate(body, rows, made))
+        for rows in each_batch(cut):
+            body = public.encrypt(np.ones((rows, made.width_in), dtype=np.int64))
+            sent.append(len(body) // public.ciphertext_bytes)
+            returned.append(len(public.evaluate(body, rows, made)) // public.ciphertext_bytes)
     assert count("paillier", made, cut, public.slots) == Work(
-        ciphertexts_in=sent // public.ciphertext_bytes,
-        ciphertexts_out=returned // public.ciphertext_bytes,
+        ciphertexts_in=sum(sent),
+        ciphertexts_out=sum(returned),
         steps=counter.multiplied,
+        batch_in=max(sent),
+        batch_out=max(returned),
+    )
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    width=st.integers(1, 2),
+    cut=st.lists(st.tuples(st.integers(1, 2), st.sampled_from([1, 31, 32, 70])), max_size=2),
+    sum_rows=st.booleans(),
+)
+def test_what_is_counted_of_sealed_results_is_what_enclaves_encrypt(
+    secret: PaillierSecret, width: int, cut: list[tuple[int, int]], sum_rows: bool
+) -> None:
+    public = secret.public
+    results = [np.ones((1 if sum_rows else rows, width), dtype=np.int64) for rows in each_batch(cut)]
+    made = [len(public.encrypt(each)) // public.ciphertext_bytes for each in results]
+    assert count_sealed(width, cut, public.slots, sum_rows=sum_rows) == Work(
+        ciphertexts_in=0, ciphertexts_out=sum(made), steps=0, batch_in=0, batch_out=max(made, default=0)
     )
 
 
 @pytest.mark.parametrize("scheme", ["paillier", "paillier-subgroup", "ckks"])
 def test_no_batches_take_nothing(scheme: Scheme) -> None:
-    assert count(scheme, program((1, 2)), [], 31) == Work(0, 0, 0)
+    assert count(scheme, program((1, 2)), [], 31) == Work(0, 0, 0, 0, 0)
 
 
 def test_ckks_multiplies_once_for_each_weight_that_is_not_zero() -> None:
@@ -123,32 +143,77 @@ def test_ordinary_and_subgroup_keys_take_the_same_steps() -> None:
     assert steps("paillier", made) == steps("paillier-subgroup", made) > 3
 
 
-@given(st.integers(1, 9), st.integers(0, 10 * TABLE_AFTER), st.integers(1, 100))
-def test_more_ciphertexts_cost_more(processes: int, few: int, more: int) -> None:
-    """With tables that cost what they save by the time they are made."""
-    units = Units(**{name: getattr(UNITS, name) for name in UNITS.__struct_fields__} | {"tables": 3.5 * TABLE_AFTER})
-    for exact in (False, True):
-        less, dearer = (encrypt_seconds(units, each, processes, exact=exact) for each in (few, few + more))
-        assert less < dearer
+def each_batch(cut: list[tuple[int, int]]) -> Iterator[int]:
+    """Rows of every batch."""
+    for number, rows in cut:
+        yield from [rows] * number
+
+
+class Priced:
+    """A noise table that is as dear as `UNITS` says, and what was spent with it and without it."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def build(self, n: mpz, base: mpz) -> Priced:
+        self.seconds += UNITS.tables
+        return self
+
+    def draw(self, exponent: Digits) -> tuple[mpz, mpz]:
+        self.seconds += UNITS.encrypt
+        return mpz(1), mpz(0)
+
+    def direct(self, n: mpz, base: mpz, exponent: Digits) -> tuple[mpz, mpz]:
+        self.seconds += UNITS.encrypt_first
+        return mpz(1), mpz(0)
+
+
+@given(processes=st.integers(1, 3), batches=st.integers(1, 8), batch=st.integers(1, TABLE_AFTER + 10))
+def test_encrypting_costs_what_every_process_spends_on_its_noise(processes: int, batches: int, batch: int) -> None:
+    """Each draws the noise of its batches one after the other; the tables are its own, and are made once."""
+    priced = Priced()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(noise, "build_table", priced.build)
+        patch.setattr(noise, "direct", priced.direct)
+        for _ in range(processes):
+            source = NoiseSource(N, mpz(3))
+            for _ in range(batches):
+                assert len(list(source.draw(batch))) == batch
+    predicted = encrypt_seconds(UNITS, processes * batches * batch, batch, processes)
+    assert predicted == pytest.approx(processes * UNITS.start + priced.seconds)
+
+
+@given(
+    processes=st.integers(1, 9),
+    batch=st.integers(1, 2 * TABLE_AFTER),
+    few=st.integers(0, 20 * TABLE_AFTER),
+    more=st.integers(1, 100),
+    exact=st.booleans(),
+)
+def test_more_ciphertexts_cost_more(processes: int, batch: int, few: int, more: int, exact: bool) -> None:
+    less, dearer = (encrypt_seconds(UNITS, each, batch, processes, exact=exact) for each in (few, few + more))
+    assert less < dearer
 
 
 @given(st.integers(1, 64), st.integers(1, 10**9))
 def test_every_process_makes_its_tables_once_however_many_ciphertexts_there_are(processes: int, more: int) -> None:
-    ciphertexts = TABLE_AFTER * processes + more
+    batch = TABLE_AFTER
+    ciphertexts = batch * processes + more
     once = processes * (UNITS.start + UNITS.tables)
-    assert encrypt_seconds(UNITS, ciphertexts, processes) == pytest.approx(once + ciphertexts * UNITS.encrypt)
+    assert encrypt_seconds(UNITS, ciphertexts, batch, processes) == pytest.approx(once + ciphertexts * UNITS.encrypt)
 
 
-def test_a_handful_of_ciphertexts_makes_no_tables() -> None:
-    assert encrypt_seconds(UNITS, 2 * TABLE_AFTER - 1, 2) == 2 * UNITS.start + (2 * TABLE_AFTER - 1) * 4.0
+def test_processes_without_a_batch_cost_nothing() -> None:
+    assert encrypt_seconds(UNITS, 20, 10, 8) == encrypt_seconds(UNITS, 20, 10, 2) == 2 * UNITS.start + 20 * 4.0
+    assert encrypt_seconds(UNITS, 0, 10, 8) == encrypt_seconds(UNITS, 0, 0, 8) == 0.0
 
 
 def test_exact_noise_needs_no_tables() -> None:
-    assert encrypt_seconds(UNITS, 10**6, 3, exact=True) == 3 * UNITS.start + 10**6 * UNITS.encrypt_exact
+    assert encrypt_seconds(UNITS, 10**6, 100, 3, exact=True) == 3 * UNITS.start + 10**6 * UNITS.encrypt_exact
 
 
 def test_lessors_read_the_key_once_and_pay_for_what_arrives_is_multiplied_and_returns() -> None:
-    one, another = Work(1000, 500, 2000), Work(1001, 501, 2001)
+    one, another = Work(1000, 500, 2000, 200, 100), Work(1001, 501, 2001, 200, 100)
     seconds = evaluate_seconds(UNITS, one, 2)
     once = 2 * (UNITS.read_key + UNITS.start + UNITS.tables)
     assert seconds == pytest.approx(once + 1000 * UNITS.receive + 500 * UNITS.output + 2000 * UNITS.step)

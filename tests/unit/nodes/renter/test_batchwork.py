@@ -201,6 +201,7 @@ def test_nothing_shows_the_key(exact: Case, paillier_key: PaillierSecret) -> Non
     made = encrypt(exact.plan, BATCH)
     shown = f"{exact.plan!r} {Kit.of(exact.plan)!r} {decrypt(exact.plan, BATCH, made.body, None)!r}"
     secret = paillier_key.to_bytes()
+    assert "PaillierSecret" not in shown
     for number in (paillier_key.p, paillier_key.q):
         assert str(number) not in shown
         assert f"{int(number):x}" not in shown
