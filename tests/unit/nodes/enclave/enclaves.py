@@ -80,7 +80,7 @@ class Subtask:
 
     def encrypt(self, context: BatchContext, rows: NDArray[np.float64]) -> bytes:
         key = session.data_key(self.secret, CONTRACT, JOB, DATA, context.epoch)
-        return chunks.encrypt(key, context.digest(), rows.astype("<f8").tobytes())
+        return chunks.encrypt(key, context.digest(), np.ascontiguousarray(rows, "<f8").tobytes())
 
     def decrypt(self, context: BatchContext, body: bytes) -> bytes:
         key = session.data_key(self.secret, CONTRACT, JOB, RESULT, context.epoch)
