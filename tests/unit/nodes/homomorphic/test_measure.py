@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 import numpy as np
@@ -79,7 +79,6 @@ class PricedSecret:
 
     public: PricedPublic
     orders: tuple[int, int] | None = (1, 2)
-    decrypt_price: float = field(default=PRICES.decrypt)
 
     def encrypt(self, values: NDArray[np.int64], *, noise: Noise = "fixed-base") -> bytes:
         if noise == "fixed-base":
