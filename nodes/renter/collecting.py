@@ -8,6 +8,7 @@ there, and the machine sees an equal duplicate.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -117,7 +118,7 @@ class Collector:
             owner=batch.subtask,
             digest=digest,
             decrypt_seconds=seconds,
-            compute_seconds=_seconds(event),
+            compute_seconds=claimed_seconds(event),
             bytes_back=len(event.body),
         )
         await self.submit("result.accepted", accepted, batch.job, event_id=outcome_id)
@@ -196,8 +197,10 @@ def _matrix(plain: bytes, rows: int, width: int) -> NDArray[np.float64]:
     return values
 
 
-def _seconds(event: Event) -> float:
+def claimed_seconds(event: Event) -> float:
+    """Core-seconds that a lessor says a batch took; 0 where it says nothing that can be added up."""
     try:
-        return float(event.attributes.get("computeseconds", "0"))
+        seconds = float(event.attributes.get("computeseconds", "0"))
     except ValueError:
         return 0.0
+    return seconds if 0 <= seconds < math.inf else 0.0
