@@ -15,6 +15,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,8 @@ from nodes.crew.hand import FORGET, LENGTH, Answer, Request
 from schemas import limits
 
 ANSWER_BYTES_MAX: Final = 2 * limits.BODY_BYTES_MAX
+TASK_SECONDS_MAX: Final = 600.0
+"""A process that is busy with one task for longer is killed: the largest batch takes a sixth of that."""
 END_SECONDS_MAX: Final = 1.0
 """A process that closed its output is dying; this long, and it is killed."""
 
@@ -66,17 +69,23 @@ class Kit(Generic[K]):
 class _Hand:
     """One process, started when first needed and again after it died. Used by one thread at a time."""
 
+    task_seconds_max: float
     process: subprocess.Popen[bytes] | None = None
     forgotten: int = 0
+    closed: bool = False
+    starting: threading.Lock = field(default_factory=threading.Lock)
 
     def exchange(self, request: Request, returned: Any = None) -> tuple[Answer, Any]:
         """Send a request and wait for its answer, with a result of type `returned` unless it failed; raises HandLost.
 
-        A process that answers anything else has been subverted, and is killed.
+        A process that answers anything else has been subverted, and is killed; so is one that answers too late.
         """
         process = self._running()
         assert process.stdin is not None
         assert process.stdout is not None
+        deadline = threading.Timer(self.task_seconds_max, process.kill)
+        deadline.daemon = True
+        deadline.start()
         try:
             pickle.dump(request, process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
             process.stdin.flush()
@@ -86,8 +95,16 @@ class _Hand:
         except (BrokenPipeError, struct.error, msgspec.MsgspecError) as error:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(END_SECONDS_MAX)
-            code = self.end()
-            raise HandLost(f"the process that computed this ended with code {code}") from error
+            late = f", after {self.task_seconds_max:.0f} s without an answer" if deadline.finished.is_set() else ""
+            raise HandLost(f"the process that computed this ended with code {self.end()}{late}") from error
+        finally:
+            deadline.cancel()
+
+    def close(self) -> None:
+        """End the process; no other will be started."""
+        with self.starting:
+            self.closed = True
+        self.end()
 
     def end(self) -> int:
         """Kill the process, and its keys with it; its exit code."""
@@ -102,19 +119,22 @@ class _Hand:
         return code
 
     def _running(self) -> subprocess.Popen[bytes]:
-        if self.process is None:
-            environment = os.environ | _ENVIRONMENT
-            self.process = subprocess.Popen(  # noqa: S603 - our own module
-                _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
-            )
-        return self.process
+        with self.starting:
+            if self.closed:
+                raise HandLost("the crew was closed before this was computed")
+            if self.process is None:
+                environment = os.environ | _ENVIRONMENT
+                self.process = subprocess.Popen(  # noqa: S603 - our own module
+                    _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
+                )
+            return self.process
 
 
 class Crew:
     """`hands` processes, started as tasks come. `close` when done; use from one event loop."""
 
-    def __init__(self, hands: int) -> None:
-        self._hands = tuple(_Hand() for _ in range(hands))
+    def __init__(self, hands: int, *, task_seconds_max: float = TASK_SECONDS_MAX) -> None:
+        self._hands = tuple(_Hand(task_seconds_max) for _ in range(hands))
         self._idle = deque(self._hands)
         self._threads = ThreadPoolExecutor(hands, thread_name_prefix="crew")
         self._forgotten = 0
@@ -179,4 +199,4 @@ class Crew:
 
     def _end(self) -> None:
         for hand in self._hands:
-            hand.end()
+            hand.close()

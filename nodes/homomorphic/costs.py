@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from msgspec import Struct
 
 from nodes.homomorphic.multiexp import multiplications
-from nodes.homomorphic.noise import TABLE_AFTER
 from nodes.homomorphic.scheme import IntegerProgram
 from schemas.jobs import Scheme
+
+TABLE_AFTER: Final = 96
+"""Ciphertexts under one key after which building a table of noise has paid for itself."""
 
 
 class Units(Struct, frozen=True, kw_only=True):

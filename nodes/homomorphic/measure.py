@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nodes.homomorphic import paillier
-from nodes.homomorphic.costs import Units, steps
-from nodes.homomorphic.noise import TABLE_AFTER
+from nodes.homomorphic.costs import TABLE_AFTER, Units, steps
 from nodes.homomorphic.scheme import IntegerProgram, SecretKey
 from nodes.homomorphic.schemes import KEY_BITS, generate, read_public
 from schemas.jobs import Scheme

@@ -21,12 +21,12 @@ from typing import Final
 import numpy as np
 from gmpy2 import invert, mpz, powmod
 
+from nodes.homomorphic.costs import TABLE_AFTER
+
 DIGIT_BITS: Final = 10
 """Wider digits make a draw shorter, and the table twice as large for every bit."""
 DIGITS: Final = 26
 """260-bit exponents: 128-bit security against meet in the middle and kangaroos takes 256."""
-TABLE_AFTER: Final = 96
-"""Ciphertexts after which building the table has paid for itself; keep the key object, and the table with it."""
 
 _DIGIT_VALUES = 1 << DIGIT_BITS
 
@@ -82,7 +82,10 @@ def _window(n: mpz, base: mpz) -> tuple[Entry, ...]:
 
 
 class NoiseSource:
-    """Fresh noise under one key. Exponentiates for the first few ciphertexts and then builds the table."""
+    """Fresh noise under one key: exponentiates for the first few ciphertexts and then builds the table.
+
+    Keep the key object, and the table with it.
+    """
 
     def __init__(self, n: mpz, base: mpz) -> None:
         self._n, self._base = n, base

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 from msgspec import Struct
@@ -22,6 +23,9 @@ from nodes.homomorphic.scheme import IntegerProgram, SecretKey
 from schemas.errors import BadInput, VerificationFailed
 from schemas.jobs import Batch, FixedPoint, Noise
 from schemas.signing import length_prefixed
+
+OWN_DATA: Final = "bad-data"
+"""Code of what is the renter's own fault: its rows are not what they were."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ def decrypt(plan: Plan, batch: Batch, body: bytes, expected: Expected | None) ->
         known = expected or auditor.expect(plan.values(batch))
     except VerificationFailed as error:
         return Opened(code=error.code, reason=str(error))
+    except BadInput as error:
+        return Opened(code=OWN_DATA, reason=str(error))
     if not auditor.honest(result, known):
         reason = f"batch {batch.batch} is not what the program gives for its rows: the lessor computed otherwise"
         return Opened(code="wrong-result", reason=reason)

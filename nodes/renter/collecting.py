@@ -27,14 +27,23 @@ from nodes.enclave import chunks, session
 from nodes.enclave.chunks import RESULT, BatchContext
 from nodes.identity import verify
 from nodes.renter import incidents
-from nodes.renter.batchwork import Opened, decrypt, open_sealed
+from nodes.renter.batchwork import OWN_DATA, Opened, decrypt, open_sealed
 from nodes.renter.dispatching import EPOCH, Dispatcher, batch_context
 from nodes.renter.parts import write_part
-from nodes.renter.records import BatchRecord, ContractRecord, Facts, Job, ResultAccepted, ResultRefused, Subtask
+from nodes.renter.records import (
+    BatchRecord,
+    BatchUnsendable,
+    ContractRecord,
+    Facts,
+    Job,
+    ResultAccepted,
+    ResultRefused,
+    Subtask,
+)
 from nodes.renter.workbench import Running
 from schemas import codec
 from schemas.contracts import Contract
-from schemas.errors import SubletError, VerificationFailed
+from schemas.errors import BadData, SubletError, VerificationFailed
 from schemas.events import Event
 from schemas.jobs import Batch
 
@@ -101,6 +110,10 @@ class Collector:
             running = await self.dispatcher.workbench.running(batch.job)
             result, seconds = await self._open(running, batch, known.contract, bytes(event.body))
             digest = await asyncio.to_thread(write_part, running.job.folder, batch.batch, result)
+        except BadData as error:
+            failed = BatchUnsendable(batch=batch.batch, attempt=batch.attempt, code=OWN_DATA, reason=str(error))
+            await self.submit("batch.unsendable", failed, batch.job, event_id=outcome_id)
+            return
         except VerificationFailed as error:
             refused = ResultRefused(
                 batch=batch.batch,
@@ -183,6 +196,8 @@ def _unchunk(secret: bytes, batch: Batch, context: BatchContext, body: bytes) ->
 
 
 def _opened(opened: Opened) -> bytes:
+    if opened.code == OWN_DATA:
+        raise BadData(opened.reason)
     if opened.code:
         raise VerificationFailed(opened.reason, code=opened.code)
     return opened.result

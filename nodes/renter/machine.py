@@ -5,7 +5,7 @@ Theory of operation. A job is one aggregate and moves through phases:
     preparing ──► ordering ──► running ──► assembling ──► completed
         └────────────┴────────────┴────────────┴──► failed
 
-    preparing    data, program and options are examined and the encryption rate is measured (activity `prepare`)
+    preparing    data, program and options are examined and what each protection costs is predicted (activity `prepare`)
     ordering     the assessment chose a protection (A1, A2); the buy order waits for contracts (R1–R4)
     running      the rows are split (S1): each contract's subtask has a queue of batches and a bounded window under way.
                  A subtask is `keying` until one of its enclaves holds the subtask secret (E1), then `running`; it is

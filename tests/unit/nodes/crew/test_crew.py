@@ -129,6 +129,21 @@ async def test_a_process_that_answers_what_its_task_cannot_return_is_replaced() 
     await crew.close()
 
 
+async def test_a_task_that_takes_too_long_is_killed_and_the_next_one_served(tmp_path: Path) -> None:
+    crew, kit = Crew(1, task_seconds_max=2.0), Kit.of(None)
+    with pytest.raises(HandLost, match="after 2 s without an answer"):
+        await crew.call(wait_for, kit, str(tmp_path / "never"))
+    assert (await crew.call(pid, kit)).result
+    await crew.close()
+
+
+async def test_a_closed_crew_starts_nothing() -> None:
+    crew = Crew(1)
+    await crew.close()
+    with pytest.raises((HandLost, RuntimeError)):
+        await crew.call(pid, Kit.of(None))
+
+
 async def test_closing_ends_processes_that_are_busy(tmp_path: Path) -> None:
     crew, kit = Crew(1), Kit.of(None)
     process = (await crew.call(pid, kit)).result

@@ -13,9 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodes.homomorphic import multiexp, noise
-from nodes.homomorphic.costs import Units, Work, count, count_sealed, encrypt_seconds, evaluate_seconds, steps
+from nodes.homomorphic.costs import (
+    TABLE_AFTER,
+    Units,
+    Work,
+    count,
+    count_sealed,
+    encrypt_seconds,
+    evaluate_seconds,
+    steps,
+)
 from nodes.homomorphic.multiexp import compile_signed, multiplications
-from nodes.homomorphic.noise import TABLE_AFTER, Digits, NoiseSource
+from nodes.homomorphic.noise import Digits, NoiseSource
 from nodes.homomorphic.paillier import PaillierSecret
 from nodes.homomorphic.residues import ONE, Pair, multiply, power, split, square
 from nodes.homomorphic.scheme import IntegerProgram

@@ -12,8 +12,7 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from nodes.homomorphic import measure
-from nodes.homomorphic.costs import Units, steps
-from nodes.homomorphic.noise import TABLE_AFTER
+from nodes.homomorphic.costs import TABLE_AFTER, Units, steps
 from nodes.homomorphic.packing import blocks_of
 from nodes.homomorphic.scheme import IntegerProgram, Noise
 from schemas.jobs import Scheme

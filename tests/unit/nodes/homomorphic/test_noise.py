@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodes.homomorphic import noise
+from nodes.homomorphic.costs import TABLE_AFTER
 from nodes.homomorphic.noise import NoiseTable
 from nodes.homomorphic.paillier import PaillierSecret
 
@@ -62,7 +63,7 @@ def test_a_source_draws_fresh_residues_before_and_after_its_table(secret: Pailli
     n, order = secret.public.n, (secret.p - 1) * (secret.q - 1)
     source = noise.NoiseSource(n, secret.public.base)
     early = list(source.draw(2))
-    late = list(source.draw(noise.TABLE_AFTER))[:5]
+    late = list(source.draw(TABLE_AFTER))[:5]
     sealed = [noise.seal(n, drawn, mpz(0)) for drawn in [*early, *late]]
     assert len(set(sealed)) == 7
     assert all(powmod(residue, order, n * n) == 1 for residue in sealed)

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from nodes.homomorphic.costs import Units, Work, count
-from nodes.homomorphic.noise import TABLE_AFTER
+from nodes.homomorphic.costs import TABLE_AFTER, Units, Work, count
 from nodes.homomorphic.scheme import IntegerProgram
 from nodes.renter import predict
 from nodes.renter.predict import Rehearsed, Size
