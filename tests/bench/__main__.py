@@ -21,6 +21,8 @@ from tests.bench.harness import Result
 
 HERE = Path(__file__).resolve().parent
 OUTPUT = Path("build") / "bench.json"
+FILE_COLUMNS = 140
+"""Width of the table where it goes to a file."""
 
 
 def measure(only: str, console: Console) -> Iterator[Result]:
@@ -61,7 +63,7 @@ def main() -> int:
         return 2
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_bytes(orjson.dumps([asdict(result) for result in results], option=orjson.OPT_INDENT_2))
-    Console().print(table(results))
+    Console(width=None if sys.stdout.isatty() else FILE_COLUMNS).print(table(results))
     return 0
 
 
