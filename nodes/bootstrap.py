@@ -30,8 +30,6 @@ from nodes.hub.machine import HubMachine
 from nodes.identity import Identity
 from nodes.lessor.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
-from nodes.machine import Machine
-from nodes.outbox import Activity
 from nodes.renter.assembling import assemble
 from nodes.renter.collecting import Collector
 from nodes.renter.config import RenterConfig
@@ -40,11 +38,13 @@ from nodes.renter.machine import RenterMachine
 from nodes.renter.prepare import prepare
 from nodes.renter.sealing import verify_evidence
 from nodes.renter.workbench import Services, Workbench
-from nodes.runtime import Runtime
+from nodes.runtime.loop import Runtime
+from nodes.runtime.machine import Machine
+from nodes.runtime.outbox import Activity
+from nodes.runtime.undelivered import Undelivered
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
-from nodes.undelivered import Undelivered
 from schemas.ids import derive_id
 
 CONNECT_SECONDS_MAX: Final = 300.0

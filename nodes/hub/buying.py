@@ -16,7 +16,7 @@ from nodes.hub.draft import Draft, data_of
 from nodes.hub.matching import Candidate, pick
 from nodes.hub.records import BuyRecord, CapacityRecord, ContractRecord, Quoted
 from nodes.hub.states import BUY, BUY_OPEN, CONTRACT, advance
-from nodes.machine import CancelTimer, Refused, SetTimer
+from nodes.runtime.machine import CancelTimer, Refused, SetTimer
 from schemas import limits
 from schemas.events import (
     BuyOrderRefused,

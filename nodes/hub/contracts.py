@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from msgspec import structs
 
-from nodes.machine import Sign, Verify
+from nodes.runtime.machine import Sign, Verify
 from schemas.contracts import Contract
 from schemas.errors import VerificationFailed
 from schemas.ids import Address, hub_address, hub_of

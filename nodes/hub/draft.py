@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from nodes.hub.directory import HubConfig
-from nodes.machine import Context, Effect, Note, Records, Refused, Step, publish
+from nodes.runtime.machine import Context, Effect, Note, Records, Refused, Step, publish
 from schemas.events import Event
 
 R = TypeVar("R", bound=Struct)

@@ -30,7 +30,7 @@ from nodes.hub.book import Book
 from nodes.hub.directory import HubConfig
 from nodes.hub.draft import Draft, data_of
 from nodes.hub.records import INTERNAL_TYPES, RECORD_TYPES, PublishFailed
-from nodes.machine import TIMER_FIRED, Context, Machine, Records, Refused, Step, TimerFired
+from nodes.runtime.machine import TIMER_FIRED, Context, Machine, Records, Refused, Step, TimerFired
 from schemas.events import DeliveryFailed, Event
 
 Sender = Literal["participant", "hub", "either", "self"]

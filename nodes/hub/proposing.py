@@ -13,7 +13,7 @@ from nodes.hub.draft import Draft
 from nodes.hub.matching import Part
 from nodes.hub.records import BuyRecord, ContractRecord
 from nodes.hub.states import CONTRACT, advance
-from nodes.machine import CancelTimer, Refused, SetTimer
+from nodes.runtime.machine import CancelTimer, Refused, SetTimer
 from schemas.contracts import Contract
 from schemas.errors import VerificationFailed
 from schemas.events import ContractEnded, ContractProposed, ContractsCompleted, QuoteReleased

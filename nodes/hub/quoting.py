@@ -12,7 +12,7 @@ from nodes.hub.draft import data_of
 from nodes.hub.matching import pick
 from nodes.hub.records import ContractRecord, QuoteRecord
 from nodes.hub.states import QUOTE, advance
-from nodes.machine import CancelTimer, Refused, SetTimer
+from nodes.runtime.machine import CancelTimer, Refused, SetTimer
 from schemas import limits
 from schemas.contracts import Contract
 from schemas.errors import VerificationFailed

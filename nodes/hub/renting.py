@@ -8,7 +8,7 @@ from nodes.hub.book import Book
 from nodes.hub.draft import data_of
 from nodes.hub.records import ContractRecord
 from nodes.hub.states import CONTRACT, advance
-from nodes.machine import CancelTimer, Refused, SetTimer
+from nodes.runtime.machine import CancelTimer, Refused, SetTimer
 from schemas.contracts import Contract
 from schemas.events import ContractEnded, ContractSigned, Event
 

@@ -7,7 +7,7 @@ from msgspec import structs
 from nodes.hub.book import Book, may_serve, sell_key
 from nodes.hub.draft import Draft, data_of
 from nodes.hub.records import CapacityRecord, Own, SellRecord
-from nodes.machine import Refused, SetTimer
+from nodes.runtime.machine import Refused, SetTimer
 from schemas import limits
 from schemas.events import Event, OrderCancelled
 from schemas.orders import Capacity, SellOrder

@@ -20,8 +20,6 @@ from msgspec import Struct, structs
 from broker.errors import QueueBusy
 from broker.port import Broker, Consumer, Delivery, Message
 from broker.topology import parse_key, queue_name, routing_key
-from nodes import bulk
-from nodes.consuming import consume_for_ever, handle_all
 from nodes.crew.crew import Crew
 from nodes.enclave.worker.host import EnclaveProcess
 from nodes.identity import Identity, verify
@@ -30,6 +28,8 @@ from nodes.lessor.config import LessorConfig
 from nodes.lessor.errors import BatchRefused, SessionLate, SessionRefused
 from nodes.lessor.offers import sell_order
 from nodes.lessor.sessions import Sessions
+from nodes.runtime import bulk
+from nodes.runtime.consuming import consume_for_ever, handle_all
 from schemas import codec, limits
 from schemas.codec import Received
 from schemas.contracts import Contract

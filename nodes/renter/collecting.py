@@ -19,8 +19,6 @@ from numpy.typing import NDArray
 
 from broker.port import Broker, Delivery
 from broker.topology import parse_key, queue_name
-from nodes import bulk
-from nodes.consuming import consume_for_ever
 from nodes.crew.crew import Worked
 from nodes.crew.errors import HandLost
 from nodes.enclave import chunks, session
@@ -41,6 +39,8 @@ from nodes.renter.records import (
     Subtask,
 )
 from nodes.renter.workbench import Running
+from nodes.runtime import bulk
+from nodes.runtime.consuming import consume_for_ever
 from schemas import codec
 from schemas.contracts import Contract
 from schemas.errors import BadData, SubletError, VerificationFailed

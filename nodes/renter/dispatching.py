@@ -17,7 +17,6 @@ from msgspec import Struct
 
 from broker.port import Broker, Message
 from broker.topology import routing_key
-from nodes import bulk
 from nodes.enclave import chunks, session
 from nodes.enclave.chunks import DATA, BatchContext
 from nodes.enclave.session import SealSpec
@@ -26,6 +25,7 @@ from nodes.renter.batchwork import encrypt
 from nodes.renter.parts import write_part
 from nodes.renter.records import BatchSent, BatchUnsendable, ResultAccepted
 from nodes.renter.workbench import JobAtHand, Running, Services, Workbench
+from nodes.runtime import bulk
 from schemas import limits
 from schemas.errors import BadData, BadInput
 from schemas.events import Event, batch_attributes

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from msgspec import Struct, structs
 
-from nodes.machine import Context, Effect, Note, Publish, Records, Refused, Step, publish
 from nodes.renter.records import BatchRecord, ContractRecord, Job, Subtask, Worker
+from nodes.runtime.machine import Context, Effect, Note, Publish, Records, Refused, Step, publish
 from schemas.events import Event
 
 R = TypeVar("R", bound=Struct)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from nodes.machine import Perform, Refused
 from nodes.renter import market
 from nodes.renter.config import RenterConfig
 from nodes.renter.draft import Draft, data_of
 from nodes.renter.records import ContractRecord, JobAssembled, JobSpoiled, Subtask
+from nodes.runtime.machine import Perform, Refused
 from schemas.contracts import Receipt
 from schemas.events import Event, ReceiptCountersigned, SubtaskCompleted
 from schemas.signing import struct_bytes

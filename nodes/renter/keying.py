@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from nodes.machine import CancelTimer, Perform, Refused
 from nodes.renter import running
 from nodes.renter.config import RenterConfig
 from nodes.renter.draft import Draft, data_of
 from nodes.renter.records import EvidenceAccepted, EvidenceRejected, Subtask, Worker
+from nodes.runtime.machine import CancelTimer, Perform, Refused
 from schemas import limits
 from schemas.events import (
     Event,

@@ -26,11 +26,11 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from nodes.machine import TIMER_FIRED, Context, Records, Refused, Step
 from nodes.renter import ending, keying, ordering, running
 from nodes.renter.config import RenterConfig
 from nodes.renter.draft import Draft
 from nodes.renter.records import INTERNAL_TYPES, RECORD_TYPES, ContractRecord
+from nodes.runtime.machine import TIMER_FIRED, Context, Records, Refused, Step
 from schemas.events import CATALOGUE, Event
 from schemas.ids import hub_address, hub_of
 

@@ -6,9 +6,9 @@ from typing import Final
 
 from msgspec import structs
 
-from nodes.machine import SetTimer
 from nodes.renter.config import RenterConfig
 from nodes.renter.draft import Draft
+from nodes.runtime.machine import SetTimer
 from schemas.contracts import Contract, Receipt
 from schemas.events import ContractEnded, OrderCancelled
 from schemas.ids import derive_id, hub_address, hub_of

@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 
 from nodes.hub.contracts import verify_contract
-from nodes.machine import CancelTimer, Perform, Refused
 from nodes.renter import ending, market, running
 from nodes.renter.assess import NoProtection, assess
 from nodes.renter.config import RenterConfig
 from nodes.renter.draft import Draft, data_of
 from nodes.renter.records import LOCAL, ContractRecord, Facts, Job, JobPrepared, JobRejected, Subtask
 from nodes.renter.split import batch_rows, split
+from nodes.runtime.machine import CancelTimer, Perform, Refused
 from schemas.errors import BadInput, VerificationFailed
 from schemas.events import (
     BuyOrderRefused,

@@ -7,7 +7,6 @@ from typing import Final
 import msgspec
 from msgspec import structs
 
-from nodes.machine import Perform, Refused, SetTimer, TimerFired
 from nodes.renter import ending, market
 from nodes.renter.config import RenterConfig
 from nodes.renter.draft import Draft, data_of
@@ -23,6 +22,7 @@ from nodes.renter.records import (
     Subtask,
 )
 from nodes.renter.split import rows_of
+from nodes.runtime.machine import Perform, Refused, SetTimer, TimerFired
 from schemas import limits
 from schemas.events import BatchFailed, Event, SubtaskAnnounced
 from schemas.jobs import Batch, Costs, SubtaskTerms

@@ -22,10 +22,10 @@ import numpy as np
 from broker.port import Broker, Consumer, Message
 from broker.rabbitmq import connect
 from broker.topology import Hub, Link, Network, Participant, queue_name, routing_key
-from nodes import bulk
 from nodes.allocator import keep_memory
 from nodes.enclave.worker.host import EnclaveProcess
 from nodes.identity import Identity, verify
+from nodes.runtime import bulk
 from schemas import limits
 from schemas.events import BatchFailed, ContractEnded, Event, batch_attributes
 from schemas.ids import Address, derive_id

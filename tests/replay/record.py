@@ -14,9 +14,9 @@ from typing import Final
 import msgspec
 
 import nodes.demo
-from nodes.journal import Header, export_lines
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.renter.submission import JobOptions
+from nodes.runtime.journal import Header, export_lines
 
 JOURNALS: Final = Path(__file__).parent / "journals"
 DEMO: Final = Path(nodes.demo.__file__).parent

@@ -10,11 +10,11 @@ import msgspec
 import orjson
 import pytest
 
-from nodes import journal
 from nodes.identity import Identity, verify
-from nodes.journal import Export, JournalMismatch, export_lines, read_export, replay_export
 from nodes.renter.config import RenterConfig
 from nodes.renter.machine import RenterMachine
+from nodes.runtime import journal
+from nodes.runtime.journal import Export, JournalMismatch, export_lines, read_export, replay_export
 from schemas.ids import Address
 
 JOURNALS = sorted((Path(__file__).parent / "journals").glob("*.jsonl"))

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from broker.port import Consumer, Delivery, Message
-from nodes.runtime import Runtime
+from nodes.runtime.loop import Runtime
 from nodes.store.blobs import BlobStore
 from nodes.store.port import OUTBOX_LEASE_SECONDS
 from nodes.store.sqlite import SqliteStore

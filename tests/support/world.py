@@ -13,8 +13,8 @@ from broker.embedded import EmbeddedServer
 from broker.port import DEAD_REASON, Broker, Consumer, Message
 from broker.topology import Hub, Network, Participant, dead_queue, queue_name, routing_key
 from nodes.identity import Identity
-from nodes.outbox import Activity
-from nodes.runtime import Runtime
+from nodes.runtime.loop import Runtime
+from nodes.runtime.outbox import Activity
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore

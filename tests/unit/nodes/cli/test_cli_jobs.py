@@ -14,10 +14,10 @@ import pytest
 from nodes.cli.main import main
 from nodes.config import read_config
 from nodes.identity import verify
-from nodes.journal import read_export
 from nodes.local import LocalNetwork
 from nodes.programs.build import linear
 from nodes.renter.submission import JobOptions
+from nodes.runtime.journal import read_export
 
 
 @dataclass(frozen=True)

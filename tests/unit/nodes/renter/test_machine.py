@@ -9,7 +9,6 @@ import pytest
 from msgspec import Struct
 
 from nodes.identity import Identity, verify
-from nodes.machine import TIMER_FIRED, Context, Note, Perform, Publish, Refused, Step, TimerFired
 from nodes.renter.config import RenterConfig
 from nodes.renter.machine import RenterMachine
 from nodes.renter.records import (
@@ -23,6 +22,7 @@ from nodes.renter.records import (
     ResultRefused,
     Subtask,
 )
+from nodes.runtime.machine import TIMER_FIRED, Context, Note, Perform, Publish, Refused, Step, TimerFired
 from schemas.contracts import Contract
 from schemas.events import BatchFailed, Event, JobCancelled, SubtaskRequested
 from schemas.ids import Address, address, derive_id, hub_address

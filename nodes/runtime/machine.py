@@ -3,9 +3,9 @@
     handle(records, event, context) -> Step(put, delete, effects)
 
 A machine is pure: it never awaits, logs, reads a clock or draws randomness. What it needs from outside comes in
-`Context`; what it wants done leaves as effects, which the shell (`nodes/runtime.py`) stores in the same transaction as
-the changed records and carries out afterwards, again and again until they are done. So a killed worker loses nothing,
-and a recorded journal replays to identical effects.
+`Context`; what it wants done leaves as effects, which the shell (`loop.py`) stores in the same transaction as the
+changed records and carries out afterwards, again and again until they are done. So a killed worker loses nothing, and a
+recorded journal replays to identical effects.
 
 Records live in aggregates (one job; one hub's order book). A record's key is `<prefix>` or `<prefix>/<name>`; its
 prefix says its class (`Machine.record_types`). Only changed records are written.

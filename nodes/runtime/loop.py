@@ -24,10 +24,10 @@ from broker.errors import PublishUnknown
 from broker.port import Broker, Delivery
 from broker.topology import parse_key, queue_name
 from nodes.identity import Identity, verify
-from nodes.intake import EVENT_AGE_SECONDS_MAX, Decider, Given, Wire, admit
-from nodes.machine import TIMER_FIRED, Machine, Refused, TimerFired
-from nodes.outbox import ACTIVITIES_MAX, Activity, Means, Outbox
-from nodes.quiet import Quiet, Wake
+from nodes.runtime.intake import EVENT_AGE_SECONDS_MAX, Decider, Given, Wire, admit
+from nodes.runtime.machine import TIMER_FIRED, Machine, Refused, TimerFired
+from nodes.runtime.outbox import ACTIVITIES_MAX, Activity, Means, Outbox
+from nodes.runtime.quiet import Quiet, Wake
 from nodes.store.blobs import BlobStore
 from nodes.store.errors import StoreClosed, StoreFailed
 from nodes.store.port import OUTBOX_LEASE_SECONDS, Decide, Decision, Input, OutboxRow, Outcome, Store, Timer
@@ -75,7 +75,7 @@ class Runtime:
             store: opened with `machine.record_types`.
             identity: this node's address and key.
             clock: seconds since 1970 (UTC).
-            activities: by the name that `Perform` gives; see `nodes.outbox.Activity`.
+            activities: by the name that `Perform` gives; see `nodes.runtime.outbox.Activity`.
             blobs: raw bodies of events, by digest.
             entropy: so many fresh random bytes.
             activities_max: activities under way at a time.

@@ -11,8 +11,8 @@ import structlog
 from broker.errors import PublishUnknown, Unroutable
 from broker.port import Broker, Delivery, Message
 from broker.topology import Key, parse_key, routing_key, unroutable_queue
-from nodes.consuming import consume_for_ever
 from nodes.identity import Identity
+from nodes.runtime.consuming import consume_for_ever
 from schemas import codec, limits
 from schemas.errors import BadConfig, BrokerUnreachable
 from schemas.events import DeliveryFailed, Event

@@ -17,10 +17,10 @@ from msgspec import Struct
 from broker.errors import PublishUnknown
 from broker.port import Broker, Consumer, Message
 from nodes.identity import verify
-from nodes.intake import EVENT_AGE_SECONDS_MAX, Wire, admit
-from nodes.journal import replay
-from nodes.machine import Context, Records, Refused, Step
-from nodes.outbox import ACTIVITY_ATTEMPTS_MAX
+from nodes.runtime.intake import EVENT_AGE_SECONDS_MAX, Wire, admit
+from nodes.runtime.journal import replay
+from nodes.runtime.machine import Context, Records, Refused, Step
+from nodes.runtime.outbox import ACTIVITY_ATTEMPTS_MAX
 from nodes.store.errors import StoreFailed
 from nodes.store.port import Decide, Input, Outcome
 from nodes.store.sqlite import SqliteStore
@@ -224,7 +224,7 @@ class _FailingStore(SqliteStore):
 
 
 async def test_a_store_that_fails_for_a_while_loses_no_event(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nodes.runtime.STORE_RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("nodes.runtime.loop.STORE_RETRY_SECONDS", 0.0)
     store = await _FailingStore.open(world.folder / "node.sqlite", ToyMachine.record_types)
     await world.start(store=store)
     await world.tell(message(told(1, "hello")))
@@ -266,7 +266,7 @@ class _Flaky:
 async def test_a_publish_without_confirm_is_repeated_with_the_same_id(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nodes.outbox.RETRY_SECONDS_MIN", 0.0)
+    monkeypatch.setattr("nodes.runtime.outbox.RETRY_SECONDS_MIN", 0.0)
     broker = _Flaky(world.server.connect(ME.address), PublishUnknown("no confirm"), BrokerUnreachable("away"))
     running = await world.start(broker=broker)
     await world.tell(message(told(1, "hello")))
@@ -345,7 +345,7 @@ async def test_activities_are_bounded_and_all_are_done(world: World) -> None:
 async def test_an_activity_that_fails_is_tried_again_and_then_reported(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nodes.outbox.RETRY_SECONDS_MIN", 0.0)
+    monkeypatch.setattr("nodes.runtime.outbox.RETRY_SECONDS_MIN", 0.0)
     attempts = 0
 
     async def broken(params: dict[str, Any], aggregate: str) -> Sequence[tuple[str, Struct]]:
@@ -391,7 +391,7 @@ async def test_an_activity_cut_short_by_stopping_is_done_by_the_next_process(wor
 async def test_attempts_at_an_activity_are_counted_across_processes(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nodes.outbox.RETRY_SECONDS_MIN", 0.0)
+    monkeypatch.setattr("nodes.runtime.outbox.RETRY_SECONDS_MIN", 0.0)
     third = asyncio.Event()
     attempts = 0
 
