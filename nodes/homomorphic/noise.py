@@ -1,9 +1,11 @@
 """The noise that hides a Paillier plaintext: random powers of an n-th residue h, from a table.
 
 Ciphertext = (1 + n m) * r^n mod n^2. Instead of a fresh r^n, which takes an exponentiation of the full length,
-noise is h^x with h = (-y^2)^n mod n^2 fixed per key and x of 260 random bits (Damgård, Jurik and Nielsen, "A
+noise is h^x with h = (-y^2)^n mod n^2 fixed per key and a short random x (Damgård, Jurik and Nielsen, "A
 generalization of Paillier's public-key system", section 4.2, with the short exponents that THREAT_MODEL.md names).
--y^2 has Jacobi symbol 1, so that not even the parity of x shows.
+-y^2 has Jacobi symbol 1, so that not even the parity of x shows. Finding an x of 2 s bits takes 2^s steps, by meeting
+in the middle or by kangaroos. So 224 bits of x match a key of 2048 bits, whose own strength is 112, and 256 bits one
+of 3072, whose strength is 128 (NIST SP 800-57, part 1, table 2).
 
 The table holds h^(d * 1024^i) for every digit position i and value d, written as A * (1 + n t) mod n^2 with A < n.
 A product of entries is then a product of half-size A's and a *sum* of t's, and a message goes in by that same sum.
@@ -26,14 +28,22 @@ from nodes.homomorphic.costs import TABLE_AFTER
 DIGIT_BITS: Final = 10
 """Wider digits make a draw shorter, and the table twice as large for every bit."""
 DIGITS: Final = 26
-"""260-bit exponents: 128-bit security against meet in the middle and kangaroos takes 256."""
+"""260-bit exponents: a strength of 128."""
+DIGITS_OF_2048: Final = 23
+"""230-bit exponents for keys of 2048 bits, whose own strength is 112."""
 
 _DIGIT_VALUES = 1 << DIGIT_BITS
+_BITS_OF_STRENGTH_112: Final = 2048
 
 Entry = tuple[mpz, mpz]
 """(A, t) for A * (1 + n t) modulo n^2."""
 Digits = Sequence[int]
-"""An exponent as DIGITS digits of DIGIT_BITS each, the lowest first."""
+"""An exponent as `digits_for(n)` digits of DIGIT_BITS each, the lowest first."""
+
+
+def digits_for(n: mpz) -> int:
+    """Digits of an exponent under the modulus n."""
+    return DIGITS_OF_2048 if n.bit_length() == _BITS_OF_STRENGTH_112 else DIGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +57,17 @@ class NoiseTable:
         """(P, t) with P * (1 + n t) = h^x mod n^2."""
         n_squared = self.n_squared
         heads, tails = zip(*[row[digit] for row, digit in zip(self.rows, exponent, strict=True)], strict=True)
-        product = mpz(1)
-        for head, other in zip(heads[::2], heads[1::2], strict=True):
+        product = heads[-1] if len(heads) % 2 else mpz(1)
+        for head, other in zip(heads[::2], heads[1::2], strict=False):
             product = product * (head * other) % n_squared
         return product, sum(tails)
 
 
 def build_table(n: mpz, base: mpz) -> NoiseTable:
-    """The table of `base`, an n-th residue modulo n^2; 26,624 entries, a few tenths of a second."""
+    """The table of `base`, an n-th residue modulo n^2; up to 26,624 entries, a few tenths of a second."""
     n_squared = n * n
     rows, power = [], base
-    for _ in range(DIGITS):
+    for _ in range(digits_for(n)):
         rows.append(_window(n, power))
         power = powmod(power, _DIGIT_VALUES, n_squared)
     return NoiseTable(n_squared, tuple(rows))
@@ -98,14 +108,14 @@ class NoiseSource:
         if self._table is None and self._drawn >= TABLE_AFTER:
             self._table = build_table(self._n, self._base)
         draw = self._table.draw if self._table else partial(direct, self._n, self._base)
-        return map(draw, random_exponents(count))
+        return map(draw, random_exponents(count, digits_for(self._n)))
 
 
-def random_exponents(count: int) -> list[list[int]]:
-    """`count` exponents as Digits, from the system's randomness."""
-    words = np.frombuffer(secrets.token_bytes(2 * DIGITS * count), dtype="<u2")
-    digits: list[list[int]] = (words & (_DIGIT_VALUES - 1)).reshape(count, DIGITS).tolist()
-    return digits
+def random_exponents(count: int, digits: int) -> list[list[int]]:
+    """`count` exponents of `digits` digits each, from the system's randomness."""
+    words = np.frombuffer(secrets.token_bytes(2 * digits * count), dtype="<u2")
+    exponents: list[list[int]] = (words & (_DIGIT_VALUES - 1)).reshape(count, digits).tolist()
+    return exponents
 
 
 def direct(n: mpz, base: mpz, exponent: Digits) -> tuple[mpz, mpz]:

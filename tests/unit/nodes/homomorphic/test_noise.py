@@ -23,7 +23,7 @@ def power(base: mpz, exponent: list[int], n: mpz) -> mpz:
 
 
 @settings(max_examples=20, deadline=None)
-@given(st.lists(st.integers(0, 1023), min_size=noise.DIGITS, max_size=noise.DIGITS))
+@given(st.lists(st.integers(0, 1023), min_size=noise.DIGITS_OF_2048, max_size=noise.DIGITS_OF_2048))
 def test_a_draw_is_the_power_that_its_exponent_says(
     secret: PaillierSecret, table: NoiseTable, exponent: list[int]
 ) -> None:
@@ -34,17 +34,31 @@ def test_a_draw_is_the_power_that_its_exponent_says(
 
 @pytest.mark.parametrize("digit", [0, 1023])
 def test_the_ends_of_the_table_are_right(secret: PaillierSecret, table: NoiseTable, digit: int) -> None:
-    n, exponent = secret.public.n, [digit] * noise.DIGITS
+    n, exponent = secret.public.n, [digit] * noise.digits_for(secret.public.n)
     assert noise.seal(n, table.draw(exponent), mpz(0)) == power(secret.public.base, exponent, n)
 
 
-def test_random_exponents_fill_their_digits_and_have_at_least_256_bits() -> None:
-    drawn = noise.random_exponents(1000)
-    assert noise.DIGITS * noise.DIGIT_BITS >= 256
-    assert {len(exponent) for exponent in drawn} == {noise.DIGITS}
-    for digits in zip(*drawn, strict=True):
-        assert 0 <= min(digits) < 2**7
-        assert 2**10 - 2**7 < max(digits) < 2**10
+@pytest.mark.parametrize("digits", [noise.DIGITS_OF_2048, noise.DIGITS])
+def test_random_exponents_fill_their_digits(digits: int) -> None:
+    drawn = noise.random_exponents(1000, digits)
+    assert {len(exponent) for exponent in drawn} == {digits}
+    for values in zip(*drawn, strict=True):
+        assert 0 <= min(values) < 2**7
+        assert 2**10 - 2**7 < max(values) < 2**10
+
+
+@pytest.mark.parametrize(("bits", "strength"), [(2048, 112), (3072, 128), (4096, 128)])
+def test_exponents_have_twice_the_bits_of_the_strength_asked_of_a_key(bits: int, strength: int) -> None:
+    for n in (mpz(1) << (bits - 1), (mpz(1) << bits) - 1):
+        assert noise.digits_for(n) * noise.DIGIT_BITS >= 2 * strength
+
+
+def test_an_even_number_of_digits_is_drawn_whole_too() -> None:
+    n = (mpz(1) << 3071) + 1
+    exponent = [*range(1023, 1023 - noise.DIGITS, -1)]
+    table = noise.build_table(n, mpz(5))
+    assert len(table.rows) == noise.DIGITS
+    assert noise.seal(n, table.draw(exponent), mpz(0)) == power(mpz(5), exponent, n)
 
 
 @pytest.mark.parametrize("message", [0, 1, -1, 2**1984, -(2**1984)])
