@@ -67,7 +67,7 @@ def test_random_polynomials_equal_their_values_on_plaintext(secret: PolynomialSe
 
 
 def test_every_monomial_alone_is_right(secret: PolynomialSecret) -> None:
-    rows = np.random.default_rng(9).choice([-1.0, -0.5, 0.25, 1.0], size=(64, WIDTH))
+    rows = np.random.default_rng(9).choice(np.array([-1.0, -0.5, 0.25, 1.0]), size=(64, WIDTH))
     every = [
         m for d in range(secret.public.degree + 1) for m in itertools.combinations_with_replacement(range(WIDTH), d)
     ]
