@@ -141,9 +141,9 @@ class Assessment(Struct, frozen=True, kw_only=True):
 
     asked: str
     chosen: Protection
-    scheme: Scheme | None
+    scheme: Scheme | None = None
     """In which data or sealed results are encrypted; None for `enclave`."""
-    noise: Noise | None
+    noise: Noise | None = None
     """Of the data's ciphertexts, where the scheme has a choice."""
     rows: Count
     """That lessors compute."""
@@ -153,9 +153,9 @@ class Assessment(Struct, frozen=True, kw_only=True):
     encrypt_seconds: float
     """Predicted for encrypting all target data homomorphically on the free cores, by the clock; 0 if not predicted."""
     encrypt_seconds_max: float
-    decrypt_seconds_max: float | None
+    decrypt_seconds_max: float | None = None
     max_error: float
-    costs: Costs
+    costs: Costs = Costs(encrypt_seconds=0.0, lessor_seconds=0.0, decrypt_seconds=0.0)
     """Predicted for what was chosen; compared with what it took when the job ends."""
     candidates: tuple[Candidate, ...]
     reason: str
