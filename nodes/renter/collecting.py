@@ -8,8 +8,9 @@ there, and the machine sees an equal duplicate.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -169,7 +170,8 @@ class Collector:
         rows = 1 if facts.sum_rows else batch.rows
         if contract.protection == "homomorphic":
             expected = job.expected.pop((batch.batch, batch.attempt), None)
-            worked = await self._foreign(crew.call(decrypt, await workbench.plan(running), batch, body, expected))
+            plan = await workbench.plan(running)
+            worked = await survived(lambda: crew.call(decrypt, plan, batch, body, expected))
             return _matrix(_opened(worked.result), rows, facts.width_out), worked.core_seconds
         secret = await workbench.subtask_secret(job, batch.subtask)
         seal = await dispatcher.seal_spec(running, contract.protection)
@@ -178,21 +180,27 @@ class Collector:
         if seal is None:
             return _matrix(plain, rows, facts.width_out), seconds
         kit = await workbench.sealing_key(running)
-        worked = await self._foreign(crew.call(open_sealed, kit, plain, rows, facts.width_out, facts.result_bits))
+        worked = await survived(lambda: crew.call(open_sealed, kit, plain, rows, facts.width_out, facts.result_bits))
         return _matrix(_opened(worked.result), rows, facts.width_out), seconds + worked.core_seconds
-
-    @staticmethod
-    async def _foreign(work: Awaitable[Worked[Opened]]) -> Worked[Opened]:
-        """A result that kills the process that reads it is refused: its lessor sent it, and it would kill the next."""
-        try:
-            return await work
-        except HandLost as error:
-            raise VerificationFailed(str(error), code="ciphertext-invalid") from error
 
 
 def _unchunk(secret: bytes, batch: Batch, context: BatchContext, body: bytes) -> bytes:
     key = session.data_key(secret, batch.contract, batch.job, RESULT, EPOCH)
     return chunks.decrypt(key, context.digest(), body)
+
+
+async def survived(work: Callable[[], Awaitable[Worked[Opened]]]) -> Worked[Opened]:
+    """What reading a result comes to, tried again once: a process may die of this machine's own troubles.
+
+    Raises:
+        VerificationFailed: the result kills whoever reads it.
+    """
+    with contextlib.suppress(HandLost):
+        return await work()
+    try:
+        return await work()
+    except HandLost as error:
+        raise VerificationFailed(str(error), code="ciphertext-invalid") from error
 
 
 def _opened(opened: Opened) -> bytes:
