@@ -46,8 +46,8 @@ PRODUCTS_MAX: Final = 512
 
 _SCALE: Final = 2.0**40
 _RESULT_SCALE: Final = 2.0**80
-_PUBLIC: Final = b"SPP1"
-_SECRET: Final = b"SPS1"
+_PUBLIC: Final = b"SQP1"
+_SECRET: Final = b"SQS1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class PolynomialPublic:
         return 1 << self.depth
 
     def to_bytes(self) -> bytes:
-        """`SPP1`, depth, SEAL's public key and its relinearisation keys; no secret and no Galois keys."""
+        """`SQP1`, depth, SEAL's public key and its relinearisation keys; no secret and no Galois keys."""
         return self.data
 
     @classmethod
@@ -165,7 +165,7 @@ class PolynomialSecret:
         return PolynomialSecret.from_bytes, (self.data,)
 
     def to_bytes(self) -> bytes:
-        """`SPS1`, depth, SEAL's secret key, and the public key: seal it before it is stored."""
+        """`SQS1`, depth, SEAL's secret key, and the public key: seal it before it is stored."""
         return self.data
 
     @classmethod
