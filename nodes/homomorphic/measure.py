@@ -34,16 +34,11 @@ _PROBE_BITS: Final = 2048
 _PROBE_ROUNDS: Final = 5
 
 
-def probe_seconds() -> float:
+def probe(kit: None) -> float:
     """A fixed piece of big-number work, some milliseconds: tells whether the machine is as fast as it was."""
     modulus = (gmpy2.mpz(1) << _PROBE_BITS) - 1942289
     base = gmpy2.mpz(3) << (_PROBE_BITS // 2)
     return _shortest(partial(gmpy2.powmod, base, modulus - 1, modulus), _PROBE_ROUNDS)
-
-
-def probe(kit: None) -> float:
-    """As `probe_seconds`, where the work will be done."""
-    return probe_seconds()
 
 
 def measure_paillier(kit: None) -> dict[str, Units]:

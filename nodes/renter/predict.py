@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 from msgspec import Struct
 
 from nodes.homomorphic.costs import Units, Work, encrypt_seconds, evaluate_seconds
+from nodes.renter.split import VALUE_BYTES
 from schemas.jobs import Costs
-
-VALUE_BYTES: Final = 8
-"""Of a float64, which is what enclaves get."""
 
 
 class Rehearsed(Struct, frozen=True):

@@ -39,7 +39,7 @@ SEALED_RESULT_BITS_MAX: Final = 40
 SEALED_RESULT_BITS_DEFAULT: Final = 32
 """Where no bound of the result is known: values up to 2^29 with an error of 2^-33."""
 SLOT_BITS: Final = 61
-BATCH_SHARE: Final = 0.5
+ENCODING_SHARE: Final = 0.5
 """Of the allowed error, what encoding may use under a scheme that has an error of its own."""
 
 
@@ -136,7 +136,7 @@ def _encoding(job: JobAtHand, mapped: AffineMap, scheme: Scheme) -> Encoding:
                 scheme, f"{width} columns of {each} rows take {sent:,} bytes, over {limits.BODY_BYTES_MAX:,}"
             )
         rows, parts = (each, -(-job.table.rows // each) + spec.lessors + 1) if mapped.sum_rows else (1, 1)
-        allowed = spec.max_error / parts * (BATCH_SHARE if shape.relative_error else 1.0)
+        allowed = spec.max_error / parts * (ENCODING_SHARE if shape.relative_error else 1.0)
         fixed, encoded = quantise(mapped, job.table.bounds, rows, slots=shape.slots, max_error=allowed)
         program = integer_program(mapped, fixed)
         schemes.require_accuracy(scheme, program, rows)
