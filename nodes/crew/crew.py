@@ -26,7 +26,7 @@ from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, get_typ
 import msgspec
 
 from nodes.crew.errors import HandLost, TaskFailed
-from nodes.crew.hand import FORGET, LENGTH, Answer, Request
+from nodes.crew.hand import LENGTH, Answer, Request
 from schemas import limits
 
 ANSWER_BYTES_MAX: Final = 2 * limits.BODY_BYTES_MAX
@@ -71,7 +71,8 @@ class _Hand:
 
     task_seconds_max: float
     process: subprocess.Popen[bytes] | None = None
-    forgotten: int = 0
+    to_forget: deque[bytes] = field(default_factory=deque, repr=False)
+    """Kits that its process may still have."""
     closed: bool = False
     starting: threading.Lock = field(default_factory=threading.Lock)
 
@@ -137,7 +138,6 @@ class Crew:
         self._hands = tuple(_Hand(task_seconds_max) for _ in range(hands))
         self._idle = deque(self._hands)
         self._threads = ThreadPoolExecutor(hands, thread_name_prefix="crew")
-        self._forgotten = 0
         self.hands = hands
         """Tasks that run at a time."""
 
@@ -160,9 +160,10 @@ class Crew:
             raise TaskFailed(answer.failed)
         return Worked(result, answer.core_seconds)
 
-    async def forget(self) -> None:
-        """Let every process drop its kits, busy ones before their next task: a job's keys end with the job."""
-        self._forgotten += 1
+    async def forget(self, kit: Kit[Any]) -> None:
+        """Let every process drop this kit, busy ones before their next task: a job's keys end with the job."""
+        for hand in self._hands:
+            hand.to_forget.append(kit.packed)
         await asyncio.get_running_loop().run_in_executor(self._threads, self._forget_idle)
 
     async def close(self) -> None:
@@ -191,11 +192,10 @@ class Crew:
                 self._idle.append(hand)
 
     def _remind(self, hand: _Hand) -> None:
-        if hand.forgotten == self._forgotten:
-            return
-        if hand.process is not None:
-            hand.exchange(FORGET)
-        hand.forgotten = self._forgotten
+        while hand.to_forget:
+            packed = hand.to_forget.popleft()
+            if hand.process is not None:
+                hand.exchange(Request(None, packed))
 
     def _end(self) -> None:
         for hand in self._hands:

@@ -11,9 +11,9 @@ import pickle
 import struct
 import time
 import traceback
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, BinaryIO, Final
 
 import msgspec
@@ -27,15 +27,12 @@ LENGTH: Final = struct.Struct(">Q")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Call `task(kit, *args)`; without a task, forget all kits."""
+    """Call `task(kit, *args)`; without a task, forget the kit."""
 
     task: Callable[..., Any] | None
     kit: bytes = field(default=b"", repr=False)
     args: tuple[Any, ...] = field(default=(), repr=False)
     kwargs: Mapping[str, Any] = field(default_factory=dict, repr=False)
-
-
-FORGET: Final = Request(None)
 
 
 class Answer(Struct, frozen=True):
@@ -49,29 +46,49 @@ class Answer(Struct, frozen=True):
     failed: str = ""
 
 
+@dataclass(slots=True)
+class Kits:
+    """The kits that this process has unpacked, those used last."""
+
+    _kept: OrderedDict[bytes, Any] = field(default_factory=OrderedDict, repr=False)
+
+    def unpacked(self, packed: bytes) -> Any:
+        """The kit's content, the same object each time."""
+        if packed not in self._kept:
+            self._kept[packed] = pickle.loads(packed)  # noqa: S301 - of the parent
+        self._kept.move_to_end(packed)
+        while len(self._kept) > KITS_KEPT:
+            self._kept.popitem(last=False)
+        return self._kept[packed]
+
+    def forget(self, packed: bytes) -> None:
+        """Drop a kit, if it is there."""
+        self._kept.pop(packed, None)
+
+
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer requests until there are no more."""
-    kit_of = lru_cache(KITS_KEPT)(pickle.loads)
+    kits = Kits()
     while True:
         try:
             request: Request = pickle.load(requests)  # noqa: S301 - of the parent
         except EOFError:
             return
         if request.task is None:
-            kit_of.cache_clear()
+            kits.forget(request.kit)
             answer = Answer()
         else:
-            answer = _done(request, kit_of)
+            answer = _done(request, kits)
         raw = msgspec.msgpack.encode(answer)
         answers.write(LENGTH.pack(len(raw)) + raw)
         answers.flush()
 
 
-def _done(request: Request, kit_of: Callable[[bytes], Any]) -> Answer:
+def _done(request: Request, kits: Kits) -> Answer:
     assert request.task is not None
     start = time.process_time()
     try:
-        result = request.task(kit_of(request.kit), *request.args, **request.kwargs)
+        result = request.task(kits.unpacked(request.kit), *request.args, **request.kwargs)
         raw = msgspec.Raw(msgspec.msgpack.encode(result))
     except Exception as error:
         return Answer(failed=_without_values(error))

@@ -100,7 +100,7 @@ class CiphertextComputer:
 
     async def close(self) -> None:
         """Drop key and program."""
-        await self.crew.forget()
+        await self.crew.forget(self.kit)
 
 
 def _compiled(terms: SubtaskTerms, program: bytes, public_key: bytes) -> Kit[Subtask]:

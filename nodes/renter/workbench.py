@@ -197,8 +197,10 @@ class Workbench:
 
     async def forget(self, job: str, subtasks: Sequence[str]) -> None:
         """Erase an ended job's keys from store and memory."""
-        self._jobs.pop(job, None)
-        await self._services.crew.forget()
+        at_hand = self._jobs.pop(job, None)
+        for kit in () if at_hand is None else (at_hand.plan, at_hand.key_kit):
+            if kit is not None:
+                await self._services.crew.forget(kit)
         for name in (homomorphic_name(job), *map(subtask_name, subtasks)):
             await self._services.store.delete_secret(name)
 

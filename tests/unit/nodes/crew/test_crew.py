@@ -96,9 +96,11 @@ async def test_as_many_tasks_run_at_a_time_as_there_are_hands(crew: Crew, tmp_pa
 
 
 async def test_a_kit_is_unpacked_once_per_process_until_it_is_forgotten(tmp_path: Path) -> None:
-    crew, kit = Crew(1), Kit.of(Counted(tmp_path))
+    crew, kit, other = Crew(1), Kit.of(Counted(tmp_path)), Kit.of(40)
     assert [(await crew.call(use, kit)).result for _ in range(3)] == [1, 1, 1]
-    await crew.forget()
+    await crew.forget(other)
+    assert (await crew.call(use, kit)).result == 1
+    await crew.forget(kit)
     assert (await crew.call(use, kit)).result == 2
     await crew.close()
 
