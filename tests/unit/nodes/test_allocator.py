@@ -41,3 +41,8 @@ def test_a_c_library_without_the_option_is_left_as_it_is(at: str, monkeypatch: p
     monkeypatch.setattr(sys, "platform", at)
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     assert not allocator.keep_memory()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+def test_threads_share_one_heap_where_the_c_library_can() -> None:
+    assert allocator.share_heap()
