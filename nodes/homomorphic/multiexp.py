@@ -9,18 +9,19 @@ let Y_i be the running products of the l_i modulo n: Y_(i-1) l_i = q_i n + Y_i. 
 So the high halves are summed up, not multiplied, and all exponents but the last are differences of neighbours, small
 and never negative. One inverse modulo n, of Y_k, serves both t and a negative w_k.
 
-The rest is Bos and Coster's ("Addition chain heuristics", CRYPTO '89): of the two largest exponents e1 >= e2 with bases
-b1 and b2, b1^e1 * b2^e2 = b1^(e1 - 2^s e2) * (b2 * b1^(2^s))^e2 with s = floor(log2(e1 / e2)). The largest exponent
-shrinks at the price of s squarings and a multiplication. When s is 2 or more, halving e1 is never dearer: an odd e1
-leaves one b1 in an accumulator, then b1 is squared. Where a partner other than e2 leaves an exponent that another base
-has already, it is taken instead: two multiplications then do away with e1. So work grows with the bits of the
-exponents, whatever they are.
+The rest is an addition sequence, run backwards. A sequence of L additions that starts at 1 and meets k exponents gives
+their product of powers in L + k - 1 multiplications (Olivos, "On vectorial addition chains", Journal of Algorithms 2,
+1981): of the sum e = f + g, base e is multiplied into the bases of f and of g. The sequence is made from above, as in
+Bos and Coster's "Addition chain heuristics" (CRYPTO '89): the largest exponent becomes the sum of two that are there
+already, or else of one that is there and a new one. The new one is chosen by how many other exponents it makes sums of
+two, whether it is itself one, and how small it is. An exponent four times the next is halved. So work grows with the
+bits of the exponents, whatever they are.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
-from collections.abc import Sequence
+from bisect import insort
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -28,16 +29,14 @@ from typing import Final
 
 from gmpy2 import f_divmod, mpz
 
-from nodes.homomorphic.residues import ONE, Pair, add_message, inverse, multiply, power, square
+from nodes.homomorphic.residues import ONE, Pair, add_message, inverse, multiply, square
 
-_HALVE_FROM_SHIFT: Final = 2
-PARTNERS_TRIED: Final = 8
-"""Exponents next below the largest that are tried as its partner."""
+PARTNERS_TRIED: Final = 16
+"""Exponents next below the largest that are tried as one half of its sum."""
+NEIGHBOURS_WEIGHED: Final = 32
+"""Exponents next below the largest that a new exponent is weighed by."""
 PROGRAMS_KEPT: Final = 512
 """Weight vectors whose compiled form is remembered between batches."""
-
-_Powers = list[tuple[int, int]]
-"""(exponent, index of its base), in ascending order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +44,12 @@ class PowerProduct:
     """x[0]^e_0 * x[1]^e_1 * ... as steps over the bases in use and, behind them, an accumulator that starts at 1.
 
     With v the bases at `support` (those with a positive exponent) and the accumulator, a step (target, source, s) means
-    v[target] = v[target] * v[source]^(2^s), with s 0 or 1; the product is then v[index]^power * accumulator. Without a
-    positive exponent there is no step and `power` is 0.
+    v[target] = v[target] * v[source]^(2^s), with s 0 or 1; the product is then v[result].
     """
 
     support: tuple[int, ...]
     steps: tuple[tuple[int, int, int], ...]
-    index: int
-    power: int
+    result: int
 
     def run(self, bases: Sequence[Pair], n: mpz) -> Pair:
         """The product modulo n^2; `bases` are left alone."""
@@ -62,49 +59,63 @@ class PowerProduct:
             if shift:
                 factor = square(factor, n)
             values[target] = square(factor, n) if target == source else multiply(values[target], factor, n)
-        rest = values[self.index] if self.power == 1 else power(values[self.index], self.power, n)
-        return multiply(rest, values[-1], n)
+        return values[self.result]
+
+    @property
+    def multiplications(self) -> int:
+        """Products that a run takes: what comes first into the accumulator is not multiplied."""
+        accumulated = bool(self.steps) and self.result == len(self.support)
+        return sum(1 + shift for _, _, shift in self.steps) - accumulated
 
 
 def compile_powers(exponents: Sequence[int]) -> PowerProduct:
     """Compile the product of x[i]^exponents[i] for non-negative exponents."""
-    return _compile([(exponent, position) for position, exponent in enumerate(exponents) if exponent])
-
-
-def _compile(powers: Sequence[tuple[int, int]]) -> PowerProduct:
-    """Compile from (positive exponent, position of the base)."""
-    support = tuple(position for _, position in powers)
-    if not powers:
-        return PowerProduct((), (), 0, 0)
-    open_powers = sorted((exponent, index) for index, (exponent, _) in enumerate(powers))
-    accumulator = len(powers)
+    powers = [(exponent, position) for position, exponent in enumerate(exponents) if exponent]
     steps: list[tuple[int, int, int]] = []
-    while len(open_powers) > 1:
-        largest, index = open_powers.pop()
-        second, target, shift = _partner(largest, open_powers)
-        if shift < _HALVE_FROM_SHIFT:
-            steps.append((target, index, shift))
-            rest = largest - (second << shift)
+    holders: dict[int, int] = {}
+    for index, (exponent, _) in enumerate(powers):
+        if exponent in holders:
+            steps.append((holders[exponent], index, 0))
         else:
-            if largest & 1:
-                steps.append((accumulator, index, 0))
-            steps.append((index, index, 0))
-            rest = largest >> 1
-        if rest:
-            insort(open_powers, (rest, index))
-    exponent, index = open_powers[0]
-    return PowerProduct(support, tuple(steps), index, exponent)
+            holders[exponent] = index
+    result = holders.setdefault(1, len(powers))
+    rising = sorted(holders)
+    while len(rising) > 1:
+        largest = rising.pop()
+        source = holders.pop(largest)
+        part = _part(largest, rising, holders)
+        halved = 2 * part == largest
+        if not halved:
+            steps.append((holders[largest - part], source, 0))
+        if part in holders:
+            steps.append((holders[part], source, int(halved)))
+        else:
+            if halved:
+                steps.append((source, source, 0))
+            holders[part] = source
+            insort(rising, part)
+    return PowerProduct(tuple(position for _, position in powers), tuple(steps), result)
 
 
-def _partner(largest: int, others: _Powers) -> tuple[int, int, int]:
-    """(e2, its index, s): of the next largest, one that leaves an exponent of another or nothing, or else the next."""
-    for exponent, index in others[: -PARTNERS_TRIED - 1 : -1]:
-        rest = largest - exponent
-        at = bisect_left(others, (rest, 0))
-        if rest == 0 or (at < len(others) and others[at][0] == rest):
-            return exponent, index, 0
-    exponent, index = others[-1]
-    return exponent, index, (largest // exponent).bit_length() - 1
+def _part(largest: int, rising: Sequence[int], present: Container[int]) -> int:
+    """A part of the largest exponent whose other part is equal or present; `rising` are those present, in order."""
+    if largest >= 4 * rising[-1]:
+        return largest - 1 if largest & 1 else largest >> 1
+    parts = [largest - partner for partner in rising[: -PARTNERS_TRIED - 1 : -1]]
+    if not largest & 1:
+        parts.append(largest >> 1)
+    for part in parts:
+        if part in present:
+            return part
+    neighbours = rising[: -NEIGHBOURS_WEIGHED - 1 : -1]
+    return max(parts, key=lambda part: _worth(part, neighbours, present))
+
+
+def _worth(part: int, neighbours: Sequence[int], present: Container[int]) -> int:
+    """What a new exponent is worth, in halves of an addition; the weights are measured, not derived."""
+    served = sum(larger - part in present or larger == 2 * part for larger in neighbours if larger > part)
+    is_sum = (not part & 1 and part >> 1 in present) or any(part - smaller in present for smaller in neighbours)
+    return 2 * served + 3 * is_sum - part.bit_length()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +166,6 @@ def compile_signed(weights: tuple[int, ...]) -> SignedPowers:
 
 
 def multiplications(weights: tuple[int, ...]) -> int:
-    """Products that `weights` take for one block: one per base in use, the steps, and the last power by squaring."""
+    """Products that `weights` take for one block: one per base in use, and the powers."""
     compiled = compile_signed(weights)
-    powers = compiled.powers
-    last = max(0, powers.power.bit_length() + powers.power.bit_count() - 2)
-    return len(compiled.order) + sum(1 + shift for _, _, shift in powers.steps) + last
+    return len(compiled.order) + compiled.powers.multiplications

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gmpy2 import f_divmod, mpz, powmod
+from gmpy2 import f_divmod, mpz
 
 Pair = tuple[mpz, mpz]
 """(high, low), both from 0 to n - 1, for high * n + low modulo n^2."""
@@ -45,11 +45,6 @@ def square(pair: Pair, n: mpz) -> Pair:
     high, low = pair
     carry, squared = f_divmod(low * low, n)
     return (carry + (low * high << 1)) % n, squared
-
-
-def power(base: Pair, exponent: int, n: mpz) -> Pair:
-    """A pair to a power of at least 0."""
-    return split(powmod(join(base, n), exponent, n * n), n)
 
 
 def inverse(pair: Pair, low_inverse: mpz, n: mpz) -> Pair:

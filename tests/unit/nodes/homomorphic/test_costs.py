@@ -26,7 +26,7 @@ from nodes.homomorphic.costs import (
 from nodes.homomorphic.multiexp import compile_signed, multiplications
 from nodes.homomorphic.noise import Digits, NoiseSource
 from nodes.homomorphic.paillier import PaillierSecret
-from nodes.homomorphic.residues import ONE, Pair, multiply, power, split, square
+from nodes.homomorphic.residues import ONE, Pair, multiply, split, square
 from nodes.homomorphic.scheme import IntegerProgram
 from schemas.jobs import Scheme
 
@@ -54,7 +54,7 @@ class Counter:
 
 @contextmanager
 def counted() -> Iterator[Counter]:
-    """Counts what compiled powers execute; powers as squarings and multiplications by the bits of the exponent."""
+    """Counts what compiled powers execute."""
     counter = Counter()
 
     def counted_multiply(left: Pair, right: Pair, n: mpz) -> Pair:
@@ -65,10 +65,6 @@ def counted() -> Iterator[Counter]:
         counter.multiplied += 1
         return square(pair, n)
 
-    def counted_power(base: Pair, exponent: int, n: mpz) -> Pair:
-        counter.multiplied += len(f"{exponent:b}") - 1 + f"{exponent:b}".count("1") - 1 if exponent else 0
-        return power(base, exponent, n)
-
     def counted_divmod(product: mpz, n: mpz) -> tuple[mpz, mpz]:
         counter.multiplied += 1
         carry, low = f_divmod(product, n)
@@ -78,7 +74,6 @@ def counted() -> Iterator[Counter]:
         patch.setattr(multiexp, "f_divmod", counted_divmod)
         patch.setattr(multiexp, "multiply", counted_multiply)
         patch.setattr(multiexp, "square", counted_square)
-        patch.setattr(multiexp, "power", counted_power)
         yield counter
 
 
