@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -15,8 +15,11 @@ Count = Annotated[int, Meta(ge=0, le=limits.ROWS_PER_JOB_MAX)]
 Exponent = Annotated[int, Meta(ge=-1100, le=1100)]
 ColumnName = Annotated[str, Meta(min_length=1, max_length=256)]
 
-Scheme = Literal["paillier", "paillier-subgroup", "ckks"]
-"""Homomorphic schemes: packed Paillier; the same with faster decryption under one more assumption; approximate CKKS."""
+Scheme = Literal["paillier", "paillier-subgroup", "ckks", "ckks-degree-2", "ckks-degree-4"]
+"""Homomorphic schemes: packed Paillier; the same with faster decryption under one more assumption; approximate CKKS for
+linear programs, and for polynomials of a row's values of degree 2 and 4 at most."""
+APPROXIMATE: Final[frozenset[Scheme]] = frozenset({"ckks", "ckks-degree-2", "ckks-degree-4"})
+"""Those whose decryptions give the key away."""
 Noise = Literal["fixed-base", "exact"]
 """Of Paillier ciphertexts. `fixed-base` is fast and assumes that short exponents hide; `exact` assumes nothing more."""
 
@@ -33,7 +36,8 @@ class JobSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     id_column: ColumnName | None = None
     protection: Literal["auto", "homomorphic", "enclave", "sealed-result"] = "auto"
     scheme: Literal["auto", "paillier", "paillier-subgroup", "ckks"] = "auto"
-    """`auto` takes the cheaper of those that need no assumption the user did not allow."""
+    """`auto` takes the cheaper of those that need no assumption the user did not allow; `ckks` is the kind of CKKS that
+    the program needs."""
     noise: Noise = "fixed-base"
     results_stay: bool = False
     """The user shows the results to nobody. Only then may CKKS be used: its decryptions give its key away."""

@@ -105,7 +105,7 @@ def expect_canaries(values: Integers, program: IntegerProgram, chosen: Integers)
     """The results of the canaries, in float64: far nearer than any approximate scheme."""
     rows = values.sum(axis=0, keepdims=True, dtype=np.float64) if program.sum_rows else values.astype(np.float64)
     weights, bias = np.array(program.weights, dtype=np.float64), np.array(program.bias, dtype=np.float64)
-    return Expected(canaries=(rows[chosen] @ weights.T + bias).astype("<f8").tobytes())
+    return Expected(canaries=(program.terms(rows[chosen]) @ weights.T + bias).astype("<f8").tobytes())
 
 
 def canaries_live(result: Integers, expected: Expected, chosen: Integers, tolerance: float) -> bool:
@@ -144,7 +144,7 @@ class Auditor:
 
 def program_digest(program: IntegerProgram) -> str:
     """SHA-256 of the integer program, in hex: both sides compile it and must agree, or a check would not be fair."""
-    text = repr((program.weights, program.bias, program.sum_rows, program.input_max))
+    text = repr((program.weights, program.bias, program.sum_rows, program.input_max, program.products))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

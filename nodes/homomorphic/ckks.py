@@ -20,10 +20,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
@@ -31,17 +30,16 @@ from numpy.typing import NDArray
 
 from nodes.homomorphic import ckks_frames, ckks_seal
 from nodes.homomorphic.ciphertexts import body_bytes, invalid
+from nodes.homomorphic.ckks_frames import INPUT_BITS_DEFAULT
 from nodes.homomorphic.ckks_seal import Engine, Memory
 from nodes.homomorphic.errors import BadCiphertext, BadKey, TooCoarse
 from nodes.homomorphic.packing import blocks_of
 from nodes.homomorphic.scheme import SLOT_BITS, SLOT_VALUE_LIMIT, IntegerProgram, Noise
-from schemas.errors import BadConfig, BadData
+from schemas.errors import BadData
 
 SLOTS: Final = ckks_seal.SLOTS
 UNIT: Final = 2.0**54
 """An integer x is encoded as x * UNIT: with a slot's 63 bits and a sign below the 120 bits of the modulus."""
-INPUT_BITS_DEFAULT: Final = 32
-INPUT_BITS_MAX: Final = ckks_frames.INPUT_BITS_MAX
 NOISE: Final = 2.0**-35
 """The error of one ciphertext in units of its integers; 2^-40.0 was the largest seen in 9,240 ciphertexts."""
 RELATIVE_ERROR: Final = 2.0**-42
@@ -53,34 +51,14 @@ _PUBLIC: Final = b"SCP2"
 _SECRET: Final = b"SCS2"
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
-    """The primes of a modulus, in bits, and how long a serialised ciphertext is."""
+MODULUS_BITS: Final = (60, 60, 60)
+"""Of the primes. Sizes of 60 leave SEAL's compression nothing to gain: ciphertexts are an eighth longer than with one
+of 40, but read in a quarter of the time."""
+FRAME_BYTES: Final = 262_656
+"""One ciphertext with its header, padded."""
 
-    modulus_bits: tuple[int, ...]
-    frame_bytes: int
-
-
-CHAINS: Final[Mapping[int, Chain]] = MappingProxyType({1: Chain((60, 60, 60), 262_656)})
-"""By levels; keys for multiplying ciphertexts by each other are others: `ckks_polynomial`. Primes of 60 bits leave
-SEAL's compression nothing to gain: ciphertexts are an eighth longer than with one of 40, but read in a quarter of the
-time."""
-
-
-def modulus_bits(levels: int) -> tuple[int, ...]:
-    """Sizes of the primes; all together at most 218 bits for 128-bit security. Raises BadConfig."""
-    return _chain(levels).modulus_bits
-
-
-def frame_bytes(levels: int) -> int:
-    """Bytes of one ciphertext with its header, padded. Raises BadConfig."""
-    return _chain(levels).frame_bytes
-
-
-def _chain(levels: int) -> Chain:
-    if levels not in CHAINS:
-        raise BadConfig(f"there are no CKKS keys of {levels} levels, only of {sorted(CHAINS)}", field="levels")
-    return CHAINS[levels]
+_DEPTHS: Final = (1,)
+"""What keys carry where those of `ckks_polynomial` say how many products they are for."""
 
 
 def require_accuracy(program: IntegerProgram, rows: int) -> None:
@@ -114,7 +92,6 @@ class CkksPublic:
 
     data: bytes
     input_bits: int
-    levels: int
     engine: Engine
     encryptor: Any
 
@@ -127,12 +104,12 @@ class CkksPublic:
     @property
     def bits(self) -> int:
         """Size of the modulus."""
-        return sum(modulus_bits(self.levels))
+        return sum(MODULUS_BITS)
 
     @property
     def ciphertext_bytes(self) -> int:
         """Width of one serialised ciphertext."""
-        return frame_bytes(self.levels)
+        return FRAME_BYTES
 
     @cached_property
     def digest(self) -> str:
@@ -140,23 +117,27 @@ class CkksPublic:
         return hashlib.sha256(self.data).hexdigest()
 
     def to_bytes(self) -> bytes:
-        """`SCP2`, input bits, levels, and SEAL's public key, without secret or Galois keys: 0.4 MB."""
+        """`SCP2`, input bits, 1, and SEAL's public key, without secret or Galois keys: 0.4 MB."""
         return self.data
 
     @classmethod
     def from_bytes(cls, data: bytes) -> CkksPublic:
         """Parse; raises BadKey."""
-        input_bits, levels, key, rest = ckks_frames.key_parts(data, _PUBLIC, CHAINS)
-        engine = ckks_seal.engine(modulus_bits(levels))
+        input_bits, _, key, rest = ckks_frames.key_parts(data, _PUBLIC, _DEPTHS)
+        engine = ckks_seal.engine(MODULUS_BITS)
         public = engine.api.PublicKey()
         ckks_frames.load_key(engine, public, key)
         if rest:
             raise BadKey("the CKKS key is longer than it says: its owner must publish it again")
-        return cls(data, input_bits, levels, engine, engine.api.Encryptor(engine.context, public))
+        return cls(data, input_bits, engine, engine.api.Encryptor(engine.context, public))
 
     def body_bytes(self, rows: int, width: int) -> int:
         """Exact length of the body of a [rows, width] matrix."""
         return body_bytes(rows, width, SLOTS, self.ciphertext_bytes)
+
+    def result_bytes(self, rows: int, width: int) -> int:
+        """As `body_bytes`."""
+        return self.body_bytes(rows, width)
 
     def encrypt(self, values: NDArray[np.int64]) -> bytes:
         """int64 [rows, width] of at most 2^input_bits in size; raises BadData."""
@@ -182,6 +163,7 @@ class CkksPublic:
 
         Raises Overflow and TooCoarse before any work, and BadCiphertext.
         """
+        program.require_linear()
         program.require_room(rows)
         require_accuracy(program, rows)
         exponent, blocks = program.largest(rows).bit_length(), blocks_of(rows, SLOTS)
@@ -296,15 +278,15 @@ class CkksSecret:
         return CkksSecret.from_bytes, (self.data,)
 
     def to_bytes(self) -> bytes:
-        """`SCS2`, input bits, levels, SEAL's secret key, and the public key: seal it before it is stored."""
+        """`SCS2`, input bits, 1, SEAL's secret key, and the public key: seal it before it is stored."""
         return self.data
 
     @classmethod
     def from_bytes(cls, data: bytes) -> CkksSecret:
         """Parse, the public key too; raises BadKey."""
-        input_bits, levels, key, rest = ckks_frames.key_parts(data, _SECRET, CHAINS)
+        input_bits, _, key, rest = ckks_frames.key_parts(data, _SECRET, _DEPTHS)
         public = CkksPublic.from_bytes(rest)
-        if (public.input_bits, public.levels) != (input_bits, levels):
+        if public.input_bits != input_bits:
             raise BadKey("the halves of this CKKS key do not belong together: restore it or make a new one")
         api, context = public.engine.api, public.engine.context
         secret = api.SecretKey()
@@ -336,14 +318,13 @@ class CkksSecret:
         return np.fromiter(self.public.engine.encoder.decode_double(plain), np.float64, SLOTS)
 
 
-def generate(input_bits: int = INPUT_BITS_DEFAULT, levels: int = 1) -> CkksSecret:
+def generate(input_bits: int = INPUT_BITS_DEFAULT) -> CkksSecret:
     """A new key pair for values of up to 2^input_bits; raises BadConfig, also when TenSEAL is not installed."""
-    if not 1 <= input_bits <= INPUT_BITS_MAX:
-        raise BadConfig(f"{input_bits} input bits are not from 1 to {INPUT_BITS_MAX}", field="input_bits")
-    engine = ckks_seal.engine(modulus_bits(levels))
+    ckks_frames.require_input_bits(input_bits)
+    engine = ckks_seal.engine(MODULUS_BITS)
     generator, public = engine.api.KeyGenerator(engine.context), engine.api.PublicKey()
     generator.create_public_key(public)
     with Memory() as memory:
         shown, hidden = memory.save(public), memory.save(generator.secret_key())
-    data = ckks_frames.key_bytes(_PUBLIC, input_bits, levels, shown)
-    return CkksSecret.from_bytes(ckks_frames.key_bytes(_SECRET, input_bits, levels, hidden) + data)
+    data = ckks_frames.key_bytes(_PUBLIC, input_bits, *_DEPTHS, shown)
+    return CkksSecret.from_bytes(ckks_frames.key_bytes(_SECRET, input_bits, *_DEPTHS, hidden) + data)

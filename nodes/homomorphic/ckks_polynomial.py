@@ -1,9 +1,9 @@
-"""CKKS with products of ciphertexts: polynomials of degree 2 or 4 on float64 rows, evaluated without a key.
+"""CKKS with products of ciphertexts: polynomials of degree 2 or 4, evaluated without a key.
 
-Values are at most 1 in size (who has larger ones divides the columns, and scales the polynomials by the same factors,
-`PolynomialMap.scaled`) and travel at the scale 2^40. A product of two ciphertexts is relinearised and loses one prime
-of the modulus, so that its scale comes back to about 2^40; one chain of primes has room for one product, the other for
-two in a row. All monomials of an output meet at one scale and modulus, 2^80 below 90 bits, where nothing is rescaled:
+Integers are divided by their bound, so that values of at most 1 in size travel at the scale 2^40. A product of two
+ciphertexts is relinearised and loses one prime of the modulus, so that its scale comes back to about 2^40; one chain of
+primes has room for one product, the other for two in a row. All monomials of an output meet at one scale and modulus,
+2^80 below 90 bits, where nothing is rescaled:
 
     degree 0, 1     c * x                      the coefficient brings the rest of the scale
     degree 2        c * (x x)
@@ -33,14 +33,19 @@ from numpy.typing import NDArray
 
 from nodes.homomorphic import ckks_frames, ckks_seal
 from nodes.homomorphic.ciphertexts import body_bytes, invalid
+from nodes.homomorphic.ckks_frames import INPUT_BITS_DEFAULT
 from nodes.homomorphic.ckks_seal import SLOTS, Engine, Memory
 from nodes.homomorphic.errors import BadCiphertext, BadKey
 from nodes.homomorphic.packing import blocks_of
-from nodes.programs.polynomial import Monomial, PolynomialMap
+from nodes.homomorphic.scheme import SLOT_VALUE_LIMIT, IntegerProgram, Noise
+from nodes.programs.affine import Monomial
+from nodes.programs.polynomial import PolynomialMap
 from schemas.errors import BadConfig, BadData, BadProgram
 
 POLYNOMIAL_ERROR: Final = 2.0**-19
 """Of the power of two that bounds a result; 2^-24.5 was the largest seen in 708 random polynomials."""
+RELATIVE_ERROR: Final = 2 * POLYNOMIAL_ERROR
+"""Of the largest possible value, which is more than half of that power."""
 PRODUCTS_MAX: Final = 512
 """Products of two columns that are kept at the same time, half a megabyte each."""
 
@@ -58,6 +63,11 @@ class Chain:
     frame_bytes: int
     result_bytes: int
 
+    @property
+    def bits(self) -> int:
+        """Size of the modulus."""
+        return sum(self.modulus_bits)
+
 
 CHAINS: Final[Mapping[int, Chain]] = MappingProxyType(
     {
@@ -70,15 +80,18 @@ CHAINS: Final[Mapping[int, Chain]] = MappingProxyType(
 
 @dataclass(frozen=True, eq=False)
 class PolynomialPublic:
-    """Encrypts, and holds what evaluates polynomials of degree 2^depth."""
+    """Encrypts, and evaluates polynomials of degree 2^depth. Implements the PublicKey port, but for sums over rows and
+    programs on results of programs. `input_bits` bounds what can be encrypted."""
 
     data: bytes
+    input_bits: int
     depth: int
     engine: Engine
     encryptor: Any
     relinearisation: Any
 
     slots = SLOTS
+    relative_error = RELATIVE_ERROR
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PolynomialPublic.from_bytes, (self.data,)
@@ -89,23 +102,33 @@ class PolynomialPublic:
         return hashlib.sha256(self.data).hexdigest()
 
     @property
+    def bits(self) -> int:
+        """Size of the modulus."""
+        return CHAINS[self.depth].bits
+
+    @property
+    def ciphertext_bytes(self) -> int:
+        """Width of one serialised ciphertext that goes in."""
+        return CHAINS[self.depth].frame_bytes
+
+    @property
     def degree(self) -> int:
         """The highest degree of a polynomial."""
         return 1 << self.depth
 
     def to_bytes(self) -> bytes:
-        """`SQP1`, depth, SEAL's public key and its relinearisation keys; no secret and no Galois keys."""
+        """`SQP1`, input bits, depth, SEAL's public key and its relinearisation keys; no secret and no Galois keys."""
         return self.data
 
     @classmethod
     def from_bytes(cls, data: bytes) -> PolynomialPublic:
         """Parse; raises BadKey."""
-        _, depth, key, rest = ckks_frames.key_parts(data, _PUBLIC, CHAINS)
+        input_bits, depth, key, rest = ckks_frames.key_parts(data, _PUBLIC, CHAINS)
         engine = ckks_seal.engine(CHAINS[depth].modulus_bits)
         public, relinearisation = engine.api.PublicKey(), engine.api.RelinKeys()
         ckks_frames.load_key(engine, public, key)
         ckks_frames.load_key(engine, relinearisation, rest)
-        return cls(data, depth, engine, engine.api.Encryptor(engine.context, public), relinearisation)
+        return cls(data, input_bits, depth, engine, engine.api.Encryptor(engine.context, public), relinearisation)
 
     def body_bytes(self, rows: int, width: int) -> int:
         """Exact length of the body of a [rows, width] matrix that goes in."""
@@ -115,26 +138,90 @@ class PolynomialPublic:
         """Exact length of the body of a [rows, width] matrix that comes out."""
         return body_bytes(rows, width, SLOTS, CHAINS[self.depth].result_bytes)
 
-    def encrypt(self, values: NDArray[np.float64]) -> bytes:
-        """float64 [rows, width], at most 1 in size; raises BadData."""
-        return self.encrypted(values, self.encryptor.encrypt)
+    def encrypt(self, values: NDArray[np.int64]) -> bytes:
+        """int64 [rows, width] of at most 2^input_bits in size; raises BadData."""
+        return self.encrypted(self.fractions(values), self.encryptor.encrypt)
+
+    def fractions(self, values: NDArray[np.int64]) -> NDArray[np.float64]:
+        """int64 in units of their bound; raises BadData."""
+        if values.dtype != np.int64:
+            raise BadData(f"only int64 can be encrypted, not {values.dtype}")
+        return np.ldexp(values, -self.input_bits)
+
+    def evaluate(self, body: bytes, rows: int, program: IntegerProgram) -> bytes:
+        """As the port says; raises BadProgram for sums over rows, too many products and a degree above the key's.
+
+        Every product of columns is in units of the values' bound, as its weight expects.
+        """
+        program.require_room(rows)
+        if program.sum_rows:
+            raise BadProgram("the program adds rows up, which keys for polynomials do not compute")
+        if program.input_max < 1 << self.input_bits:
+            raise BadProgram(f"the program is for values of at most {program.input_max}, the key for larger ones")
+        monomials = [*((column,) for column in range(program.width_in)), *program.products]
+        units = [math.ldexp(1.0, self.input_bits * len(m)) / program.input_max ** (len(m) - 1) for m in monomials]
+        outputs = tuple(
+            {(): float(bias)} | {m: w * unit for m, w, unit in zip(monomials, weights, units, strict=True) if w}
+            for weights, bias in zip(program.weights, program.bias, strict=True)
+        )
+        return evaluate_polynomial(self, body, rows, PolynomialMap(program.width_in, outputs))
+
+    def add(self, left: bytes, right: bytes, rows: int, width: int) -> bytes:
+        """As the port says, of inputs or of results."""
+        level = self.level(left, rows, width)
+        with Memory() as memory:
+            frames: list[bytes] = []
+            for (one, a), (other, b) in zip(
+                *(self.parsed(body, rows, width, level) for body in (left, right)), strict=True
+            ):
+                if one != other:
+                    raise BadCiphertext("results of different programs cannot be added", code="ciphertext-invalid")
+                self.engine.evaluator.add_inplace(a, b)
+                frames.extend(self.frame(level, one, a, memory))
+        return b"".join(frames)
+
+    def rerandomise(self, body: bytes, rows: int, width: int) -> bytes:
+        """Adds a fresh encryption of zeros to every ciphertext, of inputs or of results."""
+        level = self.level(body, rows, width)
+        frames: list[bytes] = []
+        scale, parms = (_RESULT_SCALE if level else _SCALE), tuple(self.engine.levels())[level]
+        with Memory() as memory:
+            for exponent, ciphertext in self.parsed(body, rows, width, level):
+                zeros = self.engine.ciphertext()
+                self.encryptor.encrypt(self.engine.plaintext(0.0, scale, parms), zeros)
+                self.engine.evaluator.add_inplace(ciphertext, zeros)
+                frames.extend(self.frame(level, exponent, ciphertext, memory))
+        return b"".join(frames)
 
     def encrypted(self, values: NDArray[np.float64], encrypt: Any) -> bytes:
         """As `encrypt`, by SEAL's `encrypt(plaintext, ciphertext)`."""
-        if values.ndim != 2 or values.dtype != np.float64 or 0 in values.shape or not (np.abs(values) <= 1).all():
-            raise BadData("only float64 [rows, columns] of at most 1 in size can be encrypted: divide the columns")
+        if values.ndim != 2 or 0 in values.shape or not (np.abs(values) <= 1).all():
+            raise BadData(
+                f"only [rows, columns] of at most 2^{self.input_bits} in size can be encrypted: make another key"
+            )
         frames: list[bytes] = []
         with Memory() as memory:
             for column in values.T:
                 for at in range(0, len(column), SLOTS):
                     ciphertext = self.engine.ciphertext()
                     encrypt(self.engine.plaintext(column[at : at + SLOTS].tolist(), _SCALE), ciphertext)
-                    data = memory.save(ciphertext)
-                    frames.extend(ckks_frames.pack(self.digest, 0, 0, data, CHAINS[self.depth].frame_bytes))
+                    frames.extend(self.frame(0, 0, ciphertext, memory))
         return b"".join(frames)
 
-    def parsed(self, body: bytes, expected: int, size: int, level: int) -> Iterator[tuple[int, Any]]:
+    def frame(self, level: int, exponent: int, ciphertext: Any, memory: Memory) -> tuple[bytes, bytes, bytes]:
+        """The bytes of one ciphertext, in pieces to be joined."""
+        return ckks_frames.pack(self.digest, level, exponent, memory.save(ciphertext), self._frame_bytes(level))
+
+    def level(self, body: bytes, rows: int, width: int) -> int:
+        """What a body's length says: `depth` of results, else 0."""
+        return self.depth if len(body) == self.result_bytes(rows, width) else 0
+
+    def _frame_bytes(self, level: int) -> int:
+        return CHAINS[self.depth].result_bytes if level else CHAINS[self.depth].frame_bytes
+
+    def parsed(self, body: bytes, rows: int, width: int, level: int) -> Iterator[tuple[int, Any]]:
         """Exponents and ciphertexts of a body that went in (level 0) or came out (`depth`); raises BadCiphertext."""
+        expected, size = body_bytes(rows, width, SLOTS, self._frame_bytes(level)), self._frame_bytes(level)
         if not 0 < len(body) == expected:
             raise BadCiphertext(f"the body takes {expected} bytes, this one has {len(body)}", code="ciphertext-length")
         with Memory() as memory:
@@ -149,7 +236,7 @@ class PolynomialPublic:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class PolynomialSecret:
-    """Decrypts; never leaves the renter."""
+    """Decrypts. Implements the SecretKey port."""
 
     public: PolynomialPublic
     data: bytes
@@ -165,39 +252,60 @@ class PolynomialSecret:
         return PolynomialSecret.from_bytes, (self.data,)
 
     def to_bytes(self) -> bytes:
-        """`SQS1`, depth, SEAL's secret key, and the public key: seal it before it is stored."""
+        """`SQS1`, input bits, depth, SEAL's secret key, and the public key: seal it before it is stored."""
         return self.data
 
     @classmethod
     def from_bytes(cls, data: bytes) -> PolynomialSecret:
         """Parse, the public key too; raises BadKey."""
-        _, depth, key, rest = ckks_frames.key_parts(data, _SECRET, CHAINS)
+        input_bits, depth, key, rest = ckks_frames.key_parts(data, _SECRET, CHAINS)
         public = PolynomialPublic.from_bytes(rest)
-        if public.depth != depth:
+        if (public.input_bits, public.depth) != (input_bits, depth):
             raise BadKey("the halves of this CKKS key do not belong together: restore it or make a new one")
         api, context = public.engine.api, public.engine.context
         secret = api.SecretKey()
         ckks_frames.load_key(public.engine, secret, key)
         return cls(public, data, api.Encryptor(context, secret), api.Decryptor(context, secret))
 
-    def encrypt(self, values: NDArray[np.float64]) -> bytes:
-        """As PolynomialPublic.encrypt, faster and with less noise."""
+    def encrypt(self, values: NDArray[np.int64], *, noise: Noise = "fixed-base") -> bytes:
+        """As PolynomialPublic.encrypt, faster and with less noise; CKKS has one kind, and `noise` chooses nothing."""
+        return self.encrypt_fractions(self.public.fractions(values))
+
+    def encrypt_fractions(self, values: NDArray[np.float64]) -> bytes:
+        """float64 [rows, width], at most 1 in size; raises BadData."""
         return self.public.encrypted(values, self.encryptor.encrypt_symmetric)
 
-    def decrypt(self, body: bytes, rows: int, width: int) -> NDArray[np.float64]:
+    def decrypt(self, body: bytes, rows: int, width: int, *, sum_rows: bool = False) -> NDArray[np.int64]:
+        """Results, int64, rounded; wrong by at most RELATIVE_ERROR of the largest possible value. Raises BadCiphertext.
+
+        Also what was encrypted and not computed with yet.
+        """
+        if sum_rows:
+            raise BadProgram("keys for polynomials do not add rows up: nothing can have been added")
+        level = self.public.level(body, rows, width)
+        numbers = self._numbers(body, rows, width, level)
+        values = np.rint(numbers if level else np.ldexp(numbers, self.public.input_bits))
+        if not (np.abs(values) < SLOT_VALUE_LIMIT).all():
+            raise invalid()
+        return values.astype(np.int64)
+
+    def decrypt_numbers(self, body: bytes, rows: int, width: int) -> NDArray[np.float64]:
         """Results, float64 [rows, width], wrong by at most POLYNOMIAL_ERROR of their bounds; raises BadCiphertext."""
-        public = self.public
-        size = CHAINS[public.depth].result_bytes
+        return self._numbers(body, rows, width, self.public.depth)
+
+    def _numbers(self, body: bytes, rows: int, width: int, level: int) -> NDArray[np.float64]:
         columns = []
-        for exponent, ciphertext in public.parsed(body, public.result_bytes(rows, width), size, public.depth):
-            plain = public.engine.api.Plaintext()
+        for exponent, ciphertext in self.public.parsed(body, rows, width, level):
+            plain = self.public.engine.api.Plaintext()
             self.decryptor.decrypt(ciphertext, plain)
-            columns.append(np.ldexp(np.array(public.engine.encoder.decode_double(plain)), exponent))
+            columns.append(np.ldexp(np.array(self.public.engine.encoder.decode_double(plain)), exponent))
         return np.ascontiguousarray(np.concatenate(columns).reshape(width, -1)[:, :rows].T)
 
 
-def generate(depth: int = 2) -> PolynomialSecret:
-    """A new key pair for `depth` products in a row: 1 for polynomials of degree 2, 2 for degree 4. Raises BadConfig."""
+def generate(depth: int = 2, input_bits: int = INPUT_BITS_DEFAULT) -> PolynomialSecret:
+    """A new key pair for `depth` products in a row, 1 for polynomials of degree 2, 2 for degree 4, of values of up to
+    2^input_bits. Raises BadConfig."""
+    ckks_frames.require_input_bits(input_bits)
     if depth not in CHAINS:
         raise BadConfig(
             f"there are no CKKS keys for {depth} products in a row, only for {sorted(CHAINS)}", field="depth"
@@ -207,8 +315,8 @@ def generate(depth: int = 2) -> PolynomialSecret:
     generator.create_public_key(public)
     with Memory() as memory:
         shown, hidden = memory.save(public), memory.save(generator.secret_key())
-        data = ckks_frames.key_bytes(_PUBLIC, 1, depth, shown) + memory.save(generator.create_relin_keys())
-    return PolynomialSecret.from_bytes(ckks_frames.key_bytes(_SECRET, 1, depth, hidden) + data)
+        data = ckks_frames.key_bytes(_PUBLIC, input_bits, depth, shown) + memory.save(generator.create_relin_keys())
+    return PolynomialSecret.from_bytes(ckks_frames.key_bytes(_SECRET, input_bits, depth, hidden) + data)
 
 
 def bound_exponent(output: Mapping[Monomial, float]) -> int:
@@ -235,9 +343,8 @@ def evaluate_polynomial(public: PolynomialPublic, body: bytes, rows: int, progra
     if len(pairs) > PRODUCTS_MAX:
         raise BadProgram(f"the polynomials take {len(pairs)} products of columns, over {PRODUCTS_MAX}: use fewer")
     exponents = [bound_exponent(output) for output in program.outputs]
-    chain, blocks = CHAINS[public.depth], blocks_of(rows, SLOTS)
-    expected = public.body_bytes(rows, program.width_in)
-    columns = [ciphertext for _, ciphertext in public.parsed(body, expected, chain.frame_bytes, 0)]
+    blocks = blocks_of(rows, SLOTS)
+    columns = [ciphertext for _, ciphertext in public.parsed(body, rows, program.width_in, 0)]
     frames: list[list[bytes]] = [[] for _ in program.outputs]
     with Memory() as memory:
         for at in range(blocks):
@@ -245,8 +352,7 @@ def evaluate_polynomial(public: PolynomialPublic, body: bytes, rows: int, progra
             held = min(SLOTS, rows - at * SLOTS)
             for output, exponent, made in zip(program.outputs, exponents, frames, strict=True):
                 scaled = {monomial: math.ldexp(number, -exponent) for monomial, number in output.items()}
-                data = memory.save(block.value(scaled, held))
-                made.extend(ckks_frames.pack(public.digest, public.depth, exponent, data, chain.result_bytes))
+                made.extend(public.frame(public.depth, exponent, block.value(scaled, held), memory))
     return b"".join(itertools.chain.from_iterable(frames))
 
 

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from nodes.homomorphic.multiexp import multiplications
 from nodes.homomorphic.scheme import IntegerProgram
-from schemas.jobs import Scheme
+from nodes.programs.affine import Monomial
+from schemas.jobs import APPROXIMATE, Scheme
 
 TABLE_AFTER: Final = 96
 """Ciphertexts under one key after which building a table of noise has paid for itself."""
@@ -34,6 +35,8 @@ class Units(Struct, frozen=True, kw_only=True):
     """Per ciphertext that arrives: parsing and checking."""
     step: float
     """Per multiplication of the compiled program."""
+    product: float = 0.0
+    """Per product of two ciphertexts."""
     output: float
     """Per ciphertext of a result: bias, fresh noise, serialising."""
     decrypt: float
@@ -49,6 +52,7 @@ class Work:
     steps: int
     batch_in: int
     batch_out: int
+    products: int = 0
 
 
 def count(scheme: Scheme, program: IntegerProgram, batches: list[tuple[int, int]], slots: int) -> Work:
@@ -63,6 +67,7 @@ def count(scheme: Scheme, program: IntegerProgram, batches: list[tuple[int, int]
         steps=evaluations * steps(scheme, program) + additions,
         batch_in=largest * program.width_in,
         batch_out=(1 if program.sum_rows else largest) * program.width_out,
+        products=blocks * products(program),
     )
 
 
@@ -80,9 +85,21 @@ def count_sealed(width: int, batches: list[tuple[int, int]], slots: int, *, sum_
 
 def steps(scheme: Scheme, program: IntegerProgram) -> int:
     """Multiplications for one block: of the compiled powers, or one per weight that is not zero."""
-    if scheme == "ckks":
+    if scheme in APPROXIMATE:
         return sum(weight != 0 for weights in program.weights for weight in weights)
     return sum(multiplications(weights) for weights in program.weights)
+
+
+def products(program: IntegerProgram) -> int:
+    """Products of ciphertexts for one block: of two columns, each made once; then, for every output, the sums of those
+    that share the rest of their product are multiplied by that rest."""
+    pairs: set[Monomial] = set()
+    rests = 0
+    for weights in program.weights:
+        used = [each for each, weight in zip(program.products, weights[program.width_in :], strict=True) if weight]
+        pairs |= {half for each in used for half in (each[:2], each[2:]) if len(half) > 1}
+        rests += len({each[2:] for each in used if each[2:]})
+    return len(pairs) + rests
 
 
 def encrypt_seconds(units: Units, ciphertexts: int, batch: int, processes: int, *, exact: bool = False) -> float:
@@ -107,5 +124,5 @@ def evaluate_seconds(units: Units, work: Work, processes: int) -> float:
     """Running the program on ciphertext (H2) in `processes` of lessors."""
     noise = encrypt_seconds(units, work.ciphertexts_out, work.batch_out, processes)
     noise -= work.ciphertexts_out * units.encrypt
-    computing = work.steps * units.step + work.ciphertexts_out * units.output
+    computing = work.steps * units.step + work.products * units.product + work.ciphertexts_out * units.output
     return processes * units.read_key + work.ciphertexts_in * units.receive + computing + noise

@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from nodes.homomorphic import paillier
 from nodes.homomorphic.costs import TABLE_AFTER, Units, steps
 from nodes.homomorphic.scheme import IntegerProgram, SecretKey
-from nodes.homomorphic.schemes import KEY_BITS, generate, read_public
-from schemas.jobs import Scheme
+from nodes.homomorphic.schemes import DEPTHS, KEY_BITS, generate, read_public
+from schemas.jobs import APPROXIMATE, Scheme
 
 ROUNDS: Final = 3
 WIDTH: Final = 8
 OUTPUTS: Final = 4
-BLOCKS: Final[dict[Scheme, int]] = {"paillier": 4, "ckks": 1}
-"""Full ciphertexts per column."""
+PAILLIER_BLOCKS: Final = 4
+"""Full ciphertexts per column; of CKKS, whose ciphertexts hold thousands of rows, one."""
 WEIGHTS: Final = tuple((-1) ** at * (40503 + 2654 * at) for at in range(WIDTH))
 """Of 16 bits, as programs have them."""
 INPUT_BITS: Final = 30
@@ -52,15 +52,17 @@ def measure_paillier(kit: None) -> dict[str, Units]:
     return {"paillier-subgroup": subgroup, "paillier": msgspec.structs.replace(subgroup, decrypt=ordinary)}
 
 
-def measure_ckks(kit: None) -> dict[str, Units]:
-    """Units of CKKS, in a process that has not used it yet; raises BadConfig where TenSEAL is not installed."""
-    first, again = (_timed(partial(generate, "ckks", INPUT_BITS)) for _ in range(2))
-    units = _units("ckks", generate("ckks", INPUT_BITS))
-    return {"ckks": msgspec.structs.replace(units, start=max(0.0, first - again))}
+def measure_ckks(kit: None, scheme: Scheme) -> dict[str, Units]:
+    """Units of a kind of CKKS, in a process that has not used it yet; raises BadConfig without TenSEAL."""
+    first, again = (_timed(partial(generate, scheme, INPUT_BITS)) for _ in range(2))
+    secret = generate(scheme, INPUT_BITS)
+    product = _product_seconds(secret) if scheme in DEPTHS else 0.0
+    units = _units(scheme, secret)
+    return {scheme: msgspec.structs.replace(units, start=max(0.0, first - again), product=product)}
 
 
 def _units(scheme: Scheme, secret: SecretKey) -> Units:
-    public, blocks = secret.public, BLOCKS[scheme]
+    public, blocks = secret.public, 1 if scheme in APPROXIMATE else PAILLIER_BLOCKS
     values = _rows(secret, blocks)
     first = _timed(partial(secret.encrypt, values[:1])) / WIDTH
     with_tables = _timed(partial(secret.encrypt, _rows(secret, TABLE_AFTER // WIDTH)))
@@ -83,6 +85,17 @@ def _units(scheme: Scheme, secret: SecretKey) -> Units:
         output=max(0.0, each - in_one * step),
         decrypt=_decrypt_seconds(secret),
     )
+
+
+def _product_seconds(secret: SecretKey) -> float:
+    """Of two columns, beyond the term that a column would be."""
+    public, values = secret.public, _rows(secret, 1)
+    body, pairs = public.encrypt(values), tuple((at, at + 1) for at in range(0, WIDTH, 2))
+    columns, rest = (1,) * len(pairs), (0,) * (WIDTH - len(pairs))
+    linear = _program(((*columns, *rest),))
+    multiplied = replace(linear, weights=((*rest, *(0,) * len(pairs), *columns),), products=pairs)
+    plain, made = (_shortest(partial(public.evaluate, body, len(values), each)) for each in (linear, multiplied))
+    return max(0.0, made - plain) / len(pairs)
 
 
 def _decrypt_seconds(secret: SecretKey) -> float:

@@ -121,6 +121,10 @@ class PaillierPublic:
         """Exact length of the body of a [rows, width] matrix."""
         return ciphertexts.body_bytes(rows, width, self.slots, self.ciphertext_bytes)
 
+    def result_bytes(self, rows: int, width: int) -> int:
+        """As `body_bytes`."""
+        return self.body_bytes(rows, width)
+
     def encrypt(self, values: NDArray[np.int64]) -> bytes:
         """Encrypt int64 [rows, width] into a body of ceil(rows / slots) ciphertexts per column, on fixed-base noise."""
         plaintexts = self.pack(values)
@@ -133,6 +137,7 @@ class PaillierPublic:
         Returns the re-randomised body of [rows, K]; with `sum_rows` one block of partial sums per output, the bias
         in its first slot. Raises Overflow before any work, BadCiphertext for a body that is not wholly valid.
         """
+        program.require_linear()
         program.require_room(rows)
         columns = self._columns(body, rows, program)
         if program.sum_rows:

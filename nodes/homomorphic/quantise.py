@@ -7,9 +7,12 @@ W = round(w * 2^(weight_bits + e_j)), so every product, and the bias, carries th
 With |X| <= 2^input_bits, and R rows added up (1 without `sum_rows`), an output is wrong by at most
 
     R * sum_j |w_j 2^e_j - W_j / 2^weight_bits|       weights rounded; computed from the actual weights
-  + R * sum_j |W_j| / 2^(weight_bits + input_bits + 1)    values rounded
+  + R * sum_j |W_j| d_j / 2^(weight_bits + input_bits + 1)    values rounded
   + 1 / 2^(weight_bits + input_bits + 1)                  bias rounded
   + |y| / 2^53                                            back to float64
+
+Products of columns are weighted like columns, with the sum of their columns' e_j for e_j. d_j is 1 for a column and d
+for a product of d: no factor passes 1 in units of its bound, so that its rounding moves the product by no more.
 
 The work on ciphertexts grows with weight_bits only. So those are the fewest for which the whole stays within the
 allowed error when input_bits are the most that the slots then leave.
@@ -58,9 +61,9 @@ def quantise(
     _require_finite(affine)
     exponents = _exponents(bounds, affine.width_in)
     repeats = rows_per_batch if affine.sum_rows else 1
-    scaled = _scale(affine.weights, exponents[:, None])
-    outputs, _ = used = np.nonzero(scaled.T)
-    terms = scaled.T[used]
+    scaled = _scale(affine.weights, _term_exponents(affine, exponents)[:, None])
+    outputs, at = used = np.nonzero(scaled.T)
+    terms, factors = scaled.T[used], _factors(affine)[at]
     reachable = math.inf
     for weight_bits in _weight_bits_worth_trying(scaled, repeats, max_error):
         raised = _scale(terms, weight_bits)
@@ -68,7 +71,8 @@ def quantise(
         lost = _scale(_sums(np.abs(raised - rounded), outputs, affine.width_out) * repeats, -weight_bits)
         size = _sums(np.abs(rounded), outputs, affine.width_out) * repeats
         input_bits = _most_input_bits(size, affine.bias, weight_bits)
-        error = _error_bound(lost, size, affine.bias, weight_bits, input_bits) if input_bits else math.inf
+        moved = _sums(np.abs(rounded) * factors, outputs, affine.width_out) * repeats
+        error = _error_bound(lost, moved, size, affine.bias, weight_bits, input_bits) if input_bits else math.inf
         if error <= max_error:
             columns = tuple(exponents.tolist())
             fixed = FixedPoint(column_exponents=columns, input_bits=input_bits, weight_bits=weight_bits)
@@ -99,10 +103,10 @@ def integer_program(affine: AffineMap, fixed: FixedPoint) -> IntegerProgram:
         raise BadProgram(
             f"the scales are for {len(fixed.column_exponents)} columns, but the program has {affine.width_in} inputs"
         )
-    exponents = np.array(fixed.column_exponents, dtype=np.int32)
+    exponents = _term_exponents(affine, np.array(fixed.column_exponents, dtype=np.int32))
     weights = _integers(_scale(affine.weights, exponents[:, None] + fixed.weight_bits).T)
     bias = _integers(_scale(affine.bias, result_bits(fixed))[None, :])[0]
-    return IntegerProgram(weights, bias, affine.sum_rows, input_max=1 << fixed.input_bits)
+    return IntegerProgram(weights, bias, affine.sum_rows, 1 << fixed.input_bits, affine.products)
 
 
 def encode(rows: Floats, fixed: FixedPoint) -> NDArray[np.int64]:
@@ -171,6 +175,17 @@ def _exponents(bounds: Floats, width: int) -> NDArray[np.int32]:
     return np.where(bounds > 0, np.clip(exponents, -EXPONENT_MAX, EXPONENT_MAX), -EXPONENT_MAX).astype(np.int32)
 
 
+def _term_exponents(affine: AffineMap, exponents: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Of the columns [F] and, behind them, of their products [F + P]."""
+    made = [int(exponents[list(each)].sum()) for each in affine.products]
+    return np.concatenate([exponents, np.array(made, dtype=np.int32)])
+
+
+def _factors(affine: AffineMap) -> Floats:
+    """How many columns each term multiplies, [F + P]."""
+    return np.array([1.0] * affine.width_in + [float(len(each)) for each in affine.products])
+
+
 def _weight_bits_worth_trying(scaled: Floats, repeats: int, max_error: float) -> range:
     """From where all weights round to zero to where half a unit lost in every weight is a sixteenth of `max_error`.
 
@@ -193,8 +208,10 @@ def _most_input_bits(size: Floats, bias: Floats, weight_bits: int) -> int:
     return 0
 
 
-def _error_bound(lost: Floats, size: Floats, bias: Floats, weight_bits: int, input_bits: int) -> float:
+def _error_bound(  # noqa: PLR0917
+    lost: Floats, moved: Floats, size: Floats, bias: Floats, weight_bits: int, input_bits: int
+) -> float:
     """The sum of the four lines above, for the worst output."""
     unit = math.ldexp(1.0, -weight_bits - input_bits)
     largest = _scale(size, -weight_bits) + np.abs(bias) + unit
-    return float((lost + size * (unit / 2) + unit / 2 + largest * 2.0**-53).max()) * _FLOAT_SLACK
+    return float((lost + moved * (unit / 2) + unit / 2 + largest * 2.0**-53).max()) * _FLOAT_SLACK

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nodes.homomorphic.errors import DecryptionsStay, Overflow
+from nodes.programs.affine import Monomial
 from schemas.errors import BadProgram
 
 SLOT_BITS: Final = 64
@@ -31,6 +32,8 @@ class IntegerProgram:
     """`y_k = sum_j weights[k][j] * x_j + bias[k]` on integers; with `sum_rows`, x is the sum over all rows.
 
     weights [K][F] and bias [K] hold Python integers; `input_max` is the largest |x_j| that the encoder lets through.
+    Behind the weights of the columns come those of their `products`, weights [K][F + P]: a product of d columns is
+    divided by input_max^(d - 1), so that none passes input_max either.
     Raises BadProgram when the shapes disagree or the program has no input or output.
     """
 
@@ -38,10 +41,11 @@ class IntegerProgram:
     bias: tuple[int, ...]
     sum_rows: bool = False
     input_max: int = 1
+    products: tuple[Monomial, ...] = ()
 
     def __post_init__(self) -> None:
         widths = {len(row) for row in self.weights}
-        if len(widths) != 1 or widths == {0} or len(self.bias) != len(self.weights):
+        if len(widths) != 1 or max(widths) <= len(self.products) or len(self.bias) != len(self.weights):
             raise BadProgram("an integer program needs weights [K][F] and bias [K] with K and F at least 1")
         if self.input_max < 0:
             raise BadProgram(f"input_max is {self.input_max}; a size cannot be negative")
@@ -49,12 +53,27 @@ class IntegerProgram:
     @property
     def width_in(self) -> int:
         """Number of input columns F."""
-        return len(self.weights[0])
+        return len(self.weights[0]) - len(self.products)
 
     @property
     def width_out(self) -> int:
         """Number of output columns K."""
         return len(self.weights)
+
+    @property
+    def degree(self) -> int:
+        """Columns in the longest product; 1 for a linear program."""
+        return max(map(len, self.products), default=1)
+
+    def terms(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Columns float64 [N, F] and their products, [N, F + P]: what the weights are for."""
+        made = [values[:, list(each)].prod(axis=1) / float(self.input_max) ** (len(each) - 1) for each in self.products]
+        return np.column_stack([values, *made]) if made else values
+
+    def require_linear(self) -> None:
+        """Raises BadProgram: for schemes that do not multiply ciphertexts by each other."""
+        if self.products:
+            raise BadProgram("the program multiplies columns by each other, which keys of this scheme do not compute")
 
     def largest(self, rows: int) -> int:
         """The largest |value| that any output, or any part of one, can take over `rows` rows."""
@@ -110,6 +129,9 @@ class PublicKey(Protocol):
     def body_bytes(self, rows: int, width: int) -> int:
         """Exact length of the body of a [rows, width] matrix."""
 
+    def result_bytes(self, rows: int, width: int) -> int:
+        """Exact length of the body of a [rows, width] result."""
+
     def encrypt(self, values: NDArray[np.int64]) -> bytes:
         """Encrypt int64 [rows, width] into a body."""
 
@@ -117,7 +139,8 @@ class PublicKey(Protocol):
         """Run the program on a body without any key (H2). The result is re-randomised and has the same layout:
         [rows, K], or with `sum_rows` one block of partial sums for each of the K columns.
 
-        Raises BadCiphertext, and Overflow when the program cannot be proved to stay in its slots.
+        Raises BadCiphertext, Overflow when the program cannot be proved to stay in its slots, and BadProgram for one
+        that the scheme cannot run.
         """
 
     def add(self, left: bytes, right: bytes, rows: int, width: int) -> bytes:

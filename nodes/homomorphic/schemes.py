@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import Final
 
-from nodes.homomorphic import ckks, paillier
+from nodes.homomorphic import ckks, ckks_polynomial, ckks_seal, paillier
 from nodes.homomorphic.ckks import CkksPublic, CkksSecret
+from nodes.homomorphic.ckks_polynomial import PolynomialPublic, PolynomialSecret
 from nodes.homomorphic.paillier import PaillierSecret
 from nodes.homomorphic.paillier_public import PaillierPublic
 from nodes.homomorphic.scheme import SLOT_BITS, IntegerProgram, PublicKey, SecretKey
-from schemas.jobs import Scheme
+from nodes.programs.affine import AffineMap
+from nodes.programs.compile import affine
+from nodes.programs.polynomial import DEGREE_MAX, polynomial
+from nodes.programs.program import Program
+from schemas.errors import BadProgram
+from schemas.jobs import APPROXIMATE, Scheme
 
-SCHEMES: Final[tuple[Scheme, ...]] = ("paillier", "paillier-subgroup", "ckks")
+SCHEMES: Final[tuple[Scheme, ...]] = ("paillier", "paillier-subgroup", "ckks", "ckks-degree-2", "ckks-degree-4")
+MULTIPLYING: Final = frozenset({"Mul", "Pow"})
+"""Operators that may make polynomials of what is encrypted."""
+PRODUCTS_HELP: Final = (
+    f"; polynomials of degree {DEGREE_MAX} at most can be computed on ciphertext when results stay with you "
+    "(--scheme ckks --results-stay)"
+)
+DEPTHS: Final[Mapping[Scheme, int]] = MappingProxyType({"ckks-degree-2": 1, "ckks-degree-4": 2})
+"""Products in a row, of those schemes that multiply ciphertexts by each other."""
 KEY_BITS: Final = paillier.KEY_BITS_DEFAULT
 MUST_STAY: Final = (
     "who sees ciphertexts and results of an approximate scheme can compute its key: use it only for results that you "
     "show to nobody, and say so (--results-stay)"
 )
-LEVELS: Final = 1
-"""Programs that follow each other under one CKKS key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +45,54 @@ class Shape:
     slots: int
     ciphertext_bytes: int
     relative_error: float
+    result_bytes: int
+    """Of one ciphertext of a result."""
 
 
 def shape(scheme: Scheme) -> Shape:
     """How much a ciphertext holds and takes."""
+    if scheme in DEPTHS:
+        chain = ckks_polynomial.CHAINS[DEPTHS[scheme]]
+        error = ckks_polynomial.RELATIVE_ERROR
+        return Shape(chain.bits, ckks_seal.SLOTS, chain.frame_bytes, error, chain.result_bytes)
     if scheme == "ckks":
-        bits = ckks.modulus_bits(LEVELS)
-        return Shape(sum(bits), ckks.SLOTS, ckks.frame_bytes(LEVELS), ckks.RELATIVE_ERROR)
-    return Shape(KEY_BITS, (KEY_BITS - 3) // SLOT_BITS, KEY_BITS // 4, 0.0)
+        return Shape(sum(ckks.MODULUS_BITS), ckks.SLOTS, ckks.FRAME_BYTES, ckks.RELATIVE_ERROR, ckks.FRAME_BYTES)
+    return Shape(KEY_BITS, (KEY_BITS - 3) // SLOT_BITS, KEY_BITS // 4, 0.0, KEY_BITS // 4)
+
+
+def for_degree(degree: int) -> Scheme:
+    """The cheapest scheme that multiplies ciphertexts and computes polynomials of this degree."""
+    return next(scheme for scheme, depth in DEPTHS.items() if degree <= 1 << depth)
+
+
+def may_multiply(wish: str, results_stay: bool) -> bool:
+    """Whether a job's wishes allow the schemes that multiply ciphertexts by each other."""
+    return wish in ("auto", "ckks") and results_stay
+
+
+def runnable(program: Program, *, products: bool) -> AffineMap:
+    """What ciphertexts can compute of the program: affine, or with `products` a polynomial.
+
+    Raises BadProgram; where products might help, it says so.
+    """
+    try:
+        return affine(program)
+    except BadProgram as error:
+        if error.operator not in MULTIPLYING:
+            raise
+        if products:
+            return polynomial(program).affine()
+        raise BadProgram(f"{error}{PRODUCTS_HELP}", operator=error.operator) from None
+
+
+def compiled(scheme: Scheme, program: Program) -> AffineMap:
+    """What the program computes, in the form in which the scheme can run it; raises BadProgram."""
+    return polynomial(program, 1 << DEPTHS[scheme]).affine() if scheme in DEPTHS else affine(program)
 
 
 def unavailable(scheme: Scheme) -> str:
     """Why this installation cannot use the scheme; empty when it can."""
-    if scheme == "ckks" and find_spec("tenseal") is None:
+    if scheme in APPROXIMATE and find_spec("tenseal") is None:
         return "CKKS needs TenSEAL: pip install 'sublet[ckks]'"
     return ""
 
@@ -56,16 +105,22 @@ def require_accuracy(scheme: Scheme, program: IntegerProgram, rows: int) -> None
 
 def generate(scheme: Scheme, input_bits: int) -> SecretKey:
     """A new key for values of up to 2^input_bits in size; raises BadConfig where the scheme is not available."""
+    if scheme in DEPTHS:
+        return ckks_polynomial.generate(DEPTHS[scheme], input_bits)
     if scheme == "ckks":
-        return ckks.generate(input_bits, LEVELS)
+        return ckks.generate(input_bits)
     return paillier.generate(KEY_BITS, subgroup=scheme == "paillier-subgroup")
 
 
 def read_secret(scheme: Scheme, data: bytes) -> SecretKey:
     """A secret key from its bytes; raises BadKey."""
+    if scheme in DEPTHS:
+        return PolynomialSecret.from_bytes(data)
     return CkksSecret.from_bytes(data) if scheme == "ckks" else PaillierSecret.from_bytes(data)
 
 
 def read_public(scheme: Scheme, data: bytes) -> PublicKey:
     """A public key from bytes that anybody may have sent; raises BadKey."""
+    if scheme in DEPTHS:
+        return PolynomialPublic.from_bytes(data)
     return CkksPublic.from_bytes(data) if scheme == "ckks" else PaillierPublic.from_bytes(data)

@@ -17,7 +17,6 @@ from nodes.homomorphic.scheme import IntegerProgram, PublicKey
 from nodes.lessor.compute import Computed
 from nodes.lessor.errors import BatchRefused, SessionRefused
 from nodes.programs.check import check
-from nodes.programs.compile import affine
 from schemas.errors import BadInput, VerificationFailed
 from schemas.jobs import Batch, Scheme, SubtaskTerms
 
@@ -109,7 +108,7 @@ def _compiled(terms: SubtaskTerms, program: bytes, public_key: bytes) -> Kit[Sub
     if missing := schemes.unavailable(terms.scheme):
         raise SessionRefused("no-scheme", missing)
     try:
-        compiled = integer_program(affine(check(program)), terms.fixed_point)
+        compiled = integer_program(schemes.compiled(terms.scheme, check(program)), terms.fixed_point)
     except BadInput as error:
         raise SessionRefused("bad-program", str(error)) from error
     if program_digest(compiled) != terms.computation:

@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nodes.programs.affine import AffineMap, Monomial
 from nodes.programs.graph import OPERATOR_ERRORS
 from nodes.programs.interpret import run
 from nodes.programs.plain import input_values, joined_columns
@@ -29,9 +30,6 @@ from schemas.errors import BadData, BadProgram
 DEGREE_MAX: Final = 4
 PRODUCTS_MAX: Final = 1 << 26
 """Multiplications of coefficients while compiling."""
-
-Monomial = tuple[int, ...]
-"""Columns, ascending, each as often as it is multiplied; () is the constant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +48,18 @@ class PolynomialMap:
     def degree(self) -> int:
         """The largest total degree of any monomial."""
         return max((len(monomial) for output in self.outputs for monomial in output), default=0)
+
+    def affine(self) -> AffineMap:
+        """The same map, affine in the columns and the products of columns that it has."""
+        products = sorted({monomial for output in self.outputs for monomial in output if len(monomial) > 1})
+        places = {m: at for at, m in enumerate([*((column,) for column in range(self.width_in)), *products])}
+        weights = np.zeros((len(places), self.width_out))
+        for position, output in enumerate(self.outputs):
+            for monomial, coefficient in output.items():
+                if monomial:
+                    weights[places[monomial], position] = coefficient
+        bias = np.array([output.get((), 0.0) for output in self.outputs])
+        return AffineMap(weights, bias, products=tuple(products))
 
     def scaled(self, factors: Sequence[float]) -> PolynomialMap:
         """The same map in columns that were divided by `factors` [F]: coefficients are multiplied by them."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from nodes.renter.records import Facts, SchemeFacts
 from schemas.errors import PolicyRefused
-from schemas.jobs import Assessment, Candidate, Costs, JobSpec
+from schemas.jobs import APPROXIMATE, Assessment, Candidate, Costs, JobSpec
 
 LINK_BYTES_PER_SECOND: Final = 12.5e6
 """100 Mbit/s, assumed between organisations: how bytes are weighed against core-seconds when schemes are compared."""
@@ -45,7 +45,7 @@ def assess(spec: JobSpec, facts: Facts) -> Assessment:
         asked=spec.protection,
         chosen=chosen.protection,
         scheme=chosen.scheme,
-        noise=spec.noise if chosen.protection == "homomorphic" and chosen.scheme != "ckks" else None,
+        noise=spec.noise if chosen.protection == "homomorphic" and chosen.scheme not in APPROXIMATE else None,
         rows=rented_rows(spec, facts.rows),
         columns=facts.width_in,
         cores=facts.cores,

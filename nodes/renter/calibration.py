@@ -12,7 +12,7 @@ import hashlib
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,7 @@ from msgspec import Struct
 from nodes.crew.crew import Crew, Kit
 from nodes.homomorphic import measure
 from nodes.homomorphic.costs import Units
-from schemas.jobs import Scheme
+from schemas.jobs import APPROXIMATE, Scheme
 
 PROBE_TOLERANCE: Final = 1.25
 """A probe that differs by more than this factor, either way, says that the machine is another now."""
@@ -47,19 +47,19 @@ async def units(crew: Crew, path: Path, schemes: Iterable[Scheme]) -> Mapping[st
         known = Calibration(machine, probe, {})
     measured = dict(known.units)
     missing = [scheme for scheme in schemes if scheme not in measured]
-    if any(scheme != "ckks" for scheme in missing):
+    if not APPROXIMATE.issuperset(missing):
         measured |= (await crew.call(measure.measure_paillier, Kit.of(None))).result
-    if "ckks" in missing:
-        measured |= await _in_new_process(measure.measure_ckks)
+    for scheme in APPROXIMATE.intersection(missing):
+        measured |= await _in_new_process(scheme)
     if missing:
         _write(path, Calibration(machine, probe, measured))
     return measured
 
 
-async def _in_new_process(task: Callable[[None], dict[str, Units]]) -> dict[str, Units]:
+async def _in_new_process(scheme: Scheme) -> dict[str, Units]:
     fresh = Crew(1)
     try:
-        return (await fresh.call(task, Kit.of(None))).result
+        return (await fresh.call(measure.measure_ckks, Kit.of(None), scheme)).result
     finally:
         await fresh.close()
 

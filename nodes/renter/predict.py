@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from nodes.homomorphic.costs import Units, Work, encrypt_seconds, evaluate_seconds
+from nodes.homomorphic.schemes import Shape
 from nodes.renter.split import VALUE_BYTES
 from schemas.jobs import Costs
 
@@ -43,17 +44,15 @@ class Size:
     lessors: int
 
 
-def homomorphic(
-    size: Size, work: Work, units: Units, rehearsed: Rehearsed, *, ciphertext_bytes: int, exact: bool
-) -> Costs:
+def homomorphic(size: Size, work: Work, units: Units, rehearsed: Rehearsed, shape: Shape, *, exact: bool) -> Costs:
     """Data encrypted homomorphically (H1-H3)."""
     reading = size.rows * (rehearsed.read + rehearsed.encode)
     return Costs(
         encrypt_seconds=reading + encrypt_seconds(units, work.ciphertexts_in, work.batch_in, size.hands, exact=exact),
         lessor_seconds=evaluate_seconds(units, work, size.lessors),
         decrypt_seconds=work.ciphertexts_out * units.decrypt + size.rows * rehearsed.finish,
-        bytes_sent=work.ciphertexts_in * ciphertext_bytes,
-        bytes_back=work.ciphertexts_out * ciphertext_bytes,
+        bytes_sent=work.ciphertexts_in * shape.ciphertext_bytes,
+        bytes_back=work.ciphertexts_out * shape.result_bytes,
     )
 
 

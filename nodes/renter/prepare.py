@@ -23,7 +23,6 @@ from nodes.homomorphic.packing import blocks_of
 from nodes.homomorphic.quantise import integer_program, quantise, result_bits
 from nodes.homomorphic.scheme import IntegerProgram
 from nodes.programs.affine import AffineMap
-from nodes.programs.compile import affine
 from nodes.renter import calibration, predict
 from nodes.renter.assess import NoProtection, assess, rented_rows
 from nodes.renter.predict import Rehearsed, Size
@@ -76,8 +75,9 @@ class Encoding:
 
 async def _facts(services: Services, workbench: Workbench, job: JobAtHand) -> Facts:
     spec, program = job.spec, job.program
-    mapped, reason = _affine(job)
-    encodings = [_encoding(job, mapped, scheme) for scheme in wanted_schemes(spec)] if mapped is not None else []
+    mapped, reason = _mapped(job)
+    wanted = () if mapped is None else wanted_schemes(spec, mapped.degree)
+    encodings = [_encoding(job, mapped, scheme) for scheme in wanted if mapped is not None]
     facts = Facts(
         rows=job.table.rows,
         columns=job.table.columns,
@@ -96,10 +96,13 @@ async def _facts(services: Services, workbench: Workbench, job: JobAtHand) -> Fa
     return await _with_key(services, workbench, job, facts)
 
 
-def wanted_schemes(spec: JobSpec) -> tuple[Scheme, ...]:
-    """Those worth looking at: what was asked for, or what needs no assumption that the user did not allow."""
+def wanted_schemes(spec: JobSpec, degree: int) -> tuple[Scheme, ...]:
+    """Those worth looking at for polynomials of `degree`: what was asked for, or what needs no assumption that the user
+    did not allow."""
     if spec.protection not in ("auto", "homomorphic"):
         return ()
+    if degree > 1:
+        return (schemes.for_degree(degree),)
     if spec.scheme != "auto":
         return (spec.scheme,)
     return ("paillier", "ckks") if spec.results_stay and spec.noise == "fixed-base" else ("paillier",)
@@ -113,9 +116,12 @@ def free_cores(cores: int, load: float) -> float:
 # ---------------------------------------------------------------- encodings
 
 
-def _affine(job: JobAtHand) -> tuple[AffineMap | None, str]:
+def _mapped(job: JobAtHand) -> tuple[AffineMap | None, str]:
+    """What ciphertexts can compute of the program; or why they can not."""
+    spec = job.spec
+    products = spec.protection in ("auto", "homomorphic") and schemes.may_multiply(spec.scheme, spec.results_stay)
     try:
-        return affine(job.program), ""
+        return schemes.runnable(job.program, products=products), ""
     except BadProgram as error:
         return None, str(error)
 
@@ -137,6 +143,8 @@ def _encoding(job: JobAtHand, mapped: AffineMap, scheme: Scheme) -> Encoding:
             )
         rows, parts = (each, -(-job.table.rows // each) + spec.lessors + 1) if mapped.sum_rows else (1, 1)
         allowed = spec.max_error / parts * (ENCODING_SHARE if shape.relative_error else 1.0)
+        if mapped.products:  # finer than the scheme's own error costs nothing here, and helps nobody
+            allowed = min(allowed, shape.relative_error * _reach(mapped, job.table.bounds))
         fixed, encoded = quantise(mapped, job.table.bounds, rows, slots=shape.slots, max_error=allowed)
         program = integer_program(mapped, fixed)
         schemes.require_accuracy(scheme, program, rows)
@@ -144,7 +152,7 @@ def _encoding(job: JobAtHand, mapped: AffineMap, scheme: Scheme) -> Encoding:
         return Encoding(scheme, str(error))
     own = shape.relative_error * program.largest(rows) * 2.0 ** -result_bits(fixed)
     bound = (encoded + own) * parts
-    text = f"its own error may reach {own * parts:.1e}, at most {spec.max_error:g} is allowed"
+    text = f"its own error may reach {own * parts:.1e}, at most {spec.max_error:g} is allowed (--max-error)"
     return Encoding(scheme, text if bound > spec.max_error else "", each, fixed, program, bound)
 
 
@@ -169,8 +177,13 @@ def _scheme_facts(encoding: Encoding) -> SchemeFacts:
 def _result_bits(mapped: AffineMap | None, bounds: NDArray[np.float64]) -> int:
     if mapped is None or mapped.sum_rows:
         return SEALED_RESULT_BITS_DEFAULT
-    largest = float((np.abs(mapped.weights) * bounds[:, None]).sum(axis=0).max() + np.abs(mapped.bias).max())
-    return max(0, min(SEALED_RESULT_BITS_MAX, SLOT_BITS - max(0, math.frexp(largest)[1])))
+    return max(0, min(SEALED_RESULT_BITS_MAX, SLOT_BITS - max(0, math.frexp(_reach(mapped, bounds))[1])))
+
+
+def _reach(mapped: AffineMap, bounds: NDArray[np.float64]) -> float:
+    """No result of one row can be larger."""
+    terms = np.concatenate([bounds, [bounds[list(each)].prod() for each in mapped.products]])
+    return float((np.abs(mapped.weights) * terms[:, None]).sum(axis=0).max() + np.abs(mapped.bias).max())
 
 
 def _no_enclave(services: Services, spec: JobSpec) -> str:
@@ -225,7 +238,7 @@ async def _homomorphic_costs(
         work,
         units[encoding.scheme],
         await _rehearsed(services, job, encoding, encoding.rows_each),
-        ciphertext_bytes=encoding.shape.ciphertext_bytes,
+        encoding.shape,
         exact=job.spec.noise == "exact",
     )
 

@@ -13,7 +13,7 @@ from nodes.renter.workbench import JobFolder
 from nodes.store.port import Store
 from schemas.contracts import Contract
 from schemas.ids import Address, hub_of
-from schemas.jobs import Assessment, Costs
+from schemas.jobs import APPROXIMATE, Assessment, Costs
 
 JOB_PREFIX = "job-"
 SOFTWARE_NOTE = "not confidential: software enclaves protect nothing from the owner of their host"
@@ -135,7 +135,7 @@ def _confidential(job: Job) -> str:
     if job.assessment is None:
         return ""
     if job.assessment.chosen == "homomorphic":
-        stays = "; show the results to nobody" if job.assessment.scheme == "ckks" else ""
+        stays = "; show the results to nobody" if job.assessment.scheme in APPROXIMATE else ""
         return f"lessors saw ciphertext only and had no key{stays}"
     return SOFTWARE_NOTE if job.spec.accept_software_enclave else "lessors' enclaves proved themselves"
 

@@ -18,10 +18,9 @@ import msgspec
 from broker.port import Broker, Message
 from broker.topology import routing_key
 from nodes.data.table import Table
-from nodes.homomorphic.schemes import MUST_STAY
+from nodes.homomorphic import schemes
 from nodes.identity import Identity
 from nodes.programs.check import check
-from nodes.programs.compile import affine
 from nodes.programs.program import Program
 from nodes.renter.workbench import JobFolder, check_fit, load_table
 from nodes.store.blobs import BlobStore
@@ -76,9 +75,9 @@ def stage(
     checked = check(program)
     local = check(local_program) if local_program is not None else None
     if options.protection == "homomorphic":
-        affine(checked)
+        schemes.runnable(checked, products=schemes.may_multiply(options.scheme, options.results_stay))
     if options.scheme == "ckks" and not options.results_stay:
-        raise BadConfig(MUST_STAY, field="scheme")
+        raise BadConfig(schemes.MUST_STAY, field="scheme")
     table = load_table(data, checked, options.id_column)
     check_fit(table, checked, local)
     _check_id_column(options, checked)

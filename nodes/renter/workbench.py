@@ -23,7 +23,6 @@ from nodes.homomorphic.quantise import integer_program
 from nodes.homomorphic.scheme import SecretKey
 from nodes.identity import Identity
 from nodes.programs.check import check
-from nodes.programs.compile import affine
 from nodes.programs.program import Program
 from nodes.renter.batchwork import Plan
 from nodes.renter.records import Facts, Job
@@ -170,7 +169,7 @@ class Workbench:
             fixed = running.facts.of(scheme).fixed_point
             assert fixed is not None
             key = await self.homomorphic_key(job, scheme)
-            job.plan = await asyncio.to_thread(_packed, job, key, fixed)
+            job.plan = await asyncio.to_thread(_packed, job, scheme, key, fixed)
         return job.plan
 
     async def sealing_key(self, running: Running) -> Kit[SecretKey]:
@@ -235,8 +234,8 @@ def subtask_name(subtask: str) -> str:
     return f"subtask/{subtask}"
 
 
-def _packed(job: JobAtHand, key: SecretKey, fixed: FixedPoint) -> Kit[Plan]:
-    program = integer_program(affine(job.program), fixed)
+def _packed(job: JobAtHand, scheme: Scheme, key: SecretKey, fixed: FixedPoint) -> Kit[Plan]:
+    program = integer_program(schemes.compiled(scheme, job.program), fixed)
     return Kit.of(Plan(job.table, key, program, fixed, job.spec.noise))
 
 

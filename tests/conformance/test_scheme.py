@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nodes.homomorphic import ckks, paillier, unpacked
+from nodes.homomorphic import ckks, ckks_polynomial, paillier, unpacked
 from nodes.homomorphic.errors import BadCiphertext, BadKey, DecryptionsStay, Overflow
 from nodes.homomorphic.paillier_public import PaillierPublic
 from nodes.homomorphic.scheme import IntegerProgram, Noise, PublicKey, SecretKey, require_shareable
+from schemas.errors import BadProgram
 
 Scheme = tuple[SecretKey, PublicKey]
 Rows = NDArray[np.int64]
@@ -25,17 +26,23 @@ SCHEMES: Final[dict[str, tuple[Callable[[], SecretKey], Callable[[bytes], Public
     "paillier-2048-subgroup": (lambda: paillier.generate(2048, subgroup=True), PaillierPublic.from_bytes),
     "unpacked-2048": (lambda: unpacked.generate(2048), unpacked.UnpackedPublic.from_bytes),
     "ckks": (ckks.generate, ckks.CkksPublic.from_bytes),
+    "ckks-degree-2": (lambda: ckks_polynomial.generate(1, 30), ckks_polynomial.PolynomialPublic.from_bytes),
+    "ckks-degree-4": (lambda: ckks_polynomial.generate(2, 30), ckks_polynomial.PolynomialPublic.from_bytes),
 }
 PROGRAM: Final = IntegerProgram(((3, -2, 0), (1, 1, 1)), (10, -10), input_max=2**30)
 
 
+PRODUCTS: Final = IntegerProgram(((3, -2, 0, 5, 1),), (10,), input_max=2**30, products=((0, 2), (1, 1)))
+"""Products of columns, which only some schemes compute."""
+MULTIPLYING: Final = ckks_polynomial.PolynomialPublic
+"""Computes products, but neither sums over rows nor programs on results."""
 INPUTS: Final = IntegerProgram(((1,),), (0,), input_max=2**32)
 """What is encrypted and decrypted without a program."""
 
 
 def require(name: str) -> None:
     """TenSEAL is an extra: it may be missing at a desk, but not where CI says that everything is installed."""
-    if name == "ckks" and find_spec("tenseal") is None and not os.environ.get("CI"):
+    if name.startswith("ckks") and find_spec("tenseal") is None and not os.environ.get("CI"):
         pytest.skip("TenSEAL is not installed (the extra ckks)")
 
 
@@ -77,15 +84,31 @@ def test_the_owner_encrypts_with_either_noise(scheme: Scheme, rows: Rows, noise:
 def test_a_program_runs_without_the_secret_key_and_as_exactly_as_promised(scheme: Scheme, rows: Rows) -> None:
     secret, public = scheme
     result = public.evaluate(public.encrypt(rows), len(rows), PROGRAM)
-    assert len(result) == public.body_bytes(len(rows), 2)
+    assert len(result) == public.result_bytes(len(rows), 2)
     expected = rows @ np.array(PROGRAM.weights).T + np.array(PROGRAM.bias)
     assert_close(secret.decrypt(result, len(rows), 2), expected, public, PROGRAM)
+
+
+def test_products_of_columns_are_computed_or_refused_before_any_work(scheme: Scheme, rows: Rows) -> None:
+    secret, public = scheme
+    body = public.encrypt(rows)
+    if not isinstance(public, MULTIPLYING):
+        with pytest.raises(BadProgram, match="multiplies columns"):
+            public.evaluate(body, len(rows), PRODUCTS)
+        return
+    expected = PRODUCTS.terms(rows.astype(np.float64)) @ np.array(PRODUCTS.weights).T + np.array(PRODUCTS.bias)
+    result = secret.decrypt(public.evaluate(body, len(rows), PRODUCTS), len(rows), 1)
+    assert_close(result, np.rint(expected).astype(np.int64), public, PRODUCTS)
 
 
 def test_results_feed_the_next_program(scheme: Scheme, rows: Rows) -> None:
     secret, public = scheme
     once = public.evaluate(public.encrypt(rows), len(rows), PROGRAM)
     program = IntegerProgram(((1, -3),), (0,), input_max=2**34)
+    if isinstance(public, MULTIPLYING):
+        with pytest.raises(BadCiphertext):
+            public.evaluate(once, len(rows), program)
+        return
     twice = public.evaluate(once, len(rows), program)
     first = rows @ np.array(PROGRAM.weights).T + np.array(PROGRAM.bias)
     assert_close(secret.decrypt(twice, len(rows), 1), first @ np.array([[1], [-3]]), public, program)
@@ -96,6 +119,10 @@ def test_sums_over_rows_come_back_as_one_row_with_the_bias_once(scheme: Scheme, 
     secret, public = scheme
     part = rows[:count]
     program = IntegerProgram(PROGRAM.weights, PROGRAM.bias, sum_rows=True, input_max=2**30)
+    if isinstance(public, MULTIPLYING):
+        with pytest.raises(BadProgram, match="adds rows up"):
+            public.evaluate(public.encrypt(part), len(part), program)
+        return
     result = public.evaluate(public.encrypt(part), len(part), program)
     expected = part.sum(axis=0, keepdims=True) @ np.array(PROGRAM.weights).T + np.array(PROGRAM.bias)
     assert_close(secret.decrypt(result, len(part), 2, sum_rows=True), expected, public, program, len(part))
@@ -192,6 +219,8 @@ def test_ciphertexts_under_another_key_are_never_read_as_values(scheme: Scheme, 
 def other_key(public: PublicKey) -> PublicKey:
     if isinstance(public, ckks.CkksPublic):
         return ckks.generate(public.input_bits).public
+    if isinstance(public, ckks_polynomial.PolynomialPublic):
+        return ckks_polynomial.generate(public.depth, public.input_bits).public
     other = paillier.generate(public.bits).public
     return unpacked.UnpackedPublic(other.n, other.base) if public.slots == 1 else other
 

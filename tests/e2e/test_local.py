@@ -33,6 +33,8 @@ from schemas.errors import BadConfig
 from schemas.events import Event, OrderCancelled
 from schemas.ids import address, derive_id
 from tests.support.cheating import cheat, first_row
+from tests.unit.nodes.programs.models import data as serialised
+from tests.unit.nodes.programs.models import model, node
 
 DEMO = Path(nodes.demo.__file__).parent
 DATA = DEMO / "breast_cancer.csv"
@@ -172,6 +174,34 @@ async def test_ckks_computes_a_job_whose_results_stay(network: LocalNetwork) -> 
     bounds = [each.error_bound for each in report.assessment.candidates if each.scheme == "ckks"]
     assert bounds[0] is not None
     assert error <= bounds[0] <= 1e-4
+
+
+@pytest.mark.skipif(find_spec("tenseal") is None and not os.environ.get("CI"), reason="TenSEAL is not installed")
+@pytest.mark.parametrize(("operators", "scheme"), [(["Mul"], "ckks-degree-2"), (["Mul", "Mul"], "ckks-degree-4")])
+async def test_products_of_columns_are_computed_on_ciphertext(
+    network: LocalNetwork, tmp_path: Path, operators: list[str], scheme: str
+) -> None:
+    """A linear score times itself, once or twice."""
+    data, rng = tmp_path / "data.csv", np.random.default_rng(6)
+    rows = rng.uniform(-3, 3, size=(300, 3))
+    data.write_text("a,b,c\n" + "\n".join(",".join(map(repr, row)) for row in rows.tolist()) + "\n")
+    powers = [node(operator, [f"p{at}", "p0"], [f"p{at + 1}"]) for at, operator in enumerate(operators)]
+    program = serialised(
+        model(
+            [node("Gemm", ["x", "w", "bias"], ["p0"]), *powers],
+            outputs=(f"p{len(powers)}",),
+            constants={"w": [[0.5], [-1.0], [0.25]], "bias": [0.125]},
+        )
+    )
+    wishes: dict[str, Any] = {"protection": "homomorphic", "scheme": "ckks", "results_stay": True, "max_error": 1e-2}
+    report = await run(network, data, program, **wishes)
+    assert report.assessment is not None
+    assert (report.phase, report.assessment.scheme) == ("completed", scheme)
+    _, results = read(report.output)
+    expected = (rows @ [0.5, -1.0, 0.25] + 0.125) ** (len(operators) + 1)
+    bound = next(each.error_bound for each in report.assessment.candidates if each.scheme == scheme)
+    assert bound is not None
+    assert np.abs(np.array(results, dtype=np.float64)[:, -1] - expected).max() <= bound <= 1e-2
 
 
 async def test_ckks_is_refused_where_results_may_be_shown(network: LocalNetwork) -> None:

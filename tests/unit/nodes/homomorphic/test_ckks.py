@@ -71,7 +71,7 @@ def test_the_repr_of_a_secret_key_is_short_of_everything_but_a_digest(secret: Ck
 
 def test_thirty_columns_of_a_full_block_fit_into_one_body(secret: CkksSecret) -> None:
     assert secret.public.body_bytes(ckks.SLOTS, 30) <= limits.BODY_BYTES_MAX
-    assert secret.public.ciphertext_bytes == ckks.frame_bytes(1)
+    assert secret.public.ciphertext_bytes == ckks.FRAME_BYTES
 
 
 def test_programs_follow_each_other_while_their_values_fit(secret: CkksSecret) -> None:
@@ -158,9 +158,3 @@ def test_other_bounds_are_not_made(input_bits: int) -> None:
     with pytest.raises(BadConfig) as caught:
         ckks.generate(input_bits)
     assert caught.value.field == "input_bits"
-
-
-def test_other_levels_are_not_made() -> None:
-    with pytest.raises(BadConfig) as caught:
-        ckks.generate(32, levels=0)
-    assert caught.value.field == "levels"

@@ -20,6 +20,7 @@ from nodes.homomorphic.ckks_polynomial import (
 )
 from nodes.homomorphic.ckks_seal import SLOTS
 from nodes.homomorphic.errors import BadCiphertext, BadKey
+from nodes.homomorphic.scheme import IntegerProgram
 from nodes.programs.check import check
 from nodes.programs.plain import evaluate
 from nodes.programs.polynomial import PolynomialMap, polynomial
@@ -49,6 +50,14 @@ def random_map(seed: int, degree: int, *, outputs: int = 3) -> PolynomialMap:
     return PolynomialMap(WIDTH, tuple(made))
 
 
+def computed(
+    secret: PolynomialSecret, rows: Rows, program: PolynomialMap, public: PolynomialPublic | None = None
+) -> Rows:
+    """Encrypted, evaluated and decrypted."""
+    body = evaluate_polynomial(public or secret.public, secret.encrypt_fractions(rows), len(rows), program)
+    return secret.decrypt_numbers(body, len(rows), program.width_out)
+
+
 def assert_close(result: Rows, program: PolynomialMap, rows: Rows) -> None:
     allowed = np.array([POLYNOMIAL_ERROR * 2.0 ** bound_exponent(output) for output in program.outputs])
     assert result.shape == (len(rows), program.width_out)
@@ -60,10 +69,10 @@ def test_random_polynomials_equal_their_values_on_plaintext(secret: PolynomialSe
     public = PolynomialPublic.from_bytes(secret.public.to_bytes())
     rows = np.random.default_rng(seed).uniform(-1, 1, size=(SLOTS + 5, WIDTH))
     program = random_map(seed, public.degree)
-    body = (secret if seed % 2 else public).encrypt(rows)
+    body = secret.encrypt_fractions(rows) if seed % 2 else public.encrypted(rows, public.encryptor.encrypt)
     result = evaluate_polynomial(public, body, len(rows), program)
     assert len(result) == public.result_bytes(len(rows), program.width_out)
-    assert_close(secret.decrypt(result, len(rows), program.width_out), program, rows)
+    assert_close(secret.decrypt_numbers(result, len(rows), program.width_out), program, rows)
 
 
 def test_every_monomial_alone_is_right(secret: PolynomialSecret) -> None:
@@ -72,8 +81,8 @@ def test_every_monomial_alone_is_right(secret: PolynomialSecret) -> None:
         m for d in range(secret.public.degree + 1) for m in itertools.combinations_with_replacement(range(WIDTH), d)
     ]
     program = PolynomialMap(WIDTH, tuple({monomial: 1.5} for monomial in every))
-    result = evaluate_polynomial(secret.public, secret.encrypt(rows), len(rows), program)
-    assert_close(secret.decrypt(result, len(rows), len(every)), program, rows)
+    result = evaluate_polynomial(secret.public, secret.encrypt_fractions(rows), len(rows), program)
+    assert_close(secret.decrypt_numbers(result, len(rows), len(every)), program, rows)
 
 
 def test_a_checked_program_runs_on_ciphertext() -> None:
@@ -90,7 +99,7 @@ def test_a_checked_program_runs_on_ciphertext() -> None:
     factors = [8.0, 8.0, 8.0]
     scaled = polynomial(program).scaled(factors)
     secret = ckks_polynomial.generate()
-    result = secret.decrypt(evaluate_polynomial(secret.public, secret.encrypt(rows / factors), 50, scaled), 50, 3)
+    result = computed(secret, rows / factors, scaled)
     allowed = [POLYNOMIAL_ERROR * 2.0 ** bound_exponent(output) for output in scaled.outputs]
     assert (np.abs(result - evaluate(program, rows)) <= allowed).all()
 
@@ -98,12 +107,12 @@ def test_a_checked_program_runs_on_ciphertext() -> None:
 def test_coefficients_too_small_to_matter_and_outputs_without_any_are_zero(secret: PolynomialSecret) -> None:
     program = PolynomialMap(WIDTH, ({(0, 1): 1e-40, (): 1.0}, {}, {(0,): 1e-60}))
     rows = np.ones((2, WIDTH))
-    result = secret.decrypt(evaluate_polynomial(secret.public, secret.encrypt(rows), 2, program), 2, 3)
+    result = computed(secret, rows, program)
     assert np.abs(result - [[1.0, 0.0, 0.0]]).max() <= POLYNOMIAL_ERROR
 
 
 def test_results_are_randomised_afresh(secret: PolynomialSecret) -> None:
-    body, program = secret.encrypt(np.ones((2, WIDTH))), PolynomialMap(WIDTH, ({(0, 1): 1.0},))
+    body, program = secret.encrypt_fractions(np.ones((2, WIDTH))), PolynomialMap(WIDTH, ({(0, 1): 1.0},))
     first, second = (evaluate_polynomial(secret.public, body, 2, program) for _ in range(2))
     assert first != second
 
@@ -126,8 +135,8 @@ def test_too_many_products_and_sums_past_any_bound_are_refused(secret: Polynomia
 
 @pytest.mark.parametrize("value", [1.0000001, -2.0, np.nan, np.inf])
 def test_values_larger_than_one_are_not_encrypted(secret: PolynomialSecret, value: float) -> None:
-    with pytest.raises(BadData, match="divide the columns"):
-        secret.public.encrypt(np.array([[value]]))
+    with pytest.raises(BadData, match="at most 2\\^32 in size"):
+        secret.encrypt_fractions(np.array([[value]]))
 
 
 def test_keys_survive_serialisation_and_are_not_taken_for_each_other(secret: PolynomialSecret) -> None:
@@ -136,7 +145,7 @@ def test_keys_survive_serialisation_and_are_not_taken_for_each_other(secret: Pol
     assert repr(again) == f"PolynomialSecret(public={secret.public.digest[:16]})"
     program, rows = PolynomialMap(WIDTH, ({(0, 1): 1.0},)), np.full((3, WIDTH), 0.5)
     public: PolynomialPublic = pickle.loads(pickle.dumps(secret.public))
-    assert_close(again.decrypt(evaluate_polynomial(public, secret.encrypt(rows), 3, program), 3, 1), program, rows)
+    assert_close(computed(again, rows, program, public), program, rows)
     for bad in (secret.to_bytes(), secret.public.to_bytes()[:-1], secret.public.to_bytes() + b"\0", b""):
         with pytest.raises(BadKey):
             PolynomialPublic.from_bytes(bad)
@@ -146,19 +155,19 @@ def test_keys_survive_serialisation_and_are_not_taken_for_each_other(secret: Pol
 
 
 def test_inputs_are_not_read_as_results_nor_the_other_way_round(secret: PolynomialSecret) -> None:
-    program, body = PolynomialMap(1, ({(0, 0): 1.0},)), secret.encrypt(np.ones((1, 1)))
+    program, body = PolynomialMap(1, ({(0, 0): 1.0},)), secret.encrypt_fractions(np.ones((1, 1)))
     result = evaluate_polynomial(secret.public, body, 1, program)
     with pytest.raises(BadCiphertext):
-        secret.decrypt(body, 1, 1)
+        secret.decrypt_numbers(body, 1, 1)
     with pytest.raises(BadCiphertext):
-        secret.decrypt(body[: len(result)], 1, 1)
+        secret.decrypt_numbers(body[: len(result)], 1, 1)
     with pytest.raises(BadCiphertext):
         evaluate_polynomial(secret.public, result.ljust(len(body), b"\0"), 1, program)
 
 
 @pytest.mark.parametrize("fault", [0, 8, 13, 5000, -1])
 def test_a_mangled_ciphertext_is_refused(secret: PolynomialSecret, fault: int) -> None:
-    body = bytearray(secret.encrypt(np.ones((1, 1))))
+    body = bytearray(secret.encrypt_fractions(np.ones((1, 1))))
     body[fault] ^= 0x80
     if fault == 5000:
         body[1000:3000] = bytes(2000)
@@ -170,3 +179,26 @@ def test_other_depths_are_not_made() -> None:
     with pytest.raises(BadConfig) as caught:
         ckks_polynomial.generate(3)
     assert caught.value.field == "depth"
+
+
+@pytest.mark.parametrize("input_bits", [0, 53])
+def test_other_bounds_are_not_made(input_bits: int) -> None:
+    with pytest.raises(BadConfig) as caught:
+        ckks_polynomial.generate(1, input_bits)
+    assert caught.value.field == "input_bits"
+
+
+def test_a_program_for_smaller_values_than_the_keys_is_refused(secret: PolynomialSecret) -> None:
+    """Its error would be larger than the promised part of its results."""
+    program = IntegerProgram(((1, 1),), (0,), input_max=2**31, products=((0, 0),))
+    with pytest.raises(BadProgram, match="the key for larger ones"):
+        secret.public.evaluate(secret.encrypt(np.ones((1, 1), dtype=np.int64)), 1, program)
+
+
+def test_results_of_different_bounds_are_not_added(secret: PolynomialSecret) -> None:
+    body = secret.encrypt_fractions(np.ones((1, 1)))
+    one, other = (evaluate_polynomial(secret.public, body, 1, PolynomialMap(1, ({(0,): size},))) for size in (1.0, 8.0))
+    with pytest.raises(BadCiphertext, match="different programs"):
+        secret.public.add(one, other, 1, 1)
+    twice = secret.public.add(one, one, 1, 1)
+    assert secret.decrypt_numbers(secret.public.rerandomise(twice, 1, 1), 1, 1) == pytest.approx(2.0, abs=1e-5)

@@ -21,6 +21,7 @@ from nodes.homomorphic.costs import (
     count_sealed,
     encrypt_seconds,
     evaluate_seconds,
+    products,
     steps,
 )
 from nodes.homomorphic.multiexp import compile_signed, multiplications
@@ -222,3 +223,22 @@ def test_lessors_read_the_key_once_and_pay_for_what_arrives_is_multiplied_and_re
     once = 2 * (UNITS.read_key + UNITS.start + UNITS.tables)
     assert seconds == pytest.approx(once + 1000 * UNITS.receive + 500 * UNITS.output + 2000 * UNITS.step)
     assert evaluate_seconds(UNITS, another, 2) - seconds == pytest.approx(UNITS.receive + UNITS.output + UNITS.step)
+
+
+def test_products_are_counted_as_they_are_made() -> None:
+    """Three pairs of columns, once for both outputs; then a sum of pairs times x2, and a pair times x1 x1."""
+    made = IntegerProgram(
+        ((0, 0, 0, 3, 1, 2, 0), (0, 0, 0, 1, 0, 0, 5)),
+        (0, 0),
+        products=((0, 1), (0, 1, 2), (1, 1, 2), (0, 0, 1, 1)),
+    )
+    assert products(made) == 3 + 1 + 1
+    assert steps("ckks-degree-4", made) == 5
+    assert count("ckks-degree-4", made, [(2, 9000), (1, 10)], 4096).products == 5 * (2 * 3 + 1)
+    assert products(program((1, 2))) == 0
+
+
+def test_products_of_two_ciphertexts_have_a_price() -> None:
+    work = Work(0, 0, 0, 0, 0, products=7)
+    free = Units(**dict.fromkeys(Units.__struct_fields__, 0.0) | {"product": 0.5})
+    assert evaluate_seconds(free, work, 2) == 3.5

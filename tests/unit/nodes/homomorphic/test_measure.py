@@ -12,10 +12,10 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from nodes.homomorphic import measure
-from nodes.homomorphic.costs import TABLE_AFTER, Units, steps
+from nodes.homomorphic.costs import TABLE_AFTER, Units, products, steps
 from nodes.homomorphic.packing import blocks_of
 from nodes.homomorphic.scheme import IntegerProgram, Noise
-from schemas.jobs import Scheme
+from schemas.jobs import APPROXIMATE, Scheme
 
 PRICES = Units(
     start=70.0,
@@ -28,6 +28,7 @@ PRICES = Units(
     step=0.125,
     output=2.0,
     decrypt=1.0,
+    product=40.0,
 )
 DECRYPT_ORDINARY = 6.0
 
@@ -55,10 +56,10 @@ class PricedPublic:
     def encrypt(self, values: NDArray[np.int64]) -> bytes:
         count = blocks_of(len(values), self.slots) * values.shape[1]
         self.drawn += count
-        if self.drawn >= TABLE_AFTER and not self.tabled and self.scheme != "ckks":
+        if self.drawn >= TABLE_AFTER and not self.tabled and self.scheme not in APPROXIMATE:
             self.tabled = True
             self.clock.now += PRICES.tables
-        tabled = self.tabled or self.scheme == "ckks"
+        tabled = self.tabled or self.scheme in APPROXIMATE
         self.clock.now += count * (PRICES.encrypt if tabled else PRICES.encrypt_first)
         return bytes(count)
 
@@ -66,6 +67,7 @@ class PricedPublic:
         blocks = blocks_of(rows, self.slots)
         multiplied, returned = blocks * steps(self.scheme, program), blocks * program.width_out
         self.clock.now += len(body) * PRICES.receive + multiplied * PRICES.step + returned * PRICES.output
+        self.clock.now += blocks * products(program) * PRICES.product
         return bytes(returned)
 
     def to_bytes(self) -> bytes:
@@ -110,26 +112,29 @@ def test_the_units_of_paillier_are_its_prices(clock: Clock, monkeypatch: pytest.
 
     monkeypatch.setattr(measure, "paillier", SimpleNamespace(generate=generate))
     units = measure.measure_paillier(None)
-    expected = structs.replace(PRICES, start=0.0)
+    expected = structs.replace(PRICES, start=0.0, product=0.0)
     assert units.keys() == {"paillier", "paillier-subgroup"}
     assert close(units["paillier-subgroup"], expected)
     assert close(units["paillier"], structs.replace(expected, decrypt=DECRYPT_ORDINARY))
 
 
+@pytest.mark.parametrize("wanted", ["ckks", "ckks-degree-2", "ckks-degree-4"])
 def test_the_units_of_ckks_are_its_prices_and_the_first_use_is_a_start(
-    clock: Clock, monkeypatch: pytest.MonkeyPatch
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, wanted: Scheme
 ) -> None:
     made: list[int] = []
 
     def generate(scheme: Scheme, input_bits: int) -> PricedSecret:
-        assert scheme == "ckks"
+        assert scheme == wanted
         clock.now += 10.0 if made else 10.0 + PRICES.start
         made.append(input_bits)
-        return PricedSecret(PricedPublic(clock, "ckks"))
+        return PricedSecret(PricedPublic(clock, scheme))
 
     monkeypatch.setattr(measure, "generate", generate)
     same = {"encrypt_first": PRICES.encrypt, "encrypt_exact": PRICES.encrypt, "tables": 0.0}
-    assert close(measure.measure_ckks(None)["ckks"], structs.replace(PRICES, **same))
+    if wanted == "ckks":
+        same["product"] = 0.0
+    assert close(measure.measure_ckks(None, wanted)[wanted], structs.replace(PRICES, **same))
 
 
 def test_a_disturbed_round_does_not_make_a_unit_longer(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

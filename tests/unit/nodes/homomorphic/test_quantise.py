@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nodes.homomorphic.errors import Overflow, TooCoarse
-from nodes.homomorphic.quantise import decode, encode, integer_program, quantise
+from nodes.homomorphic.quantise import decode, encode, integer_program, quantise, result_bits
 from nodes.homomorphic.scheme import IntegerProgram
 from nodes.programs.affine import AffineMap
 from schemas.errors import BadConfig, BadData, BadProgram
@@ -59,6 +60,39 @@ def test_the_error_stays_within_the_proved_bound(
     assert bound <= max_error
     assert np.abs(result - (inputs @ program.weights + program.bias)).max() <= bound + 1e-12
     assert integers.largest(20) < 2**63
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    width=st.integers(1, 4),
+    degree=st.integers(2, 4),
+    magnitude=st.integers(-4, 4),
+    max_error=st.sampled_from([1e-1, 1e-2, 1e-4]),
+)
+def test_products_of_columns_stay_within_the_proved_bound(
+    seed: int, width: int, degree: int, magnitude: int, max_error: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    bounds = 10.0 ** rng.uniform(magnitude - 1, magnitude + 1, width)
+    products = tuple(
+        each for d in range(2, degree + 1) for each in itertools.combinations_with_replacement(range(width), d)
+    )
+    reach = np.concatenate([bounds, [bounds[list(each)].prod() for each in products]])
+    weights = rng.normal(size=(len(reach), 2)) / reach[:, None]
+    program = AffineMap(weights, rng.normal(size=2), products=products)
+    rows = rng.uniform(-1, 1, (20, width)) * bounds
+    fixed, bound = quantise(program, bounds, 1, 4096, max_error)
+    integers = integer_program(program, fixed)
+    terms = integers.terms(encode(rows, fixed).astype(np.float64))
+    result = (terms @ np.array(integers.weights, dtype=np.float64).T + np.array(integers.bias)) * 2.0 ** -result_bits(
+        fixed
+    )
+    exact = np.column_stack([rows, *(rows[:, list(each)].prod(axis=1) for each in products)]) @ weights + program.bias
+    assert integers.width_in == program.width_in == width
+    assert bound <= max_error
+    assert np.abs(terms).max() <= integers.input_max
+    assert np.abs(result - exact).max() <= bound + 1e-12
 
 
 def test_the_fewest_weight_bits_that_can_reach_the_error_are_taken() -> None:

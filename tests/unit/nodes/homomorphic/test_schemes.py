@@ -26,6 +26,7 @@ def test_a_shape_is_what_keys_then_have(scheme: Scheme) -> None:
     shape, public = schemes.shape(scheme), schemes.generate(scheme, input_bits=20).public
     assert (shape.key_bits, shape.slots) == (public.bits, public.slots)
     assert (shape.ciphertext_bytes, shape.relative_error) == (public.ciphertext_bytes, public.relative_error)
+    assert shape.result_bytes == public.result_bytes(1, 1)
 
 
 def test_keys_are_read_as_they_were_written(scheme: Scheme) -> None:

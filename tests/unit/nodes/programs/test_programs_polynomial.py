@@ -140,3 +140,15 @@ def test_columns_in_other_units_change_the_coefficients() -> None:
         compiled.scaled((1.0,))
     with pytest.raises(BadData):
         compiled.evaluate(np.zeros((2, 3)))
+
+
+@settings(deadline=None)
+@given(polynomial_graphs(), st.integers(0, 2**32 - 1))
+def test_a_polynomial_is_affine_in_columns_and_their_products(graph: bytes, seed: int) -> None:
+    mapped = polynomial(check(graph))
+    made = mapped.affine()
+    assert (made.width_in, made.width_out, made.degree) == (WIDTH, mapped.width_out, max(1, mapped.degree))
+    assert all(len(each) > 1 for each in made.products)
+    rows = np.random.default_rng(seed).uniform(-1, 1, size=(5, WIDTH))
+    terms = np.column_stack([rows, *(rows[:, list(each)].prod(axis=1) for each in made.products)])
+    np.testing.assert_allclose(terms @ made.weights + made.bias, mapped.evaluate(rows), rtol=1e-9, atol=1e-9)

@@ -12,6 +12,7 @@ from msgspec import structs
 
 from nodes.homomorphic.costs import TABLE_AFTER, Units, Work, count
 from nodes.homomorphic.scheme import IntegerProgram
+from nodes.homomorphic.schemes import Shape
 from nodes.renter import predict
 from nodes.renter.predict import Rehearsed, Size
 from nodes.renter.records import LOCAL
@@ -29,6 +30,7 @@ UNITS: Final = Units(
     step=0.002,
     output=0.03,
     decrypt=0.05,
+    product=0.7,
 )
 REHEARSED: Final = Rehearsed(
     read=1.0, encode=2.0, finish=4.0, plain=8.0, seal_in=16.0, open_in=32.0, seal_out=64.0, open_out=128.0
@@ -37,6 +39,7 @@ FREE: Final = Rehearsed(*[0.0] * len(Rehearsed.__struct_fields__))
 PROGRAM: Final = IntegerProgram(((3, -5), (1, 70)), (0, 0), input_max=100)
 SLOTS: Final = 47
 BYTES: Final = 768
+SHAPE: Final = Shape(key_bits=2048, slots=SLOTS, ciphertext_bytes=BYTES, relative_error=0.0, result_bytes=BYTES - 1)
 
 
 def size(rows: int, hands: int = 2, lessors: int = 2) -> Size:
@@ -45,7 +48,7 @@ def size(rows: int, hands: int = 2, lessors: int = 2) -> Size:
 
 def homomorphic(of: Size, rehearsed: Rehearsed = REHEARSED, *, exact: bool = False) -> Costs:
     work = count("paillier", PROGRAM, predict.batches(of, 100), SLOTS)
-    return predict.homomorphic(of, work, UNITS, rehearsed, ciphertext_bytes=BYTES, exact=exact)
+    return predict.homomorphic(of, work, UNITS, rehearsed, SHAPE, exact=exact)
 
 
 @given(rows=st.integers(0, 5000), each=st.integers(1, 700), lessors=st.integers(1, 9))
@@ -92,14 +95,14 @@ def test_exact_noise_costs_its_own_price() -> None:
 
 
 def test_every_part_of_homomorphic_work_is_in_the_sum_of_its_party() -> None:
-    of, work = size(100, hands=1, lessors=1), Work(300, 200, 70, batch_in=150, batch_out=100)
-    costs = predict.homomorphic(of, work, UNITS, REHEARSED, ciphertext_bytes=BYTES, exact=False)
+    of, work = size(100, hands=1, lessors=1), Work(300, 200, 70, batch_in=150, batch_out=100, products=30)
+    costs = predict.homomorphic(of, work, UNITS, REHEARSED, SHAPE, exact=False)
     once = UNITS.start + UNITS.tables
     assert costs.encrypt_seconds == pytest.approx(100 * (1.0 + 2.0) + once + 300 * UNITS.encrypt)
-    computing = 300 * UNITS.receive + 70 * UNITS.step + 200 * UNITS.output
+    computing = 300 * UNITS.receive + 70 * UNITS.step + 30 * UNITS.product + 200 * UNITS.output
     assert costs.lessor_seconds == pytest.approx(UNITS.read_key + once + computing)
     assert costs.decrypt_seconds == pytest.approx(100 * 4.0 + 200 * UNITS.decrypt)
-    assert (costs.bytes_sent, costs.bytes_back) == (300 * BYTES, 200 * BYTES)
+    assert (costs.bytes_sent, costs.bytes_back) == (300 * BYTES, 200 * (BYTES - 1))
 
 
 def test_enclaves_open_compute_and_seal_every_row() -> None:

@@ -160,7 +160,13 @@ def asked(**changes: Any) -> JobSpec:
 def test_schemes_looked_at_are_those_that_need_no_assumption_the_user_did_not_allow(
     wishes: dict[str, Any], schemes_wanted: tuple[Scheme, ...]
 ) -> None:
-    assert wanted_schemes(asked(**wishes)) == schemes_wanted
+    assert wanted_schemes(asked(**wishes), 1) == schemes_wanted
+
+
+@pytest.mark.parametrize(("degree", "scheme"), [(2, "ckks-degree-2"), (3, "ckks-degree-4"), (4, "ckks-degree-4")])
+def test_products_of_columns_need_the_keys_of_their_degree(degree: int, scheme: Scheme) -> None:
+    assert wanted_schemes(asked(scheme="ckks", results_stay=True), degree) == (scheme,)
+    assert wanted_schemes(asked(protection="enclave"), degree) == ()
 
 
 def test_busy_cores_are_not_free_but_half_of_one_always_is() -> None:

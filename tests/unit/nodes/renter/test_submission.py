@@ -10,24 +10,37 @@ import pytest
 from nodes.programs.build import linear
 from nodes.renter.submission import JobOptions, stage
 from nodes.store.blobs import BlobStore
-from schemas.errors import BadConfig
+from schemas.errors import BadConfig, BadProgram
 from schemas.ids import derive_id
 from schemas.jobs import JobSpec
+from tests.unit.nodes.programs.models import data, model, node
 
 PROGRAM = linear({"a": [2.0]}, [10.0])
 
 
-def staged(folder: Path, **options: Any) -> JobSpec:
+SQUARE = data(model([node("Mul", ["a", "a"], ["y"])], inputs={"a": 1}))
+
+
+def staged(folder: Path, program: bytes = PROGRAM, **options: Any) -> JobSpec:
     (folder / "input.csv").write_text("a\n1\n2\n")
     return stage(
         folder / "input.csv",
-        PROGRAM,
+        program,
         None,
         JobOptions(**options),
         jobs=folder / "jobs",
         blobs=BlobStore(folder / "blobs"),
         job_id=derive_id("job", 1),
     )
+
+
+def test_products_of_columns_are_homomorphic_where_results_stay(tmp_path: Path) -> None:
+    for wishes in ({"scheme": "auto"}, {"scheme": "paillier", "results_stay": True}):
+        with pytest.raises(BadProgram, match="--scheme ckks --results-stay") as refused:
+            staged(tmp_path, SQUARE, protection="homomorphic", **wishes)
+        assert refused.value.operator == "Mul"
+        assert not (tmp_path / "jobs").exists()
+    assert staged(tmp_path, SQUARE, protection="homomorphic", scheme="ckks", results_stay=True).results_stay
 
 
 def test_ckks_needs_results_that_stay(tmp_path: Path) -> None:
