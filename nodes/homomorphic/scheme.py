@@ -100,6 +100,18 @@ def _shown(number: int) -> str:
     return f"{number:.3e}" if number.bit_length() < FLOAT_BITS else f"2^{number.bit_length() - 1}"
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What can be said of a scheme before any key is made; the names are those of the PublicKey port."""
+
+    key_bits: int
+    slots: int
+    ciphertext_bytes: int
+    relative_error: float
+    result_bytes: int
+    """Of one ciphertext of a result."""
+
+
 class PublicKey(Protocol):
     """Encrypts and computes; anybody may hold it (T1, J1)."""
 

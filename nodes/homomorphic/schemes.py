@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Final
@@ -13,7 +12,7 @@ from nodes.homomorphic.ckks import CkksPublic, CkksSecret
 from nodes.homomorphic.ckks_polynomial import PolynomialPublic, PolynomialSecret
 from nodes.homomorphic.paillier import PaillierSecret
 from nodes.homomorphic.paillier_public import PaillierPublic
-from nodes.homomorphic.scheme import SLOT_BITS, IntegerProgram, PublicKey, SecretKey
+from nodes.homomorphic.scheme import SLOT_BITS, IntegerProgram, PublicKey, SecretKey, Shape
 from nodes.programs.affine import AffineMap
 from nodes.programs.compile import affine
 from nodes.programs.polynomial import DEGREE_MAX, polynomial
@@ -35,18 +34,6 @@ MUST_STAY: Final = (
     "who sees ciphertexts and results of an approximate scheme can compute its key: use it only for results that you "
     "show to nobody, and say so (--results-stay)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What can be said of a scheme before any key is made; the names are those of the PublicKey port."""
-
-    key_bits: int
-    slots: int
-    ciphertext_bytes: int
-    relative_error: float
-    result_bytes: int
-    """Of one ciphertext of a result."""
 
 
 def shape(scheme: Scheme) -> Shape:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from nodes.homomorphic.costs import Units, Work, encrypt_seconds, evaluate_seconds
-from nodes.homomorphic.schemes import Shape
+from nodes.homomorphic.scheme import Shape
 from nodes.renter.split import VALUE_BYTES
 from schemas.jobs import Costs
 

@@ -21,7 +21,7 @@ from nodes.homomorphic.audit import program_digest
 from nodes.homomorphic.costs import Units
 from nodes.homomorphic.packing import blocks_of
 from nodes.homomorphic.quantise import integer_program, quantise, result_bits
-from nodes.homomorphic.scheme import IntegerProgram
+from nodes.homomorphic.scheme import IntegerProgram, Shape
 from nodes.programs.affine import AffineMap
 from nodes.renter import calibration, predict
 from nodes.renter.assess import NoProtection, assess, rented_rows
@@ -68,7 +68,7 @@ class Encoding:
     error_bound: float | None = None
 
     @cached_property
-    def shape(self) -> schemes.Shape:
+    def shape(self) -> Shape:
         """What the scheme's ciphertexts are like."""
         return schemes.shape(self.scheme)
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from nodes.homomorphic.costs import TABLE_AFTER, Units, Work, count
-from nodes.homomorphic.scheme import IntegerProgram
-from nodes.homomorphic.schemes import Shape
+from nodes.homomorphic.scheme import IntegerProgram, Shape
 from nodes.renter import predict
 from nodes.renter.predict import Rehearsed, Size
 from nodes.renter.records import LOCAL
