@@ -148,6 +148,21 @@ def test_of_a_small_batch_every_wrong_number_is_found(rows: int, data: st.DataOb
     assert not auditor.honest(wrong, auditor.expect(values))
 
 
+def test_canaries_of_programs_with_products_are_computed_with_them() -> None:
+    """x0 x0 - 2 x0 x1 + 7 x1, of fractions of the largest value."""
+    random = np.random.default_rng(12)
+    values = random.integers(-BIG, BIG, size=(APPROXIMATE_ROWS, 2))
+    program = IntegerProgram(((0, 7, 1, -2),), (-5,), input_max=BIG, products=((0, 0), (0, 1)))
+    one, other = values.T.astype(np.float64)
+    result = np.rint(one * one / BIG - 2 * one * other / BIG + 7 * other - 5).astype(np.int64)[:, None]
+    auditor = Auditor(program, SECRET, "batch", APPROXIMATE_ROWS, 2.0)
+    expected = auditor.expect(values)
+    assert auditor.honest(result, expected)
+    wrong = result.copy()
+    wrong[::20] += 3
+    assert not auditor.honest(wrong, expected)
+
+
 def test_a_twentieth_of_the_rows_computed_wrongly_is_found() -> None:
     """Wherever they lie: the chance that a choice holds no canary is computed below."""
     values, auditor, result = approximate(APPROXIMATE_ROWS)
