@@ -1,16 +1,8 @@
 """CKKS with products of ciphertexts: polynomials of degree 2 or 4, evaluated without a key.
 
-Integers are divided by their bound, so that values of at most 1 in size travel at the scale 2^40. A product of two
-ciphertexts is relinearised and loses one prime of the modulus, so that its scale comes back to about 2^40; one chain of
-primes has room for one product, the other for two in a row. All monomials of an output meet at one scale and modulus,
-2^80 below 90 bits, where nothing is rescaled:
-
-    degree 0, 1     c * x                      the coefficient brings the rest of the scale
-    degree 2        c * (x x)
-    degree 3, 4     (sum of c * (x x)) * x,  (sum of c * (x x)) * (x x), relinearised once for all
-
-Coefficients are divided by a power of two that is at least the sum of their sizes; it travels with the result. The
-error is then at most POLYNOMIAL_ERROR of that power.
+Integers are divided by their bound, so that values of at most 1 in size travel at the scale 2^40; `ckks_products`
+multiplies them. Coefficients are divided by a power of two that is at least the sum of their sizes; it travels with the
+result. The error is then at most POLYNOMIAL_ERROR of that power.
 
 As with `ckks`, decryptions stay with the renter, bodies are to be authenticated before they come here, and strangers'
 polynomials are evaluated in a process that may die.
@@ -21,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,14 +22,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.homomorphic import ckks_frames, ckks_seal
+from nodes.homomorphic import ckks_frames, ckks_products, ckks_seal
 from nodes.homomorphic.ciphertexts import body_bytes, invalid
 from nodes.homomorphic.ckks_frames import INPUT_BITS_DEFAULT
+from nodes.homomorphic.ckks_products import RESULT_SCALE, SCALE, Block
 from nodes.homomorphic.ckks_seal import SLOTS, Engine, Memory
 from nodes.homomorphic.errors import BadCiphertext, BadKey
 from nodes.homomorphic.packing import blocks_of
 from nodes.homomorphic.scheme import SLOT_VALUE_LIMIT, IntegerProgram, Noise
-from nodes.programs.affine import Monomial
 from nodes.programs.polynomial import PolynomialMap
 from schemas.errors import BadConfig, BadData, BadProgram
 
@@ -46,11 +37,7 @@ POLYNOMIAL_ERROR: Final = 2.0**-19
 """Of the power of two that bounds a result; 2^-24.5 was the largest seen in 708 random polynomials."""
 RELATIVE_ERROR: Final = 2 * POLYNOMIAL_ERROR
 """Of the largest possible value, which is more than half of that power."""
-PRODUCTS_MAX: Final = 512
-"""Products of two columns that are kept at the same time, half a megabyte each."""
 
-_SCALE: Final = 2.0**40
-_RESULT_SCALE: Final = 2.0**80
 _PUBLIC: Final = b"SQP1"
 _SECRET: Final = b"SQS1"
 
@@ -184,7 +171,7 @@ class PolynomialPublic:
         """Adds a fresh encryption of zeros to every ciphertext, of inputs or of results."""
         level = self.level(body, rows, width)
         frames: list[bytes] = []
-        scale, parms = (_RESULT_SCALE if level else _SCALE), tuple(self.engine.levels())[level]
+        scale, parms = (RESULT_SCALE if level else SCALE), tuple(self.engine.levels())[level]
         with Memory() as memory:
             for exponent, ciphertext in self.parsed(body, rows, width, level):
                 zeros = self.engine.ciphertext()
@@ -204,7 +191,7 @@ class PolynomialPublic:
             for column in values.T:
                 for at in range(0, len(column), SLOTS):
                     ciphertext = self.engine.ciphertext()
-                    encrypt(self.engine.plaintext(column[at : at + SLOTS].tolist(), _SCALE), ciphertext)
+                    encrypt(self.engine.plaintext(column[at : at + SLOTS].tolist(), SCALE), ciphertext)
                     frames.extend(self.frame(0, 0, ciphertext, memory))
         return b"".join(frames)
 
@@ -228,7 +215,7 @@ class PolynomialPublic:
             for at in range(0, len(body), size):
                 claimed, exponent, data = ckks_frames.unpack(memoryview(body)[at : at + size], self.digest)
                 ciphertext = ckks_frames.load(self.engine, data, memory)
-                scale = _RESULT_SCALE if level else _SCALE
+                scale = RESULT_SCALE if level else SCALE
                 if claimed != level or not self.engine.is_whole(ciphertext, level) or ciphertext.scale != scale:
                     raise invalid()
                 yield exponent, ciphertext
@@ -319,16 +306,6 @@ def generate(depth: int = 2, input_bits: int = INPUT_BITS_DEFAULT) -> Polynomial
     return PolynomialSecret.from_bytes(ckks_frames.key_bytes(_SECRET, input_bits, depth, hidden) + data)
 
 
-def bound_exponent(output: Mapping[Monomial, float]) -> int:
-    """The smallest e with `sum of |coefficient| <= 2^e`: no value of the polynomial passes it. Raises BadProgram."""
-    total = sum(map(abs, output.values()))
-    fraction, exponent = math.frexp(total)
-    exponent -= fraction == 0.5
-    if not math.isfinite(total) or exponent > ckks_frames.EXPONENT_MAX:
-        raise BadProgram(f"the coefficients of a polynomial add up to {total:.3g}: scale the columns or the results")
-    return max(exponent, ckks_frames.EXPONENT_MIN)
-
-
 def evaluate_polynomial(public: PolynomialPublic, body: bytes, rows: int, program: PolynomialMap) -> bytes:
     """The polynomials of each row, [rows, width_out], randomised afresh by the encryption of their constants.
 
@@ -339,120 +316,16 @@ def evaluate_polynomial(public: PolynomialPublic, body: bytes, rows: int, progra
         raise BadProgram(
             f"the polynomials have degree {program.degree}, but the key computes degree {public.degree} at most"
         )
-    pairs = _pairs(program)
-    if len(pairs) > PRODUCTS_MAX:
-        raise BadProgram(f"the polynomials take {len(pairs)} products of columns, over {PRODUCTS_MAX}: use fewer")
-    exponents = [bound_exponent(output) for output in program.outputs]
+    pairs = ckks_products.pairs(program)
+    exponents = [ckks_products.bound_exponent(output) for output in program.outputs]
     blocks = blocks_of(rows, SLOTS)
     columns = [ciphertext for _, ciphertext in public.parsed(body, rows, program.width_in, 0)]
     frames: list[list[bytes]] = [[] for _ in program.outputs]
     with Memory() as memory:
         for at in range(blocks):
-            block = _Block.of(public, columns[at::blocks], pairs)
+            block = Block.of(public, columns[at::blocks], pairs)
             held = min(SLOTS, rows - at * SLOTS)
             for output, exponent, made in zip(program.outputs, exponents, frames, strict=True):
                 scaled = {monomial: math.ldexp(number, -exponent) for monomial, number in output.items()}
                 made.extend(public.frame(public.depth, exponent, block.value(scaled, held), memory))
     return b"".join(itertools.chain.from_iterable(frames))
-
-
-def _pairs(program: PolynomialMap) -> set[Monomial]:
-    """The products of two columns from which all monomials are made."""
-    halves = {half for output in program.outputs for monomial in output for half in (monomial[:2], monomial[2:])}
-    return {half for half in halves if len(half) == 2}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Block:
-    """The columns of one block of rows and their products, each with its scale, by monomial."""
-
-    public: PolynomialPublic
-    levels: tuple[Any, ...]
-    made: Mapping[Monomial, Any]
-
-    @classmethod
-    def of(cls, public: PolynomialPublic, columns: list[Any], pairs: set[Monomial]) -> _Block:
-        """All products that the monomials need."""
-        made: dict[Monomial, Any] = {(column,): ciphertext for column, ciphertext in enumerate(columns)}
-        block = cls(public, tuple(public.engine.levels()), made)
-        return cls(public, block.levels, made | {pair: block._product(*pair) for pair in sorted(pairs)})
-
-    def _product(self, left: int, right: int) -> Any:
-        evaluator, product = self.public.engine.evaluator, self.public.engine.ciphertext()
-        evaluator.multiply(self.made[left,], self.made[right,], product)
-        evaluator.relinearize_inplace(product, self.public.relinearisation)
-        evaluator.rescale_to_next_inplace(product)
-        return product
-
-    def value(self, output: Mapping[Monomial, float], held: int) -> Any:
-        """A fresh ciphertext of the polynomial's values at the result's scale."""
-        engine, last = self.public.engine, self.levels[self.public.depth]
-        total = engine.ciphertext()
-        constant = [output.get((), 0.0)] * held
-        self.public.encryptor.encrypt(engine.plaintext(constant, _RESULT_SCALE, last), total)
-        short = {monomial: number for monomial, number in output.items() if 1 <= len(monomial) <= 2}
-        for monomial, number in short.items():
-            term = self._at(monomial, last)
-            if self._multiply(term, number, _RESULT_SCALE / term.scale):
-                self._add(total, term)
-        longer = self._longer(output)
-        if longer is not None:
-            engine.evaluator.relinearize_inplace(longer, self.public.relinearisation)
-            self._add(total, longer)
-        return total
-
-    def _longer(self, output: Mapping[Monomial, float]) -> Any:
-        """The sum of all monomials of degree 3 and 4, a ciphertext of three polynomials; None when there are none."""
-        evaluator, last, total = self.public.engine.evaluator, self.levels[self.public.depth], None
-        grouped: dict[Monomial, dict[Monomial, float]] = defaultdict(dict)
-        for monomial, number in output.items():
-            if len(monomial) > 2:
-                grouped[monomial[2:]][monomial[:2]] = number
-        for second, firsts in grouped.items():
-            factor = self._at(second, last)
-            inner = self._inner(firsts, _RESULT_SCALE / factor.scale)
-            if inner is None:
-                continue
-            evaluator.multiply_inplace(inner, factor)
-            inner.scale = _RESULT_SCALE
-            if total is None:
-                total = inner
-            else:
-                evaluator.add_inplace(total, inner)
-        return total
-
-    def _inner(self, firsts: Mapping[Monomial, float], scale: float) -> Any:
-        """The sum of coefficients times products of two columns, rescaled to exactly `scale`."""
-        engine, total = self.public.engine, None
-        dropped = engine.last_prime(self.levels[1])
-        for monomial, number in firsts.items():
-            term = self._at(monomial, self.levels[1])
-            if not self._multiply(term, number, scale * dropped / term.scale):
-                continue
-            term.scale = scale * dropped
-            if total is None:
-                total = term
-            else:
-                engine.evaluator.add_inplace(total, term)
-        if total is not None:
-            engine.evaluator.rescale_to_next_inplace(total)
-            total.scale = scale
-        return total
-
-    def _at(self, monomial: Monomial, parms: Any) -> Any:
-        """A copy at another modulus of the chain."""
-        copy = self.public.engine.ciphertext()
-        self.public.engine.evaluator.mod_switch_to(self.made[monomial], parms, copy)
-        return copy
-
-    def _multiply(self, term: Any, number: float, scale: float) -> bool:
-        """Multiply in place; says no where the number rounds to nothing, for no product may hide nothing."""
-        if abs(number) * scale < 1:
-            return False
-        engine = self.public.engine
-        engine.evaluator.multiply_plain_inplace(term, engine.plaintext(number, scale, term.parms_id()))
-        return True
-
-    def _add(self, total: Any, term: Any) -> None:
-        term.scale = _RESULT_SCALE
-        self.public.engine.evaluator.add_inplace(total, term)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Final
@@ -20,7 +21,6 @@ from nodes.programs.program import Program
 from schemas.errors import BadProgram
 from schemas.jobs import APPROXIMATE, Scheme
 
-SCHEMES: Final[tuple[Scheme, ...]] = ("paillier", "paillier-subgroup", "ckks", "ckks-degree-2", "ckks-degree-4")
 MULTIPLYING: Final = frozenset({"Mul", "Pow"})
 """Operators that may make polynomials of what is encrypted."""
 PRODUCTS_HELP: Final = (
@@ -36,15 +36,54 @@ MUST_STAY: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A scheme of the port: what its keys are like, and how they are made and read."""
+
+    shape: Shape
+    generate: Callable[[int], SecretKey]
+    """Of the largest values' bits."""
+    read_secret: Callable[[bytes], SecretKey]
+    read_public: Callable[[bytes], PublicKey]
+
+
+def _paillier(*, subgroup: bool) -> Adapter:
+    return Adapter(
+        Shape(KEY_BITS, (KEY_BITS - 3) // SLOT_BITS, KEY_BITS // 4, 0.0, KEY_BITS // 4),
+        lambda input_bits: paillier.generate(KEY_BITS, subgroup=subgroup),
+        PaillierSecret.from_bytes,
+        PaillierPublic.from_bytes,
+    )
+
+
+def _polynomial(depth: int) -> Adapter:
+    chain = ckks_polynomial.CHAINS[depth]
+    return Adapter(
+        Shape(chain.bits, ckks_seal.SLOTS, chain.frame_bytes, ckks_polynomial.RELATIVE_ERROR, chain.result_bytes),
+        lambda input_bits: ckks_polynomial.generate(depth, input_bits),
+        PolynomialSecret.from_bytes,
+        PolynomialPublic.from_bytes,
+    )
+
+
+ADAPTERS: Final[Mapping[Scheme, Adapter]] = MappingProxyType(
+    {
+        "paillier": _paillier(subgroup=False),
+        "paillier-subgroup": _paillier(subgroup=True),
+        "ckks": Adapter(
+            Shape(sum(ckks.MODULUS_BITS), ckks.SLOTS, ckks.FRAME_BYTES, ckks.RELATIVE_ERROR, ckks.FRAME_BYTES),
+            ckks.generate,
+            CkksSecret.from_bytes,
+            CkksPublic.from_bytes,
+        ),
+        **{scheme: _polynomial(depth) for scheme, depth in DEPTHS.items()},
+    }
+)
+
+
 def shape(scheme: Scheme) -> Shape:
     """How much a ciphertext holds and takes."""
-    if scheme in DEPTHS:
-        chain = ckks_polynomial.CHAINS[DEPTHS[scheme]]
-        error = ckks_polynomial.RELATIVE_ERROR
-        return Shape(chain.bits, ckks_seal.SLOTS, chain.frame_bytes, error, chain.result_bytes)
-    if scheme == "ckks":
-        return Shape(sum(ckks.MODULUS_BITS), ckks.SLOTS, ckks.FRAME_BYTES, ckks.RELATIVE_ERROR, ckks.FRAME_BYTES)
-    return Shape(KEY_BITS, (KEY_BITS - 3) // SLOT_BITS, KEY_BITS // 4, 0.0, KEY_BITS // 4)
+    return ADAPTERS[scheme].shape
 
 
 def for_degree(degree: int) -> Scheme:
@@ -92,22 +131,14 @@ def require_accuracy(scheme: Scheme, program: IntegerProgram, rows: int) -> None
 
 def generate(scheme: Scheme, input_bits: int) -> SecretKey:
     """A new key for values of up to 2^input_bits in size; raises BadConfig where the scheme is not available."""
-    if scheme in DEPTHS:
-        return ckks_polynomial.generate(DEPTHS[scheme], input_bits)
-    if scheme == "ckks":
-        return ckks.generate(input_bits)
-    return paillier.generate(KEY_BITS, subgroup=scheme == "paillier-subgroup")
+    return ADAPTERS[scheme].generate(input_bits)
 
 
 def read_secret(scheme: Scheme, data: bytes) -> SecretKey:
     """A secret key from its bytes; raises BadKey."""
-    if scheme in DEPTHS:
-        return PolynomialSecret.from_bytes(data)
-    return CkksSecret.from_bytes(data) if scheme == "ckks" else PaillierSecret.from_bytes(data)
+    return ADAPTERS[scheme].read_secret(data)
 
 
 def read_public(scheme: Scheme, data: bytes) -> PublicKey:
     """A public key from bytes that anybody may have sent; raises BadKey."""
-    if scheme in DEPTHS:
-        return PolynomialPublic.from_bytes(data)
-    return CkksPublic.from_bytes(data) if scheme == "ckks" else PaillierPublic.from_bytes(data)
+    return ADAPTERS[scheme].read_public(data)

@@ -15,9 +15,9 @@ from nodes.homomorphic.ckks_polynomial import (
     POLYNOMIAL_ERROR,
     PolynomialPublic,
     PolynomialSecret,
-    bound_exponent,
     evaluate_polynomial,
 )
+from nodes.homomorphic.ckks_products import bound_exponent
 from nodes.homomorphic.ckks_seal import SLOTS
 from nodes.homomorphic.errors import BadCiphertext, BadKey
 from nodes.homomorphic.scheme import IntegerProgram

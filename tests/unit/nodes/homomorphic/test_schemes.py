@@ -15,7 +15,7 @@ from schemas.jobs import Scheme
 from tests.conformance.test_scheme import require
 
 
-@pytest.fixture(params=schemes.SCHEMES)
+@pytest.fixture(params=sorted(schemes.ADAPTERS))
 def scheme(request: pytest.FixtureRequest) -> Scheme:
     named: Scheme = request.param
     require(named)
