@@ -42,6 +42,7 @@ from nodes.renter.records import (
 from nodes.renter.workbench import Running
 from nodes.runtime import bulk
 from nodes.runtime.consuming import consume_for_ever
+from nodes.store.errors import RecordUnreadable
 from schemas import codec
 from schemas.contracts import Contract
 from schemas.errors import BadData, SubletError, VerificationFailed
@@ -86,7 +87,7 @@ class Collector:
         """Every delivery ends acknowledged, dead-lettered with its reason, or back in the queue."""
         try:
             await self._accept(delivery)
-        except VerificationFailed as error:
+        except (VerificationFailed, RecordUnreadable) as error:
             log.warning("result refused", code=error.code, reason=str(error), key=delivery.message.key)
             await delivery.reject(error.code)
         except SubletError as error:

@@ -10,43 +10,46 @@ import orjson
 
 from nodes.renter.records import ContractRecord, Job, Subtask
 from nodes.renter.workbench import JobFolder
+from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Store
 from schemas.contracts import Contract
 from schemas.ids import Address, hub_of
 from schemas.jobs import APPROXIMATE, Assessment, Costs
 
 JOB_PREFIX = "job-"
+UNREADABLE = "unreadable"
+"""The phase of a job whose records are damaged."""
 SOFTWARE_NOTE = "not confidential: software enclaves protect nothing from the owner of their host"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobReport:
     """A job at one moment. Times are seconds since 1970 (UTC), 0 when not reached."""
 
     id: str
     phase: str
-    asked: str
-    protection: str | None
-    rows: int
-    rows_done: int
-    batches: int
-    batches_done: int
-    submitted_at: float
-    ended_at: float
-    code: str
-    reason: str
-    assessment: Assessment | None
-    spent: Costs | None
+    asked: str = ""
+    protection: str | None = None
+    rows: int = 0
+    rows_done: int = 0
+    batches: int = 0
+    batches_done: int = 0
+    submitted_at: float = 0.0
+    ended_at: float = 0.0
+    code: str = ""
+    reason: str = ""
+    assessment: Assessment | None = None
+    spent: Costs | None = None
     """What the assessment's `costs` predicted, as it came; None before any batch is done."""
-    contracts: tuple[dict[str, Any], ...]
-    route: tuple[str, ...]
-    confidential: str
-    output: Path | None
+    contracts: tuple[dict[str, Any], ...] = ()
+    route: tuple[str, ...] = ()
+    confidential: str = ""
+    output: Path | None = None
 
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen."""
-        return self.phase in ("completed", "failed")
+        return self.phase in ("completed", "failed", UNREADABLE)
 
     @property
     def seconds(self) -> float:
@@ -90,9 +93,16 @@ async def report(store: Store, job_id: str, jobs: Path) -> JobReport:
 
 
 async def list_jobs(store: Store, jobs: Path) -> list[JobReport]:
-    """All jobs of this renter, oldest first."""
-    reports = [await report(store, name, jobs) for name in await store.aggregates(JOB_PREFIX)]
+    """All jobs of this renter, oldest first; of those whose records cannot be read, why."""
+    reports = [await _report_or_why(store, name, jobs) for name in await store.aggregates(JOB_PREFIX)]
     return sorted(reports, key=lambda each: each.submitted_at)
+
+
+async def _report_or_why(store: Store, job_id: str, jobs: Path) -> JobReport:
+    try:
+        return await report(store, job_id, jobs)
+    except RecordUnreadable as error:
+        return JobReport(id=job_id, phase=UNREADABLE, code=error.code, reason=str(error))
 
 
 async def explain(store: Store, job_id: str) -> list[dict[str, Any]]:

@@ -13,6 +13,21 @@ class StoreClosed(SubletError):  # noqa: N818
     """The store was closed before this was asked."""
 
 
+class RecordUnreadable(SubletError):  # noqa: N818
+    """A record's bytes are not what they were, or another release's. Its aggregate is lost to this node, no other is.
+
+    `code` is the reason with which events for the aggregate are refused.
+    """
+
+    code = "record-unreadable"
+
+    def __init__(self, aggregate: str, key: str, why: str) -> None:
+        super().__init__(
+            f"the record {key} of {aggregate} cannot be read ({why}): restore the store from a backup, or run the "
+            "release that wrote it; the record is left as it is"
+        )
+
+
 class StoreNewer(BadConfig):
     """The store was written by a newer release: upgrade this node, or restore a backup."""
 

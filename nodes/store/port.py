@@ -5,6 +5,7 @@ come in as `Input`s; `apply` handles several in one transaction, and for each of
 
     a timer that no longer stands?   → `stale`, nothing is written
     event id in the inbox?           → `duplicate`, nothing is written
+    a record that cannot be read?    → `refused` as `record-unreadable`, nothing is written
     decide(input, view) → Decision   → its changes, effects, timers and journal entry are written: `applied`
                         → refusal    → none of its changes, only its journal entry, if it has one: `refused`
 
@@ -169,7 +170,7 @@ class Store(Protocol):
         ...
 
     async def read(self, aggregate: str) -> dict[str, Struct]:
-        """An aggregate's records by key; empty when there is none."""
+        """An aggregate's records by key; empty when there is none. Raises RecordUnreadable."""
         ...
 
     async def aggregates(self, prefix: str = "") -> list[str]:

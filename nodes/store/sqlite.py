@@ -20,6 +20,7 @@ from msgspec import Struct
 from nodes.runtime.machine import CancelTimer, Perform, Publish, SetTimer
 from nodes.store.cache import Cache, Cached
 from nodes.store.database import Database
+from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Decide, Decision, Input, OutboxRow, Outcome, Timer, View
 from schemas import limits
 
@@ -200,7 +201,10 @@ class SqliteStore:
             return Outcome("stale")
         if connection.execute("SELECT 1 FROM inbox WHERE event_id = ?", (item.event_id,)).fetchone():
             return Outcome("duplicate")
-        cached = self._load(connection, item.aggregate)
+        try:
+            cached = self._load(connection, item.aggregate)
+        except RecordUnreadable as error:
+            return Outcome("refused", error.code, str(error))
         view = View(MappingProxyType(cached.records), cached.journalled, cached.last_hash)
         decision = decide(item, view)
         if decision.refusal is not None:
@@ -226,7 +230,7 @@ class SqliteStore:
                 if value is None:
                     cached.records.pop(key, None)
                 else:
-                    cached.records[key] = self._decode(key, value)
+                    cached.records[key] = self._decode(aggregate, key, value)
             cached.version = version
         return cached
 
@@ -244,7 +248,7 @@ class SqliteStore:
         for key in deleted:
             del cached.records[key]
         # What is kept comes from the bytes, so that a machine sees the same records before and after a restart.
-        cached.records.update((key, self._decode(key, value)) for key, value in encoded.items())
+        cached.records.update((key, self._decode(aggregate, key, value)) for key, value in encoded.items())
         if decision.entry:
             _journal(connection, aggregate, cached, decision.entry)
         if rows or decision.entry:
@@ -295,8 +299,12 @@ class SqliteStore:
         self._decoder(key)
         return self._encoder.encode(record)
 
-    def _decode(self, key: str, value: bytes) -> Struct:
-        return self._decoder(key).decode(value)
+    def _decode(self, aggregate: str, key: str, value: bytes) -> Struct:
+        decoder = self._decoder(key)
+        try:
+            return decoder.decode(value)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise RecordUnreadable(aggregate, key, str(error)) from None
 
     def _decoder(self, key: str) -> msgspec.msgpack.Decoder[Struct]:
         decoder = self._decoders.get(key.partition("/")[0])

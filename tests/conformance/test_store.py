@@ -13,7 +13,7 @@ import pytest
 from msgspec import Struct
 
 from nodes.runtime.machine import CancelTimer, Effect, Note, Perform, Publish, SetTimer
-from nodes.store.errors import StoreClosed, StoreNewer
+from nodes.store.errors import RecordUnreadable, StoreClosed, StoreNewer
 from nodes.store.port import GENESIS, Decision, Input, Outcome, Store, View
 from nodes.store.sqlite import SqliteStore
 
@@ -381,3 +381,29 @@ async def test_a_store_of_a_newer_release_is_refused(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(StoreNewer, match="upgrade"):
         await SqliteStore.open(path, RECORD_TYPES)
+
+
+async def test_a_record_that_cannot_be_read_costs_its_aggregate_and_no_other(tmp_path: Path) -> None:
+    path, due = tmp_path / "node.sqlite", SetTimer(name="late", at=NOW)
+    store = await SqliteStore.open(path, RECORD_TYPES)
+    await apply(store, Input("e1", "bad"), Input("e2", "good"), effects=(due,))
+    await store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE records SET value = x'81a576616c7565' WHERE aggregate = 'bad'")
+    connection.close()
+    store = await SqliteStore.open(path, RECORD_TYPES)
+    (timer,) = [timer for timer in await store.due_timers(NOW, 9) if timer.aggregate == "bad"]
+    outcomes = await apply(store, Input("e3", "bad"), Input("e4", "good"), Input("e5", "bad", timer=timer))
+    assert [outcome.status for outcome in outcomes] == ["refused", "applied", "refused"]
+    assert outcomes[0].code == outcomes[2].code == "record-unreadable"
+    assert "count of bad" in outcomes[0].reason
+    assert "backup" in outcomes[0].reason
+    with pytest.raises(RecordUnreadable):
+        await store.read("bad")
+    assert await value(store, "good") == 2
+    assert [left.aggregate for left in await store.due_timers(NOW, 9)] == ["good"]
+    await store.close()
+    with sqlite3.connect(path) as connection:
+        kept = connection.execute("SELECT hex(value) FROM records WHERE aggregate = 'bad'").fetchall()
+    connection.close()
+    assert kept == [("81A576616C7565",)]

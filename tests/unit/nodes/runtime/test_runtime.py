@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -109,6 +110,26 @@ async def test_a_bad_event_is_dead_lettered_with_its_reason_and_the_next_one_is_
     await running.end()
     assert sorted((await tally(await world.store())).words) == ["after", "before"]
     assert world.server.depth(f"q.{ME.address}.control") == 0
+
+
+async def test_a_record_that_cannot_be_read_stops_its_aggregate_and_no_other(world: World) -> None:
+    first = await world.start()
+    await world.tell(message(told(1, f"timer {NOW + 60}")), message(told(2, "hello")))
+    assert reasons(await world.answered(1)) == ["hello"]
+    await first.end()
+    with sqlite3.connect(world.folder / "node.sqlite") as connection:
+        connection.execute("UPDATE records SET value = x'c1' WHERE aggregate = 'job'")
+    connection.close()
+    world.clock.now += 60
+    second = await world.start()
+    lost = told(3, "hello")
+    await world.tell(message(lost), message(told(4, "hello", subject="other")))
+    assert await world.buried(1) == [(lost.id, "record-unreadable")]
+    assert reasons(await world.answered(1)) == ["hello"]
+    await second.runtime.submit("work.done", WorkDone(number=4), "job")
+    await second.runtime.idle()
+    assert await second.store.next_timer() is None
+    assert (await tally(second.store, "other")).words == ("hello",)
 
 
 async def test_a_sender_whose_key_nobody_told_is_refused(world: World) -> None:
