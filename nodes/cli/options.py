@@ -101,7 +101,11 @@ Noise = Annotated[
 ]
 ResultsStay = Annotated[
     bool,
-    typer.Option("--results-stay", help="I show the results to nobody: allows CKKS.", rich_help_panel=_WISHES),
+    typer.Option(
+        "--results-stay",
+        help="I show the results to nobody: allows CKKS, which also computes polynomials up to degree 4.",
+        rich_help_panel=_WISHES,
+    ),
 ]
 DecryptSecondsMax = Annotated[
     float | None,
