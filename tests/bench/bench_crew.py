@@ -19,7 +19,7 @@ from nodes.homomorphic.scheme import IntegerProgram
 from tests.bench.harness import Result, interleave, more
 
 KEY_SIZES: Final = (2048, 3072)
-BATCHES: Final = 8
+BATCHES: Final = 16
 BLOCKS, COLUMNS = 16, 8
 ROUNDS: Final = 11
 """A core that the machine lends elsewhere for one round moves this figure most: the median is of many."""
