@@ -6,6 +6,7 @@ import csv
 import os
 import signal
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from tests.support.deployment import Deployment, deployment
 from tests.support.rabbitmq import Server
+from tests.unit.nodes.programs.models import data, model, node
 
 pytestmark = pytest.mark.rabbitmq
 
@@ -46,9 +48,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, np.ndar
 
 
 def submit(network: Deployment, files: tuple[Path, Path, np.ndarray], protection: str, *options: str) -> str:
-    data, weights, _ = files
+    table, weights, _ = files
     wishes = ("--linear", str(weights), "--id-column", "key", "--protection", protection, "--accept-software-enclave")
-    job: str = network.job("submit", str(data), *wishes, *options)["job"]
+    job: str = network.job("submit", str(table), *wishes, *options)["job"]
     return job
 
 
@@ -76,6 +78,26 @@ def test_a_job_completes_though_a_worker_is_killed(
     assert report["state"] == "completed", report
     assert report["rows_done"] == ROWS
     check_result(network, job, files[2], TOLERANCE[protection], tmp_path)
+
+
+@pytest.mark.skipif(find_spec("tenseal") is None and not os.environ.get("CI"), reason="TenSEAL is not installed")
+@pytest.mark.timeout(180)
+def test_a_polynomial_is_computed_on_ciphertext(
+    network: Deployment, files: tuple[Path, Path, np.ndarray], tmp_path: Path
+) -> None:
+    """The square of the linear score."""
+    table, weights, score = files
+    with weights.open(newline="") as file:
+        _, *lines, _ = csv.reader(file)
+    constants = {"w": [[float(line[1])] for line in lines], "b": [0.5]}
+    square = [node("Gemm", ["x", "w", "b"], ["score"]), node("Mul", ["score", "score"], ["y"])]
+    (tmp_path / "square.onnx").write_bytes(data(model(square, inputs={"x": COLUMNS}, constants=constants)))
+    network.start_all()
+    wishes = ("--protection", "homomorphic", "--scheme", "ckks", "--results-stay", "--max-error", "1")
+    job = network.job("submit", str(table), "--program", str(tmp_path / "square.onnx"), "--id-column", "key", *wishes)
+    report = network.until(job["job"], lambda report: report["state"] in ("completed", "failed"))
+    assert report["state"] == "completed", report
+    check_result(network, job["job"], score**2, report["assessment"]["candidates"][0]["error_bound"], tmp_path)
 
 
 @pytest.mark.timeout(180)
