@@ -12,8 +12,8 @@ from nodes.homomorphic.scheme import IntegerProgram
 from nodes.programs.affine import Monomial
 from schemas.jobs import APPROXIMATE, Scheme
 
-TABLE_AFTER: Final = 96
-"""Ciphertexts under one key after which building a table of noise has paid for itself."""
+TABLES_AFTER: Final = (12, 4000)
+"""Ciphertexts under one key after which each next larger table of noise has paid for itself."""
 
 
 class Units(Struct, frozen=True, kw_only=True):
@@ -21,12 +21,10 @@ class Units(Struct, frozen=True, kw_only=True):
 
     start: float
     """Once per process: loading the scheme's library."""
-    encrypt: float
-    """Per ciphertext, once the key's tables are there."""
-    encrypt_first: float
-    """Per ciphertext before that."""
-    tables: float
-    """Once per key and process."""
+    encrypt: tuple[float, ...]
+    """Per ciphertext: without a table of noise, then with each."""
+    tables: tuple[float, ...]
+    """Once per key and process: making each table."""
     encrypt_exact: float
     """Per ciphertext with exact noise."""
     read_key: float
@@ -38,7 +36,7 @@ class Units(Struct, frozen=True, kw_only=True):
     product: float = 0.0
     """Per product of two ciphertexts."""
     output: float
-    """Per ciphertext of a result: bias, fresh noise, serialising."""
+    """Per ciphertext of a result: bias, fresh noise by the last table, serialising."""
     decrypt: float
     """Per ciphertext."""
 
@@ -105,24 +103,26 @@ def products(program: IntegerProgram) -> int:
 def encrypt_seconds(units: Units, ciphertexts: int, batch: int, processes: int, *, exact: bool = False) -> float:
     """Encrypting `ciphertexts`, `batch` at a time, in as many of `processes` as have a batch to encrypt.
 
-    Each of them starts, does without tables for its first batches, and makes tables when they pay.
+    Each of them starts, does without tables for its first batches, and makes each table when it pays.
     """
     if not ciphertexts:
         return 0.0
     working = min(processes, -(-ciphertexts // batch))
-    start = working * units.start
+    seconds = working * units.start
     if exact:
-        return start + ciphertexts * units.encrypt_exact
-    unaided = working * ((TABLE_AFTER - 1) // batch * batch)
-    if ciphertexts <= unaided:
-        return start + ciphertexts * units.encrypt_first
-    aided = (ciphertexts - unaided) * units.encrypt + working * units.tables
-    return start + unaided * units.encrypt_first + aided
+        return seconds + ciphertexts * units.encrypt_exact
+    ends = [working * ((after - 1) // batch * batch) for after in TABLES_AFTER[: len(units.tables)]]
+    begin = 0
+    for each, table, end in zip(units.encrypt, (0.0, *units.tables), [*ends, ciphertexts], strict=True):
+        if made := min(ciphertexts, end) - begin:
+            seconds += working * table + made * each
+            begin += made
+    return seconds
 
 
 def evaluate_seconds(units: Units, work: Work, processes: int) -> float:
     """Running the program on ciphertext (H2) in `processes` of lessors."""
     noise = encrypt_seconds(units, work.ciphertexts_out, work.batch_out, processes)
-    noise -= work.ciphertexts_out * units.encrypt
+    noise -= work.ciphertexts_out * units.encrypt[-1]
     computing = work.steps * units.step + work.products * units.product + work.ciphertexts_out * units.output
     return processes * units.read_key + work.ciphertexts_in * units.receive + computing + noise

@@ -5,31 +5,36 @@ Every unit is a difference of runs through the scheme port, the shortest of seve
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import gmpy2
 import msgspec
 import numpy as np
+from gmpy2 import mpz
 from numpy.typing import NDArray
 
-from nodes.homomorphic import paillier
-from nodes.homomorphic.costs import TABLE_AFTER, Units, steps
+from nodes.homomorphic import noise, paillier
+from nodes.homomorphic.costs import Units, steps
 from nodes.homomorphic.scheme import IntegerProgram, SecretKey
 from nodes.homomorphic.schemes import DEPTHS, KEY_BITS, generate, read_public
 from schemas.jobs import APPROXIMATE, Scheme
 
 ROUNDS: Final = 3
 WIDTH: Final = 8
+DRAWS: Final = 64
 OUTPUTS: Final = 4
 PAILLIER_BLOCKS: Final = 4
 """Full ciphertexts per column; of CKKS, whose ciphertexts hold thousands of rows, one."""
 WEIGHTS: Final = tuple((-1) ** at * (40503 + 2654 * at) for at in range(WIDTH))
 """Of 16 bits, as programs have them."""
 INPUT_BITS: Final = 30
+T = TypeVar("T")
+
 _PROBE_BITS: Final = 2048
 _PROBE_ROUNDS: Final = 5
 
@@ -48,8 +53,27 @@ def measure_paillier(kit: None) -> dict[str, Units]:
     few = _rows(secret, 1)
     exact = _shortest(lambda: secret.encrypt(few, noise="exact")) / WIDTH
     ordinary = _decrypt_seconds(replace(secret, orders=None))
-    subgroup = msgspec.structs.replace(units, encrypt_exact=exact)
+    tables, draws = _noise_seconds(secret.public.n, secret.public.base)
+    (small,) = units.encrypt  # what was measured drew from the first table
+    subgroup = msgspec.structs.replace(
+        units,
+        encrypt=tuple(max(0.0, small + draw - draws[1]) for draw in draws),
+        tables=tables,
+        encrypt_exact=exact,
+        output=max(0.0, units.output + draws[-1] - draws[1]),
+    )
     return {"paillier-subgroup": subgroup, "paillier": msgspec.structs.replace(subgroup, decrypt=ordinary)}
+
+
+def _noise_seconds(n: mpz, base: mpz) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """(of making each table, of a draw: without a table, then with each)."""
+    exponents = [mpz(secrets.randbits(noise.exponent_bits(n))) for _ in range(WIDTH)]
+    tables, draws = [], [_each(partial(noise.direct, n, base), exponents)]
+    for digit_bits in noise.DIGIT_BITS:
+        table, seconds = _made(partial(noise.build_table, n, base, digit_bits))
+        tables.append(seconds)
+        draws.append(_each(table.draw, noise.random_exponents(DRAWS, noise.digits_for(n, digit_bits), digit_bits)))
+    return tuple(tables), tuple(draws)
 
 
 def measure_ckks(kit: None, scheme: Scheme) -> dict[str, Units]:
@@ -64,8 +88,7 @@ def measure_ckks(kit: None, scheme: Scheme) -> dict[str, Units]:
 def _units(scheme: Scheme, secret: SecretKey) -> Units:
     public, blocks = secret.public, 1 if scheme in APPROXIMATE else PAILLIER_BLOCKS
     values = _rows(secret, blocks)
-    first = _timed(partial(secret.encrypt, values[:1])) / WIDTH
-    with_tables = _timed(partial(secret.encrypt, _rows(secret, TABLE_AFTER // WIDTH)))
+    secret.encrypt(values)  # makes what a key needs first
     encrypt = _shortest(partial(secret.encrypt, values)) / (blocks * WIDTH)
     bare, body = (1, *[0] * (WIDTH - 1)), public.encrypt(values)
     programs = [_program((bare,)), _program((bare,) * OUTPUTS), _program((WEIGHTS,))]
@@ -75,9 +98,8 @@ def _units(scheme: Scheme, secret: SecretKey) -> Units:
     each = max(0.0, several - one) / (blocks * (OUTPUTS - 1))
     return Units(
         start=0.0,
-        encrypt=encrypt,
-        encrypt_first=first,
-        tables=max(0.0, with_tables - TABLE_AFTER * encrypt),
+        encrypt=(encrypt,),
+        tables=(),
         encrypt_exact=encrypt,
         read_key=_shortest(partial(read_public, scheme, public.to_bytes())),
         receive=max(0.0, one - blocks * each) / (blocks * WIDTH),
@@ -117,7 +139,15 @@ def _shortest(work: Callable[[], object], rounds: int = ROUNDS) -> float:
     return min(_timed(work) for _ in range(rounds))
 
 
+def _each(work: Callable[[T], object], inputs: Sequence[T]) -> float:
+    return _shortest(lambda: [work(one) for one in inputs]) / len(inputs)
+
+
 def _timed(work: Callable[[], object]) -> float:
+    return _made(work)[1]
+
+
+def _made(work: Callable[[], T]) -> tuple[T, float]:
     start = time.process_time()
-    work()
-    return time.process_time() - start
+    made = work()
+    return made, time.process_time() - start

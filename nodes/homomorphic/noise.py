@@ -7,50 +7,55 @@ generalization of Paillier's public-key system", section 4.2, with the short exp
 in the middle or by kangaroos. So 224 bits of x match a key of 2048 bits, whose own strength is 112, and 256 bits one
 of 3072, whose strength is 128 (NIST SP 800-57, part 1, table 2).
 
-The table holds h^(d * 1024^i) for every digit position i and value d, written as A * (1 + n t) mod n^2 with A < n.
-A product of entries is then a product of half-size A's and a *sum* of t's, and a message goes in by that same sum.
-Needs no secret key. Look-ups depend on secret bytes: do not share a core's cache with an adversary.
+A table holds h^(d * 2^(w i)) for every position i and value d of a digit of w bits, written as A * (1 + n t) mod n^2
+with A < n. A product of entries is then a product of half-size A's and a *sum* of t's, and a message goes in by that
+same sum. Needs no secret key. Wide digits make a draw short and the table dear, so a key that is used little has a
+small one. Look-ups depend on secret bytes: do not share a core's cache with an adversary.
 """
 
 from __future__ import annotations
 
 import secrets
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import numpy as np
 from gmpy2 import invert, mpz, powmod
 
-from nodes.homomorphic.costs import TABLE_AFTER
+from nodes.homomorphic.costs import TABLES_AFTER
 
-DIGIT_BITS: Final = 10
-"""Wider digits make a draw shorter, and the table twice as large for every bit."""
-DIGITS: Final = 26
-"""260-bit exponents: a strength of 128."""
-DIGITS_OF_2048: Final = 23
-"""230-bit exponents for keys of 2048 bits, whose own strength is 112."""
+DIGIT_BITS: Final = (6, 10)
+"""Of the tables that TABLES_AFTER tells the times of: about 3 MB and 25 MB for 3072 bits."""
+EXPONENT_BITS: Final = 256
+"""Twice the strength of keys of 3072 bits and more."""
+EXPONENT_BITS_OF_2048: Final = 224
 
-_DIGIT_VALUES = 1 << DIGIT_BITS
 _BITS_OF_STRENGTH_112: Final = 2048
 
 Entry = tuple[mpz, mpz]
 """(A, t) for A * (1 + n t) modulo n^2."""
 Digits = Sequence[int]
-"""An exponent as `digits_for(n)` digits of DIGIT_BITS each, the lowest first."""
+"""An exponent as `digits_for(n, w)` digits of w bits each, the lowest first."""
 
 
-def digits_for(n: mpz) -> int:
+def exponent_bits(n: mpz) -> int:
+    """Bits of an exponent under the modulus n, at the least."""
+    return EXPONENT_BITS_OF_2048 if n.bit_length() == _BITS_OF_STRENGTH_112 else EXPONENT_BITS
+
+
+def digits_for(n: mpz, digit_bits: int) -> int:
     """Digits of an exponent under the modulus n."""
-    return DIGITS_OF_2048 if n.bit_length() == _BITS_OF_STRENGTH_112 else DIGITS
+    return -(-exponent_bits(n) // digit_bits)
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseTable:
-    """`rows[i][d]`: A and t of h^(d * 1024^i), side by side in memory. About 25 MB for 3072 bits."""
+    """`rows[i][d]`: A and t of h^(d * 2^(digit_bits i)), side by side in memory."""
 
     n_squared: mpz
+    digit_bits: int
     rows: tuple[tuple[Entry, ...], ...]
 
     def draw(self, exponent: Digits) -> tuple[mpz, mpz]:
@@ -63,18 +68,19 @@ class NoiseTable:
         return product, sum(tails)
 
 
-def build_table(n: mpz, base: mpz) -> NoiseTable:
-    """The table of `base`, an n-th residue modulo n^2; up to 26,624 entries, a few tenths of a second."""
-    n_squared = n * n
+def build_table(n: mpz, base: mpz, digit_bits: int) -> NoiseTable:
+    """The table of `base`, an n-th residue modulo n^2. Of 3072 bits, one of 6-bit digits takes some hundredths of a
+    second, one of 10-bit digits some tenths."""
+    n_squared, values = n * n, 1 << digit_bits
     rows, power = [], base
-    for _ in range(digits_for(n)):
-        rows.append(_window(n, power))
-        power = powmod(power, _DIGIT_VALUES, n_squared)
-    return NoiseTable(n_squared, tuple(rows))
+    for _ in range(digits_for(n, digit_bits)):
+        rows.append(_window(n, power, values))
+        power = powmod(power, values, n_squared)
+    return NoiseTable(n_squared, digit_bits, tuple(rows))
 
 
-def _window(n: mpz, base: mpz) -> tuple[Entry, ...]:
-    """A and t of base^0 .. base^1023.
+def _window(n: mpz, base: mpz, values: int) -> tuple[Entry, ...]:
+    """A and t of base^0 .. base^(values - 1).
 
     With A*A_base = q n + A', the product of two entries is A' * (1 + n (t + t_base + q / A')) mod n^2.
     """
@@ -83,7 +89,7 @@ def _window(n: mpz, base: mpz) -> tuple[Entry, ...]:
     base_tail = carry * base_inverse % n
     head, tail, inverse = mpz(1), mpz(0), mpz(1)
     entries = [(head, tail)]
-    for _ in range(_DIGIT_VALUES - 1):
+    for _ in range(values - 1):
         quotient, head = divmod(head * base_head, n)
         inverse = inverse * base_inverse % n
         tail = (tail + base_tail + quotient * inverse) % n
@@ -92,7 +98,7 @@ def _window(n: mpz, base: mpz) -> tuple[Entry, ...]:
 
 
 class NoiseSource:
-    """Fresh noise under one key: exponentiates for the first few ciphertexts and then builds the table.
+    """Fresh noise under one key: exponentiates for the first few ciphertexts, then has a small table, then a large one.
 
     Keep the key object, and the table with it.
     """
@@ -105,22 +111,26 @@ class NoiseSource:
     def draw(self, count: int) -> Iterator[tuple[mpz, mpz]]:
         """`count` times (P, t), each of a fresh exponent from the system's randomness."""
         self._drawn += count
-        if self._table is None and self._drawn >= TABLE_AFTER:
-            self._table = build_table(self._n, self._base)
-        draw = self._table.draw if self._table else partial(direct, self._n, self._base)
-        return map(draw, random_exponents(count, digits_for(self._n)))
+        paid = bisect_right(TABLES_AFTER, self._drawn)
+        if not paid:
+            bits = exponent_bits(self._n)
+            return (direct(self._n, self._base, mpz(secrets.randbits(bits))) for _ in range(count))
+        digit_bits = DIGIT_BITS[paid - 1]
+        if self._table is None or self._table.digit_bits != digit_bits:
+            self._table = build_table(self._n, self._base, digit_bits)
+        return map(self._table.draw, random_exponents(count, digits_for(self._n, digit_bits), digit_bits))
 
 
-def random_exponents(count: int, digits: int) -> list[list[int]]:
-    """`count` exponents of `digits` digits each, from the system's randomness."""
+def random_exponents(count: int, digits: int, digit_bits: int) -> list[list[int]]:
+    """`count` exponents of `digits` digits of `digit_bits` (16 at most) each, from the system's randomness."""
     words = np.frombuffer(secrets.token_bytes(2 * digits * count), dtype="<u2")
-    exponents: list[list[int]] = (words & (_DIGIT_VALUES - 1)).reshape(count, digits).tolist()
+    exponents: list[list[int]] = (words & ((1 << digit_bits) - 1)).reshape(count, digits).tolist()
     return exponents
 
 
-def direct(n: mpz, base: mpz, exponent: Digits) -> tuple[mpz, mpz]:
+def direct(n: mpz, base: mpz, exponent: mpz) -> tuple[mpz, mpz]:
     """As NoiseTable.draw, without a table: for a handful of ciphertexts."""
-    return powmod(base, sum(digit << DIGIT_BITS * at for at, digit in enumerate(exponent)), n * n), mpz(0)
+    return powmod(base, exponent, n * n), mpz(0)
 
 
 def seal(n: mpz, noise: tuple[mpz, mpz], message: mpz) -> mpz:

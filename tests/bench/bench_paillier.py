@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from nodes.homomorphic import ciphertexts, paillier
+from nodes.homomorphic.costs import TABLES_AFTER
 from nodes.homomorphic.paillier import PaillierSecret
 from nodes.homomorphic.scheme import IntegerProgram
 from tests.bench.harness import Result, faster, interleave
@@ -59,7 +60,8 @@ def _operations(secret: PaillierSecret) -> Iterator[Operation]:
     values = rng.integers(-limit, limit, size=(rows, FEATURES), dtype=np.int64)
     weights = rng.integers(-(2 ** (WEIGHT_BITS - 1)), 2 ** (WEIGHT_BITS - 1), size=FEATURES).tolist()
     program = IntegerProgram((tuple(weights),), (0,), input_max=limit)
-    body = public.encrypt(values)
+    for _ in range(-(-TABLES_AFTER[-1] // (BLOCKS * FEATURES))):
+        body = public.encrypt(values)
     result = public.evaluate(body, rows, program)
     their_row = [theirs.public_key.encrypt(value) for value in values[0].tolist()]
     expected = (values @ np.array(weights)).tolist()

@@ -11,10 +11,11 @@ import pytest
 from gmpy2 import f_divmod, invert, mpz
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from nodes.homomorphic import multiexp, noise
 from nodes.homomorphic.costs import (
-    TABLE_AFTER,
+    TABLES_AFTER,
     Units,
     Work,
     count,
@@ -33,9 +34,8 @@ from schemas.jobs import Scheme
 
 UNITS = Units(
     start=1.0,
-    encrypt=0.5,
-    encrypt_first=4.0,
-    tables=200.0,
+    encrypt=(4.0, 0.5, 0.25),
+    tables=(40.0, 1000.0),
     encrypt_exact=8.0,
     read_key=3.0,
     receive=0.25,
@@ -154,44 +154,48 @@ def each_batch(cut: list[tuple[int, int]]) -> Iterator[int]:
         yield from [rows] * number
 
 
-class Priced:
-    """A noise table that is as dear as `UNITS` says, and what was spent with it and without it."""
+@dataclass(frozen=True, slots=True)
+class PricedTable:
+    """A noise table that only spends, as `UNITS` says."""
 
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def build(self, n: mpz, base: mpz) -> Priced:
-        self.seconds += UNITS.tables
-        return self
+    spent: list[float]
+    digit_bits: int
 
     def draw(self, exponent: Digits) -> tuple[mpz, mpz]:
-        self.seconds += UNITS.encrypt
-        return mpz(1), mpz(0)
-
-    def direct(self, n: mpz, base: mpz, exponent: Digits) -> tuple[mpz, mpz]:
-        self.seconds += UNITS.encrypt_first
+        self.spent.append(UNITS.encrypt[noise.DIGIT_BITS.index(self.digit_bits) + 1])
         return mpz(1), mpz(0)
 
 
-@given(processes=st.integers(1, 3), batches=st.integers(1, 8), batch=st.integers(1, TABLE_AFTER + 10))
+@settings(deadline=None)
+@given(
+    processes=st.integers(1, 3), batches=st.integers(1, 8), batch=st.integers(1, 30) | st.integers(1, TABLES_AFTER[1])
+)
 def test_encrypting_costs_what_every_process_spends_on_its_noise(processes: int, batches: int, batch: int) -> None:
     """Each draws the noise of its batches one after the other; the tables are its own, and are made once."""
-    priced = Priced()
+    spent: list[float] = []
+
+    def build(n: mpz, base: mpz, digit_bits: int) -> PricedTable:
+        spent.append(UNITS.tables[noise.DIGIT_BITS.index(digit_bits)])
+        return PricedTable(spent, digit_bits)
+
+    def direct(n: mpz, base: mpz, exponent: mpz) -> tuple[mpz, mpz]:
+        spent.append(UNITS.encrypt[0])
+        return mpz(1), mpz(0)
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(noise, "build_table", priced.build)
-        patch.setattr(noise, "direct", priced.direct)
-        for _ in range(processes):
-            source = NoiseSource(N, mpz(3))
-            for _ in range(batches):
-                assert len(list(source.draw(batch))) == batch
+        patch.setattr(noise, "build_table", build)
+        patch.setattr(noise, "direct", direct)
+        source = NoiseSource(N, mpz(3))
+        for _ in range(batches):
+            assert len(list(source.draw(batch))) == batch
     predicted = encrypt_seconds(UNITS, processes * batches * batch, batch, processes)
-    assert predicted == pytest.approx(processes * UNITS.start + priced.seconds)
+    assert predicted == pytest.approx(processes * (UNITS.start + sum(spent)))
 
 
 @given(
     processes=st.integers(1, 9),
-    batch=st.integers(1, 2 * TABLE_AFTER),
-    few=st.integers(0, 20 * TABLE_AFTER),
+    batch=st.integers(1, 30) | st.integers(1, 2 * TABLES_AFTER[1]),
+    few=st.integers(0, 100) | st.integers(0, 20 * TABLES_AFTER[1]),
     more=st.integers(1, 100),
     exact=st.booleans(),
 )
@@ -201,11 +205,21 @@ def test_more_ciphertexts_cost_more(processes: int, batch: int, few: int, more: 
 
 
 @given(st.integers(1, 64), st.integers(1, 10**9))
-def test_every_process_makes_its_tables_once_however_many_ciphertexts_there_are(processes: int, more: int) -> None:
-    batch = TABLE_AFTER
+def test_every_process_makes_its_table_once_however_many_ciphertexts_there_are(processes: int, more: int) -> None:
+    batch = TABLES_AFTER[-1]
     ciphertexts = batch * processes + more
-    once = processes * (UNITS.start + UNITS.tables)
-    assert encrypt_seconds(UNITS, ciphertexts, batch, processes) == pytest.approx(once + ciphertexts * UNITS.encrypt)
+    expected = processes * (UNITS.start + UNITS.tables[-1]) + ciphertexts * UNITS.encrypt[-1]
+    assert encrypt_seconds(UNITS, ciphertexts, batch, processes) == pytest.approx(expected)
+
+
+def test_a_small_table_comes_first_where_batches_are_small() -> None:
+    small, large = TABLES_AFTER
+    without, batch = (small - 1) // 5 * 5, 5
+    spent = without * UNITS.encrypt[0] + UNITS.tables[0]
+    assert encrypt_seconds(UNITS, 100, batch, 1) == UNITS.start + spent + (100 - without) * UNITS.encrypt[1]
+    some = (large - 1) // 5 * 5
+    spent += (some - without) * UNITS.encrypt[1] + UNITS.tables[1]
+    assert encrypt_seconds(UNITS, 10**6, batch, 1) == UNITS.start + spent + (10**6 - some) * UNITS.encrypt[2]
 
 
 def test_processes_without_a_batch_cost_nothing() -> None:
@@ -219,10 +233,11 @@ def test_exact_noise_needs_no_tables() -> None:
 
 def test_lessors_read_the_key_once_and_pay_for_what_arrives_is_multiplied_and_returns() -> None:
     one, another = Work(1000, 500, 2000, 200, 100), Work(1001, 501, 2001, 200, 100)
+    small = UNITS.output + UNITS.encrypt[1] - UNITS.encrypt[-1]
     seconds = evaluate_seconds(UNITS, one, 2)
-    once = 2 * (UNITS.read_key + UNITS.start + UNITS.tables)
-    assert seconds == pytest.approx(once + 1000 * UNITS.receive + 500 * UNITS.output + 2000 * UNITS.step)
-    assert evaluate_seconds(UNITS, another, 2) - seconds == pytest.approx(UNITS.receive + UNITS.output + UNITS.step)
+    once = 2 * (UNITS.read_key + UNITS.start + UNITS.tables[0])
+    assert seconds == pytest.approx(once + 1000 * UNITS.receive + 500 * small + 2000 * UNITS.step)
+    assert evaluate_seconds(UNITS, another, 2) - seconds == pytest.approx(UNITS.receive + small + UNITS.step)
 
 
 def test_products_are_counted_as_they_are_made() -> None:
@@ -240,5 +255,5 @@ def test_products_are_counted_as_they_are_made() -> None:
 
 def test_products_of_two_ciphertexts_have_a_price() -> None:
     work = Work(0, 0, 0, 0, 0, products=7)
-    free = Units(**dict.fromkeys(Units.__struct_fields__, 0.0) | {"product": 0.5})
-    assert evaluate_seconds(free, work, 2) == 3.5
+    dearer, free = (structs.replace(UNITS, product=price) for price in (0.5, 0.0))
+    assert evaluate_seconds(dearer, work, 2) - evaluate_seconds(free, work, 2) == 3.5

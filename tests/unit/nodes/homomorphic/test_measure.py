@@ -12,16 +12,15 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from nodes.homomorphic import measure
-from nodes.homomorphic.costs import TABLE_AFTER, Units, products, steps
+from nodes.homomorphic.costs import TABLES_AFTER, Units, products, steps
 from nodes.homomorphic.packing import blocks_of
 from nodes.homomorphic.scheme import IntegerProgram, Noise
 from schemas.jobs import APPROXIMATE, Scheme
 
 PRICES = Units(
     start=70.0,
-    encrypt=0.5,
-    encrypt_first=4.0,
-    tables=200.0,
+    encrypt=(4.0, 0.5, 0.25),
+    tables=(20.0, 300.0),
     encrypt_exact=8.0,
     read_key=3.0,
     receive=0.25,
@@ -31,6 +30,8 @@ PRICES = Units(
     product=40.0,
 )
 DECRYPT_ORDINARY = 6.0
+DRAWN = (3.75, 0.25, 0.0)
+"""What a draw takes longer than one from the last table."""
 
 
 @dataclass(slots=True)
@@ -50,23 +51,27 @@ class PricedPublic:
     clock: Clock
     scheme: Scheme
     slots: int = 5
+    n: int = 1
+    base: int = 1
     drawn: int = 0
-    tabled: bool = False
 
     def encrypt(self, values: NDArray[np.int64]) -> bytes:
+        """Paillier's ciphertexts draw from the first table here, those of CKKS need none."""
         count = blocks_of(len(values), self.slots) * values.shape[1]
         self.drawn += count
-        if self.drawn >= TABLE_AFTER and not self.tabled and self.scheme not in APPROXIMATE:
-            self.tabled = True
-            self.clock.now += PRICES.tables
-        tabled = self.tabled or self.scheme in APPROXIMATE
-        self.clock.now += count * (PRICES.encrypt if tabled else PRICES.encrypt_first)
+        self.clock.now += count * PRICES.encrypt[self.stage]
         return bytes(count)
+
+    @property
+    def stage(self) -> int:
+        assert self.drawn < TABLES_AFTER[1]
+        return 0 if self.scheme in APPROXIMATE else 1
 
     def evaluate(self, body: bytes, rows: int, program: IntegerProgram) -> bytes:
         blocks = blocks_of(rows, self.slots)
         multiplied, returned = blocks * steps(self.scheme, program), blocks * program.width_out
-        self.clock.now += len(body) * PRICES.receive + multiplied * PRICES.step + returned * PRICES.output
+        self.clock.now += len(body) * PRICES.receive + multiplied * PRICES.step
+        self.clock.now += returned * (PRICES.output + DRAWN[self.stage])
         self.clock.now += blocks * products(program) * PRICES.product
         return bytes(returned)
 
@@ -92,6 +97,46 @@ class PricedSecret:
         self.public.clock.now += len(body) * (PRICES.decrypt if self.orders else DECRYPT_ORDINARY)
 
 
+class PricedNoise:
+    """Noise that only spends; its tables are numbered by their digits."""
+
+    DIGIT_BITS = (6, 10)
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+
+    def exponent_bits(self, n: int) -> int:
+        return 60
+
+    def digits_for(self, n: int, digit_bits: int) -> int:
+        return 60 // digit_bits
+
+    def random_exponents(self, count: int, digits: int, digit_bits: int) -> list[list[int]]:
+        assert digits * digit_bits == 60
+        return [[0] * digits] * count
+
+    def direct(self, n: int, base: int, exponent: int) -> None:
+        self.clock.now += DRAWN[0]
+
+    def build_table(self, n: int, base: int, digit_bits: int) -> PricedTable:
+        at = self.DIGIT_BITS.index(digit_bits)
+        self.clock.now += PRICES.tables[at]
+        return PricedTable(self.clock, 60 // digit_bits, DRAWN[at + 1])
+
+
+@dataclass(slots=True)
+class PricedTable:
+    """Of exponents with so many digits."""
+
+    clock: Clock
+    digits: int
+    price: float
+
+    def draw(self, exponent: list[int]) -> None:
+        assert len(exponent) == self.digits
+        self.clock.now += self.price
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Nothing takes time but what the stand-ins spend."""
@@ -111,6 +156,7 @@ def test_the_units_of_paillier_are_its_prices(clock: Clock, monkeypatch: pytest.
         return PricedSecret(PricedPublic(clock, "paillier"))
 
     monkeypatch.setattr(measure, "paillier", SimpleNamespace(generate=generate))
+    monkeypatch.setattr(measure, "noise", PricedNoise(clock))
     units = measure.measure_paillier(None)
     expected = structs.replace(PRICES, start=0.0, product=0.0)
     assert units.keys() == {"paillier", "paillier-subgroup"}
@@ -131,10 +177,12 @@ def test_the_units_of_ckks_are_its_prices_and_the_first_use_is_a_start(
         return PricedSecret(PricedPublic(clock, scheme))
 
     monkeypatch.setattr(measure, "generate", generate)
-    same = {"encrypt_first": PRICES.encrypt, "encrypt_exact": PRICES.encrypt, "tables": 0.0}
-    if wanted == "ckks":
-        same["product"] = 0.0
-    assert close(measure.measure_ckks(None, wanted)[wanted], structs.replace(PRICES, **same))
+    each = PRICES.encrypt[0]
+    without_tables = structs.replace(
+        PRICES, encrypt=(each,), tables=(), encrypt_exact=each, output=PRICES.output + DRAWN[0]
+    )
+    expected = structs.replace(without_tables, product=0.0) if wanted == "ckks" else without_tables
+    assert close(measure.measure_ckks(None, wanted)[wanted], expected)
 
 
 def test_a_disturbed_round_does_not_make_a_unit_longer(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,8 +205,10 @@ def test_real_work_has_real_units(task: Callable[[None], object]) -> None:
     assert isinstance(found, dict)
     for units in found.values():
         numbers = {name: getattr(units, name) for name in Units.__struct_fields__}
-        assert all(number >= 0 for number in numbers.values())
-        assert min(numbers[name] for name in ("encrypt", "encrypt_first", "encrypt_exact", "decrypt", "read_key")) > 0
+        made = [*numbers.pop("encrypt"), *numbers.pop("tables")]
+        assert len(made) == 2 * len(TABLES_AFTER) + 1
+        assert min(numbers.values()) >= 0
+        assert min(*made, *(numbers[name] for name in ("encrypt_exact", "decrypt", "read_key"))) > 0
 
 
 def close(found: Units, expected: Units) -> bool:

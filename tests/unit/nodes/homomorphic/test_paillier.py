@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nodes.homomorphic import packing, paillier
-from nodes.homomorphic.costs import TABLE_AFTER
+from nodes.homomorphic.costs import TABLES_AFTER
 from nodes.homomorphic.errors import BadCiphertext, BadKey, Overflow
 from nodes.homomorphic.paillier import PaillierSecret
 from nodes.homomorphic.paillier_public import PaillierPublic
@@ -112,7 +112,7 @@ class TestComputing:
 
     def test_bodies_before_and_after_the_noise_table_is_built_come_back(self) -> None:
         key = paillier.generate(2048)
-        few, many = numbers(31, 1), numbers(31 * TABLE_AFTER, 1)
+        few, many = numbers(31, 1), numbers(31 * TABLES_AFTER[0], 1)
         for values in (few, many, few):
             assert key.decrypt(key.public.encrypt(values), len(values), 1).tolist() == values.tolist()
 

@@ -19,9 +19,8 @@ from tests.support.desk import Desk
 PROBE: Final = 0.02
 UNITS: Final = Units(
     start=0.0,
-    encrypt=1.0,
-    encrypt_first=2.0,
-    tables=3.0,
+    encrypt=(2.0, 1.0),
+    tables=(3.0,),
     encrypt_exact=4.0,
     read_key=5.0,
     receive=6.0,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from nodes.homomorphic.costs import TABLE_AFTER, Units, Work, count
+from nodes.homomorphic.costs import TABLES_AFTER, Units, Work, count
 from nodes.homomorphic.scheme import IntegerProgram, Shape
 from nodes.renter import predict
 from nodes.renter.predict import Rehearsed, Size
@@ -20,9 +20,8 @@ from schemas.jobs import Costs
 
 UNITS: Final = Units(
     start=0.5,
-    encrypt=0.01,
-    encrypt_first=0.04,
-    tables=0.03 * TABLE_AFTER,
+    encrypt=(0.04, 0.01),
+    tables=(0.03 * TABLES_AFTER[0],),
     encrypt_exact=0.2,
     read_key=0.1,
     receive=0.001,
@@ -76,8 +75,8 @@ def test_more_rows_never_cost_less(rows: int, more: int, exact: bool) -> None:
 
 def test_tables_are_paid_once_per_process() -> None:
     """And the ciphertexts before them, of as many whole batches of six as come to fewer than make tables pay."""
-    unaided = (TABLE_AFTER - 1) // 6 * 6
-    once = UNITS.start + UNITS.tables + unaided * (UNITS.encrypt_first - UNITS.encrypt)
+    unaided, (first, then) = (TABLES_AFTER[0] - 1) // 6 * 6, UNITS.encrypt
+    once = UNITS.start + UNITS.tables[0] + unaided * (first - then)
     costs = {hands: homomorphic(size(10**6, hands=hands), FREE).encrypt_seconds for hands in (1, 2, 5)}
     assert costs[2] - costs[1] == pytest.approx(once)
     assert costs[5] - costs[2] == pytest.approx(3 * once)
@@ -96,8 +95,8 @@ def test_exact_noise_costs_its_own_price() -> None:
 def test_every_part_of_homomorphic_work_is_in_the_sum_of_its_party() -> None:
     of, work = size(100, hands=1, lessors=1), Work(300, 200, 70, batch_in=150, batch_out=100, products=30)
     costs = predict.homomorphic(of, work, UNITS, REHEARSED, SHAPE, exact=False)
-    once = UNITS.start + UNITS.tables
-    assert costs.encrypt_seconds == pytest.approx(100 * (1.0 + 2.0) + once + 300 * UNITS.encrypt)
+    once = UNITS.start + UNITS.tables[0]
+    assert costs.encrypt_seconds == pytest.approx(100 * (1.0 + 2.0) + once + 300 * UNITS.encrypt[-1])
     computing = 300 * UNITS.receive + 70 * UNITS.step + 30 * UNITS.product + 200 * UNITS.output
     assert costs.lessor_seconds == pytest.approx(UNITS.read_key + once + computing)
     assert costs.decrypt_seconds == pytest.approx(100 * 4.0 + 200 * UNITS.decrypt)
@@ -114,7 +113,7 @@ def test_sealed_results_are_encrypted_in_the_enclaves_and_decrypted_here() -> No
     plain = predict.enclave(size(10, lessors=3), REHEARSED)
     work = Work(0, 1000, 0, batch_in=0, batch_out=100)
     sealed = predict.sealed_result(size(10, lessors=3), plain, work, UNITS, ciphertext_bytes=BYTES)
-    made = 3 * (UNITS.start + UNITS.tables) + 1000 * UNITS.encrypt
+    made = 3 * (UNITS.start + UNITS.tables[0]) + 1000 * UNITS.encrypt[-1]
     assert (sealed.encrypt_seconds, sealed.bytes_sent) == (plain.encrypt_seconds, plain.bytes_sent)
     assert sealed.lessor_seconds == pytest.approx(plain.lessor_seconds + made)
     assert sealed.decrypt_seconds == pytest.approx(plain.decrypt_seconds + 1000 * UNITS.decrypt)
