@@ -22,12 +22,10 @@ from broker.port import Broker, Delivery
 from broker.topology import parse_key, queue_name
 from nodes.crew.crew import Worked
 from nodes.crew.errors import HandLost
-from nodes.enclave import chunks, session
-from nodes.enclave.chunks import RESULT, BatchContext
 from nodes.identity import verify
-from nodes.renter import incidents
+from nodes.renter import enclavework, incidents
 from nodes.renter.batchwork import OWN_DATA, Opened, decrypt, open_sealed
-from nodes.renter.dispatching import EPOCH, Dispatcher, batch_context
+from nodes.renter.dispatching import Dispatcher
 from nodes.renter.parts import write_part
 from nodes.renter.records import (
     BatchRecord,
@@ -176,18 +174,13 @@ class Collector:
             return _matrix(_opened(worked.result), rows, facts.width_out), worked.core_seconds
         secret = await workbench.subtask_secret(job, batch.subtask)
         seal = await dispatcher.seal_spec(running, contract.protection)
-        context = batch_context(batch, job.program.canonical, seal).result
-        plain, seconds = await asyncio.to_thread(dispatcher.timed, _unchunk, secret, batch, context, body)
+        context = enclavework.batch_context(batch, job.program.canonical, seal)
+        plain, seconds = await asyncio.to_thread(dispatcher.timed, enclavework.decrypt, secret, batch, context, body)
         if seal is None:
             return _matrix(plain, rows, facts.width_out), seconds
         kit = await workbench.sealing_key(running)
         worked = await survived(lambda: crew.call(open_sealed, kit, plain, rows, facts.width_out, facts.result_bits))
         return _matrix(_opened(worked.result), rows, facts.width_out), seconds + worked.core_seconds
-
-
-def _unchunk(secret: bytes, batch: Batch, context: BatchContext, body: bytes) -> bytes:
-    key = session.data_key(secret, batch.contract, batch.job, RESULT, EPOCH)
-    return chunks.decrypt(key, context.digest(), body)
 
 
 async def survived(work: Callable[[], Awaitable[Worked[Opened]]]) -> Worked[Opened]:

@@ -9,18 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import msgspec
-import numpy as np
 from msgspec import Struct
 
 from broker.port import Broker, Message
 from broker.topology import routing_key
-from nodes.enclave import chunks, session
-from nodes.enclave.chunks import DATA, BatchContext
+from nodes.enclave.chunks import BatchContext
 from nodes.enclave.session import SealSpec
 from nodes.programs import plain
+from nodes.renter import enclavework
 from nodes.renter.batchwork import encrypt
 from nodes.renter.parts import write_part
 from nodes.renter.records import BatchSent, BatchUnsendable, ResultAccepted
@@ -34,9 +33,6 @@ from schemas.jobs import Batch
 
 T = TypeVar("T")
 P = ParamSpec("P")
-
-EPOCH: Final = 0
-"""Jobs of one round have one epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +89,8 @@ class Dispatcher:
             return made.body, worked.core_seconds
         secret = await self.workbench.subtask_secret(job, batch.subtask)
         seal = await self.seal_spec(running, protection)
-        return await asyncio.to_thread(self.timed, _symmetric, job, batch, secret, seal)
+        context = enclavework.batch_context(batch, job.program.canonical, seal)
+        return await asyncio.to_thread(self.timed, _symmetric, job, batch, secret, context)
 
     async def seal_spec(self, running: Running, protection: str) -> SealSpec | None:
         """How results are sealed (T1), or None."""
@@ -119,22 +116,5 @@ class Dispatcher:
         await self.broker.publish(message, timeout_seconds=limits.PUBLISH_SECONDS_MAX)
 
 
-def batch_context(batch: Batch, program: bytes, seal: SealSpec | None) -> BatchContext:
-    """What binds a batch's ciphertext to its place: it opens nowhere else."""
-    return BatchContext(
-        job=batch.job,
-        subtask=batch.subtask,
-        batch=batch.batch,
-        attempt=batch.attempt,
-        direction=DATA,
-        epoch=EPOCH,
-        schema=session.schema_digest(program, seal),
-        first_row=batch.first_row,
-        rows=batch.rows,
-    )
-
-
-def _symmetric(job: JobAtHand, batch: Batch, secret: bytes, seal: SealSpec | None) -> bytes:
-    rows = np.ascontiguousarray(job.table.read(batch.first_row, batch.rows), "<f8").tobytes()
-    key = session.data_key(secret, batch.contract, batch.job, DATA, EPOCH)
-    return chunks.encrypt(key, batch_context(batch, job.program.canonical, seal).digest(), rows)
+def _symmetric(job: JobAtHand, batch: Batch, secret: bytes, context: BatchContext) -> bytes:
+    return enclavework.encrypt(secret, batch, context, job.table.read(batch.first_row, batch.rows))

@@ -12,24 +12,24 @@ from nodes.renter.split import VALUE_BYTES
 from schemas.jobs import Costs
 
 
-class Rehearsed(Struct, frozen=True):
-    """Core-seconds per row."""
+class CiphertextRows(Struct, frozen=True):
+    """Core-seconds per row of what the renter does around ciphertexts."""
 
     read: float
     encode: float
     """Encoding and noting what an honest result adds up to."""
     finish: float
     """Checking and decoding a result."""
-    plain: float
-    seal_in: float
-    open_in: float
-    seal_out: float
-    open_out: float
 
-    @property
-    def enclave(self) -> float:
-        """At a lessor's enclave."""
-        return self.open_in + self.plain + self.seal_out
+
+class EnclaveRows(Struct, frozen=True):
+    """Core-seconds per row of a batch that is computed in an enclave."""
+
+    read: float
+    encrypt: float
+    execute: float
+    """In the enclave: decrypting, computing, encrypting the result."""
+    decrypt: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +44,24 @@ class Size:
     lessors: int
 
 
-def homomorphic(size: Size, work: Work, units: Units, rehearsed: Rehearsed, shape: Shape, *, exact: bool) -> Costs:
+def homomorphic(size: Size, work: Work, units: Units, rows: CiphertextRows, shape: Shape, *, exact: bool) -> Costs:
     """Data encrypted homomorphically (H1-H3)."""
-    reading = size.rows * (rehearsed.read + rehearsed.encode)
+    reading = size.rows * (rows.read + rows.encode)
     return Costs(
         encrypt_seconds=reading + encrypt_seconds(units, work.ciphertexts_in, work.batch_in, size.hands, exact=exact),
         lessor_seconds=evaluate_seconds(units, work, size.lessors),
-        decrypt_seconds=work.ciphertexts_out * units.decrypt + size.rows * rehearsed.finish,
+        decrypt_seconds=work.ciphertexts_out * units.decrypt + size.rows * rows.finish,
         bytes_sent=work.ciphertexts_in * shape.ciphertext_bytes,
         bytes_back=work.ciphertexts_out * shape.result_bytes,
     )
 
 
-def enclave(size: Size, rehearsed: Rehearsed) -> Costs:
+def enclave(size: Size, rows: EnclaveRows) -> Costs:
     """Data encrypted symmetrically into enclaves (E2-E4)."""
     return Costs(
-        encrypt_seconds=size.rows * (rehearsed.read + rehearsed.seal_in),
-        lessor_seconds=size.rows * rehearsed.enclave,
-        decrypt_seconds=size.rows * rehearsed.open_out,
+        encrypt_seconds=size.rows * (rows.read + rows.encrypt),
+        lessor_seconds=size.rows * rows.execute,
+        decrypt_seconds=size.rows * rows.decrypt,
         bytes_sent=size.rows * size.width_in * VALUE_BYTES,
         bytes_back=size.rows * size.width_out * VALUE_BYTES,
     )

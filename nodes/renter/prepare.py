@@ -25,9 +25,9 @@ from nodes.homomorphic.scheme import IntegerProgram, Shape
 from nodes.programs.affine import AffineMap
 from nodes.renter import calibration, predict
 from nodes.renter.assess import NoProtection, assess, rented_rows
-from nodes.renter.predict import Rehearsed, Size
+from nodes.renter.predict import Size
 from nodes.renter.records import Facts, JobPrepared, JobRejected, SchemeFacts
-from nodes.renter.rehearsal import Score, rehearse
+from nodes.renter.rehearsal import CiphertextScore, EnclaveScore, rehearse_ciphertext, rehearse_enclave
 from nodes.renter.split import batch_rows
 from nodes.renter.workbench import JobAtHand, Services, Workbench
 from schemas import limits
@@ -217,7 +217,9 @@ async def _with_costs(services: Services, job: JobAtHand, facts: Facts, encoding
     if facts.no_enclave:
         return facts
     each = spec.batch_rows or _batch_rows(job)
-    plain = predict.enclave(size, await _rehearsed(services, job, None, each))
+    score = EnclaveScore(job.table, job.program.canonical)
+    rows = await services.crew.call(rehearse_enclave, Kit.of(score), _middle(job, each), each)
+    plain = predict.enclave(size, rows.result)
     if not sealing:
         return structs.replace(facts, enclave=plain)
     shape = schemes.shape(sealed_scheme)
@@ -230,27 +232,20 @@ async def _with_costs(services: Services, job: JobAtHand, facts: Facts, encoding
 async def _homomorphic_costs(
     services: Services, job: JobAtHand, size: Size, encoding: Encoding, units: Mapping[str, Units]
 ) -> Costs:
-    assert encoding.program is not None
-    cut = predict.batches(size, encoding.rows_each)
-    work = await asyncio.to_thread(costs.count, encoding.scheme, encoding.program, cut, encoding.shape.slots)
-    return predict.homomorphic(
-        size,
-        work,
-        units[encoding.scheme],
-        await _rehearsed(services, job, encoding, encoding.rows_each),
-        encoding.shape,
-        exact=job.spec.noise == "exact",
-    )
+    each, fixed, program = encoding.rows_each, encoding.fixed_point, encoding.program
+    assert fixed is not None
+    assert program is not None
+    cut = predict.batches(size, each)
+    work = await asyncio.to_thread(costs.count, encoding.scheme, program, cut, encoding.shape.slots)
+    score = CiphertextScore(job.table, fixed, program, approximate=encoding.shape.relative_error > 0)
+    rows = await services.crew.call(rehearse_ciphertext, Kit.of(score), _middle(job, each), each)
+    exact = job.spec.noise == "exact"
+    return predict.homomorphic(size, work, units[encoding.scheme], rows.result, encoding.shape, exact=exact)
 
 
-async def _rehearsed(services: Services, job: JobAtHand, encoding: Encoding | None, rows_each: int) -> Rehearsed:
-    """A batch from the middle of the input."""
-    score = Score(job.table, job.program.canonical, None, None)
-    if encoding is not None:
-        approximate = encoding.shape.relative_error > 0
-        score = Score(job.table, job.program.canonical, encoding.fixed_point, encoding.program, approximate)
-    first = job.table.rows // 2 // rows_each * rows_each
-    return (await services.crew.call(rehearse, Kit.of(score), first, rows_each)).result
+def _middle(job: JobAtHand, rows_each: int) -> int:
+    """First row of a batch from the middle of the input."""
+    return job.table.rows // 2 // rows_each * rows_each
 
 
 # ---------------------------------------------------------------- the key

@@ -1,101 +1,147 @@
-"""A batch of the job's own rows, read, encoded, sealed and computed once before the job: a task for the crew.
+"""A batch of the job's own rows, done once before the job as it will be done in it: tasks for the crew.
 
 What a row costs to read depends on the file, and what a program costs on the program; so both are tried, not guessed.
+Each part comes after the one before it, as in the job, so that it finds the processor's caches as it will find them.
 """
 
 from __future__ import annotations
 
 import math
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from nodes.data.table import Table
-from nodes.enclave import chunks
+from nodes.enclave import session
+from nodes.enclave.worker.enclave import Enclave
 from nodes.homomorphic.audit import Auditor
 from nodes.homomorphic.quantise import decode, encode
 from nodes.homomorphic.scheme import IntegerProgram
-from nodes.programs import plain
-from nodes.programs.check import check
-from nodes.renter.predict import Rehearsed
-from schemas.errors import BadInput
-from schemas.jobs import FixedPoint
+from nodes.renter import enclavework
+from nodes.renter.predict import CiphertextRows, EnclaveRows
+from schemas.errors import SubletError
+from schemas.jobs import Batch, FixedPoint
 
-ROUNDS: Final = 2
+ROUNDS: Final = 3
 ROWS_MAX: Final = 20_000
 """Rehearsed at most; a tenth of a second or so."""
-_KEY: Final = bytes(32)
-_CONTEXT: Final = bytes(32)
+_SEED: Final = bytes(32)
+_NAME: Final = "rehearsal"
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """What is rehearsed. Without `integers` nothing is encoded."""
+class CiphertextScore:
+    """What is rehearsed of a job on ciphertext; `approximate` if the scheme is, which is audited otherwise."""
+
+    table: Table
+    fixed_point: FixedPoint
+    program: IntegerProgram
+    approximate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EnclaveScore:
+    """What is rehearsed of a job in enclaves."""
 
     table: Table
     program: bytes
-    fixed_point: FixedPoint | None
-    integers: IntegerProgram | None
-    approximate: bool = False
-    """Whether the scheme is, which is audited otherwise."""
 
 
-def rehearse(score: Score, first: int, rows: int) -> Rehearsed:
-    """Go through one batch. What a program refuses to compute costs nothing here and is told later."""
-    count = min(rows, ROWS_MAX, score.table.rows - first)
-    values = score.table.read(first, count)
-    raw = np.ascontiguousarray(values, "<f8").tobytes()
-    program = check(score.program)
-    try:
-        result = plain.evaluate(program, values)
-        computing = _seconds(partial(plain.evaluate, program, values))
-    except BadInput:
-        result, computing = np.zeros((count, program.width_out)), 0.0
-    answer = np.ascontiguousarray(result, "<f8").tobytes()
-    sealed, sealed_answer = (chunks.encrypt(_KEY, _CONTEXT, each) for each in (raw, answer))
-    encoding, finishing = _encoding(score, values)
-    total = Rehearsed(
-        read=_seconds(partial(score.table.read, first, count)),
-        encode=encoding,
-        finish=finishing,
-        plain=computing,
-        seal_in=_seconds(partial(chunks.encrypt, _KEY, _CONTEXT, raw)),
-        open_in=_seconds(partial(chunks.decrypt, _KEY, _CONTEXT, sealed)),
-        seal_out=_seconds(partial(chunks.encrypt, _KEY, _CONTEXT, answer)),
-        open_out=_seconds(partial(chunks.decrypt, _KEY, _CONTEXT, sealed_answer)),
-    )
-    return Rehearsed(*(getattr(total, name) / count for name in total.__struct_fields__))
+class Laps:
+    """Processor seconds from one call to the next."""
+
+    def __init__(self) -> None:
+        self._last = time.process_time()
+        self.seconds: list[float] = []
+
+    def lap(self) -> None:
+        """One part is over."""
+        now = time.process_time()
+        self.seconds.append(now - self._last)
+        self._last = now
 
 
-def _encoding(score: Score, values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> tuple[float, float]:
-    """(encoding, finishing) of all rows together."""
-    fixed, program = score.fixed_point, score.integers
-    if fixed is None or program is None:
-        return 0.0, 0.0
+def rehearse_ciphertext(score: CiphertextScore, first: int, rows: int) -> CiphertextRows:
+    """Go through `rows` rows from `first` as the renter does before encrypting and after decrypting."""
+    count, program = _count(score.table, first, rows), score.program
     tolerance = math.inf if score.approximate else 0.0
-    auditor = Auditor(program, _KEY, "", 1 if program.sum_rows else len(values), tolerance)
-    expected = auditor.expect(encode(values, fixed))
-    result = np.ones((auditor.rows, program.width_out), dtype=np.int64)
+    result = np.ones((1 if program.sum_rows else count, program.width_out), dtype=np.int64)
 
-    def encoding() -> None:
-        auditor.expect(encode(values, fixed))
+    def auditor() -> Auditor:
+        return Auditor(program, _SEED, _NAME, len(result), tolerance)
 
-    def finishing() -> None:
-        auditor.honest(result, expected)
-        decode(result, fixed)
+    def play(laps: Laps) -> None:
+        values = score.table.read(first, count)
+        laps.lap()
+        expected = auditor().expect(encode(values, score.fixed_point))
+        laps.lap()
+        auditor().honest(result, expected)
+        decode(result, score.fixed_point)
+        laps.lap()
 
-    return _seconds(encoding), _seconds(finishing)
+    return CiphertextRows(*_shortest(play, count))
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    """The shorter of two rounds."""
-    taken = []
+def rehearse_enclave(score: EnclaveScore, first: int, rows: int) -> EnclaveRows:
+    """Go through `rows` rows from `first` as the renter and an enclave do.
+
+    A batch that the program refuses costs nothing in the enclave and after it; why is told when the job runs.
+    """
+    count = _count(score.table, first, rows)
+    secret = secrets.token_bytes(session.SECRET_BYTES)
+    batch = Batch(job=_NAME, subtask=_NAME, contract=_NAME, batch=0, attempt=1, first_row=first, rows=count)
+    enclave = _in_session(secret, score.program)
+
+    def play(laps: Laps) -> None:
+        values = score.table.read(first, count)
+        laps.lap()
+        context = enclavework.batch_context(batch, score.program, None)
+        body = enclavework.encrypt(secret, batch, context, values)
+        laps.lap()
+        try:
+            result = bytes(enclave.execute(context, memoryview(body)))
+        except SubletError:
+            return
+        laps.lap()
+        enclavework.decrypt(secret, batch, context, result)
+        laps.lap()
+
+    read, encrypt, *after = _shortest(play, count)
+    return EnclaveRows(read, encrypt, *(after or (0.0, 0.0)))
+
+
+def _in_session(secret: bytes, program: bytes) -> Enclave:
+    """What runs in enclaves, here in this process, holding the secret."""
+    enclave, key = Enclave(), Ed25519PrivateKey.generate()
+    nonce, renter_public = secrets.token_bytes(session.NONCE_BYTES_MIN), key.public_key().public_bytes_raw()
+    enclave_public, _ = enclave.offer(nonce, _NAME, _NAME)
+    offer = session.offer_digest(
+        nonce=nonce,
+        contract=_NAME,
+        enclave_public=enclave_public,
+        claims=b"",
+        policy=b"",
+        renter_public=renter_public,
+    )
+    sealed = session.seal(secret, enclave_public, offer, key.sign)
+    enclave.accept(sealed, renter_public=renter_public, policy=b"", claims=b"", program=program, seal=None)
+    return enclave
+
+
+def _count(table: Table, first: int, rows: int) -> int:
+    return min(rows, ROWS_MAX, table.rows - first)
+
+
+def _shortest(play: Callable[[Laps], None], rows: int) -> list[float]:
+    """Of several rounds the shortest of every part, in seconds per row."""
+    rounds = []
     for _ in range(ROUNDS):
-        start = time.process_time()
-        work()
-        taken.append(time.process_time() - start)
-    return min(taken)
+        laps = Laps()
+        play(laps)
+        rounds.append(laps.seconds)
+    return [min(part) / rows for part in zip(*rounds, strict=True)]

@@ -14,10 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
-from nodes.programs.build import linear
 from tests.bench.harness import Result, interleave
+from tests.bench.inputs import write_program, write_table
 
 NAME = "memory.rows"
 MANY_ROWS, FEW_ROWS, COLUMNS = 200_000, 20_000, 9
@@ -42,21 +40,12 @@ def run(only: str) -> Iterator[Result]:
 
 
 def _measure(folder: Path, protection: str) -> Result:
-    program = folder / "program.onnx"
-    program.write_bytes(linear({f"x{column}": [0.5 - column / 8] for column in range(COLUMNS)}, [1.0]))
-    many, few = _table(folder / "many.csv", MANY_ROWS), _table(folder / "few.csv", FEW_ROWS)
+    program = write_program(folder / "program.onnx", COLUMNS)
+    many, few = (write_table(folder / f"{rows}.csv", rows, COLUMNS) for rows in (MANY_ROWS, FEW_ROWS))
     ours, peer = interleave(
         lambda: _peak_mib(many, program, protection), lambda: _peak_mib(few, program, protection), warm_up=False
     )
     return Result(NAME, ours, peer, f"{FEW_ROWS:,} rows ({protection})", "MiB", ours / peer)
-
-
-def _table(path: Path, rows: int) -> Path:
-    values = np.random.default_rng(rows).normal(size=(rows, COLUMNS))
-    header = ",".join(["id", *(f"x{column}" for column in range(COLUMNS))])
-    numbered = np.column_stack([np.arange(rows), values])
-    np.savetxt(path, numbered, delimiter=",", header=header, comments="", fmt=["%d"] + ["%.6f"] * COLUMNS)
-    return path
 
 
 def _peak_mib(data: Path, program: Path, protection: str) -> float:

@@ -20,10 +20,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-import numpy as np
-
-from nodes.programs.build import linear
 from tests.bench.harness import Result
+from tests.bench.inputs import write_program, write_table
 from tests.support.deployment import Deployment, deployment
 from tests.support.rabbitmq import running
 
@@ -159,9 +157,8 @@ def _ours(by_role: Mapping[str, float]) -> float:
 
 
 def _job(here: Deployment, folder: Path, rows: int) -> Run:
-    data, program = _table(folder / "data.csv", rows), folder / "program.onnx"
-    weights = np.random.default_rng(3).normal(size=(COLUMNS, 1))
-    program.write_bytes(linear({f"x{column}": weights[column].tolist() for column in range(COLUMNS)}, [1.0]))
+    data = write_table(folder / "data.csv", rows, COLUMNS)
+    program = write_program(folder / "program.onnx", COLUMNS)
     here.start_all()
     sampler = Sampler()
     thread = threading.Thread(target=sampler.run, daemon=True)
@@ -184,14 +181,6 @@ def _job(here: Deployment, folder: Path, rows: int) -> Run:
     if report["state"] != "completed":
         raise RuntimeError(f"the job failed: {report['reason']}")
     return Run(report, sampler.usage(), *busy)
-
-
-def _table(path: Path, rows: int) -> Path:
-    values = np.random.default_rng(rows).normal(size=(rows, COLUMNS))
-    header = ",".join(["id", *(f"x{column}" for column in range(COLUMNS))])
-    numbered = np.column_stack([np.arange(rows), values])
-    np.savetxt(path, numbered, delimiter=",", header=header, comments="", fmt=["%d"] + ["%.6f"] * COLUMNS)
-    return path
 
 
 def _explain(measured: Run) -> None:

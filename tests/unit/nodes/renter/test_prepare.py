@@ -27,10 +27,10 @@ from nodes.programs.compile import affine
 from nodes.renter import calibration
 from nodes.renter.assess import assess
 from nodes.renter.machine import RenterMachine
-from nodes.renter.predict import Rehearsed
+from nodes.renter.predict import CiphertextRows
 from nodes.renter.prepare import free_cores, prepare, wanted_schemes
 from nodes.renter.records import Facts, JobPrepared, JobRejected
-from nodes.renter.rehearsal import rehearse
+from nodes.renter.rehearsal import rehearse_ciphertext, rehearse_enclave
 from nodes.renter.submission import JobOptions, stage
 from nodes.renter.workbench import Services, Workbench
 from nodes.store.blobs import BlobStore
@@ -277,7 +277,7 @@ async def test_only_what_may_be_chosen_is_measured(renter: Renter) -> None:
 
 async def test_costs_follow_the_ciphertexts_of_all_lessors(renter: Renter) -> None:
     """270 rows for three lessors, whose 90 take two ciphertexts of 47 rows in each of two columns."""
-    renter.desk.answers |= {rehearse: Rehearsed(*[0.0] * len(Rehearsed.__struct_fields__))}
+    renter.desk.answers |= {rehearse_ciphertext: CiphertextRows(0.0, 0.0, 0.0)}
     (scheme,) = (await renter.facts(renter.spec(lessors=3, local_share=0.1, protection="homomorphic"))).schemes
     assert scheme.costs is not None
     assert scheme.costs.bytes_sent == 3 * 2 * 2 * 768
@@ -287,7 +287,7 @@ async def test_costs_follow_the_ciphertexts_of_all_lessors(renter: Renter) -> No
 
 async def test_a_batch_of_the_jobs_own_rows_is_rehearsed_for_each_candidate(renter: Renter) -> None:
     await renter.facts(renter.spec())
-    assert renter.desk.called == [rehearse, rehearse]
+    assert renter.desk.called == [rehearse_ciphertext, rehearse_enclave]
     renter.desk.called.clear()
     await renter.facts(renter.spec(local_share=1.0))
     assert renter.desk.called == []

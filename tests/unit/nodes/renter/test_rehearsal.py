@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from nodes.data.table import Table, open_table, read_header
@@ -11,9 +13,16 @@ from nodes.homomorphic.quantise import integer_program, quantise
 from nodes.programs.build import linear
 from nodes.programs.check import check
 from nodes.programs.compile import affine
-from nodes.renter import rehearsal
-from nodes.renter.predict import Rehearsed
-from nodes.renter.rehearsal import ROWS_MAX, Score, rehearse
+from nodes.renter import enclavework, rehearsal
+from nodes.renter.predict import CiphertextRows, EnclaveRows
+from nodes.renter.rehearsal import (
+    ROUNDS,
+    ROWS_MAX,
+    CiphertextScore,
+    EnclaveScore,
+    rehearse_ciphertext,
+    rehearse_enclave,
+)
 from tests.unit.nodes.programs.models import data, model, node
 
 PROGRAM = check(linear({"a": [2.0], "b": [-1.0]}, [10.0]))
@@ -42,32 +51,47 @@ def table(tmp_path: Path) -> Table:
     return open_table(read_header(path), ("a", "b"))
 
 
-def encoded(table: Table, approximate: bool = False) -> Score:
+def ciphertext(table: Table, approximate: bool = False) -> CiphertextScore:
     mapped = affine(PROGRAM)
     fixed, _ = quantise(mapped, table.bounds, 1, slots=47, max_error=1e-3)
-    return Score(table, PROGRAM.canonical, fixed, integer_program(mapped, fixed), approximate)
+    return CiphertextScore(table, fixed, integer_program(mapped, fixed), approximate)
 
 
 @pytest.mark.parametrize("approximate", [False, True])
-def test_seconds_are_told_per_row(table: Table, approximate: bool) -> None:
-    rehearsed = rehearse(encoded(table, approximate), 20, 40)
-    assert rehearsed == Rehearsed(*[1 / 40] * len(Rehearsed.__struct_fields__))
+def test_seconds_around_ciphertexts_are_told_per_row(table: Table, approximate: bool) -> None:
+    rehearsed = rehearse_ciphertext(ciphertext(table, approximate), 20, 40)
+    assert rehearsed == CiphertextRows(1 / 40, 1 / 40, 1 / 40)
+
+
+def test_seconds_around_and_in_an_enclave_are_told_per_row(table: Table) -> None:
+    rehearsed = rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 0, 10)
+    assert rehearsed == EnclaveRows(0.1, 0.1, 0.1, 0.1)
 
 
 def test_a_batch_at_the_end_is_as_short_as_it_is(table: Table) -> None:
-    assert rehearse(encoded(table), 80, 40).read == 1 / 20
+    assert rehearse_ciphertext(ciphertext(table), 80, 40).read == 1 / 20
+    assert rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 80, 40).decrypt == 1 / 20
 
 
-def test_without_an_encoding_nothing_is_encoded(table: Table) -> None:
-    rehearsed = rehearse(Score(table, PROGRAM.canonical, None, None), 0, 10)
-    assert (rehearsed.encode, rehearsed.finish, rehearsed.plain) == (0.0, 0.0, 0.1)
+def test_the_enclave_computes_the_rows_of_the_job(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And its results come back: what is rehearsed is the way that batches take."""
+    opened: list[list[float]] = []
+
+    def decrypt(*of: Any) -> bytes:
+        raw = decrypted(*of)
+        opened.append(np.frombuffer(raw, "<f8").tolist())
+        return raw
+
+    decrypted = enclavework.decrypt
+    monkeypatch.setattr(enclavework, "decrypt", decrypt)
+    rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 20, 3)
+    assert opened == [[2.0 * row - row / 2 + 10.0 for row in (21, 22, 23)]] * ROUNDS
 
 
 def test_a_program_that_fails_on_the_rows_costs_nothing_yet(table: Table) -> None:
     never = check(data(model([node("Log", ["x"], ["y"])], {"x": 2})))
-    rehearsed = rehearse(Score(open_negative(table), never.canonical, None, None), 0, 10)
-    assert rehearsed.plain == 0.0
-    assert min(rehearsed.open_out, rehearsed.seal_out) == 0.1
+    rehearsed = rehearse_enclave(EnclaveScore(open_negative(table), never.canonical), 0, 10)
+    assert rehearsed == EnclaveRows(0.1, 0.1, 0.0, 0.0)
 
 
 def open_negative(table: Table) -> Table:
@@ -80,4 +104,4 @@ def test_of_a_huge_batch_a_part_is_rehearsed(tmp_path: Path) -> None:
     path = tmp_path / "long.csv"
     path.write_text("a,b\n" + "1,2\n" * (ROWS_MAX + 10))
     long = open_table(read_header(path), ("a", "b"))
-    assert rehearse(Score(long, PROGRAM.canonical, None, None), 0, 10**6).read == 1 / ROWS_MAX
+    assert rehearse_enclave(EnclaveScore(long, PROGRAM.canonical), 0, 10**6).read == 1 / ROWS_MAX
