@@ -27,7 +27,7 @@ from gmpy2 import invert, mpz, powmod
 from nodes.homomorphic.costs import TABLES_AFTER
 
 DIGIT_BITS: Final = (6, 10)
-"""Of the tables that TABLES_AFTER tells the times of: about 3 MB and 25 MB for 3072 bits."""
+"""Of the tables that TABLES_AFTER tells the times of: about 2 MB and 25 MB for 3072 bits."""
 EXPONENT_BITS: Final = 256
 """Twice the strength of keys of 3072 bits and more."""
 EXPONENT_BITS_OF_2048: Final = 224
