@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -17,7 +17,7 @@ TABLES_AFTER: Final = (12, 4000)
 
 
 class Units(Struct, frozen=True, kw_only=True):
-    """Core-seconds of one scheme's parts on one machine."""
+    """Core-seconds of one scheme's parts on one machine; as measured, in probes (`measure.py`)."""
 
     start: float
     """Once per process: loading the scheme's library."""
@@ -39,6 +39,14 @@ class Units(Struct, frozen=True, kw_only=True):
     """Per ciphertext of a result: bias, fresh noise by the last table, serialising."""
     decrypt: float
     """Per ciphertext."""
+
+    def times(self, factor: float) -> Units:
+        """All of them times a factor: the seconds of a probe."""
+        return Units(**{name: _times(getattr(self, name), factor) for name in self.__struct_fields__})
+
+
+def _times(numbers: float | tuple[float, ...], factor: float) -> Any:
+    return tuple(each * factor for each in numbers) if isinstance(numbers, tuple) else numbers * factor
 
 
 @dataclass(frozen=True, slots=True)

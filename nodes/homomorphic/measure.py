@@ -1,6 +1,7 @@
 """Measures the units of `costs.py` on this machine: tasks for a process that does nothing else meanwhile.
 
-Every unit is a difference of runs through the scheme port, the shortest of several: what disturbs only makes longer.
+Every unit is a difference of runs, most of them through the scheme port. Runs are timed in probes, a fixed piece of
+work done just before and just after each: what slows the machine down for a while slows both.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from statistics import median
 from typing import Final, TypeVar
 
 import gmpy2
@@ -22,108 +24,129 @@ from nodes.homomorphic import noise, paillier
 from nodes.homomorphic.costs import Units, steps
 from nodes.homomorphic.scheme import IntegerProgram, SecretKey
 from nodes.homomorphic.schemes import DEPTHS, KEY_BITS, generate, read_public
-from schemas.jobs import APPROXIMATE, Scheme
+from schemas.jobs import Scheme
 
-ROUNDS: Final = 3
+ROUNDS: Final = 5
 WIDTH: Final = 8
-DRAWS: Final = 64
 OUTPUTS: Final = 4
+DRAWS: Final = 16
 PAILLIER_BLOCKS: Final = 4
 """Full ciphertexts per column; of CKKS, whose ciphertexts hold thousands of rows, one."""
 WEIGHTS: Final = tuple((-1) ** at * (40503 + 2654 * at) for at in range(WIDTH))
 """Of 16 bits, as programs have them."""
 INPUT_BITS: Final = 30
+
 T = TypeVar("T")
+Runs = dict[str, Callable[[], object]]
+"""What is measured, by name."""
+Probes = dict[str, float]
+"""What runs took."""
 
 _PROBE_BITS: Final = 2048
-_PROBE_ROUNDS: Final = 5
+_PROBE_ROUNDS: Final = 11
+_BARE: Final = (1, *[0] * (WIDTH - 1))
 
 
 def probe(kit: None) -> float:
-    """A fixed piece of big-number work, some milliseconds: tells whether the machine is as fast as it was."""
-    modulus = (gmpy2.mpz(1) << _PROBE_BITS) - 1942289
-    base = gmpy2.mpz(3) << (_PROBE_BITS // 2)
-    return _shortest(partial(gmpy2.powmod, base, modulus - 1, modulus), _PROBE_ROUNDS)
+    """Seconds of a probe, in the median of several: how fast the machine is now."""
+    return median(_probe() for _ in range(_PROBE_ROUNDS))
 
 
 def measure_paillier(kit: None) -> dict[str, Units]:
-    """Units of Paillier with ordinary and with subgroup keys, which differ in decrypting only."""
+    """Units, in probes, of Paillier with ordinary and with subgroup keys, which differ in decrypting only."""
     secret = paillier.generate(KEY_BITS, subgroup=True)
-    units = _units("paillier", secret)
     few = _rows(secret, 1)
-    exact = _shortest(lambda: secret.encrypt(few, noise="exact")) / WIDTH
-    ordinary = _decrypt_seconds(replace(secret, orders=None))
-    tables, draws = _noise_seconds(secret.public.n, secret.public.base)
+    watch = Watch()
+    tables, drawing = _noise(watch, secret.public.n, secret.public.base)
+    runs: Runs = {
+        "exact": partial(secret.encrypt, few, noise="exact"),
+        "decrypt ordinary": partial(replace(secret, orders=None).decrypt, secret.public.encrypt(few), len(few), WIDTH),
+    }
+    taken = watch.each(_port_runs("paillier", secret, PAILLIER_BLOCKS) | runs | drawing)
+    draws = [taken[name] / DRAWS for name in drawing]
+    units = _units("paillier", taken, PAILLIER_BLOCKS)
     (small,) = units.encrypt  # what was measured drew from the first table
     subgroup = msgspec.structs.replace(
         units,
         encrypt=tuple(max(0.0, small + draw - draws[1]) for draw in draws),
         tables=tables,
-        encrypt_exact=exact,
+        encrypt_exact=taken["exact"] / WIDTH,
         output=max(0.0, units.output + draws[-1] - draws[1]),
     )
-    return {"paillier-subgroup": subgroup, "paillier": msgspec.structs.replace(subgroup, decrypt=ordinary)}
-
-
-def _noise_seconds(n: mpz, base: mpz) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """(of making each table, of a draw: without a table, then with each)."""
-    exponents = [mpz(secrets.randbits(noise.exponent_bits(n))) for _ in range(WIDTH)]
-    tables, draws = [], [_each(partial(noise.direct, n, base), exponents)]
-    for digit_bits in noise.DIGIT_BITS:
-        table, seconds = _made(partial(noise.build_table, n, base, digit_bits))
-        tables.append(seconds)
-        draws.append(_each(table.draw, noise.random_exponents(DRAWS, noise.digits_for(n, digit_bits), digit_bits)))
-    return tuple(tables), tuple(draws)
+    ordinary = msgspec.structs.replace(subgroup, decrypt=taken["decrypt ordinary"] / WIDTH)
+    return {"paillier-subgroup": subgroup, "paillier": ordinary}
 
 
 def measure_ckks(kit: None, scheme: Scheme) -> dict[str, Units]:
-    """Units of a kind of CKKS, in a process that has not used it yet; raises BadConfig without TenSEAL."""
-    first, again = (_timed(partial(generate, scheme, INPUT_BITS)) for _ in range(2))
-    secret = generate(scheme, INPUT_BITS)
-    product = _product_seconds(secret) if scheme in DEPTHS else 0.0
-    units = _units(scheme, secret)
+    """Units, in probes, of a kind of CKKS, in a process that has not used it yet; raises BadConfig without TenSEAL."""
+    watch = Watch()
+    (_, first), (secret, again) = (watch.time(partial(generate, scheme, INPUT_BITS)) for _ in range(2))
+    pairs = tuple((at, at + 1) for at in range(0, WIDTH, 2)) if scheme in DEPTHS else ()
+    taken = watch.each(_port_runs(scheme, secret, 1) | _product_runs(secret, pairs))
+    product = max(0.0, taken["products"] - taken["columns"]) / len(pairs) if pairs else 0.0
+    units = _units(scheme, taken, 1)
     return {scheme: msgspec.structs.replace(units, start=max(0.0, first - again), product=product)}
 
 
-def _units(scheme: Scheme, secret: SecretKey) -> Units:
-    public, blocks = secret.public, 1 if scheme in APPROXIMATE else PAILLIER_BLOCKS
-    values = _rows(secret, blocks)
-    secret.encrypt(values)  # makes what a key needs first
-    encrypt = _shortest(partial(secret.encrypt, values)) / (blocks * WIDTH)
-    bare, body = (1, *[0] * (WIDTH - 1)), public.encrypt(values)
-    programs = [_program((bare,)), _program((bare,) * OUTPUTS), _program((WEIGHTS,))]
-    one, several, weighted = (_shortest(partial(public.evaluate, body, len(values), each)) for each in programs)
-    in_one = steps(scheme, programs[0])
-    step = max(0.0, weighted - one) / (blocks * (steps(scheme, programs[2]) - in_one))
-    each = max(0.0, several - one) / (blocks * (OUTPUTS - 1))
+def _port_runs(scheme: Scheme, secret: SecretKey, blocks: int) -> Runs:
+    """What `_units` takes apart."""
+    public, values, few = secret.public, _rows(secret, blocks), _rows(secret, 1)
+    body = public.encrypt(values)
+    return {
+        "encrypt": partial(secret.encrypt, values),
+        "read key": partial(read_public, scheme, public.to_bytes()),
+        "decrypt": partial(secret.decrypt, public.encrypt(few), len(few), WIDTH),
+        "one output": partial(public.evaluate, body, len(values), _program((_BARE,))),
+        "outputs": partial(public.evaluate, body, len(values), _program((_BARE,) * OUTPUTS)),
+        "weights": partial(public.evaluate, body, len(values), _program((WEIGHTS,))),
+    }
+
+
+def _units(scheme: Scheme, taken: Probes, blocks: int) -> Units:
+    one = taken["one output"]
+    in_one = steps(scheme, _program((_BARE,)))
+    step = max(0.0, taken["weights"] - one) / (blocks * (steps(scheme, _program((WEIGHTS,))) - in_one))
+    each = max(0.0, taken["outputs"] - one) / (blocks * (OUTPUTS - 1))
+    encrypt = taken["encrypt"] / (blocks * WIDTH)
     return Units(
         start=0.0,
         encrypt=(encrypt,),
         tables=(),
         encrypt_exact=encrypt,
-        read_key=_shortest(partial(read_public, scheme, public.to_bytes())),
+        read_key=taken["read key"],
         receive=max(0.0, one - blocks * each) / (blocks * WIDTH),
         step=step,
         output=max(0.0, each - in_one * step),
-        decrypt=_decrypt_seconds(secret),
+        decrypt=taken["decrypt"] / WIDTH,
     )
 
 
-def _product_seconds(secret: SecretKey) -> float:
-    """Of two columns, beyond the term that a column would be."""
+def _product_runs(secret: SecretKey, pairs: tuple[tuple[int, int], ...]) -> Runs:
+    """As many products of two columns as `pairs`, and as many columns in their place."""
+    if not pairs:
+        return {}
     public, values = secret.public, _rows(secret, 1)
-    body, pairs = public.encrypt(values), tuple((at, at + 1) for at in range(0, WIDTH, 2))
+    body = public.encrypt(values)
     columns, rest = (1,) * len(pairs), (0,) * (WIDTH - len(pairs))
     linear = _program(((*columns, *rest),))
     multiplied = replace(linear, weights=((*rest, *(0,) * len(pairs), *columns),), products=pairs)
-    plain, made = (_shortest(partial(public.evaluate, body, len(values), each)) for each in (linear, multiplied))
-    return max(0.0, made - plain) / len(pairs)
+    return {
+        "columns": partial(public.evaluate, body, len(values), linear),
+        "products": partial(public.evaluate, body, len(values), multiplied),
+    }
 
 
-def _decrypt_seconds(secret: SecretKey) -> float:
-    values = _rows(secret, 1)
-    body = secret.public.encrypt(values)
-    return _shortest(partial(secret.decrypt, body, len(values), WIDTH)) / WIDTH
+def _noise(watch: Watch, n: mpz, base: mpz) -> tuple[tuple[float, ...], Runs]:
+    """(probes of making each table, DRAWS draws: without a table, then with each)."""
+    exponents = [mpz(secrets.randbits(noise.exponent_bits(n))) for _ in range(DRAWS)]
+    tables: list[float] = []
+    drawing: Runs = {"draw": partial(_all, partial(noise.direct, n, base), exponents)}
+    for digit_bits in noise.DIGIT_BITS:
+        table, probes = watch.time(partial(noise.build_table, n, base, digit_bits))
+        tables.append(probes)
+        digits = noise.random_exponents(DRAWS, noise.digits_for(n, digit_bits), digit_bits)
+        drawing[f"draw, {digit_bits} bits"] = partial(_all, table.draw, digits)
+    return tuple(tables), drawing
 
 
 def _program(weights: tuple[tuple[int, ...], ...]) -> IntegerProgram:
@@ -135,19 +158,37 @@ def _rows(secret: SecretKey, blocks: int) -> NDArray[np.int64]:
     return np.random.default_rng(7).integers(-(1 << INPUT_BITS), 1 << INPUT_BITS, size=shape, dtype=np.int64)
 
 
-def _shortest(work: Callable[[], object], rounds: int = ROUNDS) -> float:
-    return min(_timed(work) for _ in range(rounds))
+def _all(work: Callable[[T], object], inputs: Sequence[T]) -> None:
+    for one in inputs:
+        work(one)
 
 
-def _each(work: Callable[[T], object], inputs: Sequence[T]) -> float:
-    return _shortest(lambda: [work(one) for one in inputs]) / len(inputs)
+class Watch:
+    """Times work in probes."""
+
+    def __init__(self) -> None:
+        self._before = _probe()
+
+    def time(self, work: Callable[[], T]) -> tuple[T, float]:
+        """What the work makes, and how many probes it takes."""
+        made, seconds = _timed(work)
+        before, self._before = self._before, _probe()
+        return made, 2 * seconds / (before + self._before)
+
+    def each(self, runs: Runs) -> Probes:
+        """How many probes each run takes, in the median of several that take turns."""
+        taken = [{name: self.time(work)[1] for name, work in runs.items()} for _ in range(ROUNDS)]
+        return {name: median(each[name] for each in taken) for name in runs}
 
 
-def _timed(work: Callable[[], object]) -> float:
-    return _made(work)[1]
+def _probe() -> float:
+    """Seconds of a fixed piece of big-number work, some milliseconds."""
+    modulus = (gmpy2.mpz(1) << _PROBE_BITS) - 1942289
+    base = gmpy2.mpz(3) << (_PROBE_BITS // 2)
+    return _timed(partial(gmpy2.powmod, base, modulus - 1, modulus))[1]
 
 
-def _made(work: Callable[[], T]) -> tuple[T, float]:
+def _timed(work: Callable[[], T]) -> tuple[T, float]:
     start = time.process_time()
     made = work()
     return made, time.process_time() - start

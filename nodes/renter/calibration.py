@@ -1,8 +1,9 @@
-"""What homomorphic work costs on this machine: measured once, kept in a file, measured anew when the machine changes.
+"""What homomorphic work costs on this machine: measured once, kept in a file, priced anew for each job.
 
-The file is a cache: one that cannot be read, or is of another machine, library or measure, is made again. So is one
-whose probe, a piece of fixed work done again before each job, now takes another time: the machine is throttled, or
-shared with others that were not there before.
+The file is a cache: one that cannot be read, or is of another machine, library or measure, is made again. What is kept
+are units in probes, a fixed piece of work, and how long a probe took before each of the last jobs. Their median is the
+price: a machine that others slow down for seconds is as fast as it mostly is. A speed that is wholly another, because
+the machine is throttled or its neighbours changed, counts alone and at once.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import msgspec
@@ -25,26 +27,27 @@ from nodes.homomorphic import measure
 from nodes.homomorphic.costs import Units
 from schemas.jobs import APPROXIMATE, Scheme
 
-PROBE_TOLERANCE: Final = 1.25
-"""A probe that differs by more than this factor, either way, says that the machine is another now."""
+PROBES_KEPT: Final = 9
+PROBE_TOLERANCE: Final = 2.0
+"""A probe that differs from those before by more than this factor, either way, says that the machine is another now."""
 _LIBRARIES: Final = ("gmpy2", "numpy", "tenseal")
 
 
 class Calibration(Struct, frozen=True):
-    """Units by scheme."""
+    """Units by scheme, in probes, and the seconds that the last probes took, the newest last."""
 
     machine: str
-    probe_seconds: float
+    probes: tuple[float, ...]
     units: dict[str, Units]
 
 
 async def units(crew: Crew, path: Path, schemes: Iterable[Scheme]) -> Mapping[str, Units]:
-    """Units of at least these schemes, from the file at `path` if they still hold; what had to be measured is kept."""
+    """Units of at least these schemes, in seconds as of now; what had to be measured is kept in the file at `path`."""
     machine = fingerprint()
-    probe = (await crew.call(measure.probe, Kit.of(None))).result
     known = _read(path)
-    if known is None or known.machine != machine or not _alike(known.probe_seconds, probe):
-        known = Calibration(machine, probe, {})
+    if known is None or known.machine != machine:
+        known = Calibration(machine, (), {})
+    probes = await _probed(crew, known.probes)
     measured = dict(known.units)
     missing = [scheme for scheme in schemes if scheme not in measured]
     if not APPROXIMATE.issuperset(missing):
@@ -52,8 +55,17 @@ async def units(crew: Crew, path: Path, schemes: Iterable[Scheme]) -> Mapping[st
     for scheme in APPROXIMATE.intersection(missing):
         measured |= await _in_new_process(scheme)
     if missing:
-        _write(path, Calibration(machine, probe, measured))
-    return measured
+        probes = await _probed(crew, probes)
+    _write(path, Calibration(machine, probes, measured))
+    return {scheme: each.times(median(probes)) for scheme, each in measured.items()}
+
+
+async def _probed(crew: Crew, probes: tuple[float, ...]) -> tuple[float, ...]:
+    """With one more."""
+    fresh = (await crew.call(measure.probe, Kit.of(None))).result
+    if probes and not 1 / PROBE_TOLERANCE < fresh / median(probes) < PROBE_TOLERANCE:
+        return (fresh,)
+    return (*probes, fresh)[-PROBES_KEPT:]
 
 
 async def _in_new_process(scheme: Scheme) -> dict[str, Units]:
@@ -91,10 +103,6 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.machine()
-
-
-def _alike(left: float, right: float) -> bool:
-    return left < right * PROBE_TOLERANCE and right < left * PROBE_TOLERANCE
 
 
 def _read(path: Path) -> Calibration | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import cycle
 from types import SimpleNamespace
 
 import numpy as np
@@ -39,9 +40,14 @@ class Clock:
     """Process time in seconds, which operations spend."""
 
     now: float = 0.0
+    slow_until: float = 0.0
+    """Everything takes three times as long before."""
 
     def process_time(self) -> float:
         return self.now
+
+    def spend(self, seconds: float) -> None:
+        self.now += seconds * (3.0 if self.now < self.slow_until else 1.0)
 
 
 @dataclass
@@ -59,7 +65,7 @@ class PricedPublic:
         """Paillier's ciphertexts draw from the first table here, those of CKKS need none."""
         count = blocks_of(len(values), self.slots) * values.shape[1]
         self.drawn += count
-        self.clock.now += count * PRICES.encrypt[self.stage]
+        self.clock.spend(count * PRICES.encrypt[self.stage])
         return bytes(count)
 
     @property
@@ -70,9 +76,9 @@ class PricedPublic:
     def evaluate(self, body: bytes, rows: int, program: IntegerProgram) -> bytes:
         blocks = blocks_of(rows, self.slots)
         multiplied, returned = blocks * steps(self.scheme, program), blocks * program.width_out
-        self.clock.now += len(body) * PRICES.receive + multiplied * PRICES.step
-        self.clock.now += returned * (PRICES.output + DRAWN[self.stage])
-        self.clock.now += blocks * products(program) * PRICES.product
+        self.clock.spend(len(body) * PRICES.receive + multiplied * PRICES.step)
+        self.clock.spend(returned * (PRICES.output + DRAWN[self.stage]))
+        self.clock.spend(blocks * products(program) * PRICES.product)
         return bytes(returned)
 
     def to_bytes(self) -> bytes:
@@ -90,11 +96,11 @@ class PricedSecret:
         if noise == "fixed-base":
             return self.public.encrypt(values)
         count = blocks_of(len(values), self.public.slots) * values.shape[1]
-        self.public.clock.now += count * PRICES.encrypt_exact
+        self.public.clock.spend(count * PRICES.encrypt_exact)
         return bytes(count)
 
     def decrypt(self, body: bytes, rows: int, width: int) -> None:
-        self.public.clock.now += len(body) * (PRICES.decrypt if self.orders else DECRYPT_ORDINARY)
+        self.public.clock.spend(len(body) * (PRICES.decrypt if self.orders else DECRYPT_ORDINARY))
 
 
 class PricedNoise:
@@ -116,11 +122,11 @@ class PricedNoise:
         return [[0] * digits] * count
 
     def direct(self, n: int, base: int, exponent: int) -> None:
-        self.clock.now += DRAWN[0]
+        self.clock.spend(DRAWN[0])
 
     def build_table(self, n: int, base: int, digit_bits: int) -> PricedTable:
         at = self.DIGIT_BITS.index(digit_bits)
-        self.clock.now += PRICES.tables[at]
+        self.clock.spend(PRICES.tables[at])
         return PricedTable(self.clock, 60 // digit_bits, DRAWN[at + 1])
 
 
@@ -134,31 +140,37 @@ class PricedTable:
 
     def draw(self, exponent: list[int]) -> None:
         assert len(exponent) == self.digits
-        self.clock.now += self.price
+        self.clock.spend(self.price)
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Nothing takes time but what the stand-ins spend."""
+    """Nothing takes time but what the stand-ins spend, and probes, each a second."""
     clock = Clock()
 
     def read_public(scheme: Scheme, data: bytes) -> None:
-        clock.now += PRICES.read_key
+        clock.spend(PRICES.read_key)
 
     monkeypatch.setattr(measure, "time", clock)
     monkeypatch.setattr(measure, "read_public", read_public)
+    monkeypatch.setattr(measure, "gmpy2", SimpleNamespace(powmod=lambda *of: clock.spend(1.0), mpz=int))
     return clock
 
 
-def test_the_units_of_paillier_are_its_prices(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("slow_until", [0.0, 2000.0])
+def test_the_units_of_paillier_are_its_prices_even_on_a_machine_that_is_slow_for_a_while(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, slow_until: float
+) -> None:
     def generate(bits: int, *, subgroup: bool) -> PricedSecret:
         assert subgroup
         return PricedSecret(PricedPublic(clock, "paillier"))
 
+    clock.slow_until = slow_until
     monkeypatch.setattr(measure, "paillier", SimpleNamespace(generate=generate))
     monkeypatch.setattr(measure, "noise", PricedNoise(clock))
     units = measure.measure_paillier(None)
     expected = structs.replace(PRICES, start=0.0, product=0.0)
+    assert clock.now > slow_until
     assert units.keys() == {"paillier", "paillier-subgroup"}
     assert close(units["paillier-subgroup"], expected)
     assert close(units["paillier"], structs.replace(expected, decrypt=DECRYPT_ORDINARY))
@@ -172,7 +184,7 @@ def test_the_units_of_ckks_are_its_prices_and_the_first_use_is_a_start(
 
     def generate(scheme: Scheme, input_bits: int) -> PricedSecret:
         assert scheme == wanted
-        clock.now += 10.0 if made else 10.0 + PRICES.start
+        clock.spend(10.0 if made else 10.0 + PRICES.start)
         made.append(input_bits)
         return PricedSecret(PricedPublic(clock, scheme))
 
@@ -185,13 +197,9 @@ def test_the_units_of_ckks_are_its_prices_and_the_first_use_is_a_start(
     assert close(measure.measure_ckks(None, wanted)[wanted], expected)
 
 
-def test_a_disturbed_round_does_not_make_a_unit_longer(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    prices = iter([5.0, 0.125, 7.0, 9.0, 0.5])
-
-    def powmod(base: object, exponent: object, modulus: object) -> None:
-        clock.now += next(prices)
-
-    monkeypatch.setattr(measure, "gmpy2", SimpleNamespace(powmod=powmod, mpz=int))
+def test_a_disturbed_probe_does_not_count(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    prices = cycle([7.0, 0.125, 0.125, 0.0625, 0.125])
+    monkeypatch.setattr(measure, "gmpy2", SimpleNamespace(powmod=lambda *of: clock.spend(next(prices)), mpz=int))
     assert measure.probe(None) == 0.125
 
 
