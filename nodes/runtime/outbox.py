@@ -2,8 +2,9 @@
 
 Rows reach it already claimed. It holds them until they are done in the store; a row of a killed process is claimed by
 another when its lease ends, so everything here happens at least once. A broker that cannot be reached is waited for;
-what can never work (nobody at the address, an event over its limit, an activity that fails again and again) is told to
-the machine as `publish.failed` or `activity.failed`, if it lists them, and otherwise only logged.
+what can never work (nobody at the address, an event over its limit, an activity that fails again and again, a row that
+cannot be read) is told to the machine as `publish.failed` or `activity.failed`, if it lists them, and otherwise only
+logged.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from nodes.runtime.machine import Machine, Perform, Publish
 from nodes.runtime.quiet import Quiet, Wake
 from nodes.store.blobs import BlobStore
 from nodes.store.errors import BlobDamaged, BlobMissing, StoreClosed, StoreFailed
-from nodes.store.port import OutboxRow, Store
+from nodes.store.port import OutboxRow, Store, Unreadable
 from schemas import codec, limits
 from schemas.errors import BadConfig, BrokerUnreachable
 from schemas.events import CATALOGUE, Event
@@ -114,6 +115,8 @@ class Outbox:
             elif isinstance(row.effect, Publish):
                 self._publishing += 1
                 self._spawn(row.seq, self._publish(row, row.effect))
+            elif isinstance(row.effect, Unreadable):
+                self._spawn(row.seq, self._give_up(row, row.effect))
             else:
                 self._performing += 1
                 self._spawn(row.seq, self._perform(row, row.effect))
@@ -142,6 +145,12 @@ class Outbox:
                 self._log.info("outbox left to the next process: the store is closed")
             except Exception:
                 self._log.exception("an outbox row was left until its lease ends")
+
+    async def _give_up(self, row: OutboxRow, effect: Unreadable) -> None:
+        error = f"it cannot be read ({effect.why}): restore the store from a backup, or run the release that wrote it"
+        self._log.error("an effect is lost", aggregate=row.aggregate, cause=row.event_id, reason=error)
+        report = {"activity": f"effect {row.index} of {row.event_id}", "params": {}, "error": error}
+        await self._report(row, "activity.failed", report)
 
     # ---------------------------------------------------------------- Publish
 

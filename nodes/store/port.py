@@ -90,6 +90,13 @@ Decide = Callable[[Input, View], Decision]
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """In place of an effect whose bytes are not what they were, or another release's."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxRow:
     """An effect that is still to be carried out."""
 
@@ -99,7 +106,7 @@ class OutboxRow:
     """The event whose handling asked for it."""
     index: int
     """Its place among that event's effects."""
-    effect: Publish | Perform
+    effect: Publish | Perform | Unreadable
     created_at: float
     attempts: int
     """How often it was claimed or tried, this time included."""
@@ -138,7 +145,10 @@ class Store(Protocol):
     async def claim(
         self, owner: str, *, now: float, lease_until: float, publishes_max: int, performs_max: int
     ) -> list[OutboxRow]:
-        """Outbox rows, oldest first, that belong to nobody or whose lease ended before `now`; now the owner's."""
+        """Outbox rows, oldest first, that belong to nobody or whose lease ended before `now`; now the owner's.
+
+        One whose effect cannot be read comes too, with why: whoever claims it decides what to do without it.
+        """
         ...
 
     async def extend(self, owner: str, seqs: Sequence[int], lease_until: float) -> None:

@@ -21,7 +21,7 @@ from nodes.runtime.machine import CancelTimer, Perform, Publish, SetTimer
 from nodes.store.cache import Cache, Cached
 from nodes.store.database import Database
 from nodes.store.errors import RecordUnreadable
-from nodes.store.port import Decide, Decision, Input, OutboxRow, Outcome, Timer, View
+from nodes.store.port import Decide, Decision, Input, OutboxRow, Outcome, Timer, Unreadable, View
 from schemas import limits
 
 RECORDS_CACHED_MAX: Final = 200_000
@@ -292,8 +292,13 @@ class SqliteStore:
 
     def _row(self, row: tuple[Any, ...]) -> OutboxRow:
         """An outbox row; its effect always comes from its bytes, so that it is the same after a crash as before."""
-        seq, aggregate, event_id, index, effect, created_at, attempts = row
-        return OutboxRow(seq, aggregate, event_id, index, self._effects.decode(effect), created_at, attempts)
+        seq, aggregate, event_id, index, stored, created_at, attempts = row
+        effect: Publish | Perform | Unreadable
+        try:
+            effect = self._effects.decode(stored)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            effect = Unreadable(str(error))
+        return OutboxRow(seq, aggregate, event_id, index, effect, created_at, attempts)
 
     def _encode(self, key: str, record: Struct) -> bytes:
         self._decoder(key)

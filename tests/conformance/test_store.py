@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from nodes.runtime.machine import CancelTimer, Effect, Note, Perform, Publish, SetTimer
 from nodes.store.errors import RecordUnreadable, StoreClosed, StoreNewer
-from nodes.store.port import GENESIS, Decision, Input, Outcome, Store, View
+from nodes.store.port import GENESIS, Decision, Input, Outcome, Store, Unreadable, View
 from nodes.store.sqlite import SqliteStore
 
 Open = Callable[[], Awaitable[Store]]
@@ -407,3 +407,22 @@ async def test_a_record_that_cannot_be_read_costs_its_aggregate_and_no_other(tmp
         kept = connection.execute("SELECT hex(value) FROM records WHERE aggregate = 'bad'").fetchall()
     connection.close()
     assert kept == [("81A576616C7565",)]
+
+
+@pytest.mark.parametrize("damage", [b"\xff", b"{}", b'{"effect":"publish"}', b'{"effect":"of-the-future"}'])
+async def test_an_effect_that_cannot_be_read_is_claimed_as_that_and_the_others_as_they_are(
+    tmp_path: Path, damage: bytes
+) -> None:
+    path = tmp_path / "node.sqlite"
+    store = await SqliteStore.open(path, RECORD_TYPES)
+    await apply(store, Input("e1", "job"), effects=(PERFORM, PUBLISH, PERFORM), performs_max=0, until=0.0)
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE outbox SET effect = ? WHERE effect_index IN (0, 1)", (damage,))
+    connection.close()
+    rows = await store.claim("p2", now=NOW + 99, lease_until=NOW + 115, publishes_max=9, performs_max=9)
+    assert [isinstance(row.effect, Unreadable) for row in rows] == [True, True, False]
+    assert [(row.aggregate, row.event_id, row.index) for row in rows] == [("job", "e1", index) for index in range(3)]
+    assert rows[2].effect == PERFORM
+    await store.done([row.seq for row in rows])
+    assert await store.outbox_size() == 0
+    await store.close()

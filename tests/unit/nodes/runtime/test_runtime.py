@@ -23,7 +23,7 @@ from nodes.runtime.journal import replay
 from nodes.runtime.machine import Context, Records, Refused, Step
 from nodes.runtime.outbox import ACTIVITY_ATTEMPTS_MAX
 from nodes.store.errors import StoreFailed
-from nodes.store.port import Decide, Input, Outcome
+from nodes.store.port import Decide, Input, Outcome, Store
 from nodes.store.sqlite import SqliteStore
 from schemas import codec, limits
 from schemas.errors import BrokerUnreachable
@@ -432,6 +432,28 @@ async def test_attempts_at_an_activity_are_counted_across_processes(
     await until(lambda: empty(second.store))
     assert attempts == ACTIVITY_ATTEMPTS_MAX + 1, "all but the one that stopping cut short"
     assert (await tally(second.store)).seen[-1] == "activity.failed"
+
+
+async def _two_effects(store: Store) -> bool:
+    return await store.outbox_size() == 2
+
+
+async def test_an_effect_that_cannot_be_read_is_reported_and_the_others_are_carried_out(world: World) -> None:
+    first = await world.start(broker=_Flaky(world.server.connect(ME.address), *[PublishUnknown("")] * 1000))
+    await world.tell(message(told(1, "hello")), message(told(2, "hello")))
+    await until(lambda: _two_effects(first.store))
+    await first.end()
+    with sqlite3.connect(world.folder / "node.sqlite") as connection:
+        lost, index = connection.execute("SELECT event_id, effect_index FROM outbox ORDER BY seq LIMIT 1").fetchone()
+        connection.execute("UPDATE outbox SET effect = x'7b' WHERE event_id = ?", (lost,))
+    connection.close()
+    second = await world.start()
+    assert reasons(await world.answered(1)) == ["hello"]
+    await until(lambda: empty(second.store))
+    entries = [json.loads(line)["event"] for line in await second.store.journal("job")]
+    (failed,) = [entry["data"] for entry in entries if entry["type"] == "activity.failed"]
+    assert failed["activity"] == f"effect {index} of {lost}"
+    assert "cannot be read" in failed["error"]
 
 
 async def test_an_event_not_yet_published_when_its_process_stops_is_published_by_the_next(world: World) -> None:
