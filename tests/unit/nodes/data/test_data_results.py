@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,17 +21,44 @@ from nodes.programs.check import check
 from nodes.programs.program import Program
 from schemas.errors import BadData, BadProgram, JobFailed
 
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
-def test_floats_are_written_so_that_they_read_back_the_same(
-    tmp_path_factory: pytest.TempPathFactory, values: list[float]
+
+@given(
+    st.lists(st.tuples(st.text(alphabet='ab ,"\r\né', max_size=3), FLOATS, FLOATS), min_size=1, max_size=20),
+    st.integers(1, 20),
+)
+def test_ids_and_floats_are_written_so_that_they_read_back_the_same(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, float, float]], each: int
 ) -> None:
     path = tmp_path_factory.mktemp("out") / "out.csv"
-    ids = [f"r{i}" for i in range(len(values))]
-    assert write_csv(path, ["id", "y"], [(ids, np.array(values).reshape(-1, 1))]) == len(values)
-    lines = path.read_text().splitlines()
-    assert lines[0] == "id,y"
-    assert [float(line.split(",")[1]) for line in lines[1:]] == values
+    chunks = [rows[at : at + each] for at in range(0, len(rows), each)]
+    values = [([row[0] for row in chunk], np.array([row[1:] for row in chunk])) for chunk in chunks]
+    assert write_csv(path, ["id", "y", "z"], values) == len(rows)
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *lines = csv.reader(file)
+    assert header == ["id", "y", "z"]
+    assert [(line[0], float(line[1]), float(line[2])) for line in lines] == rows
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_written_as_python_writes_them(tmp_path: Path, odd: float) -> None:
+    path = tmp_path / "out.csv"
+    write_csv(path, ["id", "y"], [(["a", "b"], np.array([[1.0], [odd]]))])
+    assert path.read_text() == f"id,y\na,1.0\nb,{odd}\n"
+
+
+@pytest.mark.parametrize("columns", [np.array([[1.0, 2.0], [3.0, 4.0]]).T, np.zeros((2, 0))])
+def test_any_matrix_is_written_row_by_row(tmp_path: Path, columns: NDArray[np.float64]) -> None:
+    path = tmp_path / "out.csv"
+    write_csv(path, ["id"], [(["a", "b"], columns)])
+    expected = [",".join([name, *map(repr, row)]) for name, row in zip("ab", columns.tolist(), strict=True)]
+    assert path.read_text().splitlines() == ["id", *expected]
+
+
+def test_ids_and_rows_of_different_number_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="1 ids for 2 rows"):
+        write_csv(tmp_path / "out.csv", ["id", "y"], [(["a"], np.array([[1.0], [2.0]]))])
 
 
 def test_ids_that_need_it_are_quoted(tmp_path: Path) -> None:
