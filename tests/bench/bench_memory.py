@@ -8,13 +8,12 @@ ratio.
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.bench.harness import Result, interleave
+from tests.bench.harness import Result, interleave, output_of
 from tests.bench.inputs import write_program, write_table
 
 NAME = "memory.rows"
@@ -32,7 +31,7 @@ sys.exit(code)
 
 
 def run(only: str) -> Iterator[Result]:
-    """Measures when the asked-for prefix includes this name. A run that fails raises CalledProcessError."""
+    """Measures when the asked-for prefix includes this name. A run that fails raises RuntimeError."""
     if NAME.startswith(only):
         with TemporaryDirectory(prefix="sublet-bench-") as folder:
             measured = [_measure(Path(folder), protection) for protection in PROTECTIONS]
@@ -55,5 +54,4 @@ def _peak_mib(data: Path, program: Path, protection: str) -> float:
     out.unlink(missing_ok=True)
     options = ["--protection", protection, "--id-column", "id", "--out", str(out), "--json"]
     command = [sys.executable, "-I", "-S", "-c", WRAPPER, *sublet, *options]
-    ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=RUN_SECONDS_MAX)
-    return int(ran.stdout.split()[-1]) / 1024
+    return int(output_of(command, RUN_SECONDS_MAX).split()[-1]) / 1024

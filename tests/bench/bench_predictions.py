@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from tests.bench.harness import Result
+from tests.bench.harness import Result, output_of
 from tests.bench.inputs import write_program, write_table
 
 RUN_SECONDS_MAX: Final = 300
@@ -47,7 +46,7 @@ JOBS: Final = {
 
 
 def run(only: str) -> Iterator[Result]:
-    """Measures the jobs one of whose names starts with `only`. A run that fails raises CalledProcessError."""
+    """Measures the jobs one of whose names starts with `only`. A run that fails raises RuntimeError."""
     with TemporaryDirectory(prefix="sublet-bench-") as folder:
         for name, job in JOBS.items():
             names = [f"predictions.{name}.{part}" for part in PARTS]
@@ -67,6 +66,5 @@ def _report(folder: Path, job: Job) -> dict[str, Any]:
     out.unlink(missing_ok=True)
     command = [*sublet, *job.options, "--id-column", "id", "--out", str(out), "--json"]
     environment = os.environ | {"XDG_CACHE_HOME": str(folder)}
-    ran = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=RUN_SECONDS_MAX, env=environment)
-    report: dict[str, Any] = json.loads(ran.stdout)
+    report: dict[str, Any] = json.loads(output_of(command, RUN_SECONDS_MAX, environment))
     return report

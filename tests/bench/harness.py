@@ -6,7 +6,8 @@ take turns, and each figure is the median of its rounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -51,3 +52,11 @@ def faster(name: str, ours_seconds: float, peer_seconds: float, peer_name: str, 
 def more(name: str, ours_rate: float, peer_rate: float, peer_name: str, unit: str) -> Result:
     """A result in something per second: the ratio says how many times more ours does."""
     return Result(name, ours_rate, peer_rate, peer_name, unit, ours_rate / peer_rate)
+
+
+def output_of(command: Sequence[str], seconds_max: float, environment: Mapping[str, str] | None = None) -> bytes:
+    """What a command prints. Raises RuntimeError with what it said beside that when it fails."""
+    ran = subprocess.run(command, capture_output=True, check=False, timeout=seconds_max, env=environment)
+    if ran.returncode:
+        raise RuntimeError(f"{command[0]} ended with {ran.returncode}: {ran.stderr.decode(errors='replace')}")
+    return ran.stdout
