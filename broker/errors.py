@@ -2,6 +2,7 @@
 
 SubletError
  ├── BrokerUnreachable      no connection                              (schemas.errors)
+ │    ├── BrokerUntrusted   who answers cannot prove to be the broker
  │    └── ConsumerLost      a consumer cannot be resumed: consume again, or take another lane
  └── BrokerError            the broker was reached, and
       ├── AccessRefused     says that this address may not do this
@@ -23,6 +24,7 @@ __all__ = [
     "AccessRefused",
     "BrokerError",
     "BrokerUnreachable",
+    "BrokerUntrusted",
     "ConsumerLost",
     "MessageTooLarge",
     "NoSuchQueue",
@@ -31,6 +33,10 @@ __all__ = [
     "QueueFull",
     "Unroutable",
 ]
+
+
+class BrokerUntrusted(BrokerUnreachable):
+    """Whoever answers at the broker's address has no certificate for it; nothing was sent, no credentials either."""
 
 
 class ConsumerLost(BrokerUnreachable):

@@ -8,19 +8,21 @@ A connection that was cut is made again, by one task per connection; each consum
 This is not left to aio-pika's `connect_robust`: an exclusive consumer must learn that another has taken its lane, and
 one rule is to hold for all. Publishes under way stay unknown, and what was delivered before is redelivered.
 
-The URL is `amqp://user:password@host:port/vhost`, or `amqps://…?cafile=…&certfile=…&keyfile=…` for TLS. It is secret
-and is never part of an error or of anything shown.
+The URL is `amqp://user:password@host:port/vhost`, or `amqps://…?cafile=…&certfile=…&keyfile=…` for TLS: the broker's
+certificate is checked against `cafile`, or the system's authorities, and `certfile` with `keyfile` is shown to it where
+it asks. The URL is secret and is never part of an error or of anything shown.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import aio_pika
 import structlog
@@ -34,6 +36,7 @@ from broker.errors import (
     AccessRefused,
     BrokerError,
     BrokerUnreachable,
+    BrokerUntrusted,
     ConsumerLost,
     NoSuchQueue,
     PublishUnknown,
@@ -51,6 +54,7 @@ from broker.port import (
     check_message,
 )
 from broker.topology import BROKER_NAME, dead_key, hub_exchange, may_read
+from schemas.errors import BadConfig
 from schemas.ids import Address, address, hub_of
 from schemas.limits import PUBLISH_SECONDS_MAX
 
@@ -93,7 +97,9 @@ async def connect(url: str, of: Address, *, timeout_seconds: float = CONNECT_SEC
 
     Raises:
         BrokerUnreachable: naming host and port.
+        BrokerUntrusted: its certificate does not prove that it is the broker of the URL.
         AccessRefused: the broker does not accept the credentials, or not for this virtual host.
+        BadConfig: the URL's TLS options cannot be used.
     """
     frames.improve()
     link = _Link(url, of)
@@ -105,9 +111,24 @@ async def connect(url: str, of: Address, *, timeout_seconds: float = CONNECT_SEC
             f"the broker at {link.where} refuses the credentials of {of}, or has no such virtual host for it"
         ) from None
     except _LOST as error:
-        reason = f"within {timeout_seconds:g} s ({type(error).__name__})"
-        raise BrokerUnreachable(f"no broker answers at {link.where} {reason}: is it running?") from None
+        raise _unreachable(link, link.failed or error, timeout_seconds) from None
     return RabbitBroker(of, link)
+
+
+def _unreachable(link: _Link, error: BaseException, seconds: float) -> BrokerUnreachable:
+    """Why there was no connection, by the last attempt."""
+    cause = error.__cause__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return BrokerUntrusted(
+            f"the certificate of the broker at {link.where} is not trusted ({cause.verify_message}): "
+            "give the authority that signed it as cafile, and use a host name that stands in it"
+        )
+    reason = cause.reason if isinstance(cause, ssl.SSLError) else type(error).__name__
+    over, hint = "", ""
+    if link.secured:
+        over, hint = " over TLS", ", does it speak TLS on this port, and does it ask for a certificate (certfile)"
+    where = f"at {link.where}{over} within {seconds:g} s"
+    return BrokerUnreachable(f"no broker answers {where} ({reason}): is it running{hint}?")
 
 
 class _Link:
@@ -117,14 +138,22 @@ class _Link:
         parts = urlsplit(url)
         self.where = f"{parts.hostname}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
         self._url = url
+        self._tls = _tls(url)
         self._of = of
         self._connection: AbstractConnection | None = None
         self._there = asyncio.Event()
         self._making: asyncio.Task[None] | None = None
         self._timers: set[asyncio.Timeout] = set()
         self._closed = False
+        self.failed: BaseException | None = None
+        """Why the last attempt to connect failed."""
         self.lost: Callable[[], None] = lambda: None
         """Called when the connection is lost."""
+
+    @property
+    def secured(self) -> bool:
+        """Whether it is by TLS."""
+        return self._tls is not None
 
     def is_current(self, connection: AbstractConnection | None) -> bool:
         """Whether this is the connection, and as far as is known it is there."""
@@ -140,12 +169,22 @@ class _Link:
         )
         async for attempt in retrying:
             with attempt:
-                connection = await aio_pika.connect(
-                    self._url, timeout=CONNECT_ATTEMPT_SECONDS_MAX, client_properties={"connection_name": self._of}
-                )
+                connection = await self._attempt()
         connection.close_callbacks.add(self._on_closed)
         self._connection = connection
         self._there.set()
+
+    async def _attempt(self) -> AbstractConnection:
+        try:
+            return await aio_pika.connect(
+                self._url,
+                timeout=CONNECT_ATTEMPT_SECONDS_MAX,
+                client_properties={"connection_name": self._of},
+                ssl_context=self._tls,
+            )
+        except _LOST as error:
+            self.failed = error
+            raise
 
     async def connection(self) -> AbstractConnection:
         """The connection, as soon as there is one."""
@@ -198,12 +237,33 @@ class _Link:
         log.info("the connection to the broker is back", address=self._of, broker=self.where)
 
 
+def _tls(url: str) -> ssl.SSLContext | None:
+    """How to check the broker and to show ourselves; None without TLS. Raises BadConfig."""
+    parts = urlsplit(url)
+    if parts.scheme != "amqps":
+        return None
+    options = dict(parse_qsl(parts.query))
+    if "no_verify_ssl" in options:
+        raise BadConfig("no_verify_ssl in the broker's address: anybody could pose as the broker", field="amqp_url")
+    certificate, key = options.get("certfile"), options.get("keyfile")
+    try:
+        context = ssl.create_default_context(cafile=options.get("cafile"))
+        if certificate:
+            context.load_cert_chain(certificate, key)
+    except OSError as error:  # ssl.SSLError is one
+        files = ", ".join(f"{name} {options[name]}" for name in ("cafile", "certfile", "keyfile") if name in options)
+        reason = error.strerror or "not what it should be"
+        raise BadConfig(f"cannot use {files} of the broker's address: {reason}", field="amqp_url") from None
+    return context
+
+
 def _is_lost(error: BaseException) -> bool:
     return isinstance(error, _LOST)
 
 
 def _is_worth_asking_again(error: BaseException) -> bool:
-    return isinstance(error, _LOST) and not isinstance(error, _REFUSED)
+    refused = isinstance(error, _REFUSED) or isinstance(error.__cause__, ssl.SSLCertVerificationError)
+    return isinstance(error, _LOST) and not refused
 
 
 @dataclass(slots=True, eq=False)

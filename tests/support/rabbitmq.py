@@ -36,6 +36,7 @@ import orjson
 from broker.definitions import definitions, password_hash
 from broker.topology import Network, Topology, topology
 from schemas.ids import Address
+from tests.support.certificates import Authority
 
 SCRIPT: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 READY: Final = "completed with"
@@ -51,11 +52,21 @@ class NoServer(Exception):  # noqa: N818
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """The port that speaks TLS, to clients that show a certificate of this authority; it signed the server's own."""
+
+    port: int
+    authority: Authority
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """A running server, with the URLs of an administrator."""
 
     amqp_url: str = field(repr=False)
     api_url: str = field(repr=False)
+    tls: Tls | None = None
+    """None for a given server."""
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One request to the management API; the decoded answer, None when there is none or nothing was found."""
@@ -144,26 +155,36 @@ def private() -> Iterator[Server]:
     if not SCRIPT.exists() or epmd is None:
         raise NoServer(f"no RabbitMQ: {SCRIPT} is not there. Install rabbitmq-server or set SUBLET_TEST_AMQP_URL")
     folder = Path(tempfile.mkdtemp(prefix="sublet-rabbitmq-"))
-    amqp, api, distribution, names = _free_ports(4)
+    amqp, api, distribution, names, secured = _free_ports(5)
     password = secrets.token_hex(16)
-    environment = _prepare(folder, password, amqp, api, distribution, names)
+    tls = Tls(secured, Authority.create(folder))
+    environment = _prepare(folder, password, tls, amqp, api, distribution, names)
     started: list[subprocess.Popen[bytes]] = []
     try:
         started.append(_start([epmd, "-port", str(names), "-address", "127.0.0.1"], environment, subprocess.DEVNULL))
         started.append(_start([str(SCRIPT)], environment, subprocess.PIPE))
         _await_ready(started[-1], folder)
         account = f"sublet-test:{password}@127.0.0.1"
-        yield Server(f"amqp://{account}:{amqp}/", f"http://{account}:{api}")
+        yield Server(f"amqp://{account}:{amqp}/", f"http://{account}:{api}", tls)
     finally:
         for process in reversed(started):
             _kill(process)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _prepare(folder: Path, password: str, amqp: int, api: int, distribution: int, names: int) -> dict[str, str]:
+def _prepare(
+    folder: Path, password: str, tls: Tls, amqp: int, api: int, distribution: int, names: int
+) -> dict[str, str]:
     """Writes the configuration; the environment in which the server's script uses nothing outside the folder."""
+    certificate, key = tls.authority.issue("broker")
     lines = (
         f"listeners.tcp.1 = 127.0.0.1:{amqp}",
+        f"listeners.ssl.1 = 127.0.0.1:{tls.port}",
+        f"ssl_options.cacertfile = {tls.authority.file}",
+        f"ssl_options.certfile = {certificate}",
+        f"ssl_options.keyfile = {key}",
+        "ssl_options.verify = verify_peer",
+        "ssl_options.fail_if_no_peer_cert = true",
         "management.tcp.ip = 127.0.0.1",
         f"management.tcp.port = {api}",
         "default_user = sublet-test",

@@ -92,8 +92,8 @@ class RabbitMQWire:
         """With the credentials of this address."""
         return self._site.url(of)
 
-    async def connect(self, of: Address) -> Broker:
-        broker = await connect(self.url(of), of, timeout_seconds=CONNECT_SECONDS_MAX)
+    async def connect(self, of: Address, url: str = "") -> Broker:
+        broker = await connect(url or self.url(of), of, timeout_seconds=CONNECT_SECONDS_MAX)
         self._stack.push_async_callback(broker.close)
         return broker
 
