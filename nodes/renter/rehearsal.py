@@ -105,7 +105,7 @@ def rehearse_enclave(score: EnclaveScore, first: int, rows: int) -> EnclaveRows:
         laps.lap()
         try:
             result = bytes(enclave.execute(context, memoryview(body)))
-        except SubletError:
+        except (SubletError, MemoryError):
             return
         laps.lap()
         enclavework.decrypt(secret, batch, context, result)

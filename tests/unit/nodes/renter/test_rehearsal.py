@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nodes.data.table import Table, open_table, read_header
+from nodes.enclave.worker.enclave import Enclave
 from nodes.homomorphic.quantise import integer_program, quantise
 from nodes.programs.build import linear
 from nodes.programs.check import check
@@ -92,6 +93,14 @@ def test_a_program_that_fails_on_the_rows_costs_nothing_yet(table: Table) -> Non
     never = check(data(model([node("Log", ["x"], ["y"])], {"x": 2})))
     rehearsed = rehearse_enclave(EnclaveScore(open_negative(table), never.canonical), 0, 10)
     assert rehearsed == EnclaveRows(0.1, 0.1, 0.0, 0.0)
+
+
+def test_a_program_that_needs_too_much_memory_costs_nothing_yet(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    def execute(*of: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Enclave, "execute", execute)
+    assert rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 0, 10) == EnclaveRows(0.1, 0.1, 0.0, 0.0)
 
 
 def open_negative(table: Table) -> Table:
