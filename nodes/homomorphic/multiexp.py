@@ -24,7 +24,7 @@ from bisect import insort
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import Final
 
 from gmpy2 import f_divmod, mpz
@@ -159,7 +159,7 @@ class SignedPowers:
 @lru_cache(maxsize=PROGRAMS_KEPT)
 def compile_signed(weights: tuple[int, ...]) -> SignedPowers:
     """Compile the product of x[i]^weights[i] for signed weights; once for all batches of a program."""
-    order = sorted(((weight, position) for position, weight in enumerate(weights) if weight), reverse=True)
+    order = sorted(zip(compress(weights, weights), compress(range(len(weights)), weights), strict=True), reverse=True)
     differences = [larger - smaller for (larger, _), (smaller, _) in pairwise(order)]
     exponents = [0, *differences, abs(order[-1][0])] if order else [0]
     return SignedPowers(tuple(order), compile_powers(exponents))
