@@ -15,6 +15,17 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 LIFETIME: Final = timedelta(days=1)
+_SIGNS_CERTIFICATES: Final = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +40,9 @@ class Authority:
     def create(cls, folder: Path, name: str = "authority") -> Self:
         """A new authority in a folder."""
         key, subject = ec.generate_private_key(ec.SECP256R1()), _name(name)
-        usage = x509.BasicConstraints(ca=True, path_length=0)
-        certificate = _builder(subject, subject, key).add_extension(usage, critical=True).sign(key, SHA256())
+        builder = _builder(subject, subject, key, key)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        certificate = builder.add_extension(_SIGNS_CERTIFICATES, critical=True).sign(key, SHA256())
         file = folder / f"{name}.pem"
         file.write_bytes(certificate.public_bytes(Encoding.PEM))
         return cls(file, subject, key)
@@ -39,7 +51,7 @@ class Authority:
         """Files of a certificate for a host and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         hosts = x509.SubjectAlternativeName([x509.IPAddress(ip_address(host))])
-        certificate = _builder(_name(name), self._name, key).add_extension(hosts, critical=False)
+        certificate = _builder(_name(name), self._name, key, self._key).add_extension(hosts, critical=False)
         file, key_file = (self.file.with_name(f"{name}.{kind}.pem") for kind in ("certificate", "key"))
         file.write_bytes(certificate.sign(self._key, SHA256()).public_bytes(Encoding.PEM))
         key_file.touch(mode=0o600)
@@ -51,7 +63,10 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey
+) -> x509.CertificateBuilder:
+    """With the key identifiers that RFC 5280 section 4.2.1 demands; Python 3.13 refuses certificates without."""
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -61,4 +76,6 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivate
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - LIFETIME)
         .not_valid_after(now + LIFETIME)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
     )
