@@ -35,13 +35,18 @@ def interleave(
     Each callable does its work once and returns its own figure (seconds, MiB/s, …). Without `warm_up` the first round
     counts: right where every round is a process of its own. Raises ValueError below ROUNDS_MIN rounds.
     """
+    figures = in_turns((ours, peer), rounds, warm_up=warm_up)
+    return median(figure[0] for figure in figures), median(figure[1] for figure in figures)
+
+
+def in_turns(measures: Sequence[Callable[[], float]], rounds: int, *, warm_up: bool = True) -> list[tuple[float, ...]]:
+    """The figures of every round, in which all run in turn. As `interleave`, for any number of them."""
     if rounds < ROUNDS_MIN:
         raise ValueError(f"{rounds} rounds are too few for a median, take at least {ROUNDS_MIN}")
     if warm_up:
-        ours()
-        peer()
-    figures = [(ours(), peer()) for _ in range(rounds)]
-    return median(figure[0] for figure in figures), median(figure[1] for figure in figures)
+        for measure in measures:
+            measure()
+    return [tuple(measure() for measure in measures) for _ in range(rounds)]
 
 
 def faster(name: str, ours_seconds: float, peer_seconds: float, peer_name: str, unit: str = "s") -> Result:
