@@ -48,7 +48,7 @@ _BARE: Final = (1, *[0] * (WIDTH - 1))
 
 
 def probe(kit: None) -> float:
-    """Seconds of a probe, in the median of several: how fast the machine is now."""
+    """Seconds of a probe, in the median of several: how fast this core is now, beside what the others do."""
     return median(_probe() for _ in range(_PROBE_ROUNDS))
 
 

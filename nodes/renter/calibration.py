@@ -8,6 +8,7 @@ the machine is throttled or its neighbours changed, counts alone and at once.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import os
@@ -16,7 +17,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from typing import Final
 
 import msgspec
@@ -61,11 +62,19 @@ async def units(crew: Crew, path: Path, schemes: Iterable[Scheme]) -> Mapping[st
 
 
 async def _probed(crew: Crew, probes: tuple[float, ...]) -> tuple[float, ...]:
-    """With one more."""
-    fresh = (await crew.call(measure.probe, Kit.of(None))).result
+    """With one more: the mean of all processes at once, as jobs keep them busy. Cores that share units or heat are
+    slower together than one alone."""
+    await _everywhere(crew)  # starts them: the next ones then run side by side
+    fresh = fmean(await _everywhere(crew))
     if probes and not 1 / PROBE_TOLERANCE < fresh / median(probes) < PROBE_TOLERANCE:
         return (fresh,)
     return (*probes, fresh)[-PROBES_KEPT:]
+
+
+async def _everywhere(crew: Crew) -> list[float]:
+    """A probe's seconds in every process."""
+    probed = await asyncio.gather(*(crew.call(measure.probe, Kit.of(None)) for _ in range(crew.hands)))
+    return [each.result for each in probed]
 
 
 async def _in_new_process(scheme: Scheme) -> dict[str, Units]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import os
 import platform
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from msgspec import structs
 
+from nodes.crew.crew import Kit, Worked
 from nodes.homomorphic import measure
 from nodes.homomorphic.costs import Units
 from nodes.renter import calibration
@@ -18,6 +21,8 @@ from schemas.jobs import Scheme
 from tests.support.desk import Desk
 
 PROBE: Final = 1.0
+SECONDS_MAX: Final = 10.0
+"""Calls that wait for each other in turn would wait for ever."""
 UNITS: Final = Units(
     start=0.0,
     encrypt=(2.0, 1.0),
@@ -102,6 +107,21 @@ async def test_a_moment_of_another_speed_changes_no_price_until_it_lasts(machine
     machine.desk.answers |= {measure.probe: PROBE * factor}
     prices = [(await machine.units())["paillier"] for _ in range(PROBES_KEPT)]
     assert prices == [UNITS] * (PROBES_KEPT // 2) + [UNITS.times(factor)] * (PROBES_KEPT // 2 + 1)
+
+
+async def test_prices_are_of_all_processes_at_work_together(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    together, alone = asyncio.Barrier(machine.desk.hands), machine.desk.call
+    seconds = itertools.cycle((1.0, 2.0))
+
+    async def call(task: Any, kit: Kit[Any], *args: Any, **kwargs: Any) -> Any:
+        if task is measure.probe:
+            await together.wait()
+            return Worked(next(seconds), 0.0)
+        return await alone(task, kit, *args, **kwargs)
+
+    monkeypatch.setattr(machine.desk, "call", call)
+    async with asyncio.timeout(SECONDS_MAX):
+        assert (await machine.units())["paillier"] == UNITS.times(1.5)
 
 
 def other_cores(patch: pytest.MonkeyPatch, folder: Path) -> None:
