@@ -24,22 +24,22 @@ from nodes.enclave.attestation.producers.host import collateral_file, hardware_q
 from nodes.enclave.attestation.producers.quoting import no_collateral
 from nodes.enclave.attestation.software import SoftwareQuoter
 from nodes.enclave.attestation.verifiers import all_verifiers
-from nodes.enclave.worker.host import EnclaveOptions, EnclaveProcess
+from nodes.enclave.host.process import EnclaveOptions, EnclaveProcess
 from nodes.hub.directory import HubConfig
 from nodes.hub.machine import HubMachine
 from nodes.identity import Identity
-from nodes.lessor.config import LessorConfig
+from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
-from nodes.renter.assembling import assemble
-from nodes.renter.collecting import Collector
-from nodes.renter.config import RenterConfig
-from nodes.renter.dispatching import Dispatcher
-from nodes.renter.machine import RenterMachine
-from nodes.renter.prepare import prepare
-from nodes.renter.sealing import verify_evidence
-from nodes.renter.workbench import Services, Workbench
+from nodes.machine import Machine
+from nodes.renter.activities.assemble import assemble
+from nodes.renter.activities.collect import Collector
+from nodes.renter.activities.dispatch import Dispatcher
+from nodes.renter.activities.prepare import prepare
+from nodes.renter.activities.verify_evidence import verify_evidence
+from nodes.renter.activities.workbench import Services, Workbench
+from nodes.renter.protocol.config import RenterConfig
+from nodes.renter.protocol.machine import RenterMachine
 from nodes.runtime.loop import Runtime
-from nodes.runtime.machine import Machine
 from nodes.runtime.outbox import Activity
 from nodes.runtime.undelivered import Undelivered
 from nodes.store.blobs import BlobStore

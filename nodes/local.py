@@ -20,14 +20,14 @@ from nodes.bootstrap import RenterWishes, cores, hub_node, lessor_worker, new_jo
 from nodes.crew.crew import Crew
 from nodes.hub.directory import HubConfig
 from nodes.identity import Identity
-from nodes.lessor.config import LessorConfig
+from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
-from nodes.renter.calibration import user_file
-from nodes.renter.config import RenterConfig
-from nodes.renter.report import JobReport, explain, report
+from nodes.renter.activities.workbench import JobFolder, Services
+from nodes.renter.prediction.calibration import user_file
+from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.submission import JobOptions, publish_job, stage
-from nodes.renter.workbench import JobFolder, Services
 from nodes.store.port import Store
+from nodes.views.jobs import JobReport, explain, report
 from schemas.ids import Address, address, hub_address, parse_address
 from schemas.jobs import JobSpec
 

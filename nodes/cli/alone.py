@@ -15,8 +15,8 @@ from nodes.cli.compare import Comparison, compare
 from nodes.cli.console import JobProgress, Output
 from nodes.cli.inputs import Inputs
 from nodes.local import LocalNetwork
-from nodes.renter.report import SOFTWARE_NOTE, JobReport
 from nodes.renter.submission import JobOptions
+from nodes.views.jobs import SOFTWARE_NOTE, JobReport
 from schemas.errors import BadConfig, JobFailed, VerificationFailed
 
 SOFTWARE_WARNING: Final = f"this network's enclaves are software, {SOFTWARE_NOTE}"

@@ -27,16 +27,16 @@ from nodes.cli.inputs import Inputs
 from nodes.config import NodeConfig
 from nodes.hub.records import RECORD_TYPES as HUB_RECORDS
 from nodes.hub.records import BuyRecord, SellRecord
-from nodes.renter.machine import RenterMachine
-from nodes.renter.records import RECORD_TYPES as RENTER_RECORDS
-from nodes.renter.records import ContractRecord
-from nodes.renter.report import JobReport, explain, report
-from nodes.renter.report import list_jobs as reports
+from nodes.renter.protocol.machine import RenterMachine
+from nodes.renter.protocol.records import RECORD_TYPES as RENTER_RECORDS
+from nodes.renter.protocol.records import ContractRecord
 from nodes.renter.submission import JobOptions, publish_cancel, publish_job, stage
 from nodes.runtime.journal import Header, export_lines
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
+from nodes.views.jobs import JobReport, explain, report
+from nodes.views.jobs import list_jobs as reports
 from schemas.errors import BadConfig, PolicyRefused
 
 CONNECT_SECONDS_MAX: Final = 5.0

@@ -17,9 +17,9 @@ from nodes.data.table import Table
 from nodes.programs import plain
 from nodes.programs.check import check
 from nodes.programs.program import Program
-from nodes.renter.assembling import finish
-from nodes.renter.report import JobReport
-from nodes.renter.workbench import load_table
+from nodes.renter.activities.assemble import finish
+from nodes.renter.activities.workbench import load_table
+from nodes.views.jobs import JobReport
 from schemas.errors import VerificationFailed
 
 ROWS_AT_ONCE: Final = 8192

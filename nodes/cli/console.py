@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
     from rich.table import Table
 
-    from nodes.renter.report import JobReport
+    from nodes.views.jobs import JobReport
 
 
 WIDTH_IN_FILES: Final = 160

@@ -71,14 +71,14 @@ def verify(
 
 
 def _verified(evidence: Evidence, policy: Policy, now: datetime, contract: str | None) -> Claims:
-    from nodes.enclave import session  # noqa: PLC0415
+    from nodes.enclave.agreement import key_agreement  # noqa: PLC0415
     from nodes.enclave.attestation.verifiers import all_verifiers, describe  # noqa: PLC0415
 
     policy.check_kind(evidence.kind)
     if contract is None:
         expected = describe(evidence).report_data
     else:
-        expected = session.report_data(evidence.nonce, contract, evidence.pub)
+        expected = key_agreement.report_data(evidence.nonce, contract, evidence.pub)
     return all_verifiers()[evidence.kind].verify(
         evidence, expected_report_data=expected, now=now, collateral=None, policy=policy
     )

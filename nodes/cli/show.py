@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from nodes.cli.console import Output, table
-from nodes.renter import keying
-from nodes.renter.records import ContractRecord
-from nodes.renter.report import JobReport
+from nodes.renter.protocol import handshakes
+from nodes.renter.protocol.records import ContractRecord
+from nodes.views.jobs import JobReport
 from schemas.ids import Address, hub_of
 from schemas.jobs import Assessment, Candidate, Costs
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-POLICY_CODES: Final = keying.POLICY_CODES | {"no-enclave"}
+POLICY_CODES: Final = handshakes.POLICY_CODES | {"no-enclave"}
 MIB: Final = 1024 * 1024
 INPUT_CODES: Final = frozenset({"bad-input", "no-file", "bad-split", "not-linear"})
 

@@ -25,7 +25,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from nodes.homomorphic.scheme import IntegerProgram
+from nodes.homomorphic.port import IntegerProgram
 from schemas.signing import length_prefixed
 
 MODULUS_MIN: Final = 1 << 30

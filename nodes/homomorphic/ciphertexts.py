@@ -14,7 +14,7 @@ from gmpy2 import f_divmod, gcd, mpz
 
 from nodes.homomorphic.errors import BadCiphertext
 from nodes.homomorphic.packing import blocks_of
-from nodes.homomorphic.residues import Pair
+from nodes.homomorphic.paillier.residues import Pair
 
 _INVALID: Final = "a ciphertext is not valid under this key: whoever made it must encrypt again with the right key"
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from nodes.homomorphic.multiexp import multiplications
-from nodes.homomorphic.scheme import IntegerProgram
+from nodes.homomorphic.paillier.multiexp import multiplications
+from nodes.homomorphic.port import IntegerProgram
 from nodes.programs.affine import Monomial
 from schemas.jobs import APPROXIMATE, Scheme
 

@@ -20,9 +20,10 @@ import numpy as np
 from gmpy2 import mpz
 from numpy.typing import NDArray
 
-from nodes.homomorphic import noise, paillier
 from nodes.homomorphic.costs import Units, steps
-from nodes.homomorphic.scheme import IntegerProgram, SecretKey
+from nodes.homomorphic.paillier import noise
+from nodes.homomorphic.paillier import secret as paillier
+from nodes.homomorphic.port import IntegerProgram, SecretKey
 from nodes.homomorphic.schemes import DEPTHS, KEY_BITS, generate, read_public
 from schemas.jobs import Scheme
 

@@ -15,7 +15,7 @@ import numpy as np
 from gmpy2 import mpz
 from numpy.typing import NDArray
 
-from nodes.homomorphic.scheme import SLOT_BITS
+from nodes.homomorphic.port import SLOT_BITS
 
 KEPT: Final = 128
 """Constants for this many slot counts are remembered; the largest key has fewer."""

@@ -8,12 +8,15 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Final
 
-from nodes.homomorphic import ckks, ckks_polynomial, ckks_seal, paillier
-from nodes.homomorphic.ckks import CkksPublic, CkksSecret
-from nodes.homomorphic.ckks_polynomial import PolynomialPublic, PolynomialSecret
-from nodes.homomorphic.paillier import PaillierSecret
-from nodes.homomorphic.paillier_public import PaillierPublic
-from nodes.homomorphic.scheme import SLOT_BITS, IntegerProgram, PublicKey, SecretKey, Shape
+from nodes.homomorphic.ckks import linear as ckks
+from nodes.homomorphic.ckks import polynomial as ckks_polynomial
+from nodes.homomorphic.ckks import seal as ckks_seal
+from nodes.homomorphic.ckks.linear import CkksPublic, CkksSecret
+from nodes.homomorphic.ckks.polynomial import PolynomialPublic, PolynomialSecret
+from nodes.homomorphic.paillier import secret as paillier
+from nodes.homomorphic.paillier.public import PaillierPublic
+from nodes.homomorphic.paillier.secret import PaillierSecret
+from nodes.homomorphic.port import SLOT_BITS, IntegerProgram, PublicKey, SecretKey, Shape
 from nodes.programs.affine import AffineMap
 from nodes.programs.compile import affine
 from nodes.programs.polynomial import DEGREE_MAX, polynomial

@@ -14,12 +14,12 @@ from typing import Final
 from gmpy2 import mpz
 from phe import EncryptedNumber
 
-from nodes.homomorphic import paillier
 from nodes.homomorphic.ciphertexts import hide_something, invalid
 from nodes.homomorphic.errors import BadCiphertext
-from nodes.homomorphic.paillier import KEY_BITS_DEFAULT, PaillierSecret
-from nodes.homomorphic.paillier_public import PaillierPublic
-from nodes.homomorphic.residues import join
+from nodes.homomorphic.paillier import secret as paillier
+from nodes.homomorphic.paillier.public import PaillierPublic
+from nodes.homomorphic.paillier.residues import join
+from nodes.homomorphic.paillier.secret import KEY_BITS_DEFAULT, PaillierSecret
 from schemas.errors import BadData
 
 EXPONENT_STEPS_MAX: Final = 15

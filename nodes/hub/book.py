@@ -13,7 +13,7 @@ from msgspec import structs
 from nodes.hub.draft import Draft
 from nodes.hub.matching import Candidate
 from nodes.hub.records import Own, SellRecord
-from nodes.runtime.machine import CancelTimer, SetTimer
+from nodes.machine import CancelTimer, SetTimer
 from schemas import limits
 from schemas.orders import PROTECTIONS, BuyOrder, Capacity, Offer, Protection, SellOrder
 

@@ -10,13 +10,14 @@ from typing import Final
 
 from msgspec import structs
 
+from nodes.draft import data_of
 from nodes.hub import proposing
 from nodes.hub.book import Book, acceptable, may_serve
-from nodes.hub.draft import Draft, data_of
+from nodes.hub.draft import Draft
 from nodes.hub.matching import Candidate, pick
 from nodes.hub.records import BuyRecord, CapacityRecord, ContractRecord, Quoted
 from nodes.hub.states import BUY, BUY_OPEN, CONTRACT, advance
-from nodes.runtime.machine import CancelTimer, Refused, SetTimer
+from nodes.machine import CancelTimer, Refused, SetTimer
 from schemas import limits
 from schemas.events import (
     BuyOrderRefused,

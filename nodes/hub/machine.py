@@ -25,12 +25,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
+from nodes.draft import data_of
 from nodes.hub import buying, quoting, renting, selling
 from nodes.hub.book import Book
 from nodes.hub.directory import HubConfig
-from nodes.hub.draft import Draft, data_of
+from nodes.hub.draft import Draft
 from nodes.hub.records import INTERNAL_TYPES, RECORD_TYPES, PublishFailed
-from nodes.runtime.machine import TIMER_FIRED, Context, Machine, Records, Refused, Step, TimerFired
+from nodes.machine import TIMER_FIRED, Context, Machine, Records, Refused, Step, TimerFired
 from schemas.events import DeliveryFailed, Event
 
 Sender = Literal["participant", "hub", "either", "self"]

@@ -7,13 +7,14 @@ from typing import Final
 
 from msgspec import structs
 
-from nodes.hub import contracts, renting
+from nodes.contracts import verify_contract
+from nodes.hub import renting, signing
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.matching import Part
 from nodes.hub.records import BuyRecord, ContractRecord
 from nodes.hub.states import CONTRACT, advance
-from nodes.runtime.machine import CancelTimer, Refused, SetTimer
+from nodes.machine import CancelTimer, Refused, SetTimer
 from schemas.contracts import Contract
 from schemas.errors import VerificationFailed
 from schemas.events import ContractEnded, ContractProposed, ContractsCompleted, QuoteReleased
@@ -33,7 +34,7 @@ def propose(book: Book, record: BuyRecord, parts: Sequence[Part]) -> BuyRecord:
             _propose_to_hub(draft, contract, part.candidate.quote)
         else:
             book.hold(contract.sell.id, f"contract/{contract.id}", contract.units)
-            signed = contracts.sign_as_lessor_hub(contract, draft.context.sign)
+            signed = signing.sign_as_lessor_hub(contract, draft.context.sign)
             renting.begin(book, ContractRecord(state="signed", contract=signed))
     proposed = tuple(contract.id for contract, part in made if part.candidate.quote)
     local = tuple(contract.id for contract, part in made if not part.candidate.quote)
@@ -62,7 +63,7 @@ def countersigned(book: Book, record: ContractRecord, contract: Contract) -> Non
     if structs.replace(contract, lessor_hub_signature=b"") != record.contract:
         raise Refused("not-as-proposed", f"{contract.lessor_hub} signed another contract than {contract.id}")
     try:
-        contracts.verify_contract(contract, draft.config.hub_keys, draft.context.verify)
+        verify_contract(contract, draft.config.hub_keys, draft.context.verify)
     except VerificationFailed as error:
         raise Refused(error.code, str(error)) from error
     state = advance(CONTRACT, record.state, "countersigned")
@@ -117,8 +118,8 @@ def hub_asked(book: Book, contract_id: str) -> str:
 def _contract(draft: Draft, record: BuyRecord, part: Part) -> Contract:
     order, offer = record.order, part.candidate.offer
     contract_id = draft.context.new_id("contract", order.id, offer.sell.id)
-    made = contracts.make_contract(contract_id, order, record.renter_key, offer, part.units, draft.now)
-    return contracts.sign_as_renter_hub(made, draft.context.sign)
+    made = signing.make_contract(contract_id, order, record.renter_key, offer, part.units, draft.now)
+    return signing.sign_as_renter_hub(made, draft.context.sign)
 
 
 def _propose_to_hub(draft: Draft, contract: Contract, quote: str) -> None:

@@ -6,13 +6,14 @@ from typing import Final
 
 from msgspec import structs
 
-from nodes.hub import contracts, renting
+from nodes.contracts import verify_proposal
+from nodes.draft import data_of
+from nodes.hub import renting, signing
 from nodes.hub.book import Book
-from nodes.hub.draft import data_of
 from nodes.hub.matching import pick
 from nodes.hub.records import ContractRecord, QuoteRecord
 from nodes.hub.states import QUOTE, advance
-from nodes.runtime.machine import CancelTimer, Refused, SetTimer
+from nodes.machine import CancelTimer, Refused, SetTimer
 from schemas import limits
 from schemas.contracts import Contract
 from schemas.errors import VerificationFailed
@@ -86,7 +87,7 @@ def proposed(book: Book, event: Event) -> None:
         _take(book, data.quote, contract, 0)
         return
     _take(book, data.quote, contract, contract.units)
-    signed = contracts.sign_as_lessor_hub(contract, draft.context.sign)
+    signed = signing.sign_as_lessor_hub(contract, draft.context.sign)
     renting.begin(book, ContractRecord(state="signed", contract=signed, quote=data.quote))
     draft.send("contract.countersigned", contract.renter_hub, contract.id, ContractCountersigned(contract=signed))
     renting.deliver(book, signed, contract.lessor)
@@ -119,7 +120,7 @@ def _objection(book: Book, data: ContractProposed) -> tuple[str, str]:
     if abs(contract.starts_at - draft.now) > limits.CLOCK_SKEW_SECONDS_MAX or contract.ends_at <= draft.now:
         return "lease", "the contract does not start now"
     try:
-        contracts.verify_proposal(contract, draft.config.hub_keys, draft.context.verify)
+        verify_proposal(contract, draft.config.hub_keys, draft.context.verify)
     except VerificationFailed as error:
         return error.code, str(error)
     return "", ""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from nodes.draft import data_of
 from nodes.hub.book import Book
-from nodes.hub.draft import data_of
 from nodes.hub.records import ContractRecord
 from nodes.hub.states import CONTRACT, advance
-from nodes.runtime.machine import CancelTimer, Refused, SetTimer
+from nodes.machine import CancelTimer, Refused, SetTimer
 from schemas.contracts import Contract
 from schemas.events import ContractEnded, ContractSigned, Event
 

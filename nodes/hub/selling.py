@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from nodes.draft import data_of
 from nodes.hub.book import Book, may_serve, sell_key
-from nodes.hub.draft import Draft, data_of
+from nodes.hub.draft import Draft
 from nodes.hub.records import CapacityRecord, Own, SellRecord
-from nodes.runtime.machine import Refused, SetTimer
+from nodes.machine import Refused, SetTimer
 from schemas import limits
 from schemas.events import Event, OrderCancelled
 from schemas.orders import Capacity, SellOrder

@@ -16,16 +16,16 @@ from typing import Final
 import structlog
 from msgspec import Struct
 
+from nodes.contracts import verify_contract
 from nodes.crew.crew import Crew
+from nodes.enclave.agreement.key_agreement import SealSpec
 from nodes.enclave.errors import EnclaveEnded, EnclaveUnavailable, Rejected
-from nodes.enclave.session import SealSpec
-from nodes.enclave.worker.host import EnclaveProcess
-from nodes.hub.contracts import verify_contract
+from nodes.enclave.host.process import EnclaveProcess
 from nodes.identity import Identity, verify
-from nodes.lessor.ciphertexts import CiphertextComputer
-from nodes.lessor.compute import Computer, EnclaveComputer
-from nodes.lessor.config import LessorConfig
-from nodes.lessor.errors import SessionLate, SessionRefused
+from nodes.lessor.compute.ciphertexts import CiphertextComputer
+from nodes.lessor.compute.port import Computer, EnclaveComputer
+from nodes.lessor.protocol.config import LessorConfig
+from nodes.lessor.protocol.errors import SessionLate, SessionRefused
 from schemas import limits
 from schemas.contracts import Contract
 from schemas.errors import BadInput, VerificationFailed

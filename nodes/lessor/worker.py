@@ -21,12 +21,12 @@ from broker.errors import QueueBusy
 from broker.port import Broker, Consumer, Delivery, Message
 from broker.topology import parse_key, queue_name, routing_key
 from nodes.crew.crew import Crew
-from nodes.enclave.worker.host import EnclaveProcess
+from nodes.enclave.host.process import EnclaveProcess
 from nodes.identity import Identity, verify
-from nodes.lessor.compute import Computed
-from nodes.lessor.config import LessorConfig
-from nodes.lessor.errors import BatchRefused, SessionLate, SessionRefused
-from nodes.lessor.offers import sell_order
+from nodes.lessor.compute.port import Computed
+from nodes.lessor.protocol.config import LessorConfig
+from nodes.lessor.protocol.errors import BatchRefused, SessionLate, SessionRefused
+from nodes.lessor.protocol.offers import sell_order
 from nodes.lessor.sessions import Sessions
 from nodes.runtime import bulk
 from nodes.runtime.consuming import consume_for_ever, handle_all

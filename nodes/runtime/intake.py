@@ -20,8 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from nodes.machine import TIMER_FIRED, Context, Machine, Refused, Sign, Step, Verify
 from nodes.runtime.journal import Recorder, entry_bytes
-from nodes.runtime.machine import TIMER_FIRED, Context, Machine, Refused, Sign, Step, Verify
 from nodes.store.port import Decision, Input, View
 from schemas import codec, limits
 from schemas.events import Event

@@ -25,7 +25,7 @@ import msgspec
 import orjson
 from msgspec import Struct
 
-from nodes.runtime.machine import TIMER_FIRED, Context, Effect, Machine, Refused, Sign, Step, TimerFired, Verify
+from nodes.machine import TIMER_FIRED, Context, Effect, Machine, Refused, Sign, Step, TimerFired, Verify
 from nodes.store.port import GENESIS
 from schemas.contracts import PublicKeyField
 from schemas.errors import VerificationFailed

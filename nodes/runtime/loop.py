@@ -24,8 +24,8 @@ from broker.errors import PublishUnknown
 from broker.port import Broker, Delivery
 from broker.topology import parse_key, queue_name
 from nodes.identity import Identity, verify
+from nodes.machine import TIMER_FIRED, Machine, Refused, TimerFired
 from nodes.runtime.intake import EVENT_AGE_SECONDS_MAX, Decider, Given, Wire, admit
-from nodes.runtime.machine import TIMER_FIRED, Machine, Refused, TimerFired
 from nodes.runtime.outbox import ACTIVITIES_MAX, Activity, Means, Outbox
 from nodes.runtime.quiet import Quiet, Wake
 from nodes.store.blobs import BlobStore

@@ -24,7 +24,7 @@ from broker.errors import AccessRefused, MessageTooLarge, PublishUnknown, Unrout
 from broker.port import Broker, Message
 from broker.topology import routing_key
 from nodes.identity import Identity
-from nodes.runtime.machine import Machine, Perform, Publish
+from nodes.machine import Machine, Perform, Publish
 from nodes.runtime.quiet import Quiet, Wake
 from nodes.store.blobs import BlobStore
 from nodes.store.errors import BlobDamaged, BlobMissing, StoreClosed, StoreFailed

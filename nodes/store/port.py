@@ -27,7 +27,7 @@ from typing import Any, Final, Literal, Protocol
 
 from msgspec import Struct
 
-from nodes.runtime.machine import Effect, Perform, Publish
+from nodes.machine import Effect, Perform, Publish
 
 OUTBOX_LEASE_SECONDS: Final = 15.0
 """An outbox row whose owner was not heard of for this long is taken over by another process."""

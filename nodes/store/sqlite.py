@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from nodes.runtime.machine import CancelTimer, Perform, Publish, SetTimer
+from nodes.machine import CancelTimer, Perform, Publish, SetTimer
 from nodes.store.cache import Cache, Cached
 from nodes.store.database import Database
 from nodes.store.errors import RecordUnreadable

@@ -14,8 +14,9 @@ from typing import Final
 
 import numpy as np
 
-from nodes.homomorphic import ckks, paillier
-from nodes.homomorphic.scheme import IntegerProgram
+from nodes.homomorphic.ckks import linear as ckks
+from nodes.homomorphic.paillier import secret as paillier
+from nodes.homomorphic.port import IntegerProgram
 from tests.bench.harness import Result, faster, interleave
 
 ROWS: Final = ckks.SLOTS

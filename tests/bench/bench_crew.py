@@ -21,10 +21,10 @@ import gmpy2
 import numpy as np
 
 from nodes.crew.crew import Crew, Kit
-from nodes.homomorphic import paillier
 from nodes.homomorphic.costs import TABLES_AFTER
-from nodes.homomorphic.paillier import PaillierSecret
-from nodes.homomorphic.scheme import IntegerProgram
+from nodes.homomorphic.paillier import secret as paillier
+from nodes.homomorphic.paillier.secret import PaillierSecret
+from nodes.homomorphic.port import IntegerProgram
 from tests.bench.harness import Result, in_turns
 
 KEY_SIZES: Final = (2048, 3072)

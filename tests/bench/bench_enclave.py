@@ -23,12 +23,12 @@ import onnxruntime
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from numpy.typing import NDArray
 
-from nodes.enclave import session
+from nodes.enclave.agreement import key_agreement
+from nodes.enclave.agreement.key_agreement import KeyPair
+from nodes.enclave.agreement.offer import new_challenge, verify_offer
 from nodes.enclave.attestation.measure import code_root
 from nodes.enclave.attestation.port import Policy
-from nodes.enclave.handshake import new_challenge, verify_offer
-from nodes.enclave.session import KeyPair
-from nodes.enclave.worker.host import EnclaveProcess
+from nodes.enclave.host.process import EnclaveProcess
 from nodes.programs.build import linear
 from nodes.programs.check import check
 from nodes.programs.plain import evaluate
@@ -50,7 +50,7 @@ NAMES = ("mlp", "forest")
 ROWS, COLUMNS = 4096, 30
 BATCHES = 24
 ROUNDS = 7
-IMPORTS = "import sys, nodes.enclave.worker.child, pyseccomp; print('r', end='', flush=True); sys.stdin.read()"
+IMPORTS = "import sys, nodes.enclave.child.main, pyseccomp; print('r', end='', flush=True); sys.stdin.read()"
 
 
 def run(only: str) -> Iterator[Result]:
@@ -114,7 +114,7 @@ async def _agree(enclave: EnclaveProcess, program: bytes, accepted: Policy) -> N
     offer = verify_offer(
         challenge, evidence, verifiers=VERIFIERS, policy=accepted, renter_public=renter_public(), now=NOW
     )
-    secret = session.new_secret()
+    secret = key_agreement.new_secret()
     sealed = offer.seal(secret, renter().sign)
     mac = await enclave.accept(
         sealed.sealed,
@@ -131,7 +131,7 @@ def _bare_hpke() -> float:
     suite, info = Suite(KEM.MLKEM768_X25519, KDF.HKDF_SHA512, AEAD.AES_256_GCM), bytes(64)
     begin = perf_counter()
     pair = KeyPair.generate()
-    sealed = suite.encrypt(session.new_secret(), pair.private.public_key(), info=info)
+    sealed = suite.encrypt(key_agreement.new_secret(), pair.private.public_key(), info=info)
     suite.decrypt(sealed, pair.private, info=info)
     return (perf_counter() - begin) * 1000
 

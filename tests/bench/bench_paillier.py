@@ -16,10 +16,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from nodes.homomorphic import ciphertexts, paillier
+from nodes.homomorphic import ciphertexts
 from nodes.homomorphic.costs import TABLES_AFTER
-from nodes.homomorphic.paillier import PaillierSecret
-from nodes.homomorphic.scheme import IntegerProgram
+from nodes.homomorphic.paillier import secret as paillier
+from nodes.homomorphic.paillier.secret import PaillierSecret
+from nodes.homomorphic.port import IntegerProgram
 from tests.bench.harness import Result, faster, interleave
 
 FEATURES: Final = 30

@@ -23,7 +23,7 @@ from broker.port import Broker, Consumer, Message
 from broker.rabbitmq import connect
 from broker.topology import Hub, Link, Network, Participant, queue_name, routing_key
 from nodes.allocator import keep_memory
-from nodes.enclave.worker.host import EnclaveProcess
+from nodes.enclave.host.process import EnclaveProcess
 from nodes.identity import Identity, verify
 from nodes.runtime import bulk
 from schemas import limits

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from nodes.homomorphic import paillier
-from nodes.homomorphic.paillier import PaillierSecret
-from nodes.homomorphic.quantise import decode, encode, integer_program, quantise
+from nodes.homomorphic.encoding import decode, encode, integer_program, quantise
+from nodes.homomorphic.paillier import secret as paillier
+from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.programs.plain import evaluate

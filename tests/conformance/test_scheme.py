@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nodes.homomorphic import ckks, ckks_polynomial, paillier, unpacked
+from nodes.homomorphic import unpacked
+from nodes.homomorphic.ckks import linear as ckks
+from nodes.homomorphic.ckks import polynomial as ckks_polynomial
 from nodes.homomorphic.errors import BadCiphertext, BadKey, DecryptionsStay, Overflow
-from nodes.homomorphic.paillier_public import PaillierPublic
-from nodes.homomorphic.scheme import IntegerProgram, Noise, PublicKey, SecretKey, require_shareable
+from nodes.homomorphic.paillier import secret as paillier
+from nodes.homomorphic.paillier.public import PaillierPublic
+from nodes.homomorphic.port import IntegerProgram, Noise, PublicKey, SecretKey, require_shareable
 from schemas.errors import BadProgram
 
 Scheme = tuple[SecretKey, PublicKey]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from nodes.runtime.machine import CancelTimer, Effect, Note, Perform, Publish, SetTimer
+from nodes.machine import CancelTimer, Effect, Note, Perform, Publish, SetTimer
 from nodes.store.errors import RecordUnreadable, StoreClosed, StoreNewer
 from nodes.store.port import GENESIS, Decision, Input, Outcome, Store, Unreadable, View
 from nodes.store.sqlite import SqliteStore

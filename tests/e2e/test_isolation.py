@@ -29,23 +29,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 import nodes.bootstrap
 import nodes.demo
 import nodes.local
-from nodes.enclave import chunks, session
+from nodes.enclave.agreement import chunks, key_agreement
+from nodes.enclave.agreement.chunks import DATA, RESULT
+from nodes.enclave.agreement.offer import new_challenge, verify_offer
 from nodes.enclave.attestation.measure import code_root
-from nodes.enclave.chunks import DATA, RESULT
 from nodes.enclave.errors import EnclaveEnded, EndReason
-from nodes.enclave.handshake import new_challenge, verify_offer
-from nodes.enclave.worker import host
-from nodes.enclave.worker.host import EnclaveOptions, EnclaveProcess
-from nodes.homomorphic.paillier import PaillierSecret
+from nodes.enclave.host import process
+from nodes.enclave.host.process import EnclaveOptions, EnclaveProcess
+from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.identity import Identity
 from nodes.lessor.worker import LessorWorker
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.programs.build import linear_from_csv
 from nodes.programs.check import check
-from nodes.renter.records import Subtask
-from nodes.renter.report import JobReport
+from nodes.renter.protocol.records import Subtask
 from nodes.renter.submission import JobOptions
 from nodes.store.sqlite import SqliteStore
+from nodes.views.jobs import JobReport
 from schemas.errors import SubletError
 from schemas.events import KeySealed
 from schemas.ids import address, hub_address
@@ -177,7 +177,7 @@ def of(lessor: str, report: JobReport, found: list[Intercepted]) -> list[Interce
 
 async def test_all_that_one_lessor_holds_opens_nothing_of_another(theft: Theft) -> None:
     report = await theft.run("enclave")
-    found = intercepted(theft.tap, session.schema_digest(check(LINEAR).canonical, None))
+    found = intercepted(theft.tap, key_agreement.schema_digest(check(LINEAR).canonical, None))
     offers = [offer for enclave in theft.enclaves for offer in enclave.offers]
     for thief, victim in (LESSORS, LESSORS[::-1]):
         keys, own, others = theft.holds(report, thief), of(thief, report, found), of(victim, report, found)
@@ -200,7 +200,7 @@ async def test_all_that_one_lessor_holds_opens_nothing_of_another(theft: Theft) 
 
 async def test_the_brokers_whole_traffic_and_all_hubs_keys_open_nothing(theft: Theft) -> None:
     report = await theft.run("enclave")
-    found = intercepted(theft.tap, session.schema_digest(check(LINEAR).canonical, None))
+    found = intercepted(theft.tap, key_agreement.schema_digest(check(LINEAR).canonical, None))
     hubs = [identity_seed(theft.network.identity(hub_address(hub))) for hub in nodes.local.LOCAL_HUBS]
     keys = windows([*hubs, *said(theft.tap)], every=8)
     assert len(found) >= 4
@@ -362,13 +362,13 @@ async def test_keys_reach_no_exception() -> None:
 
 async def test_keys_reach_neither_command_line_nor_environment_nor_a_core_file(monkeypatch: pytest.MonkeyPatch) -> None:
     statuses: list[int] = []
-    collect = host._kill_and_collect
+    collect = process._kill_and_collect
 
     def keep_status(pid: int) -> int:
         statuses.append(collect(pid))
         return statuses[-1]
 
-    monkeypatch.setattr(host, "_kill_and_collect", keep_status)
+    monkeypatch.setattr(process, "_kill_and_collect", keep_status)
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
     try:
@@ -382,7 +382,7 @@ async def test_keys_reach_neither_command_line_nor_environment_nor_a_core_file(m
     finally:
         resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
     assert not any(form in seen for secret in keys_of(subtask) for form in forms(secret))
-    assert b"nodes.enclave.worker.child" in seen
+    assert b"nodes.enclave.child.main" in seen
     assert re.search(r"Max core file size +0 +0 ", bounds)
     assert ended.value.reason is EndReason.CRASH
     assert [os.WTERMSIG(status) for status in statuses] == [signal.SIGSEGV]
@@ -400,7 +400,7 @@ def visible_of(pid: int) -> bytes:
 def keys_of(subtask: EnclaveSubtask) -> list[bytes]:
     """The subtask secret and the keys that come of it."""
     ways = (DATA, RESULT)
-    return [subtask.secret, *(session.data_key(subtask.secret, CONTRACT, JOB, way, 0) for way in ways)]
+    return [subtask.secret, *(key_agreement.data_key(subtask.secret, CONTRACT, JOB, way, 0) for way in ways)]
 
 
 # A program that broke out.
@@ -410,7 +410,7 @@ def keys_of(subtask: EnclaveSubtask) -> list[bytes]:
 async def test_a_job_that_breaks_out_fails_with_its_reason_and_the_next_one_completes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attempt: str, code: str
 ) -> None:
-    monkeypatch.setattr(host, "_CHILD", "tests.support.hostile_child")
+    monkeypatch.setattr(process, "_CHILD", "tests.support.hostile_child")
     hostile, good = tmp_path / "hostile.csv", tmp_path / "good.csv"
     wish = FIRST + list(ESCAPES).index(attempt)
     hostile.write_text("a,b\n" + f"{wish},1\n" * 600)
@@ -433,8 +433,8 @@ async def test_a_job_that_breaks_out_fails_with_its_reason_and_the_next_one_comp
 
 HOST = """
 import asyncio, sys
-from nodes.enclave.chunks import BatchContext
-from nodes.enclave.worker.host import EnclaveProcess
+from nodes.enclave.agreement.chunks import BatchContext
+from nodes.enclave.host.process import EnclaveProcess
 from nodes.enclave.attestation.measure import measurement
 from nodes.enclave.attestation.software import SoftwareQuoter
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -467,7 +467,7 @@ asyncio.run(serve())
 def test_a_hosts_memory_holds_ciphertext_and_neither_plaintext_nor_keys() -> None:
     batches, rows, needle_rows = 3, 2000, 50
     data = np.random.default_rng(11).normal(size=(rows, 4))
-    program, secret = model(4, np.arange(1.0, 5.0).reshape(4, 1)), session.new_secret()
+    program, secret = model(4, np.arange(1.0, 5.0).reshape(4, 1)), key_agreement.new_secret()
     subtask = EnclaveSubtask(secret, program, None)
     arguments = [CONTRACT, JOB, str(batches), str(rows)]
     with subprocess.Popen(
@@ -503,7 +503,7 @@ def hand_over(process: subprocess.Popen[str], program: bytes, secret: bytes) -> 
     )
     sealed = offer.seal(secret, renter().sign)
     agreed = (renter_public(), offer.policy_digest, offer.claims.digest(), program)
-    mac = asked(process, sealed.sealed, sealed.signature, *agreed, session.schema_digest(program, None))
+    mac = asked(process, sealed.sealed, sealed.signature, *agreed, key_agreement.schema_digest(program, None))
     offer.confirm(secret, sealed, mac)
 
 

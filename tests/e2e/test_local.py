@@ -23,11 +23,11 @@ from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.programs import plain
 from nodes.programs.build import aggregate_sum, linear_from_csv
 from nodes.programs.check import check
-from nodes.renter import incidents
-from nodes.renter.records import BatchRecord, Subtask
-from nodes.renter.report import JobReport
+from nodes.renter.activities.workbench import JobFolder
+from nodes.renter.files import incidents
+from nodes.renter.protocol.records import BatchRecord, Subtask
 from nodes.renter.submission import JobOptions
-from nodes.renter.workbench import JobFolder
+from nodes.views.jobs import JobReport
 from schemas import codec
 from schemas.errors import BadConfig
 from schemas.events import Event, OrderCancelled

@@ -18,15 +18,15 @@ from typing import Any, Final
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from nodes.enclave import chunks
+from nodes.enclave import frames
+from nodes.enclave.agreement import chunks
+from nodes.enclave.agreement.labels import lp
 from nodes.enclave.attestation import port
 from nodes.enclave.attestation.port import Evidence, Policy
 from nodes.enclave.attestation.software import SoftwareQuoter
 from nodes.enclave.attestation.verifiers import all_verifiers, describe
 from nodes.enclave.errors import Rejected
-from nodes.enclave.labels import lp
-from nodes.enclave.worker import frames
-from nodes.enclave.worker.frames import FrameError
+from nodes.enclave.frames import FrameError
 from nodes.programs.build import aggregate_sum, linear_from_csv
 from nodes.programs.check import check
 from nodes.programs.limits import ProgramLimits

@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from nodes.identity import Identity, verify
-from nodes.renter.config import RenterConfig
-from nodes.renter.machine import RenterMachine
+from nodes.renter.protocol.config import RenterConfig
+from nodes.renter.protocol.machine import RenterMachine
 from nodes.runtime import journal
 from nodes.runtime.journal import Export, JournalMismatch, export_lines, read_export, replay_export
 from schemas.ids import Address

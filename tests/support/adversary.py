@@ -21,13 +21,13 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from broker.embedded import EmbeddedServer
 from broker.port import Message
 from broker.topology import Permission
-from nodes.enclave import session
+from nodes.enclave.agreement import key_agreement
+from nodes.enclave.agreement.chunks import DATA, RESULT, BatchContext
+from nodes.enclave.agreement.key_agreement import KeyPair, Sealed, SealSpec
 from nodes.enclave.attestation.port import Quoter
-from nodes.enclave.chunks import DATA, RESULT, BatchContext
-from nodes.enclave.session import KeyPair, Sealed, SealSpec
-from nodes.enclave.worker.enclave import Enclave
-from nodes.enclave.worker.host import EnclaveOptions, Executed
-from nodes.enclave.worker.lockdown import ALL_PROTECTIONS
+from nodes.enclave.child.engine import Enclave
+from nodes.enclave.child.lockdown import ALL_PROTECTIONS
+from nodes.enclave.host.process import EnclaveOptions, Executed
 from schemas import codec
 from schemas.events import Event
 
@@ -79,7 +79,7 @@ class OpenEnclave:
         pending = self.inside._pending
         assert pending is not None
         self.offers.append(
-            session.offer_digest(
+            key_agreement.offer_digest(
                 nonce=pending.nonce,
                 contract=pending.contract,
                 enclave_public=pending.keys.public,
@@ -156,7 +156,7 @@ def intercepted(tap: Wiretap, schema: bytes) -> list[Intercepted]:
 def opens(secret: bytes, target: Intercepted) -> bool:
     """Whether 32 bytes open anything of a body: as its key, or as the secret that its key is derived from."""
     keys = [secret]
-    keys += [session.data_key(secret, target.contract, target.job, way, 0) for way in (DATA, RESULT)]
+    keys += [key_agreement.data_key(secret, target.contract, target.job, way, 0) for way in (DATA, RESULT)]
     return any(_first_or_last_chunk_opens(key, target) for key in keys)
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import pytest
 
 from nodes.crew.crew import Crew
-from nodes.homomorphic.paillier_public import PaillierPublic
-from nodes.homomorphic.scheme import SLOT_BITS
-from nodes.lessor.ciphertexts import CiphertextComputer
-from nodes.lessor.compute import Computed
+from nodes.homomorphic.paillier.public import PaillierPublic
+from nodes.homomorphic.port import SLOT_BITS
+from nodes.lessor.compute.ciphertexts import CiphertextComputer
+from nodes.lessor.compute.port import Computed
 from schemas.jobs import Batch, SubtaskTerms
 
 Wrong = Callable[[Batch], range]

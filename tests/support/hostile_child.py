@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from nodes.enclave.worker import child, enclave
+from nodes.enclave.child import engine, main
 from nodes.programs.plain import Rows, evaluate
 from nodes.programs.program import Program
 
@@ -53,5 +53,5 @@ def hostile(program: Program, rows: Rows) -> Rows:
 
 
 if __name__ == "__main__":
-    vars(enclave)["evaluate"] = hostile
-    child.main()
+    vars(engine)["evaluate"] = hostile
+    main.main()

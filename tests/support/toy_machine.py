@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from nodes.runtime.machine import (
+from nodes.machine import (
     TIMER_FIRED,
     CancelTimer,
     Context,

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-from nodes.enclave.labels import H
+from nodes.enclave.agreement.labels import H
 
 MEASURED_PACKAGES: Final = ("schemas", "nodes/enclave", "nodes/homomorphic", "nodes/programs")
 MEASURED_LIBRARIES: Final = ("cryptography", "gmpy2", "numpy", "onnx", "phe", "protobuf", "pyseccomp")

@@ -18,9 +18,9 @@ from typing import Final, Protocol
 
 import cbor2
 
+from nodes.enclave.agreement.key_agreement import NONCE_BYTES_MAX, NONCE_BYTES_MIN
+from nodes.enclave.agreement.labels import H
 from nodes.enclave.errors import Code, Rejected
-from nodes.enclave.labels import H
-from nodes.enclave.session import NONCE_BYTES_MAX, NONCE_BYTES_MIN
 
 EVIDENCE_VERSION: Final = 1
 EVIDENCE_BYTES_MAX: Final = 64 * 1024

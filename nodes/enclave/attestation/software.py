@@ -22,9 +22,9 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from nodes.enclave.agreement.labels import DIGEST_BYTES, H
 from nodes.enclave.attestation.port import SOFTWARE, Claims, Evidence, Policy, encode
 from nodes.enclave.errors import Code, Rejected
-from nodes.enclave.labels import DIGEST_BYTES, H
 
 STATEMENT: Final = "software, not confidential"
 REPORT_VERSION: Final = 1

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from nodes.renter.records import Facts
+from nodes.renter.protocol.records import Facts
 from schemas.jobs import Assessment
 
 BEFORE_SCHEMES: Final[dict[str, Any]] = {

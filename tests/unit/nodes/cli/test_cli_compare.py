@@ -9,7 +9,7 @@ import pytest
 
 from nodes.cli.compare import Comparison, compare
 from nodes.cli.inputs import read_inputs
-from nodes.renter.report import JobReport
+from nodes.views.jobs import JobReport
 from schemas.errors import VerificationFailed
 
 

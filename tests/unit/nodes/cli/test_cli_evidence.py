@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nodes.cli.main import main
-from nodes.enclave import session
+from nodes.enclave.agreement import key_agreement
 from nodes.enclave.attestation.port import encode
 from nodes.enclave.attestation.software import SoftwareQuoter
 from nodes.enclave.errors import Code
@@ -23,7 +23,7 @@ CONTRACT = "contract-1"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     made: SoftwareQuoter = quoter()
-    report_data = session.report_data(forge.NONCE, CONTRACT, forge.PUBLIC)
+    report_data = key_agreement.report_data(forge.NONCE, CONTRACT, forge.PUBLIC)
     raw = made.quote(report_data=report_data, pub=forge.PUBLIC, nonce=forge.NONCE, job=forge.JOB, debug=False)
     Path("evidence.bin").write_bytes(raw)
     listed = f'measurements = ["{made.measurement.hex()}"]\n'

@@ -10,14 +10,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
-from nodes.enclave import chunks, session
+from nodes.enclave.agreement import chunks, key_agreement
+from nodes.enclave.agreement.chunks import DATA, RESULT, BatchContext
+from nodes.enclave.agreement.key_agreement import SealSpec
+from nodes.enclave.agreement.offer import VerifiedOffer, new_challenge, verify_offer
 from nodes.enclave.attestation.measure import measurement
 from nodes.enclave.attestation.port import SOFTWARE, Policy
 from nodes.enclave.attestation.software import SoftwareQuoter, SoftwareVerifier
-from nodes.enclave.chunks import DATA, RESULT, BatchContext
-from nodes.enclave.handshake import VerifiedOffer, new_challenge, verify_offer
-from nodes.enclave.session import SealSpec
-from nodes.enclave.worker.host import EnclaveProcess
+from nodes.enclave.host.process import EnclaveProcess
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CONTRACT = "contract-1"
@@ -75,15 +75,15 @@ class Subtask:
     seal: SealSpec | None
 
     def context(self, rows: int, *, first_row: int = 0, batch: int = 0, attempt: int = 1) -> BatchContext:
-        schema = session.schema_digest(self.program, self.seal)
+        schema = key_agreement.schema_digest(self.program, self.seal)
         return BatchContext(JOB, "subtask-1", batch, attempt, DATA, 0, schema, first_row, rows)
 
     def encrypt(self, context: BatchContext, rows: NDArray[np.float64]) -> bytes:
-        key = session.data_key(self.secret, CONTRACT, JOB, DATA, context.epoch)
+        key = key_agreement.data_key(self.secret, CONTRACT, JOB, DATA, context.epoch)
         return chunks.encrypt(key, context.digest(), np.ascontiguousarray(rows, "<f8").tobytes())
 
     def decrypt(self, context: BatchContext, body: bytes) -> bytes:
-        key = session.data_key(self.secret, CONTRACT, JOB, RESULT, context.epoch)
+        key = key_agreement.data_key(self.secret, CONTRACT, JOB, RESULT, context.epoch)
         return chunks.decrypt(key, context.result.digest(), body)
 
 
@@ -99,7 +99,7 @@ async def verified_offer(enclave: EnclaveProcess) -> VerifiedOffer:
 async def agree(enclave: EnclaveProcess, program: bytes, seal: SealSpec | None = None) -> Subtask:
     """The whole handshake, confirmed."""
     offer = await verified_offer(enclave)
-    secret = session.new_secret()
+    secret = key_agreement.new_secret()
     sealed = offer.seal(secret, renter().sign)
     mac = await enclave.accept(
         sealed.sealed,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.homomorphic import paillier
-from nodes.homomorphic.paillier import PaillierSecret
+from nodes.homomorphic.paillier import secret as paillier
+from nodes.homomorphic.paillier.secret import PaillierSecret
 
 
 @pytest.fixture(scope="session")

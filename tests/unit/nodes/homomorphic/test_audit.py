@@ -19,7 +19,7 @@ from nodes.homomorphic.audit import (
     passes,
     program_digest,
 )
-from nodes.homomorphic.scheme import IntegerProgram
+from nodes.homomorphic.port import IntegerProgram
 
 SECRET = b"\x05" * 32
 BIG = 2**40

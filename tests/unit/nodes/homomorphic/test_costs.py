@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from nodes.homomorphic import multiexp, noise
 from nodes.homomorphic.costs import (
     TABLES_AFTER,
     Units,
@@ -25,11 +24,12 @@ from nodes.homomorphic.costs import (
     products,
     steps,
 )
-from nodes.homomorphic.multiexp import compile_signed, multiplications
-from nodes.homomorphic.noise import Digits, NoiseSource
-from nodes.homomorphic.paillier import PaillierSecret
-from nodes.homomorphic.residues import ONE, Pair, multiply, split, square
-from nodes.homomorphic.scheme import IntegerProgram
+from nodes.homomorphic.paillier import multiexp, noise
+from nodes.homomorphic.paillier.multiexp import compile_signed, multiplications
+from nodes.homomorphic.paillier.noise import Digits, NoiseSource
+from nodes.homomorphic.paillier.residues import ONE, Pair, multiply, split, square
+from nodes.homomorphic.paillier.secret import PaillierSecret
+from nodes.homomorphic.port import IntegerProgram
 from schemas.jobs import Scheme
 
 UNITS = Units(

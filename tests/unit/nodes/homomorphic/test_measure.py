@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nodes.homomorphic import measure
 from nodes.homomorphic.costs import TABLES_AFTER, Units, products, steps
 from nodes.homomorphic.packing import blocks_of
-from nodes.homomorphic.scheme import IntegerProgram, Noise
+from nodes.homomorphic.port import IntegerProgram, Noise
 from schemas.jobs import APPROXIMATE, Scheme
 
 PRICES = Units(

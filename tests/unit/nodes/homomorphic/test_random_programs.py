@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from nodes.homomorphic.encoding import decode, encode, integer_program, quantise
 from nodes.homomorphic.errors import BadCiphertext, Overflow, TooCoarse
-from nodes.homomorphic.paillier import PaillierSecret
-from nodes.homomorphic.quantise import decode, encode, integer_program, quantise
-from nodes.homomorphic.scheme import IntegerProgram
+from nodes.homomorphic.paillier.secret import PaillierSecret
+from nodes.homomorphic.port import IntegerProgram
 from nodes.programs.affine import AffineMap
 from nodes.programs.check import check
 from nodes.programs.compile import affine

@@ -7,10 +7,11 @@ from importlib.machinery import ModuleSpec
 import numpy as np
 import pytest
 
-from nodes.homomorphic import paillier, schemes
+from nodes.homomorphic import schemes
 from nodes.homomorphic.errors import BadKey, TooCoarse
-from nodes.homomorphic.paillier import PaillierSecret
-from nodes.homomorphic.scheme import IntegerProgram
+from nodes.homomorphic.paillier import secret as paillier
+from nodes.homomorphic.paillier.secret import PaillierSecret
+from nodes.homomorphic.port import IntegerProgram
 from schemas.jobs import Scheme
 from tests.conformance.test_scheme import require
 

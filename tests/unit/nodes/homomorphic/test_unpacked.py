@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nodes.homomorphic.errors import BadCiphertext
-from nodes.homomorphic.paillier import PaillierSecret
-from nodes.homomorphic.scheme import IntegerProgram
+from nodes.homomorphic.paillier.secret import PaillierSecret
+from nodes.homomorphic.port import IntegerProgram
 from nodes.homomorphic.unpacked import UnpackedPublic, UnpackedSecret
 from schemas.errors import BadData
 

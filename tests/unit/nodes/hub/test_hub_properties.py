@@ -8,7 +8,7 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nodes.hub.contracts import verify_contract
+from nodes.contracts import verify_contract
 from nodes.hub.records import BuyRecord, ContractRecord, QuoteRecord, SellRecord
 from nodes.hub.states import BUY, CONTRACT, QUOTE
 from schemas.events import ContractEnded, OrderCancelled

@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 from nodes.hub.directory import HubConfig
 from nodes.hub.machine import HubMachine
 from nodes.hub.records import SellRecord
-from nodes.runtime.machine import TIMER_FIRED, CancelTimer, Context, Note, Publish, Refused, SetTimer, Step, TimerFired
+from nodes.machine import TIMER_FIRED, CancelTimer, Context, Note, Publish, Refused, SetTimer, Step, TimerFired
 from schemas.contracts import Contract
 from schemas.events import CATALOGUE, ContractSigned, Event
 from schemas.ids import Address, derive_id, hub_address, hub_of

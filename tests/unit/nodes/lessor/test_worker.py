@@ -16,8 +16,8 @@ from broker.topology import Hub, Link, Network, Participant, dead_queue, queue_n
 from nodes.bootstrap import lessor_worker
 from nodes.crew.crew import Crew
 from nodes.identity import Identity
-from nodes.lessor.config import LessorConfig
-from nodes.lessor.offers import sell_order
+from nodes.lessor.protocol.config import LessorConfig
+from nodes.lessor.protocol.offers import sell_order
 from nodes.lessor.worker import LessorWorker
 from schemas import codec
 from schemas.contracts import Contract, Receipt

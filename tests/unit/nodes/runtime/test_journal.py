@@ -10,9 +10,9 @@ import orjson
 import pytest
 
 from nodes.identity import Identity, verify
+from nodes.machine import TIMER_FIRED, Context, Records, Step, TimerFired
 from nodes.runtime.intake import Decider, Given
 from nodes.runtime.journal import Header, JournalMismatch, export_lines, read_export, replay, replay_export
-from nodes.runtime.machine import TIMER_FIRED, Context, Records, Step, TimerFired
 from nodes.store.port import GENESIS, Input, View
 from schemas.events import Event, OrderCancelled
 from schemas.ids import Address, derive_id

@@ -18,9 +18,9 @@ from msgspec import Struct
 from broker.errors import PublishUnknown
 from broker.port import Broker, Consumer, Message
 from nodes.identity import verify
+from nodes.machine import Context, Records, Refused, Step
 from nodes.runtime.intake import EVENT_AGE_SECONDS_MAX, Wire, admit
 from nodes.runtime.journal import replay
-from nodes.runtime.machine import Context, Records, Refused, Step
 from nodes.runtime.outbox import ACTIVITY_ATTEMPTS_MAX
 from nodes.store.errors import StoreFailed
 from nodes.store.port import Decide, Input, Outcome, Store

@@ -24,13 +24,13 @@ from cryptography.hazmat.primitives.hashes import SHA256, SHA384, HashAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
+from nodes.enclave.agreement.labels import H
 from nodes.enclave.attestation.certificates import fingerprint, key_fingerprint
 from nodes.enclave.attestation.dcap import DcapVerifier
 from nodes.enclave.attestation.nitro import NitroVerifier
 from nodes.enclave.attestation.port import NITRO, SGX, SNP, TDX, Evidence, Policy, Verifier, decode
 from nodes.enclave.attestation.snp import TCB_PARTS, SnpVerifier
 from nodes.enclave.attestation.software import SoftwareQuoter, SoftwareVerifier
-from nodes.enclave.labels import H
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nodes.enclave import chunks, session
+from nodes.enclave.agreement import chunks, key_agreement
+from nodes.enclave.agreement.chunks import DATA, RESULT, BatchContext
+from nodes.enclave.agreement.offer import VerifiedOffer, new_challenge, verify_offer
 from nodes.enclave.attestation.port import NITRO, SGX, SNP, TDX, Policy, Quoter, Tier, Verifier
 from nodes.enclave.attestation.producers.configfs import ConfigfsQuoter
 from nodes.enclave.attestation.producers.gramine import GramineQuoter
 from nodes.enclave.attestation.producers.host import new_name
 from nodes.enclave.attestation.producers.nsm import NsmQuoter
-from nodes.enclave.chunks import DATA, RESULT, BatchContext
 from nodes.enclave.errors import Code, NoEvidence, Rejected
-from nodes.enclave.handshake import VerifiedOffer, new_challenge, verify_offer
-from nodes.enclave.worker.host import EnclaveOptions, EnclaveProcess
+from nodes.enclave.host.process import EnclaveOptions, EnclaveProcess
 from tests.unit.nodes.enclave.attestation import forge
 from tests.unit.nodes.enclave.attestation.fake_devices import FakeGramine, FakeNsm, FakeTsm
 from tests.unit.nodes.enclave.attestation.forge import NOW, Forged
@@ -89,7 +89,7 @@ async def test_a_child_vouched_for_by_hardware_computes_a_batch(hardware: Platfo
         offer = await offered(enclave, hardware)
         assert offer.claims.confidential
         assert offer.claims.tier != Tier.NONE
-        secret = session.new_secret()
+        secret = key_agreement.new_secret()
         sealed = offer.seal(secret, renter().sign)
         mac = await enclave.accept(
             sealed.sealed,
@@ -100,11 +100,11 @@ async def test_a_child_vouched_for_by_hardware_computes_a_batch(hardware: Platfo
             program=program,
         )
         offer.confirm(secret, sealed, mac)
-        context = BatchContext(JOB, "subtask-1", 0, 1, DATA, 0, session.schema_digest(program, None), 0, 2)
+        context = BatchContext(JOB, "subtask-1", 0, 1, DATA, 0, key_agreement.schema_digest(program, None), 0, 2)
         rows = np.array([[1.0, 2.0], [3.0, 4.0]]).astype("<f8").tobytes()
-        body = chunks.encrypt(session.data_key(secret, CONTRACT, JOB, DATA, 0), context.digest(), rows)
+        body = chunks.encrypt(key_agreement.data_key(secret, CONTRACT, JOB, DATA, 0), context.digest(), rows)
         result = await enclave.execute(context, body)
-    key = session.data_key(secret, CONTRACT, JOB, RESULT, 0)
+    key = key_agreement.data_key(secret, CONTRACT, JOB, RESULT, 0)
     assert np.frombuffer(chunks.decrypt(key, context.result.digest(), result.body), "<f8").tolist() == [4.0, 10.0]
 
 

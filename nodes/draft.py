@@ -1,0 +1,94 @@
+"""Collects what one event changes: an overlay over the records, and the effects in order. Pure.
+
+Every role's machine handles an event on a draft and returns its `step()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from msgspec import Struct
+
+from nodes.machine import Context, Effect, Note, Records, Refused, Step, publish
+from schemas.events import Event
+
+R = TypeVar("R", bound=Struct)
+
+
+def data_of(event: Event, data_class: type[R]) -> R:
+    """The event's data as this class.
+
+    Raises:
+        Refused: it is another's.
+    """
+    if not isinstance(event.data, data_class):
+        raise Refused("wrong-data", f"{event.type} without its data")
+    return event.data
+
+
+class Draft:
+    """Reads through to the records; writes stay here until `step()`."""
+
+    def __init__(self, records: Records, context: Context) -> None:
+        self.context = context
+        self.now = context.now
+        """Seconds since 1970 (UTC)."""
+        self._records = records
+        self._put: dict[str, Struct] = {}
+        self._deleted: set[str] = set()
+        self._effects: list[Effect] = []
+
+    def find(self, record_type: type[R], key: str) -> R | None:
+        """The record at `key`, or None."""
+        if key in self._deleted:
+            return None
+        record = self._put.get(key)
+        if record is None:
+            record = self._records.get(key)
+        if record is None or isinstance(record, record_type):
+            return record
+        raise TypeError(f"{key} is not a {record_type.__name__}")
+
+    def each(self, record_type: type[R], prefix: str) -> Iterator[tuple[str, R]]:
+        """All records under `prefix/`, in no particular order: sort where the order shows. Looks at every key."""
+        start = prefix + "/"
+        keys = [key for key in self._records if key.startswith(start)]
+        keys += [key for key in self._put if key.startswith(start) and key not in self._records]
+        for key in keys:
+            record = self.find(record_type, key)
+            if record is not None:
+                yield key, record
+
+    def count(self, prefix: str) -> int:
+        """How many records stand under `prefix/`, this event's changes left out."""
+        start = prefix + "/"
+        return sum(1 for key in self._records if key.startswith(start))
+
+    def put(self, key: str, record: Struct) -> None:
+        """Write a record."""
+        self._deleted.discard(key)
+        self._put[key] = record
+
+    def delete(self, key: str) -> None:
+        """Remove a record."""
+        self._put.pop(key, None)
+        self._deleted.add(key)
+
+    def do(self, *effects: Effect) -> None:
+        """Append effects."""
+        self._effects.extend(effects)
+
+    def send(self, event_type: str, to: str, subject: str, data: Struct | None = None, **more: Any) -> None:
+        """Append a `Publish`."""
+        self.do(publish(event_type, to, subject, data, **more))
+
+    def note(self, kind: str, text: str, /, **details: Any) -> None:
+        """Append a journal note."""
+        self.do(Note(kind=kind, text=text, details=details))
+
+    def step(self) -> Step:
+        """All changes; what came and went within this event is neither."""
+        put = {key: record for key, record in self._put.items() if record != self._records.get(key)}
+        deleted = frozenset(key for key in self._deleted if key in self._records)
+        return Step(put=put, delete=deleted, effects=tuple(self._effects))

@@ -1,0 +1,204 @@
+"""What an enclave does, inside its locked child: agree on keys, check the program, compute batches. No I/O.
+
+One process serves one key agreement: an offer is used once, and after a seal was opened no further offer is made, so
+that keys die with the process and programs of two renters never meet in one. Error texts that leave here are fixed
+sentences with row and column: never a value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nodes.enclave.agreement import chunks, key_agreement
+from nodes.enclave.agreement.chunks import DATA, RESULT, BatchContext
+from nodes.enclave.agreement.key_agreement import KeyPair, Sealed, SealSpec
+from nodes.enclave.errors import Code, DataFault, Fault, Rejected
+from nodes.enclave.frames import Buffer
+from nodes.homomorphic.errors import BadKey
+from nodes.homomorphic.paillier.public import PaillierPublic
+from nodes.programs.check import check
+from nodes.programs.plain import evaluate
+from nodes.programs.program import Program
+from schemas.errors import BadData, BadProgram
+
+OFFERS_PER_PROCESS_MAX: Final = 64
+RESULT_BITS_MAX: Final = 62
+VALUE_BYTES: Final = 8
+_INT64_LIMIT: Final = 2.0**63
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    keys: KeyPair
+    nonce: bytes
+    contract: str
+    job: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    contract: str
+    job: str
+    secret: bytes = field(repr=False)
+    program: Program
+    schema: bytes
+    seal_key: PaillierPublic | None
+    result_bits: int
+
+
+class Enclave:
+    """The state of one enclave process: nothing, then an offer, then a session."""
+
+    def __init__(self) -> None:
+        self._nonces: set[bytes] = set()
+        self._pending: _Pending | None = None
+        self._session: _Session | None = None
+        self._plaintext = Buffer()
+        self._ciphertext = Buffer()
+
+    def offer(self, nonce: bytes, contract: str, job: str) -> tuple[bytes, bytes]:
+        """A fresh public key and the report data that binds it to nonce and contract. It replaces any earlier offer.
+
+        Raises:
+            Rejected: `nonce-reused`, `evidence-malformed` (nonce too short or long) or `session`.
+        """
+        if self._session is not None or len(self._nonces) >= OFFERS_PER_PROCESS_MAX:
+            raise Rejected(Code.SESSION)
+        if nonce in self._nonces:
+            raise Rejected(Code.NONCE_REUSED)
+        if not key_agreement.NONCE_BYTES_MIN <= len(nonce) <= key_agreement.NONCE_BYTES_MAX:
+            raise Rejected(Code.EVIDENCE_MALFORMED, "nonce length")
+        self._nonces.add(nonce)
+        keys = KeyPair.generate()
+        self._pending = _Pending(keys, nonce, contract, job)
+        return keys.public, key_agreement.report_data(nonce, contract, keys.public)
+
+    def accept(
+        self,
+        sealed: Sealed,
+        *,
+        renter_public: bytes,
+        policy: bytes,
+        claims: bytes,
+        program: bytes,
+        seal: SealSpec | None,
+    ) -> bytes:
+        """Open the seal, check the program and answer with the confirmation. The offer is spent, whatever comes out.
+
+        Raises:
+            Rejected: `seal-replayed`, `renter-signature`, `public-key` or `seal`.
+            BadProgram: the program is refused.
+        """
+        pending, self._pending = self._pending, None
+        if pending is None:
+            raise Rejected(Code.SEAL_REPLAYED)
+        offer = key_agreement.offer_digest(
+            nonce=pending.nonce,
+            contract=pending.contract,
+            enclave_public=pending.keys.public,
+            claims=claims,
+            policy=policy,
+            renter_public=renter_public,
+        )
+        secret = key_agreement.open_seal(pending.keys, sealed, offer, renter_public)
+        self._session = _Session(
+            contract=pending.contract,
+            job=pending.job,
+            secret=secret,
+            program=check(program),
+            schema=key_agreement.schema_digest(program, seal),
+            seal_key=_seal_key(seal),
+            result_bits=0 if seal is None else seal.result_bits,
+        )
+        return key_agreement.confirmation(secret, offer, sealed)
+
+    def execute(self, context: BatchContext, body: memoryview) -> memoryview:
+        """Decrypt a batch, run the program and encrypt its result. The view is valid until the next call.
+
+        Raises:
+            Rejected: `session`, `context`, or as `chunks.decrypt_into`.
+            BadData: the batch does not fit, or a number in it or in its result cannot be used.
+            BadProgram: an operator failed on this batch.
+        """
+        current = self._session
+        if current is None:
+            raise Rejected(Code.SESSION)
+        if (context.job, context.direction, context.schema) != (current.job, DATA, current.schema):
+            raise Rejected(Code.CONTEXT)
+        rows = self._decrypt(current, context, body)
+        result = _evaluate(current.program, context, rows)
+        if current.seal_key is None:
+            return self._encrypt(current, context, _raw(result))
+        fixed = _fixed_point(current.program, context, result, current.result_bits)
+        return self._encrypt(current, context, memoryview(current.seal_key.encrypt(fixed)))
+
+    def _decrypt(self, current: _Session, context: BatchContext, body: memoryview) -> NDArray[np.float64]:
+        length = chunks.decrypted_bytes(len(body))
+        plaintext = self._plaintext.view(length)
+        key = key_agreement.data_key(current.secret, current.contract, current.job, DATA, context.epoch)
+        chunks.decrypt_into(key, context.digest(), body, plaintext)
+        if context.rows < 1 or length != context.rows * current.program.width_in * VALUE_BYTES:
+            raise DataFault(Fault.SHAPE)
+        return np.frombuffer(plaintext, dtype="<f8").reshape(context.rows, current.program.width_in)
+
+    def _encrypt(self, current: _Session, context: BatchContext, plaintext: memoryview) -> memoryview:
+        ciphertext = self._ciphertext.view(chunks.encrypted_bytes(len(plaintext)))
+        key = key_agreement.data_key(current.secret, current.contract, current.job, RESULT, context.epoch)
+        chunks.encrypt_into(key, context.result.digest(), plaintext, ciphertext)
+        return ciphertext
+
+
+def _raw(result: NDArray[np.float64]) -> memoryview:
+    return np.ascontiguousarray(result, dtype="<f8").data.cast("B")
+
+
+def _seal_key(seal: SealSpec | None) -> PaillierPublic | None:
+    if seal is None:
+        return None
+    if not 0 <= seal.result_bits <= RESULT_BITS_MAX:
+        raise Rejected(Code.PUBLIC_KEY, f"result bits, 0 to {RESULT_BITS_MAX}")
+    try:
+        return PaillierPublic.from_bytes(seal.public_key)
+    except BadKey:
+        raise Rejected(Code.PUBLIC_KEY, "homomorphic") from None
+
+
+def _evaluate(program: Program, context: BatchContext, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    _require_finite_input(program, context, rows)
+    try:
+        return evaluate(program, rows)
+    except BadProgram as error:
+        if isinstance(error.__cause__, MemoryError):
+            raise MemoryError from None  # for want of memory here and now, not a fault of the program
+        raise BadProgram("an operator of the program failed on this batch", operator=error.operator) from None
+    except BadData as error:
+        if error.row is None and error.column is None:
+            raise DataFault(Fault.SHAPE) from None
+        row = None if error.row is None else context.first_row + error.row
+        raise DataFault(Fault.RESULT_NOT_FINITE, row=row, column=error.column) from None
+
+
+def _require_finite_input(program: Program, context: BatchContext, rows: NDArray[np.float64]) -> None:
+    finite = np.isfinite(rows)
+    if finite.all():
+        return
+    row, column = (int(i) for i in np.argwhere(~finite)[0])
+    names = program.column_names or (() if program.matrix else program.input_names)
+    name = names[column] if names else str(column)
+    raise DataFault(Fault.INPUT_NOT_FINITE, row=context.first_row + row + 1, column=name)
+
+
+def _fixed_point(
+    program: Program, context: BatchContext, result: NDArray[np.float64], result_bits: int
+) -> NDArray[np.int64]:
+    scaled = np.rint(np.ldexp(result, result_bits))
+    fits = np.abs(scaled) < _INT64_LIMIT
+    if not fits.all():
+        row, column = (int(i) for i in np.argwhere(~fits)[0])
+        number = None if program.sum_rows else context.first_row + row + 1
+        raise DataFault(Fault.RESULT_TOO_LARGE, row=number, column=program.output_names[column])
+    return scaled.astype(np.int64)

@@ -1,0 +1,217 @@
+"""Fixed point: turns a real affine map into an integer program whose error is proved before anything is sent. Pure.
+
+Column j of the input is bounded by 2^e_j. A value travels as X = round(x * 2^(input_bits - e_j)), a weight as
+W = round(w * 2^(weight_bits + e_j)), so every product, and the bias, carries the same scale of
+2^(input_bits + weight_bits).
+
+With |X| <= 2^input_bits, and R rows added up (1 without `sum_rows`), an output is wrong by at most
+
+    R * sum_j |w_j 2^e_j - W_j / 2^weight_bits|       weights rounded; computed from the actual weights
+  + R * sum_j |W_j| d_j / 2^(weight_bits + input_bits + 1)    values rounded
+  + 1 / 2^(weight_bits + input_bits + 1)                  bias rounded
+  + |y| / 2^53                                            back to float64
+
+Products of columns are weighted like columns, with the sum of their columns' e_j for e_j. d_j is 1 for a column and d
+for a product of d: no factor passes 1 in units of its bound, so that its rounding moves the product by no more.
+
+The work on ciphertexts grows with weight_bits only. So those are the fewest for which the whole stays within the
+allowed error when input_bits are the most that the slots then leave.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nodes.homomorphic.errors import TooCoarse
+from nodes.homomorphic.port import SLOT_VALUE_LIMIT, IntegerProgram
+from nodes.programs.affine import AffineMap
+from schemas.errors import BadConfig, BadData, BadProgram
+from schemas.jobs import FixedPoint
+
+INPUT_BITS_MAX: Final = 52
+"""float64 has no more."""
+EXPONENT_MAX: Final = 256
+"""Columns are bounded by 2^256 at most; a column that is always 0 gets the exponent -256 and loses its weights."""
+WEIGHT_BITS_MAX: Final = 1024
+"""Weights of huge columns may be cut before the point, by -1024 at least."""
+
+_FLOAT_SLACK: Final = 1 + 2.0**-30
+"""Covers the rounding of the float64 sums in the bound itself, for a few thousand terms."""
+
+Floats = NDArray[np.float64]
+
+
+def quantise(
+    affine: AffineMap, bounds: Floats, rows_per_batch: int, slots: int, max_error: float
+) -> tuple[FixedPoint, float]:
+    """The cheapest scales for float64 `bounds` [F] (the largest |x_j|), and the error that they prove.
+
+    `rows_per_batch` is how many rows one result may add up. The proof holds for everything `encode` lets through and
+    covers whole sums, so also the parts of them in `slots`. Raises TooCoarse with the numbers when `max_error` is out
+    of reach, BadProgram and BadData for weights and bounds that are not finite, BadConfig for the rest.
+    """
+    if not (math.isfinite(max_error) and max_error > 0):
+        raise BadConfig(f"max_error is {max_error}: give a positive number", field="max_error")
+    if rows_per_batch < 1 or slots < 1:
+        raise BadConfig(f"{rows_per_batch} rows per batch in {slots} slots: both must be at least 1")
+    _require_finite(affine)
+    exponents = _exponents(bounds, affine.width_in)
+    repeats = rows_per_batch if affine.sum_rows else 1
+    scaled = _scale(affine.weights, _term_exponents(affine, exponents)[:, None])
+    outputs, at = used = np.nonzero(scaled.T)
+    terms, factors = scaled.T[used], _factors(affine)[at]
+    reachable = math.inf
+    for weight_bits in _weight_bits_worth_trying(scaled, repeats, max_error):
+        raised = _scale(terms, weight_bits)
+        rounded = np.rint(raised)
+        lost = _scale(_sums(np.abs(raised - rounded), outputs, affine.width_out) * repeats, -weight_bits)
+        size = _sums(np.abs(rounded), outputs, affine.width_out) * repeats
+        input_bits = _most_input_bits(size, affine.bias, weight_bits)
+        moved = _sums(np.abs(rounded) * factors, outputs, affine.width_out) * repeats
+        error = _error_bound(lost, moved, size, affine.bias, weight_bits, input_bits) if input_bits else math.inf
+        if error <= max_error:
+            columns = tuple(exponents.tolist())
+            fixed = FixedPoint(column_exponents=columns, input_bits=input_bits, weight_bits=weight_bits)
+            integer_program(affine, fixed).require_room(rows_per_batch)
+            return fixed, error
+        reachable = min(reachable, error)
+    raise TooCoarse(
+        f"the best provable error is {reachable:.3g}, not {max_error:g}, in slots of 64 bits and {repeats} rows added "
+        "up: allow more error, narrow the bounds of the columns, or send fewer rows per batch",
+        reachable=reachable,
+        asked=max_error,
+    )
+
+
+def result_bits(fixed: FixedPoint) -> int:
+    """Results carry the scale 2^result_bits."""
+    return fixed.input_bits + fixed.weight_bits
+
+
+def integer_program(affine: AffineMap, fixed: FixedPoint) -> IntegerProgram:
+    """The map on integers. Both sides derive it from the same program and scales, so it never travels.
+
+    With `sum_rows` the bias is in every evaluation: who adds several results subtracts all but one of them.
+    """
+    _require_finite(affine)
+    _require_input_bits(fixed)
+    if len(fixed.column_exponents) != affine.width_in:
+        raise BadProgram(
+            f"the scales are for {len(fixed.column_exponents)} columns, but the program has {affine.width_in} inputs"
+        )
+    exponents = _term_exponents(affine, np.array(fixed.column_exponents, dtype=np.int32))
+    weights = _integers(_scale(affine.weights, exponents[:, None] + fixed.weight_bits).T)
+    bias = _integers(_scale(affine.bias, result_bits(fixed))[None, :])[0]
+    return IntegerProgram(weights, bias, affine.sum_rows, 1 << fixed.input_bits, affine.products)
+
+
+def encode(rows: Floats, fixed: FixedPoint) -> NDArray[np.int64]:
+    """float64 [N, F] to int64 [N, F]. Raises BadData for a value that is not finite or is past its column's bound."""
+    if rows.ndim != 2 or rows.shape[1] != len(fixed.column_exponents):
+        raise BadData(f"rows of shape {list(rows.shape)} do not have the {len(fixed.column_exponents)} columns agreed")
+    _require_input_bits(fixed)
+    exponents = np.array(fixed.column_exponents, dtype=np.int32)
+    scaled = np.rint(_scale(rows, fixed.input_bits - exponents))
+    fits = np.abs(scaled) <= float(1 << fixed.input_bits)
+    if not fits.all():
+        row, column = (int(index) for index in np.argwhere(~fits)[0])
+        value = float(rows[row, column])
+        bound = math.ldexp(1.0, fixed.column_exponents[column])
+        raise BadData(
+            f"row {row + 1}, column {column + 1}: {value} is not a finite number within ±{bound:g}, the bound that the "
+            "job was planned with: plan it again with the right bounds",
+            row=row + 1,
+        )
+    return scaled.astype(np.int64)
+
+
+def decode(values: NDArray[np.int64], fixed: FixedPoint) -> Floats:
+    """int64 [N, K] results to float64 [N, K]."""
+    return _scale(values.astype(np.float64), -result_bits(fixed))
+
+
+def _sums(terms: Floats, outputs: NDArray[np.intp], width: int) -> Floats:
+    """The sums [width] of `terms`, each of which belongs to one output: zero weights, often most, cost nothing."""
+    return np.asarray(np.bincount(outputs, weights=terms, minlength=width), dtype=np.float64)
+
+
+def _scale(values: Floats, bits: int | NDArray[np.int32]) -> Floats:
+    """values * 2^bits; exact, or infinite where float64 ends, which the callers refuse."""
+    with np.errstate(over="ignore", under="ignore"):
+        return np.asarray(np.ldexp(values, bits), dtype=np.float64)
+
+
+def _require_input_bits(fixed: FixedPoint) -> None:
+    if not 1 <= fixed.input_bits <= INPUT_BITS_MAX:
+        raise BadConfig(f"{fixed.input_bits} input bits are not from 1 to {INPUT_BITS_MAX}", field="fixed_point")
+
+
+def _require_finite(affine: AffineMap) -> None:
+    if not (np.isfinite(affine.weights).all() and np.isfinite(affine.bias).all()):
+        raise BadProgram("a weight or bias of the program is not a finite number: export the program again")
+
+
+def _integers(values: Floats) -> tuple[tuple[int, ...], ...]:
+    if not np.isfinite(values).all():
+        raise BadProgram("a weight or bias is too large for the scales of the job")
+    rounded = np.rint(values)
+    if np.abs(rounded).max(initial=0) < SLOT_VALUE_LIMIT:
+        return tuple(map(tuple, rounded.astype(np.int64).tolist()))
+    return tuple(tuple(int(value) for value in row) for row in rounded.tolist())
+
+
+def _exponents(bounds: Floats, width: int) -> NDArray[np.int32]:
+    """The smallest e_j with bounds_j <= 2^e_j."""
+    if bounds.shape != (width,):
+        raise BadData(f"there are bounds for {list(bounds.shape)} columns, but the program has {width} inputs")
+    if not (np.isfinite(bounds).all() and (bounds >= 0).all() and (bounds <= 2.0**EXPONENT_MAX).all()):
+        raise BadData(f"the bound of a column is not a number from 0 to 2^{EXPONENT_MAX}")
+    fraction, exponents = np.frexp(bounds)
+    exponents = exponents - (fraction == 0.5)
+    return np.where(bounds > 0, np.clip(exponents, -EXPONENT_MAX, EXPONENT_MAX), -EXPONENT_MAX).astype(np.int32)
+
+
+def _term_exponents(affine: AffineMap, exponents: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Of the columns [F] and, behind them, of their products [F + P]."""
+    made = [int(exponents[list(each)].sum()) for each in affine.products]
+    return np.concatenate([exponents, np.array(made, dtype=np.int32)])
+
+
+def _factors(affine: AffineMap) -> Floats:
+    """How many columns each term multiplies, [F + P]."""
+    return np.array([1.0] * affine.width_in + [float(len(each)) for each in affine.products])
+
+
+def _weight_bits_worth_trying(scaled: Floats, repeats: int, max_error: float) -> range:
+    """From where all weights round to zero to where half a unit lost in every weight is a sixteenth of `max_error`.
+
+    More weight bits only take room from the values.
+    """
+    largest = float(np.abs(scaled).max())
+    if not math.isfinite(largest):
+        raise BadProgram("a weight times the bound of its column is past the range of float64")
+    first = -math.frexp(largest)[1] - 1 if largest else 0
+    last = math.ceil(math.log2(scaled.shape[0] * repeats) - math.log2(max_error)) + 3
+    return range(max(min(first, last), -WEIGHT_BITS_MAX), min(last, WEIGHT_BITS_MAX) + 1)
+
+
+def _most_input_bits(size: Floats, bias: Floats, weight_bits: int) -> int:
+    """The most bits, at most INPUT_BITS_MAX, for which sum |W| * 2^bits + |bias| stays below 2^63; 0 when none do."""
+    for bits in range(INPUT_BITS_MAX, 0, -1):
+        reached = _scale(size, bits) + np.abs(_scale(bias, bits + weight_bits)) + 1
+        if (reached * _FLOAT_SLACK < SLOT_VALUE_LIMIT).all():
+            return bits
+    return 0
+
+
+def _error_bound(  # noqa: PLR0917
+    lost: Floats, moved: Floats, size: Floats, bias: Floats, weight_bits: int, input_bits: int
+) -> float:
+    """The sum of the four lines above, for the worst output."""
+    unit = math.ldexp(1.0, -weight_bits - input_bits)
+    largest = _scale(size, -weight_bits) + np.abs(bias) + unit
+    return float((lost + moved * (unit / 2) + unit / 2 + largest * 2.0**-53).max()) * _FLOAT_SLACK

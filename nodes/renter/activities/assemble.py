@@ -1,0 +1,93 @@
+"""Activity `assemble`: join the parts in row order, run the local program (H3, T3), write the output."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from nodes.data.results import write_csv
+from nodes.programs import plain
+from nodes.programs.program import Program
+from nodes.renter.activities.workbench import JobAtHand, Services, Workbench
+from nodes.renter.files.parts import read_part
+from nodes.renter.protocol.records import BatchRecord, Facts, Job, JobAssembled, JobSpoiled
+from nodes.renter.protocol.split import ranges
+from schemas.errors import SubletError
+
+Rows = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """All accepted parts of one job."""
+
+    at_hand: JobAtHand
+    job: Job
+    facts: Facts
+    digests: dict[int, str]
+
+
+async def assemble(services: Services, workbench: Workbench, job_id: str) -> list[tuple[str, Struct]]:
+    """Write the job's output; done again it gives the same file."""
+    records = await services.store.read(job_id)
+    running = await workbench.running(job_id)
+    job = await workbench.state(job_id)
+    digests = {record.number: record.digest for record in records.values() if isinstance(record, BatchRecord)}
+    try:
+        rows, digest = await asyncio.to_thread(_write, _Result(running.job, job, running.facts, digests))
+    except SubletError as error:
+        return [("job.spoiled", JobSpoiled(code="not-assembled", reason=str(error)))]
+    return [("job.assembled", JobAssembled(rows=rows, digest=digest))]
+
+
+def header(program: Program, local: Program | None, id_column: str | None) -> list[str]:
+    """The output's column names: the id column, then one per output element; a sum over rows has no ids."""
+    names = list((local or program).output_names)
+    return names if program.sum_rows else [id_column or "row", *names]
+
+
+def finish(program: Program, local: Program | None, rows: Rows) -> Rows:
+    """The renter's local program on decrypted results, or the results themselves (H3, T3)."""
+    return rows if local is None else plain.evaluate(local, rows)
+
+
+def _write(result: _Result) -> tuple[int, str]:
+    at_hand = result.at_hand
+    names = header(at_hand.program, at_hand.local_program, at_hand.spec.id_column)
+    if at_hand.program.sum_rows:
+        rows = _write_sum(result, names)
+    else:
+        rows = write_csv(at_hand.folder.output, names, _chunks(result))
+    return rows, file_digest(at_hand.folder.output)
+
+
+def _chunks(result: _Result) -> Iterator[tuple[list[str], Rows]]:
+    at_hand = result.at_hand
+    for batch, first, count in ranges(result.job.parts, result.job.batch_rows):
+        part = read_part(at_hand.folder, batch, result.digests[batch], result.facts.width_out)
+        yield at_hand.table.ids(first, count), finish(at_hand.program, at_hand.local_program, part)
+
+
+def _write_sum(result: _Result, names: list[str]) -> int:
+    at_hand, facts = result.at_hand, result.facts
+    parts = [
+        read_part(at_hand.folder, batch, result.digests[batch], facts.width_out)
+        for batch, _, _ in ranges(result.job.parts, result.job.batch_rows)
+    ]
+    total = finish(at_hand.program, at_hand.local_program, plain.combine(at_hand.program, parts))
+    first, *rest = total.tolist()[0]
+    values = np.array([rest], dtype=np.float64).reshape(1, len(rest))
+    return write_csv(at_hand.folder.output, names, [([repr(first)], values)])
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

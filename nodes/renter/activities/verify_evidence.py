@@ -1,0 +1,61 @@
+"""Activity `verify-evidence`: hold an enclave's evidence against the policy and seal the subtask secret to it (E1)."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+from msgspec import Struct
+
+from nodes.enclave.agreement import key_agreement
+from nodes.enclave.agreement.offer import Challenge, verify_offer
+from nodes.enclave.errors import Rejected
+from nodes.renter.activities.workbench import Services, Workbench
+from nodes.renter.protocol.records import EvidenceAccepted, EvidenceRejected
+
+
+async def verify_evidence(
+    services: Services, workbench: Workbench, params: dict[str, Any], job_id: str
+) -> list[tuple[str, Struct]]:
+    """The sealed secret, or the code of the first thing that is wrong with the evidence."""
+    subtask, worker = str(params["subtask"]), str(params["worker"])
+    job = (await workbench.running(job_id)).job
+    now = datetime.fromtimestamp(services.clock(), UTC)
+    challenge = Challenge(bytes.fromhex(params["nonce"]), str(params["contract"]), job_id, now)
+    policy = services.policy(job.spec.accept_software_enclave)
+    try:
+        offer = await asyncio.to_thread(
+            verify_offer,
+            challenge,
+            bytes.fromhex(params["evidence"]),
+            verifiers=services.verifiers,
+            policy=policy,
+            renter_public=services.identity.public,
+            now=now,
+        )
+    except Rejected as error:
+        rejected = EvidenceRejected(subtask=subtask, worker=worker, code=error.code, reason=str(error))
+        return [("evidence.rejected", rejected)]
+    secret = await workbench.subtask_secret(job, subtask)
+    sealed = offer.seal(secret, services.identity.sign)
+    mac = key_agreement.confirmation(secret, offer.digest, sealed)
+    claims = offer.claims
+    shown = {
+        "kind": claims.kind,
+        "tier": claims.tier.value,
+        "measurement": claims.measurement.hex(),
+        "confidential": "yes" if claims.confidential else "no: a software enclave protects nothing from its host",
+    }
+    accepted = EvidenceAccepted(
+        subtask=subtask,
+        worker=worker,
+        sealed=sealed.sealed,
+        signature=sealed.signature,
+        claims=claims.digest(),
+        claims_shown=shown,
+        policy_digest=offer.policy_digest,
+        mac_digest=hashlib.sha256(mac).hexdigest(),
+    )
+    return [("evidence.accepted", accepted)]

@@ -1,0 +1,89 @@
+"""Predicts what a job costs under each protection, from counted work and measured units (A1). Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec import Struct
+
+from nodes.homomorphic.costs import Units, Work, encrypt_seconds, evaluate_seconds
+from nodes.homomorphic.port import Shape
+from nodes.renter.protocol.split import VALUE_BYTES
+from schemas.jobs import Costs
+
+
+class CiphertextRows(Struct, frozen=True):
+    """Core-seconds per row of what the renter does around ciphertexts."""
+
+    read: float
+    encode: float
+    """Encoding and noting what an honest result adds up to."""
+    finish: float
+    """Checking and decoding a result."""
+
+
+class EnclaveRows(Struct, frozen=True):
+    """Core-seconds per row of a batch that is computed in an enclave."""
+
+    read: float
+    encrypt: float
+    execute: float
+    """In the enclave: decrypting, computing, encrypting the result."""
+    decrypt: float
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of the rented part of a job, and who works on it."""
+
+    rows: int
+    width_in: int
+    width_out: int
+    hands: int
+    """Processes of the renter."""
+    lessors: int
+
+
+def homomorphic(size: Size, work: Work, units: Units, rows: CiphertextRows, shape: Shape, *, exact: bool) -> Costs:
+    """Data encrypted homomorphically (H1-H3)."""
+    reading = size.rows * (rows.read + rows.encode)
+    return Costs(
+        encrypt_seconds=reading + encrypt_seconds(units, work.ciphertexts_in, work.batch_in, size.hands, exact=exact),
+        lessor_seconds=evaluate_seconds(units, work, size.lessors),
+        decrypt_seconds=work.ciphertexts_out * units.decrypt + size.rows * rows.finish,
+        bytes_sent=work.ciphertexts_in * shape.ciphertext_bytes,
+        bytes_back=work.ciphertexts_out * shape.result_bytes,
+    )
+
+
+def enclave(size: Size, rows: EnclaveRows) -> Costs:
+    """Data encrypted symmetrically into enclaves (E2-E4)."""
+    return Costs(
+        encrypt_seconds=size.rows * (rows.read + rows.encrypt),
+        lessor_seconds=size.rows * rows.execute,
+        decrypt_seconds=size.rows * rows.decrypt,
+        bytes_sent=size.rows * size.width_in * VALUE_BYTES,
+        bytes_back=size.rows * size.width_out * VALUE_BYTES,
+    )
+
+
+def sealed_result(size: Size, plain: Costs, sealed: Work, units: Units, *, ciphertext_bytes: int) -> Costs:
+    """As `enclave`, with results sealed there (T2) and decrypted here (T3)."""
+    results = sealed.ciphertexts_out
+    return Costs(
+        encrypt_seconds=plain.encrypt_seconds,
+        lessor_seconds=plain.lessor_seconds + encrypt_seconds(units, results, sealed.batch_out, size.lessors),
+        decrypt_seconds=plain.decrypt_seconds + results * units.decrypt,
+        bytes_sent=plain.bytes_sent,
+        bytes_back=results * ciphertext_bytes,
+    )
+
+
+def batches(size: Size, batch_rows: int) -> list[tuple[int, int]]:
+    """(how many, rows of each): of every lessor's share, the full ones and the rest."""
+    cut: list[tuple[int, int]] = []
+    for index in range(size.lessors):
+        share = size.rows * (index + 1) // size.lessors - size.rows * index // size.lessors
+        full, rest = divmod(share, batch_rows)
+        cut += [each for each in ((full, batch_rows), (1, rest)) if all(each)]
+    return cut

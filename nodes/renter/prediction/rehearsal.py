@@ -1,0 +1,147 @@
+"""A batch of the job's own rows, done once before the job as it will be done in it: tasks for the crew.
+
+What a row costs to read depends on the file, and what a program costs on the program; so both are tried, not guessed.
+Each part comes after the one before it, as in the job, so that it finds the processor's caches as it will find them.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from nodes.data.table import Table
+from nodes.enclave.agreement import key_agreement
+from nodes.enclave.child.engine import Enclave
+from nodes.homomorphic.audit import Auditor
+from nodes.homomorphic.encoding import decode, encode
+from nodes.homomorphic.port import IntegerProgram
+from nodes.renter.prediction.predict import CiphertextRows, EnclaveRows
+from nodes.renter.protections import enclave as protection
+from schemas.errors import SubletError
+from schemas.jobs import Batch, FixedPoint
+
+ROUNDS: Final = 3
+ROWS_MAX: Final = 20_000
+"""Rehearsed at most; a tenth of a second or so."""
+_SEED: Final = bytes(32)
+_NAME: Final = "rehearsal"
+
+
+@dataclass(frozen=True, slots=True)
+class CiphertextScore:
+    """What is rehearsed of a job on ciphertext; `approximate` if the scheme is, which is audited otherwise."""
+
+    table: Table
+    fixed_point: FixedPoint
+    program: IntegerProgram
+    approximate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EnclaveScore:
+    """What is rehearsed of a job in enclaves."""
+
+    table: Table
+    program: bytes
+
+
+class Laps:
+    """Processor seconds from one call to the next."""
+
+    def __init__(self) -> None:
+        self._last = time.process_time()
+        self.seconds: list[float] = []
+
+    def lap(self) -> None:
+        """One part is over."""
+        now = time.process_time()
+        self.seconds.append(now - self._last)
+        self._last = now
+
+
+def rehearse_ciphertext(score: CiphertextScore, first: int, rows: int) -> CiphertextRows:
+    """Go through `rows` rows from `first` as the renter does before encrypting and after decrypting."""
+    count, program = _count(score.table, first, rows), score.program
+    tolerance = math.inf if score.approximate else 0.0
+    result = np.ones((1 if program.sum_rows else count, program.width_out), dtype=np.int64)
+
+    def auditor() -> Auditor:
+        return Auditor(program, _SEED, _NAME, len(result), tolerance)
+
+    def play(laps: Laps) -> None:
+        values = score.table.read(first, count)
+        laps.lap()
+        expected = auditor().expect(encode(values, score.fixed_point))
+        laps.lap()
+        auditor().honest(result, expected)
+        decode(result, score.fixed_point)
+        laps.lap()
+
+    return CiphertextRows(*_shortest(play, count))
+
+
+def rehearse_enclave(score: EnclaveScore, first: int, rows: int) -> EnclaveRows:
+    """Go through `rows` rows from `first` as the renter and an enclave do.
+
+    A batch that the program refuses costs nothing in the enclave and after it; why is told when the job runs.
+    """
+    count = _count(score.table, first, rows)
+    secret = secrets.token_bytes(key_agreement.SECRET_BYTES)
+    batch = Batch(job=_NAME, subtask=_NAME, contract=_NAME, batch=0, attempt=1, first_row=first, rows=count)
+    enclave = _in_session(secret, score.program)
+
+    def play(laps: Laps) -> None:
+        values = score.table.read(first, count)
+        laps.lap()
+        context = protection.batch_context(batch, score.program, None)
+        body = protection.encrypt(secret, batch, context, values)
+        laps.lap()
+        try:
+            result = bytes(enclave.execute(context, memoryview(body)))
+        except (SubletError, MemoryError):
+            return
+        laps.lap()
+        protection.decrypt(secret, batch, context, result)
+        laps.lap()
+
+    read, encrypt, *after = _shortest(play, count)
+    return EnclaveRows(read, encrypt, *(after or (0.0, 0.0)))
+
+
+def _in_session(secret: bytes, program: bytes) -> Enclave:
+    """What runs in enclaves, here in this process, holding the secret."""
+    enclave, key = Enclave(), Ed25519PrivateKey.generate()
+    nonce, renter_public = secrets.token_bytes(key_agreement.NONCE_BYTES_MIN), key.public_key().public_bytes_raw()
+    enclave_public, _ = enclave.offer(nonce, _NAME, _NAME)
+    offer = key_agreement.offer_digest(
+        nonce=nonce,
+        contract=_NAME,
+        enclave_public=enclave_public,
+        claims=b"",
+        policy=b"",
+        renter_public=renter_public,
+    )
+    sealed = key_agreement.seal(secret, enclave_public, offer, key.sign)
+    enclave.accept(sealed, renter_public=renter_public, policy=b"", claims=b"", program=program, seal=None)
+    return enclave
+
+
+def _count(table: Table, first: int, rows: int) -> int:
+    return min(rows, ROWS_MAX, table.rows - first)
+
+
+def _shortest(play: Callable[[Laps], None], rows: int) -> list[float]:
+    """Of several rounds the shortest of every part, in seconds per row."""
+    rounds = []
+    for _ in range(ROUNDS):
+        laps = Laps()
+        play(laps)
+        rounds.append(laps.seconds)
+    return [min(part) / rows for part in zip(*rounds, strict=True)]

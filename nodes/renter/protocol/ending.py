@@ -1,0 +1,112 @@
+"""How a job ends: all rows in and assembled, or failed with its cause; receipts of use (both signed). Pure."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from nodes.draft import data_of
+from nodes.machine import Perform, Refused
+from nodes.renter.protocol import market
+from nodes.renter.protocol.config import RenterConfig
+from nodes.renter.protocol.draft import Draft
+from nodes.renter.protocol.records import ContractRecord, JobAssembled, JobSpoiled, Subtask
+from schemas.contracts import Receipt
+from schemas.events import Event, ReceiptCountersigned, SubtaskCompleted
+from schemas.signing import struct_bytes
+
+SECONDS_PER_HOUR = 3600.0
+DIGITS = 4
+"""Of seconds in notes, after the point."""
+
+
+def fail(config: RenterConfig, draft: Draft, code: str, reason: str) -> None:
+    """End the job without a result; contracts are ended and an open order is taken back."""
+    job = draft.job
+    if job.order and not job.expected_contracts:
+        market.cancel_order(config, draft)
+    for _, record in list(draft.each(ContractRecord, "contract")):
+        if not record.ended:
+            market.end_contract(config, draft, record.contract, "job-failed", reason=code)
+    draft.change_job(phase="failed", code=code, reason=reason, ended_at=draft.now)
+    draft.note("job-failed", reason, code=code)
+    _forget(draft)
+
+
+def finish_if_done(config: RenterConfig, draft: Draft) -> None:
+    """When every batch has its result: receipts to the lessors, and join the parts."""
+    job = draft.job
+    if job.phase != "running" or job.batches_done < job.batches:
+        return
+    for _, subtask in list(draft.each(Subtask, "subtask")):
+        if subtask.phase != "lost":
+            _complete(draft, subtask)
+    draft.change_job(phase="assembling")
+    draft.do(Perform(activity="assemble", params={}))
+
+
+def assembled(config: RenterConfig, draft: Draft, event: Event) -> None:
+    """`job.assembled`: the output is in its place."""
+    data = data_of(event, JobAssembled)
+    draft.change_job(phase="completed", ended_at=draft.now)
+    _forget(draft)
+    draft.note("job-completed", f"{data.rows} rows", digest=data.digest)
+    _compare(draft)
+
+
+def spoiled(config: RenterConfig, draft: Draft, event: Event) -> None:
+    """`job.spoiled`: joining or the local program failed."""
+    data = data_of(event, JobSpoiled)
+    fail(config, draft, data.code, data.reason)
+
+
+def receipt_countersigned(config: RenterConfig, draft: Draft, event: Event) -> None:
+    """`receipt.countersigned`: with both signatures the contract ends at the hubs."""
+    receipt = data_of(event, ReceiptCountersigned).receipt
+    record = draft.contract(receipt.contract)
+    contract = record.contract
+    signed = struct_bytes(receipt)
+    if event.source != contract.lessor or not draft.context.verify(config.key, signed, receipt.renter_signature):
+        raise Refused("bad-receipt", f"{event.source} countersigned a receipt that {config.me} did not write")
+    if not draft.context.verify(contract.lessor_key, signed, receipt.lessor_signature):
+        raise Refused("bad-signature", f"{event.source} did not sign its receipt")
+    if not record.ended:
+        market.end_contract(config, draft, contract, "completed", receipt=receipt)
+
+
+def _forget(draft: Draft) -> None:
+    """Keys live no longer than their job: what is decrypted lies in the output, what is not is of no use any more."""
+    subtasks = [subtask.id for _, subtask in draft.each(Subtask, "subtask")]
+    draft.do(Perform(activity="forget", params={"subtasks": subtasks}))
+
+
+def _compare(draft: Draft) -> None:
+    """What was predicted beside what it took: the next prediction is only as good as this one was."""
+    job = draft.job
+    if job.assessment is None:
+        return
+    predicted, spent = job.assessment.costs, job.spent
+    details: dict[str, dict[str, float]] = {}
+    for name in ("encrypt_seconds", "lessor_seconds", "decrypt_seconds"):
+        expected, taken = getattr(predicted, name), getattr(spent, name)
+        details[name] = {"predicted": round(expected, DIGITS), "actual": round(taken, DIGITS)}
+        if expected:
+            details[name]["ratio"] = round(taken / expected, DIGITS)
+    draft.note("predictions", "seconds of one core, predicted and taken", **details)
+
+
+def _complete(draft: Draft, subtask: Subtask) -> None:
+    contract = draft.contract(subtask.contract).contract
+    hours = (draft.now - subtask.started_at) / SECONDS_PER_HOUR
+    unsigned = Receipt(
+        contract=contract.id,
+        job=draft.job.spec.id,
+        subtask=subtask.id,
+        rows=subtask.rows_done,
+        batches=subtask.batches_done,
+        started_at=subtask.started_at,
+        ended_at=draft.now,
+        cost_micros=round(contract.price_micros * contract.units * hours),
+    )
+    receipt = structs.replace(unsigned, renter_signature=draft.context.sign(struct_bytes(unsigned)))
+    draft.change_subtask(subtask.id, phase="completed")
+    draft.send("subtask.completed", subtask.lessor, subtask.id, SubtaskCompleted(contract=contract, receipt=receipt))

@@ -1,0 +1,172 @@
+"""The renter's half of the key agreement (E1): one secret per lessor, sealed to each of its verified enclaves. Pure.
+
+A worker asks for a subtask on its lane and gets terms, program and public key, and for enclaves a fresh nonce.
+Its enclave answers with evidence bound to that nonce; only evidence that the policy accepts gets the secret. Verifying
+and sealing need secrets and a parser for foreign bytes, so they are activities; the decisions stand here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Any, Final
+
+from msgspec import structs
+
+from nodes.draft import data_of
+from nodes.machine import CancelTimer, Perform, Refused
+from nodes.renter.protocol import batches
+from nodes.renter.protocol.config import RenterConfig
+from nodes.renter.protocol.draft import Draft
+from nodes.renter.protocol.records import EvidenceAccepted, EvidenceRejected, Subtask, Worker
+from schemas import limits
+from schemas.events import (
+    Event,
+    KeyConfirmed,
+    KeyOffered,
+    KeyRefused,
+    KeySealed,
+    SubtaskAssigned,
+    SubtaskRefused,
+    SubtaskRequested,
+)
+
+REFUSALS_PER_SUBTASK_MAX: Final = 3
+"""A lessor whose enclaves were refused this often is lost for the job."""
+POLICY_CODES: Final = frozenset(
+    {
+        "software-not-accepted",
+        "kind-not-accepted",
+        "measurement",
+        "debug",
+        "signer-not-accepted",
+        "tcb-low",
+        "tcb-status",
+        "advisory-rejected",
+    }
+)
+"""What the policy refuses in one enclave of a lessor it refuses in all."""
+
+
+def requested(config: RenterConfig, draft: Draft, event: Event) -> None:
+    """`subtask.requested`: a worker lacks terms, program or key."""
+    data = data_of(event, SubtaskRequested)
+    subtask = _subtask_of(draft, data.subtask, event)
+    job = draft.job
+    if job.phase != "running" or subtask.phase in ("completed", "lost"):
+        reason = f"the job is {job.phase}, the subtask {subtask.phase}"
+        refusal = SubtaskRefused(subtask=subtask.id, worker=data.worker, code="ended", reason=reason)
+        draft.send("subtask.refused", event.source, subtask.id, refusal, lane=data.lane)
+        return
+    terms = batches.terms_of(draft, subtask)
+    nonce = b"" if terms.protection == "homomorphic" else draft.context.nonce(f"{subtask.id}/{data.worker}")
+    worker = Worker(lane=data.lane, nonce=nonce, asked_at=draft.now, state="assigned")
+    draft.put(f"worker/{subtask.id}/{data.worker}", worker)
+    draft.change_subtask(subtask.id, heard_at=draft.now)
+    lane: dict[str, Any] = {"lane": data.lane}
+    if terms.public_key:
+        draft.send("public-key.published", event.source, subtask.id, blob=terms.public_key, **lane)
+    draft.send("program.published", event.source, subtask.id, blob=terms.program, **lane)
+    assigned = SubtaskAssigned(terms=terms, worker=data.worker, nonce=nonce)
+    draft.send("subtask.assigned", event.source, subtask.id, assigned, **lane)
+
+
+def offered(config: RenterConfig, draft: Draft, event: Event) -> None:
+    """`key.offered`: one offer per nonce, in time, from the worker that got it."""
+    data = data_of(event, KeyOffered)
+    subtask = _subtask_of(draft, data.subtask, event)
+    worker = _worker(draft, data.subtask, data.worker)
+    if worker.state != "assigned":
+        raise Refused("replayed-nonce", f"{data.worker} already used its nonce")
+    if draft.now - worker.asked_at > limits.NONCE_SECONDS_MAX:
+        raise Refused("stale-nonce", f"{data.worker} answered after {limits.NONCE_SECONDS_MAX:.0f} s")
+    draft.put(f"worker/{subtask.id}/{data.worker}", structs.replace(worker, state="verifying", lane=data.lane))
+    params = {
+        "subtask": subtask.id,
+        "worker": data.worker,
+        "contract": subtask.contract,
+        "nonce": worker.nonce.hex(),
+        "evidence": data.evidence.hex(),
+    }
+    draft.do(Perform(activity="verify-evidence", params=params))
+
+
+def evidence_accepted(config: RenterConfig, draft: Draft, event: Event) -> None:
+    """`evidence.accepted`: the sealed secret goes to the worker's lane."""
+    data = data_of(event, EvidenceAccepted)
+    worker = _worker(draft, data.subtask, data.worker)
+    changed = structs.replace(worker, state="sealed", mac_digest=data.mac_digest, claims=data.claims_shown)
+    draft.put(f"worker/{data.subtask}/{data.worker}", changed)
+    draft.note("evidence-accepted", "the enclave proved itself", worker=data.worker, **data.claims_shown)
+    sealed = KeySealed(
+        subtask=data.subtask,
+        worker=data.worker,
+        sealed=data.sealed,
+        signature=data.signature,
+        claims=data.claims,
+        policy_digest=data.policy_digest,
+    )
+    draft.send("key.sealed", draft.subtask(data.subtask).lessor, data.subtask, sealed, lane=worker.lane)
+
+
+def evidence_rejected(config: RenterConfig, draft: Draft, event: Event) -> None:
+    """`evidence.rejected`: no key for this enclave, and the worker learns why."""
+    data = data_of(event, EvidenceRejected)
+    subtask = draft.subtask(data.subtask)
+    worker = _worker(draft, data.subtask, data.worker)
+    draft.put(f"worker/{subtask.id}/{data.worker}", structs.replace(worker, state="refused"))
+    draft.note("evidence-rejected", data.reason, code=data.code, worker=data.worker, lessor=subtask.lessor)
+    refusal = SubtaskRefused(subtask=subtask.id, worker=data.worker, code=data.code, reason=data.reason)
+    draft.send("subtask.refused", subtask.lessor, subtask.id, refusal, lane=worker.lane)
+    _count_refusals(config, draft, subtask, data.code, data.reason)
+
+
+def confirmed(config: RenterConfig, draft: Draft, event: Event) -> None:
+    """`key.confirmed`: the first confirmation opens the subtask for batches."""
+    data = data_of(event, KeyConfirmed)
+    subtask = _subtask_of(draft, data.subtask, event)
+    worker = _worker(draft, data.subtask, data.worker)
+    digest = hashlib.sha256(data.mac).hexdigest()
+    if worker.state != "sealed" or not hmac.compare_digest(digest, worker.mac_digest):
+        raise Refused("bad-confirmation", f"{data.worker} did not confirm the key that was sealed to it")
+    draft.put(f"worker/{subtask.id}/{data.worker}", structs.replace(worker, state="confirmed"))
+    draft.note("key-confirmed", "the enclave holds the subtask secret", worker=data.worker, applied=data.protections)
+    draft.change_subtask(subtask.id, heard_at=draft.now)
+    if subtask.phase == "keying":
+        draft.do(CancelTimer(name=f"key/{subtask.id}"))
+        draft.change_subtask(subtask.id, phase="running")
+        batches.dispatch(config, draft, subtask.id)
+
+
+def refused(config: RenterConfig, draft: Draft, event: Event) -> None:
+    """`key.refused`: the lessor's enclave does not accept this renter's half."""
+    data = data_of(event, KeyRefused)
+    subtask = _subtask_of(draft, data.subtask, event)
+    worker = _worker(draft, data.subtask, data.worker)
+    draft.put(f"worker/{subtask.id}/{data.worker}", structs.replace(worker, state="refused"))
+    draft.note("key-refused", data.reason, code=data.code, worker=data.worker, lessor=subtask.lessor)
+    _count_refusals(config, draft, subtask, data.code, data.reason)
+
+
+def _count_refusals(config: RenterConfig, draft: Draft, subtask: Subtask, code: str, reason: str) -> None:
+    """Without any confirmed worker, give the lessor up: at once where the policy speaks, else after a few tries."""
+    workers = [worker for _, worker in draft.each(Worker, f"worker/{subtask.id}")]
+    refusals = sum(worker.state == "refused" for worker in workers)
+    if any(worker.state == "confirmed" for worker in workers):
+        return
+    if refusals >= REFUSALS_PER_SUBTASK_MAX or code in POLICY_CODES:
+        batches.lose(config, draft, subtask.id, code, reason)
+
+
+def _subtask_of(draft: Draft, subtask_id: str, event: Event) -> Subtask:
+    subtask = draft.subtask(subtask_id)
+    if event.source != subtask.lessor:
+        raise Refused("not-the-lessor", f"{event.source} does not serve {subtask_id}")
+    return subtask
+
+
+def _worker(draft: Draft, subtask_id: str, worker_id: str) -> Worker:
+    worker = draft.worker(subtask_id, worker_id)
+    if worker is None:
+        raise Refused("unknown-worker", f"{worker_id} never asked for {subtask_id}")
+    return worker

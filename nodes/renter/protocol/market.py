@@ -1,0 +1,73 @@
+"""What the renter says to its hub: buy orders placed and taken back, contracts ended (R1, R4). Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import structs
+
+from nodes.machine import SetTimer
+from nodes.renter.protocol.config import RenterConfig
+from nodes.renter.protocol.draft import Draft
+from schemas.contracts import Contract, Receipt
+from schemas.events import ContractEnded, OrderCancelled
+from schemas.ids import derive_id, hub_address, hub_of
+from schemas.orders import BuyOrder
+from schemas.signing import struct_bytes
+
+MATCH_GRACE_SECONDS: Final = 5.0
+"""The hub is given this much longer than the order's own time limit to answer."""
+ORDERS_PER_JOB_MAX: Final = 4
+"""Replacement orders after lessors were lost are bounded."""
+
+
+def place_order(config: RenterConfig, draft: Draft, *, lessors: int, units: int) -> None:
+    """Publish a signed buy order for this many lessors, and wait a bounded time for the answer."""
+    job = draft.job
+    spec, assessment = job.spec, job.assessment
+    assert assessment is not None
+    number = job.orders_placed + 1
+    unsigned = BuyOrder(
+        id=derive_id("order", spec.id, number),
+        renter=config.me,
+        job=spec.id,
+        units=units,
+        lessors_min=lessors,
+        lessors_max=lessors,
+        price_micros_max=spec.price_micros_max,
+        protection=assessment.chosen,
+        lease_seconds=spec.lease_seconds,
+        match_by=draft.now + spec.match_seconds,
+        avoid=job.avoid,
+    )
+    order = structs.replace(unsigned, signature=draft.context.sign(struct_bytes(unsigned)))
+    draft.change_job(order=order.id, orders_placed=number, expected_contracts=())
+    draft.send("order.buy.placed", _hub(config), order.id, order)
+    draft.do(SetTimer(name="match", at=order.match_by + MATCH_GRACE_SECONDS))
+
+
+def cancel_order(config: RenterConfig, draft: Draft) -> None:
+    """Take the open buy order back."""
+    order = draft.job.order
+    draft.send("order.buy.cancelled", _hub(config), order, OrderCancelled(order=order))
+
+
+def end_contract(
+    config: RenterConfig,
+    draft: Draft,
+    contract: Contract,
+    code: str,
+    *,
+    reason: str = "",
+    receipt: Receipt | None = None,
+) -> None:
+    """Tell the hub that the rental relationship is over."""
+    ended = ContractEnded(contract=contract.id, code=code, reason=reason[:2000], receipt=receipt)
+    draft.send("contract.ended", _hub(config), contract.id, ended)
+    known = draft.find_contract(contract.id)
+    if known is not None:
+        draft.put(f"contract/{contract.id}", structs.replace(known, ended=True))
+
+
+def _hub(config: RenterConfig) -> str:
+    return hub_address(hub_of(config.me))

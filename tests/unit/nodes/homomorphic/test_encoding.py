@@ -1,0 +1,215 @@
+"""Fixed point stays within the error it proves, spends few weight bits, and refuses with the numbers."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from nodes.homomorphic.encoding import decode, encode, integer_program, quantise, result_bits
+from nodes.homomorphic.errors import Overflow, TooCoarse
+from nodes.homomorphic.port import IntegerProgram
+from nodes.programs.affine import AffineMap
+from schemas.errors import BadConfig, BadData, BadProgram
+from schemas.jobs import FixedPoint
+
+Floats = NDArray[np.float64]
+
+
+def affine(weights: list[list[float]], bias: list[float], *, sum_rows: bool = False) -> AffineMap:
+    return AffineMap(np.array(weights, dtype=np.float64), np.array(bias, dtype=np.float64), sum_rows)
+
+
+def run(program: IntegerProgram, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The program in Python's integers, which cannot overflow; the result must fit int64."""
+    inputs = [[sum(column) for column in zip(*rows.tolist(), strict=True)]] if program.sum_rows else rows.tolist()
+    outputs = [
+        [
+            sum(w * x for w, x in zip(weights, row, strict=True)) + bias
+            for weights, bias in zip(program.weights, program.bias, strict=True)
+        ]
+        for row in inputs
+    ]
+    return np.array(outputs, dtype=np.int64)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    width=st.integers(1, 12),
+    magnitude=st.integers(-12, 12),
+    max_error=st.sampled_from([1e-1, 1e-3, 1e-5]),
+    sum_rows=st.booleans(),
+)
+def test_the_error_stays_within_the_proved_bound(
+    seed: int, width: int, magnitude: int, max_error: float, sum_rows: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    bounds = 10.0 ** rng.uniform(magnitude - 1, magnitude + 1, width)
+    program = AffineMap(rng.normal(size=(width, 3)) / bounds[:, None], rng.normal(size=3), sum_rows)
+    rows = rng.uniform(-1, 1, (20, width)) * bounds
+    fixed, bound = quantise(program, bounds, 20, 31, max_error)
+    integers = integer_program(program, fixed)
+    result = decode(run(integers, encode(rows, fixed)), fixed)
+    inputs = rows.sum(axis=0, keepdims=True) if sum_rows else rows
+    assert bound <= max_error
+    assert np.abs(result - (inputs @ program.weights + program.bias)).max() <= bound + 1e-12
+    assert integers.largest(20) < 2**63
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    width=st.integers(1, 4),
+    degree=st.integers(2, 4),
+    magnitude=st.integers(-4, 4),
+    max_error=st.sampled_from([1e-1, 1e-2, 1e-4]),
+)
+def test_products_of_columns_stay_within_the_proved_bound(
+    seed: int, width: int, degree: int, magnitude: int, max_error: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    bounds = 10.0 ** rng.uniform(magnitude - 1, magnitude + 1, width)
+    products = tuple(
+        each for d in range(2, degree + 1) for each in itertools.combinations_with_replacement(range(width), d)
+    )
+    reach = np.concatenate([bounds, [bounds[list(each)].prod() for each in products]])
+    weights = rng.normal(size=(len(reach), 2)) / reach[:, None]
+    program = AffineMap(weights, rng.normal(size=2), products=products)
+    rows = rng.uniform(-1, 1, (20, width)) * bounds
+    fixed, bound = quantise(program, bounds, 1, 4096, max_error)
+    integers = integer_program(program, fixed)
+    terms = integers.terms(encode(rows, fixed).astype(np.float64))
+    result = (terms @ np.array(integers.weights, dtype=np.float64).T + np.array(integers.bias)) * 2.0 ** -result_bits(
+        fixed
+    )
+    exact = np.column_stack([rows, *(rows[:, list(each)].prod(axis=1) for each in products)]) @ weights + program.bias
+    assert integers.width_in == program.width_in == width
+    assert bound <= max_error
+    assert np.abs(terms).max() <= integers.input_max
+    assert np.abs(result - exact).max() <= bound + 1e-12
+
+
+def test_the_fewest_weight_bits_that_can_reach_the_error_are_taken() -> None:
+    fixed, bound = quantise(affine([[0.7], [-0.3]], [0.0]), np.ones(2), 1, 31, 1e-3)
+
+    def lost(bits: int) -> float:
+        return math.fsum(abs(math.ldexp(w, bits) - round(math.ldexp(w, bits))) for w in (0.7, 0.3)) / 2.0**bits
+
+    assert lost(fixed.weight_bits) <= bound <= 1e-3 < lost(fixed.weight_bits - 1)
+
+
+def test_weights_that_are_exact_need_no_more_bits() -> None:
+    fixed, _ = quantise(affine([[1.0], [0.0]], [0.0], sum_rows=True), np.array([100.0, 3.0]), 1000, 47, 1e-3)
+    assert integer_program(affine([[1.0], [0.0]], [0.0], sum_rows=True), fixed).weights == ((1, 0),)
+
+
+def test_the_input_gets_the_bits_that_the_slot_leaves() -> None:
+    program = affine([[0.7], [-0.3]], [5.0])
+    fixed, _ = quantise(program, np.ones(2), 1, 31, 1e-3)
+    assert integer_program(program, fixed).largest(1) < 2**63
+    more = FixedPoint(
+        column_exponents=fixed.column_exponents, input_bits=fixed.input_bits + 1, weight_bits=fixed.weight_bits
+    )
+    assert fixed.input_bits == 52 or integer_program(program, more).largest(1) >= 2**62
+
+
+def test_columns_get_the_smallest_power_of_two_that_holds_their_bound() -> None:
+    fixed, _ = quantise(affine([[1.0]] * 5, [0.0]), np.array([1.0, 1.5, 2.0, 0.25, 1000.0]), 1, 31, 1e-2)
+    assert fixed.column_exponents == (0, 1, 1, -2, 10)
+
+
+def test_a_column_that_is_always_zero_costs_nothing() -> None:
+    program = affine([[1e9], [1.0]], [0.0])
+    fixed, bound = quantise(program, np.array([0.0, 1.0]), 1, 31, 1e-6)
+    assert integer_program(program, fixed).weights[0][0] == 0
+    assert decode(run(integer_program(program, fixed), encode(np.array([[0.0, 0.5]]), fixed)), fixed) == pytest.approx(
+        0.5, abs=bound
+    )
+
+
+def test_weights_that_are_all_zero_leave_the_bias() -> None:
+    program = affine([[0.0]], [-2.5])
+    fixed, bound = quantise(program, np.ones(1), 1, 31, 1e-6)
+    assert decode(run(integer_program(program, fixed), encode(np.ones((1, 1)), fixed)), fixed) == pytest.approx(
+        -2.5, abs=bound
+    )
+
+
+def test_an_error_out_of_reach_is_refused_with_the_numbers() -> None:
+    with pytest.raises(TooCoarse) as caught:
+        quantise(affine([[1.0 / 3]] * 30, [0.0]), np.ones(30), 1, 31, 1e-12)
+    assert caught.value.asked == 1e-12 < caught.value.reachable
+    assert f"{caught.value.reachable:.3g}" in str(caught.value)
+    assert "1e-12" in str(caught.value)
+
+
+@pytest.mark.parametrize("weight", [1e30, 1e300])
+def test_weights_too_large_for_a_slot_are_refused(weight: float) -> None:
+    with pytest.raises(BadProgram):
+        quantise(affine([[weight]], [0.0]), np.ones(1), 1, 31, 1e-4)
+
+
+def test_a_bias_too_large_for_a_slot_is_refused() -> None:
+    with pytest.raises(TooCoarse):
+        quantise(affine([[0.1]], [1e20]), np.ones(1), 1, 31, 1e-4)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_weights_and_biases_that_are_not_finite_are_refused(bad: float) -> None:
+    fixed = FixedPoint(column_exponents=(0,), input_bits=20, weight_bits=20)
+    for program in (affine([[bad]], [0.0]), affine([[1.0]], [bad])):
+        with pytest.raises(BadProgram, match="finite"):
+            quantise(program, np.ones(1), 1, 31, 1e-4)
+        with pytest.raises(BadProgram, match="finite"):
+            integer_program(program, fixed)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -1.0, 2.0**300])
+def test_bounds_that_are_no_sizes_are_refused(bad: float) -> None:
+    with pytest.raises(BadData):
+        quantise(affine([[1.0]], [0.0]), np.array([bad]), 1, 31, 1e-4)
+
+
+@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
+def test_an_error_that_is_no_positive_number_is_refused(bad: float) -> None:
+    with pytest.raises(BadConfig) as caught:
+        quantise(affine([[1.0]], [0.0]), np.ones(1), 1, 31, bad)
+    assert caught.value.field == "max_error"
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf, 1.01, -1.01])
+def test_a_value_past_its_bound_is_refused_by_row_and_column(bad: float) -> None:
+    fixed = FixedPoint(column_exponents=(3, 0), input_bits=20, weight_bits=0)
+    with pytest.raises(BadData, match="row 3, column 2") as caught:
+        encode(np.array([[1.0, 1.0], [8.0, -1.0], [0.0, bad]]), fixed)
+    assert caught.value.row == 3
+
+
+def test_scales_for_another_width_are_refused() -> None:
+    fixed = FixedPoint(column_exponents=(0, 0), input_bits=20, weight_bits=10)
+    with pytest.raises(BadProgram):
+        integer_program(affine([[1.0]], [0.0]), fixed)
+    with pytest.raises(BadData):
+        encode(np.ones((1, 3)), fixed)
+    with pytest.raises(BadData):
+        quantise(affine([[1.0]], [0.0]), np.ones(2), 1, 31, 1e-4)
+
+
+def test_scales_from_outside_that_would_overflow_are_refused() -> None:
+    wide = FixedPoint(column_exponents=(0,), input_bits=64, weight_bits=0)
+    with pytest.raises(BadConfig):
+        encode(np.ones((1, 1)), wide)
+    with pytest.raises(BadConfig):
+        integer_program(affine([[1.0]], [0.0]), wide)
+    heavy = FixedPoint(column_exponents=(0,), input_bits=40, weight_bits=60)
+    beyond = FixedPoint(column_exponents=(1000,), input_bits=40, weight_bits=1000)
+    with pytest.raises(Overflow):
+        integer_program(affine([[1.0]], [0.0]), heavy).require_room(1)
+    with pytest.raises(BadProgram):
+        integer_program(affine([[1.0]], [0.0]), beyond)

@@ -1,0 +1,118 @@
+"""Predictions follow the rows, the counted work and the measured units; batches are those that a split makes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nodes.homomorphic.costs import TABLES_AFTER, Units, Work, count
+from nodes.homomorphic.port import IntegerProgram, Shape
+from nodes.renter.prediction import predict
+from nodes.renter.prediction.predict import CiphertextRows, EnclaveRows, Size
+from nodes.renter.protocol.records import LOCAL
+from nodes.renter.protocol.split import ranges, split
+from schemas.jobs import Costs
+
+UNITS: Final = Units(
+    start=0.5,
+    encrypt=(0.04, 0.01),
+    tables=(0.03 * TABLES_AFTER[0],),
+    encrypt_exact=0.2,
+    read_key=0.1,
+    receive=0.001,
+    step=0.002,
+    output=0.03,
+    decrypt=0.05,
+    product=0.7,
+)
+AROUND: Final = CiphertextRows(read=1.0, encode=2.0, finish=4.0)
+ENCLOSED: Final = EnclaveRows(read=1.0, encrypt=16.0, execute=104.0, decrypt=128.0)
+FREE: Final = CiphertextRows(0.0, 0.0, 0.0)
+PROGRAM: Final = IntegerProgram(((3, -5), (1, 70)), (0, 0), input_max=100)
+SLOTS: Final = 47
+BYTES: Final = 768
+SHAPE: Final = Shape(key_bits=2048, slots=SLOTS, ciphertext_bytes=BYTES, relative_error=0.0, result_bytes=BYTES - 1)
+
+
+def size(rows: int, hands: int = 2, lessors: int = 2) -> Size:
+    return Size(rows=rows, width_in=2, width_out=2, hands=hands, lessors=lessors)
+
+
+def homomorphic(of: Size, rows: CiphertextRows = AROUND, *, exact: bool = False) -> Costs:
+    work = count("paillier", PROGRAM, predict.batches(of, 100), SLOTS)
+    return predict.homomorphic(of, work, UNITS, rows, SHAPE, exact=exact)
+
+
+@given(rows=st.integers(0, 5000), each=st.integers(1, 700), lessors=st.integers(1, 9))
+def test_batches_are_those_of_a_split_among_lessors_of_one_unit(rows: int, each: int, lessors: int) -> None:
+    parts = split(rows, each, [(f"subtask-{at}", 1) for at in range(lessors)], local_share=0.0)
+    cut = Counter(held for part in parts if part.owner != LOCAL for _, _, held in ranges((part,), each))
+    predicted: Counter[int] = Counter()
+    for number, held in predict.batches(size(rows, lessors=lessors), each):
+        predicted[held] += number
+    assert predicted == cut
+
+
+@given(rows=st.integers(1, 20_000), more=st.integers(1, 20_000), exact=st.booleans())
+def test_more_rows_never_cost_less(rows: int, more: int, exact: bool) -> None:
+    for predicted in (
+        [homomorphic(size(each), exact=exact) for each in (rows, rows + more)],
+        [predict.enclave(size(each), ENCLOSED) for each in (rows, rows + more)],
+    ):
+        less, dearer = predicted
+        assert less.encrypt_seconds < dearer.encrypt_seconds
+        assert less.lessor_seconds <= dearer.lessor_seconds
+        assert less.decrypt_seconds < dearer.decrypt_seconds
+        assert less.bytes_sent <= dearer.bytes_sent
+        assert less.bytes_back <= dearer.bytes_back
+
+
+def test_tables_are_paid_once_per_process() -> None:
+    """And the ciphertexts before them, of as many whole batches of six as come to fewer than make tables pay."""
+    unaided, (first, then) = (TABLES_AFTER[0] - 1) // 6 * 6, UNITS.encrypt
+    once = UNITS.start + UNITS.tables[0] + unaided * (first - then)
+    costs = {hands: homomorphic(size(10**6, hands=hands), FREE).encrypt_seconds for hands in (1, 2, 5)}
+    assert costs[2] - costs[1] == pytest.approx(once)
+    assert costs[5] - costs[2] == pytest.approx(3 * once)
+    twice = homomorphic(size(2 * 10**6, hands=1), FREE).encrypt_seconds
+    assert twice - once == pytest.approx(2 * (costs[1] - once))
+
+
+def test_exact_noise_costs_its_own_price() -> None:
+    of = size(9400, hands=1, lessors=1)
+    ciphertexts = homomorphic(of).bytes_sent / BYTES
+    assert homomorphic(of, FREE, exact=True).encrypt_seconds == pytest.approx(
+        UNITS.start + ciphertexts * UNITS.encrypt_exact
+    )
+
+
+def test_every_part_of_homomorphic_work_is_in_the_sum_of_its_party() -> None:
+    of, work = size(100, hands=1, lessors=1), Work(300, 200, 70, batch_in=150, batch_out=100, products=30)
+    costs = predict.homomorphic(of, work, UNITS, AROUND, SHAPE, exact=False)
+    once = UNITS.start + UNITS.tables[0]
+    assert costs.encrypt_seconds == pytest.approx(100 * (1.0 + 2.0) + once + 300 * UNITS.encrypt[-1])
+    computing = 300 * UNITS.receive + 70 * UNITS.step + 30 * UNITS.product + 200 * UNITS.output
+    assert costs.lessor_seconds == pytest.approx(UNITS.read_key + once + computing)
+    assert costs.decrypt_seconds == pytest.approx(100 * 4.0 + 200 * UNITS.decrypt)
+    assert (costs.bytes_sent, costs.bytes_back) == (300 * BYTES, 200 * (BYTES - 1))
+
+
+def test_enclaves_open_compute_and_seal_every_row() -> None:
+    costs = predict.enclave(size(10), ENCLOSED)
+    assert (costs.encrypt_seconds, costs.lessor_seconds, costs.decrypt_seconds) == (170.0, 1040.0, 1280.0)
+    assert (costs.bytes_sent, costs.bytes_back) == (10 * 2 * 8, 10 * 2 * 8)
+
+
+def test_sealed_results_are_encrypted_in_the_enclaves_and_decrypted_here() -> None:
+    plain = predict.enclave(size(10, lessors=3), ENCLOSED)
+    work = Work(0, 1000, 0, batch_in=0, batch_out=100)
+    sealed = predict.sealed_result(size(10, lessors=3), plain, work, UNITS, ciphertext_bytes=BYTES)
+    made = 3 * (UNITS.start + UNITS.tables[0]) + 1000 * UNITS.encrypt[-1]
+    assert (sealed.encrypt_seconds, sealed.bytes_sent) == (plain.encrypt_seconds, plain.bytes_sent)
+    assert sealed.lessor_seconds == pytest.approx(plain.lessor_seconds + made)
+    assert sealed.decrypt_seconds == pytest.approx(plain.decrypt_seconds + 1000 * UNITS.decrypt)
+    assert sealed.bytes_back == 1000 * BYTES

@@ -1,0 +1,70 @@
+"""Splitting gives every row to exactly one owner, in proportion to units."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from nodes.renter.protocol.records import LOCAL
+from nodes.renter.protocol.split import batch_rows, ranges, rows_of, split
+from schemas import limits
+from schemas.errors import BadInput
+
+OWNERS = st.lists(st.integers(1, 50), min_size=1, max_size=6).map(
+    lambda units: [(f"subtask-{n}", unit) for n, unit in enumerate(units)]
+)
+
+
+@given(rows=st.integers(1, 5000), each=st.integers(1, 700), owners=OWNERS, share=st.floats(0, 1))
+def test_every_row_is_in_exactly_one_batch_in_order(
+    rows: int, each: int, owners: list[tuple[str, int]], share: float
+) -> None:
+    parts = split(rows, each, owners, share)
+    covered = [(first, first + count) for _, first, count in ranges(parts, each)]
+    assert covered[0][0] == 0
+    assert covered[-1][1] == rows
+    assert all(end == start for (_, end), (start, _) in itertools.pairwise(covered))
+    assert all(0 < end - start <= each for start, end in covered)
+    assert [batch for batch, _, _ in ranges(parts, each)] == list(range(sum(part.batches for part in parts)))
+
+
+@given(rows=st.integers(1, 5000), each=st.integers(1, 700), owners=OWNERS, share=st.floats(0, 1))
+def test_parts_are_in_proportion_to_units(rows: int, each: int, owners: list[tuple[str, int]], share: float) -> None:
+    parts = split(rows, each, owners, share)
+    assert [part.owner for part in parts] == [owner for owner, _ in owners] + [LOCAL]
+    local = parts[-1].rows
+    assert local == round(rows * share)
+    units = sum(unit for _, unit in owners)
+    for part, (_, unit) in zip(parts, owners, strict=False):
+        assert abs(part.rows - (rows - local) * unit / units) <= 1
+
+
+def test_a_batch_knows_its_rows() -> None:
+    parts = split(100, 30, [("one", 1), ("two", 1)], 0.1)
+    assert rows_of(parts, 30, 0) == (0, 30)
+    assert rows_of(parts, 30, 1) == (30, 15)
+    assert rows_of(parts, 30, 4) == (90, 10)
+    with pytest.raises(LookupError):
+        rows_of(parts, 30, 5)
+
+
+@given(rows=st.integers(1, 10**7), parts=st.integers(1, 65), width=st.integers(1, 4096))
+def test_batches_stay_near_the_target_size(rows: int, parts: int, width: int) -> None:
+    assume(rows * width * 8 < limits.BATCHES_PER_JOB_MAX // 2 * limits.BODY_BYTES_TARGET)
+    chosen = batch_rows(rows, parts, width)
+    assert chosen == 1 or chosen * width * 8 <= limits.BODY_BYTES_TARGET
+
+
+@given(rows=st.integers(1, 10**6), parts=st.integers(1, 9), width=st.integers(1, 300))
+def test_packed_batches_are_whole_ciphertexts(rows: int, parts: int, width: int) -> None:
+    chosen = batch_rows(rows, parts, width, slots=47, ciphertext_bytes=768)
+    assert chosen % 47 == 0
+    assert chosen == 47 or chosen // 47 * 768 * width <= limits.BODY_BYTES_TARGET
+
+
+def test_a_job_of_too_many_batches_is_refused() -> None:
+    with pytest.raises(BadInput, match="more than 100000 batches"):
+        batch_rows(10**9, 2, 4096)
