@@ -5,9 +5,10 @@ from __future__ import annotations
 from msgspec import structs
 
 from nodes.draft import data_of
-from nodes.hub.book import Book, may_serve, sell_key
+from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.records import CapacityRecord, Own, SellRecord
+from nodes.hub.terms import asks_more, may_serve
 from nodes.machine import Refused, SetTimer
 from schemas import limits
 from schemas.events import Event, OrderCancelled
@@ -19,8 +20,7 @@ def placed(book: Book, event: Event) -> None:
     """`order.sell.placed`: a new order, or a renewal: the lessor lives, what is held stays held."""
     draft, order = book.draft, data_of(event, SellOrder)
     _check_order(draft, event, order)
-    key = sell_key(order.id)
-    before = draft.find(SellRecord, key)
+    before = draft.sell(order.id)
     lessor_key = draft.config.participants[order.lessor]
     if before is None:
         if draft.count("sell") >= limits.SELL_ORDERS_PER_HUB_MAX:
@@ -36,19 +36,19 @@ def placed(book: Book, event: Event) -> None:
             before,
             order=order,
             lessor_key=lessor_key,
-            placed_at=draft.now if _asks_more(order, before.order) else before.placed_at,
+            placed_at=draft.now if asks_more(order, before.order) else before.placed_at,
             said_at=event.time,
             silent=False,
         )
     book.write(record)
-    draft.do(SetTimer(name=key, at=order.expires_at))
+    draft.do(SetTimer(name=f"sell/{order.id}", at=order.expires_at))
     book.announce(lambda buy: buy.protection in order.protections and order.price_micros <= buy.price_micros_max)
 
 
 def cancelled(book: Book, event: Event) -> None:
     """`order.sell.cancelled`: not matched again; contracts already signed go on."""
     data = data_of(event, OrderCancelled)
-    record = book.find(data.order)
+    record = book.draft.sell(data.order)
     if record is None:
         raise Refused("unknown-order", f"no sell order {data.order} in this book")
     if record.order.lessor != event.source:
@@ -58,7 +58,7 @@ def cancelled(book: Book, event: Event) -> None:
 
 def expired(book: Book, sell_id: str) -> None:
     """Timer: an order that was not renewed leaves the book (when nothing holds of it)."""
-    record = book.find(sell_id)
+    record = book.draft.sell(sell_id)
     if record is not None and record.order.expires_at <= book.draft.now:
         book.write(record)
 
@@ -97,8 +97,3 @@ def _check_order(draft: Draft, event: Event, order: SellOrder) -> None:
         raise Refused("expired", f"{order.id} expired before it came; place it again with a later time")
     if order.expires_at > draft.now + limits.SELL_ORDER_SECONDS_MAX + limits.CLOCK_SKEW_SECONDS_MAX:
         raise Refused("expires-too-late", f"{order.id} lasts longer than {limits.SELL_ORDER_SECONDS_MAX:.0f} seconds")
-
-
-def _asks_more(order: SellOrder, before: SellOrder) -> bool:
-    """A change of price or more units loses time priority, as on any exchange."""
-    return order.price_micros != before.price_micros or order.units > before.units

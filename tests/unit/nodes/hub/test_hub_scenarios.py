@@ -10,9 +10,9 @@ import pytest
 from msgspec import structs
 
 from nodes.contracts import verify_contract
-from nodes.hub.buying import PROPOSALS_PER_ORDER_MAX, RETRY_SECONDS_MAX, RETRY_SECONDS_MIN
 from nodes.hub.proposing import PROPOSAL_SECONDS
 from nodes.hub.records import BuyRecord, ContractRecord, QuoteRecord, SellRecord
+from nodes.hub.rounds import PROPOSALS_PER_ORDER_MAX, RETRY_SECONDS_MAX, RETRY_SECONDS_MIN
 from nodes.machine import TIMER_FIRED, Note, Refused, TimerFired
 from schemas import limits
 from schemas.contracts import Contract, Receipt
