@@ -50,7 +50,7 @@ def _timer_fired(book: Book, event: Event) -> None:
     elif what in TIMERS:
         TIMERS[what](book, name)
     else:
-        raise Refused("unknown-timer", f"a hub sets no timer {fired.name}")
+        raise Refused("unknown-timer", f"a hub sets no timer {fired.name}; nothing is done")
 
 
 def _delivery_failed(book: Book, event: Event) -> None:
@@ -108,7 +108,7 @@ class HubMachine(Machine):
             Refused: the hub has no use for this event type.
         """
         if event.type not in TABLE:
-            raise Refused("not-for-hub", f"a hub does not take {event.type}")
+            raise Refused("not-for-hub", f"a hub does not take {event.type}; {event.source} sent it to the wrong node")
         return AGGREGATE
 
     def key_of(self, records: Records, event: Event) -> bytes | None:

@@ -24,11 +24,11 @@ def placed(book: Book, event: Event) -> None:
     lessor_key = draft.config.participants[order.lessor]
     if before is None:
         if draft.count("sell") >= limits.SELL_ORDERS_PER_HUB_MAX:
-            raise Refused("book-full", f"the book holds {limits.SELL_ORDERS_PER_HUB_MAX} sell orders, no more fit")
+            raise Refused("book-full", f"the book has {limits.SELL_ORDERS_PER_HUB_MAX} sell orders, no more fit; try later")
         record = SellRecord(order=order, lessor_key=lessor_key, placed_at=draft.now, said_at=event.time)
     else:
         if before.order.lessor != order.lessor:
-            raise Refused("order-exists", f"{order.id} is another lessor's sell order")
+            raise Refused("order-exists", f"{order.id} is another lessor's; give every order an id of its own")
         if event.time < before.said_at or before.cancelled:
             draft.note("late", f"a placing of {order.id} that is older than what is known of it")
             return
@@ -50,9 +50,9 @@ def cancelled(book: Book, event: Event) -> None:
     data = data_of(event, OrderCancelled)
     record = book.draft.sell(data.order)
     if record is None:
-        raise Refused("unknown-order", f"no sell order {data.order} in this book")
+        raise Refused("unknown-order", f"no sell order {data.order} here: it is over, or was never placed")
     if record.order.lessor != event.source:
-        raise Refused("not-your-order", f"{data.order} is not a sell order of {event.source}")
+        raise Refused("not-your-order", f"{data.order} is not a sell order of {event.source}; cancel only your own")
     book.write(structs.replace(record, cancelled=True))
 
 
@@ -79,7 +79,7 @@ def advertised(book: Book, event: Event) -> None:
     """`capacity.advertised`: another hub's news; older than known is ignored."""
     draft, capacity = book.draft, data_of(event, Capacity)
     if capacity.hub != event.source:
-        raise Refused("wrong-hub", f"{event.source} cannot speak for {capacity.hub}")
+        raise Refused("wrong-hub", f"{event.source} cannot speak for {capacity.hub}; tell only of your own subnet")
     key = f"capacity/{capacity.hub}"
     known = draft.find(CapacityRecord, key)
     if known is not None and known.capacity.at >= capacity.at:
@@ -90,10 +90,11 @@ def advertised(book: Book, event: Event) -> None:
 
 def _check_order(draft: Draft, event: Event, order: SellOrder) -> None:
     if order.lessor != event.source:
-        raise Refused("not-your-order", f"{event.source} placed a sell order of {order.lessor}")
+        raise Refused("not-your-order", f"{event.source} placed a sell order of {order.lessor}; place only your own")
     if not draft.context.verify(draft.config.participants[order.lessor], struct_bytes(order), order.signature):
         raise Refused("sell-order-signature", f"{order.lessor} has not signed {order.id} so; sign it again")
     if order.expires_at <= draft.now:
         raise Refused("expired", f"{order.id} expired before it came; place it again with a later time")
     if order.expires_at > draft.now + limits.SELL_ORDER_SECONDS_MAX + limits.CLOCK_SKEW_SECONDS_MAX:
-        raise Refused("expires-too-late", f"{order.id} lasts longer than {limits.SELL_ORDER_SECONDS_MAX:.0f} seconds")
+        most = f"{limits.SELL_ORDER_SECONDS_MAX:.0f} seconds"
+        raise Refused("expires-too-late", f"{order.id} lasts longer than {most}; place it for less, and renew it")
