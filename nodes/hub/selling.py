@@ -24,7 +24,9 @@ def placed(book: Book, event: Event) -> None:
     lessor_key = draft.config.participants[order.lessor]
     if before is None:
         if draft.count("sell") >= limits.SELL_ORDERS_PER_HUB_MAX:
-            raise Refused("book-full", f"the book has {limits.SELL_ORDERS_PER_HUB_MAX} sell orders, no more fit; try later")
+            raise Refused(
+                "book-full", f"the book has {limits.SELL_ORDERS_PER_HUB_MAX} sell orders, no more fit; try later"
+            )
         record = SellRecord(order=order, lessor_key=lessor_key, placed_at=draft.now, said_at=event.time)
     else:
         if before.order.lessor != order.lessor:
