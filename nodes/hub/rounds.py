@@ -77,8 +77,7 @@ def answered(book: Book, record: BuyRecord) -> None:
         close(book, record, "all-signed")
     elif record.proposals >= PROPOSALS_PER_ORDER_MAX or order.match_by <= draft.now:
         refuse(book, record)
-    elif len(signed) < len(record.signed) or len(signed) >= order.lessors_max:
-        # One has expired meanwhile, or no further lessor may serve: what is signed cannot be part of a match.
+    elif len(signed) < len(record.signed):  # one has expired meanwhile: what is left would end long before the rest
         proposing.abandon(book, record.signed, "not-matched")
         _collect(book, _after("some-refused", record, signed=()))
     else:

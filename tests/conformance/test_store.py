@@ -153,6 +153,17 @@ async def test_concurrent_callers_share_commits_and_each_gets_its_own_outcome(st
     assert len(await store.journal("job")) == 39
 
 
+async def test_reads_and_writes_are_carried_out_in_the_order_asked(store: Store) -> None:
+    reads = 5
+    asked: list[Awaitable[object]] = []
+    for n in range(30):
+        asked += [apply(store, Input(f"e{n}", "job")), *(value(store) for _ in range(reads))]
+    answers = await asyncio.gather(*asked)
+    for n in range(30):
+        _, *seen = answers[n * (reads + 1) : (n + 1) * (reads + 1)]
+        assert seen == [n + 1] * reads
+
+
 async def test_two_processes_see_each_others_changes(store: Store, open_store: Open) -> None:
     other = await open_store()
     for n in range(6):

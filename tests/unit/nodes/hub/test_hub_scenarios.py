@@ -394,6 +394,37 @@ def test_a_proposal_without_answer_is_given_up_and_its_late_signature_is_ended(w
     assert {each.contract for each in ended} == {each.id for each in delivered} - {rented.id}
 
 
+def test_when_a_signed_part_has_expired_meanwhile_the_whole_order_is_looked_for_anew(world: World) -> None:
+    world.lost = {"contract.proposed"}
+    world.sell("A11.A13", units=1, price_micros=100)
+    world.sell("B11.B12", price_micros=200)
+    world.settle()
+    world.buy(RENTER, units=3, lessors_max=3, lease_seconds=1.5 * PROPOSAL_SECONDS, match_by=START + 300)
+    world.settle()
+    world.sell("A11.A14", units=1, price_micros=100)
+    world.run(PROPOSAL_SECONDS + 1)
+    assert len(world.all("A11", BuyRecord)[0].signed) == 2
+    world.lost = set()
+    world.run(2 * PROPOSAL_SECONDS)
+    contracts = world.contracts(RENTER)
+    assert shares(contracts) == [("A11.A13", 1), ("A11.A14", 1), ("B11.B12", 1)]
+    assert len({contract.starts_at for contract in contracts}) == 1
+
+
+def test_what_was_quoted_beside_a_proposal_is_free_as_soon_as_the_order_is_cancelled(world: World) -> None:
+    world.sell("A11.A13", units=1, price_micros=50)
+    world.sell("B11.B12", units=1, price_micros=100)
+    world.sell("B11.B13", units=1, price_micros=110)
+    world.settle()
+    order = world.buy(RENTER, lessors_max=2)
+    (proposal,) = hold_proposals(world)
+    assert proposal.to == B
+    assert world.held("B11") == {"B11.B12": 1, "B11.B13": 1}
+    world.send("order.buy.cancelled", RENTER, OrderCancelled(order=order.id))
+    world.settle()
+    assert world.held("A11") | world.held("B11") == {"A11.A13": 0, "B11.B12": 0, "B11.B13": 0}
+
+
 def test_an_order_is_given_up_after_too_many_refused_proposals(world: World) -> None:
     world.sell("B11.B12")
     world.settle()
