@@ -39,8 +39,10 @@ from nodes.renter.activities.verify_evidence import verify_evidence
 from nodes.renter.activities.workbench import Services, Workbench
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.machine import RenterMachine
+from nodes.runtime.door import Door
 from nodes.runtime.loop import Runtime
 from nodes.runtime.outbox import Activity
+from nodes.runtime.post import Post
 from nodes.runtime.undelivered import Undelivered
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
@@ -111,7 +113,8 @@ async def hub_node(config: HubConfig, identity: Identity, broker: Broker, databa
     store = await SqliteStore.open(database, machine.record_types)
     folder = database.parent if database is not None else None
     runtime = _runtime(machine, identity, broker, store, {}, BlobStore((folder or Path.cwd()) / "blobs"))
-    undelivered = Undelivered(identity, broker, time.time)
+    door, post = Door(identity.address, machine.name, time.time), Post(identity, broker, time.time)
+    undelivered = Undelivered(broker, door, post)
     return StoredNode(runtime, store, (undelivered.run,))
 
 

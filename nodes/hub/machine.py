@@ -32,7 +32,7 @@ from nodes.hub.directory import HubConfig
 from nodes.hub.draft import Draft
 from nodes.hub.records import INTERNAL_TYPES, RECORD_TYPES, PublishFailed
 from nodes.machine import TIMER_FIRED, Context, Machine, Records, Refused, Step, TimerFired
-from schemas.events import DeliveryFailed, Event
+from schemas.events import DeliveryFailed, Event, Role
 
 Sender = Literal["participant", "hub", "either", "self"]
 Handler = Callable[[Book, Event], None]
@@ -94,7 +94,7 @@ TABLE: Final[Mapping[str, tuple[Sender, Handler]]] = MappingProxyType(
 class HubMachine(Machine):
     """See the module's theory; `config` names the hubs and participants that this hub knows."""
 
-    name = "hub"
+    name: Role = "hub"
     record_types = RECORD_TYPES
     internal_types = INTERNAL_TYPES
 

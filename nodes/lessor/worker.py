@@ -273,7 +273,7 @@ class LessorWorker:
         await self._publish(event)
 
     async def _publish(self, event: Event) -> None:
-        headers, body = await bulk.encode(event, self.identity)
+        headers, body = await bulk.encode(event, self.identity.sign)
         key = routing_key(event.to, self.config.me, CATALOGUE[event.type].kind)
         message = Message(key=key, body=body, headers=headers, id=event.id)
         await self.broker.publish(message, timeout_seconds=limits.PUBLISH_SECONDS_MAX)
