@@ -28,6 +28,7 @@ from nodes.enclave.host.process import EnclaveOptions, EnclaveProcess
 from nodes.hub.directory import HubConfig
 from nodes.hub.machine import HubMachine
 from nodes.identity import Identity
+from nodes.lessor.compute.workshop import Workshop
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
 from nodes.machine import Machine
@@ -178,9 +179,8 @@ def lessor_worker(
         identity=identity,
         broker=broker,
         clock=time.time,
-        worker=derive_id("worker", os.urandom(16).hex()),
-        start_enclave=start_enclave,
-        crew=crew,
+        name=derive_id("worker", os.urandom(16).hex()),
+        workshop=Workshop(crew, start_enclave),
     )
 
 
@@ -248,7 +248,8 @@ async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
     broker, crew = await connect(config), Crew(hands(config))
     try:
         if config.role == "lessor":
-            worker = lessor_worker(lessor_config(config), identity, broker, crew, hardware=lessor_hardware(config))
+            settings, hardware = lessor_config(config, identity), lessor_hardware(config)
+            worker = lessor_worker(settings, identity, broker, crew, hardware=hardware)
             await _until(stop, worker.run())
         else:
             await (await _stored_node(config, identity, broker, crew)).run(stop)
@@ -274,12 +275,13 @@ async def connect(config: NodeConfig, *, timeout_seconds: float = CONNECT_SECOND
     return await connect_rabbitmq(config.amqp_url, config.address, timeout_seconds=timeout_seconds)
 
 
-def lessor_config(config: NodeConfig) -> LessorConfig:
+def lessor_config(config: NodeConfig, identity: Identity) -> LessorConfig:
     """The lessor's public settings."""
     settings = config.lessor
     assert settings is not None
     return LessorConfig(
         me=config.address,
+        key=identity.public,
         hub_keys=config.network.hub_keys,
         lanes=settings.lanes,
         units=settings.units,

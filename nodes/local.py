@@ -213,7 +213,11 @@ class LocalNetwork:
 
     def _worker(self, lessor: Address) -> LessorWorker:
         config = LessorConfig(
-            me=parse_address(lessor), hub_keys=self._hub_keys, lanes=max(1, self._workers), units=self._workers
+            me=parse_address(lessor),
+            key=self._identities[lessor].public,
+            hub_keys=self._hub_keys,
+            lanes=max(1, self._workers),
+            units=self._workers,
         )
         broker = self.server.connect(lessor)
         return lessor_worker(config, self._identities[lessor], broker, self._crew, reported=self._reported)

@@ -4,7 +4,8 @@ A message goes through these checks, in this order; the first that fails names t
 
     routing key     can be read, and begins with this node's address              bad-key, wrong-receiver
     size and form   headers and body are an event of the catalogue                the codec's codes
-    receiver        the event is for this node, and for its role                  wrong-receiver, not-for-role
+    receiver        the event is for this node, for its role, and for this queue  wrong-receiver, not-for-role,
+                                                                                  wrong-queue
     sender          the key's source, which the broker pinned, is the event's,    wrong-sender
                     and the catalogue lets such a sender send it                  wrong-role
     age             not from the future; not older than any inbox remembers       from-the-future, too-old
@@ -21,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from broker.topology import parse_key
+from broker.topology import is_lane, parse_key
 from nodes.machine import Refused, Verify
 from schemas import codec, limits
 from schemas.errors import BadConfig
@@ -49,6 +50,8 @@ class Route:
 
     to: Address
     source: Address
+    kind: str
+    """Which of the receiver's queues."""
 
 
 def read_route(key: str, receiver: Receiver) -> Route:
@@ -63,7 +66,7 @@ def read_route(key: str, receiver: Receiver) -> Route:
         raise Refused("bad-key", str(error)) from error
     if parsed.dst != receiver.me:
         raise Refused("wrong-receiver", f"routed to {parsed.dst}")
-    return Route(parsed.dst, parsed.src)
+    return Route(parsed.dst, parsed.src, parsed.kind)
 
 
 def read_event(headers: Mapping[str, Any], body: bytes) -> codec.Received:
@@ -89,6 +92,8 @@ def check_event(event: Event, route: Route, receiver: Receiver, now: float) -> N
         raise Refused("wrong-receiver", f"written to {event.to}")
     if receiver.role not in row.receiver:
         raise Refused("not-for-role", f"a {receiver.role} does not take {event.type}")
+    if route.kind != row.kind and not (row.kind == "lane" and is_lane(route.kind)):
+        raise Refused("wrong-queue", f"{event.type} does not belong among {route.kind} messages")
     if event.source != route.source:
         raise Refused("wrong-sender", f"{route.source} sent it, it says {event.source}")
     if not any(_is_sender(role, event, receiver) for role in row.sender):

@@ -29,7 +29,6 @@ from nodes.store.errors import BlobDamaged, BlobMissing, StoreClosed, StoreFaile
 from nodes.store.port import OutboxRow, Store, Unreadable
 from schemas import codec
 from schemas.errors import BrokerUnreachable
-from schemas.events import CATALOGUE
 from schemas.ids import derive_id
 
 Activity = Callable[[dict[str, Any], str], Awaitable[Sequence[tuple[str, Struct]]]]
@@ -178,19 +177,9 @@ class Outbox:
 
     async def _deliver(self, row: OutboxRow, effect: Publish) -> None:
         """The same id, attributes and body however often it is sent."""
-        post = self._means.post
-        await post.send(
-            effect.type,
-            effect.to,
-            effect.subject,
-            _typed(effect),
-            event_id=derive_id("event", post.me, row.event_id, row.index),
-            body=await asyncio.to_thread(self._means.blobs.get, effect.blob) if effect.blob else b"",
-            attributes=effect.attributes,
-            cause=row.event_id,
-            lane=effect.lane,
-            at=row.created_at,
-        )
+        body = await asyncio.to_thread(self._means.blobs.get, effect.blob) if effect.blob else b""
+        event_id = derive_id("event", self._means.post.me, row.event_id, row.index)
+        await self._means.post.deliver(effect, event_id=event_id, cause=row.event_id, body=body, at=row.created_at)
 
     async def _finish(self, seq: int) -> None:
         """Forget a row. One commit at a time does that: what ends meanwhile shares the next."""
@@ -266,14 +255,3 @@ class Outbox:
 
 class _ActivityFailed(Exception):  # noqa: N818
     """An activity had all its attempts."""
-
-
-def _typed(effect: Publish) -> Struct | None:
-    """The effect's data as its type's class; raises Undeliverable."""
-    kind = CATALOGUE.get(effect.type)
-    if kind is None:
-        raise Undeliverable(f"no event type {effect.type!r} in the catalogue")
-    try:
-        return None if kind.data is None else msgspec.convert(effect.data, kind.data)
-    except msgspec.ValidationError as error:
-        raise Undeliverable(str(error)) from error

@@ -10,6 +10,7 @@ from msgspec import Struct
 from broker.port import Broker, Message
 from broker.topology import routing_key
 from nodes.identity import Identity
+from nodes.machine import Publish
 from nodes.runtime import bulk
 from schemas import codec, limits
 from schemas.errors import BadConfig, SubletError
@@ -85,6 +86,30 @@ class Post:
             raise Undeliverable(str(error)) from error
         message = Message(key=key, body=raw, headers=headers, id=event_id)
         await self._broker.publish(message, timeout_seconds=limits.PUBLISH_SECONDS_MAX)
+
+    async def deliver(
+        self, effect: Publish, *, event_id: str, cause: str, body: bytes = b"", at: float | None = None
+    ) -> None:
+        """Publish what a machine asked for; `body` is the stored file that it names. Raises as `send`."""
+        kind = CATALOGUE.get(effect.type)
+        if kind is None:
+            raise Undeliverable(f"no event type {effect.type!r} in the catalogue")
+        try:
+            data = None if kind.data is None else msgspec.convert(effect.data, kind.data)
+        except msgspec.ValidationError as error:
+            raise Undeliverable(str(error)) from error
+        await self.send(
+            effect.type,
+            effect.to,
+            effect.subject,
+            data,
+            event_id=event_id,
+            body=body,
+            attributes=effect.attributes,
+            cause=cause,
+            lane=effect.lane,
+            at=at,
+        )
 
     def _key(self, event: Event, lane: str) -> str:
         kind = CATALOGUE[event.type].kind

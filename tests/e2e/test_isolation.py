@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import nodes.bootstrap
 import nodes.demo
+import nodes.lessor.worker
 import nodes.local
 from nodes.enclave.agreement import chunks, key_agreement
 from nodes.enclave.agreement.chunks import DATA, RESULT
@@ -90,6 +91,8 @@ class Theft:
     network: LocalNetwork
     tap: Wiretap
     workers: dict[str, LessorWorker] = field(default_factory=dict)
+    shifts: dict[str, Any] = field(default_factory=dict)
+    """What workers know while they have their lanes."""
     enclaves: list[OpenEnclave] = field(default_factory=list)
     seeds: dict[bytes, list[bytes]] = field(default_factory=dict)
     kept: dict[str, bytes] = field(default_factory=dict)
@@ -112,10 +115,9 @@ class Theft:
     def holds(self, report: JobReport, lessor: str) -> set[bytes]:
         """Every 32 bytes in a row of anything that host and enclaves of a lessor hold."""
         worker = self.workers[lessor]
-        sessions = worker._sessions
-        assert sessions is not None
+        shift = self.shifts[lessor]
         held = [identity_seed(worker.identity)]
-        held += bytes_in([sessions.config, sessions._open, sessions._opening, sessions._blobs])
+        held += bytes_in([worker.config, worker.workshop, dict(shift._records), shift._waiting])
         for enclave in self.enclaves_of(report, lessor):
             held += [seed for pair in enclave.pairs for seed in self.seeds[pair.public]]
             held += bytes_in([enclave.inside, enclave.offers, enclave.contract])
@@ -138,7 +140,8 @@ async def theft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     seeds = keep_seeds(monkeypatch)
     enclaves: list[OpenEnclave] = []
     workers: dict[str, LessorWorker] = {}
-    make_worker = nodes.bootstrap.lessor_worker
+    shifts: dict[str, Any] = {}
+    make_worker, make_shift = nodes.bootstrap.lessor_worker, nodes.lessor.worker._Shift
 
     def make_enclave(quoter: Any, options: EnclaveOptions) -> OpenEnclave:
         enclaves.append(OpenEnclave(quoter, options))
@@ -149,11 +152,17 @@ async def theft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         return workers[str(config.me)]
 
     monkeypatch.setattr(nodes.bootstrap, "EnclaveProcess", make_enclave)
+
+    def keep_shift(worker: LessorWorker, *args: Any) -> Any:
+        shifts[str(worker.config.me)] = make_shift(worker, *args)
+        return shifts[str(worker.config.me)]
+
     monkeypatch.setattr("nodes.local.lessor_worker", keep_worker)
+    monkeypatch.setattr("nodes.lessor.worker._Shift", keep_shift)
     network, tap = LocalNetwork(tmp_path / "network"), Wiretap()
     tap.install(network.server)
     async with network:
-        yield Theft(network, tap, workers, enclaves, seeds, keep_secrets(monkeypatch))
+        yield Theft(network, tap, workers, shifts, enclaves, seeds, keep_secrets(monkeypatch))
 
 
 def keep_secrets(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:

@@ -54,8 +54,9 @@ def requested(config: RenterConfig, draft: Draft, event: Event) -> None:
     subtask = _subtask_of(draft, data.subtask, event)
     job = draft.job
     if job.phase != "running" or subtask.phase in ("completed", "lost"):
+        contract = draft.contract(subtask.contract).contract
         reason = f"the job is {job.phase}, the subtask {subtask.phase}"
-        refusal = SubtaskRefused(subtask=subtask.id, worker=data.worker, code="ended", reason=reason)
+        refusal = SubtaskRefused(subtask=subtask.id, contract=contract, worker=data.worker, code="ended", reason=reason)
         draft.send("subtask.refused", event.source, subtask.id, refusal, lane=data.lane)
         return
     terms = batches.terms_of(draft, subtask)
@@ -116,7 +117,13 @@ def evidence_rejected(config: RenterConfig, draft: Draft, event: Event) -> None:
     worker = _worker(draft, data.subtask, data.worker)
     draft.put(f"worker/{subtask.id}/{data.worker}", structs.replace(worker, state="refused"))
     draft.note("evidence-rejected", data.reason, code=data.code, worker=data.worker, lessor=subtask.lessor)
-    refusal = SubtaskRefused(subtask=subtask.id, worker=data.worker, code=data.code, reason=data.reason)
+    refusal = SubtaskRefused(
+        subtask=subtask.id,
+        contract=draft.contract(subtask.contract).contract,
+        worker=data.worker,
+        code=data.code,
+        reason=data.reason,
+    )
     draft.send("subtask.refused", subtask.lessor, subtask.id, refusal, lane=worker.lane)
     _count_refusals(config, draft, subtask, data.code, data.reason)
 

@@ -17,7 +17,7 @@ from nodes.bootstrap import lessor_worker
 from nodes.crew.crew import Crew
 from nodes.identity import Identity
 from nodes.lessor.protocol.config import LessorConfig
-from nodes.lessor.protocol.offers import sell_order
+from nodes.lessor.protocol.market import sell_order
 from nodes.lessor.worker import LessorWorker
 from schemas import codec
 from schemas.contracts import Contract, Receipt
@@ -46,7 +46,7 @@ async def server() -> AsyncIterator[EmbeddedServer]:
 
 
 def worker_of(server: EmbeddedServer, who: Address = LESSOR) -> LessorWorker:
-    config = LessorConfig(me=who, hub_keys=HUB_KEYS, lanes=1)
+    config = LessorConfig(me=who, key=IDENTITIES[who].public, hub_keys=HUB_KEYS, lanes=1)
     return lessor_worker(config, IDENTITIES[who], server.connect(who), Crew(1))
 
 
@@ -63,7 +63,7 @@ async def worker(server: EmbeddedServer) -> AsyncIterator[LessorWorker]:
 def contract(*, lessor: Address = LESSOR, ends_in: float = 60.0, **changes: Any) -> Contract:
     """A contract that both hubs and both parties have signed."""
     now = time.time()
-    sell = sell_order(LessorConfig(me=lessor), now, IDENTITIES[lessor].sign)
+    sell = sell_order(LessorConfig(me=lessor, key=IDENTITIES[lessor].public), now, IDENTITIES[lessor].sign)
     buy = BuyOrder(
         id=derive_id("order", 1),
         renter=RENTER,
@@ -178,7 +178,7 @@ async def test_an_announced_subtask_is_asked_for_on_the_workers_lane(
 
 async def test_a_program_that_nobody_asked_for_is_refused(server: EmbeddedServer, worker: LessorWorker) -> None:
     await send(server.connect(RENTER), "program.published", None, body=b"onnx", lane=worker.lane)
-    assert await reason_of_the_dead_letter(server) == "not-asked-for"
+    assert await reason_of_the_dead_letter(server) == "unknown-sender"
 
 
 async def test_a_receipt_that_the_renter_did_not_sign_is_not_countersigned(
@@ -216,8 +216,10 @@ async def test_a_lane_is_free_again_when_its_worker_is_gone(server: EmbeddedServ
 
 
 def test_placing_the_order_again_renews_the_same_order() -> None:
-    config, sign = LessorConfig(me=LESSOR), IDENTITIES[LESSOR].sign
+    config, sign = LessorConfig(me=LESSOR, key=IDENTITIES[LESSOR].public), IDENTITIES[LESSOR].sign
     first, later = sell_order(config, 100.0, sign), sell_order(config, 120.0, sign)
     assert first.id == later.id
     assert later.expires_at == first.expires_at + 20
-    assert sell_order(LessorConfig(me=LESSOR, price_micros=2), 100.0, sign).id != first.id
+    assert (
+        sell_order(LessorConfig(me=LESSOR, key=IDENTITIES[LESSOR].public, price_micros=2), 100.0, sign).id != first.id
+    )
