@@ -28,7 +28,7 @@ from nodes.programs.check import check
 from nodes.programs.compile import affine
 from schemas.ids import derive_id
 from schemas.jobs import Batch, FixedPoint, SubtaskTerms
-from tests.unit.nodes.lessor.test_worker import contract
+from tests.unit.nodes.lessor.rentals import contract
 from tests.unit.nodes.programs.models import data, model, node
 
 PROGRAM: Final = linear({"a": [2.0], "b": [-1.5]}, [10.0])
