@@ -398,7 +398,11 @@ REFUSALS: dict[str, tuple[Callable[[Desk], object], str, str]] = {
         "lessor-hub-signature",
         "B11.hub has not signed",
     ),
-    "a contract that has run out": (_announce(rented(starts_at=NOW - 60, ends_at=NOW)), "contract-ended", "has run out"),
+    "a contract that has run out": (
+        _announce(rented(starts_at=NOW - 60, ends_at=NOW)),
+        "contract-ended",
+        "has run out",
+    ),
     "a batch after the contract": (_late, "contract-ended", "has run out"),
     "terms under another protection than the contract's": (
         lambda desk: desk.handle(
