@@ -27,36 +27,20 @@ def demo(*, as_json: o.Json = False) -> None:
     from nodes.cli.logs import configure_logs  # noqa: PLC0415
 
     configure_logs(_LOG_LEVEL)
-    code = finish(demonstrate(Output(as_json=as_json)))
-    raise typer.Exit(code)
+    raise typer.Exit(finish(demonstrate(Output(as_json=as_json))))
 
 
+@o.asking
 def run(
     data: o.Data,
+    asked: o.Asked,
     *,
-    program: o.Program = None,
-    linear: o.Linear = None,
-    aggregate: o.Aggregate = None,
-    local_program: o.LocalProgram = None,
-    id_column: o.IdColumn = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="OUT.csv", help="Where the result goes; by default to stdout.")
     ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Compute in plaintext too and report the largest difference.")
     ] = False,
-    protection: o.Protection = o.ProtectionChoice.AUTO,
-    scheme: o.Scheme = o.SchemeChoice.AUTO,
-    noise: o.Noise = o.NoiseChoice.FIXED_BASE,
-    results_stay: o.ResultsStay = False,
-    lessors: o.Lessors = o.LESSORS,
-    encrypt_seconds_max: o.EncryptSecondsMax = o.ENCRYPT_SECONDS_MAX,
-    decrypt_seconds_max: o.DecryptSecondsMax = None,
-    max_error: o.MaxError = o.MAX_ERROR,
-    local_share: o.LocalShare = o.LOCAL_SHARE,
-    match_seconds: o.MatchSeconds = o.MATCH_SECONDS,
-    price_max: o.PriceMax = o.PRICE_MAX,
-    batch_rows: o.BatchRows = None,
     as_json: o.Json = False,
 ) -> None:
     """One job on your data, with hubs, renter and lessors in this process.
@@ -66,27 +50,8 @@ def run(
     """
     from nodes.cli.alone import Request, run_alone  # noqa: PLC0415
     from nodes.cli.console import Output  # noqa: PLC0415
-    from nodes.cli.inputs import read_inputs  # noqa: PLC0415
     from nodes.cli.logs import configure_logs  # noqa: PLC0415
-    from nodes.renter.submission import JobOptions  # noqa: PLC0415
 
     configure_logs(_LOG_LEVEL)
-    wishes = JobOptions(
-        protection=protection.value,
-        scheme=scheme.value,
-        noise=noise.value,
-        results_stay=results_stay,
-        id_column=id_column,
-        lessors=lessors,
-        encrypt_seconds_max=encrypt_seconds_max,
-        decrypt_seconds_max=decrypt_seconds_max,
-        max_error=max_error,
-        local_share=local_share,
-        price_micros_max=price_max,
-        match_seconds=match_seconds,
-        batch_rows=batch_rows,
-        accept_software_enclave=True,
-    )
-    inputs = read_inputs(data, program, linear, aggregate, local_program)
-    code = finish(run_alone(Request(inputs, wishes, out, check), Output(as_json=as_json)))
-    raise typer.Exit(code)
+    request = Request(asked.inputs(data), asked.wishes(accept_software_enclave=True), out, check)
+    raise typer.Exit(finish(run_alone(request, Output(as_json=as_json))))
