@@ -33,7 +33,7 @@ async def submit(
         PolicyRefused: the renter's own policy forbids it.
         BrokerUnreachable: no connection within `CONNECT_SECONDS_MAX`.
     """
-    check_policy(config, options)
+    _check_policy(config, options)
     identity, job = config.identity(), new_job_id()
     for folder in (config.data_dir, config.jobs):
         folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ async def cancel(config: NodeConfig, job: str) -> None:
         await publish_cancel(broker, config.identity(), job, time.time)
 
 
-def check_policy(config: NodeConfig, options: JobOptions) -> None:
+def _check_policy(config: NodeConfig, options: JobOptions) -> None:
     """What this renter would refuse later anyway.
 
     Raises:

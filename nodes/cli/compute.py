@@ -8,10 +8,7 @@ from typing import Annotated
 import typer
 
 from nodes.cli import options as o
-from nodes.cli.loop import finish
-
-_LOG_LEVEL = "warning"
-"""Of a network in this process: what goes on is shown as progress."""
+from nodes.cli.loop import finish, quiet_output
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,12 +19,9 @@ def add_to(app: typer.Typer) -> None:
 
 def demo(*, as_json: o.Json = False) -> None:
     """Three protections, one after the other, on bundled data; each compared with plaintext."""
-    from nodes.cli.console import Output  # noqa: PLC0415
     from nodes.cli.demonstrate import demonstrate  # noqa: PLC0415
-    from nodes.cli.logs import configure_logs  # noqa: PLC0415
 
-    configure_logs(_LOG_LEVEL)
-    raise typer.Exit(finish(demonstrate(Output(as_json=as_json))))
+    raise typer.Exit(finish(demonstrate(quiet_output(as_json=as_json))))
 
 
 @o.asking
@@ -49,9 +43,7 @@ def run(
     With --check the exit code is 5 when the largest difference is over --max-error (over 1e-6 for `enclave`).
     """
     from nodes.cli.alone import Request, run_alone  # noqa: PLC0415
-    from nodes.cli.console import Output  # noqa: PLC0415
-    from nodes.cli.logs import configure_logs  # noqa: PLC0415
 
-    configure_logs(_LOG_LEVEL)
+    output = quiet_output(as_json=as_json)
     request = Request(asked.inputs(data), asked.wishes(accept_software_enclave=True), out, check)
-    raise typer.Exit(finish(run_alone(request, Output(as_json=as_json))))
+    raise typer.Exit(finish(run_alone(request, output)))

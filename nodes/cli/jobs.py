@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nodes.cli import options as o
-from nodes.cli.loop import finish
+from nodes.cli.loop import finish, quiet_output
 
 if TYPE_CHECKING:
     from nodes.cli.running import Running
@@ -38,13 +38,11 @@ def _group() -> None:
 
 def _running(config: Path, *, as_json: bool = False, role: Role | None = "renter") -> Running:
     """The running network from this node."""
-    from nodes.cli.console import Output  # noqa: PLC0415
-    from nodes.cli.logs import configure_logs  # noqa: PLC0415
     from nodes.cli.running import Running  # noqa: PLC0415
     from nodes.config import read_config  # noqa: PLC0415
 
-    configure_logs("warning")
-    return Running(read_config(config, os.environ, role=role), Output(as_json=as_json))
+    output = quiet_output(as_json=as_json)
+    return Running(read_config(config, os.environ, role=role), output)
 
 
 @o.asking

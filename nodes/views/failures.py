@@ -26,7 +26,7 @@ _POLICY: Final = frozenset(
     }
 )
 """Evidence that is genuine, and not what the renter accepts."""
-_CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
+CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
     {
         BadInput: ("bad-input", "bad-order", "bad-split", "no-file"),
         BadData: ("bad-data",),
@@ -60,7 +60,7 @@ _CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
     }
 )
 FAILURES: Final[Mapping[str, type[SubletError]]] = MappingProxyType(
-    {str(code): kind for kind, codes in _CODES.items() for code in codes}
+    {str(code): kind for kind, codes in CODES.items() for code in codes}
 )
 
 
