@@ -27,6 +27,7 @@ from nodes.renter.files import incidents
 from nodes.renter.files.folder import JobFolder
 from nodes.renter.protocol.records import BatchRecord, Subtask
 from nodes.renter.submission import JobOptions
+from nodes.views.errors import UnknownJob
 from nodes.views.jobs import JobReport
 from schemas import codec
 from schemas.errors import BadConfig
@@ -312,5 +313,5 @@ async def test_a_sender_is_told_what_could_not_be_delivered(network: LocalNetwor
 async def undelivered(network: LocalNetwork) -> list[dict[str, Any]]:
     try:
         return await network.explain("undelivered")
-    except LookupError:
+    except UnknownJob:
         return []
