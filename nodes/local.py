@@ -22,6 +22,7 @@ from nodes.identity import Identity
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
 from nodes.renter.activities.workbench import Services
+from nodes.renter.files.folder import JobFolder
 from nodes.renter.prediction.calibration import user_file
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.submission import JobOptions, publish_job, stage
@@ -145,6 +146,10 @@ class LocalNetwork:
         """The renter's public settings."""
         base = RenterConfig(me=LOCAL_RENTER, key=self.identity(LOCAL_RENTER).public, hub_keys=self._hub_keys)
         return replace(base, **self._renter_settings)
+
+    def output(self, job_id: str) -> Path:
+        """Where the job's result is, once it is completed."""
+        return JobFolder(self.jobs / job_id).output
 
     async def _unless_failed(self, work: Any) -> None:
         """Wait for `work`, or raise what ended one of the nodes."""
