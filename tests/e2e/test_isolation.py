@@ -109,7 +109,7 @@ class Theft:
 
     def enclaves_of(self, report: JobReport, lessor: str) -> list[OpenEnclave]:
         """The enclaves that a lessor had for a job."""
-        contracts = {contract["id"] for contract in report.contracts if contract["lessor"] == lessor}
+        contracts = {contract.id for contract in report.contracts if contract.lessor == lessor}
         return [enclave for enclave in self.enclaves if enclave.contract in contracts]
 
     def holds(self, report: JobReport, lessor: str) -> set[bytes]:
@@ -180,7 +180,7 @@ def keep_secrets(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
 
 def of(lessor: str, report: JobReport, found: list[Intercepted]) -> list[Intercepted]:
     """A lessor's share of what was intercepted."""
-    contracts = {contract["id"] for contract in report.contracts if contract["lessor"] == lessor}
+    contracts = {contract.id for contract in report.contracts if contract.lessor == lessor}
     return [each for each in found if each.contract in contracts]
 
 
@@ -284,7 +284,7 @@ def plaintext_needles() -> list[bytes]:
 async def subtask_secrets(theft: Theft, report: JobReport, lessor: str) -> list[bytes]:
     """The secrets of a lessor's subtasks, as the renter's store kept them during the job."""
     network, identity, found = theft.network, theft.network.identity(LOCAL_RENTER), []
-    contracts = {contract["id"] for contract in report.contracts if contract["lessor"] == lessor}
+    contracts = {contract.id for contract in report.contracts if contract.lessor == lessor}
     for record in (await network.store.read(report.id)).values():
         if isinstance(record, Subtask) and record.contract in contracts:
             name = f"subtask/{record.id}"

@@ -23,10 +23,11 @@ from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.programs import plain
 from nodes.programs.build import aggregate_sum, linear_from_csv
 from nodes.programs.check import check
-from nodes.renter.activities.workbench import JobFolder
 from nodes.renter.files import incidents
+from nodes.renter.files.folder import JobFolder
 from nodes.renter.protocol.records import BatchRecord, Subtask
 from nodes.renter.submission import JobOptions
+from nodes.views.errors import UnknownJob
 from nodes.views.jobs import JobReport
 from schemas import codec
 from schemas.errors import BadConfig
@@ -92,7 +93,7 @@ async def test_every_protection_gives_what_plaintext_gives(network: LocalNetwork
 
 async def test_work_goes_to_both_lessors_and_some_stays(network: LocalNetwork) -> None:
     report = await run(network, DATA, LINEAR, protection="enclave", local_share=0.1)
-    shares = {contract["lessor"]: contract["rows"] for contract in report.contracts}
+    shares = {contract.lessor: contract.rows for contract in report.contracts}
     assert shares == {"B11.B12": 256, "B11.B13": 256}
     assert set(report.route) == {"A11.A12 → A11 → B11 → B11.B12", "A11.A12 → A11 → B11 → B11.B13"}
 
@@ -266,7 +267,7 @@ async def test_a_silent_lessors_work_is_done_by_the_other(tmp_path: Path) -> Non
         await network.submit(spec)
         report = await ended(network, spec.id)
         assert (report.phase, report.rows_done) == ("completed", 569)
-        states = {contract["lessor"]: contract["subtask"] for contract in report.contracts}
+        states = {contract.lessor: contract.subtask for contract in report.contracts}
         assert states == {"B11.B12": "completed", "B11.B13": "lost"}
         records = await network.store.read(spec.id)
         owners = [record for record in records.values() if isinstance(record, BatchRecord)]
@@ -280,7 +281,7 @@ async def test_a_lessor_that_computes_wrongly_is_caught_and_its_work_done_elsewh
     cheat(monkeypatch, "B11.B13", first_row)
     report = await run(network, DATA, LINEAR, protection="homomorphic")
     assert report.phase == "completed"
-    states = {contract["lessor"]: (contract["subtask"], contract["rows"]) for contract in report.contracts}
+    states = {contract.lessor: (contract.subtask, contract.rows) for contract in report.contracts}
     assert states == {"B11.B12": ("completed", 512), "B11.B13": ("lost", 0)}
     notes = [note for line in await network.explain(report.id) for note in line["notes"]]
     caught = [note["details"] for note in notes if note["kind"] == "incident"]
@@ -312,5 +313,5 @@ async def test_a_sender_is_told_what_could_not_be_delivered(network: LocalNetwor
 async def undelivered(network: LocalNetwork) -> list[dict[str, Any]]:
     try:
         return await network.explain("undelivered")
-    except LookupError:
+    except UnknownJob:
         return []

@@ -50,7 +50,7 @@ async def one(network: LocalNetwork) -> Outcome:
     notes = [note for line in await network.explain(spec.id) for note in line["notes"]]
     return Outcome(
         completed=report.phase == "completed",
-        lost=frozenset(each["lessor"] for each in report.contracts if each["subtask"] == "lost"),
+        lost=frozenset(each.lessor for each in report.contracts if each.subtask == "lost"),
         codes=frozenset(note["details"]["code"] for note in notes if note["kind"] == "incident"),
         error=_error(report.output) if report.output else np.inf,
     )
