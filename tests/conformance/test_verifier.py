@@ -13,19 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.enclave.attestation.port import (
-    EVIDENCE_BYTES_MAX,
-    HARDWARE,
-    KINDS,
-    SOFTWARE,
-    Claims,
-    Evidence,
-    Policy,
-    Tier,
-    Verifier,
-    decode,
-    encode,
-)
+from nodes.enclave.attestation.envelope import EVIDENCE_BYTES_MAX, decode, encode
+from nodes.enclave.attestation.judge import judge
+from nodes.enclave.attestation.policy import Policy
+from nodes.enclave.attestation.port import HARDWARE, KINDS, SOFTWARE, Claims, Evidence, Tier, Verifier
 from nodes.enclave.attestation.verifiers import all_verifiers
 from nodes.enclave.errors import Code, Rejected
 from tests.unit.nodes.enclave.attestation import forge
@@ -47,17 +38,16 @@ class Adapter:
     policy: Policy
     now: datetime
     refused_kind: Code = Code.KIND_NOT_ACCEPTED
-    collateral: dict[str, bytes] | None = None
     loose: frozenset[str] = frozenset()
     debuggable: bool = True
 
     def verify(self, evidence: Evidence | None = None, *, policy: Policy | None = None, report: bytes = b"") -> Claims:
-        return self.verifier.verify(
+        return judge(
             evidence or self.evidence,
             expected_report_data=report or self.report_data,
-            now=self.now,
-            collateral=self.collateral,
             policy=policy or self.policy,
+            verifiers=dict.fromkeys(KINDS, self.verifier),
+            now=self.now,
         )
 
     def refuses_or_says_the_same(self, evidence: Evidence, *, loose: bool) -> None:

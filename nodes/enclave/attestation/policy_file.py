@@ -26,10 +26,12 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from nodes.enclave.attestation.port import NITRO, NONCE_SECONDS_MAX, SGX, SNP, TDX, UP_TO_DATE, Policy
-from nodes.enclave.attestation.snp import TCB_PARTS
+from nodes.enclave.attestation.adapters.snp import TCB_PARTS
+from nodes.enclave.attestation.policy import UP_TO_DATE, Policy
+from nodes.enclave.attestation.port import NITRO, SGX, SNP, TDX
 from nodes.network import convert, read_toml
 from schemas.errors import BadConfig
+from schemas.limits import NONCE_SECONDS_MAX
 
 LIST_MAX: Final = 1024
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from nodes.enclave.attestation import quote
-from nodes.enclave.attestation.port import SGX, Evidence, encode
+from nodes.enclave.attestation.adapters import quote
+from nodes.enclave.attestation.envelope import encode
+from nodes.enclave.attestation.port import SGX, Evidence
 from nodes.enclave.attestation.producers.files import Files
 from nodes.enclave.attestation.producers.quoting import (
     BLOB_BYTES_MAX,

@@ -17,8 +17,9 @@ from typing import Final
 
 import cbor2
 
-from nodes.enclave.attestation import nitro
-from nodes.enclave.attestation.port import NITRO, Evidence, encode
+from nodes.enclave.attestation.adapters import nitro
+from nodes.enclave.attestation.envelope import encode
+from nodes.enclave.attestation.port import NITRO, Evidence
 from nodes.enclave.attestation.producers.quoting import checked_request, persist, same_report_data
 from nodes.enclave.errors import NoEvidence
 
