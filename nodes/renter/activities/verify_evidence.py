@@ -34,11 +34,11 @@ async def verify_evidence(
             renter_public=services.identity.public,
             now=now,
         )
+        secret = await workbench.subtask_secret(job, subtask)
+        sealed = offer.seal(secret, services.identity.sign)  # here shows a key that nothing can be sealed to
     except Rejected as error:
         rejected = EvidenceRejected(subtask=subtask, worker=worker, code=error.code, reason=str(error))
         return [("evidence.rejected", rejected)]
-    secret = await workbench.subtask_secret(job, subtask)
-    sealed = offer.seal(secret, services.identity.sign)
     claims = offer.claims
     shown = {
         "kind": claims.kind,
