@@ -56,7 +56,6 @@ ENCLAVE_PUBLIC_BYTES: Final = len(SUITE_ID) + MLKEM_PUBLIC_BYTES + X25519_PUBLIC
 MLKEM_SEED_BYTES: Final = 64
 X25519_SEED_BYTES: Final = 32
 SECRET_BYTES: Final = 32
-SEALED_BYTES: Final = 1120 + SECRET_BYTES + 16
 NONCE_BYTES_MIN: Final = 16
 NONCE_BYTES_MAX: Final = 64
 
@@ -125,7 +124,7 @@ def seal(secret: bytes, enclave_public: bytes, offer: bytes, sign: Signer) -> Se
         Rejected: `suite` or `public-key`: what the enclave offers cannot be used.
     """
     if len(secret) != SECRET_BYTES:
-        raise Rejected(Code.KEY_LENGTH)
+        raise ValueError(f"a subtask secret has {SECRET_BYTES} bytes, not {len(secret)}")
     key = _public_key(enclave_public)
     try:
         sealed = _hpke().encrypt(secret, key, info=offer)

@@ -59,7 +59,6 @@ class Report:
     """The fields of a report that count here."""
 
     version: int
-    guest_svn: int
     policy: int
     vmpl: int
     signature_algorithm: int
@@ -86,7 +85,7 @@ def parse(blob: bytes) -> Report:
     """
     if len(blob) != REPORT_BYTES:
         raise Rejected(Code.EVIDENCE_MALFORMED, f"an SNP report has {REPORT_BYTES} bytes, not {len(blob)}")
-    version, guest_svn, policy = struct.unpack_from("<IIQ", blob)
+    version, policy = struct.unpack_from("<I4xQ", blob)
     if version not in VERSIONS:
         raise Rejected(Code.EVIDENCE_VERSION, f"SNP report {version}")
     vmpl, algorithm = struct.unpack_from("<II", blob, 0x30)
@@ -96,7 +95,6 @@ def parse(blob: bytes) -> Report:
         raise Rejected(Code.EVIDENCE_MALFORMED, "bytes behind the signature of an SNP report")
     return Report(
         version=version,
-        guest_svn=guest_svn,
         policy=policy,
         vmpl=vmpl,
         signature_algorithm=algorithm,

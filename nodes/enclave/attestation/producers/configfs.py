@@ -46,7 +46,7 @@ class ConfigfsQuoter:
     collateral: Collateral = field(default=no_collateral)
 
     def quote(self, *, report_data: bytes, pub: bytes, nonce: bytes, job: str, debug: bool) -> bytes:
-        """See `Quoter.quote`.
+        """The kernel's report, or quote, in its envelope.
 
         Raises:
             NoEvidence: the kernel gives none.

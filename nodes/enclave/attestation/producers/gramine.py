@@ -41,7 +41,7 @@ class GramineQuoter:
     turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def quote(self, *, report_data: bytes, pub: bytes, nonce: bytes, job: str, debug: bool) -> bytes:
-        """See `Quoter.quote`.
+        """The quote of this very process in its envelope.
 
         Raises:
             NoEvidence: Gramine gives none.
