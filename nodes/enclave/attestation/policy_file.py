@@ -8,7 +8,7 @@ tcb_statuses = ["UpToDate"]             # what Intel may say of a platform
 rejected_advisories = ["INTEL-SA-00615"]
 allow_debug = false                     # Intel enclaves under debug are refused in any case
 accept_software = false                 # software enclaves, which are not confidential
-nonce_seconds_max = 300
+nonce_seconds_max = 300                 # from asking until the evidence is there
 
 [tcb_min.snp]                           # least security version numbers
 bootloader = 4

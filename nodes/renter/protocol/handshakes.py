@@ -31,7 +31,7 @@ from schemas.events import (
 )
 
 REFUSALS_PER_SUBTASK_MAX: Final = 3
-"""A lessor whose enclaves were refused this often is lost for the job."""
+"""A lessor with this many refused enclaves, and none that proved itself, is lost for the job."""
 POLICY_CODES: Final = frozenset(
     {
         "software-not-accepted",

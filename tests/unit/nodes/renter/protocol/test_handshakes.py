@@ -25,6 +25,7 @@ WORKER, OTHER = derive_id("worker", 1), derive_id("worker", 2)
 NOWHERE = derive_id("subtask", "nowhere")
 MACS = {WORKER: b"\x01" * 64, OTHER: b"\x02" * 64}
 EVIDENCE = b"evidence"
+NOTHING = JobCancelled(job=JOB, reason="another event's data")
 
 
 @dataclass
@@ -214,6 +215,9 @@ REFUSALS: dict[str, tuple[Callable[[], Talk], Callable[[Talk], object], str]] = 
         lambda t: t.confirm(),
         "bad-confirmation",
     ),
+    "an offer that says nothing": (lambda: talk().ask(), lambda t: t.say("key.offered", NOTHING), "wrong-data"),
+    "a confirmation that says nothing": (sealed, lambda t: t.say("key.confirmed", NOTHING), "wrong-data"),
+    "a refusal that says nothing": (sealed, lambda t: t.say("key.refused", NOTHING), "wrong-data"),
     "a refusal for a subtask that is not here": (sealed, lambda t: t.refuse(subtask=NOWHERE), "unknown-subtask"),
     "a refusal of another lessor": (sealed, lambda t: t.refuse(source=TWO), "not-the-lessor"),
     "a refusal of a worker that never asked": (sealed, lambda t: t.refuse(worker=OTHER), "unknown-worker"),
