@@ -18,11 +18,12 @@ from nodes.allocator import keep_memory
 from nodes.config import NodeConfig, RenterSettings
 from nodes.crew.crew import Crew
 from nodes.enclave.attestation.measure import measurement
+from nodes.enclave.attestation.policy import Policy
 from nodes.enclave.attestation.policy_file import read_policy
-from nodes.enclave.attestation.port import Policy, Quoter
+from nodes.enclave.attestation.port import Quoter
 from nodes.enclave.attestation.producers.host import collateral_file, hardware_quoter
 from nodes.enclave.attestation.producers.quoting import no_collateral
-from nodes.enclave.attestation.software import SoftwareQuoter
+from nodes.enclave.attestation.producers.software import SoftwareQuoter
 from nodes.enclave.attestation.verifiers import all_verifiers
 from nodes.enclave.host.process import EnclaveOptions, EnclaveProcess
 from nodes.hub.directory import HubConfig

@@ -32,7 +32,8 @@ import nodes.lessor.worker
 import nodes.local
 from nodes.enclave.agreement import chunks, key_agreement
 from nodes.enclave.agreement.chunks import DATA, RESULT
-from nodes.enclave.agreement.offer import new_challenge, verify_offer
+from nodes.enclave.agreement.confirmation import is_confirmed
+from nodes.enclave.agreement.offer import verify_offer
 from nodes.enclave.attestation.measure import code_root
 from nodes.enclave.errors import EnclaveEnded, EndReason
 from nodes.enclave.host import process
@@ -68,6 +69,7 @@ from tests.unit.nodes.enclave.enclaves import (
     NOW,
     VERIFIERS,
     agree,
+    challenge,
     model,
     policy,
     quoter,
@@ -445,7 +447,7 @@ import asyncio, sys
 from nodes.enclave.agreement.chunks import BatchContext
 from nodes.enclave.host.process import EnclaveProcess
 from nodes.enclave.attestation.measure import measurement
-from nodes.enclave.attestation.software import SoftwareQuoter
+from nodes.enclave.attestation.producers.software import SoftwareQuoter
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 def take():
@@ -505,15 +507,15 @@ def test_a_hosts_memory_holds_ciphertext_and_neither_plaintext_nor_keys() -> Non
 
 def hand_over(process: subprocess.Popen[str], program: bytes, secret: bytes) -> None:
     """The renter's half of the handshake over the host's pipes."""
-    challenge = new_challenge(CONTRACT, JOB, NOW)
-    evidence = asked(process, challenge.nonce)
+    challenged = challenge()
+    evidence = asked(process, challenged.nonce)
     offer = verify_offer(
-        challenge, evidence, verifiers=VERIFIERS, policy=policy(), renter_public=renter_public(), now=NOW
+        challenged, evidence, verifiers=VERIFIERS, policy=policy(), renter_public=renter_public(), now=NOW
     )
     sealed = offer.seal(secret, renter().sign)
     agreed = (renter_public(), offer.policy_digest, offer.claims.digest(), program)
     mac = asked(process, sealed.sealed, sealed.signature, *agreed, key_agreement.schema_digest(program, None))
-    offer.confirm(secret, sealed, mac)
+    assert is_confirmed(mac, offer.confirmation_digest(secret, sealed))
 
 
 def asked(process: subprocess.Popen[str], *said: bytes) -> bytes:

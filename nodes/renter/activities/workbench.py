@@ -16,7 +16,8 @@ from nodes.crew.crew import Crew, Kit
 from nodes.data.binding import bind, require_chain
 from nodes.data.table import Table, open_table, read_header
 from nodes.enclave.agreement import key_agreement
-from nodes.enclave.attestation.port import Policy, Verifier
+from nodes.enclave.attestation.policy import Policy
+from nodes.enclave.attestation.port import Verifier
 from nodes.homomorphic import schemes
 from nodes.homomorphic.audit import Expected
 from nodes.homomorphic.encoding import integer_program

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from msgspec import Struct
 
-from nodes.enclave.attestation import certificates
+from nodes.enclave.attestation.adapters import certificates
 from nodes.enclave.attestation.guard import guarded
 from nodes.enclave.errors import Code, Rejected
 

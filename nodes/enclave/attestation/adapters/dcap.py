@@ -23,11 +23,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from nodes.enclave.attestation import certificates
-from nodes.enclave.attestation import collateral as intel
+from nodes.enclave.attestation.adapters import certificates
+from nodes.enclave.attestation.adapters import collateral as intel
+from nodes.enclave.attestation.adapters.quote import Quote, parse
 from nodes.enclave.attestation.guard import guarded
-from nodes.enclave.attestation.port import SGX, TDX, Claims, Evidence, Policy
-from nodes.enclave.attestation.quote import Quote, parse
+from nodes.enclave.attestation.port import SGX, TDX, Claims, Evidence
 from nodes.enclave.errors import Code, Rejected
 
 INTEL_ROOTS: Final = frozenset({bytes.fromhex("44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3")})
@@ -40,33 +40,14 @@ _PCK_NAME: Final = "Intel SGX PCK Certificate"
 
 @dataclass(frozen=True, slots=True)
 class DcapVerifier:
-    """Verifies Intel quotes of one kind. `roots` are SHA-256 of the accepted root certificates."""
+    """Verifies Intel quotes of both kinds. `roots` are SHA-256 of the accepted root certificates."""
 
-    kind: str
     roots: frozenset[bytes] = field(default=INTEL_ROOTS)
 
-    def verify(
-        self,
-        evidence: Evidence,
-        *,
-        expected_report_data: bytes,
-        now: datetime,
-        collateral: Mapping[str, bytes] | None,
-        policy: Policy,
-    ) -> Claims:
-        """See `Verifier.verify`."""
-        policy.check_kind(evidence.kind)
-        with guarded(Code.EVIDENCE_MALFORMED, "quote"):
-            quote = parse(evidence.blob)
-            if not evidence.kind == quote.kind == self.kind:
-                raise Rejected(Code.EVIDENCE_MALFORMED, f"not of kind {self.kind}")
-            found = intel.read((collateral or {}).get(COLLATERAL, evidence.aux))
-            claims = self._claims(quote, evidence.blob, found, now)
-            if claims.report_data != expected_report_data:
-                raise Rejected(Code.REPORT_DATA)
-            return policy.appraise(claims)
-
-    def _claims(self, quote: Quote, blob: bytes, found: intel.Collateral, now: datetime) -> Claims:
+    def verify(self, evidence: Evidence, *, now: datetime, collateral: Mapping[str, bytes]) -> Claims:
+        """What the quoting enclave signed, when its platform's chain ends at Intel."""
+        quote = parse(evidence.blob)
+        found = intel.read(collateral.get(COLLATERAL, evidence.aux))
         pck = self._pck_chain(quote, now)
         levels, identity = intel.check(found, pck, root=pck[-1], now=now)
         _check_signatures(quote, pck[0])
@@ -75,27 +56,11 @@ class DcapVerifier:
         if quote.migratable:
             raise Rejected(Code.MIGRATION)
         with guarded(Code.QUOTE):
-            if dcap_qvl.parse_quote(blob).fmspc().upper() != levels.fmspc.upper():
+            if dcap_qvl.parse_quote(evidence.blob).fmspc().upper() != levels.fmspc.upper():
                 raise Rejected(Code.COLLATERAL_MISMATCH, levels.fmspc)
-            judged = dcap_qvl.verify_with_root_ca(
-                blob[: quote.bytes_used],
-                dcap_qvl.QuoteCollateralV3.from_json(intel.to_json(found)),
-                pck[-1].public_bytes(Encoding.DER),
-                int(now.timestamp()),
-            )
+            judged = _second_opinion(evidence.blob[: quote.bytes_used], found, pck[-1], now)
             _check_agreement(quote, judged)
-            return Claims(
-                kind=quote.kind,
-                measurement=quote.measurement,
-                report_data=quote.report_data,
-                signer=bytes(judged.ppid),
-                debug=False,
-                confidential=True,
-                statement=STATEMENTS[quote.kind],
-                tcb=(("evaluation", min(levels.evaluation, identity.evaluation)),),
-                tcb_status=judged.status,
-                advisories=tuple(sorted(judged.advisory_ids)),
-            )
+            return _claims(quote, judged, min(levels.evaluation, identity.evaluation))
 
     def _pck_chain(self, quote: Quote, now: datetime) -> list[x509.Certificate]:
         found = certificates.read_bundle(quote.pck_chain)
@@ -119,6 +84,13 @@ def _check_signatures(quote: Quote, pck: x509.Certificate) -> None:
         certificates.check_ecdsa(key, certificates.pair(quote.signature), quote.signed, SHA256())
 
 
+def _second_opinion(
+    blob: bytes, found: intel.Collateral, root: x509.Certificate, now: datetime
+) -> dcap_qvl.VerifiedReport:
+    collateral = dcap_qvl.QuoteCollateralV3.from_json(intel.to_json(found))
+    return dcap_qvl.verify_with_root_ca(blob, collateral, root.public_bytes(Encoding.DER), int(now.timestamp()))
+
+
 def _check_agreement(quote: Quote, judged: dcap_qvl.VerifiedReport) -> None:
     """Both readings of the quote must be of the same enclave."""
     ((_, report),) = msgspec.json.decode(judged.to_json())["report"].items()
@@ -128,3 +100,18 @@ def _check_agreement(quote: Quote, judged: dcap_qvl.VerifiedReport) -> None:
     ours = (quote.report_data.hex(), next(iter(quote.registers.values())).hex())
     if ours != (report["report_data"], report[register]):
         raise Rejected(Code.QUOTE, "two readings of it differ")
+
+
+def _claims(quote: Quote, judged: dcap_qvl.VerifiedReport, evaluation: int) -> Claims:
+    return Claims(
+        kind=quote.kind,
+        measurement=quote.measurement,
+        report_data=quote.report_data,
+        signer=bytes(judged.ppid),
+        debug=False,
+        confidential=True,
+        statement=STATEMENTS[quote.kind],
+        tcb=(("evaluation", evaluation),),
+        tcb_status=judged.status,
+        advisories=tuple(sorted(judged.advisory_ids)),
+    )
