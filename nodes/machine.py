@@ -25,6 +25,7 @@ from schemas.events import Event, Role
 from schemas.ids import Address, derive_id
 
 Records = Mapping[str, Struct]
+"""Records by key: a `nodes.records.RecordSet` wherever there may be many."""
 Sign = Callable[[bytes], bytes]
 Verify = Callable[[bytes, bytes, bytes], bool]
 """(public key, bytes, signature) -> whether the Ed25519 signature (RFC 8032) is right."""

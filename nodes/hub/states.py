@@ -19,7 +19,9 @@ The last three are kept until `match_by`, so that an order that arrives again is
 A reservation, at the lessor's hub: `held` from the quote until all of it is proposed, released, or its lease lapses.
 
 A contract, at either hub: `proposed` (at the renter's hub, while the other has not answered), then `signed` until it
-is ended by the renter or expires. `gone` means that no record is left.
+is ended by the renter or expires. The lessor's hub signs at once or not at all.
+
+`gone` means that there is no record, not yet or no longer.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ S = TypeVar("S", bound=str)
 
 BUY: Final[Mapping[tuple[BuyState, str], BuyState]] = MappingProxyType(
     {
+        ("gone", "placed"): "collecting",
         ("collecting", "short"): "waiting",
         ("collecting", "enough"): "proposing",
         ("collecting", "cancelled"): "cancelled",
@@ -53,6 +56,7 @@ BUY: Final[Mapping[tuple[BuyState, str], BuyState]] = MappingProxyType(
 )
 QUOTE: Final[Mapping[tuple[QuoteState, str], QuoteState]] = MappingProxyType(
     {
+        ("gone", "quoted"): "held",
         ("held", "part-proposed"): "held",
         ("held", "all-proposed"): "gone",
         ("held", "released"): "gone",
@@ -61,6 +65,8 @@ QUOTE: Final[Mapping[tuple[QuoteState, str], QuoteState]] = MappingProxyType(
 )
 CONTRACT: Final[Mapping[tuple[ContractState, str], ContractState]] = MappingProxyType(
     {
+        ("gone", "proposed"): "proposed",
+        ("gone", "countersigned"): "signed",
         ("proposed", "countersigned"): "signed",
         ("proposed", "refused"): "gone",
         ("proposed", "abandoned"): "gone",

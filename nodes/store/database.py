@@ -111,26 +111,25 @@ class Database:
 
     def _groups(self) -> Iterator[list[_Operation]]:
         """Reads alone; writes together up to the bounds, in the order asked."""
-        operation = self._queue.get()
-        while operation is not None:
-            group, weight = [operation], operation.weight
-            following: _Operation | None = None
-            while weight and len(group) < OPERATIONS_PER_COMMIT_MAX:
-                try:
-                    following = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None or not following.weight or weight + following.weight > self._weight_max:
-                    yield group
-                    group = []
-                    break
-                group.append(following)
-                weight += following.weight
-            if group:
+        group: list[_Operation] = []
+        while True:
+            try:
+                operation = self._queue.get(block=not group)
+            except queue.Empty:
                 yield group
-                operation = self._queue.get()
-            else:
-                operation = following
+                group = []
+                continue
+            if group and (operation is None or not self._joins(operation, group)):
+                yield group
+                group = []
+            if operation is None:
+                return
+            group.append(operation)
+
+    def _joins(self, operation: _Operation, group: list[_Operation]) -> bool:
+        if not operation.weight or not group[0].weight or len(group) >= OPERATIONS_PER_COMMIT_MAX:
+            return False
+        return sum(each.weight for each in group) + operation.weight <= self._weight_max
 
     def _run(self, connection: sqlite3.Connection, group: list[_Operation]) -> None:
         try:

@@ -27,7 +27,7 @@ RECORDS_CACHED_MAX: Final = 200_000
 
 
 class SqliteStore:
-    """`nodes.store.port.Store` on one SQLite file, or in memory."""
+    """`nodes.store.port.Store` on one SQLite file, or in memory; its methods are described there."""
 
     def __init__(self, database: Database, cache: Cache, record_types: Mapping[str, type[Struct]]) -> None:
         """Use `SqliteStore.open`."""
@@ -55,8 +55,6 @@ class SqliteStore:
     async def apply(
         self, inputs: Sequence[Input], decide: Decide, *, owner: str, lease_until: float, performs_max: int
     ) -> list[Outcome]:
-        """See `Store.apply`."""
-
         def run(connection: sqlite3.Connection) -> list[Outcome]:
             transaction = self._transaction(connection)
             claim = Claim(Lease(owner, lease_until), performs_max)
@@ -73,7 +71,6 @@ class SqliteStore:
     async def claim(
         self, owner: str, *, now: float, lease_until: float, publishes_max: int, performs_max: int
     ) -> list[OutboxRow]:
-        """See `Store.claim`. Writes nothing when there is nothing to claim."""
         wanted = {kind: most for kind, most in ((PUBLISH, publishes_max), (PERFORM, performs_max)) if most > 0}
         lease = Lease(owner, lease_until)
 
@@ -81,45 +78,36 @@ class SqliteStore:
             rows = [row for kind, most in wanted.items() for row in tables.claim(kind, now, most, lease)]
             return sorted(rows, key=lambda row: row.seq)
 
+        # Looks first: writing nothing would still wait for the disk.
         any_waits = await self._read(lambda tables: any(tables.is_claimable(kind, now) for kind in wanted))
         return await self._write(run) if any_waits else []
 
     async def extend(self, owner: str, seqs: Sequence[int], lease_until: float) -> None:
-        """See `Store.extend`."""
         await self._write(lambda tables: tables.extend(seqs, Lease(owner, lease_until)))
 
     async def attempted(self, seq: int) -> None:
-        """See `Store.attempted`."""
         await self._write(lambda tables: tables.attempted(seq))
 
     async def done(self, seqs: Sequence[int]) -> None:
-        """See `Store.done`."""
         await self._write(lambda tables: tables.delete_effects(seqs))
 
     async def release(self, owner: str) -> None:
-        """See `Store.release`."""
         await self._write(lambda tables: tables.release(owner))
 
     async def due_timers(self, now: float, limit: int) -> list[Timer]:
-        """See `Store.due_timers`."""
         return await self._read(lambda tables: tables.due_timers(now, limit))
 
     async def next_timer(self) -> float | None:
-        """See `Store.next_timer`."""
         return await self._read(lambda tables: tables.next_timer())
 
     async def forget(self, before: float) -> int:
-        """See `Store.forget`."""
         return await self._write(lambda tables: tables.forget_handled(before))
 
     async def get(self, aggregate: str, keys: Collection[str]) -> dict[str, Struct]:
-        """See `Store.get`."""
         wanted = frozenset(keys)
         return await self._database.read(lambda connection: self._transaction(connection).find(aggregate, wanted))
 
     async def read(self, aggregate: str) -> dict[str, Struct]:
-        """See `Store.read`."""
-
         def run(connection: sqlite3.Connection) -> dict[str, Struct]:
             try:
                 return dict(self._transaction(connection).load(aggregate).records)
@@ -129,31 +117,24 @@ class SqliteStore:
         return await self._database.read(run)
 
     async def aggregates(self, prefix: str = "") -> list[str]:
-        """See `Store.aggregates`."""
-        return await self._read(lambda tables: tables.names(prefix))
+        return await self._read(lambda tables: tables.aggregates(prefix))
 
     async def journal(self, aggregate: str) -> list[bytes]:
-        """See `Store.journal`."""
-        return await self._read(lambda tables: tables.entries(aggregate))
+        return await self._read(lambda tables: tables.journal(aggregate))
 
     async def outbox_size(self) -> int:
-        """See `Store.outbox_size`."""
         return await self._read(lambda tables: tables.outbox_size())
 
     async def put_secret(self, name: str, sealed: bytes) -> bytes:
-        """See `Store.put_secret`."""
-        return await self._write(lambda tables: tables.add_secret(name, sealed))
+        return await self._write(lambda tables: tables.put_secret(name, sealed))
 
     async def get_secret(self, name: str) -> bytes | None:
-        """See `Store.get_secret`."""
-        return await self._read(lambda tables: tables.secret(name))
+        return await self._read(lambda tables: tables.get_secret(name))
 
     async def delete_secret(self, name: str) -> None:
-        """See `Store.delete_secret`."""
         await self._write(lambda tables: tables.delete_secret(name))
 
     async def close(self) -> None:
-        """See `Store.close`."""
         await self._database.close()
 
     def _transaction(self, connection: sqlite3.Connection) -> Transaction:

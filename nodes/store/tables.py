@@ -45,7 +45,10 @@ NOBODY: Final = Lease("", 0.0)
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The tables behind one connection, inside a transaction that somebody else began."""
+    """The tables behind one connection, inside a transaction that somebody else began.
+
+    What is named as a method of `nodes.store.port.Store` is described there.
+    """
 
     connection: sqlite3.Connection
 
@@ -76,8 +79,7 @@ class Tables:
         statement = "INSERT OR REPLACE INTO aggregates (aggregate, version, journalled, last_hash) VALUES (?, ?, ?, ?)"
         self._change(statement, aggregate, *head)
 
-    def names(self, prefix: str) -> list[str]:
-        """Aggregates that begin so, sorted."""
+    def aggregates(self, prefix: str) -> list[str]:
         statement = "SELECT aggregate FROM aggregates WHERE substr(aggregate, 1, ?) = ? ORDER BY aggregate"
         return [name for (name,) in self._all(statement, len(prefix), prefix)]
 
@@ -104,8 +106,7 @@ class Tables:
         """Write the journal entry of this number."""
         self._change("INSERT INTO journal (aggregate, n, entry) VALUES (?, ?, ?)", aggregate, number, entry)
 
-    def entries(self, aggregate: str) -> list[bytes]:
-        """All journal entries, oldest first."""
+    def journal(self, aggregate: str) -> list[bytes]:
         return [entry for (entry,) in self._all("SELECT entry FROM journal WHERE aggregate = ? ORDER BY n", aggregate)]
 
     # ------------------------------------------------------------ timers
@@ -124,12 +125,10 @@ class Tables:
         return self._change("DELETE FROM timers WHERE serial = ?", serial) == 1
 
     def due_timers(self, now: float, limit: int) -> list[Timer]:
-        """Timers due at `now`, earliest first."""
         statement = "SELECT aggregate, name, due_at, serial FROM timers WHERE due_at <= ? ORDER BY due_at LIMIT ?"
         return [Timer(*row) for row in self._all(statement, now, limit)]
 
     def next_timer(self) -> float | None:
-        """When the earliest timer is due."""
         ((due_at,),) = self._all("SELECT min(due_at) FROM timers")
         return None if due_at is None else float(due_at)
 
@@ -157,12 +156,10 @@ class Tables:
         return [_outbox_row(*row) for row in self._all(statement, *lease, kind, now, most)]
 
     def extend(self, seqs: Sequence[int], lease: Lease) -> None:
-        """Lengthen the lease of those that still belong to its owner."""
         statement = "UPDATE outbox SET claimed_until = ? WHERE seq = ? AND owner = ?"
         self.connection.executemany(statement, [(lease.until, seq, lease.owner) for seq in seqs])
 
     def attempted(self, seq: int) -> None:
-        """Count one more attempt."""
         self._change("UPDATE outbox SET attempts = attempts + 1 WHERE seq = ?", seq)
 
     def delete_effects(self, seqs: Iterable[int]) -> None:
@@ -170,30 +167,25 @@ class Tables:
         self.connection.executemany("DELETE FROM outbox WHERE seq = ?", [(seq,) for seq in seqs])
 
     def release(self, owner: str) -> None:
-        """Let all of the owner's effects belong to nobody, as if they had not been claimed."""
         freed = "owner = '', claimed_until = 0, attempts = attempts - 1"
         self._change(f"UPDATE outbox SET {freed} WHERE owner = ?", owner)  # noqa: S608
 
     def outbox_size(self) -> int:
-        """How many effects there are."""
         ((size,),) = self._all("SELECT count(*) FROM outbox")
         return int(size)
 
     # ------------------------------------------------------------ secrets
 
-    def add_secret(self, name: str, sealed: bytes) -> bytes:
-        """Keep these bytes, unless there are some of this name; what is kept."""
+    def put_secret(self, name: str, sealed: bytes) -> bytes:
         self._change("INSERT OR IGNORE INTO secrets (name, sealed) VALUES (?, ?)", name, sealed)
         ((kept,),) = self._all("SELECT sealed FROM secrets WHERE name = ?", name)
         return bytes(kept)
 
-    def secret(self, name: str) -> bytes | None:
-        """The bytes of this name."""
+    def get_secret(self, name: str) -> bytes | None:
         rows = self._all("SELECT sealed FROM secrets WHERE name = ?", name)
         return rows[0][0] if rows else None
 
     def delete_secret(self, name: str) -> None:
-        """Forget the bytes of this name."""
         self._change("DELETE FROM secrets WHERE name = ?", name)
 
     def _all(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:

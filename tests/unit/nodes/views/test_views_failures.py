@@ -13,7 +13,7 @@ import pytest
 
 import nodes
 from nodes.enclave.errors import Code
-from nodes.lessor.compute.port import POISON
+from nodes.lessor.compute.enclaves import POISON
 from nodes.renter.protocol.handshakes import POLICY_CODES
 from nodes.views.failures import CODES, FAILURES, kind_of
 from schemas.errors import JobFailed, PolicyRefused
