@@ -17,7 +17,7 @@ SECONDS ?= 600
 
 python := $(VENV)/bin/python
 support := tests/support
-bench_broker := $(if $(filter-out paillier% ckks% memory% enclave% predictions% data%,$(or $(ONLY),all)),bash $(support)/with_rabbitmq.sh)
+bench_broker := $(if $(filter-out paillier% ckks% memory% enclave% predictions% data% models%,$(or $(ONLY),all)),bash $(support)/with_rabbitmq.sh)
 
 .PHONY: help demo test check bench documents fuzz honesty fmt clean
 .DEFAULT_GOAL := help
