@@ -27,7 +27,7 @@ from nodes.programs.build import aggregate_sum, linear_from_csv
 from nodes.programs.check import check
 from nodes.renter.activities.workbench import JobFolder
 from nodes.renter.files import incidents
-from nodes.renter.protocol.records import BatchRecord, Subtask
+from nodes.renter.protocol.records import Subtask
 from nodes.renter.submission import JobOptions
 from nodes.views.jobs import JobReport
 from schemas import codec
@@ -35,6 +35,7 @@ from schemas.errors import BadConfig
 from schemas.events import Event, OrderCancelled
 from schemas.ids import address, derive_id
 from tests.support.cheating import cheat, first_row
+from tests.support.silence import with_a_silent_lessor
 from tests.unit.nodes.programs.models import data as serialised
 from tests.unit.nodes.programs.models import model, node
 
@@ -285,17 +286,11 @@ async def test_an_enclave_that_runs_other_code_gets_no_key(tmp_path: Path) -> No
 async def test_a_silent_lessors_work_is_done_by_the_other(tmp_path: Path) -> None:
     settings = {"batch_deadline_seconds": 3.0}
     async with LocalNetwork(tmp_path / "network", renter=settings) as network:
-        spec = network.stage(DATA, LINEAR, None, JobOptions(protection="homomorphic", batch_rows=47))
-        await network.silence("B11.B13")
-        await network.submit(spec)
-        report = await ended(network, spec.id)
-        assert (report.phase, report.rows_done) == ("completed", 569)
-        states = {contract["lessor"]: contract["subtask"] for contract in report.contracts}
-        assert states == {"B11.B12": "completed", "B11.B13": "lost"}
-        records = await network.store.read(spec.id)
-        owners = [record for record in records.values() if isinstance(record, BatchRecord)]
-        assert sum(record.rows for record in owners) == 569
-        assert max(record.attempt for record in owners) > 1
+        async with asyncio.timeout(JOB_SECONDS_MAX):
+            seen = await with_a_silent_lessor(network, LINEAR)
+    assert (seen.report.phase, seen.report.rows_done) == ("completed", 569)
+    assert seen.states == {"B11.B12": "completed", "B11.B13": "lost"}
+    assert seen.attempts > 1
 
 
 async def test_a_lessor_that_computes_wrongly_is_caught_and_its_work_done_elsewhere(
