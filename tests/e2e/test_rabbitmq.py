@@ -74,7 +74,7 @@ def test_a_job_completes_though_a_worker_is_killed(
     parts = network.until_parts(job, 3)
     os.kill(started["B11.B12"][0].pid, signal.SIGKILL)
     assert parts < ROWS // BATCH_ROWS[protection], "the job ended before the worker was killed"
-    report = network.until(job, lambda report: report["state"] in ("completed", "failed"))
+    report = network.ended(job)
     assert report["state"] == "completed", report
     assert report["rows_done"] == ROWS
     check_result(network, job, files[2], TOLERANCE[protection], tmp_path)
@@ -95,7 +95,7 @@ def test_a_polynomial_is_computed_on_ciphertext(
     network.start_all()
     wishes = ("--protection", "homomorphic", "--scheme", "ckks", "--results-stay", "--max-error", "1")
     job = network.job("submit", str(table), "--program", str(tmp_path / "square.onnx"), "--id-column", "key", *wishes)
-    report = network.until(job["job"], lambda report: report["state"] in ("completed", "failed"))
+    report = network.ended(job["job"])
     assert report["state"] == "completed", report
     check_result(network, job["job"], score**2, report["assessment"]["candidates"][0]["error_bound"], tmp_path)
 
@@ -122,7 +122,7 @@ def test_a_renter_and_a_hub_that_are_killed_go_on_where_they_were(
         os.kill(started[address][0].pid, signal.SIGKILL)
         started[address][0].wait()
         network.start(role, address)
-    report = network.until(job, lambda report: report["state"] in ("completed", "failed"))
+    report = network.ended(job)
     assert report["state"] == "completed", report
     assert report["rows_done"] == ROWS
     check_result(network, job, files[2], TOLERANCE["enclave"], tmp_path)
