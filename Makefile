@@ -1,7 +1,7 @@
 # The habits of this project, one line each. Needs make and Python >= 3.11; everything else is installed into $(VENV).
 #   make demo                          runs one job under each protection on bundled data
 #   make test [ARGS="-k word"]         checks, then every test, on all cores and RabbitMQs of its own
-#   make check                         lint, format, types, imports
+#   make check                         lint, format, types, imports, a test for each refusal
 #   make bench [ONLY=prefix]           ours against the peer named beside it; writes build/bench.json
 #   make documents                     writes schemas/generated: JSON Schema and AsyncAPI of the events
 #   make soak                          what takes long: are lessors that cheat caught, honest ones never? real deadlines
@@ -38,6 +38,7 @@ check: $(VENV)/.sublet-dev
 	$(python) -m ruff format --check .
 	$(python) -m mypy
 	$(VENV)/bin/lint-imports --no-logo --no-cache
+	$(python) -m tests.support.refusals
 
 bench: $(VENV)/.sublet-dev
 	$(bench_broker) $(python) -m tests.bench --only "$(ONLY)"
