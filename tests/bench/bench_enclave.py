@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 from nodes.enclave.agreement import key_agreement
 from nodes.enclave.agreement.confirmation import is_confirmed
 from nodes.enclave.agreement.key_agreement import KeyPair
-from nodes.enclave.agreement.offer import verify_offer
 from nodes.enclave.attestation.measure import code_root
 from nodes.enclave.attestation.policy import Policy
 from nodes.enclave.host.process import EnclaveProcess
+from nodes.enclave.offer import verify_offer
 from nodes.programs.build import linear
 from nodes.programs.check import check
 from nodes.programs.plain import evaluate

@@ -33,11 +33,11 @@ import nodes.local
 from nodes.enclave.agreement import chunks, key_agreement
 from nodes.enclave.agreement.chunks import DATA, RESULT
 from nodes.enclave.agreement.confirmation import is_confirmed
-from nodes.enclave.agreement.offer import verify_offer
 from nodes.enclave.attestation.measure import code_root
 from nodes.enclave.errors import EnclaveEnded, EndReason
 from nodes.enclave.host import process
 from nodes.enclave.host.process import EnclaveOptions, EnclaveProcess
+from nodes.enclave.offer import verify_offer
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.identity import Identity
 from nodes.lessor.worker import LessorWorker

@@ -1,4 +1,4 @@
-"""Are lessors that compute wrongly caught, and honest ones never? `make honesty` runs whole jobs and counts.
+"""Are lessors that compute wrongly caught, and honest ones never? `make soak` runs whole jobs and counts.
 
 Each job goes through two hubs to two lessors with default settings. In the dishonest runs one of them changes 5 % of
 its rows. A run fails when a wrong row is accepted, when the cheat is not caught, or when an honest lessor is.

@@ -8,8 +8,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from nodes.enclave.agreement.offer import Challenge, verify_offer
 from nodes.enclave.errors import Rejected
+from nodes.enclave.offer import Challenge, verify_offer
 from nodes.renter.activities.workbench import Services, Workbench
 from nodes.renter.protocol.records import EvidenceAccepted, EvidenceRejected
 

@@ -15,13 +15,13 @@ from nodes.enclave.agreement import chunks, key_agreement
 from nodes.enclave.agreement.chunks import DATA, RESULT, BatchContext
 from nodes.enclave.agreement.confirmation import is_confirmed
 from nodes.enclave.agreement.key_agreement import SealSpec
-from nodes.enclave.agreement.offer import Challenge, VerifiedOffer, verify_offer
 from nodes.enclave.attestation.adapters.software import SoftwareVerifier
 from nodes.enclave.attestation.measure import measurement
 from nodes.enclave.attestation.policy import Policy
 from nodes.enclave.attestation.port import SOFTWARE
 from nodes.enclave.attestation.producers.software import SoftwareQuoter
 from nodes.enclave.host.process import EnclaveProcess
+from nodes.enclave.offer import Challenge, VerifiedOffer, verify_offer
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CONTRACT = "contract-1"

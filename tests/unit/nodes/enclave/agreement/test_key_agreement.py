@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nodes.enclave.agreement import key_agreement
 from nodes.enclave.agreement.confirmation import confirmation, is_confirmed
 from nodes.enclave.agreement.key_agreement import KeyPair, Sealed, SealSpec
-from nodes.enclave.agreement.offer import Challenge, VerifiedOffer, verify_offer
 from nodes.enclave.attestation.envelope import decode, encode
 from nodes.enclave.attestation.policy import Policy
 from nodes.enclave.attestation.port import Evidence
 from nodes.enclave.attestation.producers.software import SoftwareQuoter
 from nodes.enclave.child.engine import Enclave
 from nodes.enclave.errors import Code, Rejected
+from nodes.enclave.offer import Challenge, VerifiedOffer, verify_offer
 from tests.unit.nodes.enclave.enclaves import (
     CONTRACT,
     JOB,

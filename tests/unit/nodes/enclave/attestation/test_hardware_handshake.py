@@ -12,7 +12,6 @@ import pytest
 from nodes.enclave.agreement import chunks, key_agreement
 from nodes.enclave.agreement.chunks import DATA, RESULT, BatchContext
 from nodes.enclave.agreement.confirmation import is_confirmed
-from nodes.enclave.agreement.offer import VerifiedOffer, verify_offer
 from nodes.enclave.attestation.policy import Policy
 from nodes.enclave.attestation.port import NITRO, SGX, SNP, TDX, Quoter, Tier, Verifier
 from nodes.enclave.attestation.producers.configfs import ConfigfsQuoter
@@ -21,6 +20,7 @@ from nodes.enclave.attestation.producers.host import new_name
 from nodes.enclave.attestation.producers.nsm import NsmQuoter
 from nodes.enclave.errors import Code, NoEvidence, Rejected
 from nodes.enclave.host.process import EnclaveOptions, EnclaveProcess
+from nodes.enclave.offer import VerifiedOffer, verify_offer
 from tests.unit.nodes.enclave.attestation import forge
 from tests.unit.nodes.enclave.attestation.fake_devices import FakeGramine, FakeNsm, FakeTsm
 from tests.unit.nodes.enclave.attestation.forge import NOW, Forged

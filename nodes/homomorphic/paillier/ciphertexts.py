@@ -8,25 +8,11 @@ so that whoever sees it reads it (-1 itself decrypts as 0).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from gmpy2 import f_divmod, gcd, mpz
 
-from nodes.homomorphic.errors import BadCiphertext
-from nodes.homomorphic.packing import blocks_of
+from nodes.homomorphic.errors import BadCiphertext, invalid
 from nodes.homomorphic.paillier.residues import Pair
-
-_INVALID: Final = "a ciphertext is not valid under this key: whoever made it must encrypt again with the right key"
-
-
-def invalid() -> BadCiphertext:
-    """The one error for every reason but a wrong length."""
-    return BadCiphertext(_INVALID, code="ciphertext-invalid")
-
-
-def body_bytes(rows: int, width: int, slots: int, ciphertext_bytes: int) -> int:
-    """Exact length of the body of a [rows, width] matrix."""
-    return blocks_of(rows, slots) * width * ciphertext_bytes
 
 
 def serialise(ciphertexts: Iterable[mpz], ciphertext_bytes: int) -> bytes:
