@@ -37,7 +37,6 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
             *(code for code in Code if code not in _POLICY),
             "bad-key",
             "blob-damaged",
-            "ciphertext-foreign",
             "ciphertext-invalid",
             "not-finite",
             "unseal-failed",
@@ -47,6 +46,7 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
         JobFailed: (
             "activity-failed",
             "cancelled",
+            "enclave-closed",
             "enclave-unavailable",
             "hub-full",
             "hub-silent",

@@ -19,7 +19,6 @@ from schemas.jobs import Batch, SubtaskTerms
 
 POISON: Final = frozenset({EndReason.CPU, EndReason.MEMORY, EndReason.SYSCALL})
 """An enclave that ends so would end so everywhere: the program or the batch is at fault."""
-UNAVAILABLE: Final = "enclave-unavailable"
 
 
 @dataclass(slots=True)
@@ -37,10 +36,8 @@ class EnclaveComputer:
         Raises:
             CannotCompute: enclave-unavailable.
         """
-        try:
+        with _told():
             return cls(await start())
-        except (EnclaveEnded, EnclaveUnavailable) as error:
-            raise CannotCompute(UNAVAILABLE, str(error)) from error
 
     async def offer(self, nonce: bytes, contract: str, job: str) -> bytes:
         """Encoded evidence for a fresh key, bound to the renter's nonce and the contract (E1). Raises CannotCompute."""
@@ -100,4 +97,4 @@ def _told() -> Iterator[None]:
     except Rejected as error:
         raise CannotCompute(error.code, str(error)) from error
     except (BadInput, EnclaveEnded, EnclaveUnavailable) as error:
-        raise CannotCompute(UNAVAILABLE, str(error)) from error
+        raise CannotCompute("enclave-unavailable", str(error)) from error

@@ -22,24 +22,16 @@ ROOT: Final = Path(nodes.__file__).parent
 SHOWING: Final = {"cli", "views"}
 """Rooms that print codes and make none."""
 KEBAB: Final = re.compile(r"[a-z]+(-[a-z]+)*")
-TAKE_A_CODE: Final = {"fail", "lose", "BatchRefused", "SessionRefused", "_tell_refused"}
+TAKE_A_CODE: Final = {"fail", "lose", "BatchRefused", "CannotCompute", "Objection"}
 """Callables that take a code by its place."""
 END_NO_JOB: Final = {
     # a journal does not replay
     *("bad-entry", "broken-chain", "different-effects", "different-refusal", "incomplete", "wrong-machine"),
     # one message is set aside, at whoever got it
-    *("bad-receipt", "bad-signature", "not-asked-for", "record-unreadable", "unknown-batch", "unknown-hub"),
-    *(
-        "unknown-subtask",
-        "wrong-batch",
-        "wrong-contract",
-        "wrong-queue",
-        "wrong-receiver",
-        "wrong-role",
-        "wrong-sender",
-    ),
-    # a worker does not serve a subtask; its renter hears nothing, and in time calls the lessor silent
-    *("bad-terms", "contract-ended", "ended", "no-scheme", "not-my-contract", "other-computation"),
+    *("bad-signature", "record-unreadable", "unknown-batch", "unknown-hub", "unknown-subtask"),
+    *("wrong-batch", "wrong-queue", "wrong-receiver", "wrong-sender"),
+    # a worker does not serve a subtask
+    *("ended", "no-scheme", "other-computation"),
     # hubs among themselves
     *("expired", "lease", "not-as-quoted", "order-cancelled", "reservation-ended"),
 }
