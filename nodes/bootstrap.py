@@ -18,16 +18,18 @@ from nodes.allocator import keep_memory
 from nodes.config import NodeConfig, RenterSettings
 from nodes.crew.crew import Crew
 from nodes.enclave.attestation.measure import measurement
+from nodes.enclave.attestation.policy import Policy
 from nodes.enclave.attestation.policy_file import read_policy
-from nodes.enclave.attestation.port import Policy, Quoter
+from nodes.enclave.attestation.port import Quoter
 from nodes.enclave.attestation.producers.host import collateral_file, hardware_quoter
 from nodes.enclave.attestation.producers.quoting import no_collateral
-from nodes.enclave.attestation.software import SoftwareQuoter
+from nodes.enclave.attestation.producers.software import SoftwareQuoter
 from nodes.enclave.attestation.verifiers import all_verifiers
 from nodes.enclave.host.process import EnclaveOptions, EnclaveProcess
 from nodes.hub.directory import HubConfig
 from nodes.hub.machine import HubMachine
 from nodes.identity import Identity
+from nodes.lessor.compute.workshop import Workshop
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
 from nodes.machine import Machine
@@ -39,8 +41,10 @@ from nodes.renter.activities.verify_evidence import verify_evidence
 from nodes.renter.activities.workbench import Services, Workbench
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.machine import RenterMachine
+from nodes.runtime.door import Door
 from nodes.runtime.loop import Runtime
 from nodes.runtime.outbox import Activity
+from nodes.runtime.post import Post
 from nodes.runtime.undelivered import Undelivered
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
@@ -111,7 +115,8 @@ async def hub_node(config: HubConfig, identity: Identity, broker: Broker, databa
     store = await SqliteStore.open(database, machine.record_types)
     folder = database.parent if database is not None else None
     runtime = _runtime(machine, identity, broker, store, {}, BlobStore((folder or Path.cwd()) / "blobs"))
-    undelivered = Undelivered(identity, broker, time.time)
+    door, post = Door(identity.address, machine.name, time.time), Post(identity, broker, time.time)
+    undelivered = Undelivered(broker, door, post)
     return StoredNode(runtime, store, (undelivered.run,))
 
 
@@ -175,9 +180,8 @@ def lessor_worker(
         identity=identity,
         broker=broker,
         clock=time.time,
-        worker=derive_id("worker", os.urandom(16).hex()),
-        start_enclave=start_enclave,
-        crew=crew,
+        name=derive_id("worker", os.urandom(16).hex()),
+        workshop=Workshop(crew, start_enclave),
     )
 
 
@@ -245,7 +249,8 @@ async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
     broker, crew = await connect(config), Crew(hands(config))
     try:
         if config.role == "lessor":
-            worker = lessor_worker(lessor_config(config), identity, broker, crew, hardware=lessor_hardware(config))
+            settings, hardware = lessor_config(config, identity), lessor_hardware(config)
+            worker = lessor_worker(settings, identity, broker, crew, hardware=hardware)
             await _until(stop, worker.run())
         else:
             await (await _stored_node(config, identity, broker, crew)).run(stop)
@@ -271,12 +276,13 @@ async def connect(config: NodeConfig, *, timeout_seconds: float = CONNECT_SECOND
     return await connect_rabbitmq(config.amqp_url, config.address, timeout_seconds=timeout_seconds)
 
 
-def lessor_config(config: NodeConfig) -> LessorConfig:
+def lessor_config(config: NodeConfig, identity: Identity) -> LessorConfig:
     """The lessor's public settings."""
     settings = config.lessor
     assert settings is not None
     return LessorConfig(
         me=config.address,
+        key=identity.public,
         hub_keys=config.network.hub_keys,
         lanes=settings.lanes,
         units=settings.units,

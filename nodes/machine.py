@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from schemas.events import Event
+from schemas.events import Event, Role
 from schemas.ids import Address, derive_id
 
 Records = Mapping[str, Struct]
@@ -130,7 +130,8 @@ class Refused(Exception):  # noqa: N818 - not an error of ours: the event's send
 class Machine(Protocol):
     """One role's protocol logic."""
 
-    name: str
+    name: Role
+    """The role, as the catalogue of events names it."""
     record_types: Mapping[str, type[Struct]]
     """Record class by key prefix (the part of the key before the first `/`)."""
     internal_types: Mapping[str, type[Struct]]

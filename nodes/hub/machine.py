@@ -33,7 +33,7 @@ from nodes.hub.directory import HubConfig
 from nodes.hub.draft import Draft
 from nodes.hub.records import INTERNAL_TYPES, RECORD_TYPES, PublishFailed
 from nodes.machine import TIMER_FIRED, Context, Machine, Records, Refused, Step, TimerFired
-from schemas.events import CATALOGUE, DeliveryFailed, Event
+from schemas.events import CATALOGUE, DeliveryFailed, Event, Role
 
 Handler = Callable[[Book, Event], None]
 AGGREGATE: Final = "hub"
@@ -94,7 +94,7 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
 class HubMachine(Machine):
     """See the module's theory; `config` names the hubs and participants that this hub knows."""
 
-    name = "hub"
+    name: Role = "hub"
     record_types = RECORD_TYPES
     internal_types = INTERNAL_TYPES
 

@@ -22,7 +22,8 @@ from nodes.homomorphic import schemes
 from nodes.identity import Identity
 from nodes.programs.check import check
 from nodes.programs.program import Program
-from nodes.renter.activities.workbench import JobFolder, check_fit, load_table
+from nodes.renter.activities.workbench import check_fit, load_table
+from nodes.renter.files.folder import JobFolder
 from nodes.store.blobs import BlobStore
 from schemas import codec, limits
 from schemas.errors import BadConfig, BadData

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from schemas.errors import BadConfig, SubletError, VerificationFailed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class StoreFailed(SubletError):  # noqa: N818 - reads as the sentence it is

@@ -19,7 +19,7 @@ from nodes.renter.activities.workbench import JobAtHand, Services, Workbench
 from nodes.renter.files.parts import read_part
 from nodes.renter.protocol.records import BatchRecord, Facts, Job, JobAssembled, JobSpoiled
 from nodes.renter.protocol.split import ranges
-from schemas.errors import SubletError
+from schemas.errors import BadInput, SubletError
 
 Rows = NDArray[np.float64]
 
@@ -42,6 +42,8 @@ async def assemble(services: Services, workbench: Workbench, job_id: str) -> lis
     digests = {record.number: record.digest for record in records.values() if isinstance(record, BatchRecord)}
     try:
         rows, digest = await asyncio.to_thread(_write, _Result(running.job, job, running.facts, digests))
+    except BadInput as error:  # the local program has no result for what came back
+        return [("job.spoiled", JobSpoiled(code="bad-program", reason=str(error)))]
     except SubletError as error:
         return [("job.spoiled", JobSpoiled(code="not-assembled", reason=str(error)))]
     return [("job.assembled", JobAssembled(rows=rows, digest=digest))]

@@ -111,7 +111,7 @@ class Dispatcher:
             body=body,
             attributes=batch_attributes(batch),
         )
-        headers, raw = await bulk.encode(event, self.services.identity)
+        headers, raw = await bulk.encode(event, self.services.identity.sign)
         message = Message(key=routing_key(lessor, me, "batch"), body=raw, headers=headers, id=event.id)
         await self.broker.publish(message, timeout_seconds=limits.PUBLISH_SECONDS_MAX)
 

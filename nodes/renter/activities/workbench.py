@@ -16,7 +16,8 @@ from nodes.crew.crew import Crew, Kit
 from nodes.data.binding import bind, require_chain
 from nodes.data.table import Table, open_table, read_header
 from nodes.enclave.agreement import key_agreement
-from nodes.enclave.attestation.port import Policy, Verifier
+from nodes.enclave.attestation.policy import Policy
+from nodes.enclave.attestation.port import Verifier
 from nodes.homomorphic import schemes
 from nodes.homomorphic.audit import Expected
 from nodes.homomorphic.encoding import integer_program
@@ -24,6 +25,7 @@ from nodes.homomorphic.port import SecretKey
 from nodes.identity import Identity
 from nodes.programs.check import check
 from nodes.programs.program import Program
+from nodes.renter.files.folder import JobFolder
 from nodes.renter.protections.ciphertext import Plan
 from nodes.renter.protocol.records import Facts, Job
 from nodes.store.blobs import BlobStore
@@ -32,37 +34,6 @@ from schemas.errors import BadData
 from schemas.jobs import Assessment, FixedPoint, JobSpec, Scheme
 
 JOBS_AT_HAND_MAX: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class JobFolder:
-    """Where a job's files lie. Workers of one renter on several machines share the folder above."""
-
-    path: Path
-
-    @property
-    def data(self) -> Path:
-        """The input, as it was at submission."""
-        return self.path / "input.csv"
-
-    @property
-    def parts(self) -> Path:
-        """One file per accepted batch result."""
-        return self.path / "parts"
-
-    @property
-    def incidents(self) -> Path:
-        """Lessors' signed messages that were refused."""
-        return self.path / "incidents"
-
-    @property
-    def output(self) -> Path:
-        """The joined result."""
-        return self.path / "output.csv"
-
-    def part(self, batch: int, digest: str) -> Path:
-        """The file of one batch's result; the digest in its name keeps differing results apart."""
-        return self.parts / f"{batch:06d}-{digest[:16]}.f64"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.renter.activities.workbench import JobFolder
+from nodes.renter.files.folder import JobFolder
 from schemas.errors import JobFailed
 
 FOLDER_MODE: Final = 0o700

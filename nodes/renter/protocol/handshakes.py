@@ -7,13 +7,12 @@ and sealing need secrets and a parser for foreign bytes, so they are activities;
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from typing import Any, Final
 
 from msgspec import structs
 
 from nodes.draft import data_of
+from nodes.enclave.agreement.confirmation import is_confirmed
 from nodes.machine import CancelTimer, Perform, Refused
 from nodes.renter.protocol import batches
 from nodes.renter.protocol.config import RenterConfig
@@ -32,7 +31,7 @@ from schemas.events import (
 )
 
 REFUSALS_PER_SUBTASK_MAX: Final = 3
-"""A lessor whose enclaves were refused this often is lost for the job."""
+"""A lessor with this many refused enclaves, and none that proved itself, is lost for the job."""
 POLICY_CODES: Final = frozenset(
     {
         "software-not-accepted",
@@ -54,8 +53,9 @@ def requested(config: RenterConfig, draft: Draft, event: Event) -> None:
     subtask = _subtask_of(draft, data.subtask, event)
     job = draft.job
     if job.phase != "running" or subtask.phase in ("completed", "lost"):
+        contract = draft.contract(subtask.contract).contract
         reason = f"the job is {job.phase}, the subtask {subtask.phase}"
-        refusal = SubtaskRefused(subtask=subtask.id, worker=data.worker, code="ended", reason=reason)
+        refusal = SubtaskRefused(subtask=subtask.id, contract=contract, worker=data.worker, code="ended", reason=reason)
         draft.send("subtask.refused", event.source, subtask.id, refusal, lane=data.lane)
         return
     terms = batches.terms_of(draft, subtask)
@@ -78,7 +78,8 @@ def offered(config: RenterConfig, draft: Draft, event: Event) -> None:
     worker = _worker(draft, data.subtask, data.worker)
     if worker.state != "assigned":
         raise Refused("replayed-nonce", f"{data.worker} already used its nonce")
-    if draft.now - worker.asked_at > limits.NONCE_SECONDS_MAX:
+    age_seconds = draft.now - worker.asked_at
+    if age_seconds > limits.NONCE_SECONDS_MAX:
         raise Refused("stale-nonce", f"{data.worker} answered after {limits.NONCE_SECONDS_MAX:.0f} s")
     draft.put(f"worker/{subtask.id}/{data.worker}", structs.replace(worker, state="verifying", lane=data.lane))
     params = {
@@ -86,6 +87,7 @@ def offered(config: RenterConfig, draft: Draft, event: Event) -> None:
         "worker": data.worker,
         "contract": subtask.contract,
         "nonce": worker.nonce.hex(),
+        "age_seconds": age_seconds,
         "evidence": data.evidence.hex(),
     }
     draft.do(Perform(activity="verify-evidence", params=params))
@@ -116,7 +118,13 @@ def evidence_rejected(config: RenterConfig, draft: Draft, event: Event) -> None:
     worker = _worker(draft, data.subtask, data.worker)
     draft.put(f"worker/{subtask.id}/{data.worker}", structs.replace(worker, state="refused"))
     draft.note("evidence-rejected", data.reason, code=data.code, worker=data.worker, lessor=subtask.lessor)
-    refusal = SubtaskRefused(subtask=subtask.id, worker=data.worker, code=data.code, reason=data.reason)
+    refusal = SubtaskRefused(
+        subtask=subtask.id,
+        contract=draft.contract(subtask.contract).contract,
+        worker=data.worker,
+        code=data.code,
+        reason=data.reason,
+    )
     draft.send("subtask.refused", subtask.lessor, subtask.id, refusal, lane=worker.lane)
     _count_refusals(config, draft, subtask, data.code, data.reason)
 
@@ -126,8 +134,7 @@ def confirmed(config: RenterConfig, draft: Draft, event: Event) -> None:
     data = data_of(event, KeyConfirmed)
     subtask = _subtask_of(draft, data.subtask, event)
     worker = _worker(draft, data.subtask, data.worker)
-    digest = hashlib.sha256(data.mac).hexdigest()
-    if worker.state != "sealed" or not hmac.compare_digest(digest, worker.mac_digest):
+    if worker.state != "sealed" or not is_confirmed(data.mac, worker.mac_digest):
         raise Refused("bad-confirmation", f"{data.worker} did not confirm the key that was sealed to it")
     draft.put(f"worker/{subtask.id}/{data.worker}", structs.replace(worker, state="confirmed"))
     draft.note("key-confirmed", "the enclave holds the subtask secret", worker=data.worker, applied=data.protections)

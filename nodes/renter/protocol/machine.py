@@ -31,7 +31,7 @@ from nodes.renter.protocol import batches, ending, handshakes, starting
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.records import INTERNAL_TYPES, RECORD_TYPES, ContractRecord
-from schemas.events import CATALOGUE, Event
+from schemas.events import CATALOGUE, Event, Role
 from schemas.ids import hub_address, hub_of
 
 Handler = Callable[[RenterConfig, Draft, Event], None]
@@ -75,7 +75,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
 class RenterMachine:
     """See the module's theory; `config` holds the public keys and policies of this renter."""
 
-    name = "renter"
+    name: Role = "renter"
     record_types = RECORD_TYPES
     internal_types = INTERNAL_TYPES
 

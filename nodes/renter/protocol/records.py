@@ -143,7 +143,7 @@ class BatchRecord(Struct, frozen=True, kw_only=True):
 
 
 class Worker(Struct, frozen=True, kw_only=True):
-    """One worker's handshake (E1). `mac_digest` is SHA-256 of the confirmation that only the enclave can make."""
+    """One worker's handshake (E1). `mac_digest` recognises the confirmation that only the enclave can make."""
 
     lane: str
     nonce: bytes

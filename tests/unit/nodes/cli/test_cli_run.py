@@ -81,6 +81,23 @@ def test_a_difference_beyond_the_tolerance_ends_with_5(folder: Path, capfd: pyte
     assert "largest difference to plaintext" in said.err
 
 
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--program", "log.onnx", "--local-share", "1"], "bad-data"),
+        (["--program", "log.onnx", "--local-share", "0"], "bad-input"),
+        (["--linear", "weights.csv", "--local-program", "log-of-one.onnx"], "bad-program"),
+    ],
+    ids=["computed here", "computed in an enclave", "as local program"],
+)
+def test_a_program_without_a_result_for_a_row_ends_with_2(
+    folder: Path, capfd: pytest.CaptureFixture[str], options: list[str], code: str
+) -> None:
+    """The logarithm of a number below zero."""
+    assert main(["run", "negative.csv", *options, "--lessors", "1", "--json"]) == 2
+    assert json.loads(capfd.readouterr().out)["code"] == code
+
+
 def test_the_demonstration_shows_all_and_succeeds(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["demo"]) == 0
     said = capfd.readouterr()

@@ -14,7 +14,7 @@ import pytest
 from msgspec import Struct, structs
 
 from nodes.crew.crew import Crew
-from nodes.enclave.attestation.port import Policy
+from nodes.enclave.attestation.policy import Policy
 from nodes.homomorphic import schemes
 from nodes.homomorphic.audit import program_digest
 from nodes.homomorphic.costs import Units
