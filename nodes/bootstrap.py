@@ -41,6 +41,7 @@ from nodes.renter.activities.verify_evidence import verify_evidence
 from nodes.renter.activities.workbench import Services, Workbench
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.machine import RenterMachine
+from nodes.roles import ROLES
 from nodes.runtime.door import Door
 from nodes.runtime.loop import Runtime
 from nodes.runtime.outbox import Activity
@@ -247,16 +248,33 @@ async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
     keep_memory()
     identity = config.identity()
     broker, crew = await connect(config), Crew(hands(config))
+    row = ROLES[config.role]
     try:
-        if config.role == "lessor":
-            settings, hardware = lessor_config(config, identity), lessor_hardware(config)
-            worker = lessor_worker(settings, identity, broker, crew, hardware=hardware)
-            await _until(stop, worker.run())
-        else:
-            await (await _stored_node(config, identity, broker, crew)).run(stop)
+        await row.load(row.server)(config, identity, broker, crew, stop)
     finally:
         await crew.close()
         await broker.close()
+
+
+async def serve_hub(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event) -> None:
+    """A hub's process."""
+    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    node = await hub_node(hub_config(config), identity, broker, config.database)
+    await node.run(stop)
+
+
+async def serve_renter(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event) -> None:
+    """A renter's process."""
+    wishes = RenterWishes(data_dir=config.data_dir, crew=crew, evidence=evidence_policy(config))
+    node, _ = await renter_node(renter_config(config, identity), wishes, identity, broker)
+    await node.run(stop)
+
+
+async def serve_lessor(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event) -> None:
+    """A lessor's worker."""
+    settings, hardware = lessor_config(config, identity), lessor_hardware(config)
+    worker = lessor_worker(settings, identity, broker, crew, hardware=hardware)
+    await _until(stop, worker.run())
 
 
 def hands(config: NodeConfig) -> int:
@@ -336,15 +354,6 @@ def hub_config(config: NodeConfig) -> HubConfig:
     """The hub's directory."""
     participants = config.subnet.keys if config.subnet is not None else {}
     return HubConfig(me=config.address, hub_keys=config.network.hub_keys, participants=participants)
-
-
-async def _stored_node(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew) -> StoredNode:
-    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if config.role == "hub":
-        return await hub_node(hub_config(config), identity, broker, config.database)
-    wishes = RenterWishes(data_dir=config.data_dir, crew=crew, evidence=evidence_policy(config))
-    node, _ = await renter_node(renter_config(config, identity), wishes, identity, broker)
-    return node
 
 
 async def _until(stop: asyncio.Event, work: Any) -> None:

@@ -13,7 +13,7 @@ from nodes.cli.loop import finish, quiet_output
 
 if TYPE_CHECKING:
     from nodes.cli.running import Running
-    from nodes.config import Role
+    from nodes.roles import Role
 
 
 def add_to(app: typer.Typer) -> None:

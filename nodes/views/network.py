@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nodes.config import NodeConfig, Role
+from nodes.config import NodeConfig
 from nodes.network import NetworkFile, SubnetFile
+from nodes.roles import Role
 from schemas.ids import Address, address
 
 

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
-from types import MappingProxyType
-from typing import Final
+from collections.abc import AsyncIterator
 
-from msgspec import Struct
-
-from nodes.config import NodeConfig, Role
-from nodes.hub.records import RECORD_TYPES as HUB_RECORDS
-from nodes.renter.protocol.records import RECORD_TYPES as RENTER_RECORDS
+from nodes.config import NodeConfig
+from nodes.roles import ROLES
 from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
 from schemas.errors import BadConfig
-
-RECORD_TYPES: Final[Mapping[Role, Mapping[str, type[Struct]]]] = MappingProxyType(
-    {"hub": HUB_RECORDS, "renter": RENTER_RECORDS}
-)
 
 
 @contextlib.asynccontextmanager
@@ -30,10 +21,11 @@ async def open_store(config: NodeConfig, *, make: bool = False) -> AsyncIterator
         BadConfig: a lessor has none.
         StoreFailed: it cannot be opened.
     """
-    if config.role not in RECORD_TYPES:
+    row = ROLES[config.role]
+    if not row.has_store:
         raise BadConfig(f"{config.address} is a {config.role} and has no store: ask its hub", field="config")
     database = config.database if make or config.database.exists() else None
-    store = await SqliteStore.open(database, RECORD_TYPES[config.role])
+    store = await SqliteStore.open(database, row.load(row.machine).record_types)
     try:
         yield store
     finally:

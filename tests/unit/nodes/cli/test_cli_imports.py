@@ -14,7 +14,15 @@ import nodes.cli
 ROOT: Final = Path(nodes.cli.__file__).parent
 ALLOWED: Final = (
     *("nodes.cli", "nodes.views", "nodes.desk", "nodes.local", "nodes.renter.submission"),
-    *("nodes.bootstrap", "nodes.config", "nodes.network", "nodes.network_init", "nodes.allocator", "nodes.demo"),
+    *(
+        "nodes.bootstrap",
+        "nodes.config",
+        "nodes.roles",
+        "nodes.network",
+        "nodes.network_init",
+        "nodes.allocator",
+        "nodes.demo",
+    ),
     *("nodes.data", "nodes.programs"),
 )
 ENCLAVE: Final = "nodes.enclave"
