@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from msgspec import Struct
 
 from broker.port import Broker
 from nodes.allocator import keep_memory
@@ -33,12 +32,11 @@ from nodes.lessor.compute.workshop import Workshop
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
 from nodes.machine import Machine
-from nodes.renter.activities.assemble import assemble
 from nodes.renter.activities.collect import Collector
 from nodes.renter.activities.dispatch import Dispatcher
-from nodes.renter.activities.prepare import prepare
-from nodes.renter.activities.verify_evidence import verify_evidence
-from nodes.renter.activities.workbench import Services, Workbench
+from nodes.renter.activities.services import Services
+from nodes.renter.activities.table import activities
+from nodes.renter.activities.workbench import Workbench
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.machine import RenterMachine
 from nodes.roles import ROLES
@@ -146,10 +144,11 @@ async def renter_node(
         verifiers=all_verifiers(),
     )
     workbench = Workbench(services)
-    dispatcher = Dispatcher(services, workbench, broker)
-    activities = _renter_activities(services, workbench, dispatcher)
-    runtime = _runtime(machine, identity, broker, store, activities, services.blobs)
-    collector = Collector(dispatcher, broker, runtime.submit)
+    dispatcher = Dispatcher(services, workbench, Post(identity, broker, time.time))
+    offered = activities(services, workbench, dispatcher)
+    runtime = _runtime(machine, identity, broker, store, offered, services.blobs)
+    door = Door(identity.address, machine.name, time.time)
+    collector = Collector(services, workbench, broker, door, runtime.submit)
     return StoredNode(runtime, store, (collector.run,)), services
 
 
@@ -184,35 +183,6 @@ def lessor_worker(
         name=derive_id("worker", os.urandom(16).hex()),
         workshop=Workshop(crew, start_enclave),
     )
-
-
-def _renter_activities(services: Services, workbench: Workbench, dispatcher: Dispatcher) -> dict[str, Activity]:
-    Outcome = Sequence[tuple[str, Struct]]  # noqa: N806 - a type
-
-    async def preparing(params: dict[str, Any], job: str) -> Outcome:
-        return await prepare(services, workbench, params)
-
-    async def verifying(params: dict[str, Any], job: str) -> Outcome:
-        return await verify_evidence(services, workbench, params, job)
-
-    async def dispatching(params: dict[str, Any], job: str) -> Outcome:
-        return await dispatcher.dispatch(params)
-
-    async def assembling(params: dict[str, Any], job: str) -> Outcome:
-        return await assemble(services, workbench, job)
-
-    async def forgetting(params: dict[str, Any], job: str) -> Outcome:
-        await workbench.forget(job, params["subtasks"])
-        return ()
-
-    return {
-        "forget": forgetting,
-        "prepare": preparing,
-        "verify-evidence": verifying,
-        "dispatch": dispatching,
-        "compute-local": dispatcher.compute_local,
-        "assemble": assembling,
-    }
 
 
 def _runtime(  # noqa: PLR0917 - wires what it is given

@@ -14,6 +14,7 @@ from broker.port import Broker
 from nodes.bootstrap import connect, evidence_policy, new_job_id
 from nodes.config import NodeConfig
 from nodes.renter.submission import JobOptions, publish_cancel, publish_job, stage
+from nodes.runtime.post import Post
 from nodes.store.blobs import BlobStore
 from schemas.errors import PolicyRefused
 from schemas.jobs import JobSpec
@@ -45,7 +46,7 @@ async def submit(
     try:
         spec = await asyncio.to_thread(staging)
         async with _connected(config) as broker:
-            await publish_job(broker, identity, spec, time.time)
+            await publish_job(Post(identity, broker, time.time), spec)
     except BaseException:
         shutil.rmtree(config.jobs / job, ignore_errors=True)
         raise
@@ -59,7 +60,7 @@ async def cancel(config: NodeConfig, job: str) -> None:
         BrokerUnreachable: no connection within `CONNECT_SECONDS_MAX`.
     """
     async with _connected(config) as broker:
-        await publish_cancel(broker, config.identity(), job, time.time)
+        await publish_cancel(Post(config.identity(), broker, time.time), job)
 
 
 def _check_policy(config: NodeConfig, options: JobOptions) -> None:

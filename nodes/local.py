@@ -21,11 +21,12 @@ from nodes.hub.directory import HubConfig
 from nodes.identity import Identity
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
-from nodes.renter.activities.workbench import Services
+from nodes.renter.activities.services import Services
 from nodes.renter.files.folder import JobFolder
 from nodes.renter.prediction.calibration import user_file
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.submission import JobOptions, publish_job, stage
+from nodes.runtime.post import Post
 from nodes.store.port import Store
 from nodes.views import jobs, journal
 from nodes.views.jobs import JobReport
@@ -119,7 +120,7 @@ class LocalNetwork:
     async def submit(self, spec: JobSpec) -> None:
         """Publish the job's event to the renter."""
         broker = self.server.connect(LOCAL_RENTER)
-        await publish_job(broker, self._identities[LOCAL_RENTER], spec, time.time)
+        await publish_job(Post(self._identities[LOCAL_RENTER], broker, time.time), spec)
         await broker.close()
 
     def watch(self, job_id: str) -> AsyncIterator[JobReport]:

@@ -13,8 +13,9 @@ from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.matching import Part
 from nodes.hub.records import BuyRecord, ContractRecord
-from nodes.hub.states import CONTRACT, advance
+from nodes.hub.states import CONTRACT
 from nodes.machine import CancelTimer, Refused
+from nodes.states import advance
 from schemas.contracts import Contract
 from schemas.errors import VerificationFailed
 from schemas.events import ContractEnded, ContractProposed, ContractsCompleted, QuoteReleased

@@ -13,9 +13,10 @@ from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.matching import pick
 from nodes.hub.records import QuoteRecord
-from nodes.hub.states import QUOTE, advance
+from nodes.hub.states import QUOTE
 from nodes.hub.terms import Objection
 from nodes.machine import CancelTimer, Refused, SetTimer
+from nodes.states import advance
 from schemas import limits
 from schemas.contracts import Contract
 from schemas.errors import VerificationFailed

@@ -8,8 +8,9 @@ from nodes.draft import data_of
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.records import ContractRecord
-from nodes.hub.states import CONTRACT, ContractState, advance
+from nodes.hub.states import CONTRACT, ContractState
 from nodes.machine import CancelTimer, Refused, SetTimer
+from nodes.states import advance
 from schemas.contracts import Contract
 from schemas.events import ContractEnded, ContractSigned, Event
 

@@ -16,9 +16,10 @@ from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.matching import Candidate, pick
 from nodes.hub.records import BuyRecord, CapacityRecord
-from nodes.hub.states import BUY, advance
+from nodes.hub.states import BUY
 from nodes.hub.terms import Objection, acceptable, may_serve
 from nodes.machine import CancelTimer, SetTimer
+from nodes.states import advance
 from schemas import limits
 from schemas.contracts import Contract
 from schemas.events import BuyOrderRefused, QuoteRequested

@@ -28,12 +28,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
 BuyState = Literal["collecting", "waiting", "proposing", "matched", "refused", "cancelled", "gone"]
 QuoteState = Literal["held", "gone"]
 ContractState = Literal["proposed", "signed", "gone"]
-S = TypeVar("S", bound=str)
 
 BUY: Final[Mapping[tuple[BuyState, str], BuyState]] = MappingProxyType(
     {
@@ -76,19 +75,3 @@ CONTRACT: Final[Mapping[tuple[ContractState, str], ContractState]] = MappingProx
     }
 )
 BUY_OPEN: Final = frozenset({"collecting", "waiting", "proposing"})
-
-
-class IllegalTransition(Exception):  # noqa: N818 - a mistake of this program, not of a sender
-    """A handler asked for a step that its table does not have."""
-
-
-def advance(table: Mapping[tuple[S, str], S], state: S, happened: str) -> S:
-    """The state after this.
-
-    Raises:
-        IllegalTransition: the table has no such row.
-    """
-    after = table.get((state, happened))
-    if after is None:
-        raise IllegalTransition(f"nothing that is {state} can be {happened}")
-    return after

@@ -28,7 +28,7 @@ _POLICY: Final = frozenset(
 """Evidence that is genuine, and not what the renter accepts."""
 CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
     {
-        BadInput: ("bad-input", "bad-order", "bad-split", "no-file"),
+        BadInput: ("bad-input", "bad-order", "bad-split", "no-file", "other-format"),
         BadData: ("bad-data",),
         # The last three: it takes or does what no enclave allows to any program.
         BadProgram: ("bad-program", "not-linear", "enclave-cpu", "enclave-memory", "enclave-syscall"),

@@ -10,8 +10,9 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from nodes.protections import traits_of
 from nodes.renter.files.folder import JobFolder
-from nodes.renter.protocol.records import ContractRecord, Job, Subtask
+from nodes.renter.protocol.records import ContractRecord, Job, Progress, Subtask
 from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Store
 from nodes.views.errors import UnknownJob
@@ -91,29 +92,29 @@ async def report(store: Store, job_id: str, jobs: Path) -> JobReport:
         RecordUnreadable: its records are damaged.
     """
     records = await store.read(job_id)
-    job = records.get("job")
-    if not isinstance(job, Job):
+    job, progress = records.get("job"), records.get("progress")
+    if not isinstance(job, Job) or not isinstance(progress, Progress):
         raise UnknownJob(job_id)
     contracts = [each.contract for each in records.values() if isinstance(each, ContractRecord)]
     return JobReport(
         id=job_id,
-        phase=job.phase,
+        phase=progress.phase,
         asked=job.spec.protection,
         protection=job.assessment.chosen if job.assessment else None,
         rows=job.facts.rows if job.facts else 0,
-        rows_done=job.rows_done,
+        rows_done=progress.rows_done,
         batches=job.batches,
-        batches_done=job.batches_done,
+        batches_done=progress.batches_done,
         submitted_at=job.submitted_at,
         ended_at=job.ended_at,
         code=job.code,
         reason=job.reason,
         assessment=job.assessment,
-        spent=job.spent if job.spent.encrypt_seconds else None,
+        spent=progress.spent if progress.spent.encrypt_seconds else None,
         contracts=_rentals(records),
         route=tuple(dict.fromkeys(map(route, contracts))),
         confidential=_confidential(job),
-        output=JobFolder(jobs / job_id).output if job.phase == "completed" else None,
+        output=JobFolder(jobs / job_id).output if progress.phase == "completed" else None,
     )
 
 
@@ -198,7 +199,7 @@ def _rental(record: ContractRecord, subtask: Subtask | None) -> Rental:
 def _confidential(job: Job) -> str:
     if job.assessment is None:
         return ""
-    if job.assessment.chosen == "homomorphic":
+    if traits_of(job.assessment.chosen).on_ciphertext:
         stays = "; show the results to nobody" if job.assessment.scheme in APPROXIMATE else ""
         return f"lessors saw ciphertext only and had no key{stays}"
     return SOFTWARE_NOTE if job.spec.accept_software_enclave else "lessors' enclaves proved themselves"

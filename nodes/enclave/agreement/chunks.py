@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from nodes.enclave.agreement.labels import H
 from nodes.enclave.errors import Code, Rejected
+from schemas.jobs import Batch
 
 KEY_BYTES: Final = 32
 SALT_BYTES: Final = 24
@@ -44,6 +45,8 @@ DATA: Final = "data"
 """Direction renter to enclave."""
 RESULT: Final = "result"
 """Direction enclave to renter (or partner)."""
+FIRST_EPOCH: Final = 0
+"""Of jobs whose data goes out in one round; further rounds count up."""
 
 Buffer = bytes | bytearray | memoryview
 
@@ -86,6 +89,21 @@ class BatchContext:
     def result(self) -> BatchContext:
         """The context of this batch's result."""
         return replace(self, direction=RESULT)
+
+
+def batch_context(batch: Batch, schema: bytes, epoch: int = FIRST_EPOCH) -> BatchContext:
+    """What renter and lessor bind a batch's ciphertext to; `schema` is `schema_digest(...)`."""
+    return BatchContext(
+        job=batch.job,
+        subtask=batch.subtask,
+        batch=batch.batch,
+        attempt=batch.attempt,
+        direction=DATA,
+        epoch=epoch,
+        schema=schema,
+        first_row=batch.first_row,
+        rows=batch.rows,
+    )
 
 
 def encrypted_bytes(plaintext_bytes: int) -> int:

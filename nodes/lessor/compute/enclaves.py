@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nodes.enclave.agreement import key_agreement
-from nodes.enclave.agreement.chunks import DATA, BatchContext
+from nodes.enclave.agreement.chunks import batch_context
 from nodes.enclave.agreement.key_agreement import SealSpec
 from nodes.enclave.errors import EnclaveEnded, EnclaveUnavailable, EndReason, Rejected
 from nodes.enclave.host.process import EnclaveProcess
@@ -62,17 +62,7 @@ class EnclaveComputer:
 
     async def compute(self, batch: Batch, body: bytes) -> Computed:
         """Let the enclave decrypt, compute and encrypt."""
-        context = BatchContext(
-            job=batch.job,
-            subtask=batch.subtask,
-            batch=batch.batch,
-            attempt=batch.attempt,
-            direction=DATA,
-            epoch=0,
-            schema=self.schema,
-            first_row=batch.first_row,
-            rows=batch.rows,
-        )
+        context = batch_context(batch, self.schema)
         try:
             executed = await self.process.execute(context, body)
         except Rejected as error:

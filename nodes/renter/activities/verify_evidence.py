@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from nodes.enclave.errors import Rejected
 from nodes.enclave.offer import Challenge, verify_offer
-from nodes.renter.activities.workbench import Services, Workbench
-from nodes.renter.protocol.records import EvidenceAccepted, EvidenceRejected
+from nodes.renter.activities.services import Services
+from nodes.renter.activities.workbench import Workbench
+from nodes.renter.protocol.outcomes import EvidenceAccepted, EvidenceRejected
 
 
 async def verify_evidence(

@@ -14,10 +14,14 @@ from msgspec import structs
 from nodes.draft import data_of
 from nodes.enclave.agreement.confirmation import is_confirmed
 from nodes.machine import CancelTimer, Perform, Refused
-from nodes.renter.protocol import batches
+from nodes.protections import traits_of
+from nodes.renter.protocol import faults, windows
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
-from nodes.renter.protocol.records import EvidenceAccepted, EvidenceRejected, Subtask, Worker
+from nodes.renter.protocol.outcomes import EvidenceAccepted, EvidenceRejected
+from nodes.renter.protocol.records import Subtask, Worker
+from nodes.renter.protocol.states import SERVING
+from nodes.renter.protocol.subtasks import terms_of
 from schemas import limits
 from schemas.events import (
     Event,
@@ -50,16 +54,16 @@ POLICY_CODES: Final = frozenset(
 def requested(config: RenterConfig, draft: Draft, event: Event) -> None:
     """`subtask.requested`: a worker lacks terms, program or key."""
     data = data_of(event, SubtaskRequested)
-    subtask = _subtask_of(draft, data.subtask, event)
-    job = draft.job
-    if job.phase != "running" or subtask.phase in ("completed", "lost"):
+    subtask = draft.subtask_from(event, data.subtask)
+    if draft.phase != "running" or subtask.phase not in SERVING:
         contract = draft.contract(subtask.contract).contract
-        reason = f"the job is {job.phase}, the subtask {subtask.phase}"
+        reason = f"the job is {draft.phase}, the subtask {subtask.phase}"
         refusal = SubtaskRefused(subtask=subtask.id, contract=contract, worker=data.worker, code="ended", reason=reason)
         draft.send("subtask.refused", event.source, subtask.id, refusal, lane=data.lane)
         return
-    terms = batches.terms_of(draft, subtask)
-    nonce = b"" if terms.protection == "homomorphic" else draft.context.nonce(f"{subtask.id}/{data.worker}")
+    terms = terms_of(draft, subtask)
+    attested = traits_of(terms.protection).attested
+    nonce = draft.context.nonce(f"{subtask.id}/{data.worker}") if attested else b""
     worker = Worker(lane=data.lane, nonce=nonce, asked_at=draft.now, state="assigned")
     draft.put(f"worker/{subtask.id}/{data.worker}", worker)
     draft.change_subtask(subtask.id, heard_at=draft.now)
@@ -74,7 +78,7 @@ def requested(config: RenterConfig, draft: Draft, event: Event) -> None:
 def offered(config: RenterConfig, draft: Draft, event: Event) -> None:
     """`key.offered`: one offer per nonce, in time, from the worker that got it."""
     data = data_of(event, KeyOffered)
-    subtask = _subtask_of(draft, data.subtask, event)
+    subtask = draft.subtask_from(event, data.subtask)
     worker = _worker(draft, data.subtask, data.worker)
     if worker.state != "assigned":
         raise Refused("replayed-nonce", f"{data.worker} already used its nonce")
@@ -132,7 +136,7 @@ def evidence_rejected(config: RenterConfig, draft: Draft, event: Event) -> None:
 def confirmed(config: RenterConfig, draft: Draft, event: Event) -> None:
     """`key.confirmed`: the first confirmation opens the subtask for batches."""
     data = data_of(event, KeyConfirmed)
-    subtask = _subtask_of(draft, data.subtask, event)
+    subtask = draft.subtask_from(event, data.subtask)
     worker = _worker(draft, data.subtask, data.worker)
     if worker.state != "sealed" or not is_confirmed(data.mac, worker.mac_digest):
         raise Refused("bad-confirmation", f"{data.worker} did not confirm the key that was sealed to it")
@@ -141,14 +145,14 @@ def confirmed(config: RenterConfig, draft: Draft, event: Event) -> None:
     draft.change_subtask(subtask.id, heard_at=draft.now)
     if subtask.phase == "keying":
         draft.do(CancelTimer(name=f"key/{subtask.id}"))
-        draft.change_subtask(subtask.id, phase="running")
-        batches.dispatch(config, draft, subtask.id)
+        draft.advance_subtask(subtask.id, "confirmed")
+        windows.fill(config, draft, subtask.id)
 
 
 def refused(config: RenterConfig, draft: Draft, event: Event) -> None:
     """`key.refused`: the lessor's enclave does not accept this renter's half."""
     data = data_of(event, KeyRefused)
-    subtask = _subtask_of(draft, data.subtask, event)
+    subtask = draft.subtask_from(event, data.subtask)
     worker = _worker(draft, data.subtask, data.worker)
     draft.put(f"worker/{subtask.id}/{data.worker}", structs.replace(worker, state="refused"))
     draft.note("key-refused", data.reason, code=data.code, worker=data.worker, lessor=subtask.lessor)
@@ -157,19 +161,12 @@ def refused(config: RenterConfig, draft: Draft, event: Event) -> None:
 
 def _count_refusals(config: RenterConfig, draft: Draft, subtask: Subtask, code: str, reason: str) -> None:
     """Without any confirmed worker, give the lessor up: at once where the policy speaks, else after a few tries."""
-    workers = [worker for _, worker in draft.each(Worker, f"worker/{subtask.id}")]
-    refusals = sum(worker.state == "refused" for worker in workers)
-    if any(worker.state == "confirmed" for worker in workers):
+    states = [worker.state for worker in draft.workers(subtask.id)]
+    if "confirmed" in states:
         return
+    refusals = states.count("refused")
     if refusals >= REFUSALS_PER_SUBTASK_MAX or code in POLICY_CODES:
-        batches.lose(config, draft, subtask.id, code, reason)
-
-
-def _subtask_of(draft: Draft, subtask_id: str, event: Event) -> Subtask:
-    subtask = draft.subtask(subtask_id)
-    if event.source != subtask.lessor:
-        raise Refused("not-the-lessor", f"{event.source} does not serve {subtask_id}")
-    return subtask
+        faults.lose(config, draft, subtask.id, code, reason)
 
 
 def _worker(draft: Draft, subtask_id: str, worker_id: str) -> Worker:

@@ -28,8 +28,7 @@ END_NO_JOB: Final = {
     # a journal does not replay
     *("bad-entry", "broken-chain", "different-effects", "different-refusal", "incomplete", "wrong-machine"),
     # one message is set aside, at whoever got it
-    *("bad-signature", "record-unreadable", "unknown-batch", "unknown-hub", "unknown-subtask"),
-    *("wrong-batch", "wrong-queue", "wrong-receiver", "wrong-sender"),
+    *("bad-signature", "record-unreadable", "unknown-hub", "unknown-subtask"),
     # a worker does not serve a subtask
     *("ended", "no-scheme", "other-computation"),
     # hubs among themselves

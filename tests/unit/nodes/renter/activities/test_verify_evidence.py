@@ -17,7 +17,7 @@ from nodes.enclave.child.engine import Enclave
 from nodes.enclave.errors import Code
 from nodes.identity import Identity
 from nodes.renter.activities.verify_evidence import verify_evidence
-from nodes.renter.protocol.records import EvidenceAccepted, EvidenceRejected
+from nodes.renter.protocol.outcomes import EvidenceAccepted, EvidenceRejected
 from schemas.ids import address
 from tests.unit.nodes.enclave.enclaves import CONTRACT, JOB, NOW, VERIFIERS, model, policy, quoter
 

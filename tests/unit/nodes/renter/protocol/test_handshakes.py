@@ -14,11 +14,11 @@ from nodes.enclave.agreement.confirmation import confirmation_digest
 from nodes.identity import verify
 from nodes.machine import TIMER_FIRED, CancelTimer, Context, Note, Perform, Publish, Refused, TimerFired
 from nodes.renter.protocol.handshakes import POLICY_CODES, REFUSALS_PER_SUBTASK_MAX
-from nodes.renter.protocol.records import EvidenceAccepted, EvidenceRejected
+from nodes.renter.protocol.outcomes import EvidenceAccepted, EvidenceRejected
 from schemas.events import JobCancelled, KeyConfirmed, KeyOffered, KeyRefused, SubtaskRequested
 from schemas.ids import Address, derive_id
 from schemas.limits import NONCE_SECONDS_MAX
-from tests.unit.nodes.renter.protocol.test_renter_machine import JOB, ME, ONE, SUBTASKS, TWO, World
+from tests.unit.nodes.renter.protocol.world import JOB, ME, ONE, SUBTASKS, TWO, World
 
 SUBTASK = SUBTASKS[ONE]
 WORKER, OTHER = derive_id("worker", 1), derive_id("worker", 2)
