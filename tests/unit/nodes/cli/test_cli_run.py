@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,12 +72,17 @@ def test_auto_takes_an_enclave_when_encryption_is_not_afforded(folder: Path, cap
     assert json.loads(capfd.readouterr().out)["protection"] == "enclave"
 
 
-def test_a_difference_beyond_the_tolerance_ends_with_5(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_difference_beyond_the_tolerance_ends_with_5(
+    folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A local program that magnifies the encoding's error."""
+    errors: list[Any] = []
+    monkeypatch.setattr("nodes.cli.main._report", lambda given, said, code, error: errors.append(error) or code)
     options = ["--protection", "homomorphic", "--max-error", "0.5", "--local-program", "thousandfold.onnx"]
     weights = "name,weight\na,0.3\nb,0.7\nc,0.123\n"
     (folder / "odd-weights.csv").write_text(weights)
     assert main(["run", "good.csv", "--linear", "odd-weights.csv", *options, "--check", "--out", "out.csv"]) == 5
+    assert [error.code for error in errors] == ["different-from-plaintext"]
     said = capfd.readouterr()
     assert "largest difference to plaintext" in said.err
 
