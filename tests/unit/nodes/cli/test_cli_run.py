@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 import nodes
+from nodes.cli import main as cli
 from nodes.cli.main import main
 from schemas.orders import PROTECTIONS
 
@@ -77,7 +79,13 @@ def test_a_difference_beyond_the_tolerance_ends_with_5(
 ) -> None:
     """A local program that magnifies the encoding's error."""
     errors: list[Any] = []
-    monkeypatch.setattr("nodes.cli.main._report", lambda given, said, code, error: errors.append(error) or code)
+    tell = cli._report
+
+    def keep(given: Sequence[str], said: str, exit_code: int, error: Exception) -> int:
+        errors.append(error)
+        return tell(given, said, exit_code, error)
+
+    monkeypatch.setattr(cli, "_report", keep)
     options = ["--protection", "homomorphic", "--max-error", "0.5", "--local-program", "thousandfold.onnx"]
     weights = "name,weight\na,0.3\nb,0.7\nc,0.123\n"
     (folder / "odd-weights.csv").write_text(weights)
