@@ -12,7 +12,10 @@ SubletError
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
+from nodes.identity import UnsealFailed
+from nodes.store.errors import BlobDamaged
 from schemas.errors import BadData, BadInput, SubletError
 
 
@@ -44,3 +47,7 @@ class SecretLost(SubletError):  # noqa: N818
 
     def __init__(self, name: str) -> None:
         super().__init__(f"the store lost the secret {name}: restore it from a backup, or submit the job again")
+
+
+OWN_FAULTS: Final = (BadInput, UnsealFailed, BlobDamaged)
+"""What is wrong with the renter's own rows, programs or keys: it ends the job, and is never held against a lessor."""

@@ -17,7 +17,7 @@ from broker.topology import queue_name
 from nodes.machine import Refused
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Workbench
-from nodes.renter.errors import JobGone
+from nodes.renter.errors import OWN_FAULTS, JobGone
 from nodes.renter.files import incidents
 from nodes.renter.files.parts import write_part
 from nodes.renter.protocol.outcomes import JobSpoiled, ResultAccepted, ResultRefused, own_fault
@@ -26,7 +26,7 @@ from nodes.renter.protocol.states import ENDED
 from nodes.runtime.consuming import consume_for_ever
 from nodes.runtime.door import Door
 from schemas import codec
-from schemas.errors import BadInput, VerificationFailed
+from schemas.errors import VerificationFailed
 from schemas.events import Event
 from schemas.jobs import Batch
 
@@ -72,8 +72,6 @@ class Collector:
 
     async def _sender(self, event: Event) -> tuple[bytes, _Sent]:
         """The lessor's key, once it is sure that the batch was sent so under this contract; raises Refused."""
-        if event.type != "batch.completed":
-            raise Refused("wrong-queue", f"{event.type} does not belong among results")
         batch = codec.batch_of(event)
         progress, subtask, sent = await self._records(batch)
         if not isinstance(progress, Progress) or not isinstance(subtask, Subtask):
@@ -111,7 +109,7 @@ class Collector:
             )
         except JobGone:
             return
-        except BadInput as error:
+        except OWN_FAULTS as error:
             outcome = own_fault(error)
         except VerificationFailed as error:
             outcome = ResultRefused(

@@ -15,12 +15,12 @@ from msgspec import Struct
 from nodes.programs import plain
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import JobAtHand, Workbench
+from nodes.renter.errors import OWN_FAULTS
 from nodes.renter.files.parts import write_part
 from nodes.renter.protections.port import timed
 from nodes.renter.protocol.outcomes import BatchSent, ResultAccepted, own_fault
 from nodes.renter.protocol.records import LOCAL
 from nodes.runtime.post import Post
-from schemas.errors import BadInput
 from schemas.events import batch_attributes
 from schemas.ids import derive_id
 from schemas.jobs import Batch
@@ -40,7 +40,7 @@ class Dispatcher:
         try:
             running = await self.workbench.running(batch.job)
             closed = await running.protection.close(batch)
-        except BadInput as error:
+        except OWN_FAULTS as error:
             return [("job.spoiled", own_fault(error))]
         event_id = derive_id("batch", batch.job, batch.subtask, batch.batch, batch.attempt)
         attributes = batch_attributes(batch)
@@ -61,7 +61,7 @@ class Dispatcher:
         job, clock = (await self.workbench.running(job_id)).job, self.services.core_clock
         try:
             digest, seconds = await asyncio.to_thread(timed, clock, _compute, job, number, first, rows)
-        except BadInput as error:
+        except OWN_FAULTS as error:
             return [("job.spoiled", own_fault(error))]
         done = ResultAccepted(batch=number, attempt=1, owner=LOCAL, digest=digest, compute_seconds=seconds)
         return [("result.accepted", done)]

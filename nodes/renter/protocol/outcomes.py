@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from nodes.renter.protocol.records import Facts
-from schemas.errors import BadInput
+from schemas.errors import SubletError, VerificationFailed
 
 
 class JobPrepared(Struct, frozen=True, kw_only=True):
@@ -88,9 +88,10 @@ class JobSpoiled(Struct, frozen=True, kw_only=True):
     reason: str
 
 
-def own_fault(error: BadInput) -> JobSpoiled:
-    """The renter's rows, program or files are not what they were when the job was prepared."""
-    return JobSpoiled(code="bad-data", reason=str(error))
+def own_fault(error: SubletError) -> JobSpoiled:
+    """The renter's rows, program, files or keys are not what they were when the job was prepared."""
+    code = error.code if isinstance(error, VerificationFailed) else "bad-data"
+    return JobSpoiled(code=code, reason=str(error))
 
 
 class ActivityFailed(Struct, frozen=True, kw_only=True):

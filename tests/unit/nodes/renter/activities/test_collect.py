@@ -15,7 +15,7 @@ from broker.port import Message
 from broker.topology import routing_key
 from nodes.crew.crew import Worked
 from nodes.crew.errors import HandLost
-from nodes.identity import Identity
+from nodes.identity import Identity, UnsealFailed
 from nodes.renter.activities.collect import Collector, claimed_seconds
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Running, Workbench
@@ -28,6 +28,7 @@ from nodes.renter.protocol.outcomes import JobSpoiled, ResultAccepted, ResultRef
 from nodes.renter.protocol.records import BatchRecord, ContractRecord, Progress, Subtask
 from nodes.renter.protocol.states import JobPhase
 from nodes.runtime.door import Door
+from nodes.store.errors import BlobDamaged
 from schemas import codec
 from schemas.errors import BadData, VerificationFailed
 from schemas.events import BatchFailed, Event, batch_attributes
@@ -195,6 +196,22 @@ async def test_a_result_that_does_not_open_convicts_its_lessor(desk: Desk, code:
     assert (told.code, told.owner, told.reason) == (code, SUBTASK, "it is not right")
     kept = incidents.read(desk.services.folder(JOB), told.evidence)
     assert codec.decode(kept.headers, kept.body).event.body == b"ciphertext"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UnsealFailed("the key is another's", code="unseal-failed"), "unseal-failed"),
+        (BlobDamaged("the program is not what it was", code="blob-damaged"), "blob-damaged"),
+    ],
+    ids=["key", "program"],
+)
+async def test_a_renters_own_damaged_key_or_file_is_not_held_against_a_lessor(
+    desk: Desk, error: Exception, code: str
+) -> None:
+    desk.opening.answer = error
+    assert (await desk.receive(result(desk.services))).settled == ["ack"]
+    assert [(name, told.code) for name, told, _, _ in desk.told] == [("job.spoiled", code)]
 
 
 async def test_rows_that_changed_are_the_renters_own_fault(desk: Desk) -> None:
