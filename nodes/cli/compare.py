@@ -57,7 +57,7 @@ def compare(inputs: Inputs, id_column: str | None, report: JobReport, max_error:
     program = check(inputs.program)
     local = None if inputs.local_program is None else check(inputs.local_program)
     header = read_header(inputs.data)
-    table = open_table(header, bind(program, header, id_column), id_column)
+    table = open_table(header, bind(program, header, id_column).columns, id_column)
     largest, worst, rows = 0.0, 0.0, 0
     found = _output(report.output, with_ids=not program.sum_rows)
     for ids, expected in _expected(table, program, local):

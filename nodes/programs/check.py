@@ -53,7 +53,7 @@ def check(data: bytes, *, limits: ProgramLimits | None = None) -> Program:
     constants = {name: array for name, array in constants.items() if name in used}
     zeros = input_values(names, ranks, np.zeros((TRIAL_ROWS, width)))
     trial = _trial(nodes, constants, zeros, outputs, limits)
-    columns = _column_names(model, width) if matrix else ()
+    columns = _column_names(model, width) if len(names) == 1 else ()
     canonical = canonical_model(nodes, constants, graph, versions, columns)
     return Program(
         canonical=canonical,
