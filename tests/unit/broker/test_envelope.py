@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from broker.envelope import REASON_CHARS_MAX, again, arrived, dead_letter
+from broker.envelope import REASON_BYTES_MAX, again, arrived, dead_letter
 from broker.port import DEAD_KEY, DEAD_QUEUE, DEAD_REASON, RETRY_LIMIT, Message
 from broker.topology import RETRIES_MAX, queue_name, routing_key
 from schemas.ids import Address
@@ -47,7 +47,7 @@ def test_a_dead_letter_says_why_whence_and_under_which_key() -> None:
     assert dict(seen.headers) == {
         "ce-id": "1", "n": 7, DEAD_REASON: "bad-signature", DEAD_QUEUE: QUEUE, DEAD_KEY: SENT.key,
     }  # fmt: skip
-    assert len(str(dead_letter(SENT, QUEUE, "x" * 5000, LESSOR).headers[DEAD_REASON])) == REASON_CHARS_MAX
+    assert len(str(dead_letter(SENT, QUEUE, "x" * 5000, LESSOR).headers[DEAD_REASON])) == REASON_BYTES_MAX
 
 
 def test_a_retried_dead_letter_is_still_one() -> None:
