@@ -47,7 +47,9 @@ DEAD_CUT: Final = "x-sublet-cut"
 DELIVERY_LIMIT: Final = "delivery-limit"
 RETRY_LIMIT: Final = "retry-limit"
 RETRY_TOO_LARGE: Final = "retry-too-large"
-"""Reasons of dead letters that nobody rejected: returned, or retried, more often than allowed; no room to wait."""
+UNREADABLE: Final = "unreadable"
+"""Reasons of dead letters that nobody rejected: returned, or retried, more often than allowed; not to be retried whole;
+set aside by the broker, with properties that cannot be read, so that the broker's own reason is lost among them."""
 
 Headers = Mapping[str, str | int]
 

@@ -8,7 +8,7 @@ from typing import Any
 import aio_pika
 from aiormq.abc import DeliveredMessage
 
-from broker.port import CONTENT_TYPE, DEAD_KEY, DEAD_QUEUE, DEAD_REASON, Message
+from broker.port import CONTENT_TYPE, DEAD_KEY, DEAD_QUEUE, DEAD_REASON, UNREADABLE, Message
 from broker.topology import BROKER_NAME, dead_key
 from schemas.ids import Address
 
@@ -58,9 +58,9 @@ def _made_by_broker(key: str) -> bool:
 def _why_dead(headers: Mapping[str, Any]) -> dict[str, str | int]:
     """The broker's own dead-letter history, newest first, as the headers that we write ourselves when we reject."""
     history = headers.get("x-death")
-    latest = history[0] if isinstance(history, list) and history else {}
+    latest = history[0] if isinstance(history, list) and history else None
     if not isinstance(latest, dict):
-        return {}
+        return {DEAD_REASON: UNREADABLE}
     keys = latest.get("routing-keys")
     return {
         DEAD_REASON: str(latest.get("reason", "")).replace("_", "-"),

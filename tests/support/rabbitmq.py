@@ -106,6 +106,16 @@ class Site:
         """Close every connection of this address from the server's side; the server may not have noted it yet."""
         await asyncio.to_thread(self._cut, f"connections/username/{quote(address)}")
 
+    def unbind(self, exchange: str, queue: str) -> None:
+        """Remove every binding between these two."""
+        bindings = f"bindings/{self.vhost}/e/{quote(exchange)}/q/{quote(queue)}"
+        for row in self.server.call("GET", bindings):
+            self.server.call("DELETE", f"{bindings}/{quote(row['properties_key'])}")
+
+    def deprecated(self) -> list[str]:
+        """Features in use that the server says it will drop; none before RabbitMQ 3.13, which does not tell."""
+        return [row["name"] for row in self.server.call("GET", "deprecated-features/used") or []]
+
     def _cut(self, connections: str) -> None:
         deadline = time.monotonic() + CUT_SECONDS_MAX
         while not self.server.call("GET", connections):
