@@ -1,10 +1,10 @@
 # The habits of this project, one line each. Needs make and Python >= 3.11; everything else is installed into $(VENV).
 #   make demo                          runs one job under each protection on bundled data
-#   make test [ARGS="-k word"]         checks, then every test, on a RabbitMQ of its own
-#   make check                         lint, format, types, layers
+#   make test [ARGS="-k word"]         checks, then every test, on all cores and RabbitMQs of its own
+#   make check                         lint, format, types, imports, a test for each refusal
 #   make bench [ONLY=prefix]           ours against the peer named beside it; writes build/bench.json
 #   make documents                     writes schemas/generated: JSON Schema and AsyncAPI of the events
-#   make honesty                       whole jobs, again and again: are lessors that cheat caught, honest ones never?
+#   make soak                          what takes long: are lessors that cheat caught, honest ones never? real deadlines
 #   make fuzz [SECONDS=600]            feeds hostile bytes to all that reads foreign bytes, so long per target
 #   make fmt                           formats and fixes what can be fixed
 # Another interpreter: make test PYTHON=python3.13 VENV=.venv-3.13
@@ -17,9 +17,11 @@ SECONDS ?= 600
 
 python := $(VENV)/bin/python
 support := tests/support
-bench_broker := $(if $(filter-out paillier% ckks% memory% enclave% predictions% data%,$(or $(ONLY),all)),bash $(support)/with_rabbitmq.sh)
+# A worker starts a RabbitMQ when it first needs one; whoever is done takes tests from the others.
+parallel := --numprocesses logical --maxprocesses 8 --dist worksteal
+bench_broker := $(if $(filter-out paillier% ckks% memory% enclave% predictions% data% models% store% jobs%,$(or $(ONLY),all)),bash $(support)/with_rabbitmq.sh)
 
-.PHONY: help demo test check bench documents fuzz honesty fmt clean
+.PHONY: help demo test check bench documents fuzz soak fmt clean
 .DEFAULT_GOAL := help
 
 help:
@@ -29,13 +31,14 @@ demo: $(VENV)/.sublet-runtime
 	$(VENV)/bin/sublet demo $(ARGS)
 
 test: check
-	bash $(support)/with_rabbitmq.sh $(python) -m pytest $(ARGS)
+	bash $(support)/with_rabbitmq.sh $(python) -m pytest $(parallel) $(ARGS)
 
 check: $(VENV)/.sublet-dev
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
 	$(python) -m mypy
-	$(python) -m tests.support.layers
+	$(VENV)/bin/lint-imports --no-logo --no-cache
+	$(python) -m tests.support.refusals
 
 bench: $(VENV)/.sublet-dev
 	$(bench_broker) $(python) -m tests.bench --only "$(ONLY)"
@@ -43,8 +46,9 @@ bench: $(VENV)/.sublet-dev
 documents: $(VENV)/.sublet-dev
 	$(python) -m tests.support.documents
 
-honesty: $(VENV)/.sublet-dev
+soak: $(VENV)/.sublet-dev
 	$(python) -m tests.soak.honesty
+	$(python) -m tests.soak.deadlines
 
 fuzz: $(VENV)/.sublet-dev
 	$(python) -m tests.fuzz --seconds $(SECONDS)

@@ -229,6 +229,11 @@ def queue_name(of: Address, kind: str) -> str:
     return f"q.{of}.{kind}"
 
 
+def is_lane(kind: str) -> bool:
+    """Whether messages of this kind go to one worker's lane."""
+    return kind.startswith("w") and kind[1:].isdigit()
+
+
 def lane(number: int) -> str:
     """The kind of a worker's lane, counted from 1."""
     return f"w{number}"
@@ -405,7 +410,7 @@ def _subnet(network: Network, hub: Hub) -> Topology:
 
 
 def _queue(hub: str, of: Address, kind: str) -> Queue:
-    if kind.startswith("w"):
+    if is_lane(kind):
         return Queue(name=queue_name(of, kind), quorum=False, policy=f"{hub}.lane")
     return Queue(name=queue_name(of, kind), quorum=True, policy=f"{hub}.{'control' if kind == CONTROL else 'work'}")
 

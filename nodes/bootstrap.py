@@ -5,42 +5,45 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from msgspec import Struct
 
 from broker.port import Broker
 from nodes.allocator import keep_memory
 from nodes.config import NodeConfig, RenterSettings
 from nodes.crew.crew import Crew
 from nodes.enclave.attestation.measure import measurement
+from nodes.enclave.attestation.policy import Policy
 from nodes.enclave.attestation.policy_file import read_policy
-from nodes.enclave.attestation.port import Policy, Quoter
+from nodes.enclave.attestation.port import Quoter
 from nodes.enclave.attestation.producers.host import collateral_file, hardware_quoter
 from nodes.enclave.attestation.producers.quoting import no_collateral
-from nodes.enclave.attestation.software import SoftwareQuoter
+from nodes.enclave.attestation.producers.software import SoftwareQuoter
 from nodes.enclave.attestation.verifiers import all_verifiers
 from nodes.enclave.host.process import EnclaveOptions, EnclaveProcess
 from nodes.hub.directory import HubConfig
 from nodes.hub.machine import HubMachine
 from nodes.identity import Identity
+from nodes.lessor.compute.workshop import Workshop
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
 from nodes.machine import Machine
-from nodes.renter.activities.assemble import assemble
 from nodes.renter.activities.collect import Collector
 from nodes.renter.activities.dispatch import Dispatcher
-from nodes.renter.activities.prepare import prepare
-from nodes.renter.activities.verify_evidence import verify_evidence
-from nodes.renter.activities.workbench import Services, Workbench
+from nodes.renter.activities.services import Services
+from nodes.renter.activities.table import activities
+from nodes.renter.activities.workbench import Workbench
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.machine import RenterMachine
+from nodes.roles import ROLES
+from nodes.runtime.door import Door
 from nodes.runtime.loop import Runtime
 from nodes.runtime.outbox import Activity
+from nodes.runtime.post import Post
 from nodes.runtime.undelivered import Undelivered
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
@@ -111,7 +114,8 @@ async def hub_node(config: HubConfig, identity: Identity, broker: Broker, databa
     store = await SqliteStore.open(database, machine.record_types)
     folder = database.parent if database is not None else None
     runtime = _runtime(machine, identity, broker, store, {}, BlobStore((folder or Path.cwd()) / "blobs"))
-    undelivered = Undelivered(identity, broker, time.time)
+    door, post = Door(identity.address, machine.name, time.time), Post(identity, broker, time.time)
+    undelivered = Undelivered(broker, door, post)
     return StoredNode(runtime, store, (undelivered.run,))
 
 
@@ -140,10 +144,11 @@ async def renter_node(
         verifiers=all_verifiers(),
     )
     workbench = Workbench(services)
-    dispatcher = Dispatcher(services, workbench, broker)
-    activities = _renter_activities(services, workbench, dispatcher)
-    runtime = _runtime(machine, identity, broker, store, activities, services.blobs)
-    collector = Collector(dispatcher, broker, runtime.submit)
+    dispatcher = Dispatcher(services, workbench, Post(identity, broker, time.time))
+    offered = activities(services, workbench, dispatcher)
+    runtime = _runtime(machine, identity, broker, store, offered, services.blobs)
+    door = Door(identity.address, machine.name, time.time)
+    collector = Collector(services, workbench, broker, door, runtime.submit)
     return StoredNode(runtime, store, (collector.run,)), services
 
 
@@ -175,39 +180,9 @@ def lessor_worker(
         identity=identity,
         broker=broker,
         clock=time.time,
-        worker=derive_id("worker", os.urandom(16).hex()),
-        start_enclave=start_enclave,
-        crew=crew,
+        name=derive_id("worker", os.urandom(16).hex()),
+        workshop=Workshop(crew, start_enclave),
     )
-
-
-def _renter_activities(services: Services, workbench: Workbench, dispatcher: Dispatcher) -> dict[str, Activity]:
-    Outcome = Sequence[tuple[str, Struct]]  # noqa: N806 - a type
-
-    async def preparing(params: dict[str, Any], job: str) -> Outcome:
-        return await prepare(services, workbench, params)
-
-    async def verifying(params: dict[str, Any], job: str) -> Outcome:
-        return await verify_evidence(services, workbench, params, job)
-
-    async def dispatching(params: dict[str, Any], job: str) -> Outcome:
-        return await dispatcher.dispatch(params)
-
-    async def assembling(params: dict[str, Any], job: str) -> Outcome:
-        return await assemble(services, workbench, job)
-
-    async def forgetting(params: dict[str, Any], job: str) -> Outcome:
-        await workbench.forget(job, params["subtasks"])
-        return ()
-
-    return {
-        "forget": forgetting,
-        "prepare": preparing,
-        "verify-evidence": verifying,
-        "dispatch": dispatching,
-        "compute-local": dispatcher.compute_local,
-        "assemble": assembling,
-    }
 
 
 def _runtime(  # noqa: PLR0917 - wires what it is given
@@ -243,15 +218,33 @@ async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
     keep_memory()
     identity = config.identity()
     broker, crew = await connect(config), Crew(hands(config))
+    row = ROLES[config.role]
     try:
-        if config.role == "lessor":
-            worker = lessor_worker(lessor_config(config), identity, broker, crew, hardware=lessor_hardware(config))
-            await _until(stop, worker.run())
-        else:
-            await (await _stored_node(config, identity, broker, crew)).run(stop)
+        await row.load(row.server)(config, identity, broker, crew, stop)
     finally:
         await crew.close()
         await broker.close()
+
+
+async def serve_hub(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event) -> None:
+    """A hub's process."""
+    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    node = await hub_node(hub_config(config), identity, broker, config.database)
+    await node.run(stop)
+
+
+async def serve_renter(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event) -> None:
+    """A renter's process."""
+    wishes = RenterWishes(data_dir=config.data_dir, crew=crew, evidence=evidence_policy(config))
+    node, _ = await renter_node(renter_config(config, identity), wishes, identity, broker)
+    await node.run(stop)
+
+
+async def serve_lessor(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event) -> None:
+    """A lessor's worker."""
+    settings, hardware = lessor_config(config, identity), lessor_hardware(config)
+    worker = lessor_worker(settings, identity, broker, crew, hardware=hardware)
+    await _until(stop, worker.run())
 
 
 def hands(config: NodeConfig) -> int:
@@ -271,12 +264,13 @@ async def connect(config: NodeConfig, *, timeout_seconds: float = CONNECT_SECOND
     return await connect_rabbitmq(config.amqp_url, config.address, timeout_seconds=timeout_seconds)
 
 
-def lessor_config(config: NodeConfig) -> LessorConfig:
+def lessor_config(config: NodeConfig, identity: Identity) -> LessorConfig:
     """The lessor's public settings."""
     settings = config.lessor
     assert settings is not None
     return LessorConfig(
         me=config.address,
+        key=identity.public,
         hub_keys=config.network.hub_keys,
         lanes=settings.lanes,
         units=settings.units,
@@ -330,15 +324,6 @@ def hub_config(config: NodeConfig) -> HubConfig:
     """The hub's directory."""
     participants = config.subnet.keys if config.subnet is not None else {}
     return HubConfig(me=config.address, hub_keys=config.network.hub_keys, participants=participants)
-
-
-async def _stored_node(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew) -> StoredNode:
-    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if config.role == "hub":
-        return await hub_node(hub_config(config), identity, broker, config.database)
-    wishes = RenterWishes(data_dir=config.data_dir, crew=crew, evidence=evidence_policy(config))
-    node, _ = await renter_node(renter_config(config, identity), wishes, identity, broker)
-    return node
 
 
 async def _until(stop: asyncio.Event, work: Any) -> None:

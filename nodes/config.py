@@ -25,12 +25,12 @@ from msgspec import Meta, Struct
 from broker.topology import LANES_DEFAULT, LANES_MAX
 from nodes.identity import Identity
 from nodes.network import NetworkFile, SubnetFile, convert, read_network, read_subnet, read_toml
+from nodes.roles import ROLES, Role
 from schemas import limits
 from schemas.errors import BadConfig
 from schemas.ids import HUB_NAME, Address, AddressField, hub_of, name_of, parse_address
 from schemas.orders import PROTECTIONS, Micros, Protection, Units
 
-Role = Literal["hub", "renter", "lessor"]
 PREFIX: Final = "SUBLET_"
 OTHER_VARIABLES: Final = ("SUBLET_CONFIG", "SUBLET_TEST_")
 """Variables that others read; names that end in `_` are prefixes."""
@@ -190,7 +190,7 @@ def _check_role(node: NodeFile, address: Address, role: Role | None, path: Path)
         raise BadConfig(f"{path} describes a {node.role}, not a {role}", field="role")
     if (node.role == "hub") != (name_of(address) == HUB_NAME):
         raise BadConfig(f"{path.name}: {address} cannot be a {node.role}: a hub is <hub>.{HUB_NAME}", field="address")
-    for table in ("renter", "lessor"):
+    for table in _tables():
         if getattr(node, table) is not None and node.role != table:
             raise BadConfig(f"{path.name}: [{table}] has no meaning for a {node.role}", field=table)
 
@@ -229,11 +229,15 @@ def _overlay(values: dict[str, Any], environment: Mapping[str, str]) -> str:
 def _variables() -> dict[str, tuple[str, str]]:
     """Variable name → table ("" for the top) and field."""
     top = {f"{PREFIX}{name.upper()}": ("", name) for name in NodeFile.__struct_fields__}
-    tables: dict[str, type[Struct]] = {"renter": RenterSettings, "lessor": LessorSettings}
-    for table, settings in tables.items():
+    for table, settings in _tables().items():
         del top[f"{PREFIX}{table.upper()}"]
         top |= {f"{PREFIX}{table.upper()}_{name.upper()}": (table, name) for name in settings.__struct_fields__}
     return top
+
+
+def _tables() -> dict[str, type[Struct]]:
+    """The roles' own tables, and what stands in them."""
+    return {row.name: row.load(row.settings) for row in ROLES.values() if row.settings}
 
 
 def _others(name: str) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 from nodes.machine import Context, Effect, Note, Records, Refused, Step, publish
+from nodes.records import as_record_set
 from schemas.events import Event
 
 R = TypeVar("R", bound=Struct)
@@ -34,7 +35,7 @@ class Draft:
         self.context = context
         self.now = context.now
         """Seconds since 1970 (UTC)."""
-        self._records = records
+        self._records = as_record_set(records)
         self._put: dict[str, Struct] = {}
         self._deleted: set[str] = set()
         self._effects: list[Effect] = []
@@ -51,19 +52,16 @@ class Draft:
         raise TypeError(f"{key} is not a {record_type.__name__}")
 
     def each(self, record_type: type[R], prefix: str) -> Iterator[tuple[str, R]]:
-        """All records under `prefix/`, in no particular order: sort where the order shows. Looks at every key."""
-        start = prefix + "/"
-        keys = [key for key in self._records if key.startswith(start)]
-        keys += [key for key in self._put if key.startswith(start) and key not in self._records]
-        for key in keys:
+        """All records under `prefix/`, in no particular order: sort where the order shows. Looks at no others."""
+        added = [key for key in self._put if key.startswith(f"{prefix}/") and key not in self._records]
+        for key in [*self._records.under(prefix), *added]:
             record = self.find(record_type, key)
             if record is not None:
                 yield key, record
 
     def count(self, prefix: str) -> int:
         """How many records stand under `prefix/`, this event's changes left out."""
-        start = prefix + "/"
-        return sum(1 for key in self._records if key.startswith(start))
+        return len(self._records.under(prefix))
 
     def put(self, key: str, record: Struct) -> None:
         """Write a record."""

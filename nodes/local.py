@@ -6,7 +6,6 @@ For trying things out, for running a job on one machine, and for tests. The less
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
@@ -22,12 +21,15 @@ from nodes.hub.directory import HubConfig
 from nodes.identity import Identity
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
-from nodes.renter.activities.workbench import JobFolder, Services
+from nodes.renter.activities.services import Services
+from nodes.renter.files.folder import JobFolder
 from nodes.renter.prediction.calibration import user_file
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.submission import JobOptions, publish_job, stage
+from nodes.runtime.post import Post
 from nodes.store.port import Store
-from nodes.views.jobs import JobReport, explain, report
+from nodes.views import jobs, journal
+from nodes.views.jobs import JobReport
 from schemas.ids import Address, address, hub_address, parse_address
 from schemas.jobs import JobSpec
 
@@ -118,19 +120,12 @@ class LocalNetwork:
     async def submit(self, spec: JobSpec) -> None:
         """Publish the job's event to the renter."""
         broker = self.server.connect(LOCAL_RENTER)
-        await publish_job(broker, self._identities[LOCAL_RENTER], spec, time.time)
+        await publish_job(Post(self._identities[LOCAL_RENTER], broker, time.time), spec)
         await broker.close()
 
-    async def watch(self, job_id: str) -> AsyncIterator[JobReport]:
+    def watch(self, job_id: str) -> AsyncIterator[JobReport]:
         """The job's report at every change, until it has ended."""
-        last: JobReport | None = None
-        while last is None or not last.ended:
-            with contextlib.suppress(LookupError):
-                now = await report(self.store, job_id, self.jobs)
-                if now != last:
-                    last = now
-                    yield now
-            await self._unless_failed(asyncio.sleep(WATCH_SECONDS))
+        return jobs.watch(self.store, job_id, self.jobs, lambda: self._unless_failed(asyncio.sleep(WATCH_SECONDS)))
 
     async def silence(self, lessor: str) -> None:
         """End a lessor's workers as if their machines had stopped: its orders stand until they run out."""
@@ -141,7 +136,7 @@ class LocalNetwork:
 
     async def explain(self, job_id: str) -> list[dict[str, Any]]:
         """The job's journal as lines."""
-        return await explain(self.store, job_id)
+        return await journal.explain(self.store, job_id)
 
     def identity(self, of: Address) -> Identity:
         """The identity of one of the network's nodes."""
@@ -213,7 +208,11 @@ class LocalNetwork:
 
     def _worker(self, lessor: Address) -> LessorWorker:
         config = LessorConfig(
-            me=parse_address(lessor), hub_keys=self._hub_keys, lanes=max(1, self._workers), units=self._workers
+            me=parse_address(lessor),
+            key=self._identities[lessor].public,
+            hub_keys=self._hub_keys,
+            lanes=max(1, self._workers),
+            units=self._workers,
         )
         broker = self.server.connect(lessor)
         return lessor_worker(config, self._identities[lessor], broker, self._crew, reported=self._reported)

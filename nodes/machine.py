@@ -21,10 +21,11 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import Struct
 
-from schemas.events import Event
+from schemas.events import Event, Role
 from schemas.ids import Address, derive_id
 
 Records = Mapping[str, Struct]
+"""Records by key: a `nodes.records.RecordSet` wherever there may be many."""
 Sign = Callable[[bytes], bytes]
 Verify = Callable[[bytes, bytes, bytes], bool]
 """(public key, bytes, signature) -> whether the Ed25519 signature (RFC 8032) is right."""
@@ -129,7 +130,8 @@ class Refused(Exception):  # noqa: N818 - not an error of ours: the event's send
 class Machine(Protocol):
     """One role's protocol logic."""
 
-    name: str
+    name: Role
+    """The role, as the catalogue of events names it."""
     record_types: Mapping[str, type[Struct]]
     """Record class by key prefix (the part of the key before the first `/`)."""
     internal_types: Mapping[str, type[Struct]]

@@ -89,8 +89,8 @@ def decode(headers: Mapping[str, Any], body: bytes) -> Received:
     try:
         signature = bytes.fromhex(attributes["signature"])
         source, to = parse_address(attributes["source"]), parse_address(attributes["to"])
-        seconds = datetime.fromisoformat(attributes["time"]).astimezone(UTC).timestamp()
-    except (ValueError, BadConfig) as error:
+        seconds = _seconds(attributes["time"])
+    except (ValueError, OverflowError, BadConfig) as error:
         raise MalformedEvent(f"{event_type}: {error}", code="bad-attribute") from error
     extensions = {name: value for name, value in attributes.items() if name not in _CORE and name != "datacontenttype"}
     event = Event(
@@ -143,6 +143,14 @@ def batch_of(event: Event) -> Batch:
         return msgspec.convert(fields, Batch)
     except (KeyError, ValueError, msgspec.ValidationError) as error:
         raise MalformedEvent(f"{event.type}: bad batch attributes: {error}", code="bad-data") from error
+
+
+def _seconds(text: str) -> float:
+    """Seconds since 1970 of a timestamp with its offset from UTC (RFC 3339); raises ValueError or OverflowError."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError(f"the time {text[:40]!r} lacks its offset from UTC")
+    return at.timestamp()
 
 
 def _attributes(event: Event, *, raw: bool) -> dict[str, str]:

@@ -21,7 +21,7 @@ from schemas.jobs import Batch, JobSpec, SubtaskTerms
 from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder
 
 Role = Literal["hub", "renter", "lessor", "user"]
-Text = Annotated[str, Meta(max_length=2000)]
+Text = Annotated[str, Meta(max_length=limits.REASON_CHARS_MAX)]
 Code = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}\Z", max_length=64)]
 Lane = Annotated[str, Meta(pattern=r"^w[0-9]{1,3}\Z", max_length=4)]
 WorkerId = IdField
@@ -173,9 +173,11 @@ class SubtaskAssigned(Struct, frozen=True, kw_only=True):
 
 
 class SubtaskRefused(Struct, frozen=True, kw_only=True):
-    """The renter gives this worker nothing, and why."""
+    """The renter gives this worker nothing, and why. With the contract: a worker that knows nothing yet of the subtask
+    learns from it whose signature this must be."""
 
     subtask: IdField
+    contract: Contract
     worker: WorkerId
     code: Code
     reason: Text

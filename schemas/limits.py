@@ -13,6 +13,8 @@ BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 """No body is larger; RabbitMQ 4 refuses messages over 16 MiB."""
 ATTRIBUTE_CHARS_MAX: Final = 1024
 ATTRIBUTES_MAX: Final = 32
+REASON_CHARS_MAX: Final = 2000
+"""Of a text for people in an event."""
 
 # Orders and contracts
 UNITS_PER_ORDER_MAX: Final = 4096

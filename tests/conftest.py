@@ -7,8 +7,13 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.rabbitmq import NoServer, Server, running
+
+# Tests share the cores: how long one example takes says nothing. A test's own time is bounded by `timeout`.
+settings.register_profile("shared-cores", deadline=None)
+settings.load_profile("shared-cores")
 
 
 @pytest.fixture(scope="session", autouse=True)

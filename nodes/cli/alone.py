@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +10,14 @@ from typing import Final
 
 from nodes.cli import show
 from nodes.cli.compare import Comparison, compare
-from nodes.cli.console import JobProgress, Output
+from nodes.cli.console import Output
+from nodes.cli.files import copy_file
 from nodes.cli.inputs import Inputs
+from nodes.cli.progress import follow
 from nodes.local import LocalNetwork
 from nodes.renter.submission import JobOptions
 from nodes.views.jobs import SOFTWARE_NOTE, JobReport
-from schemas.errors import BadConfig, JobFailed, VerificationFailed
+from schemas.errors import BadConfig, VerificationFailed
 
 SOFTWARE_WARNING: Final = f"this network's enclaves are software, {SOFTWARE_NOTE}"
 
@@ -61,44 +61,13 @@ async def run_job(network: LocalNetwork, inputs: Inputs, wishes: JobOptions, out
     Raises:
         SubletError: the job cannot be submitted, or its output is of other rows than its input.
     """
-    staging = asyncio.to_thread(network.stage, inputs.data, inputs.program, inputs.local_program, wishes)
-    spec = await staging
+    spec = await asyncio.to_thread(network.stage, inputs.data, inputs.program, inputs.local_program, wishes)
     await network.submit(spec)
-    report: JobReport | None = None
-    with JobProgress(output) as progress:
-        async for report in network.watch(spec.id):
-            progress.show(report)
-    if report is None:
-        raise JobFailed(f"nothing was heard of {spec.id}")
+    report = await follow(network.watch(spec.id), output)
     if not check or report.phase != "completed":
         return Done(report, None)
     output.note("comparing with plaintext")
     return Done(report, await asyncio.to_thread(compare, inputs, wishes.id_column, report, wishes.max_error))
-
-
-def copy_result(source: Path, target: Path) -> None:
-    """The job's output to where the user wants it, whole or not at all.
-
-    Raises:
-        BadConfig: it cannot be written.
-    """
-    try:
-        with tempfile.NamedTemporaryFile(dir=target.absolute().parent, prefix=f".{target.name}.", delete=False) as file:
-            temporary = Path(file.name)
-        try:
-            shutil.copyfile(source, temporary)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise BadConfig(f"cannot write {target}: {error.strerror or error}", field="out") from error
-
-
-def print_result(source: Path) -> None:
-    """The job's output to stdout."""
-    with source.open(encoding="utf-8", newline="") as file:
-        shutil.copyfileobj(file, sys.stdout)
-    sys.stdout.flush()
 
 
 def difference(comparison: Comparison) -> str:
@@ -111,18 +80,16 @@ def difference(comparison: Comparison) -> str:
 
 def _deliver(done: Done, out: Path | None, output: Output) -> int:
     report, comparison = done.report, done.comparison
-    completed = report.phase == "completed" and report.output is not None
-    if completed and report.output is not None and out is not None:
-        copy_result(report.output, out)
-    value = show.as_value(report) | {"output": out if completed else None}
+    if report.output is not None and out is not None:
+        copy_file(report.output, out)
+    value = show.as_value(report) | {"output": out if report.output is not None else None}
     if comparison is not None:
         value |= {"max_abs_error": comparison.max_abs_error, "tolerance": comparison.tolerance}
     output.result(value)
     _say(done, out, output)
-    if completed and report.output is not None and out is None and not output.as_json:
-        print_result(report.output)
-    if report.phase == "failed":
-        output.note(f"sublet: {report.id} failed: {report.reason}")
+    if report.output is not None and out is None and not output.as_json:
+        copy_file(report.output, None)
+    show.say_why(output, report)
     if comparison is not None and not comparison.good:
         raise _different(comparison)
     return show.exit_code(report)

@@ -13,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nodes.cli.inputs import Inputs
-from nodes.data.table import Table
+from nodes.data.binding import bind
+from nodes.data.table import Table, open_table, read_header
 from nodes.programs import plain
 from nodes.programs.check import check
 from nodes.programs.program import Program
-from nodes.renter.activities.assemble import finish
-from nodes.renter.activities.workbench import load_table
 from nodes.views.jobs import JobReport
 from schemas.errors import VerificationFailed
 
@@ -57,7 +56,8 @@ def compare(inputs: Inputs, id_column: str | None, report: JobReport, max_error:
     assert report.output is not None
     program = check(inputs.program)
     local = None if inputs.local_program is None else check(inputs.local_program)
-    table = load_table(inputs.data, program, id_column)
+    header = read_header(inputs.data)
+    table = open_table(header, bind(program, header, id_column), id_column)
     largest, worst, rows = 0.0, 0.0, 0
     found = _output(report.output, with_ids=not program.sum_rows)
     for ids, expected in _expected(table, program, local):
@@ -83,9 +83,13 @@ def _expected(table: Table, program: Program, local: Program | None) -> Iterator
         if program.sum_rows:
             parts.append(result)
         else:
-            yield table.ids(first, count), finish(program, local, result)
+            yield table.ids(first, count), _finished(local, result)
     if program.sum_rows:
-        yield [""], finish(program, local, plain.combine(program, parts))
+        yield [""], _finished(local, plain.combine(program, parts))
+
+
+def _finished(local: Program | None, rows: Rows) -> Rows:
+    return rows if local is None else plain.evaluate(local, rows)
 
 
 def _output(path: Path, *, with_ids: bool) -> Iterator[tuple[str, list[float]]]:

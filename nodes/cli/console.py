@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import sys
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
-    from rich.progress import Progress, TaskID
     from rich.table import Table
-
-    from nodes.views.jobs import JobReport
-
 
 WIDTH_IN_FILES: Final = 160
 
@@ -65,44 +60,3 @@ def table(title: str, *columns: str) -> Table:
 def _width(stream: TextIO) -> int | None:
     """A terminal's own width; in files and pipes tables may be wide."""
     return None if stream.isatty() else WIDTH_IN_FILES
-
-
-class JobProgress:
-    """Shows a job's progress: a bar on a terminal, a line per phase elsewhere."""
-
-    def __init__(self, output: Output) -> None:
-        self._output = output
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-        self._phase = ""
-
-    def __enter__(self) -> JobProgress:
-        if self._output.progress.is_terminal:
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
-
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.fields[rows]}"),
-                TimeElapsedColumn(),
-            )
-            self._bar = Progress(*columns, console=self._output.progress, transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task("submitted", total=None, rows="")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def show(self, report: JobReport) -> None:
-        """The job as it is now."""
-        rows = f"{report.rows_done:,} of {report.rows:,} rows" if report.rows else ""
-        if self._bar is not None and self._task is not None:
-            total = report.rows or None
-            self._bar.update(self._task, description=report.phase, completed=report.rows_done, total=total, rows=rows)
-        elif report.phase != self._phase:
-            self._output.note(f"{report.id} {report.phase}" + (f" {rows}" if rows else ""))
-        self._phase = report.phase

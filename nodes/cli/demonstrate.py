@@ -14,6 +14,7 @@ from nodes.cli.console import Output, table
 from nodes.cli.inputs import Inputs, read_program
 from nodes.local import LocalNetwork
 from nodes.renter.submission import JobOptions
+from nodes.views import orders
 from schemas.orders import PROTECTIONS, Protection
 
 ID_COLUMN: Final = "id"
@@ -67,8 +68,8 @@ async def _one(network: LocalNetwork, inputs: Inputs, protection: Protection, ou
     output.text(f"\n{protection} " + "─" * (78 - len(protection)))
     wishes = JobOptions(protection=protection, id_column=ID_COLUMN, lessors=LESSORS, accept_software_enclave=True)
     done = await run_job(network, inputs, wishes, output, check=True)
-    records = await network.store.read(done.report.id)
-    output.text(show.orders_table(records), *show.job_lines(done.report))
+    behind = await orders.of_job(network.store, done.report.id)
+    output.text(show.job_orders_table(behind), *show.job_lines(done.report))
     return Shown(protection, done)
 
 

@@ -16,7 +16,8 @@ from nodes.cli import options as o
 
 if TYPE_CHECKING:
     from nodes.cli.console import Output
-    from nodes.enclave.attestation.port import Claims, Evidence, Policy
+    from nodes.enclave.attestation.policy import Policy
+    from nodes.enclave.attestation.port import Claims, Evidence
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The evidence.")]
 Kind = Annotated[
@@ -72,22 +73,21 @@ def verify(
 
 def _verified(evidence: Evidence, policy: Policy, now: datetime, contract: str | None) -> Claims:
     from nodes.enclave.agreement import key_agreement  # noqa: PLC0415
-    from nodes.enclave.attestation.verifiers import all_verifiers, describe  # noqa: PLC0415
+    from nodes.enclave.attestation.description import describe  # noqa: PLC0415
+    from nodes.enclave.attestation.judge import judge  # noqa: PLC0415
+    from nodes.enclave.attestation.verifiers import all_verifiers  # noqa: PLC0415
 
-    policy.check_kind(evidence.kind)
     if contract is None:
         expected = describe(evidence).report_data
     else:
         expected = key_agreement.report_data(evidence.nonce, contract, evidence.pub)
-    return all_verifiers()[evidence.kind].verify(
-        evidence, expected_report_data=expected, now=now, collateral=None, policy=policy
-    )
+    return judge(evidence, expected_report_data=expected, policy=policy, verifiers=all_verifiers(), now=now)
 
 
 def show(file: File, *, kind: Kind = None, aux: Aux = None, as_json: o.Json = False) -> None:
     """Say what the evidence claims. Nothing is verified: whoever sent it can have made it up."""
     from nodes.cli.console import Output  # noqa: PLC0415
-    from nodes.enclave.attestation.verifiers import describe  # noqa: PLC0415
+    from nodes.enclave.attestation.description import describe  # noqa: PLC0415
 
     evidence = _read(file, kind, aux)
     found = describe(evidence)
@@ -138,7 +138,8 @@ def _time(text: str | None) -> datetime:
 
 
 def _read(path: Path, kind: str | None, aux: list[Path] | None) -> Evidence:
-    from nodes.enclave.attestation.port import KINDS, Evidence, decode  # noqa: PLC0415
+    from nodes.enclave.attestation.envelope import decode  # noqa: PLC0415
+    from nodes.enclave.attestation.port import KINDS, Evidence  # noqa: PLC0415
     from schemas.errors import BadConfig  # noqa: PLC0415
 
     if kind is None:
@@ -157,13 +158,13 @@ def _joined(kind: str, parts: list[bytes]) -> bytes:
         return b"".join(parts)
     from cryptography.hazmat.primitives.serialization import Encoding  # noqa: PLC0415
 
-    from nodes.enclave.attestation.certificates import read_bundle  # noqa: PLC0415
+    from nodes.enclave.attestation.adapters.certificates import read_bundle  # noqa: PLC0415
 
     return b"".join(each.public_bytes(Encoding.PEM) for part in parts for each in read_bundle(part))
 
 
 def _bytes(path: Path) -> bytes:
-    from nodes.enclave.attestation.port import EVIDENCE_BYTES_MAX  # noqa: PLC0415
+    from nodes.enclave.attestation.envelope import EVIDENCE_BYTES_MAX  # noqa: PLC0415
     from schemas.errors import BadInput  # noqa: PLC0415
 
     try:

@@ -1,7 +1,8 @@
-"""`sublet network`: a new network's files."""
+"""`sublet network`: a new network's files, and what they say."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -14,12 +15,8 @@ def add_to(app: typer.Typer) -> None:
     """Add the group."""
     group = typer.Typer(help="Networks: description, keys, RabbitMQ definitions.", no_args_is_help=True)
     group.command("init")(init)
-    group.callback()(_group)
+    group.command("show")(show)
     app.add_typer(group, name="network")
-
-
-def _group() -> None:
-    """Keeps `init` a command of a group although it is the only one."""
 
 
 def init(
@@ -72,6 +69,23 @@ def init(
         *(f"node        {folder / 'nodes' / node / 'node.toml'}" for node in nodes),
         f"RabbitMQ    {folder / 'definitions.json'}, loaded by {folder / 'rabbitmq.conf'}",
     )
+
+
+def show(*, config: o.Config, as_json: o.Json = False) -> None:
+    """What a node's files say of the network: hubs, their links, and at a hub its own participants."""
+    from nodes.cli.console import Output, table  # noqa: PLC0415
+    from nodes.config import read_config  # noqa: PLC0415
+    from nodes.views.network import network  # noqa: PLC0415
+
+    found, output = network(read_config(config, os.environ)), Output(as_json=as_json)
+    hubs = table("", "hub", "links", "broker", "public key")
+    for hub in found.hubs:
+        hubs.add_row(hub.name, ", ".join(hub.links), hub.broker, hub.public_key)
+    participants = table("", "participant", "role", "#lanes", "public key")
+    for each in found.participants:
+        participants.add_row(each.address, each.role, str(each.lanes or ""), each.public_key)
+    output.text(f"node        {found.node}, a {found.role}", hubs, *([participants] if found.participants else []))
+    output.result(found)
 
 
 def _split(text: str) -> tuple[str, ...]:

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from schemas import limits
+
+if TYPE_CHECKING:
+    from nodes.cli.inputs import Inputs
+    from nodes.renter.submission import JobOptions
+
+Config = Annotated[Path, typer.Option("--config", envvar="SUBLET_CONFIG", metavar="FILE", help="The node's TOML file.")]
+Data = Annotated[
+    Path, typer.Argument(metavar="DATA.csv", help="The input: a CSV file whose first line names the columns.")
+]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, as `job submit` and `job list` print it.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where it goes; by default to stdout.")]
+
+PROGRAMS: Final = ("program", "linear", "aggregate", "local_program")
+"""The fields of `Asked` that say what is computed."""
+_program = functools.partial(typer.Option, rich_help_panel="Program")
+_wish = functools.partial(typer.Option, rich_help_panel="Wishes")
 
 
 class ProtectionChoice(StrEnum):
@@ -36,123 +57,124 @@ class NoiseChoice(StrEnum):
     EXACT = "exact"
 
 
-_PROGRAM = "Program"
-_WISHES = "Wishes"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is computed, and the wishes for how: the options of every command that begins a job."""
 
-Data = Annotated[
-    Path, typer.Argument(metavar="DATA.csv", help="The input: a CSV file whose first line names the columns.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Config = Annotated[Path, typer.Option("--config", envvar="SUBLET_CONFIG", metavar="FILE", help="The node's TOML file.")]
-Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, as `job submit` and `job list` print it.")]
+    program: Annotated[
+        Path | None, _program("--program", metavar="P.onnx", help="What is computed: an ONNX model.")
+    ] = None
+    linear: Annotated[
+        Path | None,
+        _program(
+            "--linear",
+            metavar="WEIGHTS.csv",
+            help="Instead: a linear model. A header `name,weight`, a line per column, a line `bias` if wanted.",
+        ),
+    ] = None
+    aggregate: Annotated[
+        str | None, _program("--aggregate", metavar="sum:COLUMN", help="Instead: the sum of a column.")
+    ] = None
+    local_program: Annotated[
+        Path | None,
+        _program(
+            "--local-program",
+            metavar="Q.onnx",
+            help="Runs here, on the decrypted results: for what cannot run on ciphertext.",
+        ),
+    ] = None
+    id_column: Annotated[
+        str | None,
+        typer.Option("--id-column", metavar="NAME", help="A column that names the rows; it never leaves this machine."),
+    ] = None
+    protection: Annotated[
+        ProtectionChoice, _wish("--protection", help="`auto` measures what this machine can afford to encrypt.")
+    ] = ProtectionChoice.AUTO
+    scheme: Annotated[
+        SchemeChoice,
+        _wish(
+            "--scheme",
+            help="Of homomorphic encryption. `auto` takes the cheapest that gives nothing up: `paillier`, or `ckks` "
+            "too with --results-stay. `paillier-subgroup` decrypts faster under one more assumption.",
+        ),
+    ] = SchemeChoice.AUTO
+    noise: Annotated[
+        NoiseChoice,
+        _wish("--noise", help="`exact` does without the short-exponent assumption, for 50 times the time."),
+    ] = NoiseChoice.FIXED_BASE
+    results_stay: Annotated[
+        bool,
+        _wish(
+            "--results-stay",
+            help="I show the results to nobody: allows CKKS, which also computes polynomials up to degree 4.",
+        ),
+    ] = False
+    lessors: Annotated[int, _wish("--lessors", min=1, help="How many lessors at most.")] = 2
+    encrypt_seconds_max: Annotated[
+        float,
+        _wish("--encrypt-seconds-max", help="For `auto`: seconds that homomorphic encryption of all data may take."),
+    ] = limits.ENCRYPT_SECONDS_MAX_DEFAULT
+    decrypt_seconds_max: Annotated[
+        float | None,
+        _wish(
+            "--decrypt-seconds-max",
+            help="For `auto`: seconds that homomorphic decryption of all results may take. Given, results are sealed "
+            "in the enclaves when encrypting the data takes too long.",
+        ),
+    ] = None
+    max_error: Annotated[float, _wish("--max-error", help="Largest error of a result that encoding may cause.")] = (
+        limits.MAX_ERROR_DEFAULT
+    )
+    local_share: Annotated[float, _wish("--local-share", min=0, max=1, help="Share of the rows computed here.")] = 0.1
+    match_seconds: Annotated[float, _wish("--match-seconds", help="How long to look for lessors.")] = (
+        limits.MATCH_SECONDS_DEFAULT
+    )
+    price_micros_max: Annotated[
+        int,
+        _wish(
+            "--price-max",
+            min=0,
+            metavar="MICROS",
+            help="Highest price per unit and hour, in millionths of the network's currency.",
+        ),
+    ] = limits.PRICE_MICROS_MAX
+    batch_rows: Annotated[int | None, _wish("--batch-rows", min=1, help="Rows per batch; by default chosen.")] = None
 
-Program = Annotated[
-    Path | None,
-    typer.Option("--program", metavar="P.onnx", help="What is computed: an ONNX model.", rich_help_panel=_PROGRAM),
-]
-Linear = Annotated[
-    Path | None,
-    typer.Option(
-        "--linear",
-        metavar="WEIGHTS.csv",
-        help="Instead: a linear model. A header `name,weight`, a line per column, a line `bias` if wanted.",
-        rich_help_panel=_PROGRAM,
-    ),
-]
-Aggregate = Annotated[
-    str | None,
-    typer.Option("--aggregate", metavar="sum:COLUMN", help="Instead: the sum of a column.", rich_help_panel=_PROGRAM),
-]
-LocalProgram = Annotated[
-    Path | None,
-    typer.Option(
-        "--local-program",
-        metavar="Q.onnx",
-        help="Runs here, on the decrypted results: for what cannot run on ciphertext.",
-        rich_help_panel=_PROGRAM,
-    ),
-]
-IdColumn = Annotated[
-    str | None,
-    typer.Option("--id-column", metavar="NAME", help="A column that names the rows; it never leaves this machine."),
-]
-Protection = Annotated[
-    ProtectionChoice,
-    typer.Option(
-        "--protection", help="`auto` measures what this machine can afford to encrypt.", rich_help_panel=_WISHES
-    ),
-]
-Scheme = Annotated[
-    SchemeChoice,
-    typer.Option(
-        "--scheme",
-        help="Of homomorphic encryption. `auto` takes the cheapest that gives nothing up: `paillier`, or `ckks` too "
-        "with --results-stay. `paillier-subgroup` decrypts faster under one more assumption.",
-        rich_help_panel=_WISHES,
-    ),
-]
-Noise = Annotated[
-    NoiseChoice,
-    typer.Option(
-        "--noise",
-        help="`exact` does without the short-exponent assumption, for 50 times the time.",
-        rich_help_panel=_WISHES,
-    ),
-]
-ResultsStay = Annotated[
-    bool,
-    typer.Option(
-        "--results-stay",
-        help="I show the results to nobody: allows CKKS, which also computes polynomials up to degree 4.",
-        rich_help_panel=_WISHES,
-    ),
-]
-DecryptSecondsMax = Annotated[
-    float | None,
-    typer.Option(
-        "--decrypt-seconds-max",
-        help="For `auto`: seconds that homomorphic decryption of all results may take. Given, results are sealed in "
-        "the enclaves when encrypting the data takes too long.",
-        rich_help_panel=_WISHES,
-    ),
-]
-Lessors = Annotated[int, typer.Option("--lessors", min=1, help="How many lessors at most.", rich_help_panel=_WISHES)]
-EncryptSecondsMax = Annotated[
-    float,
-    typer.Option(
-        "--encrypt-seconds-max",
-        help="For `auto`: seconds that homomorphic encryption of all data may take.",
-        rich_help_panel=_WISHES,
-    ),
-]
-MaxError = Annotated[
-    float,
-    typer.Option("--max-error", help="Largest error of a result that encoding may cause.", rich_help_panel=_WISHES),
-]
-LocalShare = Annotated[
-    float,
-    typer.Option("--local-share", min=0, max=1, help="Share of the rows computed here.", rich_help_panel=_WISHES),
-]
-MatchSeconds = Annotated[
-    float, typer.Option("--match-seconds", help="How long to look for lessors.", rich_help_panel=_WISHES)
-]
-PriceMax = Annotated[
-    int,
-    typer.Option(
-        "--price-max",
-        min=0,
-        metavar="MICROS",
-        help="Highest price per unit and hour, in millionths of the network's currency.",
-        rich_help_panel=_WISHES,
-    ),
-]
-BatchRows = Annotated[
-    int | None, typer.Option("--batch-rows", min=1, help="Rows per batch; by default chosen.", rich_help_panel=_WISHES)
-]
+    def inputs(self, data: Path) -> Inputs:
+        """The files, programs read or made.
 
-LESSORS = 2
-LOCAL_SHARE = 0.1
-ENCRYPT_SECONDS_MAX = limits.ENCRYPT_SECONDS_MAX_DEFAULT
-MAX_ERROR = limits.MAX_ERROR_DEFAULT
-MATCH_SECONDS = limits.MATCH_SECONDS_DEFAULT
-PRICE_MAX = limits.PRICE_MICROS_MAX
+        Raises:
+            BadInput: none or several programs are named, or one cannot be read.
+        """
+        from nodes.cli.inputs import read_inputs  # noqa: PLC0415
+
+        return read_inputs(data, self.program, self.linear, self.aggregate, self.local_program)
+
+    def wishes(self, *, accept_software_enclave: bool) -> JobOptions:
+        """All but the programs, as a job takes them."""
+        from nodes.renter.submission import JobOptions  # noqa: PLC0415
+
+        given: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        for program in PROGRAMS:
+            del given[program]
+        for choice in ("protection", "scheme", "noise"):
+            given[choice] = given[choice].value
+        return JobOptions(accept_software_enclave=accept_software_enclave, **given)
+
+
+def asking(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with its parameter `asked` offered as options, one per field of `Asked`."""
+    own = inspect.signature(command, eval_str=True)
+    offered = inspect.signature(Asked, eval_str=True).parameters
+
+    @functools.wraps(command)
+    def spread(**given: Any) -> None:
+        asked = Asked(**{name: given.pop(name) for name in offered})
+        command(asked=asked, **given)
+
+    shown: list[inspect.Parameter] = []
+    for each in own.parameters.values():
+        shown += offered.values() if each.name == "asked" else [each]
+    vars(spread)["__signature__"] = own.replace(parameters=shown)
+    spread.__annotations__ = {each.name: each.annotation for each in shown}
+    return spread

@@ -3,40 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from nodes.cli import options as o
 from nodes.cli.loop import finish
-
-if TYPE_CHECKING:
-    from nodes.config import Role
+from nodes.roles import ROLES, Role
 
 LogLevel = Annotated[str, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")]
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add the three commands."""
-    app.command("hub")(hub)
-    app.command("renter")(renter)
-    app.command("lessor")(lessor)
+    """Add a command per role."""
+    for row in ROLES.values():
+        app.command(row.name, help=row.about)(_command(row.name))
 
 
-def hub(config: o.Config, log_level: LogLevel = "info") -> None:
-    """A hub: matches orders, signs contracts. Ends cleanly on SIGTERM and SIGINT."""
-    _serve(config, "hub", log_level)
+def _command(role: Role) -> Callable[..., None]:
+    def command(config: o.Config, log_level: LogLevel = "info") -> None:
+        _serve(config, role, log_level)
 
-
-def renter(config: o.Config, log_level: LogLevel = "info") -> None:
-    """A renter's worker: runs submitted jobs. Ends cleanly on SIGTERM and SIGINT."""
-    _serve(config, "renter", log_level)
-
-
-def lessor(config: o.Config, log_level: LogLevel = "info") -> None:
-    """A lessor's worker: offers compute, computes batches. Ends cleanly on SIGTERM and SIGINT."""
-    _serve(config, "lessor", log_level)
+    return command
 
 
 def _serve(path: Path, role: Role, log_level: str) -> None:

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import Struct
-
 from nodes.cli.console import Output, table
-from nodes.renter.protocol import handshakes
-from nodes.renter.protocol.records import ContractRecord
-from nodes.views.jobs import JobReport
+from nodes.views.failures import kind_of
+from nodes.views.jobs import JobReport, Rental
+from nodes.views.orders import Order
 from schemas.ids import Address, hub_of
 from schemas.jobs import Assessment, Candidate, Costs
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-POLICY_CODES: Final = handshakes.POLICY_CODES | {"no-enclave"}
 MIB: Final = 1024 * 1024
-INPUT_CODES: Final = frozenset({"bad-input", "no-file", "bad-split", "not-linear"})
 
 
 def exit_code(report: JobReport) -> int:
     """Of a command that waited for this job: 0, or why it failed (the README's table)."""
-    if report.phase != "failed":
-        return 0
-    return 2 if report.code in INPUT_CODES else 4 if report.code in POLICY_CODES else 1
+    return kind_of(report.code).exit_code if report.phase == "failed" else 0
+
+
+def show(output: Output, report: JobReport) -> None:
+    """A job's report, in either form."""
+    output.text(*job_lines(report))
+    output.result(as_value(report))
+
+
+def say_why(output: Output, report: JobReport) -> None:
+    """Why the job failed, if it did."""
+    if report.phase == "failed":
+        output.note(f"sublet: {report.id} failed: {report.reason}")
 
 
 def as_value(report: JobReport) -> dict[str, Any]:
@@ -106,41 +112,43 @@ def _error(candidate: Candidate) -> str:
     return "" if candidate.error_bound is None else f"; error ≤ {candidate.error_bound:.1e}"
 
 
-def contracts_table(contracts: Iterable[Mapping[str, Any]]) -> Table:
+def jobs_table(reports: Iterable[JobReport]) -> Table:
+    """A line per job."""
+    made = table("", "job", "state", "protection", "#rows", "#done", "#seconds", "submitted", "reason")
+    for each in reports:
+        counts = (f"{each.rows:,}", f"{each.rows_done:,}", f"{each.seconds:.1f}" if each.ended else "")
+        made.add_row(each.id, each.phase, each.protection or each.asked, *counts, when(each.submitted_at), each.reason)
+    return made
+
+
+def contracts_table(contracts: Iterable[Rental]) -> Table:
     """Who computes what under which contract (R4, S1)."""
     made = table("", "contract", "lessor", "hubs", "#units", "#price/h", "#rows", "#batches", "subtask", "state")
     for each in contracts:
-        hubs = " + ".join(dict.fromkeys(hub_of(Address(each[name])) for name in ("renter_hub", "lessor_hub")))
-        counts = (str(each["units"]), price(each["price_micros"]), f"{each['rows']:,}", str(each["batches"]))
-        made.add_row(each["id"], each["lessor"], hubs, *counts, each["subtask"], each["state"])
+        hubs = " + ".join(dict.fromkeys(hub_of(Address(hub)) for hub in (each.renter_hub, each.lessor_hub)))
+        counts = (str(each.units), price(each.price_micros), f"{each.rows:,}", str(each.batches))
+        made.add_row(each.id, each.lessor, hubs, *counts, each.subtask, each.state)
     return made
 
 
-def orders_table(records: Mapping[str, Struct]) -> Table:
-    """The orders that the job's contracts bind together (R1)."""
+def orders_table(orders: Iterable[Order]) -> Table:
+    """Orders that a node knows (R1)."""
+    made = table("", "order", "kind", "by", "#units", "#free", "#price/h", "protections", "state", "until")
+    for each in orders:
+        amounts = (str(each.units), "" if each.free is None else str(each.free), price(each.price_micros))
+        protections = ", ".join(each.protections)
+        made.add_row(each.order, each.kind, each.by, *amounts, protections, each.state, when(each.until))
+    return made
+
+
+def job_orders_table(orders: Iterable[Order]) -> Table:
+    """The orders that a job's contracts bind together (R1)."""
     made = table("", "order", "by", "#units", "#price/h", "protections")
-    rows: dict[str, tuple[str, ...]] = {}
-    for record in records.values():
-        if isinstance(record, ContractRecord):
-            buy, sell = record.contract.buy, record.contract.sell
-            most = f"≤ {price(buy.price_micros_max)}"
-            rows[buy.id] = (f"buy  {buy.id}", buy.renter, str(buy.units), most, buy.protection)
-            rows[sell.id] = (
-                f"sell {sell.id}",
-                sell.lessor,
-                str(sell.units),
-                price(sell.price_micros),
-                ", ".join(sell.protections),
-            )
-    for row in rows.values():
-        made.add_row(*row)
+    for each in orders:
+        most = "≤ " if each.kind == "buy" else ""
+        amounts = (str(each.units), f"{most}{price(each.price_micros)}")
+        made.add_row(f"{each.kind:<4} {each.order}", each.by, *amounts, ", ".join(each.protections))
     return made
-
-
-def show(output: Output, report: JobReport) -> None:
-    """A job's report, in either form."""
-    output.text(*job_lines(report))
-    output.result(as_value(report))
 
 
 def price(micros: int) -> str:

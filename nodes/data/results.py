@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from schemas.errors import BadData
+from schemas.errors import JobFailed
 
 Rows = NDArray[np.float64]
 
@@ -20,7 +20,7 @@ def write_csv(path: Path, header: Sequence[str], chunks: Iterable[tuple[Sequence
     """Write OUT.csv: `header` (id column, then one name per output), then each chunk's ids and values [count, width].
 
     Floats are written as the shortest text that reads back as the same float. The file appears whole or not at all.
-    Returns the number of rows. Raises BadData when the file cannot be written.
+    Returns the number of rows. Raises JobFailed when the file cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -33,7 +33,7 @@ def write_csv(path: Path, header: Sequence[str], chunks: Iterable[tuple[Sequence
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise BadData(f"cannot write {path}: {error.strerror or error}") from error
+        raise JobFailed(f"cannot write {path}: {error.strerror or error}") from error
     return rows
 
 

@@ -61,9 +61,7 @@ class Code(StrEnum):
     SEAL_REPLAYED = "seal-replayed"
     SESSION = "session"
     RENTER_SIGNATURE = "renter-signature"
-    CONFIRMATION = "confirmation"
     # Data
-    KEY_LENGTH = "key-length"
     CIPHERTEXT_LENGTH = "ciphertext-length"
     COMMITMENT = "commitment"
     CHUNK = "chunk"
@@ -109,8 +107,6 @@ EXPLANATIONS = {
     Code.SEAL_REPLAYED: "the offer was used already or never made; a seal opens once",
     Code.SESSION: "the enclave serves one key agreement and has it, or has none yet; start another process for another",
     Code.RENTER_SIGNATURE: "the renter's signature over the sealed secret is wrong",
-    Code.CONFIRMATION: "the enclave did not prove that it holds the secret",
-    Code.KEY_LENGTH: "the key has not 32 bytes",
     Code.CIPHERTEXT_LENGTH: "the ciphertext is truncated or has trailing bytes",
     Code.COMMITMENT: "the ciphertext was made with another key or for another context",
     Code.CHUNK: "a chunk of the ciphertext was changed, moved, repeated or left out",

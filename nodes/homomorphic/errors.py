@@ -15,10 +15,17 @@ from schemas.errors import BadProgram, PolicyRefused, VerificationFailed
 class BadCiphertext(VerificationFailed):
     """A ciphertext or a body of ciphertexts is refused.
 
-    The codes are `ciphertext-length` and `ciphertext-foreign` (a number that names another key), which are public
-    facts, and `ciphertext-invalid` for everything else: which check failed, before or after the decryption, is
-    deliberately not told apart.
+    The codes are `ciphertext-length`, which is a public fact, and `ciphertext-invalid` for everything else: which check
+    failed, before or after the decryption, is deliberately not told apart.
     """
+
+
+def invalid() -> BadCiphertext:
+    """The one error for every reason but a wrong length."""
+    return BadCiphertext(
+        "a ciphertext is not valid under this key: whoever made it must encrypt again with the right key",
+        code="ciphertext-invalid",
+    )
 
 
 class BadKey(VerificationFailed):

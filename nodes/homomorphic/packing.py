@@ -41,6 +41,11 @@ def blocks_of(rows: int, slots: int) -> int:
     return -(-rows // slots)
 
 
+def body_bytes(rows: int, width: int, slots: int, ciphertext_bytes: int) -> int:
+    """Exact length of the body of a [rows, width] matrix."""
+    return blocks_of(rows, slots) * width * ciphertext_bytes
+
+
 def pack(column: NDArray[np.int64], slots: int) -> list[mpz]:
     """int64 [rows] to ceil(rows / slots) signed plaintexts, first row in the lowest slot; spare slots hold 0."""
     count = blocks_of(len(column), slots)

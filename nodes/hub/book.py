@@ -13,33 +13,10 @@ from msgspec import structs
 from nodes.hub.draft import Draft
 from nodes.hub.matching import Candidate
 from nodes.hub.records import Own, SellRecord
+from nodes.hub.terms import acceptable
 from nodes.machine import CancelTimer, SetTimer
 from schemas import limits
-from schemas.orders import PROTECTIONS, BuyOrder, Capacity, Offer, Protection, SellOrder
-
-
-def sell_key(sell_id: str) -> str:
-    """Where a sell order is kept."""
-    return f"sell/{sell_id}"
-
-
-def acceptable(sell: SellOrder, buy: BuyOrder, avoid: frozenset[str]) -> bool:
-    """Whether this sell order is within the buy order's terms, in whatever book it stands."""
-    return (
-        buy.protection in sell.protections
-        and sell.price_micros <= buy.price_micros_max
-        and sell.memory_mib >= buy.memory_mib
-        and sell.lessor != buy.renter
-        and sell.lessor not in avoid
-    )
-
-
-def may_serve(capacity: Capacity, buy: BuyOrder) -> bool:
-    """Whether another hub's subnet has anything for this buy order, as far as it told."""
-    best_price_micros = capacity.best_price_micros.get(buy.protection)
-    if best_price_micros is None or not capacity.units.get(buy.protection):
-        return False
-    return best_price_micros <= buy.price_micros_max
+from schemas.orders import PROTECTIONS, BuyOrder, Capacity, Offer, Protection
 
 
 class Book:
@@ -54,10 +31,6 @@ class Book:
         self.news: list[Callable[[BuyOrder], bool]] = []
         self._ranked: dict[Protection, list[tuple[int, float, str]]] = {}
 
-    def find(self, sell_id: str) -> SellRecord | None:
-        """The sell order of this id, or None."""
-        return self.draft.find(SellRecord, sell_key(sell_id))
-
     def candidates(self, buy: BuyOrder, avoid: frozenset[str]) -> Iterator[Candidate]:
         """Offers of all free units that the buy order can use, best first."""
         for price_micros, _, sell_id in self._ranking(buy.protection):
@@ -69,7 +42,7 @@ class Book:
 
     def candidate(self, sell_id: str, buy: BuyOrder, avoid: frozenset[str], holder: str = "") -> Candidate | None:
         """An offer of this sell order's free units, or of those that `holder` holds; None where it cannot serve."""
-        record = self.find(sell_id)
+        record = self.draft.sell(sell_id)
         if record is None or not self._matchable(record):
             return None
         units = record.held.get(holder, 0) if holder else record.free
@@ -86,7 +59,7 @@ class Book:
 
     def hold(self, sell_id: str, holder: str, units: int) -> None:
         """Let `holder` hold exactly `units` of this sell order (0: none)."""
-        record = self.find(sell_id)
+        record = self.draft.sell(sell_id)
         if record is None:
             return
         held = {key: value for key, value in record.held.items() if key != holder}
@@ -96,7 +69,7 @@ class Book:
 
     def write(self, record: SellRecord) -> None:
         """Put a sell order into the book, or drop it once it can never be matched again and nothing holds of it."""
-        key = sell_key(record.order.id)
+        key = f"sell/{record.order.id}"
         if not record.held and (record.cancelled or record.order.expires_at <= self.draft.now):
             self.draft.delete(key)
             self.draft.do(CancelTimer(name=key))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nodes import draft
 from nodes.hub.directory import HubConfig
+from nodes.hub.records import BuyRecord, ContractRecord, QuoteRecord, SellRecord
 from nodes.machine import Context, Records
 
 
@@ -13,3 +14,19 @@ class Draft(draft.Draft):
     def __init__(self, config: HubConfig, records: Records, context: Context) -> None:
         super().__init__(records, context)
         self.config = config
+
+    def sell(self, order_id: str) -> SellRecord | None:
+        """The sell order of this id, or None."""
+        return self.find(SellRecord, f"sell/{order_id}")
+
+    def buy(self, order_id: str) -> BuyRecord | None:
+        """The buy order of this id, or None."""
+        return self.find(BuyRecord, f"buy/{order_id}")
+
+    def quote(self, quote_id: str) -> QuoteRecord | None:
+        """The reservation of this id, or None."""
+        return self.find(QuoteRecord, f"quote/{quote_id}")
+
+    def contract(self, contract_id: str) -> ContractRecord | None:
+        """The contract of this id, or None."""
+        return self.find(ContractRecord, f"contract/{contract_id}")

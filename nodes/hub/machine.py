@@ -1,4 +1,4 @@
-"""The hub's protocol (R1, R2, R4, N4) as a table of events, senders and handlers. Pure.
+"""The hub's protocol (R1, R2, R4, N4) as a table of events and handlers. Pure.
 
 Theory of operation. A hub is one aggregate: its own subnet's book, orders and contracts, and one line per other hub.
 
@@ -16,14 +16,15 @@ Of what each order, reservation and contract may become, `nodes/hub/states.py` h
 assumed: what comes too late is noted in the journal, and a party that now waits for nothing is told so. What is wrong
 in itself (another's order, a bad signature) is refused and changes nothing.
 
-    event in `TABLE` ─► sender's role ─► handler (selling, quoting, buying, renting) ─► waiting orders, if there is news
+    event in `TABLE` ─► sender ─► handler (selling, quoting, buying, renting) ─► waiting orders, if there is news
+                                     decisions: terms, matching, rounds, proposing
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
 from nodes.draft import data_of
 from nodes.hub import buying, quoting, renting, selling
@@ -32,9 +33,8 @@ from nodes.hub.directory import HubConfig
 from nodes.hub.draft import Draft
 from nodes.hub.records import INTERNAL_TYPES, RECORD_TYPES, PublishFailed
 from nodes.machine import TIMER_FIRED, Context, Machine, Records, Refused, Step, TimerFired
-from schemas.events import DeliveryFailed, Event
+from schemas.events import CATALOGUE, DeliveryFailed, Event, Role
 
-Sender = Literal["participant", "hub", "either", "self"]
 Handler = Callable[[Book, Event], None]
 AGGREGATE: Final = "hub"
 
@@ -50,7 +50,7 @@ def _timer_fired(book: Book, event: Event) -> None:
     elif what in TIMERS:
         TIMERS[what](book, name)
     else:
-        raise Refused("unknown-timer", f"a hub sets no timer {fired.name}")
+        raise Refused("unknown-timer", f"a hub sets no timer {fired.name}; nothing is done")
 
 
 def _delivery_failed(book: Book, event: Event) -> None:
@@ -70,23 +70,23 @@ TIMERS: Final[Mapping[str, Callable[[Book, str], None]]] = MappingProxyType(
         "match": buying.overdue,
     }
 )
-TABLE: Final[Mapping[str, tuple[Sender, Handler]]] = MappingProxyType(
+TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
     {
-        "order.sell.placed": ("participant", selling.placed),
-        "order.sell.cancelled": ("participant", selling.cancelled),
-        "order.buy.placed": ("participant", buying.placed),
-        "order.buy.cancelled": ("participant", buying.cancelled),
-        "capacity.advertised": ("hub", selling.advertised),
-        "quote.requested": ("hub", quoting.requested),
-        "quote.offered": ("hub", buying.offered),
-        "quote.released": ("hub", quoting.released),
-        "contract.proposed": ("hub", quoting.proposed),
-        "contract.countersigned": ("hub", buying.countersigned),
-        "contract.refused": ("hub", buying.refused),
-        "contract.ended": ("either", renting.ended),
-        "delivery.failed": ("hub", _delivery_failed),
-        "publish.failed": ("self", _delivery_failed),
-        TIMER_FIRED: ("self", _timer_fired),
+        "order.sell.placed": selling.placed,
+        "order.sell.cancelled": selling.cancelled,
+        "order.buy.placed": buying.placed,
+        "order.buy.cancelled": buying.cancelled,
+        "capacity.advertised": selling.advertised,
+        "quote.requested": quoting.requested,
+        "quote.offered": buying.offered,
+        "quote.released": quoting.released,
+        "contract.proposed": quoting.proposed,
+        "contract.countersigned": buying.countersigned,
+        "contract.refused": buying.refused,
+        "contract.ended": renting.ended,
+        "delivery.failed": _delivery_failed,
+        "publish.failed": _delivery_failed,
+        TIMER_FIRED: _timer_fired,
     }
 )
 
@@ -94,7 +94,7 @@ TABLE: Final[Mapping[str, tuple[Sender, Handler]]] = MappingProxyType(
 class HubMachine(Machine):
     """See the module's theory; `config` names the hubs and participants that this hub knows."""
 
-    name = "hub"
+    name: Role = "hub"
     record_types = RECORD_TYPES
     internal_types = INTERNAL_TYPES
 
@@ -108,7 +108,7 @@ class HubMachine(Machine):
             Refused: the hub has no use for this event type.
         """
         if event.type not in TABLE:
-            raise Refused("not-for-hub", f"a hub does not take {event.type}")
+            raise Refused("not-for-hub", f"a hub does not take {event.type}; {event.source} sent it to the wrong node")
         return AGGREGATE
 
     def key_of(self, records: Records, event: Event) -> bytes | None:
@@ -122,19 +122,21 @@ class HubMachine(Machine):
             Refused: the event is wrong in itself; nothing changes.
         """
         self.aggregate_of(event)
-        sender, handler = TABLE[event.type]
-        if not self._may_send(sender, event.source):
-            raise Refused("wrong-role", f"{event.source} may not send {event.type}")
+        self._check_sender(event)
         book = Book(Draft(self.config, records, context))
-        handler(book, event)
+        TABLE[event.type](book, event)
         buying.retry_waiting(book)
         return book.draft.step()
 
-    def _may_send(self, sender: Sender, source: str) -> bool:
-        roles = {
-            "participant": source in self.config.participants,
-            "hub": self.config.is_hub(source),
-            "either": source in self.config.participants or self.config.is_hub(source),
-            "self": True,  # made by this node's own shell; such types cannot come over the wire
-        }
-        return roles[sender]
+    def _check_sender(self, event: Event) -> None:
+        """A hub speaks for hubs, a participant of this subnet for renters and lessors, as the catalogue allows it."""
+        row = CATALOGUE.get(event.type)
+        if row is None:  # an internal event: this node's own, never on the wire
+            return
+        if self.config.is_hub(event.source):
+            allowed = "hub" in row.sender
+        else:
+            allowed = event.source in self.config.participants and row.sender != ("hub",)
+        if not allowed:
+            senders = " or ".join(row.sender)
+            raise Refused("wrong-role", f"{event.source} may not send {event.type}; a {senders} known to this hub may")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import structs
@@ -13,8 +13,9 @@ from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.matching import Part
 from nodes.hub.records import BuyRecord, ContractRecord
-from nodes.hub.states import CONTRACT, advance
-from nodes.machine import CancelTimer, Refused, SetTimer
+from nodes.hub.states import CONTRACT
+from nodes.machine import CancelTimer, Refused
+from nodes.states import advance
 from schemas.contracts import Contract
 from schemas.errors import VerificationFailed
 from schemas.events import ContractEnded, ContractProposed, ContractsCompleted, QuoteReleased
@@ -35,18 +36,15 @@ def propose(book: Book, record: BuyRecord, parts: Sequence[Part]) -> BuyRecord:
         else:
             book.hold(contract.sell.id, f"contract/{contract.id}", contract.units)
             signed = signing.sign_as_lessor_hub(contract, draft.context.sign)
-            renting.begin(book, ContractRecord(state="signed", contract=signed))
+            renting.begin(draft, signed)
     proposed = tuple(contract.id for contract, part in made if part.candidate.quote)
-    local = tuple(contract.id for contract, part in made if not part.candidate.quote)
-    wake_at = draft.now + PROPOSAL_SECONDS if proposed else 0.0
-    draft.do(SetTimer(name=f"wake/{order.id}", at=wake_at) if proposed else CancelTimer(name=f"wake/{order.id}"))
+    own = tuple(contract.id for contract, part in made if not part.candidate.quote)
     return structs.replace(
         record,
-        wake_at=wake_at,
         offers=(),
         reserved=(),
         proposed=proposed,
-        signed=record.signed + local,
+        signed=record.signed + own,
         rests=_release_unused(draft, record, parts),
         proposals=record.proposals + 1,
         lacking="",
@@ -61,29 +59,41 @@ def countersigned(book: Book, record: ContractRecord, contract: Contract) -> Non
     """
     draft = book.draft
     if structs.replace(contract, lessor_hub_signature=b"") != record.contract:
-        raise Refused("not-as-proposed", f"{contract.lessor_hub} signed another contract than {contract.id}")
+        raise Refused("not-as-proposed", f"{contract.lessor_hub} changed {contract.id} before signing it")
     try:
         verify_contract(contract, draft.config.hub_keys, draft.context.verify)
     except VerificationFailed as error:
         raise Refused(error.code, str(error)) from error
-    state = advance(CONTRACT, record.state, "countersigned")
-    renting.begin(book, structs.replace(record, state=state, contract=contract))
+    renting.begin(draft, contract, record.quote, record.state)
 
 
-def abandon(book: Book, contract_id: str, code: str) -> None:
-    """Give up a contract that the renter was never given; the lessor's hub frees its units."""
-    draft, key = book.draft, f"contract/{contract_id}"
-    record = draft.find(ContractRecord, key)
-    if record is None:
-        return
-    advance(CONTRACT, record.state, "abandoned")
-    draft.delete(key)
-    if record.state == "signed":
-        draft.do(CancelTimer(name=key))
-    if record.quote:
-        tell_unwanted(draft, record.contract, code)
-    else:
-        book.hold(record.contract.sell.id, key, 0)
+def refused(draft: Draft, record: ContractRecord) -> None:
+    """The other hub does not sign what was proposed."""
+    advance(CONTRACT, record.state, "refused")
+    draft.delete(f"contract/{record.contract.id}")
+
+
+def abandon(book: Book, contract_ids: Iterable[str], code: str) -> None:
+    """Give up contracts that the renter was never given; the lessors' hubs free their units."""
+    draft = book.draft
+    for contract_id in contract_ids:
+        key, record = f"contract/{contract_id}", draft.contract(contract_id)
+        if record is None:
+            continue
+        advance(CONTRACT, record.state, "abandoned")
+        draft.delete(key)
+        if record.state == "signed":
+            draft.do(CancelTimer(name=key))
+        if record.quote:
+            tell_unwanted(draft, record.contract, code)
+        else:
+            book.hold(record.contract.sell.id, key, 0)
+
+
+def release_quotes(draft: Draft, hubs: Mapping[str, str], order_id: str) -> None:
+    """Tell hubs, by quote id, that what they still hold for these quotes is not wanted."""
+    for quote, hub in hubs.items():
+        draft.send("quote.released", hub, order_id, QuoteReleased(quote=quote, order=order_id))
 
 
 def tell_unwanted(draft: Draft, contract: Contract, code: str) -> None:
@@ -96,9 +106,9 @@ def deliver_all(book: Book, record: BuyRecord, signed: Sequence[Contract]) -> No
     """Give the renter all contracts of its order, and lessors of this subnet theirs."""
     draft, order = book.draft, record.order
     for contract in signed:
-        renting.deliver(book, contract, contract.renter)
+        renting.deliver(draft, contract, contract.renter)
         if contract.lessor_hub == draft.config.me:
-            renting.deliver(book, contract, contract.lessor)
+            renting.deliver(draft, contract, contract.lessor)
     draft.note(
         "matched",
         f"{order.id}: {order.units} units of {len(signed)} lessors",
@@ -109,9 +119,9 @@ def deliver_all(book: Book, record: BuyRecord, signed: Sequence[Contract]) -> No
     draft.send("order.buy.matched", order.renter, order.id, completed)
 
 
-def hub_asked(book: Book, contract_id: str) -> str:
+def hub_asked(draft: Draft, contract_id: str) -> str:
     """The lessor's hub of a contract; empty when there is none of this id."""
-    record = book.draft.find(ContractRecord, f"contract/{contract_id}")
+    record = draft.contract(contract_id)
     return record.contract.lessor_hub if record else ""
 
 
@@ -123,23 +133,19 @@ def _contract(draft: Draft, record: BuyRecord, part: Part) -> Contract:
 
 
 def _propose_to_hub(draft: Draft, contract: Contract, quote: str) -> None:
-    draft.put(f"contract/{contract.id}", ContractRecord(state="proposed", contract=contract, quote=quote))
+    state = advance(CONTRACT, "gone", "proposed")
+    draft.put(f"contract/{contract.id}", ContractRecord(state=state, contract=contract, quote=quote))
     proposal = ContractProposed(quote=quote, contract=contract)
     draft.send("contract.proposed", contract.lessor_hub, contract.id, proposal)
 
 
 def _release_unused(draft: Draft, record: BuyRecord, parts: Sequence[Part]) -> dict[str, str]:
-    """Release quotes of which nothing is taken; those taken in part must outlive their proposals: (quote, hub)."""
+    """Release quotes of which nothing is taken; those taken in part must outlive their proposals: hubs by quote."""
     taken = {(part.candidate.quote, part.candidate.offer.sell.id) for part in parts}
     used = {quote for quote, _ in taken}
-    rests: dict[str, str] = {}
-    for each in record.offers:
-        if each.quote in used and (each.quote, each.offer.sell.id) not in taken:
-            rests[each.quote] = each.hub
-    for quote, hub in {each.quote: each.hub for each in record.offers if each.quote not in used}.items():
-        released = QuoteReleased(quote=quote, order=record.order.id)
-        draft.send("quote.released", hub, record.order.id, released)
-    return rests
+    release_quotes(draft, {each.quote: each.hub for each in record.offers if each.quote not in used}, record.order.id)
+    left = (each for each in record.offers if (each.quote, each.offer.sell.id) not in taken)
+    return {each.quote: each.hub for each in left if each.quote in used}
 
 
 def _shown(contract: Contract) -> dict[str, object]:

@@ -10,10 +10,13 @@ from nodes.contracts import verify_proposal
 from nodes.draft import data_of
 from nodes.hub import renting, signing
 from nodes.hub.book import Book
+from nodes.hub.draft import Draft
 from nodes.hub.matching import pick
-from nodes.hub.records import ContractRecord, QuoteRecord
-from nodes.hub.states import QUOTE, advance
+from nodes.hub.records import QuoteRecord
+from nodes.hub.states import QUOTE
+from nodes.hub.terms import Objection
 from nodes.machine import CancelTimer, Refused, SetTimer
+from nodes.states import advance
 from schemas import limits
 from schemas.contracts import Contract
 from schemas.errors import VerificationFailed
@@ -37,15 +40,17 @@ def requested(book: Book, event: Event) -> None:
     """`quote.requested`: reserve what this subnet would offer, and answer at once; nothing is an answer too."""
     draft, data = book.draft, data_of(event, QuoteRequested)
     if hub_address(hub_of(Address(data.buy.renter))) != event.source:
-        raise Refused("wrong-hub", f"{event.source} cannot ask for {data.buy.renter}")
+        raise Refused("wrong-hub", f"{event.source} is not the hub of {data.buy.renter}; ask only for your own renters")
     key = f"quote/{data.quote}"
-    if draft.find(QuoteRecord, key) is not None:
-        raise Refused("quote-exists", f"{data.quote} was asked for before")
-    offers = () if _busy(book, event.source) else _offers(book, data)
+    if draft.quote(data.quote) is not None:
+        raise Refused("quote-exists", f"{data.quote} was asked for before; give every quote an id of its own")
+    offers = () if _is_busy(draft, event.source) else _offers(book, data)
     for offer in offers:
         book.hold(offer.sell.id, key, offer.units)
     if offers:
-        draft.put(key, QuoteRecord(state="held", hub=event.source, buy=data.buy, offers=offers))
+        draft.put(
+            key, QuoteRecord(state=advance(QUOTE, "gone", "quoted"), hub=event.source, buy=data.buy, offers=offers)
+        )
         draft.do(SetTimer(name=key, at=draft.now + limits.QUOTE_LEASE_SECONDS))
     answer = QuoteOffered(quote=data.quote, order=data.buy.id, offers=offers)
     draft.send("quote.offered", event.source, data.buy.id, answer)
@@ -54,18 +59,18 @@ def requested(book: Book, event: Event) -> None:
 def released(book: Book, event: Event) -> None:
     """`quote.released`: the rest of a reservation is free again."""
     data = data_of(event, QuoteReleased)
-    record = book.draft.find(QuoteRecord, f"quote/{data.quote}")
+    record = book.draft.quote(data.quote)
     if record is None:
         book.draft.note("late", f"nothing is reserved for {data.quote} any more")
         return
     if record.hub != event.source:
-        raise Refused("not-your-quote", f"{data.quote} was not quoted to {event.source}")
+        raise Refused("not-your-quote", f"{data.quote} was not quoted to {event.source}; release only your own")
     _free(book, data.quote, record, "released")
 
 
 def lapsed(book: Book, quote_id: str) -> None:
     """Timer: a reservation's lease is over."""
-    record = book.draft.find(QuoteRecord, f"quote/{quote_id}")
+    record = book.draft.quote(quote_id)
     if record is not None:
         book.draft.note("lapsed", f"{record.hub} took too long over {quote_id}")
         _free(book, quote_id, record, "lapsed")
@@ -76,11 +81,12 @@ def proposed(book: Book, event: Event) -> None:
     draft, data = book.draft, data_of(event, ContractProposed)
     contract = data.contract
     if contract.renter_hub != event.source or contract.lessor_hub != draft.config.me:
-        raise Refused("wrong-hub", f"{event.source} proposed a contract of {contract.renter_hub}")
-    if draft.find(ContractRecord, f"contract/{contract.id}") is not None:
-        raise Refused("contract-exists", f"{contract.id} was proposed before")
-    code, reason = _objection(book, data)
-    if code:
+        raise Refused("wrong-hub", f"{event.source} proposed a contract that is not between it and this hub")
+    if draft.contract(contract.id) is not None:
+        raise Refused("contract-exists", f"{contract.id} was proposed before; give every contract an id of its own")
+    objection = _objection(draft, data)
+    if objection is not None:
+        code, reason = objection
         draft.note("refused", f"{contract.id}: {reason}", code=code)
         refusal = ContractRefused(contract=contract.id, order=contract.buy.id, code=code, reason=reason)
         draft.send("contract.refused", contract.renter_hub, contract.id, refusal)
@@ -88,13 +94,13 @@ def proposed(book: Book, event: Event) -> None:
         return
     _take(book, data.quote, contract, contract.units)
     signed = signing.sign_as_lessor_hub(contract, draft.context.sign)
-    renting.begin(book, ContractRecord(state="signed", contract=signed, quote=data.quote))
+    renting.begin(draft, signed, data.quote)
     draft.send("contract.countersigned", contract.renter_hub, contract.id, ContractCountersigned(contract=signed))
-    renting.deliver(book, signed, contract.lessor)
+    renting.deliver(draft, signed, contract.lessor)
 
 
-def _busy(book: Book, hub: str) -> bool:
-    return sum(1 for _, quote in book.draft.each(QuoteRecord, "quote") if quote.hub == hub) >= QUOTES_PER_HUB_MAX
+def _is_busy(draft: Draft, hub: str) -> bool:
+    return sum(1 for _, quote in draft.each(QuoteRecord, "quote") if quote.hub == hub) >= QUOTES_PER_HUB_MAX
 
 
 def _offers(book: Book, data: QuoteRequested) -> tuple[Offer, ...]:
@@ -106,24 +112,24 @@ def _offers(book: Book, data: QuoteRequested) -> tuple[Offer, ...]:
     return tuple(structs.replace(part.candidate.offer, units=part.units) for part in parts)
 
 
-def _objection(book: Book, data: ContractProposed) -> tuple[str, str]:
-    """Why this contract is not countersigned: code and reason, both empty when it is."""
-    draft, contract = book.draft, data.contract
-    quote = draft.find(QuoteRecord, f"quote/{data.quote}")
+def _objection(draft: Draft, data: ContractProposed) -> Objection | None:
+    """Why this contract is not countersigned."""
+    contract = data.contract
+    quote, sell = draft.quote(data.quote), draft.sell(contract.sell.id)
     if quote is None or quote.hub != contract.renter_hub:
-        return "reservation-ended", f"nothing is reserved for {data.quote} any more"
-    sell = book.find(contract.sell.id)
+        return Objection("reservation-ended", f"nothing is reserved for {data.quote} any more; ask for another quote")
     if sell is None or sell.cancelled:
-        return "order-cancelled", f"the lessor took {contract.sell.id} back"
+        return Objection("order-cancelled", f"the lessor took {contract.sell.id} back; ask for another quote")
     if not _as_quoted(quote, contract):
-        return "not-as-quoted", f"{contract.units} units of {contract.sell.id} were not quoted so for this buy order"
+        units = f"{contract.units} units of {contract.sell.id}"
+        return Objection("not-as-quoted", f"{units} were not quoted so for this buy order; propose what was quoted")
     if abs(contract.starts_at - draft.now) > limits.CLOCK_SKEW_SECONDS_MAX or contract.ends_at <= draft.now:
-        return "lease", "the contract does not start now"
+        return Objection("lease", "the contract does not start now; set the clocks of both hubs")
     try:
         verify_proposal(contract, draft.config.hub_keys, draft.context.verify)
     except VerificationFailed as error:
-        return error.code, str(error)
-    return "", ""
+        return Objection(error.code, str(error))
+    return None
 
 
 def _as_quoted(quote: QuoteRecord, contract: Contract) -> bool:
@@ -136,7 +142,7 @@ def _as_quoted(quote: QuoteRecord, contract: Contract) -> bool:
 def _take(book: Book, quote_id: str, contract: Contract, units: int) -> None:
     """The contract holds so many units from now on; what else the quote had of this sell order is free."""
     draft, key = book.draft, f"quote/{quote_id}"
-    quote = draft.find(QuoteRecord, key)
+    quote = draft.quote(quote_id)
     if quote is None or quote.hub != contract.renter_hub:
         return
     left = tuple(offer for offer in quote.offers if offer.sell.id != contract.sell.id)

@@ -6,9 +6,11 @@ from msgspec import structs
 
 from nodes.draft import data_of
 from nodes.hub.book import Book
+from nodes.hub.draft import Draft
 from nodes.hub.records import ContractRecord
-from nodes.hub.states import CONTRACT, advance
+from nodes.hub.states import CONTRACT, ContractState
 from nodes.machine import CancelTimer, Refused, SetTimer
+from nodes.states import advance
 from schemas.contracts import Contract
 from schemas.events import ContractEnded, ContractSigned, Event
 
@@ -16,28 +18,29 @@ SILENT = "silent"
 """The renter's code for a lessor that answers nothing: its sell order is not matched until it is renewed."""
 
 
-def begin(book: Book, record: ContractRecord) -> None:
-    """Keep a contract with both signatures until its end."""
-    key = f"contract/{record.contract.id}"
-    book.draft.put(key, record)
-    book.draft.do(SetTimer(name=key, at=record.contract.ends_at))
+def begin(draft: Draft, contract: Contract, quote: str = "", before: ContractState = "gone") -> None:
+    """Keep a contract with both signatures until its end; `quote` as in `ContractRecord`."""
+    key = f"contract/{contract.id}"
+    state = advance(CONTRACT, before, "countersigned")
+    draft.put(key, ContractRecord(state=state, contract=contract, quote=quote))
+    draft.do(SetTimer(name=key, at=contract.ends_at))
 
 
-def deliver(book: Book, contract: Contract, party: str) -> None:
+def deliver(draft: Draft, contract: Contract, party: str) -> None:
     """Give a party of this subnet its contract."""
-    book.draft.send("contract.signed", party, contract.id, ContractSigned(contract=contract))
+    draft.send("contract.signed", party, contract.id, ContractSigned(contract=contract))
 
 
 def ended(book: Book, event: Event) -> None:
     """`contract.ended`: from the renter at its own hub, then from that hub at the lessor's."""
     draft, data = book.draft, data_of(event, ContractEnded)
-    record = draft.find(ContractRecord, f"contract/{data.contract}")
+    record = draft.contract(data.contract)
     if record is None:
         draft.note("late", f"contract {data.contract} is not here any more", code=data.code)
         return
     contract = record.contract
     if event.source not in (contract.renter, contract.renter_hub):
-        raise Refused("not-your-contract", f"{event.source} may not end {contract.id}")
+        raise Refused("not-your-contract", f"{event.source} may not end {contract.id}; its renter may")
     if record.state != "signed":
         draft.note("late", f"contract {contract.id} was not signed yet", code=data.code)
         return
@@ -46,7 +49,7 @@ def ended(book: Book, event: Event) -> None:
 
 def expired(book: Book, contract_id: str) -> None:
     """Timer: the lease is over. The renter reads that from the contract; the lessor's hub tells the lessor."""
-    record = book.draft.find(ContractRecord, f"contract/{contract_id}")
+    record = book.draft.contract(contract_id)
     if record is None or record.state != "signed" or record.contract.ends_at > book.draft.now:
         return
     data = ContractEnded(contract=contract_id, code="expired", reason="the lease is over")
@@ -66,7 +69,7 @@ def _finish(book: Book, record: ContractRecord, happened: str, data: ContractEnd
         return
     draft.send("contract.ended", contract.lessor, contract.id, data)
     book.hold(contract.sell.id, key, 0)
-    sell = book.find(contract.sell.id)
+    sell = draft.sell(contract.sell.id)
     if sell is not None and data.code == SILENT:
         book.write(structs.replace(sell, silent=True))
         draft.note("silent", f"{contract.lessor} is not matched until it renews {contract.sell.id}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from msgspec import structs
 
 from nodes.draft import data_of
-from nodes.hub.book import Book, may_serve, sell_key
+from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.records import CapacityRecord, Own, SellRecord
+from nodes.hub.terms import asks_more, may_serve
 from nodes.machine import Refused, SetTimer
 from schemas import limits
 from schemas.events import Event, OrderCancelled
@@ -19,16 +20,17 @@ def placed(book: Book, event: Event) -> None:
     """`order.sell.placed`: a new order, or a renewal: the lessor lives, what is held stays held."""
     draft, order = book.draft, data_of(event, SellOrder)
     _check_order(draft, event, order)
-    key = sell_key(order.id)
-    before = draft.find(SellRecord, key)
+    before = draft.sell(order.id)
     lessor_key = draft.config.participants[order.lessor]
     if before is None:
         if draft.count("sell") >= limits.SELL_ORDERS_PER_HUB_MAX:
-            raise Refused("book-full", f"the book holds {limits.SELL_ORDERS_PER_HUB_MAX} sell orders, no more fit")
+            raise Refused(
+                "book-full", f"the book has {limits.SELL_ORDERS_PER_HUB_MAX} sell orders, no more fit; try later"
+            )
         record = SellRecord(order=order, lessor_key=lessor_key, placed_at=draft.now, said_at=event.time)
     else:
         if before.order.lessor != order.lessor:
-            raise Refused("order-exists", f"{order.id} is another lessor's sell order")
+            raise Refused("order-exists", f"{order.id} is another lessor's; give every order an id of its own")
         if event.time < before.said_at or before.cancelled:
             draft.note("late", f"a placing of {order.id} that is older than what is known of it")
             return
@@ -36,29 +38,29 @@ def placed(book: Book, event: Event) -> None:
             before,
             order=order,
             lessor_key=lessor_key,
-            placed_at=draft.now if _asks_more(order, before.order) else before.placed_at,
+            placed_at=draft.now if asks_more(order, before.order) else before.placed_at,
             said_at=event.time,
             silent=False,
         )
     book.write(record)
-    draft.do(SetTimer(name=key, at=order.expires_at))
+    draft.do(SetTimer(name=f"sell/{order.id}", at=order.expires_at))
     book.announce(lambda buy: buy.protection in order.protections and order.price_micros <= buy.price_micros_max)
 
 
 def cancelled(book: Book, event: Event) -> None:
     """`order.sell.cancelled`: not matched again; contracts already signed go on."""
     data = data_of(event, OrderCancelled)
-    record = book.find(data.order)
+    record = book.draft.sell(data.order)
     if record is None:
-        raise Refused("unknown-order", f"no sell order {data.order} in this book")
+        raise Refused("unknown-order", f"no sell order {data.order} here: it is over, or was never placed")
     if record.order.lessor != event.source:
-        raise Refused("not-your-order", f"{data.order} is not a sell order of {event.source}")
+        raise Refused("not-your-order", f"{data.order} is not a sell order of {event.source}; cancel only your own")
     book.write(structs.replace(record, cancelled=True))
 
 
 def expired(book: Book, sell_id: str) -> None:
     """Timer: an order that was not renewed leaves the book (when nothing holds of it)."""
-    record = book.find(sell_id)
+    record = book.draft.sell(sell_id)
     if record is not None and record.order.expires_at <= book.draft.now:
         book.write(record)
 
@@ -79,7 +81,7 @@ def advertised(book: Book, event: Event) -> None:
     """`capacity.advertised`: another hub's news; older than known is ignored."""
     draft, capacity = book.draft, data_of(event, Capacity)
     if capacity.hub != event.source:
-        raise Refused("wrong-hub", f"{event.source} cannot speak for {capacity.hub}")
+        raise Refused("wrong-hub", f"{event.source} cannot speak for {capacity.hub}; tell only of your own subnet")
     key = f"capacity/{capacity.hub}"
     known = draft.find(CapacityRecord, key)
     if known is not None and known.capacity.at >= capacity.at:
@@ -90,15 +92,11 @@ def advertised(book: Book, event: Event) -> None:
 
 def _check_order(draft: Draft, event: Event, order: SellOrder) -> None:
     if order.lessor != event.source:
-        raise Refused("not-your-order", f"{event.source} placed a sell order of {order.lessor}")
+        raise Refused("not-your-order", f"{event.source} placed a sell order of {order.lessor}; place only your own")
     if not draft.context.verify(draft.config.participants[order.lessor], struct_bytes(order), order.signature):
         raise Refused("sell-order-signature", f"{order.lessor} has not signed {order.id} so; sign it again")
     if order.expires_at <= draft.now:
         raise Refused("expired", f"{order.id} expired before it came; place it again with a later time")
     if order.expires_at > draft.now + limits.SELL_ORDER_SECONDS_MAX + limits.CLOCK_SKEW_SECONDS_MAX:
-        raise Refused("expires-too-late", f"{order.id} lasts longer than {limits.SELL_ORDER_SECONDS_MAX:.0f} seconds")
-
-
-def _asks_more(order: SellOrder, before: SellOrder) -> bool:
-    """A change of price or more units loses time priority, as on any exchange."""
-    return order.price_micros != before.price_micros or order.units > before.units
+        most = f"{limits.SELL_ORDER_SECONDS_MAX:.0f} seconds"
+        raise Refused("expires-too-late", f"{order.id} lasts longer than {most}; place it for less, and renew it")

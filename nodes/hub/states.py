@@ -19,22 +19,24 @@ The last three are kept until `match_by`, so that an order that arrives again is
 A reservation, at the lessor's hub: `held` from the quote until all of it is proposed, released, or its lease lapses.
 
 A contract, at either hub: `proposed` (at the renter's hub, while the other has not answered), then `signed` until it
-is ended by the renter or expires. `gone` means that no record is left.
+is ended by the renter or expires. The lessor's hub signs at once or not at all.
+
+`gone` means that there is no record, not yet or no longer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
 BuyState = Literal["collecting", "waiting", "proposing", "matched", "refused", "cancelled", "gone"]
 QuoteState = Literal["held", "gone"]
 ContractState = Literal["proposed", "signed", "gone"]
-S = TypeVar("S", bound=str)
 
 BUY: Final[Mapping[tuple[BuyState, str], BuyState]] = MappingProxyType(
     {
+        ("gone", "placed"): "collecting",
         ("collecting", "short"): "waiting",
         ("collecting", "enough"): "proposing",
         ("collecting", "cancelled"): "cancelled",
@@ -53,6 +55,7 @@ BUY: Final[Mapping[tuple[BuyState, str], BuyState]] = MappingProxyType(
 )
 QUOTE: Final[Mapping[tuple[QuoteState, str], QuoteState]] = MappingProxyType(
     {
+        ("gone", "quoted"): "held",
         ("held", "part-proposed"): "held",
         ("held", "all-proposed"): "gone",
         ("held", "released"): "gone",
@@ -61,6 +64,8 @@ QUOTE: Final[Mapping[tuple[QuoteState, str], QuoteState]] = MappingProxyType(
 )
 CONTRACT: Final[Mapping[tuple[ContractState, str], ContractState]] = MappingProxyType(
     {
+        ("gone", "proposed"): "proposed",
+        ("gone", "countersigned"): "signed",
         ("proposed", "countersigned"): "signed",
         ("proposed", "refused"): "gone",
         ("proposed", "abandoned"): "gone",
@@ -70,19 +75,3 @@ CONTRACT: Final[Mapping[tuple[ContractState, str], ContractState]] = MappingProx
     }
 )
 BUY_OPEN: Final = frozenset({"collecting", "waiting", "proposing"})
-
-
-class IllegalTransition(Exception):  # noqa: N818 - a mistake of this program, not of a sender
-    """A handler asked for a step that its table does not have."""
-
-
-def advance(table: Mapping[tuple[S, str], S], state: S, happened: str) -> S:
-    """The state after this.
-
-    Raises:
-        IllegalTransition: the table has no such row.
-    """
-    after = table.get((state, happened))
-    if after is None:
-        raise IllegalTransition(f"nothing that is {state} can be {happened}")
-    return after

@@ -1,62 +1,56 @@
-"""A lessor's worker: takes a lane, offers compute, computes batches. No store: any worker can take any message.
+"""A lessor's worker: the shell around its protocol. No store: any worker can take any message.
 
-A batch is acknowledged after its result is confirmed by the broker; a worker killed before that leaves the batch to
-another. What only one worker can use (a sealed key, the program it asked for) comes on its lane, of which it is the
-exclusive consumer; the lane of a dead worker is free again.
+    control, batch and lane queues ──► door ──► machine ──► effects, in order ──► acknowledged
+                                        ▲                      │
+                                     timers          publish · build, offer, accept, compute, close · resolve
+                                                               └── outcomes, as internal events ──► machine
+
+A delivery is acknowledged when everything that its event asked for is done: a batch, when the broker has confirmed its
+result. A worker killed before that leaves it to another. What only one worker can use (a sealed key, the program it
+asked for) comes on its lane, of which it is the only consumer; the lane of a dead worker is free again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Final
+from typing import Any
 
 import structlog
-from msgspec import Struct, structs
+from msgspec import Struct
 
-from broker.errors import QueueBusy
-from broker.port import Broker, Consumer, Delivery, Message
-from broker.topology import parse_key, queue_name, routing_key
-from nodes.crew.crew import Crew
-from nodes.enclave.host.process import EnclaveProcess
+from broker.port import Broker, Delivery
+from broker.topology import queue_name
 from nodes.identity import Identity, verify
-from nodes.lessor.compute.port import Computed
+from nodes.lessor.compute.port import BatchRefused, Computed
+from nodes.lessor.compute.workshop import Workshop
+from nodes.lessor.lane import Lane, take_lane
 from nodes.lessor.protocol.config import LessorConfig
-from nodes.lessor.protocol.errors import BatchRefused, SessionLate, SessionRefused
-from nodes.lessor.protocol.offers import sell_order
-from nodes.lessor.sessions import Sessions
-from nodes.runtime import bulk
-from nodes.runtime.consuming import consume_for_ever, handle_all
-from schemas import codec, limits
-from schemas.codec import Received
-from schemas.contracts import Contract
-from schemas.errors import BadConfig, SubletError, VerificationFailed
-from schemas.events import (
-    CATALOGUE,
-    BatchFailed,
-    ContractEnded,
-    ContractSigned,
-    Event,
-    KeySealed,
-    ReceiptCountersigned,
-    SubtaskAnnounced,
-    SubtaskAssigned,
-    SubtaskCompleted,
-    SubtaskRefused,
-    batch_attributes,
+from nodes.lessor.protocol.draft import Worker
+from nodes.lessor.protocol.machine import LessorMachine
+from nodes.lessor.protocol.records import BatchUnfit, Session, SessionWanted, WorkerStarted
+from nodes.machine import (
+    TIMER_FIRED,
+    CancelTimer,
+    Context,
+    Effect,
+    Note,
+    Perform,
+    Publish,
+    Refused,
+    SetTimer,
+    TimerFired,
 )
-from schemas.ids import Address, derive_id, hub_address, hub_of
+from nodes.records import RecordSet
+from nodes.runtime.consuming import consume_for_ever, handle_all
+from nodes.runtime.door import Door, Later
+from nodes.runtime.post import Post
+from schemas import codec, limits
+from schemas.events import Event, SubtaskAnnounced, batch_attributes
+from schemas.ids import Address, derive_id
 from schemas.jobs import Batch
-from schemas.signing import struct_bytes
-
-LATE_RETRY_SECONDS: Final = 1.0
-LANE_PREFETCH: Final = 16
-RENEWALS_PER_ORDER: Final = 3
-"""A sell order is renewed this often before it would end."""
-SWEEP_SECONDS: Final = 10.0
 
 log = structlog.get_logger(__name__)
 
@@ -70,17 +64,13 @@ class LessorWorker:
     broker: Broker
     clock: Callable[[], float]
     """Seconds since 1970 (UTC)."""
-    worker: str
-    start_enclave: Callable[[], Awaitable[EnclaveProcess]]
-    crew: Crew
-    """Computes on ciphertexts, one process per core."""
+    name: str
+    workshop: Workshop
     enclaves: str
     """What its enclaves are, for the log: a software enclave is never called confidential."""
     lane: str = ""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the sell order is placed and all queues are consumed."""
-    _sessions: Sessions | None = None
-    _sent: int = 0
 
     async def run(self) -> None:
         """Work until cancelled.
@@ -88,243 +78,178 @@ class LessorWorker:
         Raises:
             BadConfig: every lane is taken: the network description allows no more workers.
         """
-        async with _FreeLane(self) as lane:
-            self._sessions = Sessions(
-                config=self.config,
-                identity=self.identity,
-                worker=self.worker,
-                lane=self.lane,
-                clock=self.clock,
-                send=self._send,
-                start_enclave=self.start_enclave,
-                crew=self.crew,
-            )
-            log.info("worker ready", address=self.config.me, lane=self.lane, worker=self.worker, enclaves=self.enclaves)
+        async with take_lane(self.broker, self.config.me, self.config.lanes) as lane:
+            self.lane = lane.name
+            log.info("worker ready", address=self.config.me, lane=lane.name, worker=self.name, enclaves=self.enclaves)
             try:
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._consume_lane(lane))
-                    group.create_task(self._consume_queue("control", limits.CONTROL_PREFETCH, self._on_control))
-                    group.create_task(self._consume_queue("batch", limits.BATCH_PREFETCH, self._on_batch))
-                    group.create_task(self._offer())
-                    group.create_task(self._sweep())
+                    await _Shift(self, lane, group).begin()
             finally:
-                await self._sessions.close_all()
+                await self.workshop.close_all()
 
-    # ---------------------------------------------------------------- queues
 
-    async def _consume_queue(self, kind: str, prefetch: int, handle: Handler) -> None:
-        queue = queue_name(self.config.me, kind)
-        await consume_for_ever(self.broker, queue, prefetch, lambda delivery: self._settle(delivery, handle))
+class _Shift:
+    """A worker while it has its lane: the machine's records, its timers, and those who wait for a session."""
 
-    async def _consume_lane(self, lane: Consumer) -> None:
-        """Ends when the lane is lost for good: another worker may have it, and this one starts anew."""
-        await handle_all(lane, lambda delivery: self._settle(delivery, self._on_lane))
+    def __init__(self, of: LessorWorker, lane: Lane, group: asyncio.TaskGroup) -> None:
+        self._of = of
+        self._lane = lane
+        self._group = group
+        self._me: Address = of.config.me
+        self._machine = LessorMachine(Worker(of.config, of.name, lane.name))
+        self._records = RecordSet()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._door = Door(self._me, "lessor", of.clock)
+        self._post = Post(of.identity, of.broker, of.clock)
 
-    async def _settle(self, delivery: Delivery, handle: Handler) -> None:
-        """Every delivery ends acknowledged, dead-lettered with its reason, or back in the queue."""
-        try:
-            await handle(await self._receive(delivery))
-        except SessionLate as error:
-            log.info("not ready for this yet", reason=str(error))
-            await delivery.retry(LATE_RETRY_SECONDS)
-        except VerificationFailed as error:
-            log.warning("message refused", code=error.code, reason=str(error), key=delivery.message.key)
-            await delivery.reject(error.code)
-        except SessionRefused as error:
-            log.warning("message refused", code=error.code, reason=str(error), key=delivery.message.key)
-            await delivery.reject(error.code)
-        except SubletError as error:
-            log.warning("message back in the queue", error=str(error), key=delivery.message.key)
-            await delivery.release()
+    async def begin(self) -> None:
+        """Consume all queues, and offer compute."""
+        start = self._group.create_task
+        start(handle_all(self._lane.deliveries, self._serve))  # ends with the lane: another worker may have it
+        for kind, prefetch in (("control", limits.CONTROL_PREFETCH), ("batch", limits.BATCH_PREFETCH)):
+            start(consume_for_ever(self._of.broker, queue_name(self._me, kind), prefetch, self._serve))
+        await self._by_itself(self._internal("worker.started", WorkerStarted()))
+
+    # ---------------------------------------------------------------- deliveries
+
+    async def _serve(self, delivery: Delivery) -> None:
+        await self._door.serve(delivery, self._sender, self._handle)
+
+    async def _sender(self, event: Event) -> tuple[bytes | None, None]:
+        """The sender's key. A batch waits until its session is open: the contract that names the key comes with it."""
+        if event.type == "batch.dispatched":
+            batch = codec.batch_of(event)
+            await self._opened(SessionWanted(subtask=batch.subtask, job=batch.job, renter=event.source))
+        key = self._machine.key_of(self._records, event)
+        if key is None and self._machine.awaits_terms(self._records, event):
+            raise Later(f"{event.type} of {event.source} came before its terms")
+        return key, None
+
+    async def _handle(self, event: Event, _: None) -> None:
+        self._machine.aggregate_of(event)
+        await self._give(event)
+        if isinstance(event.data, SubtaskAnnounced):  # whoever takes it over, when this worker dies, asks as well
+            terms = event.data.terms
+            await self._opened(SessionWanted(subtask=terms.subtask, job=terms.job, renter=event.source))
+
+    async def _opened(self, wanted: SessionWanted) -> None:
+        """Return when the session is open; asks for it if nobody did. Raises Refused or Later."""
+        session = self._records.get(f"session/{wanted.subtask}")
+        if isinstance(session, Session) and session.phase == "open":
+            return
+        waiting = self._waiting.get(wanted.subtask)
+        if waiting is None:
+            waiting = self._waiting[wanted.subtask] = asyncio.get_running_loop().create_future()
+            await self._give(self._internal("session.wanted", wanted))
+        await asyncio.shield(waiting)
+
+    def _resolve(self, subtask: str, code: str, reason: str) -> None:
+        """Activity `resolve`: whoever waits for a session goes on, tries again, or is refused."""
+        waiting = self._waiting.pop(subtask, None)
+        if waiting is None or waiting.done():
+            return
+        if f"session/{subtask}" in self._records:
+            waiting.set_result(None)
+            return
+        waiting.set_exception(Refused(code, reason) if code else Later(reason))
+        waiting.exception()  # nobody may be waiting any more
+
+    # ---------------------------------------------------------------- the machine
+
+    async def _give(self, event: Event) -> None:
+        """Let the machine handle an event, then do what follows from it, in order."""
+        context = Context(
+            me=self._me,
+            now=self._of.clock(),
+            entropy=os.urandom(32),
+            event_id=event.id,
+            sign=self._of.identity.sign,
+            verify=verify,
+        )
+        step = self._machine.handle(self._records, event, context)
+        for key in step.delete:
+            self._records.drop(key)
+        for key, record in step.put.items():
+            self._records.put(key, record)
+        for index, effect in enumerate(step.effects):
+            await self._carry_out(effect, event, index)
+
+    async def _carry_out(self, effect: Effect, event: Event, index: int) -> None:
+        match effect:
+            case Publish():
+                await self._publish(effect, event, index)
+            case Perform():
+                await self._perform(effect.activity, effect.params, event)
+            case SetTimer():
+                self._cancel(effect.name)
+                delay = max(0.0, effect.at - self._of.clock())
+                self._timers[effect.name] = asyncio.get_running_loop().call_later(delay, self._fire, effect)
+            case CancelTimer():
+                self._cancel(effect.name)
+            case Note():
+                log.info(effect.text, kind=effect.kind, node=self._me, worker=self._of.name, **effect.details)
+
+    async def _publish(self, effect: Publish, event: Event, index: int) -> None:
+        event_id = derive_id("event", self._of.name, event.id, index)
+        await self._post.deliver(effect, event_id=event_id, cause=event.id)
+        if effect.type == "order.sell.placed":
+            self._of.ready.set()
+
+    async def _perform(self, activity: str, params: dict[str, Any], event: Event) -> None:
+        workshop = self._of.workshop
+        if activity == "resolve":
+            self._resolve(**params)
+        elif activity == "close":
+            await workshop.close(params["subtask"])
+        elif activity == "compute":
+            await self._compute(params["batch"], event)
         else:
-            await delivery.ack()
+            activities = {"build": workshop.build, "offer": workshop.offer, "accept": workshop.accept}
+            await self._give(self._internal(*await activities[activity](params)))
 
-    async def _receive(self, delivery: Delivery) -> Received:
-        """Decode, and hold the delivered key against what the message says of itself."""
-        received = await bulk.decode(delivery.message.headers, delivery.message.body)
-        key, event = parse_key(delivery.message.key), received.event
-        if key.dst != self.config.me or event.to != self.config.me:
-            raise VerificationFailed(f"{event.id} is for {event.to}, not {self.config.me}", code="wrong-receiver")
-        if key.src != event.source:
-            raise VerificationFailed(f"{event.id} of {event.source} came from {key.src}", code="wrong-sender")
-        return received
-
-    # ---------------------------------------------------------------- control and lane
-
-    async def _on_control(self, received: Received) -> None:
-        event = received.event
-        data = event.data
-        if isinstance(data, SubtaskAnnounced):
-            self._check(received, data.terms.contract)
-            await self._the_sessions.get(data.terms.job, data.terms.subtask, event.source)
-        elif isinstance(data, SubtaskCompleted):
-            self._check(received, data.contract)
-            await self._countersign(event, data)
-        elif isinstance(data, ContractSigned):
-            self._check_hub(received)
-            log.info("contract signed", contract=data.contract.id, renter=data.contract.renter)
-        elif isinstance(data, ContractEnded):
-            self._check_hub(received)
-            await self._the_sessions.close(derive_id("subtask", data.contract))
-            log.info("contract ended", contract=data.contract, code=data.code)
-        else:
-            self._check_hub(received)
-            log.warning("no use for this", type=event.type, source=event.source)
-
-    async def _on_lane(self, received: Received) -> None:
-        event, sessions = received.event, self._the_sessions
-        data = event.data
-        if isinstance(data, SubtaskAssigned):
-            self._check(received, data.terms.contract)
-            sessions.assigned(data)
-            return
-        if event.type in ("program.published", "public-key.published"):
-            if not sessions.expects(event.subject, event.source):
-                raise VerificationFailed(f"{event.source} sent what nobody asked for", code="not-asked-for")
-            raw = bytes(event.body)
-            sessions.keep_blob(hashlib.sha256(raw).hexdigest(), raw)
-            return
-        if isinstance(data, SubtaskRefused):
-            if sessions.expects(data.subtask, event.source):
-                await sessions.refused(data.subtask, data.code, data.reason)
-            return
-        contract = sessions.contract_of(event.subject)
-        if contract is None or not isinstance(data, KeySealed):
-            raise VerificationFailed(f"{event.type} does not belong on a lane now", code="not-asked-for")
-        self._check(received, contract)
-        sessions.sealed(data)
-
-    async def _countersign(self, event: Event, data: SubtaskCompleted) -> None:
-        receipt = data.receipt
-        signed = struct_bytes(receipt)
-        if receipt.contract != data.contract.id or not verify(
-            data.contract.renter_key, signed, receipt.renter_signature
-        ):
-            raise VerificationFailed(f"{event.source} did not sign this receipt", code="bad-receipt")
-        both = structs.replace(receipt, lessor_signature=self.identity.sign(signed))
-        await self._the_sessions.close(receipt.subtask)
-        await self._send("receipt.countersigned", event.source, receipt.job, ReceiptCountersigned(receipt=both))
-
-    # ---------------------------------------------------------------- batches
-
-    async def _on_batch(self, received: Received) -> None:
-        event = received.event
-        batch = codec.batch_of(event)
-        session = await self._the_sessions.get(batch.job, batch.subtask, event.source)
-        contract = session.terms.contract
-        self._check(received, contract)
-        if batch.contract != contract.id or batch.job != session.terms.job:
-            raise VerificationFailed(f"batch {batch.batch} names another contract", code="wrong-contract")
+    async def _compute(self, batch: Batch, event: Event) -> None:
+        """Activity `compute`: the result goes to the renter, or the reason why there is none."""
         try:
-            computed = await session.computer.compute(batch, bytes(event.body))
+            computed = await self._of.workshop.compute(batch, bytes(event.body))
+        except LookupError as error:
+            raise Later(f"the session with {batch.subtask} was closed") from error
         except BatchRefused as error:
-            log.warning("batch failed", code=error.code, reason=str(error), batch=batch.batch)
-            if error.code.startswith("enclave-"):
-                await self._the_sessions.close(batch.subtask)
-            failed = BatchFailed(batch=batch, code=error.code, reason=str(error)[:2000], final=error.final)
-            await self._send("batch.failed", event.source, batch.job, failed)
-            return
-        await self._publish_result(event.source, batch, computed)
+            unfit = BatchUnfit(batch=batch, renter=event.source, code=error.code, reason=str(error), final=error.final)
+            await self._give(self._internal("batch.unfit", unfit))
+        else:
+            await self._return(batch, event, computed)
 
-    async def _publish_result(self, renter: Address, batch: Batch, computed: Computed) -> None:
-        event = Event(
-            id=derive_id("result", batch.job, batch.subtask, batch.batch, batch.attempt, self.worker),
-            type="batch.completed",
-            source=self.config.me,
-            to=renter,
-            time=self.clock(),
-            subject=batch.job,
+    async def _return(self, batch: Batch, event: Event, computed: Computed) -> None:
+        await self._post.send(
+            "batch.completed",
+            event.source,
+            batch.job,
+            event_id=derive_id("result", batch.job, batch.subtask, batch.batch, batch.attempt, self._of.name),
             body=computed.body,
             attributes=batch_attributes(batch) | {"computeseconds": f"{computed.core_seconds:.6f}"},
         )
-        await self._publish(event)
 
-    # ---------------------------------------------------------------- the market
+    def _internal(self, event_type: str, data: Struct) -> Event:
+        now = self._of.clock()
+        name = derive_id("internal", os.urandom(16).hex())
+        return Event(id=name, type=event_type, source=self._me, to=self._me, time=now, subject=self._of.name, data=data)
 
-    async def _offer(self) -> None:
-        """Place the sell order, and renew it while this worker lives (R1)."""
-        while True:
-            order = sell_order(self.config, self.clock(), self.identity.sign)
-            try:
-                await self._send("order.sell.placed", hub_address(hub_of(self.config.me)), order.id, order)
-                self.ready.set()
-            except SubletError as error:
-                log.warning("sell order not placed", error=str(error))
-            await asyncio.sleep(self.config.order_seconds / RENEWALS_PER_ORDER)
+    # ---------------------------------------------------------------- timers
 
-    async def _sweep(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            await self._the_sessions.close_idle()
+    def _fire(self, timer: SetTimer) -> None:
+        self._timers.pop(timer.name, None)
+        fired = self._internal(TIMER_FIRED, TimerFired(name=timer.name, at=timer.at))
+        self._group.create_task(self._by_itself(fired))
 
-    # ---------------------------------------------------------------- signing and checking
+    def _cancel(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
 
-    async def _send(self, event_type: str, to: Address | str, subject: str, data: Struct) -> None:
-        self._sent += 1
-        event = Event(
-            id=derive_id("event", self.worker, self._sent),
-            type=event_type,
-            source=self.config.me,
-            to=Address(to),
-            time=self.clock(),
-            subject=subject,
-            data=data,
-        )
-        await self._publish(event)
-
-    async def _publish(self, event: Event) -> None:
-        headers, body = await bulk.encode(event, self.identity)
-        key = routing_key(event.to, self.config.me, CATALOGUE[event.type].kind)
-        message = Message(key=key, body=body, headers=headers, id=event.id)
-        await self.broker.publish(message, timeout_seconds=limits.PUBLISH_SECONDS_MAX)
-
-    def _check(self, received: Received, contract: Contract) -> None:
-        """The contract binds sender and receiver, and the sender signed."""
-        self._the_sessions.check_contract(contract, received.event.source)
-        if not verify(contract.renter_key, received.signed, received.signature):
-            raise VerificationFailed(f"{received.event.source} did not sign {received.event.id}", code="bad-signature")
-
-    def _check_hub(self, received: Received) -> None:
-        hub = hub_address(hub_of(self.config.me))
-        key = self.config.hub_keys.get(hub)
-        if received.event.source != hub or key is None:
-            raise VerificationFailed(f"{received.event.source} is not the hub of {self.config.me}", code="wrong-role")
-        if not verify(key, received.signed, received.signature):
-            raise VerificationFailed(f"{received.event.source} did not sign {received.event.id}", code="bad-signature")
-
-    @property
-    def _the_sessions(self) -> Sessions:
-        assert self._sessions is not None
-        return self._sessions
-
-
-Handler = Callable[[Received], Awaitable[None]]
-
-
-@dataclass(slots=True)
-class _FreeLane:
-    """Finds a lane without a consumer by trying to be its exclusive one."""
-
-    owner: LessorWorker
-    _consumer: Consumer | None = None
-
-    async def __aenter__(self) -> Consumer:
-        me, lanes = self.owner.config.me, self.owner.config.lanes
-        for number in range(1, lanes + 1):
-            kind = f"w{number}"
-            consumer = self.owner.broker.consume(queue_name(me, kind), prefetch=LANE_PREFETCH, exclusive=True)
-            try:
-                entered = await consumer.__aenter__()
-            except QueueBusy:
-                continue
-            self._consumer, self.owner.lane = consumer, kind
-            return entered
-        raise BadConfig(
-            f"all {lanes} lanes of {me} have workers: raise `lanes` in the network description", field="lanes"
-        )
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._consumer is not None:
-            await self._consumer.__aexit__(kind, error, trace)
+    async def _by_itself(self, event: Event) -> None:
+        """Give the machine an event that no delivery brought; what fails is logged, and the next timer tries again."""
+        try:
+            await self._give(event)
+        except Exception as error:
+            log.warning("a worker could not do this now", type=event.type, error=str(error) or type(error).__name__)

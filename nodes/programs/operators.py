@@ -1,7 +1,7 @@
 """The operators a program may use: one table from name to function, with the arity, the attributes and the linear rule.
 
 The section of the specification is the operator's own page, `https://onnx.ai/onnx/operators/onnx__<Name>.html` for the
-domain ai.onnx and `onnx_aionnxml_<Name>.html` for ai.onnx.ml (`Operator.section`). What is not in the table is refused:
+domain ai.onnx and `onnx_aionnxml_<Name>.html` for ai.onnx.ml. What is not in the table is refused:
 graphs inside operators (Loop, If, Scan), random numbers, strings, sequences, anything that reads files. Pure.
 """
 
@@ -43,12 +43,6 @@ class Operator:
     outputs: int  # most
     attributes: frozenset[str]
     prepare: Prepare | None = None  # checks the attributes and makes `Node.prepared` of them, once
-
-    @property
-    def section(self) -> str:
-        """Where the specification defines it."""
-        prefix = "onnx_aionnxml_" if self.domain == ML else "onnx__"
-        return f"https://onnx.ai/onnx/operators/{prefix}{self.name}.html"
 
 
 def always(_: Node, __: tuple[bool, ...]) -> bool:

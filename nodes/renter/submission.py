@@ -8,37 +8,34 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
-from broker.port import Broker, Message
-from broker.topology import routing_key
 from nodes.data.table import Table
 from nodes.homomorphic import schemes
-from nodes.identity import Identity
 from nodes.programs.check import check
 from nodes.programs.program import Program
-from nodes.renter.activities.workbench import JobFolder, check_fit, load_table
+from nodes.protections import AUTO, CIPHERTEXT, asked
+from nodes.renter.files.folder import JobFolder
+from nodes.renter.files.inputs import check_fit, load_table
+from nodes.runtime.post import Post
 from nodes.store.blobs import BlobStore
-from schemas import codec, limits
+from schemas import limits
 from schemas.errors import BadConfig, BadData
-from schemas.events import CATALOGUE, Event, JobCancelled, JobSubmitted
+from schemas.events import JobCancelled, JobSubmitted
 from schemas.ids import derive_id
 from schemas.jobs import JobSpec
-from schemas.orders import PROTECTIONS
-
-FOLDER_MODE = 0o700
 
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
     """What a user may wish for; see `schemas.jobs.JobSpec` for units."""
 
-    protection: str = "auto"
+    protection: str = AUTO
     scheme: str = "auto"
     noise: str = "fixed-base"
     results_stay: bool = False
@@ -71,10 +68,10 @@ def stage(
     Raises:
         BadInput: naming row and column, operator or option, and what to do.
     """
-    _check_protection(options.protection)
+    wanted = asked(options.protection)
     checked = check(program)
     local = check(local_program) if local_program is not None else None
-    if options.protection == "homomorphic":
+    if wanted is CIPHERTEXT:
         schemes.runnable(checked, products=schemes.may_multiply(options.scheme, options.results_stay))
     if options.scheme == "ckks" and not options.results_stay:
         raise BadConfig(schemes.MUST_STAY, field="scheme")
@@ -83,7 +80,7 @@ def stage(
     _check_id_column(options, checked)
     spec = _spec(table, checked, local, options, job_id)
     folder = JobFolder(jobs / job_id)
-    folder.path.mkdir(mode=FOLDER_MODE, parents=True)
+    folder.make()
     _copy(data, folder.data)
     blobs.put(checked.canonical)
     if local is not None:
@@ -91,37 +88,22 @@ def stage(
     return spec
 
 
-async def publish_job(broker: Broker, identity: Identity, spec: JobSpec, clock: Callable[[], float]) -> None:
+async def publish_job(post: Post, spec: JobSpec) -> None:
     """Publish `job.submitted` to the renter's own queue; any of its workers takes it.
 
     Raises:
         SubletError: the broker did not take it.
     """
-    await _publish(broker, identity, "job.submitted", spec.id, JobSubmitted(spec=spec), clock)
+    await _publish(post, "job.submitted", spec.id, JobSubmitted(spec=spec))
 
 
-async def publish_cancel(broker: Broker, identity: Identity, job_id: str, clock: Callable[[], float]) -> None:
-    """Publish `job.cancelled` to the renter's own queue."""
-    await _publish(broker, identity, "job.cancelled", job_id, JobCancelled(job=job_id), clock)
+async def publish_cancel(post: Post, job_id: str) -> None:
+    """Publish `job.cancelled` to the renter's own queue; raises as `publish_job`."""
+    await _publish(post, "job.cancelled", job_id, JobCancelled(job=job_id))
 
 
-async def _publish(  # noqa: PLR0917
-    broker: Broker, identity: Identity, event_type: str, job_id: str, data: msgspec.Struct, clock: Callable[[], float]
-) -> None:
-    me = identity.address
-    event = Event(
-        id=derive_id("event", job_id, event_type),
-        type=event_type,
-        source=me,
-        to=me,
-        time=clock(),
-        subject=job_id,
-        data=data,
-    )
-    headers, body = codec.encode(event, identity.sign)
-    key = routing_key(me, me, CATALOGUE[event_type].kind)
-    message = Message(key=key, body=body, headers=headers, id=event.id)
-    await broker.publish(message, timeout_seconds=limits.PUBLISH_SECONDS_MAX)
+async def _publish(post: Post, event_type: str, job_id: str, data: Struct) -> None:
+    await post.send(event_type, post.me, job_id, data, event_id=derive_id("event", job_id, event_type))
 
 
 def _spec(table: Table, program: Program, local: Program | None, options: JobOptions, job_id: str) -> JobSpec:
@@ -136,12 +118,6 @@ def _spec(table: Table, program: Program, local: Program | None, options: JobOpt
         return msgspec.convert(fields, JobSpec)
     except msgspec.ValidationError as error:
         raise BadConfig(f"an option is out of range: {error}") from error
-
-
-def _check_protection(protection: str) -> None:
-    if protection not in ("auto", *PROTECTIONS):
-        choices = ", ".join(("auto", *PROTECTIONS))
-        raise BadConfig(f"there is no protection {protection!r}: choose one of {choices}", field="protection")
 
 
 def _check_id_column(options: JobOptions, program: Program) -> None:

@@ -6,10 +6,9 @@ SHA-256 lets other threads run, so bodies are hashed while others travel.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from nodes.identity import Identity
 from schemas import codec
 from schemas.codec import Received
 from schemas.events import Event
@@ -18,11 +17,11 @@ OFF_LOOP_BYTES_MIN: Final = 256 * 1024
 """Smaller bodies are hashed in about the time that it takes to hand them to a thread and back."""
 
 
-async def encode(event: Event, identity: Identity) -> tuple[dict[str, str], bytes]:
-    """As `schemas.codec.encode`, signed by this identity."""
+async def encode(event: Event, sign: Callable[[bytes], bytes]) -> tuple[dict[str, str], bytes]:
+    """As `schemas.codec.encode`."""
     if len(event.body) < OFF_LOOP_BYTES_MIN:
-        return codec.encode(event, identity.sign)
-    return await asyncio.to_thread(codec.encode, event, identity.sign)
+        return codec.encode(event, sign)
+    return await asyncio.to_thread(codec.encode, event, sign)
 
 
 async def decode(headers: Mapping[str, Any], body: bytes) -> Received:

@@ -26,6 +26,7 @@ import orjson
 from msgspec import Struct
 
 from nodes.machine import TIMER_FIRED, Context, Effect, Machine, Refused, Sign, Step, TimerFired, Verify
+from nodes.records import RecordSet
 from nodes.store.port import GENESIS
 from schemas.contracts import PublicKeyField
 from schemas.errors import VerificationFailed
@@ -180,7 +181,7 @@ def replay(entries: Iterable[bytes], machine: Machine, me: Address, public_key: 
     Raises:
         JournalMismatch: with its code, naming the entry.
     """
-    records: dict[str, Struct] = {}
+    records = RecordSet()
     prev = GENESIS
     for number, line in enumerate(entries):
         entry = read_entry(line)
@@ -190,8 +191,9 @@ def replay(entries: Iterable[bytes], machine: Machine, me: Address, public_key: 
         step = _again(entry, machine, records, me, signer)
         _compare(entry, step, signer)
         for key in step.delete:
-            records.pop(key, None)
-        records.update((key, _kept(machine, key, record)) for key, record in step.put.items())
+            records.drop(key)
+        for key, record in step.put.items():
+            records.put(key, _kept(machine, key, record))
         prev = hashlib.sha256(line).hexdigest()
 
 

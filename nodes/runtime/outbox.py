@@ -21,18 +21,15 @@ import structlog
 from msgspec import Struct
 
 from broker.errors import AccessRefused, MessageTooLarge, PublishUnknown, Unroutable
-from broker.port import Broker, Message
-from broker.topology import routing_key
-from nodes.identity import Identity
 from nodes.machine import Machine, Perform, Publish
+from nodes.runtime.post import Post, Undeliverable
 from nodes.runtime.quiet import Quiet, Wake
 from nodes.store.blobs import BlobStore
 from nodes.store.errors import BlobDamaged, BlobMissing, StoreClosed, StoreFailed
 from nodes.store.port import OutboxRow, Store, Unreadable
-from schemas import codec, limits
-from schemas.errors import BadConfig, BrokerUnreachable
-from schemas.events import CATALOGUE, Event
-from schemas.ids import derive_id, parse_address
+from schemas import codec
+from schemas.errors import BrokerUnreachable
+from schemas.ids import derive_id
 
 Activity = Callable[[dict[str, Any], str], Awaitable[Sequence[tuple[str, Struct]]]]
 """(params, aggregate) -> the internal events (type, data) that are its outcome. May run more than once per Perform."""
@@ -53,18 +50,13 @@ class Means:
     """What carrying out effects needs."""
 
     machine: Machine
-    identity: Identity
-    broker: Broker
+    post: Post
     store: Store
     blobs: BlobStore
     activities: Mapping[str, Activity]
     conclude: Conclude
     """Applies an activity's outcome and completes its row, in one transaction."""
     activities_max: int = ACTIVITIES_MAX
-
-
-class Undeliverable(Exception):  # noqa: N818 - never leaves this module
-    """An event that can never be sent as it is."""
 
 
 class Outbox:
@@ -83,7 +75,7 @@ class Outbox:
         self._waiting: list[OutboxRow] | None = []
         self.room = Wake(quiet)
         """Set when an activity ended: there may be room for another."""
-        self._log = structlog.get_logger(__name__).bind(node=means.identity.address)
+        self._log = structlog.get_logger(__name__).bind(node=means.post.me)
 
     @property
     def held(self) -> list[int]:
@@ -169,50 +161,25 @@ class Outbox:
 
     async def _send(self, row: OutboxRow, effect: Publish) -> str | None:
         """Publish until the broker confirms; the reason when it never will."""
-        try:
-            message = await self._message(row, effect)
-        except Undeliverable as error:
-            return str(error)
         delay = RETRY_SECONDS_MIN
         while True:
             try:
-                await self._means.broker.publish(message, timeout_seconds=limits.PUBLISH_SECONDS_MAX)
-            except (Unroutable, AccessRefused, MessageTooLarge) as error:
+                await self._deliver(row, effect)
+            except (Undeliverable, Unroutable, AccessRefused, MessageTooLarge, BlobMissing, BlobDamaged) as error:
                 return str(error)
             except (PublishUnknown, BrokerUnreachable) as error:
-                self._log.info("publishing again", id=message.id, type=effect.type, error=str(error))
+                self._log.info("publishing again", cause=row.event_id, type=effect.type, error=str(error))
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, RETRY_SECONDS_MAX)
             else:
-                self._log.debug("published", id=message.id, type=effect.type, to=effect.to, cause=row.event_id)
+                self._log.debug("published", type=effect.type, to=effect.to, cause=row.event_id)
                 return None
 
-    async def _message(self, row: OutboxRow, effect: Publish) -> Message:
-        """The signed message of a row: the same id, attributes and body however often it is made."""
-        identity, kind = self._means.identity, CATALOGUE.get(effect.type)
-        if kind is None:
-            raise Undeliverable(f"no event type {effect.type!r} in the catalogue")
-        lane = effect.lane if kind.kind == "lane" else kind.kind
-        if not lane:
-            raise Undeliverable(f"{effect.type} goes to a worker's lane, none was named")
-        try:
-            to = parse_address(effect.to)
-            event = Event(
-                id=derive_id("event", identity.address, row.event_id, row.index),
-                type=effect.type,
-                source=identity.address,
-                to=to,
-                time=row.created_at,
-                subject=effect.subject,
-                data=None if kind.data is None else msgspec.convert(effect.data, kind.data),
-                body=await asyncio.to_thread(self._means.blobs.get, effect.blob) if effect.blob else b"",
-                cause=row.event_id,
-                attributes=effect.attributes,
-            )
-            headers, body = codec.encode(event, identity.sign)
-            return Message(key=routing_key(to, identity.address, lane), body=body, headers=headers, id=event.id)
-        except (BadConfig, BlobMissing, BlobDamaged, codec.MalformedEvent, msgspec.ValidationError) as error:
-            raise Undeliverable(str(error)) from error
+    async def _deliver(self, row: OutboxRow, effect: Publish) -> None:
+        """The same id, attributes and body however often it is sent."""
+        body = await asyncio.to_thread(self._means.blobs.get, effect.blob) if effect.blob else b""
+        event_id = derive_id("event", self._means.post.me, row.event_id, row.index)
+        await self._means.post.deliver(effect, event_id=event_id, cause=row.event_id, body=body, at=row.created_at)
 
     async def _finish(self, seq: int) -> None:
         """Forget a row. One commit at a time does that: what ends meanwhile shares the next."""

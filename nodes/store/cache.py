@@ -6,8 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from msgspec import Struct
-
+from nodes.records import RecordSet
 from nodes.store.port import GENESIS
 
 
@@ -18,7 +17,7 @@ class Cached:
     version: int = 0
     journalled: int = 0
     last_hash: str = GENESIS
-    records: dict[str, Struct] = field(default_factory=dict)
+    records: RecordSet = field(default_factory=RecordSet)
     counted: int = 0
     """What the cache counts it as."""
 
@@ -42,8 +41,19 @@ class Cache:
         self._aggregates.move_to_end(aggregate)
         return cached
 
+    def at(self, aggregate: str, version: int) -> Cached | None:
+        """The aggregate, if it is kept as of exactly this version."""
+        cached = self._aggregates.get(aggregate)
+        return cached if cached is not None and cached.version == version else None
+
+    def forget(self, aggregates: Iterable[str]) -> None:
+        """Forget these: something written to them was undone."""
+        for aggregate in aggregates:
+            dropped = self._aggregates.pop(aggregate, None)
+            self._size -= dropped.counted if dropped is not None else 0
+
     def clear(self) -> None:
-        """Forget everything: something written was undone."""
+        """Forget everything."""
         self._aggregates.clear()
         self._size = 0
 

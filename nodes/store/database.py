@@ -1,32 +1,28 @@
 """One SQLite connection on one thread, with group commit: what is asked while a commit is under way shares the next.
 
-Knows nothing of events or tables. An operation is a function of the connection. Reads run alone; consecutive writes
-run in one `BEGIN IMMEDIATE … COMMIT`, each inside its own savepoint, so that one that raises undoes only itself. A
-future is resolved only after its commit is durable (WAL, synchronous=FULL).
+Knows nothing of events or tables. An operation is a function of the connection. Reads run alone, each on one state of
+the database; consecutive writes run in one `BEGIN IMMEDIATE … COMMIT`, each inside its own savepoint, so that one that
+raises undoes only itself. A future is resolved only after its commit is durable (WAL, synchronous=FULL).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from nodes.store.errors import StoreClosed, StoreFailed, StoreNewer
+from nodes.store import file
+from nodes.store.errors import StoreClosed, StoreFailed, StoreOfAnotherFormat
 
 T = TypeVar("T")
 
-BUSY_SECONDS_MAX: Final = 30.0
-"""How long to wait for another process's transaction."""
 OPERATIONS_PER_COMMIT_MAX: Final = 64
-_MEMORY: Final = ":memory:"
 
 
 @dataclass(slots=True)
@@ -41,7 +37,11 @@ class _Operation:
 
 
 class Database:
-    """The thread and its connection. `undone` is called on the thread whenever written things were rolled back."""
+    """The thread and its connection.
+
+    `undone` is called on the thread when a whole transaction was rolled back, whatever its operations had come to. An
+    operation that raises has undone itself alone and knows it.
+    """
 
     def __init__(self, path: Path | None, *, weight_per_commit_max: int, undone: Callable[[], None]) -> None:
         self._path = path
@@ -53,11 +53,11 @@ class Database:
         self._thread = threading.Thread(target=self._work, name="sublet-store", daemon=True)
 
     async def open(self) -> None:
-        """Connect and migrate.
+        """Connect.
 
         Raises:
-            StoreFailed: the file cannot be opened or migrated.
-            StoreNewer: a newer release wrote it.
+            StoreFailed: the file cannot be opened or made.
+            StoreOfAnotherFormat: it is not a store of this release.
         """
         loop = asyncio.get_running_loop()
         self._opened: asyncio.Future[None] = loop.create_future()
@@ -66,7 +66,7 @@ class Database:
         await self._opened
 
     async def read(self, run: Callable[[sqlite3.Connection], T]) -> T:
-        """The value of `run`, outside any write transaction."""
+        """The value of `run`, which sees the database as it stands at its first statement."""
         return await self._ask(run, 0)
 
     async def write(self, run: Callable[[sqlite3.Connection], T], *, weight: int = 1) -> T:
@@ -95,9 +95,9 @@ class Database:
         assert self._finished is not None
         loop = self._finished.get_loop()
         try:
-            connection = _connect(self._path)
+            connection = file.connect(self._path)
         except Exception as error:
-            failure = error if isinstance(error, StoreFailed | StoreNewer) else StoreFailed(f"{self._path}: {error}")
+            failure = error if isinstance(error, StoreOfAnotherFormat) else StoreFailed(f"{self._path}: {error}")
             _call(loop, _settle, self._opened, None, failure)
             _call(loop, _settle, self._finished, None, None)
             return
@@ -111,43 +111,43 @@ class Database:
 
     def _groups(self) -> Iterator[list[_Operation]]:
         """Reads alone; writes together up to the bounds, in the order asked."""
-        operation = self._queue.get()
-        while operation is not None:
-            group, weight = [operation], operation.weight
-            following: _Operation | None = None
-            while weight and len(group) < OPERATIONS_PER_COMMIT_MAX:
-                try:
-                    following = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None or not following.weight or weight + following.weight > self._weight_max:
-                    yield group
-                    group = []
-                    break
-                group.append(following)
-                weight += following.weight
-            if group:
+        group: list[_Operation] = []
+        while True:
+            try:
+                operation = self._queue.get(block=not group)
+            except queue.Empty:
                 yield group
-                operation = self._queue.get()
-            else:
-                operation = following
+                group = []
+                continue
+            if group and (operation is None or not self._joins(operation, group)):
+                yield group
+                group = []
+            if operation is None:
+                return
+            group.append(operation)
+
+    def _joins(self, operation: _Operation, group: list[_Operation]) -> bool:
+        if not operation.weight or not group[0].weight or len(group) >= OPERATIONS_PER_COMMIT_MAX:
+            return False
+        return sum(each.weight for each in group) + operation.weight <= self._weight_max
 
     def _run(self, connection: sqlite3.Connection, group: list[_Operation]) -> None:
         try:
             if group[0].weight:
-                self._transaction(connection, group)
+                self._write(connection, group)
             else:
-                _attempt(connection, group[0])
+                _read(connection, group[0])
         except Exception as error:
             for operation in group:
-                operation.error = StoreFailed(f"{self._path or _MEMORY}: {error}; nothing was changed")
-                operation.error.__cause__ = error
+                operation.error = error
         for operation in group:
             if isinstance(operation.error, sqlite3.Error):
-                operation.error = StoreFailed(f"{self._path or _MEMORY}: {operation.error}; nothing was changed")
+                cause = operation.error
+                operation.error = StoreFailed(f"{self._path or 'in memory'}: {cause}; nothing was changed")
+                operation.error.__cause__ = cause
             _call(operation.loop, _settle, operation.future, operation.result, operation.error)
 
-    def _transaction(self, connection: sqlite3.Connection, group: list[_Operation]) -> None:
+    def _write(self, connection: sqlite3.Connection, group: list[_Operation]) -> None:
         connection.execute("BEGIN IMMEDIATE")
         try:
             for operation in group:
@@ -155,7 +155,6 @@ class Database:
                 _attempt(connection, operation)
                 if operation.error is not None:
                     connection.execute("ROLLBACK TO operation")
-                    self._undone()
                 connection.execute("RELEASE operation")
             connection.execute("COMMIT")
         except BaseException:
@@ -163,6 +162,13 @@ class Database:
             with contextlib.suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             raise
+
+
+def _read(connection: sqlite3.Connection, operation: _Operation) -> None:
+    connection.execute("BEGIN")
+    _attempt(connection, operation)
+    if connection.in_transaction:  # SQLite ends it by itself on some failures
+        connection.execute("ROLLBACK")
 
 
 def _attempt(connection: sqlite3.Connection, operation: _Operation) -> None:
@@ -185,50 +191,3 @@ def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., None], *argum
     """Hand a result to the loop; a loop that is closed waits for nothing."""
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(function, *arguments)
-
-
-def _connect(path: Path | None) -> sqlite3.Connection:
-    if path is not None:
-        # SQLite gives its -wal and -shm files the mode of the database file.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    connection = sqlite3.connect(_MEMORY if path is None else path, isolation_level=None, timeout=BUSY_SECONDS_MAX)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        _migrate(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _migrate(connection: sqlite3.Connection) -> None:
-    """Bring the schema to this release's: each numbered file once, in order, in one transaction."""
-    folder = resources.files("nodes.store") / "migrations"
-    scripts = sorted((file.name, file.read_text()) for file in folder.iterdir() if file.name.endswith(".sql"))
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > len(scripts):
-            raise StoreNewer(f"the store has schema {version}, this release knows {len(scripts)}: upgrade")
-        for number, (_, script) in enumerate(scripts, start=1):
-            if number > version:
-                for statement in _statements(script):
-                    connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(scripts)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def _statements(script: str) -> Iterator[str]:
-    """The statements of a script. (`executescript` would commit the transaction around them.)"""
-    collected = ""
-    for line in script.splitlines(keepends=True):
-        collected += line
-        if sqlite3.complete_statement(collected):
-            yield collected
-            collected = ""
-    if collected.strip():
-        yield collected

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from schemas.errors import BadConfig, SubletError, VerificationFailed
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class StoreFailed(SubletError):  # noqa: N818 - reads as the sentence it is
@@ -11,6 +16,17 @@ class StoreFailed(SubletError):  # noqa: N818 - reads as the sentence it is
 
 class StoreClosed(SubletError):  # noqa: N818
     """The store was closed before this was asked."""
+
+
+class StoreOfAnotherFormat(BadConfig):
+    """The file where the store should be is not one that this release wrote. It was not touched."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(
+            f"{path} is {what}, not a store of this release: move the folder {path.absolute().parent} away to start "
+            "anew, or run the program that wrote it; nothing was changed",
+            field="data_dir",
+        )
 
 
 class RecordUnreadable(SubletError):  # noqa: N818
@@ -26,10 +42,6 @@ class RecordUnreadable(SubletError):  # noqa: N818
             f"the record {key} of {aggregate} cannot be read ({why}): restore the store from a backup, or run the "
             "release that wrote it; the record is left as it is"
         )
-
-
-class StoreNewer(BadConfig):
-    """The store was written by a newer release: upgrade this node, or restore a backup."""
 
 
 class BlobMissing(StoreFailed):

@@ -21,7 +21,7 @@ that spans machines (PostgreSQL) lock the aggregate's row before `decide`; the p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
@@ -179,8 +179,18 @@ class Store(Protocol):
         """Forget some inbox ids seen before this time; how many. Older events must be refused by the caller."""
         ...
 
+    async def get(self, aggregate: str, keys: Collection[str]) -> dict[str, Struct]:
+        """Those of these records that there are, by key, as of one moment. Costs the same in an aggregate of any size.
+
+        Raises RecordUnreadable for one of these records, whatever became of the others.
+        """
+        ...
+
     async def read(self, aggregate: str) -> dict[str, Struct]:
-        """An aggregate's records by key; empty when there is none. Raises RecordUnreadable."""
+        """A copy of all records of an aggregate by key; empty when there is none. Raises RecordUnreadable.
+
+        Costs what the aggregate is large: for reports, not for what happens once per batch.
+        """
         ...
 
     async def aggregates(self, prefix: str = "") -> list[str]:

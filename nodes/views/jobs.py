@@ -1,25 +1,51 @@
-"""What a job's records and journal say to a person: state, decisions with their numbers, contracts, route."""
+"""What a job's records say to a person: state, decision with its numbers, contracts, route."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Final, Literal
 
-import orjson
+from msgspec import Struct
 
-from nodes.renter.activities.workbench import JobFolder
-from nodes.renter.protocol.records import ContractRecord, Job, Subtask
+from nodes.protections import traits_of
+from nodes.renter.files.folder import JobFolder
+from nodes.renter.protocol.records import ContractRecord, Job, Progress, Subtask
 from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Store
+from nodes.views.errors import UnknownJob
 from schemas.contracts import Contract
 from schemas.ids import Address, hub_of
 from schemas.jobs import APPROXIMATE, Assessment, Costs
 
-JOB_PREFIX = "job-"
-UNREADABLE = "unreadable"
+JOB_PREFIX: Final = "job-"
+UNREADABLE: Final = "unreadable"
 """The phase of a job whose records are damaged."""
-SOFTWARE_NOTE = "not confidential: software enclaves protect nothing from the owner of their host"
+WATCH_SECONDS: Final = 0.2
+"""How often a watched job is looked at."""
+SOFTWARE_NOTE: Final = "not confidential: software enclaves protect nothing from the owner of their host"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rental:
+    """A contract of a job, and how far its subtask is."""
+
+    id: str
+    lessor: str
+    renter_hub: str
+    lessor_hub: str
+    protection: str
+    units: int
+    price_micros: int
+    """Millionths of the network's currency per unit and hour."""
+    state: Literal["running", "ended"]
+    subtask: str
+    """Its phase; empty before the rows are split."""
+    rows: int
+    batches: int
+    """Both done so far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +63,12 @@ class JobReport:
     submitted_at: float = 0.0
     ended_at: float = 0.0
     code: str = ""
+    """Why it failed; `nodes.views.failures` says whose fault that is."""
     reason: str = ""
     assessment: Assessment | None = None
     spent: Costs | None = None
     """What the assessment's `costs` predicted, as it came; None before any batch is done."""
-    contracts: tuple[dict[str, Any], ...] = ()
+    contracts: tuple[Rental, ...] = ()
     route: tuple[str, ...] = ()
     confidential: str = ""
     output: Path | None = None
@@ -58,37 +85,36 @@ class JobReport:
 
 
 async def report(store: Store, job_id: str, jobs: Path) -> JobReport:
-    """The job as the store has it.
+    """The job as the store has it; `jobs` is the folder of all jobs.
 
     Raises:
-        LookupError: there is no such job.
+        UnknownJob: there is no such job.
+        RecordUnreadable: its records are damaged.
     """
     records = await store.read(job_id)
-    job = records.get("job")
-    if not isinstance(job, Job):
-        raise LookupError(f"there is no job {job_id} here")
-    contracts = [record for record in records.values() if isinstance(record, ContractRecord)]
-    subtasks = {record.contract: record for record in records.values() if isinstance(record, Subtask)}
-    output = JobFolder(jobs / job_id).output
+    job, progress = records.get("job"), records.get("progress")
+    if not isinstance(job, Job) or not isinstance(progress, Progress):
+        raise UnknownJob(job_id)
+    contracts = [each.contract for each in records.values() if isinstance(each, ContractRecord)]
     return JobReport(
         id=job_id,
-        phase=job.phase,
+        phase=progress.phase,
         asked=job.spec.protection,
         protection=job.assessment.chosen if job.assessment else None,
         rows=job.facts.rows if job.facts else 0,
-        rows_done=job.rows_done,
+        rows_done=progress.rows_done,
         batches=job.batches,
-        batches_done=job.batches_done,
+        batches_done=progress.batches_done,
         submitted_at=job.submitted_at,
         ended_at=job.ended_at,
         code=job.code,
         reason=job.reason,
         assessment=job.assessment,
-        spent=job.spent if job.spent.encrypt_seconds else None,
-        contracts=tuple(_contract(record, subtasks.get(record.contract.id)) for record in contracts),
-        route=tuple(dict.fromkeys(route(record.contract) for record in contracts)),
+        spent=progress.spent if progress.spent.encrypt_seconds else None,
+        contracts=_rentals(records),
+        route=tuple(dict.fromkeys(map(route, contracts))),
         confidential=_confidential(job),
-        output=output if job.phase == "completed" else None,
+        output=JobFolder(jobs / job_id).output if progress.phase == "completed" else None,
     )
 
 
@@ -98,23 +124,29 @@ async def list_jobs(store: Store, jobs: Path) -> list[JobReport]:
     return sorted(reports, key=lambda each: each.submitted_at)
 
 
-async def _report_or_why(store: Store, job_id: str, jobs: Path) -> JobReport:
-    try:
-        return await report(store, job_id, jobs)
-    except RecordUnreadable as error:
-        return JobReport(id=job_id, phase=UNREADABLE, code=error.code, reason=str(error))
+async def watch(
+    store: Store, job_id: str, jobs: Path, pause: Callable[[], Awaitable[None]] | None = None
+) -> AsyncIterator[JobReport]:
+    """The job's report at every change, until it has ended. One that no worker has taken yet is waited for.
 
-
-async def explain(store: Store, job_id: str) -> list[dict[str, Any]]:
-    """The journal as lines: time, event, from whom, and what followed, with the numbers of every decision.
+    Args:
+        store: the renter's.
+        job_id: the job.
+        jobs: the folder of all jobs.
+        pause: waits until the next look; by default for `WATCH_SECONDS`.
 
     Raises:
-        LookupError: there is no such job.
+        UnknownJob: there is no such job, and none was submitted.
+        RecordUnreadable: its records are damaged.
     """
-    lines = [_line(orjson.loads(entry)) for entry in await store.journal(job_id)]
-    if not lines:
-        raise LookupError(f"there is no job {job_id} here")
-    return lines
+    last: JobReport | None = None
+    while last is None or not last.ended:
+        now = await _report_when_taken(store, job_id, jobs)
+        if now is not None and now != last:
+            yield now
+        last = now
+        if last is None or not last.ended:
+            await (asyncio.sleep(WATCH_SECONDS) if pause is None else pause())
 
 
 def route(contract: Contract) -> str:
@@ -124,45 +156,50 @@ def route(contract: Contract) -> str:
     return " → ".join((renter, *hubs, lessor))
 
 
-def _contract(record: ContractRecord, subtask: Subtask | None) -> dict[str, Any]:
+async def _report_or_why(store: Store, job_id: str, jobs: Path) -> JobReport:
+    try:
+        return await report(store, job_id, jobs)
+    except RecordUnreadable as error:
+        return JobReport(id=job_id, phase=UNREADABLE, code=error.code, reason=str(error))
+
+
+async def _report_when_taken(store: Store, job_id: str, jobs: Path) -> JobReport | None:
+    """The report; None while the job's folder is all there is of it."""
+    try:
+        return await report(store, job_id, jobs)
+    except UnknownJob:
+        if not JobFolder(jobs / job_id).path.is_dir():
+            raise
+        return None
+
+
+def _rentals(records: Mapping[str, Struct]) -> tuple[Rental, ...]:
+    subtasks = {each.contract: each for each in records.values() if isinstance(each, Subtask)}
+    contracts = [each for each in records.values() if isinstance(each, ContractRecord)]
+    return tuple(_rental(each, subtasks.get(each.contract.id)) for each in contracts)
+
+
+def _rental(record: ContractRecord, subtask: Subtask | None) -> Rental:
     contract = record.contract
-    return {
-        "id": contract.id,
-        "lessor": contract.lessor,
-        "renter_hub": contract.renter_hub,
-        "lessor_hub": contract.lessor_hub,
-        "protection": contract.protection,
-        "units": contract.units,
-        "price_micros": contract.price_micros,
-        "state": "ended" if record.ended else "running",
-        "subtask": subtask.phase if subtask else "",
-        "rows": subtask.rows_done if subtask else 0,
-        "batches": subtask.batches_done if subtask else 0,
-    }
+    return Rental(
+        id=contract.id,
+        lessor=contract.lessor,
+        renter_hub=contract.renter_hub,
+        lessor_hub=contract.lessor_hub,
+        protection=contract.protection,
+        units=contract.units,
+        price_micros=contract.price_micros,
+        state="ended" if record.ended else "running",
+        subtask=subtask.phase if subtask else "",
+        rows=subtask.rows_done if subtask else 0,
+        batches=subtask.batches_done if subtask else 0,
+    )
 
 
 def _confidential(job: Job) -> str:
     if job.assessment is None:
         return ""
-    if job.assessment.chosen == "homomorphic":
+    if traits_of(job.assessment.chosen).on_ciphertext:
         stays = "; show the results to nobody" if job.assessment.scheme in APPROXIMATE else ""
         return f"lessors saw ciphertext only and had no key{stays}"
     return SOFTWARE_NOTE if job.spec.accept_software_enclave else "lessors' enclaves proved themselves"
-
-
-def _line(entry: dict[str, Any]) -> dict[str, Any]:
-    event = entry["event"]
-    effects: list[dict[str, Any]] = entry["effects"]
-    return {
-        "time": entry["now"],
-        "type": event["type"],
-        "from": event["source"],
-        "refused": entry["refused"],
-        "sent": [f"{each['type']} → {each['to']}" for each in effects if each["effect"] == "publish"],
-        "started": [each["activity"] for each in effects if each["effect"] == "perform"],
-        "notes": [_note(each) for each in effects if each["effect"] == "note"],
-    }
-
-
-def _note(effect: dict[str, Any]) -> dict[str, Any]:
-    return {name: effect[name] for name in ("kind", "text", "details")}

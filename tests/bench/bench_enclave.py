@@ -24,11 +24,12 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from numpy.typing import NDArray
 
 from nodes.enclave.agreement import key_agreement
+from nodes.enclave.agreement.confirmation import is_confirmed
 from nodes.enclave.agreement.key_agreement import KeyPair
-from nodes.enclave.agreement.offer import new_challenge, verify_offer
 from nodes.enclave.attestation.measure import code_root
-from nodes.enclave.attestation.port import Policy
+from nodes.enclave.attestation.policy import Policy
 from nodes.enclave.host.process import EnclaveProcess
+from nodes.enclave.offer import verify_offer
 from nodes.programs.build import linear
 from nodes.programs.check import check
 from nodes.programs.plain import evaluate
@@ -39,6 +40,7 @@ from tests.unit.nodes.enclave.enclaves import (
     NOW,
     VERIFIERS,
     agree,
+    challenge,
     policy,
     quoter,
     renter,
@@ -109,11 +111,9 @@ def _handshake() -> Result:
 
 async def _agree(enclave: EnclaveProcess, program: bytes, accepted: Policy) -> None:
     """Both halves of the key agreement."""
-    challenge = new_challenge(CONTRACT, JOB, NOW)
-    evidence = await enclave.offer(challenge.nonce, CONTRACT, JOB)
-    offer = verify_offer(
-        challenge, evidence, verifiers=VERIFIERS, policy=accepted, renter_public=renter_public(), now=NOW
-    )
+    asked = challenge()
+    evidence = await enclave.offer(asked.nonce, CONTRACT, JOB)
+    offer = verify_offer(asked, evidence, verifiers=VERIFIERS, policy=accepted, renter_public=renter_public(), now=NOW)
     secret = key_agreement.new_secret()
     sealed = offer.seal(secret, renter().sign)
     mac = await enclave.accept(
@@ -124,7 +124,7 @@ async def _agree(enclave: EnclaveProcess, program: bytes, accepted: Policy) -> N
         claims=offer.claims.digest(),
         program=program,
     )
-    offer.confirm(secret, sealed, mac)
+    assert is_confirmed(mac, offer.confirmation_digest(secret, sealed))
 
 
 def _bare_hpke() -> float:

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from nodes.homomorphic import ciphertexts
 from nodes.homomorphic.costs import TABLES_AFTER
+from nodes.homomorphic.paillier import ciphertexts
 from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.homomorphic.port import IntegerProgram

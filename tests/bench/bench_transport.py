@@ -140,7 +140,7 @@ async def our_round(
 
 
 async def _signed(event: Event, identity: Identity, kind: str) -> Message:
-    headers, body = await bulk.encode(event, identity)
+    headers, body = await bulk.encode(event, identity.sign)
     return Message(routing_key(event.to, event.source, kind), body, headers, event.id)
 
 

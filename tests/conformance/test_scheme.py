@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from nodes.homomorphic import unpacked
 from nodes.homomorphic.ckks import linear as ckks
 from nodes.homomorphic.ckks import polynomial as ckks_polynomial
 from nodes.homomorphic.errors import BadCiphertext, BadKey, DecryptionsStay, Overflow
@@ -27,7 +26,6 @@ SCHEMES: Final[dict[str, tuple[Callable[[], SecretKey], Callable[[bytes], Public
     "paillier-2048": (lambda: paillier.generate(2048), PaillierPublic.from_bytes),
     "paillier-3072": (lambda: paillier.generate(3072), PaillierPublic.from_bytes),
     "paillier-2048-subgroup": (lambda: paillier.generate(2048, subgroup=True), PaillierPublic.from_bytes),
-    "unpacked-2048": (lambda: unpacked.generate(2048), unpacked.UnpackedPublic.from_bytes),
     "ckks": (ckks.generate, ckks.CkksPublic.from_bytes),
     "ckks-degree-2": (lambda: ckks_polynomial.generate(1, 30), ckks_polynomial.PolynomialPublic.from_bytes),
     "ckks-degree-4": (lambda: ckks_polynomial.generate(2, 30), ckks_polynomial.PolynomialPublic.from_bytes),
@@ -66,7 +64,7 @@ def scheme(request: pytest.FixtureRequest) -> Scheme:
 
 @pytest.fixture
 def rows(scheme: Scheme) -> Rows:
-    """Two full blocks and a part of a third (of unpacked schemes, some single ciphertexts)."""
+    """Two full blocks and a part of a third."""
     count = 2 * scheme[1].slots + 3
     return np.random.default_rng(7).integers(-(2**30), 2**30, size=(count, 3), dtype=np.int64)
 
@@ -224,8 +222,7 @@ def other_key(public: PublicKey) -> PublicKey:
         return ckks.generate(public.input_bits).public
     if isinstance(public, ckks_polynomial.PolynomialPublic):
         return ckks_polynomial.generate(public.depth, public.input_bits).public
-    other = paillier.generate(public.bits).public
-    return unpacked.UnpackedPublic(other.n, other.base) if public.slots == 1 else other
+    return paillier.generate(public.bits).public
 
 
 def test_decryptions_are_handed_on_only_where_that_is_safe(scheme: Scheme) -> None:

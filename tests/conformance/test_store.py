@@ -13,7 +13,7 @@ import pytest
 from msgspec import Struct
 
 from nodes.machine import CancelTimer, Effect, Note, Perform, Publish, SetTimer
-from nodes.store.errors import RecordUnreadable, StoreClosed, StoreNewer
+from nodes.store.errors import RecordUnreadable, StoreClosed
 from nodes.store.port import GENESIS, Decision, Input, Outcome, Store, Unreadable, View
 from nodes.store.sqlite import SqliteStore
 
@@ -27,7 +27,17 @@ class Count(Struct, frozen=True, kw_only=True):
     words: dict[str, Any] = {}
 
 
-RECORD_TYPES: Mapping[str, type[Struct]] = {"count": Count, "extra": Count}
+class Row(Struct, frozen=True):
+    """One of many records; remembers that it was read from its bytes."""
+
+    number: int
+
+    def __post_init__(self) -> None:
+        ROWS_READ.append(self.number)
+
+
+ROWS_READ: list[int] = []
+RECORD_TYPES: Mapping[str, type[Struct]] = {"count": Count, "extra": Count, "row": Row}
 NOW = 1000.0
 
 
@@ -143,6 +153,17 @@ async def test_concurrent_callers_share_commits_and_each_gets_its_own_outcome(st
     assert len(await store.journal("job")) == 39
 
 
+async def test_reads_and_writes_are_carried_out_in_the_order_asked(store: Store) -> None:
+    reads = 5
+    asked: list[Awaitable[object]] = []
+    for n in range(30):
+        asked += [apply(store, Input(f"e{n}", "job")), *(value(store) for _ in range(reads))]
+    answers = await asyncio.gather(*asked)
+    for n in range(30):
+        _, *seen = answers[n * (reads + 1) : (n + 1) * (reads + 1)]
+        assert seen == [n + 1] * reads
+
+
 async def test_two_processes_see_each_others_changes(store: Store, open_store: Open) -> None:
     other = await open_store()
     for n in range(6):
@@ -170,6 +191,47 @@ async def test_records_come_back_as_written_and_deleted_ones_disappear_everywher
     await store.apply([Input("e2", "job")], lambda _, __: delete, owner="p", lease_until=0, performs_max=0)
     for each in (store, other, await open_store()):
         assert set(await each.read("job")) == {"count"}
+
+
+async def put(store: Store, *numbers: int, aggregate: str = "job", delete: frozenset[str] = frozenset()) -> None:
+    """Write `row/<number>` for each."""
+    decision = Decision(NOW, put={f"row/{number}": Row(number) for number in numbers}, delete=delete)
+    event = Input(f"put {numbers} {delete}", aggregate)
+    await store.apply([event], lambda _, __: decision, owner="p", lease_until=0, performs_max=0)
+
+
+async def test_those_records_that_are_asked_for_are_given_as_far_as_there_are_any(
+    store: Store, open_store: Open
+) -> None:
+    other = await open_store()
+    await put(store, 1, 2, 3)
+    await other.read("job")
+    await put(store, 4, delete=frozenset({"row/2"}))
+    for each in (store, other, await open_store()):
+        assert await each.get("job", ("row/1", "row/2", "row/4", "row/99")) == {"row/1": Row(1), "row/4": Row(4)}
+        assert await each.get("job", ()) == await each.get("nothing", ("row/1",)) == {}
+        assert set(await each.read("job")) == {"row/1", "row/3", "row/4"}
+
+
+async def test_no_more_records_are_read_than_asked_for_and_none_that_are_kept_in_memory(
+    store: Store, open_store: Open
+) -> None:
+    await put(store, *range(2000))
+    other = await open_store()
+    ROWS_READ.clear()
+    assert set(await other.get("job", ("row/7", "row/1234"))) == {"row/7", "row/1234"}
+    assert sorted(ROWS_READ) == [7, 1234]
+    assert set(await store.get("job", ("row/7", "row/1234"))) == {"row/7", "row/1234"}
+    assert sorted(ROWS_READ) == [7, 1234]
+
+
+async def test_what_a_decision_raises_costs_no_other_aggregate_its_place_in_memory(store: Store) -> None:
+    await put(store, *range(100), aggregate="large")
+    with pytest.raises(ZeroDivisionError):
+        await apply(store, Input("e1", "job", "crash"))
+    ROWS_READ.clear()
+    await apply(store, Input("e2", "large"))
+    assert ROWS_READ == []
 
 
 async def test_decide_sees_the_same_records_before_and_after_a_restart(store: Store, open_store: Open) -> None:
@@ -374,15 +436,6 @@ def _modes(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
 
 
-async def test_a_store_of_a_newer_release_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "newer.sqlite"
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 99")
-    connection.close()
-    with pytest.raises(StoreNewer, match="upgrade"):
-        await SqliteStore.open(path, RECORD_TYPES)
-
-
 async def test_a_record_that_cannot_be_read_costs_its_aggregate_and_no_other(tmp_path: Path) -> None:
     path, due = tmp_path / "node.sqlite", SetTimer(name="late", at=NOW)
     store = await SqliteStore.open(path, RECORD_TYPES)
@@ -400,6 +453,9 @@ async def test_a_record_that_cannot_be_read_costs_its_aggregate_and_no_other(tmp
     assert "backup" in outcomes[0].reason
     with pytest.raises(RecordUnreadable):
         await store.read("bad")
+    with pytest.raises(RecordUnreadable):
+        await store.get("bad", ["count"])
+    assert await store.get("bad", ["extra/x"]) == {}
     assert await value(store, "good") == 2
     assert [left.aggregate for left in await store.due_timers(NOW, 9)] == ["good"]
     await store.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 
 import cbor2
@@ -13,19 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.enclave.attestation.port import (
-    EVIDENCE_BYTES_MAX,
-    HARDWARE,
-    KINDS,
-    SOFTWARE,
-    Claims,
-    Evidence,
-    Policy,
-    Tier,
-    Verifier,
-    decode,
-    encode,
-)
+from nodes.enclave.attestation.description import describe
+from nodes.enclave.attestation.envelope import EVIDENCE_BYTES_MAX, decode, encode
+from nodes.enclave.attestation.policy import Policy
+from nodes.enclave.attestation.port import HARDWARE, KINDS, SOFTWARE, Claims, Evidence, Tier
 from nodes.enclave.attestation.verifiers import all_verifiers
 from nodes.enclave.errors import Code, Rejected
 from tests.unit.nodes.enclave.attestation import forge
@@ -34,31 +24,35 @@ from tests.unit.nodes.enclave.attestation.forge import Forged
 
 @dataclass(frozen=True)
 class Adapter:
-    """A verifier, genuine evidence, what it reports, and when and under which policy it is good.
+    """A verifier and genuine evidence for it, and how far that may be bent.
 
     `refused_kind` is the code for evidence of a kind that the policy does not accept. `loose` are the fields with bytes
     that nothing covers, such as line ends of certificates: a change there is refused or changes no claim. `debuggable`
     says whether a policy may allow debug at all.
     """
 
-    verifier: Verifier
-    evidence: Evidence
-    report_data: bytes
-    policy: Policy
-    now: datetime
-    refused_kind: Code = Code.KIND_NOT_ACCEPTED
-    collateral: dict[str, bytes] | None = None
+    forged: Forged
     loose: frozenset[str] = frozenset()
+    refused_kind: Code = Code.KIND_NOT_ACCEPTED
     debuggable: bool = True
 
-    def verify(self, evidence: Evidence | None = None, *, policy: Policy | None = None, report: bytes = b"") -> Claims:
-        return self.verifier.verify(
-            evidence or self.evidence,
-            expected_report_data=report or self.report_data,
-            now=self.now,
-            collateral=self.collateral,
-            policy=policy or self.policy,
-        )
+    @property
+    def evidence(self) -> Evidence:
+        return self.forged.evidence
+
+    @property
+    def policy(self) -> Policy:
+        return self.forged.policy
+
+    @property
+    def report_data(self) -> bytes:
+        return self.forged.report_data
+
+    def verify(
+        self, evidence: Evidence | None = None, *, policy: Policy | None = None, report: bytes | None = None
+    ) -> Claims:
+        shown = replace(self.forged, evidence=evidence or self.evidence)
+        return shown.judged(policy=policy, report_data=report)
 
     def refuses_or_says_the_same(self, evidence: Evidence, *, loose: bool) -> None:
         if not loose:
@@ -68,36 +62,24 @@ class Adapter:
             assert self.verify(evidence) == self.verify()
 
 
-def adapter(forged: Forged, *loose: str, refused_kind: Code = Code.KIND_NOT_ACCEPTED) -> Adapter:
-    return Adapter(
-        verifier=forged.verifier,
-        evidence=forged.evidence,
-        report_data=forged.report_data,
-        policy=forged.policy,
-        now=forged.now,
-        refused_kind=refused_kind,
-        loose=frozenset(loose),
-    )
-
-
 def software(*, debug: bool = False) -> Adapter:
-    return adapter(forge.software(debug=debug), refused_kind=Code.SOFTWARE_NOT_ACCEPTED)
+    return Adapter(forge.software(debug=debug), refused_kind=Code.SOFTWARE_NOT_ACCEPTED)
 
 
 def snp(*, debug: bool = False) -> Adapter:
-    return adapter(forge.snp(debug=debug), "aux")
+    return Adapter(forge.snp(debug=debug), frozenset({"aux"}))
 
 
 def tdx(*, debug: bool = False) -> Adapter:
-    return replace(adapter(forge.tdx(debug=debug), "blob", "aux"), debuggable=False)
+    return Adapter(forge.tdx(debug=debug), frozenset({"blob", "aux"}), debuggable=False)
 
 
 def sgx(*, debug: bool = False) -> Adapter:
-    return replace(adapter(forge.sgx(debug=debug), "blob", "aux"), debuggable=False)
+    return Adapter(forge.sgx(debug=debug), frozenset({"blob", "aux"}), debuggable=False)
 
 
 def nitro(*, debug: bool = False) -> Adapter:
-    return adapter(forge.nitro(debug=debug))
+    return Adapter(forge.nitro(debug=debug))
 
 
 ADAPTERS: dict[str, Callable[..., Adapter]] = {
@@ -133,6 +115,21 @@ def test_genuine_evidence_is_accepted_with_its_claims(make: Callable[..., Adapte
     assert claims.report_data == adapter.report_data
     assert claims.measurement in adapter.policy.measurements
     assert not claims.debug
+
+
+def test_a_verifier_says_what_is_signed_and_judges_nothing(make: Callable[..., Adapter]) -> None:
+    forged = make().forged
+    found = forged.verifier.verify(forged.evidence, now=forged.now, collateral={})
+    assert found.tier is Tier.NONE
+    assert replace(found, tier=forged.judged().tier) == forged.judged()
+
+
+def test_what_genuine_evidence_says_of_itself_is_what_is_verified(make: Callable[..., Adapter]) -> None:
+    adapter = make()
+    claims, said = adapter.verify(), describe(adapter.evidence)
+    assert said.report_data == claims.report_data
+    assert said.said["measurement"] == claims.measurement.hex()
+    assert said.said["debug"] == "no"
 
 
 def test_only_hardware_is_called_confidential(make: Callable[..., Adapter]) -> None:
@@ -211,7 +208,7 @@ def test_truncated_and_extended_evidence_is_refused_or_says_the_same(make: Calla
 @pytest.mark.parametrize("kind", sorted(HARDWARE))
 def test_evidence_under_another_vendors_root_is_refused(kind: str) -> None:
     adapter = ADAPTERS[kind]()
-    genuine = replace(adapter, verifier=all_verifiers()[adapter.evidence.kind])
+    genuine = replace(adapter, forged=replace(adapter.forged, verifier=all_verifiers()[adapter.evidence.kind]))
     assert refusal(genuine.verify) == Code.EVIDENCE_ROOT
 
 

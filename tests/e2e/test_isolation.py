@@ -28,14 +28,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import nodes.bootstrap
 import nodes.demo
+import nodes.lessor.worker
 import nodes.local
 from nodes.enclave.agreement import chunks, key_agreement
 from nodes.enclave.agreement.chunks import DATA, RESULT
-from nodes.enclave.agreement.offer import new_challenge, verify_offer
+from nodes.enclave.agreement.confirmation import is_confirmed
 from nodes.enclave.attestation.measure import code_root
 from nodes.enclave.errors import EnclaveEnded, EndReason
 from nodes.enclave.host import process
 from nodes.enclave.host.process import EnclaveOptions, EnclaveProcess
+from nodes.enclave.offer import verify_offer
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.identity import Identity
 from nodes.lessor.worker import LessorWorker
@@ -67,6 +69,7 @@ from tests.unit.nodes.enclave.enclaves import (
     NOW,
     VERIFIERS,
     agree,
+    challenge,
     model,
     policy,
     quoter,
@@ -90,6 +93,8 @@ class Theft:
     network: LocalNetwork
     tap: Wiretap
     workers: dict[str, LessorWorker] = field(default_factory=dict)
+    shifts: dict[str, Any] = field(default_factory=dict)
+    """What workers know while they have their lanes."""
     enclaves: list[OpenEnclave] = field(default_factory=list)
     seeds: dict[bytes, list[bytes]] = field(default_factory=dict)
     kept: dict[str, bytes] = field(default_factory=dict)
@@ -106,16 +111,15 @@ class Theft:
 
     def enclaves_of(self, report: JobReport, lessor: str) -> list[OpenEnclave]:
         """The enclaves that a lessor had for a job."""
-        contracts = {contract["id"] for contract in report.contracts if contract["lessor"] == lessor}
+        contracts = {contract.id for contract in report.contracts if contract.lessor == lessor}
         return [enclave for enclave in self.enclaves if enclave.contract in contracts]
 
     def holds(self, report: JobReport, lessor: str) -> set[bytes]:
         """Every 32 bytes in a row of anything that host and enclaves of a lessor hold."""
         worker = self.workers[lessor]
-        sessions = worker._sessions
-        assert sessions is not None
+        shift = self.shifts[lessor]
         held = [identity_seed(worker.identity)]
-        held += bytes_in([sessions.config, sessions._open, sessions._opening, sessions._blobs])
+        held += bytes_in([worker.config, worker.workshop, dict(shift._records), shift._waiting])
         for enclave in self.enclaves_of(report, lessor):
             held += [seed for pair in enclave.pairs for seed in self.seeds[pair.public]]
             held += bytes_in([enclave.inside, enclave.offers, enclave.contract])
@@ -138,7 +142,8 @@ async def theft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     seeds = keep_seeds(monkeypatch)
     enclaves: list[OpenEnclave] = []
     workers: dict[str, LessorWorker] = {}
-    make_worker = nodes.bootstrap.lessor_worker
+    shifts: dict[str, Any] = {}
+    make_worker, make_shift = nodes.bootstrap.lessor_worker, nodes.lessor.worker._Shift
 
     def make_enclave(quoter: Any, options: EnclaveOptions) -> OpenEnclave:
         enclaves.append(OpenEnclave(quoter, options))
@@ -149,11 +154,17 @@ async def theft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         return workers[str(config.me)]
 
     monkeypatch.setattr(nodes.bootstrap, "EnclaveProcess", make_enclave)
+
+    def keep_shift(worker: LessorWorker, *args: Any) -> Any:
+        shifts[str(worker.config.me)] = make_shift(worker, *args)
+        return shifts[str(worker.config.me)]
+
     monkeypatch.setattr("nodes.local.lessor_worker", keep_worker)
+    monkeypatch.setattr("nodes.lessor.worker._Shift", keep_shift)
     network, tap = LocalNetwork(tmp_path / "network"), Wiretap()
     tap.install(network.server)
     async with network:
-        yield Theft(network, tap, workers, enclaves, seeds, keep_secrets(monkeypatch))
+        yield Theft(network, tap, workers, shifts, enclaves, seeds, keep_secrets(monkeypatch))
 
 
 def keep_secrets(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
@@ -171,7 +182,7 @@ def keep_secrets(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
 
 def of(lessor: str, report: JobReport, found: list[Intercepted]) -> list[Intercepted]:
     """A lessor's share of what was intercepted."""
-    contracts = {contract["id"] for contract in report.contracts if contract["lessor"] == lessor}
+    contracts = {contract.id for contract in report.contracts if contract.lessor == lessor}
     return [each for each in found if each.contract in contracts]
 
 
@@ -275,7 +286,7 @@ def plaintext_needles() -> list[bytes]:
 async def subtask_secrets(theft: Theft, report: JobReport, lessor: str) -> list[bytes]:
     """The secrets of a lessor's subtasks, as the renter's store kept them during the job."""
     network, identity, found = theft.network, theft.network.identity(LOCAL_RENTER), []
-    contracts = {contract["id"] for contract in report.contracts if contract["lessor"] == lessor}
+    contracts = {contract.id for contract in report.contracts if contract.lessor == lessor}
     for record in (await network.store.read(report.id)).values():
         if isinstance(record, Subtask) and record.contract in contracts:
             name = f"subtask/{record.id}"
@@ -436,7 +447,7 @@ import asyncio, sys
 from nodes.enclave.agreement.chunks import BatchContext
 from nodes.enclave.host.process import EnclaveProcess
 from nodes.enclave.attestation.measure import measurement
-from nodes.enclave.attestation.software import SoftwareQuoter
+from nodes.enclave.attestation.producers.software import SoftwareQuoter
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 def take():
@@ -496,15 +507,15 @@ def test_a_hosts_memory_holds_ciphertext_and_neither_plaintext_nor_keys() -> Non
 
 def hand_over(process: subprocess.Popen[str], program: bytes, secret: bytes) -> None:
     """The renter's half of the handshake over the host's pipes."""
-    challenge = new_challenge(CONTRACT, JOB, NOW)
-    evidence = asked(process, challenge.nonce)
+    challenged = challenge()
+    evidence = asked(process, challenged.nonce)
     offer = verify_offer(
-        challenge, evidence, verifiers=VERIFIERS, policy=policy(), renter_public=renter_public(), now=NOW
+        challenged, evidence, verifiers=VERIFIERS, policy=policy(), renter_public=renter_public(), now=NOW
     )
     sealed = offer.seal(secret, renter().sign)
     agreed = (renter_public(), offer.policy_digest, offer.claims.digest(), program)
     mac = asked(process, sealed.sealed, sealed.signature, *agreed, key_agreement.schema_digest(program, None))
-    offer.confirm(secret, sealed, mac)
+    assert is_confirmed(mac, offer.confirmation_digest(secret, sealed))
 
 
 def asked(process: subprocess.Popen[str], *said: bytes) -> bytes:

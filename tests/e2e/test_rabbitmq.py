@@ -18,8 +18,8 @@ from tests.unit.nodes.programs.models import data, model, node
 
 pytestmark = pytest.mark.rabbitmq
 
-ROWS, COLUMNS = 20_000, 9
-BATCH_ROWS = {"homomorphic": 470, "sealed-result": 470, "enclave": 100}
+ROWS, COLUMNS = 10_000, 9
+BATCH_ROWS = {"homomorphic": 235, "sealed-result": 235, "enclave": 50}
 TOLERANCE = {"homomorphic": 1e-3, "sealed-result": 1e-3, "enclave": 1e-6}
 
 
@@ -31,8 +31,8 @@ def network(tmp_path: Path, rabbitmq: Server) -> Iterator[Deployment]:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, np.ndarray]:
-    """20,000 rows × 9 columns, a linear model, and its results in plaintext."""
-    random = np.random.default_rng(20_000)
+    """10,000 rows × 9 columns, a linear model, and its results in plaintext."""
+    random = np.random.default_rng(ROWS)
     scales = 10.0 ** np.arange(-3, 6)
     rows = np.round(random.normal(size=(ROWS, COLUMNS)) * scales, 6)
     weights = np.round(random.normal(size=COLUMNS) / scales, 6)
@@ -74,7 +74,7 @@ def test_a_job_completes_though_a_worker_is_killed(
     parts = network.until_parts(job, 3)
     os.kill(started["B11.B12"][0].pid, signal.SIGKILL)
     assert parts < ROWS // BATCH_ROWS[protection], "the job ended before the worker was killed"
-    report = network.until(job, lambda report: report["state"] in ("completed", "failed"))
+    report = network.ended(job)
     assert report["state"] == "completed", report
     assert report["rows_done"] == ROWS
     check_result(network, job, files[2], TOLERANCE[protection], tmp_path)
@@ -95,7 +95,7 @@ def test_a_polynomial_is_computed_on_ciphertext(
     network.start_all()
     wishes = ("--protection", "homomorphic", "--scheme", "ckks", "--results-stay", "--max-error", "1")
     job = network.job("submit", str(table), "--program", str(tmp_path / "square.onnx"), "--id-column", "key", *wishes)
-    report = network.until(job["job"], lambda report: report["state"] in ("completed", "failed"))
+    report = network.ended(job["job"])
     assert report["state"] == "completed", report
     check_result(network, job["job"], score**2, report["assessment"]["candidates"][0]["error_bound"], tmp_path)
 
@@ -116,13 +116,13 @@ def test_a_renter_and_a_hub_that_are_killed_go_on_where_they_were(
     network: Deployment, files: tuple[Path, Path, np.ndarray], tmp_path: Path
 ) -> None:
     started = network.start_all()
-    job = submit(network, files, "enclave", "--batch-rows", "100", "--local-share", "0")
+    job = submit(network, files, "enclave", "--batch-rows", "50", "--local-share", "0")
     network.until_parts(job, 1)
     for address, role in (("A11.A12", "renter"), ("A11.hub", "hub")):
         os.kill(started[address][0].pid, signal.SIGKILL)
         started[address][0].wait()
         network.start(role, address)
-    report = network.until(job, lambda report: report["state"] in ("completed", "failed"))
+    report = network.ended(job)
     assert report["state"] == "completed", report
     assert report["rows_done"] == ROWS
     check_result(network, job, files[2], TOLERANCE["enclave"], tmp_path)

@@ -21,10 +21,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from nodes.enclave import frames
 from nodes.enclave.agreement import chunks
 from nodes.enclave.agreement.labels import lp
-from nodes.enclave.attestation import port
-from nodes.enclave.attestation.port import Evidence, Policy
-from nodes.enclave.attestation.software import SoftwareQuoter
-from nodes.enclave.attestation.verifiers import all_verifiers, describe
+from nodes.enclave.attestation import envelope, port
+from nodes.enclave.attestation.description import describe
+from nodes.enclave.attestation.judge import judge
+from nodes.enclave.attestation.policy import Policy
+from nodes.enclave.attestation.port import Evidence
+from nodes.enclave.attestation.producers.software import SoftwareQuoter
+from nodes.enclave.attestation.verifiers import all_verifiers
 from nodes.enclave.errors import Rejected
 from nodes.enclave.frames import FrameError
 from nodes.programs.build import aggregate_sum, linear_from_csv
@@ -74,7 +77,7 @@ def program(data: bytes) -> None:
 def evidence(data: bytes) -> None:
     """Envelopes, and behind a first byte below five blobs of every kind, are refused by Rejected, never believed."""
     with contextlib.suppress(Rejected):
-        assert port.encode(port.decode(data)) == data
+        assert envelope.encode(envelope.decode(data)) == data
     if not data or data[0] >= len(KINDS):
         return
     kind, blob = KINDS[data[0]], data[1:]
@@ -88,9 +91,7 @@ def evidence(data: bytes) -> None:
 
 def _verify(claimed: Evidence) -> None:
     policy = Policy(kinds=frozenset(KINDS), accept_software=True)
-    all_verifiers()[claimed.kind].verify(
-        claimed, expected_report_data=bytes(64), now=NOW, collateral=None, policy=policy
-    )
+    judge(claimed, expected_report_data=bytes(64), policy=policy, verifiers=all_verifiers(), now=NOW)
     raise AssertionError("evidence of no known measurement was believed")
 
 
@@ -175,7 +176,7 @@ def envelopes() -> Iterator[bytes]:
         report_data=bytes(64), pub=b"pub", nonce=bytes(32), job="job", debug=False
     )
     yield quoted
-    yield b"\x00" + port.decode(quoted).blob
+    yield b"\x00" + envelope.decode(quoted).blob
     folder = os.environ.get("SUBLET_TEST_VECTORS")
     names = ("snp/report-v2-debug.bin", "tdx/quote-v4.bin", "sgx/quote.bin", "nitro/document.bin")
     for number, name in enumerate(names if folder else (), start=1):

@@ -11,12 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 import nodes.demo
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.renter.submission import JobOptions
-from nodes.runtime.journal import Header, export_lines
+from nodes.views import journal
 
 JOURNALS: Final = Path(__file__).parent / "journals"
 DEMO: Final = Path(nodes.demo.__file__).parent
@@ -34,15 +32,8 @@ async def record(folder: Path, protection: str) -> None:
         async for _ in network.watch(spec.id):
             pass
         await receipts(network, spec.id)
-        identity, config = network.identity(LOCAL_RENTER), network.renter_config
-        header = Header(
-            me=LOCAL_RENTER,
-            public_key=identity.public,
-            machine="renter",
-            aggregate=spec.id,
-            config=msgspec.to_builtins(config),
-        )
-        lines = export_lines(header, await network.store.journal(spec.id), identity.sign)
+        sign = network.identity(LOCAL_RENTER).sign
+        lines = await journal.export(network.store, spec.id, network.renter_config, sign)
     (JOURNALS / f"{protection}.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
 
 

@@ -1,4 +1,4 @@
-"""Are lessors that compute wrongly caught, and honest ones never? `make honesty` runs whole jobs and counts.
+"""Are lessors that compute wrongly caught, and honest ones never? `make soak` runs whole jobs and counts.
 
 Each job goes through two hubs to two lessors with default settings. In the dishonest runs one of them changes 5 % of
 its rows. A run fails when a wrong row is accepted, when the cheat is not caught, or when an honest lessor is.
@@ -50,7 +50,7 @@ async def one(network: LocalNetwork) -> Outcome:
     notes = [note for line in await network.explain(spec.id) for note in line["notes"]]
     return Outcome(
         completed=report.phase == "completed",
-        lost=frozenset(each["lessor"] for each in report.contracts if each["subtask"] == "lost"),
+        lost=frozenset(each.lessor for each in report.contracts if each.subtask == "lost"),
         codes=frozenset(note["details"]["code"] for note in notes if note["kind"] == "incident"),
         error=_error(report.output) if report.output else np.inf,
     )

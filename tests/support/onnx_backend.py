@@ -76,10 +76,11 @@ class Trial:
     rows: Floats
     expected: Floats
 
-    def agrees(self, result: Floats) -> bool:
-        """Whether the result is the case's, within the tolerances that the case itself states."""
-        return result.shape == self.expected.shape and np.allclose(
-            result, self.expected, rtol=self.case.rtol, atol=self.case.atol
+    def agrees(self, result: Floats, outputs: NDArray[np.intp] | None = None) -> bool:
+        """Whether the result is the case's, or some outputs of it, within the tolerances that it states."""
+        expected = self.expected if outputs is None else self.expected[:, outputs]
+        return result.shape == expected.shape and np.allclose(
+            result, expected, rtol=self.case.rtol, atol=self.case.atol
         )
 
 

@@ -25,7 +25,7 @@ from nodes.machine import (
     Step,
     publish,
 )
-from schemas.events import BuyOrderRefused, Event, OrderCancelled
+from schemas.events import BuyOrderRefused, Event, OrderCancelled, Role
 from schemas.ids import derive_id
 
 NOBODY: Final = "A11.nobody"
@@ -63,7 +63,7 @@ class PublishFailed(Struct, frozen=True, kw_only=True):
 class ToyMachine:
     """`keys` are the senders it knows."""
 
-    name = "toy"
+    name: Role = "hub"
     record_types: Mapping[str, type[Struct]] = {"tally": Tally}
     internal_types: Mapping[str, type[Struct]] = {
         "work.done": WorkDone,

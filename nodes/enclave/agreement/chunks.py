@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from nodes.enclave.agreement.labels import H
 from nodes.enclave.errors import Code, Rejected
+from schemas.jobs import Batch
 
 KEY_BYTES: Final = 32
 SALT_BYTES: Final = 24
@@ -44,6 +45,8 @@ DATA: Final = "data"
 """Direction renter to enclave."""
 RESULT: Final = "result"
 """Direction enclave to renter (or partner)."""
+FIRST_EPOCH: Final = 0
+"""Of jobs whose data goes out in one round; further rounds count up."""
 
 Buffer = bytes | bytearray | memoryview
 
@@ -88,6 +91,21 @@ class BatchContext:
         return replace(self, direction=RESULT)
 
 
+def batch_context(batch: Batch, schema: bytes, epoch: int = FIRST_EPOCH) -> BatchContext:
+    """What renter and lessor bind a batch's ciphertext to; `schema` is `schema_digest(...)`."""
+    return BatchContext(
+        job=batch.job,
+        subtask=batch.subtask,
+        batch=batch.batch,
+        attempt=batch.attempt,
+        direction=DATA,
+        epoch=epoch,
+        schema=schema,
+        first_row=batch.first_row,
+        rows=batch.rows,
+    )
+
+
 def encrypted_bytes(plaintext_bytes: int) -> int:
     """Length of the ciphertext of a plaintext of this length."""
     return HEADER_BYTES + plaintext_bytes + TAG_BYTES * (plaintext_bytes // CHUNK_BYTES + 1)
@@ -106,10 +124,9 @@ def decrypted_bytes(ciphertext_bytes: int) -> int:
 
 
 def encrypt_into(key: bytes, context: bytes, plaintext: Buffer, out: Buffer) -> int:
-    """Encrypt into the front of `out` (writable, at least `encrypted_bytes(len(plaintext))` long); the length written.
+    """Encrypt into the front of `out`, writable and at least `encrypted_bytes(len(plaintext))` long.
 
-    Raises:
-        Rejected: `key-length`.
+    The number of bytes written.
     """
     length = encrypted_bytes(len(plaintext))
     source, target = memoryview(plaintext), memoryview(out)
@@ -132,7 +149,7 @@ def decrypt_into(key: bytes, context: bytes, ciphertext: Buffer, out: Buffer) ->
     When anything is wrong `out` is overwritten with zeros: there is no partial plaintext.
 
     Raises:
-        Rejected: `key-length`, `ciphertext-length`, `commitment` (wrong key, salt or context) or `chunk`.
+        Rejected: `ciphertext-length`, `commitment` (wrong key, salt or context) or `chunk`.
     """
     length = decrypted_bytes(len(ciphertext))
     source, target = memoryview(ciphertext), memoryview(out)[:length]
@@ -151,11 +168,7 @@ def decrypt_into(key: bytes, context: bytes, ciphertext: Buffer, out: Buffer) ->
 
 
 def encrypt(key: bytes, context: bytes, plaintext: Buffer) -> bytes:
-    """Encrypt a whole plaintext for a context (`BatchContext.digest()`).
-
-    Raises:
-        Rejected: `key-length`.
-    """
+    """Encrypt a whole plaintext for a context (`BatchContext.digest()`)."""
     out = bytearray(encrypted_bytes(len(plaintext)))
     encrypt_into(key, context, plaintext, out)
     return bytes(out)
@@ -174,7 +187,7 @@ def decrypt(key: bytes, context: bytes, ciphertext: Buffer) -> bytes:
 
 def _derive(key: bytes, salt: bytes, context: bytes) -> tuple[AESGCM, int, bytes]:
     if len(key) != KEY_BYTES:
-        raise Rejected(Code.KEY_LENGTH)
+        raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
     wanted = KEY_BYTES + NONCE_BYTES + COMMITMENT_BYTES
     raw = HKDFExpand(SHA512(), wanted, _INFO + salt + context).derive(key)
     base = int.from_bytes(raw[KEY_BYTES : KEY_BYTES + NONCE_BYTES], "big")

@@ -7,14 +7,14 @@ HPKE (RFC 9180) with MLKEM768-X25519, HKDF-SHA-512 and AES-256-GCM, base mode, o
     sealed       = HPKE.Seal(enclave_pub, info=offer, secret)
     signature    = renter signs H("renter-sig", offer, sealed)             in place of HPKE's auth mode
     transcript   = H("transcript", offer, sealed, signature)
-    confirmation = HMAC(HKDF-Expand(HKDF-Extract(transcript, secret), lp("sublet/v1/confirm")), transcript)
+    confirmation = a MAC over the transcript (`confirmation`)
     key(d, e)    = HKDF-Expand(HKDF-Extract(H("subtask", contract, job), secret), lp("sublet/v1", d, e))
 
 Why two key schedules: a lessor may run many workers, each with an enclave and an offer of its own, and a batch must
 open in whichever of them takes it. So what the renter seals is the *subtask secret*, 32 random bytes per contract and
 never the same for two contracts, sealed to every verified enclave of that lessor apart. The keys of the data depend on
-the secret, the contract and the job alone, and are equal in all of them; the confirmation key depends on everything
-that was said in one handshake, so it proves that this enclave saw this very offer, seal and signature.
+the secret, the contract and the job alone, and are equal in all of them; the confirmation depends on everything that
+was said in one handshake.
 
 The renter's signature covers the offer, and the offer its public key: the enclave cannot know which renter is the right
 one, but it can make sure that whoever sealed the secret also signed it. That the key is the contract's is for the
@@ -25,7 +25,6 @@ Keys are erased with the process that held them: Python cannot wipe bytes.
 
 from __future__ import annotations
 
-import hmac
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -57,7 +56,6 @@ ENCLAVE_PUBLIC_BYTES: Final = len(SUITE_ID) + MLKEM_PUBLIC_BYTES + X25519_PUBLIC
 MLKEM_SEED_BYTES: Final = 64
 X25519_SEED_BYTES: Final = 32
 SECRET_BYTES: Final = 32
-SEALED_BYTES: Final = 1120 + SECRET_BYTES + 16
 NONCE_BYTES_MIN: Final = 16
 NONCE_BYTES_MAX: Final = 64
 
@@ -126,7 +124,7 @@ def seal(secret: bytes, enclave_public: bytes, offer: bytes, sign: Signer) -> Se
         Rejected: `suite` or `public-key`: what the enclave offers cannot be used.
     """
     if len(secret) != SECRET_BYTES:
-        raise Rejected(Code.KEY_LENGTH)
+        raise ValueError(f"a subtask secret has {SECRET_BYTES} bytes, not {len(secret)}")
     key = _public_key(enclave_public)
     try:
         sealed = _hpke().encrypt(secret, key, info=offer)
@@ -170,24 +168,6 @@ def verify_renter(renter_public: bytes, sealed: Sealed, offer: bytes) -> None:
 def transcript(offer: bytes, sealed: Sealed) -> bytes:
     """The whole handshake in 64 bytes."""
     return H("transcript", offer, sealed.sealed, sealed.signature)
-
-
-def confirmation(secret: bytes, offer: bytes, sealed: Sealed) -> bytes:
-    """The MAC (64 bytes) by which the enclave proves that it opened this seal in this handshake."""
-    said = transcript(offer, sealed)
-    prk = HKDF.extract(SHA512(), said, secret)
-    key = HKDFExpand(SHA512(), SHA512.digest_size, lp("sublet/v1/confirm")).derive(prk)
-    return hmac.digest(key, said, "sha512")
-
-
-def check_confirmation(secret: bytes, offer: bytes, sealed: Sealed, mac: bytes) -> None:
-    """Renter's side: whether the enclave holds the secret.
-
-    Raises:
-        Rejected: `confirmation`.
-    """
-    if not hmac.compare_digest(confirmation(secret, offer, sealed), mac):
-        raise Rejected(Code.CONFIRMATION)
 
 
 def data_key(secret: bytes, contract: str, job: str, direction: str, epoch: int) -> bytes:

@@ -14,6 +14,8 @@ from typing import Final
 from nodes.enclave.agreement.labels import H
 
 MEASURED_PACKAGES: Final = ("schemas", "nodes/enclave", "nodes/homomorphic", "nodes/programs")
+MEASURED_FILES: Final = ("nodes/__init__.py",)
+"""Run by whoever imports a package below them."""
 MEASURED_LIBRARIES: Final = ("cryptography", "gmpy2", "numpy", "onnx", "phe", "protobuf", "pyseccomp")
 
 
@@ -25,7 +27,8 @@ def code_root() -> Path:
 def measurement(root: Path | None = None) -> bytes:
     """The measurement (64 bytes) of the code under `root`, by default that of this installation."""
     base = root or code_root()
-    sources = (path for package in MEASURED_PACKAGES for path in (base / package).rglob("*.py"))
+    sources = [path for package in MEASURED_PACKAGES for path in (base / package).rglob("*.py")]
+    sources += [base / name for name in MEASURED_FILES]
     files = [H("file", path.relative_to(base).as_posix(), path.read_bytes()) for path in sorted(sources)]
     libraries = [f"{name}=={version(name)}" for name in MEASURED_LIBRARIES]
     return H("measurement", platform.python_version(), H("libraries", *libraries), *files)

@@ -8,7 +8,7 @@ tcb_statuses = ["UpToDate"]             # what Intel may say of a platform
 rejected_advisories = ["INTEL-SA-00615"]
 allow_debug = false                     # Intel enclaves under debug are refused in any case
 accept_software = false                 # software enclaves, which are not confidential
-nonce_seconds_max = 300
+nonce_seconds_max = 300                 # from asking until the evidence is there
 
 [tcb_min.snp]                           # least security version numbers
 bootloader = 4
@@ -26,10 +26,12 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from nodes.enclave.attestation.port import NITRO, NONCE_SECONDS_MAX, SGX, SNP, TDX, UP_TO_DATE, Policy
-from nodes.enclave.attestation.snp import TCB_PARTS
+from nodes.enclave.attestation.adapters.snp import TCB_PARTS
+from nodes.enclave.attestation.policy import UP_TO_DATE, Policy
+from nodes.enclave.attestation.port import NITRO, SGX, SNP, TDX
 from nodes.network import convert, read_toml
 from schemas.errors import BadConfig
+from schemas.limits import NONCE_SECONDS_MAX
 
 LIST_MAX: Final = 1024
 

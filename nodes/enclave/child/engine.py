@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nodes.enclave.agreement import chunks, key_agreement
 from nodes.enclave.agreement.chunks import DATA, RESULT, BatchContext
+from nodes.enclave.agreement.confirmation import confirmation
 from nodes.enclave.agreement.key_agreement import KeyPair, Sealed, SealSpec
 from nodes.enclave.errors import Code, DataFault, Fault, Rejected
 from nodes.enclave.frames import Buffer
@@ -114,7 +115,7 @@ class Enclave:
             seal_key=_seal_key(seal),
             result_bits=0 if seal is None else seal.result_bits,
         )
-        return key_agreement.confirmation(secret, offer, sealed)
+        return confirmation(secret, key_agreement.transcript(offer, sealed))
 
     def execute(self, context: BatchContext, body: memoryview) -> memoryview:
         """Decrypt a batch, run the program and encrypt its result. The view is valid until the next call.

@@ -11,9 +11,8 @@ import struct
 from collections.abc import Container
 from typing import Any, Final
 
-from nodes.homomorphic.ciphertexts import invalid
 from nodes.homomorphic.ckks.seal import PARSE_ERRORS, Engine, Memory
-from nodes.homomorphic.errors import BadKey
+from nodes.homomorphic.errors import BadKey, invalid
 from schemas.errors import BadConfig
 
 INPUT_BITS_MAX: Final = 52

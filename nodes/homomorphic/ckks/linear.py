@@ -28,13 +28,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.homomorphic.ciphertexts import body_bytes, invalid
 from nodes.homomorphic.ckks import frames as ckks_frames
 from nodes.homomorphic.ckks import seal as ckks_seal
 from nodes.homomorphic.ckks.frames import INPUT_BITS_DEFAULT
 from nodes.homomorphic.ckks.seal import Engine, Memory
-from nodes.homomorphic.errors import BadCiphertext, BadKey, TooCoarse
-from nodes.homomorphic.packing import blocks_of
+from nodes.homomorphic.errors import BadCiphertext, BadKey, TooCoarse, invalid
+from nodes.homomorphic.packing import blocks_of, body_bytes
 from nodes.homomorphic.port import SLOT_BITS, SLOT_VALUE_LIMIT, IntegerProgram, Noise
 from schemas.errors import BadData
 

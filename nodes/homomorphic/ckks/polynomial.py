@@ -22,15 +22,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.homomorphic.ciphertexts import body_bytes, invalid
 from nodes.homomorphic.ckks import frames as ckks_frames
 from nodes.homomorphic.ckks import products as ckks_products
 from nodes.homomorphic.ckks import seal as ckks_seal
 from nodes.homomorphic.ckks.frames import INPUT_BITS_DEFAULT
 from nodes.homomorphic.ckks.products import RESULT_SCALE, SCALE, Block
 from nodes.homomorphic.ckks.seal import SLOTS, Engine, Memory
-from nodes.homomorphic.errors import BadCiphertext, BadKey
-from nodes.homomorphic.packing import blocks_of
+from nodes.homomorphic.errors import BadCiphertext, BadKey, invalid
+from nodes.homomorphic.packing import blocks_of, body_bytes
 from nodes.homomorphic.port import SLOT_VALUE_LIMIT, IntegerProgram, Noise
 from nodes.programs.polynomial import PolynomialMap
 from schemas.errors import BadConfig, BadData, BadProgram

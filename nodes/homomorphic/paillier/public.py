@@ -20,9 +20,9 @@ from gmpy2 import invert, mpz
 from numpy.typing import NDArray
 from phe import PaillierPublicKey
 
-from nodes.homomorphic import ciphertexts, packing
-from nodes.homomorphic.errors import BadKey
-from nodes.homomorphic.paillier import noise
+from nodes.homomorphic import packing
+from nodes.homomorphic.errors import BadKey, invalid
+from nodes.homomorphic.paillier import ciphertexts, noise
 from nodes.homomorphic.paillier.multiexp import SignedPowers, compile_powers, compile_signed
 from nodes.homomorphic.paillier.residues import Pair, add_message, join
 from nodes.homomorphic.port import SLOT_BITS, IntegerProgram
@@ -120,7 +120,7 @@ class PaillierPublic:
 
     def body_bytes(self, rows: int, width: int) -> int:
         """Exact length of the body of a [rows, width] matrix."""
-        return ciphertexts.body_bytes(rows, width, self.slots, self.ciphertext_bytes)
+        return packing.body_bytes(rows, width, self.slots, self.ciphertext_bytes)
 
     def result_bytes(self, rows: int, width: int) -> int:
         """As `body_bytes`."""
@@ -185,7 +185,7 @@ class PaillierPublic:
             prefixes.append(running)
             running = running * value % self.n
         if gmpy2.gcd(running, self.n) != 1:
-            raise ciphertexts.invalid()
+            raise invalid()
         running = invert(running, self.n)
         inverses = []
         for value, prefix in zip(reversed(values), reversed(prefixes), strict=True):

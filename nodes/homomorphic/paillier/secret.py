@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from phe import PaillierPrivateKey
 from phe.util import getprimeover
 
-from nodes.homomorphic import ciphertexts, packing
-from nodes.homomorphic.errors import BadKey
+from nodes.homomorphic import packing
+from nodes.homomorphic.errors import BadKey, invalid
 from nodes.homomorphic.paillier import noise as noises
 from nodes.homomorphic.paillier.public import KEY_BITS, PaillierPublic, key_bits, noise_base
 from nodes.homomorphic.paillier.residues import join
@@ -139,10 +139,10 @@ class PaillierSecret:
         try:
             values = packing.unpack(self._decrypt_blocks(blocks), slots)
         except OverflowError:
-            raise ciphertexts.invalid() from None
+            raise invalid() from None
         columns = values.reshape(width, -1)
         if columns[:, held:].any():
-            raise ciphertexts.invalid()
+            raise invalid()
         if sum_rows:
             columns = columns.sum(axis=1, dtype=np.int64, keepdims=True)
         return np.ascontiguousarray(columns[:, :rows].T, dtype=np.int64)

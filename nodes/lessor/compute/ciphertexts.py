@@ -14,8 +14,7 @@ from nodes.homomorphic import schemes
 from nodes.homomorphic.audit import program_digest
 from nodes.homomorphic.encoding import integer_program
 from nodes.homomorphic.port import IntegerProgram, PublicKey
-from nodes.lessor.compute.port import Computed
-from nodes.lessor.protocol.errors import BatchRefused, SessionRefused
+from nodes.lessor.compute.port import BatchRefused, CannotCompute, Computed
 from nodes.programs.check import check
 from schemas.errors import BadInput, VerificationFailed
 from schemas.jobs import Batch, Scheme, SubtaskTerms
@@ -75,15 +74,15 @@ class CiphertextComputer:
         """Check and compile the program under the terms' fixed point.
 
         Raises:
-            SessionRefused: program, scales or key cannot be used.
+            CannotCompute: program, scales or key cannot be used.
         """
         kit = await asyncio.to_thread(_compiled, terms, program, public_key)
         try:
             refused = (await crew.call(refusal, kit)).result
         except HandLost as error:
-            raise SessionRefused("bad-key", f"the key cannot be read: {error}") from error
+            raise CannotCompute("bad-key", f"the key cannot be read: {error}") from error
         if refused:
-            raise SessionRefused("bad-key", refused)
+            raise CannotCompute("bad-key", refused)
         return cls(crew, kit)
 
     async def compute(self, batch: Batch, body: bytes) -> Computed:
@@ -103,15 +102,15 @@ class CiphertextComputer:
 
 
 def _compiled(terms: SubtaskTerms, program: bytes, public_key: bytes) -> Kit[Subtask]:
-    if terms.fixed_point is None or terms.scheme is None:
-        raise SessionRefused("bad-terms", "a homomorphic subtask needs its scheme and fixed point")
+    assert terms.fixed_point is not None  # the protocol refuses terms without
+    assert terms.scheme is not None
     if missing := schemes.unavailable(terms.scheme):
-        raise SessionRefused("no-scheme", missing)
+        raise CannotCompute("no-scheme", missing)
     try:
         compiled = integer_program(schemes.compiled(terms.scheme, check(program)), terms.fixed_point)
     except BadInput as error:
-        raise SessionRefused("bad-program", str(error)) from error
+        raise CannotCompute("bad-program", str(error)) from error
     if program_digest(compiled) != terms.computation:
         reason = "program and scales compile to other integers here than at the renter"
-        raise SessionRefused("other-computation", reason)
+        raise CannotCompute("other-computation", reason)
     return Kit.of(Subtask(terms.scheme, public_key, compiled))

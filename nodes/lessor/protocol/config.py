@@ -15,9 +15,11 @@ ORDER_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class LessorConfig:
-    """Public values only. `hub_keys` maps hubs' own addresses to Ed25519 public keys (32 bytes)."""
+    """Public values only. `key` is this lessor's Ed25519 public key (32 bytes); `hub_keys` maps the hubs' own addresses
+    (`B11.hub`) to theirs."""
 
     me: Address
+    key: bytes
     hub_keys: Mapping[str, bytes] = field(default_factory=dict)
     lanes: int = 8
     units: int = 1

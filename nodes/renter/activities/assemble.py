@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -15,11 +16,13 @@ from numpy.typing import NDArray
 from nodes.data.results import write_csv
 from nodes.programs import plain
 from nodes.programs.program import Program
-from nodes.renter.activities.workbench import JobAtHand, Services, Workbench
+from nodes.renter.activities.services import Services
+from nodes.renter.activities.workbench import JobAtHand, Workbench
 from nodes.renter.files.parts import read_part
-from nodes.renter.protocol.records import BatchRecord, Facts, Job, JobAssembled, JobSpoiled
+from nodes.renter.protocol.outcomes import JobAssembled, JobSpoiled
+from nodes.renter.protocol.records import BatchRecord, Facts, Job
 from nodes.renter.protocol.split import ranges
-from schemas.errors import SubletError
+from schemas.errors import BadInput, SubletError
 
 Rows = NDArray[np.float64]
 
@@ -34,14 +37,18 @@ class _Result:
     digests: dict[int, str]
 
 
-async def assemble(services: Services, workbench: Workbench, job_id: str) -> list[tuple[str, Struct]]:
+async def assemble(
+    services: Services, workbench: Workbench, params: dict[str, Any], job_id: str
+) -> list[tuple[str, Struct]]:
     """Write the job's output; done again it gives the same file."""
-    records = await services.store.read(job_id)
-    running = await workbench.running(job_id)
-    job = await workbench.state(job_id)
+    running, records = await workbench.running(job_id), await services.store.read(job_id)
+    job = records["job"]
+    assert isinstance(job, Job)
     digests = {record.number: record.digest for record in records.values() if isinstance(record, BatchRecord)}
     try:
         rows, digest = await asyncio.to_thread(_write, _Result(running.job, job, running.facts, digests))
+    except BadInput as error:  # the local program has no result for what came back
+        return [("job.spoiled", JobSpoiled(code="bad-program", reason=str(error)))]
     except SubletError as error:
         return [("job.spoiled", JobSpoiled(code="not-assembled", reason=str(error)))]
     return [("job.assembled", JobAssembled(rows=rows, digest=digest))]

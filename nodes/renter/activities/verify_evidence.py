@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
 
-from nodes.enclave.agreement import key_agreement
-from nodes.enclave.agreement.offer import Challenge, verify_offer
 from nodes.enclave.errors import Rejected
-from nodes.renter.activities.workbench import Services, Workbench
-from nodes.renter.protocol.records import EvidenceAccepted, EvidenceRejected
+from nodes.enclave.offer import Challenge, verify_offer
+from nodes.renter.activities.services import Services
+from nodes.renter.activities.workbench import Workbench
+from nodes.renter.protocol.outcomes import EvidenceAccepted, EvidenceRejected
 
 
 async def verify_evidence(
@@ -23,7 +22,8 @@ async def verify_evidence(
     subtask, worker = str(params["subtask"]), str(params["worker"])
     job = (await workbench.running(job_id)).job
     now = datetime.fromtimestamp(services.clock(), UTC)
-    challenge = Challenge(bytes.fromhex(params["nonce"]), str(params["contract"]), job_id, now)
+    nonce, age_seconds = bytes.fromhex(params["nonce"]), float(params["age_seconds"])
+    challenge = Challenge(nonce, str(params["contract"]), job_id, age_seconds)
     policy = services.policy(job.spec.accept_software_enclave)
     try:
         offer = await asyncio.to_thread(
@@ -35,12 +35,11 @@ async def verify_evidence(
             renter_public=services.identity.public,
             now=now,
         )
+        secret = await workbench.subtask_secret(job, subtask)
+        sealed = offer.seal(secret, services.identity.sign)  # here shows a key that nothing can be sealed to
     except Rejected as error:
         rejected = EvidenceRejected(subtask=subtask, worker=worker, code=error.code, reason=str(error))
         return [("evidence.rejected", rejected)]
-    secret = await workbench.subtask_secret(job, subtask)
-    sealed = offer.seal(secret, services.identity.sign)
-    mac = key_agreement.confirmation(secret, offer.digest, sealed)
     claims = offer.claims
     shown = {
         "kind": claims.kind,
@@ -56,6 +55,6 @@ async def verify_evidence(
         claims=claims.digest(),
         claims_shown=shown,
         policy_digest=offer.policy_digest,
-        mac_digest=hashlib.sha256(mac).hexdigest(),
+        mac_digest=offer.confirmation_digest(secret, sealed),
     )
     return [("evidence.accepted", accepted)]

@@ -1,96 +1,44 @@
-"""What a renter's worker has at hand of a job: its files, program, encodings and keys, loaded once and kept while used.
+"""What a renter's worker has at hand of a job: inputs, decisions, contracts and its protection, loaded once.
 
 Nothing here is the truth: all of it can be made again from the job's folder and the store, by any worker of the renter.
+What changes with every batch is not here.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
 
-from nodes.crew.crew import Crew, Kit
-from nodes.data.binding import bind, require_chain
-from nodes.data.table import Table, open_table, read_header
-from nodes.enclave.agreement import key_agreement
-from nodes.enclave.attestation.port import Policy, Verifier
-from nodes.homomorphic import schemes
-from nodes.homomorphic.audit import Expected
-from nodes.homomorphic.encoding import integer_program
-from nodes.homomorphic.port import SecretKey
-from nodes.identity import Identity
+from msgspec import Struct
+
+from nodes.data.table import Table
 from nodes.programs.check import check
 from nodes.programs.program import Program
-from nodes.renter.protections.ciphertext import Plan
-from nodes.renter.protocol.records import Facts, Job
-from nodes.store.blobs import BlobStore
-from nodes.store.port import Store
-from schemas.errors import BadData
-from schemas.jobs import Assessment, FixedPoint, JobSpec, Scheme
+from nodes.protections import traits_of
+from nodes.renter.activities.keys import Keys
+from nodes.renter.activities.services import Services
+from nodes.renter.errors import FilesGone, JobGone
+from nodes.renter.files.folder import JobFolder
+from nodes.renter.files.inputs import check_fit, load_table
+from nodes.renter.protections.port import Ingredients, Protection
+from nodes.renter.protections.registry import BUILDERS
+from nodes.renter.protocol.records import ContractRecord, Facts, Job, Progress
+from nodes.renter.protocol.states import ENDED
+from schemas.contracts import Contract
+from schemas.errors import BadData, VerificationFailed
+from schemas.jobs import JobSpec
 
 JOBS_AT_HAND_MAX: Final = 8
+CONTRACTS_AT_HAND_MAX: Final = 1024
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class JobFolder:
-    """Where a job's files lie. Workers of one renter on several machines share the folder above."""
-
-    path: Path
-
-    @property
-    def data(self) -> Path:
-        """The input, as it was at submission."""
-        return self.path / "input.csv"
-
-    @property
-    def parts(self) -> Path:
-        """One file per accepted batch result."""
-        return self.path / "parts"
-
-    @property
-    def incidents(self) -> Path:
-        """Lessors' signed messages that were refused."""
-        return self.path / "incidents"
-
-    @property
-    def output(self) -> Path:
-        """The joined result."""
-        return self.path / "output.csv"
-
-    def part(self, batch: int, digest: str) -> Path:
-        """The file of one batch's result; the digest in its name keeps differing results apart."""
-        return self.parts / f"{batch:06d}-{digest[:16]}.f64"
-
-
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What the renter's activities need from outside. Wired in one place (`nodes/bootstrap.py`)."""
-
-    identity: Identity
-    store: Store
-    blobs: BlobStore
-    jobs: Path
-    clock: Callable[[], float]
-    """Seconds since 1970 (UTC)."""
-    core_clock: Callable[[], float]
-    """Processor seconds of the calling thread."""
-    crew: Crew
-    """Computes on ciphertexts, one process per core."""
-    calibration: Path
-    """Keeps what was measured of this machine."""
-    policy: Callable[[bool], Policy]
-    """The evidence policy; the argument says whether the job accepts software enclaves."""
-    verifiers: dict[str, Verifier] = field(default_factory=dict)
-
-    def folder(self, job: str) -> JobFolder:
-        """The job's folder."""
-        return JobFolder(self.jobs / job)
-
-
-@dataclass(slots=True)
 class JobAtHand:
     """A job's inputs in memory."""
 
@@ -99,12 +47,8 @@ class JobAtHand:
     table: Table
     program: Program
     local_program: Program | None
-    key: SecretKey | None = field(default=None, repr=False)
-    plan: Kit[Plan] | None = field(default=None, repr=False)
-    key_kit: Kit[SecretKey] | None = field(default=None, repr=False)
-    expected: dict[tuple[int, int], Expected] = field(default_factory=dict, repr=False)
-    """Checksums of results that are under way, by batch and attempt; made again where they are missing."""
     secrets: dict[str, bytes] = field(default_factory=dict, repr=False)
+    """By subtask, as far as they were needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,149 +57,127 @@ class Running:
 
     job: JobAtHand
     facts: Facts
-    assessment: Assessment
+    protection: Protection
+
+
+class Kept(Generic[T]):
+    """The things used last; each is loaded once however many want it, and again if that failed."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._tasks: OrderedDict[str, asyncio.Task[T]] = OrderedDict()
+
+    async def get(self, name: str, load: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """As `load` gave it; raises what `load` raised."""
+        task = self._tasks.get(name)
+        if task is None:
+            task = self._tasks[name] = asyncio.create_task(load())
+        self._tasks.move_to_end(name)
+        while len(self._tasks) > self._most:
+            self._tasks.popitem(last=False)
+        try:
+            return await asyncio.shield(task)
+        finally:
+            if task.done() and (task.cancelled() or task.exception()) and self._tasks.get(name) is task:
+                del self._tasks[name]
+
+    def drop(self, name: str) -> T | None:
+        """Keep it no longer; what it was, if it was there."""
+        task = self._tasks.pop(name, None)
+        return task.result() if task and task.done() and not task.cancelled() and not task.exception() else None
 
 
 class Workbench:
-    """A bounded cache of jobs at hand; loading happens off the event loop, once per job."""
+    """The jobs that this worker has at hand. Loading happens off the event loop, and delays no other job."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._jobs: OrderedDict[str, JobAtHand] = OrderedDict()
-        self._lock = asyncio.Lock()
+        self.keys = Keys(services.store, services.identity)
+        self._inputs: Kept[JobAtHand] = Kept(JOBS_AT_HAND_MAX)
+        self._running: Kept[Running] = Kept(JOBS_AT_HAND_MAX)
+        self._contracts: Kept[Contract] = Kept(CONTRACTS_AT_HAND_MAX)
 
-    async def job(self, spec: JobSpec) -> JobAtHand:
-        """The job's inputs, loaded if they are not at hand.
-
-        Raises:
-            BadInput: data or program cannot be used.
-        """
-        async with self._lock:
-            if spec.id not in self._jobs:
-                self._jobs[spec.id] = await asyncio.to_thread(self._load, spec)
-            self._jobs.move_to_end(spec.id)
-            while len(self._jobs) > JOBS_AT_HAND_MAX:
-                self._jobs.popitem(last=False)
-            return self._jobs[spec.id]
-
-    async def state(self, job: str) -> Job:
-        """The job's control record.
+    async def inputs(self, spec: JobSpec) -> JobAtHand:
+        """The job's data and programs.
 
         Raises:
-            LookupError: no such job.
+            BadInput: they cannot be used.
         """
-        records = await self._services.store.read(job)
-        record = records.get("job")
-        if not isinstance(record, Job):
-            raise LookupError(f"no job {job}")
-        return record
+        return await self._inputs.get(spec.id, lambda: asyncio.to_thread(self._load, spec))
 
     async def running(self, job: str) -> Running:
-        """A prepared job's inputs, facts and assessment.
+        """A prepared job, ready to close and open batches.
 
         Raises:
-            LookupError: no such job, or it is not prepared.
+            JobGone: it is not here, not prepared, or ended.
+            BadInput: its data or programs cannot be used.
         """
-        state = await self.state(job)
-        if state.facts is None or state.assessment is None:
-            raise LookupError(f"job {job} is not prepared")
-        return Running(await self.job(state.spec), state.facts, state.assessment)
+        return await self._running.get(job, lambda: self._prepared(job))
 
-    async def plan(self, running: Running) -> Kit[Plan]:
-        """What the crew needs for batches on ciphertext, compiled and packed once."""
-        job, scheme = running.job, running.assessment.scheme
-        if job.plan is None:
-            assert scheme is not None
-            fixed = running.facts.of(scheme).fixed_point
-            assert fixed is not None
-            key = await self.homomorphic_key(job, scheme)
-            job.plan = await asyncio.to_thread(_packed, job, scheme, key, fixed)
-        return job.plan
+    async def contract(self, job: str, contract: str) -> Contract:
+        """A contract of the job, which was verified when it came.
 
-    async def sealing_key(self, running: Running) -> Kit[SecretKey]:
-        """What the crew needs to open sealed results."""
-        if running.job.key_kit is None:
-            running.job.key_kit = Kit.of(await self.homomorphic_key(running.job, running.assessment.scheme))
-        return running.job.key_kit
-
-    async def homomorphic_key(
-        self, job: JobAtHand, scheme: Scheme | None, make: Callable[[], SecretKey] | None = None
-    ) -> SecretKey:
-        """The job's secret key from the store, or a new one that is stored first."""
-        assert scheme is not None
-        if job.key is None:
-            raw = await self._secret(homomorphic_name(job.spec.id), None if make is None else lambda: make().to_bytes())
-            job.key = await asyncio.to_thread(schemes.read_secret, scheme, raw)
-        return job.key
+        Raises:
+            VerificationFailed: `unknown-subtask`: the job has no such contract.
+        """
+        return await self._contracts.get(f"{job}/{contract}", lambda: self._contract(job, contract))
 
     async def subtask_secret(self, job: JobAtHand, subtask: str) -> bytes:
-        """The secret that only this subtask's lessor gets (E1); made on first use."""
+        """The secret that only this subtask's lessor gets (E1); raises JobGone."""
         if subtask not in job.secrets:
-            job.secrets[subtask] = await self._secret(subtask_name(subtask), key_agreement.new_secret)
+            job.secrets[subtask] = await self.keys.subtask(job.spec.id, subtask)
         return job.secrets[subtask]
 
-    async def forget(self, job: str, subtasks: Sequence[str]) -> None:
-        """Erase an ended job's keys from store and memory."""
-        at_hand = self._jobs.pop(job, None)
-        for kit in () if at_hand is None else (at_hand.plan, at_hand.key_kit):
-            if kit is not None:
-                await self._services.crew.forget(kit)
-        for name in (homomorphic_name(job), *map(subtask_name, subtasks)):
-            await self._services.store.delete_secret(name)
-
-    async def _secret(self, name: str, make: Callable[[], bytes] | None) -> bytes:
-        store, identity = self._services.store, self._services.identity
-        sealed = await store.get_secret(name)
-        if sealed is None:
-            if make is None:
-                raise LookupError(f"no secret {name} in the store")
-            fresh = await asyncio.to_thread(make)
-            sealed = await store.put_secret(name, identity.seal(fresh, name))
-        return identity.unseal(sealed, name)
+    async def forget(self, params: dict[str, Any], job: str) -> list[tuple[str, Struct]]:
+        """Activity `forget`: erase an ended job's keys from store and memory."""
+        self._inputs.drop(job)
+        if (running := self._running.drop(job)) is not None:
+            await running.protection.forget()
+        await self.keys.erase(job, params["subtasks"])
+        return []
 
     def _load(self, spec: JobSpec) -> JobAtHand:
-        folder = self._services.folder(spec.id)
-        program = check(self._services.blobs.get(spec.program))
-        local = check(self._services.blobs.get(spec.local_program)) if spec.local_program else None
-        table = load_table(folder.data, program, spec.id_column)
+        folder, blobs = self._services.folder(spec.id), self._services.blobs
+        try:
+            folder.check()
+            program = check(blobs.get(spec.program))
+            local = check(blobs.get(spec.local_program)) if spec.local_program else None
+            table = load_table(folder.data, program, spec.id_column)
+        except FileNotFoundError as error:
+            raise FilesGone(f"the job's files are not here: {error}") from error
         if table.digest != spec.data:
             raise BadData(f"{folder.data.name} is not what was submitted: its SHA-256 differs; submit it again")
         check_fit(table, program, local)
         return JobAtHand(spec, folder, table, program, local)
 
+    async def _prepared(self, name: str) -> Running:
+        records = await self._services.store.get(name, ["job", "progress"])
+        job, progress = records.get("job"), records.get("progress")
+        if not isinstance(job, Job) or not isinstance(progress, Progress) or progress.phase in ENDED:
+            raise JobGone(f"job {name} is not here, or it ended")
+        if job.facts is None or job.assessment is None:
+            raise JobGone(f"job {name} is not prepared")
+        inputs, traits = await self.inputs(job.spec), traits_of(job.assessment.chosen)
+        key = None
+        if traits.homomorphic_key:
+            assert job.assessment.scheme is not None
+            key = await self.keys.homomorphic(name, job.assessment.scheme)
+        given = Ingredients(
+            table=inputs.table,
+            program=inputs.program,
+            facts=job.facts,
+            assessment=job.assessment,
+            noise=job.spec.noise,
+            key=key,
+            secret=partial(self.subtask_secret, inputs),
+            crew=self._services.crew,
+            core_clock=self._services.core_clock,
+        )
+        return Running(inputs, job.facts, await asyncio.to_thread(BUILDERS[traits], given))
 
-def homomorphic_name(job: str) -> str:
-    """Under which the store keeps a job's homomorphic secret key."""
-    return f"homomorphic/{job}"
-
-
-def subtask_name(subtask: str) -> str:
-    """Under which the store keeps a subtask's secret."""
-    return f"subtask/{subtask}"
-
-
-def _packed(job: JobAtHand, scheme: Scheme, key: SecretKey, fixed: FixedPoint) -> Kit[Plan]:
-    program = integer_program(schemes.compiled(scheme, job.program), fixed)
-    return Kit.of(Plan(job.table, key, program, fixed, job.spec.noise))
-
-
-def load_table(path: Path, program: Program, id_column: str | None) -> Table:
-    """The input, read once: the columns that the program needs are checked and indexed.
-
-    Raises:
-        BadData: naming row and column of the first value that cannot be used.
-    """
-    header = read_header(path)
-    return open_table(header, bind(program, header, id_column), id_column)
-
-
-def check_fit(table: Table, program: Program, local: Program | None) -> None:
-    """Whether data and programs fit each other.
-
-    Raises:
-        BadInput: saying what does not.
-    """
-    if table.rows == 0:
-        raise BadData("the input has a header but no rows: nothing to compute")
-    if local is not None:
-        require_chain(program, local)
+    async def _contract(self, job: str, contract: str) -> Contract:
+        key = f"contract/{contract}"
+        record = (await self._services.store.get(job, [key])).get(key)
+        if not isinstance(record, ContractRecord):
+            raise VerificationFailed(f"no contract {contract} here", code="unknown-subtask")
+        return record.contract

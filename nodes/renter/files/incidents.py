@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from nodes.renter.activities.workbench import JobFolder
+from nodes.renter.files.folder import JobFolder
 from nodes.renter.files.parts import write_whole
 
 INCIDENTS_MAX: Final = 64

@@ -10,10 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.renter.activities.workbench import JobFolder
+from nodes.renter.files.folder import FOLDER_MODE, JobFolder
 from schemas.errors import JobFailed
 
-FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
 """Results are the renter's plaintext."""
 

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from nodes.data.table import Table
 from nodes.enclave.agreement import key_agreement
+from nodes.enclave.agreement.chunks import batch_context
 from nodes.enclave.child.engine import Enclave
 from nodes.homomorphic.audit import Auditor
 from nodes.homomorphic.encoding import decode, encode
@@ -100,15 +101,15 @@ def rehearse_enclave(score: EnclaveScore, first: int, rows: int) -> EnclaveRows:
     def play(laps: Laps) -> None:
         values = score.table.read(first, count)
         laps.lap()
-        context = protection.batch_context(batch, score.program, None)
-        body = protection.encrypt(secret, batch, context, values)
+        context = batch_context(batch, key_agreement.schema_digest(score.program, None))
+        body = protection.encrypt(secret, batch.contract, context, values)
         laps.lap()
         try:
             result = bytes(enclave.execute(context, memoryview(body)))
         except (SubletError, MemoryError):
             return
         laps.lap()
-        protection.decrypt(secret, batch, context, result)
+        protection.decrypt(secret, batch.contract, context, result)
         laps.lap()
 
     read, encrypt, *after = _shortest(play, count)

@@ -1,4 +1,4 @@
-"""A batch that lessors compute on ciphertext, at the renter: tasks for its crew.
+"""Batches that lessors compute on ciphertext (H1, H3): the adapter, and the tasks of its crew.
 
 Encrypting notes what an honest result looks like, and decrypting holds the lessor's result against that before it is
 accepted: every row of every batch (`nodes.homomorphic.audit`). A worker that did not encrypt the batch reads its rows
@@ -7,7 +7,9 @@ again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -16,16 +18,23 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from nodes.crew.crew import Crew, Kit, Worked
+from nodes.crew.errors import HandLost
 from nodes.data.table import Table
+from nodes.homomorphic import schemes
 from nodes.homomorphic.audit import Auditor, Expected
-from nodes.homomorphic.encoding import decode, encode
+from nodes.homomorphic.encoding import decode, encode, integer_program
 from nodes.homomorphic.port import IntegerProgram, SecretKey
-from schemas.errors import BadInput, VerificationFailed
+from nodes.renter.protections.port import Closed, Ingredients, Opened, matrix
+from nodes.renter.protocol.records import Facts
+from schemas.errors import BadData, BadInput, VerificationFailed
 from schemas.jobs import Batch, FixedPoint, Noise
 from schemas.signing import length_prefixed
 
-OWN_DATA: Final = "bad-data"
+_OWN_DATA: Final = "bad-data"
 """Code of what is the renter's own fault: its rows are not what they were."""
+EXPECTED_MAX: Final = 4096
+"""Results whose checksums are kept: those of batches that never come back go first."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +72,8 @@ class Encrypted(Struct, frozen=True):
     refused: str = ""
 
 
-class Opened(Struct, frozen=True):
-    """An audited result, float64 [rows, K] little-endian; or the code and reason for which it is refused."""
+class Decrypted(Struct, frozen=True):
+    """A result, audited where that can be, float64 [rows, K] little-endian; or code and reason of its refusal."""
 
     result: bytes = b""
     code: str = ""
@@ -80,26 +89,81 @@ def encrypt(plan: Plan, batch: Batch) -> Encrypted:
         return Encrypted(refused=str(error))
 
 
-def decrypt(plan: Plan, batch: Batch, body: bytes, expected: Expected | None) -> Opened:
+def decrypt(plan: Plan, batch: Batch, body: bytes, expected: Expected | None) -> Decrypted:
     """Decrypt and audit a lessor's result (H3)."""
     program, auditor = plan.program, plan.auditor(batch)
     try:
         result = plan.key.decrypt(body, batch.rows, program.width_out, sum_rows=program.sum_rows)
         known = expected or auditor.expect(plan.values(batch))
     except VerificationFailed as error:
-        return Opened(code=error.code, reason=str(error))
+        return Decrypted(code=error.code, reason=str(error))
     except BadInput as error:
-        return Opened(code=OWN_DATA, reason=str(error))
+        return Decrypted(code=_OWN_DATA, reason=str(error))
     if not auditor.honest(result, known):
         reason = f"batch {batch.batch} is not what the program gives for its rows: the lessor computed otherwise"
-        return Opened(code="wrong-result", reason=reason)
-    return Opened(np.ascontiguousarray(decode(result, plan.fixed_point), "<f8").tobytes())
+        return Decrypted(code="wrong-result", reason=reason)
+    return Decrypted(np.ascontiguousarray(decode(result, plan.fixed_point), "<f8").tobytes())
 
 
-def open_sealed(key: SecretKey, body: bytes, rows: int, width: int, bits: int) -> Opened:
-    """Decrypt a result that an enclave sealed (T3) as fixed-point numbers of `bits` bits after the point."""
+@dataclass(frozen=True, slots=True)
+class CiphertextProtection:
+    """Encrypts, decrypts and audits in the crew."""
+
+    crew: Crew
+    kit: Kit[Plan]
+    facts: Facts
+    _expected: dict[tuple[int, int], Expected] = field(default_factory=dict, repr=False)
+    """Of results that are under way, by batch and attempt; made again where they are missing."""
+
+    @classmethod
+    def build(cls, given: Ingredients) -> CiphertextProtection:
+        """Compile the program under the fixed point that was chosen, and pack it with the key."""
+        scheme = given.facts.of(given.assessment.scheme)
+        assert scheme.fixed_point is not None
+        assert given.key is not None
+        program = integer_program(schemes.compiled(scheme.scheme, given.program), scheme.fixed_point)
+        plan = Plan(given.table, given.key, program, scheme.fixed_point, given.noise)
+        return cls(given.crew, Kit.of(plan), given.facts)
+
+    async def close(self, batch: Batch) -> Closed:
+        """See `Protection.close`."""
+        worked = await self.crew.call(encrypt, self.kit, batch)
+        if worked.result.refused:
+            raise BadData(worked.result.refused)
+        while len(self._expected) >= EXPECTED_MAX:
+            del self._expected[next(iter(self._expected))]
+        self._expected[batch.batch, batch.attempt] = worked.result.expected
+        return Closed(worked.result.body, worked.core_seconds)
+
+    async def open(self, batch: Batch, body: bytes) -> Opened:
+        """See `Protection.open`."""
+        expected = self._expected.pop((batch.batch, batch.attempt), None)
+        worked = await survived(lambda: self.crew.call(decrypt, self.kit, batch, body, expected))
+        return Opened(matrix(trusted(worked.result), batch, self.facts), worked.core_seconds)
+
+    async def forget(self) -> None:
+        """See `Protection.forget`."""
+        await self.crew.forget(self.kit)
+
+
+async def survived(work: Callable[[], Awaitable[Worked[Decrypted]]]) -> Worked[Decrypted]:
+    """What reading a result comes to, tried again once: a process may die of this machine's own troubles.
+
+    Raises:
+        VerificationFailed: the result kills whoever reads it.
+    """
+    with contextlib.suppress(HandLost):
+        return await work()
     try:
-        values = key.decrypt(body, rows, width)
-    except VerificationFailed as error:
-        return Opened(code=error.code, reason=str(error))
-    return Opened((values.astype("<f8") * 2.0**-bits).tobytes())
+        return await work()
+    except HandLost as error:
+        raise VerificationFailed(str(error), code="ciphertext-invalid") from error
+
+
+def trusted(decrypted: Decrypted) -> bytes:
+    """The result; raises what was wrong with it, or with the renter's own rows."""
+    if decrypted.code == _OWN_DATA:
+        raise BadData(decrypted.reason)
+    if decrypted.code:
+        raise VerificationFailed(decrypted.reason, code=decrypted.code)
+    return decrypted.result

@@ -1,4 +1,4 @@
-"""A batch that lessors compute in an enclave, at the renter: encrypted for the way there, decrypted on the way back.
+"""Batches that lessors compute in an enclave (E3, E4): the adapter, and how rows are encrypted there and back.
 
 The key is of the subtask and the ciphertext is bound to the batch (`BatchContext`), so any worker of the renter makes
 and opens it.
@@ -6,42 +6,68 @@ and opens it.
 
 from __future__ import annotations
 
-from typing import Final
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nodes.data.table import Table
 from nodes.enclave.agreement import chunks, key_agreement
-from nodes.enclave.agreement.chunks import DATA, RESULT, BatchContext
+from nodes.enclave.agreement.chunks import RESULT, BatchContext, batch_context
 from nodes.enclave.agreement.key_agreement import SealSpec
+from nodes.renter.protections.port import Closed, Ingredients, Opened, matrix, timed
+from nodes.renter.protocol.records import Facts
 from schemas.jobs import Batch
 
-EPOCH: Final = 0
-"""Jobs of one round have one epoch."""
 
-
-def batch_context(batch: Batch, program: bytes, seal: SealSpec | None) -> BatchContext:
-    """What binds a batch's ciphertext to its place: it opens nowhere else."""
-    return BatchContext(
-        job=batch.job,
-        subtask=batch.subtask,
-        batch=batch.batch,
-        attempt=batch.attempt,
-        direction=DATA,
-        epoch=EPOCH,
-        schema=key_agreement.schema_digest(program, seal),
-        first_row=batch.first_row,
-        rows=batch.rows,
-    )
-
-
-def encrypt(secret: bytes, batch: Batch, context: BatchContext, values: NDArray[np.float64]) -> bytes:
-    """The batch's rows, float64 [rows, F], as they travel (E3)."""
-    key = key_agreement.data_key(secret, batch.contract, batch.job, DATA, EPOCH)
+def encrypt(secret: bytes, contract: str, context: BatchContext, values: NDArray[np.float64]) -> bytes:
+    """A batch's rows, float64 [rows, F], as they travel (E3)."""
+    key = key_agreement.data_key(secret, contract, context.job, context.direction, context.epoch)
     return chunks.encrypt(key, context.digest(), np.ascontiguousarray(values, "<f8").tobytes())
 
 
-def decrypt(secret: bytes, batch: Batch, context: BatchContext, body: bytes) -> bytes:
-    """The batch's result as the enclave encrypted it (E4); raises Rejected."""
-    key = key_agreement.data_key(secret, batch.contract, batch.job, RESULT, EPOCH)
+def decrypt(secret: bytes, contract: str, context: BatchContext, body: bytes) -> bytes:
+    """A batch's result as the enclave encrypted it (E4); raises Rejected."""
+    key = key_agreement.data_key(secret, contract, context.job, RESULT, context.epoch)
     return chunks.decrypt(key, context.result.digest(), body)
+
+
+@dataclass(frozen=True, slots=True)
+class EnclaveProtection:
+    """Encrypts and decrypts in threads."""
+
+    table: Table
+    facts: Facts
+    schema: bytes
+    secret: Callable[[str], Awaitable[bytes]]
+    core_clock: Callable[[], float]
+
+    @classmethod
+    def build(cls, given: Ingredients, seal: SealSpec | None = None) -> EnclaveProtection:
+        """For enclaves that give their results back as `seal` says."""
+        schema = key_agreement.schema_digest(given.program.canonical, seal)
+        return cls(given.table, given.facts, schema, given.secret, given.core_clock)
+
+    async def close(self, batch: Batch) -> Closed:
+        """See `Protection.close`."""
+        secret, context = await self.secret(batch.subtask), batch_context(batch, self.schema)
+
+        def read_and_encrypt() -> bytes:
+            return encrypt(secret, batch.contract, context, self.table.read(batch.first_row, batch.rows))
+
+        return Closed(*await asyncio.to_thread(timed, self.core_clock, read_and_encrypt))
+
+    async def unwrap(self, batch: Batch, body: bytes) -> tuple[bytes, float]:
+        """What the enclave encrypted, and the core-seconds it took; raises Rejected."""
+        secret, context = await self.secret(batch.subtask), batch_context(batch, self.schema)
+        return await asyncio.to_thread(timed, self.core_clock, decrypt, secret, batch.contract, context, body)
+
+    async def open(self, batch: Batch, body: bytes) -> Opened:
+        """See `Protection.open`."""
+        plain, seconds = await self.unwrap(batch, body)
+        return Opened(matrix(plain, batch, self.facts), seconds)
+
+    async def forget(self) -> None:
+        """Nothing: secrets are kept where `secret` gets them."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from nodes.protections import CIPHERTEXT, ENCLAVE, SEALED, asked
 from nodes.renter.protocol.records import Facts, SchemeFacts
 from schemas.errors import PolicyRefused
-from schemas.jobs import APPROXIMATE, Assessment, Candidate, Costs, JobSpec
+from schemas.jobs import APPROXIMATE, Assessment, Candidate, Costs, JobSpec, Scheme
 
 LINK_BYTES_PER_SECOND: Final = 12.5e6
 """100 Mbit/s, assumed between organisations: how bytes are weighed against core-seconds when schemes are compared."""
@@ -45,7 +46,7 @@ def assess(spec: JobSpec, facts: Facts) -> Assessment:
         asked=spec.protection,
         chosen=chosen.protection,
         scheme=chosen.scheme,
-        noise=spec.noise if chosen.protection == "homomorphic" and chosen.scheme not in APPROXIMATE else None,
+        noise=spec.noise if chosen.protection == CIPHERTEXT.name and chosen.scheme not in APPROXIMATE else None,
         rows=rented_rows(spec, facts.rows),
         columns=facts.width_in,
         cores=facts.cores,
@@ -65,12 +66,17 @@ def rented_rows(spec: JobSpec, rows: int) -> int:
     return rows - min(rows, round(rows * spec.local_share))
 
 
+def sealing_scheme(spec: JobSpec) -> Scheme:
+    """In which enclaves would encrypt the job's results (T2)."""
+    return "paillier-subgroup" if spec.scheme == "paillier-subgroup" else "paillier"
+
+
 def _by_clock(facts: Facts, core_seconds: float) -> float:
     return core_seconds / facts.free_cores
 
 
 def _none(facts: Facts) -> Candidate:
-    return Candidate(protection="homomorphic", possible=False, reason=facts.needs_enclave or "not looked at")
+    return Candidate(protection=CIPHERTEXT.name, possible=False, reason=facts.needs_enclave or "not looked at")
 
 
 def _homomorphic(spec: JobSpec, facts: Facts, scheme: SchemeFacts) -> Candidate:
@@ -84,9 +90,9 @@ def _homomorphic(spec: JobSpec, facts: Facts, scheme: SchemeFacts) -> Candidate:
         elif spec.decrypt_seconds_max is not None and decrypting > spec.decrypt_seconds_max:
             refused = f"{decrypting:.3g} s to decrypt, at most {spec.decrypt_seconds_max:.3g} s allowed: too long"
     return Candidate(
-        protection="homomorphic",
+        protection=CIPHERTEXT.name,
         scheme=scheme.scheme,
-        possible=not (scheme.refused if spec.protection == "homomorphic" else refused),
+        possible=not (scheme.refused if asked(spec.protection) is CIPHERTEXT else refused),
         reason=refused or reason,
         error_bound=scheme.error_bound,
         costs=scheme.costs,
@@ -96,7 +102,7 @@ def _homomorphic(spec: JobSpec, facts: Facts, scheme: SchemeFacts) -> Candidate:
 def _enclave(facts: Facts) -> Candidate:
     reason = "runs any checked program on plaintext in the enclave"
     return Candidate(
-        protection="enclave", possible=not facts.no_enclave, reason=facts.no_enclave or reason, costs=facts.enclave
+        protection=ENCLAVE.name, possible=not facts.no_enclave, reason=facts.no_enclave or reason, costs=facts.enclave
     )
 
 
@@ -105,11 +111,11 @@ def _sealed_result(spec: JobSpec, facts: Facts) -> Candidate:
     if costs is not None and spec.decrypt_seconds_max is not None:
         decrypting = _by_clock(facts, costs.decrypt_seconds)
         reason += f"; {decrypting:.3g} s to decrypt, at most {spec.decrypt_seconds_max:.3g} s allowed"
-        if decrypting > spec.decrypt_seconds_max and spec.protection == "auto":
+        if decrypting > spec.decrypt_seconds_max and asked(spec.protection) is None:
             refused = refused or f"{reason}: too long"
     return Candidate(
-        protection="sealed-result",
-        scheme="paillier-subgroup" if spec.scheme == "paillier-subgroup" else "paillier",
+        protection=SEALED.name,
+        scheme=sealing_scheme(spec),
         possible=not refused,
         reason=refused or reason,
         costs=costs,
@@ -117,14 +123,14 @@ def _sealed_result(spec: JobSpec, facts: Facts) -> Candidate:
 
 
 def _choose(spec: JobSpec, candidates: tuple[Candidate, ...]) -> tuple[Candidate, str]:
-    if spec.protection != "auto":
-        asked = [each for each in candidates if each.protection == spec.protection]
-        possible = [each for each in asked if each.possible]
+    if (wanted := asked(spec.protection)) is not None:
+        looked_at = [each for each in candidates if each.protection == wanted.name]
+        possible = [each for each in looked_at if each.possible]
         if not possible:
-            code = "not-linear" if spec.protection == "homomorphic" else "no-enclave"
-            raise NoProtection(f"{spec.protection} cannot run this job: {_reasons(asked)}", code=code)
+            code = "no-enclave" if wanted.attested else "not-linear"
+            raise NoProtection(f"{wanted.name} cannot run this job: {_reasons(looked_at)}", code=code)
         return min(possible, key=_price), "asked for by the job"
-    homomorphic = [each for each in candidates if each.protection == "homomorphic"]
+    homomorphic = [each for each in candidates if each.protection == CIPHERTEXT.name]
     affordable = [each for each in homomorphic if each.possible]
     if affordable:
         chosen = min(affordable, key=_price)

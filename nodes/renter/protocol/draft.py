@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from msgspec import structs
 
 from nodes import draft
-from nodes.draft import R
 from nodes.machine import Refused
-from nodes.renter.protocol.records import BatchRecord, ContractRecord, Job, Subtask, Worker
+from nodes.renter.protocol import states
+from nodes.renter.protocol.records import BatchRecord, ContractRecord, Job, Progress, Subtask, Worker
+from nodes.renter.protocol.states import JobPhase
+from nodes.states import advance
+from schemas.events import Event
 
 
 class Draft(draft.Draft):
     """A draft over one job's aggregate."""
-
-    def each(self, record_type: type[R], prefix: str) -> Iterator[tuple[str, R]]:
-        """All records under `prefix/`, in key order."""
-        yield from sorted(super().each(record_type, prefix), key=lambda found: found[0])
 
     @property
     def job(self) -> Job:
@@ -38,6 +36,30 @@ class Draft(draft.Draft):
         self.put("job", job)
         return job
 
+    @property
+    def progress(self) -> Progress:
+        """How far the job is; raises Refused as `job`."""
+        progress = self.find(Progress, "progress")
+        if progress is None:
+            raise Refused("unknown-job", "no such job here")
+        return progress
+
+    @property
+    def phase(self) -> JobPhase:
+        """The job's; `new` when there is none."""
+        progress = self.find(Progress, "progress")
+        return "new" if progress is None else progress.phase
+
+    def change_progress(self, **fields: Any) -> Progress:
+        """Write the progress with these fields changed; its phase only by `advance`."""
+        progress = structs.replace(self.progress, **fields)
+        self.put("progress", progress)
+        return progress
+
+    def advance(self, happened: str) -> None:
+        """Take the job to the phase that follows; raises IllegalTransition."""
+        self.put("progress", structs.replace(self.progress, phase=advance(states.JOB, self.phase, happened)))
+
     def subtask(self, subtask_id: str) -> Subtask:
         """The subtask of this id.
 
@@ -49,11 +71,31 @@ class Draft(draft.Draft):
             raise Refused("unknown-subtask", f"no subtask {subtask_id} in this job")
         return subtask
 
+    def subtask_from(self, event: Event, subtask_id: str) -> Subtask:
+        """The subtask of this id; raises Refused where there is none, or the event's sender does not serve it."""
+        subtask = self.subtask(subtask_id)
+        if event.source != subtask.lessor:
+            raise Refused("not-the-lessor", f"{event.source} does not serve {subtask_id}")
+        return subtask
+
     def change_subtask(self, subtask_id: str, **fields: Any) -> Subtask:
         """Write a subtask with these fields changed."""
         subtask = structs.replace(self.subtask(subtask_id), **fields)
         self.put(f"subtask/{subtask_id}", subtask)
         return subtask
+
+    def advance_subtask(self, subtask_id: str, happened: str, **fields: Any) -> Subtask:
+        """Take a subtask to the phase that follows, with these fields changed; raises IllegalTransition."""
+        phase = advance(states.SUBTASK, self.subtask(subtask_id).phase, happened)
+        return self.change_subtask(subtask_id, phase=phase, **fields)
+
+    def subtasks(self) -> list[Subtask]:
+        """All of this job, in order of their ids."""
+        return sorted((each for _, each in self.each(Subtask, "subtask")), key=lambda each: each.id)
+
+    def contracts(self) -> list[ContractRecord]:
+        """All of this job, in order of their ids."""
+        return sorted((each for _, each in self.each(ContractRecord, "contract")), key=lambda each: each.contract.id)
 
     def find_contract(self, contract_id: str) -> ContractRecord | None:
         """The contract of this id, or None."""
@@ -73,6 +115,10 @@ class Draft(draft.Draft):
     def batch(self, number: int) -> BatchRecord | None:
         """The record of a batch that was sent, or None."""
         return self.find(BatchRecord, f"batch/{number}")
+
+    def workers(self, subtask_id: str) -> list[Worker]:
+        """All handshakes of a subtask."""
+        return [each for _, each in self.each(Worker, f"worker/{subtask_id}")]
 
     def worker(self, subtask_id: str, worker: str) -> Worker | None:
         """A worker's handshake, or None."""

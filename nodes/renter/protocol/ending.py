@@ -9,7 +9,9 @@ from nodes.machine import Perform, Refused
 from nodes.renter.protocol import market
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
-from nodes.renter.protocol.records import ContractRecord, JobAssembled, JobSpoiled, Subtask
+from nodes.renter.protocol.outcomes import JobAssembled, JobSpoiled
+from nodes.renter.protocol.records import Subtask
+from nodes.renter.protocol.states import SERVING
 from schemas.contracts import Receipt
 from schemas.events import Event, ReceiptCountersigned, SubtaskCompleted
 from schemas.signing import struct_bytes
@@ -21,40 +23,40 @@ DIGITS = 4
 
 def fail(config: RenterConfig, draft: Draft, code: str, reason: str) -> None:
     """End the job without a result; contracts are ended and an open order is taken back."""
-    job = draft.job
+    draft.advance("failed")
+    job = draft.change_job(code=code, reason=reason, ended_at=draft.now)
     if job.order and not job.expected_contracts:
         market.cancel_order(config, draft)
-    for _, record in list(draft.each(ContractRecord, "contract")):
+    for record in draft.contracts():
         if not record.ended:
             market.end_contract(config, draft, record.contract, "job-failed", reason=code)
-    draft.change_job(phase="failed", code=code, reason=reason, ended_at=draft.now)
     draft.note("job-failed", reason, code=code)
     _forget(draft)
 
 
 def finish_if_done(config: RenterConfig, draft: Draft) -> None:
     """When every batch has its result: receipts to the lessors, and join the parts."""
-    job = draft.job
-    if job.phase != "running" or job.batches_done < job.batches:
+    if draft.phase != "running" or draft.progress.batches_done < draft.job.batches:
         return
-    for _, subtask in list(draft.each(Subtask, "subtask")):
-        if subtask.phase != "lost":
+    for subtask in draft.subtasks():
+        if subtask.phase in SERVING:
             _complete(draft, subtask)
-    draft.change_job(phase="assembling")
+    draft.advance("all-done")
     draft.do(Perform(activity="assemble", params={}))
 
 
 def assembled(config: RenterConfig, draft: Draft, event: Event) -> None:
     """`job.assembled`: the output is in its place."""
     data = data_of(event, JobAssembled)
-    draft.change_job(phase="completed", ended_at=draft.now)
+    draft.advance("assembled")
+    draft.change_job(ended_at=draft.now)
     _forget(draft)
     draft.note("job-completed", f"{data.rows} rows", digest=data.digest)
     _compare(draft)
 
 
 def spoiled(config: RenterConfig, draft: Draft, event: Event) -> None:
-    """`job.spoiled`: joining or the local program failed."""
+    """`job.spoiled`: the renter's own files or wishes are at fault."""
     data = data_of(event, JobSpoiled)
     fail(config, draft, data.code, data.reason)
 
@@ -75,8 +77,7 @@ def receipt_countersigned(config: RenterConfig, draft: Draft, event: Event) -> N
 
 def _forget(draft: Draft) -> None:
     """Keys live no longer than their job: what is decrypted lies in the output, what is not is of no use any more."""
-    subtasks = [subtask.id for _, subtask in draft.each(Subtask, "subtask")]
-    draft.do(Perform(activity="forget", params={"subtasks": subtasks}))
+    draft.do(Perform(activity="forget", params={"subtasks": [subtask.id for subtask in draft.subtasks()]}))
 
 
 def _compare(draft: Draft) -> None:
@@ -84,7 +85,7 @@ def _compare(draft: Draft) -> None:
     job = draft.job
     if job.assessment is None:
         return
-    predicted, spent = job.assessment.costs, job.spent
+    predicted, spent = job.assessment.costs, draft.progress.spent
     details: dict[str, dict[str, float]] = {}
     for name in ("encrypt_seconds", "lessor_seconds", "decrypt_seconds"):
         expected, taken = getattr(predicted, name), getattr(spent, name)
@@ -108,5 +109,5 @@ def _complete(draft: Draft, subtask: Subtask) -> None:
         cost_micros=round(contract.price_micros * contract.units * hours),
     )
     receipt = structs.replace(unsigned, renter_signature=draft.context.sign(struct_bytes(unsigned)))
-    draft.change_subtask(subtask.id, phase="completed")
+    draft.advance_subtask(subtask.id, "all-done")
     draft.send("subtask.completed", subtask.lessor, subtask.id, SubtaskCompleted(contract=contract, receipt=receipt))

@@ -7,18 +7,21 @@ and sealing need secrets and a parser for foreign bytes, so they are activities;
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from typing import Any, Final
 
 from msgspec import structs
 
 from nodes.draft import data_of
+from nodes.enclave.agreement.confirmation import is_confirmed
 from nodes.machine import CancelTimer, Perform, Refused
-from nodes.renter.protocol import batches
+from nodes.protections import traits_of
+from nodes.renter.protocol import faults, windows
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
-from nodes.renter.protocol.records import EvidenceAccepted, EvidenceRejected, Subtask, Worker
+from nodes.renter.protocol.outcomes import EvidenceAccepted, EvidenceRejected
+from nodes.renter.protocol.records import Subtask, Worker
+from nodes.renter.protocol.states import SERVING
+from nodes.renter.protocol.subtasks import terms_of
 from schemas import limits
 from schemas.events import (
     Event,
@@ -32,7 +35,7 @@ from schemas.events import (
 )
 
 REFUSALS_PER_SUBTASK_MAX: Final = 3
-"""A lessor whose enclaves were refused this often is lost for the job."""
+"""A lessor with this many refused enclaves, and none that proved itself, is lost for the job."""
 POLICY_CODES: Final = frozenset(
     {
         "software-not-accepted",
@@ -51,15 +54,16 @@ POLICY_CODES: Final = frozenset(
 def requested(config: RenterConfig, draft: Draft, event: Event) -> None:
     """`subtask.requested`: a worker lacks terms, program or key."""
     data = data_of(event, SubtaskRequested)
-    subtask = _subtask_of(draft, data.subtask, event)
-    job = draft.job
-    if job.phase != "running" or subtask.phase in ("completed", "lost"):
-        reason = f"the job is {job.phase}, the subtask {subtask.phase}"
-        refusal = SubtaskRefused(subtask=subtask.id, worker=data.worker, code="ended", reason=reason)
+    subtask = draft.subtask_from(event, data.subtask)
+    if draft.phase != "running" or subtask.phase not in SERVING:
+        contract = draft.contract(subtask.contract).contract
+        reason = f"the job is {draft.phase}, the subtask {subtask.phase}"
+        refusal = SubtaskRefused(subtask=subtask.id, contract=contract, worker=data.worker, code="ended", reason=reason)
         draft.send("subtask.refused", event.source, subtask.id, refusal, lane=data.lane)
         return
-    terms = batches.terms_of(draft, subtask)
-    nonce = b"" if terms.protection == "homomorphic" else draft.context.nonce(f"{subtask.id}/{data.worker}")
+    terms = terms_of(draft, subtask)
+    attested = traits_of(terms.protection).attested
+    nonce = draft.context.nonce(f"{subtask.id}/{data.worker}") if attested else b""
     worker = Worker(lane=data.lane, nonce=nonce, asked_at=draft.now, state="assigned")
     draft.put(f"worker/{subtask.id}/{data.worker}", worker)
     draft.change_subtask(subtask.id, heard_at=draft.now)
@@ -74,11 +78,12 @@ def requested(config: RenterConfig, draft: Draft, event: Event) -> None:
 def offered(config: RenterConfig, draft: Draft, event: Event) -> None:
     """`key.offered`: one offer per nonce, in time, from the worker that got it."""
     data = data_of(event, KeyOffered)
-    subtask = _subtask_of(draft, data.subtask, event)
+    subtask = draft.subtask_from(event, data.subtask)
     worker = _worker(draft, data.subtask, data.worker)
     if worker.state != "assigned":
         raise Refused("replayed-nonce", f"{data.worker} already used its nonce")
-    if draft.now - worker.asked_at > limits.NONCE_SECONDS_MAX:
+    age_seconds = draft.now - worker.asked_at
+    if age_seconds > limits.NONCE_SECONDS_MAX:
         raise Refused("stale-nonce", f"{data.worker} answered after {limits.NONCE_SECONDS_MAX:.0f} s")
     draft.put(f"worker/{subtask.id}/{data.worker}", structs.replace(worker, state="verifying", lane=data.lane))
     params = {
@@ -86,6 +91,7 @@ def offered(config: RenterConfig, draft: Draft, event: Event) -> None:
         "worker": data.worker,
         "contract": subtask.contract,
         "nonce": worker.nonce.hex(),
+        "age_seconds": age_seconds,
         "evidence": data.evidence.hex(),
     }
     draft.do(Perform(activity="verify-evidence", params=params))
@@ -116,7 +122,13 @@ def evidence_rejected(config: RenterConfig, draft: Draft, event: Event) -> None:
     worker = _worker(draft, data.subtask, data.worker)
     draft.put(f"worker/{subtask.id}/{data.worker}", structs.replace(worker, state="refused"))
     draft.note("evidence-rejected", data.reason, code=data.code, worker=data.worker, lessor=subtask.lessor)
-    refusal = SubtaskRefused(subtask=subtask.id, worker=data.worker, code=data.code, reason=data.reason)
+    refusal = SubtaskRefused(
+        subtask=subtask.id,
+        contract=draft.contract(subtask.contract).contract,
+        worker=data.worker,
+        code=data.code,
+        reason=data.reason,
+    )
     draft.send("subtask.refused", subtask.lessor, subtask.id, refusal, lane=worker.lane)
     _count_refusals(config, draft, subtask, data.code, data.reason)
 
@@ -124,24 +136,23 @@ def evidence_rejected(config: RenterConfig, draft: Draft, event: Event) -> None:
 def confirmed(config: RenterConfig, draft: Draft, event: Event) -> None:
     """`key.confirmed`: the first confirmation opens the subtask for batches."""
     data = data_of(event, KeyConfirmed)
-    subtask = _subtask_of(draft, data.subtask, event)
+    subtask = draft.subtask_from(event, data.subtask)
     worker = _worker(draft, data.subtask, data.worker)
-    digest = hashlib.sha256(data.mac).hexdigest()
-    if worker.state != "sealed" or not hmac.compare_digest(digest, worker.mac_digest):
+    if worker.state != "sealed" or not is_confirmed(data.mac, worker.mac_digest):
         raise Refused("bad-confirmation", f"{data.worker} did not confirm the key that was sealed to it")
     draft.put(f"worker/{subtask.id}/{data.worker}", structs.replace(worker, state="confirmed"))
     draft.note("key-confirmed", "the enclave holds the subtask secret", worker=data.worker, applied=data.protections)
     draft.change_subtask(subtask.id, heard_at=draft.now)
     if subtask.phase == "keying":
         draft.do(CancelTimer(name=f"key/{subtask.id}"))
-        draft.change_subtask(subtask.id, phase="running")
-        batches.dispatch(config, draft, subtask.id)
+        draft.advance_subtask(subtask.id, "confirmed")
+        windows.fill(config, draft, subtask.id)
 
 
 def refused(config: RenterConfig, draft: Draft, event: Event) -> None:
     """`key.refused`: the lessor's enclave does not accept this renter's half."""
     data = data_of(event, KeyRefused)
-    subtask = _subtask_of(draft, data.subtask, event)
+    subtask = draft.subtask_from(event, data.subtask)
     worker = _worker(draft, data.subtask, data.worker)
     draft.put(f"worker/{subtask.id}/{data.worker}", structs.replace(worker, state="refused"))
     draft.note("key-refused", data.reason, code=data.code, worker=data.worker, lessor=subtask.lessor)
@@ -150,19 +161,12 @@ def refused(config: RenterConfig, draft: Draft, event: Event) -> None:
 
 def _count_refusals(config: RenterConfig, draft: Draft, subtask: Subtask, code: str, reason: str) -> None:
     """Without any confirmed worker, give the lessor up: at once where the policy speaks, else after a few tries."""
-    workers = [worker for _, worker in draft.each(Worker, f"worker/{subtask.id}")]
-    refusals = sum(worker.state == "refused" for worker in workers)
-    if any(worker.state == "confirmed" for worker in workers):
+    states = [worker.state for worker in draft.workers(subtask.id)]
+    if "confirmed" in states:
         return
+    refusals = states.count("refused")
     if refusals >= REFUSALS_PER_SUBTASK_MAX or code in POLICY_CODES:
-        batches.lose(config, draft, subtask.id, code, reason)
-
-
-def _subtask_of(draft: Draft, subtask_id: str, event: Event) -> Subtask:
-    subtask = draft.subtask(subtask_id)
-    if event.source != subtask.lessor:
-        raise Refused("not-the-lessor", f"{event.source} does not serve {subtask_id}")
-    return subtask
+        faults.lose(config, draft, subtask.id, code, reason)
 
 
 def _worker(draft: Draft, subtask_id: str, worker_id: str) -> Worker:

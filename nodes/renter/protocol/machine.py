@@ -1,21 +1,10 @@
-"""The renter's protocol as a table of states and events. Pure.
+"""The renter's protocol as a table: which handler serves an event in which phases of its job. Pure.
 
-Theory of operation. A job is one aggregate and moves through phases:
+What a job and its subtasks may become is in `states.py`, with the theory on top. An event in another phase than its
+row names is late and only noted. Batches are at-least-once, results exactly-once: the first accepted result of a batch
+counts, later equal ones are ignored, later unequal ones are an incident.
 
-    preparing ──► ordering ──► running ──► assembling ──► completed
-        └────────────┴────────────┴────────────┴──► failed
-
-    preparing    data, program and options are examined and what each protection costs is predicted (activity `prepare`)
-    ordering     the assessment chose a protection (A1, A2); the buy order waits for contracts (R1–R4)
-    running      the rows are split (S1): each contract's subtask has a queue of batches and a bounded window under way.
-                 A subtask is `keying` until one of its enclaves holds the subtask secret (E1), then `running`; it is
-                 `lost` when its lessor stays silent or errs; its batches go to the others, or to a new buy order.
-    assembling   every row has its result; parts are joined in order and the local program runs (H3, T3)
-
-Batches are at-least-once, results exactly-once: the first accepted result of a batch counts, later equal ones are
-ignored, later unequal ones are an incident. Everything that may fail for good ends the job with its cause.
-
-`TABLE` says which handler serves an event in which phases; an event in another phase is late and only noted.
+Handlers import downwards only: starting, handshakes, batches → faults → windows, subtasks → ending → market.
 """
 
 from __future__ import annotations
@@ -27,47 +16,45 @@ from typing import Any, Final
 from msgspec import Struct
 
 from nodes.machine import TIMER_FIRED, Context, Records, Refused, Step
-from nodes.renter.protocol import batches, ending, handshakes, starting
+from nodes.records import as_record_set
+from nodes.renter.protocol import batches, ending, faults, handshakes, starting
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
-from nodes.renter.protocol.records import INTERNAL_TYPES, RECORD_TYPES, ContractRecord
-from schemas.events import CATALOGUE, Event
+from nodes.renter.protocol.outcomes import INTERNAL_TYPES
+from nodes.renter.protocol.records import RECORD_TYPES, ContractRecord
+from nodes.renter.protocol.states import ENDED, LIVE, NEW
+from schemas.events import Event, Role
 from schemas.ids import hub_address, hub_of
 
 Handler = Callable[[RenterConfig, Draft, Event], None]
 
-_LIVE: Final = frozenset({"preparing", "ordering", "running", "assembling"})
-_ENDED: Final = frozenset({"completed", "failed"})
-_NEW: Final = frozenset({""})
 UNDELIVERED: Final = "undelivered"
 """Aggregate for notices that belong to no job."""
 
 TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
     {
-        "job.submitted": (_NEW, starting.submitted),
-        "job.cancelled": (_LIVE, starting.cancelled),
+        "job.submitted": (NEW, starting.submitted),
+        "job.cancelled": (LIVE, starting.cancelled),
         "job.prepared": (frozenset({"preparing"}), starting.prepared),
-        "job.rejected": (frozenset({"preparing"}), starting.rejected),
-        "contract.signed": (_LIVE | _ENDED, starting.contract_signed),
+        "contract.signed": (LIVE | ENDED, starting.contract_signed),
         "order.buy.matched": (frozenset({"ordering", "running"}), starting.matched),
         "order.buy.refused": (frozenset({"ordering", "running"}), starting.order_refused),
-        "subtask.requested": (_LIVE | _ENDED, handshakes.requested),
+        "subtask.requested": (LIVE | ENDED, handshakes.requested),
         "key.offered": (frozenset({"running"}), handshakes.offered),
         "evidence.accepted": (frozenset({"running"}), handshakes.evidence_accepted),
         "evidence.rejected": (frozenset({"running"}), handshakes.evidence_rejected),
         "key.confirmed": (frozenset({"running"}), handshakes.confirmed),
         "key.refused": (frozenset({"running"}), handshakes.refused),
         "batch.sent": (frozenset({"running"}), batches.sent),
-        "batch.unsendable": (frozenset({"running"}), batches.unsendable),
-        "batch.failed": (frozenset({"running"}), batches.batch_failed),
+        "batch.failed": (frozenset({"running"}), faults.batch_failed),
         "result.accepted": (frozenset({"running", "assembling", "completed"}), batches.result_accepted),
-        "result.refused": (frozenset({"running"}), batches.result_refused),
+        "result.refused": (frozenset({"running"}), faults.result_refused),
         "job.assembled": (frozenset({"assembling"}), ending.assembled),
-        "job.spoiled": (frozenset({"assembling"}), ending.spoiled),
+        "job.spoiled": (LIVE, ending.spoiled),
         "receipt.countersigned": (frozenset({"assembling", "completed"}), ending.receipt_countersigned),
-        "activity.failed": (_LIVE, batches.activity_failed),
-        "publish.failed": (_LIVE, batches.publish_failed),
-        TIMER_FIRED: (_LIVE, batches.timer_fired),
+        "activity.failed": (LIVE, faults.activity_failed),
+        "publish.failed": (LIVE, faults.publish_failed),
+        TIMER_FIRED: (LIVE, faults.timer_fired),
     }
 )
 
@@ -75,7 +62,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
 class RenterMachine:
     """See the module's theory; `config` holds the public keys and policies of this renter."""
 
-    name = "renter"
+    name: Role = "renter"
     record_types = RECORD_TYPES
     internal_types = INTERNAL_TYPES
 
@@ -101,9 +88,8 @@ class RenterMachine:
             return self.config.key
         if event.source == hub_address(hub_of(event.source)):
             return self.config.hub_keys.get(event.source)
-        for key, record in records.items():
-            if not key.startswith("contract/"):
-                continue
+        records = as_record_set(records)
+        for record in map(records.get, records.under("contract")):
             if isinstance(record, ContractRecord) and record.contract.lessor == event.source:
                 return record.contract.lessor_key
         return None
@@ -118,26 +104,14 @@ class RenterMachine:
         if event.type == "delivery.failed":
             draft.note("undelivered", "a hub could not route a message", **_plain(event.data))
             return draft.step()
-        self._check_sender(event)
         phases, handler = TABLE[event.type]
-        phase = draft.job.phase if "job" in records else ""
-        if phase not in phases:
-            if not phase:
+        if draft.phase not in phases:
+            if draft.phase == "new":
                 raise Refused("unknown-job", f"{event.type} names a job that is not here")
-            draft.note("late", f"{event.type} came while the job was {phase}")
+            draft.note("late", f"{event.type} came while the job was {draft.phase}")
             return draft.step()
         handler(self.config, draft, event)
         return draft.step()
-
-    def _check_sender(self, event: Event) -> None:
-        """Users sign as the renter itself, hub news comes from the own hub; lessors are checked per subtask."""
-        row = CATALOGUE.get(event.type)
-        if row is None:
-            return
-        own_hub = hub_address(hub_of(self.config.me))
-        expected = {"user": self.config.me, "hub": own_hub}.get("|".join(row.sender), event.source)
-        if event.source != expected:
-            raise Refused("wrong-role", f"{event.source} may not send {event.type}")
 
 
 def _job_in(data: Struct | None) -> str:

@@ -24,8 +24,7 @@ ORDERS_PER_JOB_MAX: Final = 4
 def place_order(config: RenterConfig, draft: Draft, *, lessors: int, units: int) -> None:
     """Publish a signed buy order for this many lessors, and wait a bounded time for the answer."""
     job = draft.job
-    spec, assessment = job.spec, job.assessment
-    assert assessment is not None
+    spec, (_, assessment) = job.spec, job.decided
     number = job.orders_placed + 1
     unsigned = BuyOrder(
         id=derive_id("order", spec.id, number),

@@ -1,6 +1,7 @@
 """What the renter keeps about a job, one record per thing that changes on its own. Frozen data, pure.
 
-Aggregate = job id. Keys: `job`, `contract/<id>`, `subtask/<id>`, `batch/<number>`, `worker/<subtask>/<worker>`.
+Aggregate = job id. Keys: `job`, `progress`, `contract/<id>`, `subtask/<id>`, `batch/<number>` and
+`worker/<subtask>/<worker>`. `job` is large and changes a few times, `progress` is small and changes with every batch.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from nodes.renter.protocol.runs import Runs
+from nodes.renter.protocol.states import JobPhase, SubtaskPhase
 from schemas.contracts import Contract
+from schemas.ids import derive_id
 from schemas.jobs import Assessment, Costs, FixedPoint, JobSpec, Scheme
 
-JobPhase = Literal["preparing", "ordering", "running", "assembling", "completed", "failed"]
-SubtaskPhase = Literal["keying", "running", "completed", "lost"]
 LOCAL: Final = "local"
 """Owner of the batches that the renter computes itself."""
 
@@ -59,6 +61,11 @@ class Facts(Struct, frozen=True, kw_only=True):
     result_bits: int = 0
     """Fixed-point bits of sealed results."""
 
+    @property
+    def width(self) -> int:
+        """Columns of the larger of input and output."""
+        return max(self.width_in, self.width_out)
+
     def of(self, scheme: Scheme | None) -> SchemeFacts:
         """What is known of a scheme; raises LookupError where it was not looked at."""
         for each in self.schemes:
@@ -78,10 +85,9 @@ class Part(Struct, frozen=True, kw_only=True):
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """The job as a whole."""
+    """What a job is, what was decided about it, and how it ended."""
 
     spec: JobSpec
-    phase: JobPhase
     submitted_at: float
     facts: Facts | None = None
     assessment: Assessment | None = None
@@ -91,18 +97,31 @@ class Job(Struct, frozen=True, kw_only=True):
     batch_rows: int = 0
     batches: int = 0
     parts: tuple[Part, ...] = ()
-    batches_done: int = 0
-    rows_done: int = 0
-    spent: Costs = Costs(encrypt_seconds=0.0, lessor_seconds=0.0, decrypt_seconds=0.0)
-    """On what lessors computed, so far; the assessment's `costs` predicted it."""
-    waiting: tuple[int, ...] = ()
-    """Batches of lost subtasks that no live subtask has taken over yet."""
     avoid: tuple[str, ...] = ()
     causes: tuple[tuple[str, str], ...] = ()
     """(code, text) of everything that went wrong on the way; a failure reports them all."""
     code: str = ""
     reason: str = ""
     ended_at: float = 0.0
+
+    @property
+    def decided(self) -> tuple[Facts, Assessment]:
+        """Facts and assessment of a job that is past preparing."""
+        assert self.facts is not None
+        assert self.assessment is not None
+        return self.facts, self.assessment
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """How far a job is."""
+
+    phase: JobPhase
+    batches_done: int = 0
+    rows_done: int = 0
+    spent: Costs = Costs(encrypt_seconds=0.0, lessor_seconds=0.0, decrypt_seconds=0.0)
+    """On what lessors computed, so far; the assessment's `costs` predicted it."""
+    waiting: Runs = ()
+    """Batches of lost subtasks that no live subtask has taken over yet."""
 
 
 class ContractRecord(Struct, frozen=True, kw_only=True):
@@ -120,8 +139,7 @@ class Subtask(Struct, frozen=True, kw_only=True):
     contract: str
     lessor: str
     phase: SubtaskPhase
-    queue: tuple[tuple[int, int], ...]
-    """Runs [first, end) of batch numbers."""
+    queue: Runs
     under_way: tuple[int, ...] = ()
     batches_done: int = 0
     rows_done: int = 0
@@ -143,7 +161,7 @@ class BatchRecord(Struct, frozen=True, kw_only=True):
 
 
 class Worker(Struct, frozen=True, kw_only=True):
-    """One worker's handshake (E1). `mac_digest` is SHA-256 of the confirmation that only the enclave can make."""
+    """One worker's handshake (E1). `mac_digest` recognises the confirmation that only the enclave can make."""
 
     lane: str
     nonce: bytes
@@ -153,135 +171,18 @@ class Worker(Struct, frozen=True, kw_only=True):
     claims: dict[str, str] = {}
 
 
+def subtask_of(contract: str) -> str:
+    """Id of the subtask that this contract serves."""
+    return derive_id("subtask", contract)
+
+
 RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
-    {"job": Job, "contract": ContractRecord, "subtask": Subtask, "batch": BatchRecord, "worker": Worker}
-)
-
-
-# ---------------------------------------------------------------- internal events: outcomes of activities
-
-
-class JobPrepared(Struct, frozen=True, kw_only=True):
-    """`job.prepared`: data and program can be used."""
-
-    facts: Facts
-
-
-class JobRejected(Struct, frozen=True, kw_only=True):
-    """`job.rejected`: data, program or options cannot be used."""
-
-    code: str
-    reason: str
-
-
-class EvidenceAccepted(Struct, frozen=True, kw_only=True):
-    """`evidence.accepted`: the enclave proved itself and the subtask secret is sealed to it."""
-
-    subtask: str
-    worker: str
-    sealed: bytes
-    signature: bytes
-    claims: bytes
-    claims_shown: dict[str, str]
-    policy_digest: bytes
-    mac_digest: str
-
-
-class EvidenceRejected(Struct, frozen=True, kw_only=True):
-    """`evidence.rejected`: no key for this enclave."""
-
-    subtask: str
-    worker: str
-    code: str
-    reason: str
-
-
-class BatchSent(Struct, frozen=True, kw_only=True):
-    """`batch.sent`: the broker has confirmed a dispatched batch; with its size, and the core-seconds to encrypt it."""
-
-    batch: int
-    attempt: int
-    bytes_sent: int
-    encrypt_seconds: float
-
-
-class BatchUnsendable(Struct, frozen=True, kw_only=True):
-    """`batch.unsendable`: reading, encoding or encrypting a batch failed for good."""
-
-    batch: int
-    attempt: int
-    code: str
-    reason: str
-
-
-class ResultAccepted(Struct, frozen=True, kw_only=True):
-    """`result.accepted`: a result was authenticated, decrypted, checked and lies in its part file."""
-
-    batch: int
-    attempt: int
-    owner: str
-    digest: str
-    decrypt_seconds: float = 0.0
-    compute_seconds: float = 0.0
-    """As its lessor says. Both are seconds of one core."""
-    bytes_back: int = 0
-
-
-class ResultRefused(Struct, frozen=True, kw_only=True):
-    """`result.refused`: a result could not be authenticated, decrypted or has the wrong shape."""
-
-    batch: int
-    attempt: int
-    owner: str
-    code: str
-    reason: str
-    evidence: str = ""
-    """Names the lessor's signed message in the job's folder."""
-
-
-class JobAssembled(Struct, frozen=True, kw_only=True):
-    """`job.assembled`: all parts are joined in order, local program applied, the output is in its place."""
-
-    rows: int
-    digest: str
-
-
-class JobSpoiled(Struct, frozen=True, kw_only=True):
-    """`job.spoiled`: joining or the local program failed."""
-
-    code: str
-    reason: str
-
-
-class ActivityFailed(Struct, frozen=True, kw_only=True):
-    """`activity.failed`: an activity of the shell failed unexpectedly, several times."""
-
-    activity: str
-    params: dict[str, object]
-    error: str
-
-
-class PublishFailed(Struct, frozen=True, kw_only=True):
-    """`publish.failed`: the broker says that nobody receives at this address."""
-
-    type: str
-    to: str
-    reason: str
-
-
-INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
     {
-        "job.prepared": JobPrepared,
-        "job.rejected": JobRejected,
-        "evidence.accepted": EvidenceAccepted,
-        "evidence.rejected": EvidenceRejected,
-        "batch.sent": BatchSent,
-        "batch.unsendable": BatchUnsendable,
-        "result.accepted": ResultAccepted,
-        "result.refused": ResultRefused,
-        "job.assembled": JobAssembled,
-        "job.spoiled": JobSpoiled,
-        "activity.failed": ActivityFailed,
-        "publish.failed": PublishFailed,
+        "job": Job,
+        "progress": Progress,
+        "contract": ContractRecord,
+        "subtask": Subtask,
+        "batch": BatchRecord,
+        "worker": Worker,
     }
 )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import ceil
-from typing import Final
+from typing import Final, Protocol
 
 from nodes.renter.protocol.records import LOCAL, Part
 from schemas import limits
 from schemas.errors import BadInput
+from schemas.jobs import JobSpec
 
 BATCHES_PER_PART_MIN: Final = 16
 """Parts are cut at least this often where rows allow, so that a part's workers share it and a loss costs little."""
@@ -18,22 +19,38 @@ VALUE_BYTES: Final = 8
 """A row's value in plaintext (float64), which is what an enclave batch carries."""
 
 
-def batch_rows(rows: int, parts: int, width: int, *, slots: int = 1, ciphertext_bytes: int = VALUE_BYTES) -> int:
-    """Rows per batch: near the target body size, often enough to share, whole ciphertexts where packed.
+class Packing(Protocol):
+    """What packs rows into ciphertexts: `SchemeFacts`, or a scheme's shape."""
+
+    @property
+    def slots(self) -> int:
+        """Rows per ciphertext."""
+        ...
+
+    @property
+    def ciphertext_bytes(self) -> int:
+        """Of one."""
+        ...
+
+
+def rows_per_batch(spec: JobSpec, rows: int, width: int, lessors: int, scheme: Packing | None = None) -> int:
+    """As the job asks; otherwise near the target body size, often enough to share, whole ciphertexts where packed.
 
     Args:
+        spec: the job.
         rows: of the whole job.
-        parts: that share them.
         width: the larger of input and output columns.
-        slots: rows per ciphertext (1 where nothing is packed).
-        ciphertext_bytes: of one packed column block.
+        lessors: that share them, beside the local part.
+        scheme: in which the data travels; None for plain values.
 
     Raises:
         BadInput: the job would have more than `BATCHES_PER_JOB_MAX` batches.
     """
-    by_size = max(1, limits.BODY_BYTES_TARGET // (width * ciphertext_bytes)) * slots
+    slots, value_bytes = (1, VALUE_BYTES) if scheme is None else (scheme.slots, scheme.ciphertext_bytes)
+    parts = lessors + (1 if spec.local_share else 0)
+    by_size = max(1, limits.BODY_BYTES_TARGET // (width * value_bytes)) * slots
     by_share = max(ROWS_PER_BATCH_MIN, ceil(rows / (parts * BATCHES_PER_PART_MIN)))
-    chosen = min(by_size, ceil(by_share / slots) * slots, limits.ROWS_PER_BATCH_MAX)
+    chosen = spec.batch_rows or min(by_size, ceil(by_share / slots) * slots, limits.ROWS_PER_BATCH_MAX)
     if ceil(rows / chosen) + parts > limits.BATCHES_PER_JOB_MAX:
         raise BadInput(f"{rows} rows in batches of {chosen} are more than {limits.BATCHES_PER_JOB_MAX} batches")
     return chosen

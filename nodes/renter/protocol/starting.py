@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from nodes.contracts import verify_contract
 from nodes.draft import data_of
 from nodes.machine import CancelTimer, Perform, Refused
-from nodes.renter.protocol import batches, ending, market
+from nodes.protections import traits_of
+from nodes.renter.protocol import ending, market, windows
 from nodes.renter.protocol.assess import NoProtection, assess
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
-from nodes.renter.protocol.records import LOCAL, ContractRecord, Facts, Job, JobPrepared, JobRejected, Subtask
-from nodes.renter.protocol.split import batch_rows, split
+from nodes.renter.protocol.outcomes import JobPrepared
+from nodes.renter.protocol.records import LOCAL, ContractRecord, Job, Progress, Subtask, subtask_of
+from nodes.renter.protocol.runs import Runs, shares
+from nodes.renter.protocol.split import rows_per_batch, split
+from nodes.renter.protocol.states import JOB, SUBTASK
+from nodes.renter.protocol.subtasks import announce
+from nodes.states import advance
 from schemas.errors import BadInput, VerificationFailed
 from schemas.events import (
     BuyOrderRefused,
@@ -23,8 +27,6 @@ from schemas.events import (
     Event,
     JobSubmitted,
 )
-from schemas.ids import derive_id
-from schemas.jobs import Assessment, JobSpec
 
 
 def submitted(config: RenterConfig, draft: Draft, event: Event) -> None:
@@ -32,19 +34,14 @@ def submitted(config: RenterConfig, draft: Draft, event: Event) -> None:
     data = data_of(event, JobSubmitted)
     if event.source != config.me:
         raise Refused("not-a-user", "jobs are submitted with the renter's own identity")
-    draft.put("job", Job(spec=data.spec, phase="preparing", submitted_at=draft.now))
+    draft.put("job", Job(spec=data.spec, submitted_at=draft.now))
+    draft.put("progress", Progress(phase=advance(JOB, draft.phase, "submitted")))
     draft.do(Perform(activity="prepare", params={"spec": msgspec.to_builtins(data.spec)}))
 
 
 def cancelled(config: RenterConfig, draft: Draft, event: Event) -> None:
     """`job.cancelled`."""
     ending.fail(config, draft, "cancelled", "the user took the job back")
-
-
-def rejected(config: RenterConfig, draft: Draft, event: Event) -> None:
-    """`job.rejected`: data, program or options cannot be used."""
-    data = data_of(event, JobRejected)
-    ending.fail(config, draft, data.code, data.reason)
 
 
 def prepared(config: RenterConfig, draft: Draft, event: Event) -> None:
@@ -55,7 +52,8 @@ def prepared(config: RenterConfig, draft: Draft, event: Event) -> None:
     except NoProtection as error:
         ending.fail(config, draft, error.code, str(error))
         return
-    draft.change_job(facts=facts, assessment=assessment, phase="ordering")
+    draft.change_job(facts=facts, assessment=assessment)
+    draft.advance("assessed")
     draft.note("assessment", assessment.reason, **msgspec.to_builtins(assessment))
     spec = draft.job.spec
     market.place_order(config, draft, lessors=spec.lessors, units=max(spec.units or spec.lessors, spec.lessors))
@@ -70,12 +68,13 @@ def contract_signed(config: RenterConfig, draft: Draft, event: Event) -> None:
         verify_contract(contract, config.hub_keys, draft.context.verify)
     except VerificationFailed as error:
         raise Refused(error.code, f"{event.source} sent a contract that does not verify: {error}") from error
-    record = ContractRecord(contract=contract, order=contract.buy.id)
-    if contract.buy.id != draft.job.order or draft.job.phase not in ("ordering", "running"):
+    job = draft.job
+    if contract.buy.id != job.order or draft.phase not in ("ordering", "running"):
         draft.note("late", f"contract {contract.id} of an order that is no longer wanted")
-        market.end_contract(config, draft, record.contract, "not-wanted")
+        market.end_contract(config, draft, contract, "not-wanted")
         return
-    draft.put(f"contract/{contract.id}", record)
+    if draft.find_contract(contract.id) is None:
+        draft.put(f"contract/{contract.id}", ContractRecord(contract=contract, order=contract.buy.id))
     _start_if_complete(config, draft)
 
 
@@ -99,71 +98,56 @@ def order_refused(config: RenterConfig, draft: Draft, event: Event) -> None:
 
 
 def _start_if_complete(config: RenterConfig, draft: Draft) -> None:
-    job = draft.job
-    wanted = job.expected_contracts
-    if not wanted or any(draft.find(ContractRecord, f"contract/{each}") is None for each in wanted):
+    wanted, known = draft.job.expected_contracts, {each.contract for each in draft.subtasks()}
+    if not wanted or not known.isdisjoint(wanted) or any(draft.find_contract(each) is None for each in wanted):
         return
     draft.do(CancelTimer(name="match"))
-    owners = [(derive_id("subtask", contract), draft.contract(contract)) for contract in wanted]
-    queues: dict[str, tuple[tuple[int, int], ...]]
-    if job.phase == "ordering":
-        try:
-            queues = _split(draft, owners)
-        except BadInput as error:
-            ending.fail(config, draft, "bad-split", str(error))
-            return
-    else:
-        queues = _share_waiting(draft, [owner for owner, _ in owners])
-    for owner, record in owners:
-        subtask = Subtask(
-            id=owner,
-            contract=record.contract.id,
-            lessor=record.contract.lessor,
-            phase="running" if record.contract.protection == "homomorphic" else "keying",
-            queue=queues[owner],
-            started_at=draft.now,
-            heard_at=draft.now,
-        )
-        draft.put(f"subtask/{owner}", subtask)
-        batches.announce(config, draft, subtask)
-        batches.dispatch(config, draft, owner)
-    batches.compute_local(draft)
+    records = [draft.contract(each) for each in wanted]
+    try:
+        queues = _split(draft, records) if draft.phase == "ordering" else _share_waiting(draft, len(records))
+    except BadInput as error:
+        ending.fail(config, draft, "bad-split", str(error))
+        return
+    for record, queue in zip(records, queues, strict=True):
+        _start(config, draft, record, queue)
+    windows.compute_local(draft)
     ending.finish_if_done(config, draft)
 
 
-def _split(draft: Draft, owners: list[tuple[str, ContractRecord]]) -> dict[str, tuple[tuple[int, int], ...]]:
-    job = draft.job
-    facts, assessment = job.facts, job.assessment
-    assert facts is not None
-    assert assessment is not None
-    rows_each = job.spec.batch_rows or _batch_rows(job.spec, facts, assessment, len(owners))
-    units = [(owner, record.contract.units) for owner, record in owners]
-    parts = split(facts.rows, rows_each, units, job.spec.local_share)
+def _start(config: RenterConfig, draft: Draft, record: ContractRecord, queue: Runs) -> None:
+    contract = record.contract
+    needs = "needs-secret" if traits_of(contract.protection).attested else "needs-none"
+    subtask = Subtask(
+        id=subtask_of(contract.id),
+        contract=contract.id,
+        lessor=contract.lessor,
+        phase=advance(SUBTASK, "new", needs),
+        queue=queue,
+        started_at=draft.now,
+        heard_at=draft.now,
+    )
+    draft.put(f"subtask/{subtask.id}", subtask)
+    announce(config, draft, subtask)
+    windows.fill(config, draft, subtask.id)
+
+
+def _split(draft: Draft, records: list[ContractRecord]) -> list[Runs]:
+    """Each contract's queue; raises BadInput when the job would have too many batches."""
+    spec, (facts, assessment) = draft.job.spec, draft.job.decided
+    scheme = facts.of(assessment.scheme) if traits_of(assessment.chosen).on_ciphertext else None
+    rows_each = rows_per_batch(spec, facts.rows, facts.width, len(records), scheme)
+    owners = [(subtask_of(record.contract.id), record.contract.units) for record in records]
+    parts = split(facts.rows, rows_each, owners, spec.local_share)
     batches = sum(part.batches for part in parts)
-    draft.change_job(phase="running", batch_rows=rows_each, batches=batches, parts=parts)
+    draft.change_job(batch_rows=rows_each, batches=batches, parts=parts)
+    draft.advance("split")
     shown = {part.owner: part.rows for part in parts}
     draft.note("split", f"{facts.rows} rows into {batches} batches", rows_by_owner=shown, batch_rows=rows_each)
-    return {
-        part.owner: ((part.first_batch, part.first_batch + part.batches),) if part.batches else ()
-        for part in parts
-        if part.owner != LOCAL
-    }
+    ends = [(part.first_batch, part.first_batch + part.batches) for part in parts if part.owner != LOCAL]
+    return [(run,) if run[0] < run[1] else () for run in ends]
 
 
-def _batch_rows(spec: JobSpec, facts: Facts, assessment: Assessment, lessors: int) -> int:
-    parts = lessors + (1 if spec.local_share else 0)
-    width = max(facts.width_in, facts.width_out)
-    if assessment.chosen == "homomorphic":
-        scheme = facts.of(assessment.scheme)
-        packed: dict[str, Any] = {"slots": scheme.slots, "ciphertext_bytes": scheme.ciphertext_bytes}
-        return batch_rows(facts.rows, parts, width, **packed)
-    return batch_rows(facts.rows, parts, width)
-
-
-def _share_waiting(draft: Draft, owners: list[str]) -> dict[str, tuple[tuple[int, int], ...]]:
-    waiting = draft.job.waiting
-    draft.change_job(waiting=())
-    return {
-        owner: tuple((batch, batch + 1) for batch in waiting[index :: len(owners)])
-        for index, owner in enumerate(owners)
-    }
+def _share_waiting(draft: Draft, lessors: int) -> list[Runs]:
+    waiting = draft.progress.waiting
+    draft.change_progress(waiting=())
+    return shares(waiting, lessors)

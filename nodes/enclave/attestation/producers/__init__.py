@@ -1,1 +1,1 @@
-"""Quoting services of real platforms. Each asks the kernel for evidence and knows nothing of policies."""
+"""Quoting services. Each makes evidence of one platform and knows nothing of policies."""

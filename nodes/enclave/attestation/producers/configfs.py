@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from nodes.enclave.attestation import quote, snp
-from nodes.enclave.attestation.port import SNP, TDX, Evidence, encode
+from nodes.enclave.attestation.adapters import quote, snp
+from nodes.enclave.attestation.envelope import encode
+from nodes.enclave.attestation.port import SNP, TDX, Evidence
 from nodes.enclave.attestation.producers.files import Files
 from nodes.enclave.attestation.producers.quoting import (
     AUX_BYTES_MAX,
@@ -45,7 +46,7 @@ class ConfigfsQuoter:
     collateral: Collateral = field(default=no_collateral)
 
     def quote(self, *, report_data: bytes, pub: bytes, nonce: bytes, job: str, debug: bool) -> bytes:
-        """See `Quoter.quote`.
+        """The kernel's report, or quote, in its envelope.
 
         Raises:
             NoEvidence: the kernel gives none.

@@ -35,24 +35,24 @@ class HostFiles:
     """The files of this machine."""
 
     def exists(self, path: Path) -> bool:
-        """See `Files`."""
+        """By stat(2)."""
         return path.exists()
 
     def make_folder(self, path: Path) -> None:
-        """See `Files`."""
+        """mkdir(2), for this user alone."""
         path.mkdir(mode=0o700)
 
     def remove_folder(self, path: Path) -> None:
-        """See `Files`."""
+        """rmdir(2)."""
         path.rmdir()
 
     def read(self, path: Path, bytes_max: int) -> bytes:
-        """See `Files`."""
+        """From the start, in one opening: some kernels answer each opening anew."""
         with path.open("rb") as file:
             return file.read(bytes_max + 1)
 
     def write(self, path: Path, data: bytes) -> None:
-        """See `Files`."""
+        """One write(2), and an error when it takes only a part."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
             if os.write(descriptor, data) != len(data):

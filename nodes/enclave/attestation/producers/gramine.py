@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from nodes.enclave.attestation import quote
-from nodes.enclave.attestation.port import SGX, Evidence, encode
+from nodes.enclave.attestation.adapters import quote
+from nodes.enclave.attestation.envelope import encode
+from nodes.enclave.attestation.port import SGX, Evidence
 from nodes.enclave.attestation.producers.files import Files
 from nodes.enclave.attestation.producers.quoting import (
     BLOB_BYTES_MAX,
@@ -40,7 +41,7 @@ class GramineQuoter:
     turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def quote(self, *, report_data: bytes, pub: bytes, nonce: bytes, job: str, debug: bool) -> bytes:
-        """See `Quoter.quote`.
+        """The quote of this very process in its envelope.
 
         Raises:
             NoEvidence: Gramine gives none.

@@ -17,15 +17,15 @@ from typing import Final
 
 import cbor2
 
-from nodes.enclave.attestation import nitro
-from nodes.enclave.attestation.port import NITRO, Evidence, encode
+from nodes.enclave.attestation.adapters import nitro
+from nodes.enclave.attestation.envelope import encode
+from nodes.enclave.attestation.port import NITRO, Evidence
 from nodes.enclave.attestation.producers.quoting import checked_request, persist, same_report_data
 from nodes.enclave.errors import NoEvidence
 
 DEVICE: Final = Path("/dev/nsm")
 REQUEST: Final = 0xC0200A00
 """_IOWR(0x0A, 0, 32 bytes)."""
-REQUEST_BYTES_MAX: Final = 0x1000
 RESPONSE_BYTES_MAX: Final = 0x3000
 CBOR_DEPTH_MAX: Final = 4
 _MESSAGE: Final = struct.Struct("=QQQQ")
@@ -42,7 +42,7 @@ class NsmQuoter:
     ioctl: Ioctl = field(default=fcntl.ioctl, repr=False)
 
     def quote(self, *, report_data: bytes, pub: bytes, nonce: bytes, job: str, debug: bool) -> bytes:
-        """See `Quoter.quote`.
+        """The module's document in its envelope.
 
         Raises:
             NoEvidence: the module gives none.

@@ -10,8 +10,8 @@ import pytest
 
 from nodes.cli.main import main
 from nodes.enclave.agreement import key_agreement
-from nodes.enclave.attestation.port import encode
-from nodes.enclave.attestation.software import SoftwareQuoter
+from nodes.enclave.attestation.envelope import encode
+from nodes.enclave.attestation.producers.software import SoftwareQuoter
 from nodes.enclave.errors import Code
 from tests.unit.nodes.enclave.attestation import forge
 from tests.unit.nodes.enclave.enclaves import quoter

@@ -204,7 +204,7 @@ def test_without_a_broker_nothing_is_submitted(
         where = f"127.0.0.1:{free.getsockname()[1]}"
         monkeypatch.setenv("SUBLET_AMQP_URL", f"amqp://A11.A12:geheim@{where}/sublet")
         monkeypatch.setenv("SUBLET_DATA_DIR", str(folder / "data"))
-        monkeypatch.setattr("nodes.cli.client.CONNECT_SECONDS_MAX", 0.2)
+        monkeypatch.setattr("nodes.desk.CONNECT_SECONDS_MAX", 0.2)
         options = ["good.csv", "--linear", "weights.csv", *site.config("A11.A12")]
         assert main(["job", "submit", *options]) == 3
     said = capsys.readouterr()

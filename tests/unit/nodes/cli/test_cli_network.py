@@ -1,4 +1,4 @@
-"""`sublet network init`: what is written, with which modes, and when nothing is."""
+"""`sublet network`: what is written, with which modes, when nothing is; and what a node shows of it."""
 
 from __future__ import annotations
 
@@ -95,3 +95,28 @@ def test_a_plan_that_does_not_fit_writes_nothing(
     assert message in capsys.readouterr().err
     assert not list(tmp_path.rglob("*.*"))
     assert main(["network", "init", str(tmp_path / "new"), "--if-missing"]) == 0
+
+
+def test_a_node_shows_the_network_that_it_knows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["network", "init", str(tmp_path), "--hubs", "A11,B11,C11", "--links", "A11-B11,B11-C11"])
+    capsys.readouterr()
+    config = ["--config", str(tmp_path / "nodes" / "B11.hub" / "node.toml")]
+    assert main(["network", "show", *config, "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["node"], shown["role"]) == ("B11.hub", "hub")
+    links = {hub["name"]: hub["links"] for hub in shown["hubs"]}
+    assert links == {"A11": ["B11"], "B11": ["A11", "C11"], "C11": ["B11"]}
+    participants = {each["address"]: (each["role"], each["lanes"]) for each in shown["participants"]}
+    assert participants == {"B11.B12": ("lessor", 8), "B11.B13": ("lessor", 8)}
+    assert main(["network", "show", *config]) == 0
+    said = capsys.readouterr().out
+    for part in ("B11.hub, a hub", "A11, C11", "127.0.0.1:5672/sublet", "B11.B13"):
+        assert part in said
+
+
+def test_only_a_hub_knows_its_participants(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["network", "init", str(tmp_path)])
+    capsys.readouterr()
+    assert main(["network", "show", "--config", str(tmp_path / "nodes" / "A11.A12" / "node.toml"), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["node"], shown["role"], shown["participants"]) == ("A11.A12", "renter", [])

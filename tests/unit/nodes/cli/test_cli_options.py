@@ -1,32 +1,57 @@
-"""What a user may wish for is the same wherever a job begins, and all of it reaches the job."""
+"""What a user may ask of a job is the same wherever one begins, and all of it reaches the job."""
 
 from __future__ import annotations
 
 import inspect
-from typing import Final
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+import pytest
 
 from nodes.cli import compute, jobs
+from nodes.cli.options import PROGRAMS, Asked, NoiseChoice, ProtectionChoice, SchemeChoice
 from nodes.renter.submission import JobOptions
 
-ALONE: Final = {"out", "check"}
-"""A job in this process ends before the command does."""
-SUBMITTED: Final = {"config", "wait", "accept_software_enclave"}
-"""A running network may have hardware; this process has none."""
 
-
-def test_both_commands_that_begin_a_job_offer_the_same_wishes_with_the_same_defaults() -> None:
-    alone, submitted = (inspect.signature(each).parameters for each in (compute.run, jobs.submit))
-    assert alone.keys() - submitted.keys() == ALONE
-    assert submitted.keys() - alone.keys() == SUBMITTED
-    shared = alone.keys() & submitted.keys()
-    assert {name: (alone[name].default, alone[name].annotation) for name in shared} == {
-        name: (submitted[name].default, submitted[name].annotation) for name in shared
+@pytest.mark.parametrize(
+    ("command", "own"),
+    [
+        (compute.run, {"data", "out", "check", "as_json"}),
+        (jobs.submit, {"data", "config", "wait", "accept_software_enclave", "as_json"}),
+    ],
+)
+def test_commands_that_begin_a_job_offer_all_there_is_to_ask_and_their_own(
+    command: Callable[..., None], own: set[str]
+) -> None:
+    offered = inspect.signature(command).parameters
+    assert {each.name: offered[each.name].default for each in fields(Asked)} == {
+        each.name: each.default for each in fields(Asked)
     }
+    assert offered.keys() - {each.name for each in fields(Asked)} == own
 
 
 def test_a_job_knows_every_wish_of_the_command_line() -> None:
-    """But units, which follow from the lessors, and the lease, which is the network's."""
-    offered = {
-        "price_micros_max" if name == "price_max" else name for name in inspect.signature(jobs.submit).parameters
-    }
-    assert JobOptions.__dataclass_fields__.keys() - offered == {"units", "lease_seconds"}
+    """But units, which follow from the lessors, the lease, which is the network's, and software enclaves, which only
+    a running network can do without."""
+    asked = {each.name for each in fields(Asked)} - set(PROGRAMS)
+    assert {each.name for each in fields(JobOptions)} - asked == {"units", "lease_seconds", "accept_software_enclave"}
+
+
+def test_without_options_a_job_is_as_a_job_without_wishes() -> None:
+    assert Asked().wishes(accept_software_enclave=False) == JobOptions()
+
+
+def test_what_was_asked_reaches_the_job() -> None:
+    choices = Asked(protection=ProtectionChoice.SEALED_RESULT, scheme=SchemeChoice.PAILLIER, noise=NoiseChoice.EXACT)
+    asked = replace(choices, id_column="id", lessors=7, results_stay=True, local_share=0.5, price_micros_max=3)
+    assert asked.wishes(accept_software_enclave=True) == JobOptions(
+        protection="sealed-result",
+        scheme="paillier",
+        noise="exact",
+        id_column="id",
+        lessors=7,
+        results_stay=True,
+        local_share=0.5,
+        price_micros_max=3,
+        accept_software_enclave=True,
+    )

@@ -8,12 +8,15 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import nodes
+from nodes.cli import main as cli
 from nodes.cli.main import main
 from schemas.orders import PROTECTIONS
 
@@ -71,14 +74,42 @@ def test_auto_takes_an_enclave_when_encryption_is_not_afforded(folder: Path, cap
     assert json.loads(capfd.readouterr().out)["protection"] == "enclave"
 
 
-def test_a_difference_beyond_the_tolerance_ends_with_5(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_difference_beyond_the_tolerance_ends_with_5(
+    folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A local program that magnifies the encoding's error."""
+    errors: list[Any] = []
+    tell = cli._report
+
+    def keep(given: Sequence[str], said: str, exit_code: int, error: Exception) -> int:
+        errors.append(error)
+        return tell(given, said, exit_code, error)
+
+    monkeypatch.setattr(cli, "_report", keep)
     options = ["--protection", "homomorphic", "--max-error", "0.5", "--local-program", "thousandfold.onnx"]
     weights = "name,weight\na,0.3\nb,0.7\nc,0.123\n"
     (folder / "odd-weights.csv").write_text(weights)
     assert main(["run", "good.csv", "--linear", "odd-weights.csv", *options, "--check", "--out", "out.csv"]) == 5
+    assert [error.code for error in errors] == ["different-from-plaintext"]
     said = capfd.readouterr()
     assert "largest difference to plaintext" in said.err
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (["--program", "log.onnx", "--local-share", "1"], "bad-data"),
+        (["--program", "log.onnx", "--local-share", "0"], "bad-input"),
+        (["--linear", "weights.csv", "--local-program", "log-of-one.onnx"], "bad-program"),
+    ],
+    ids=["computed here", "computed in an enclave", "as local program"],
+)
+def test_a_program_without_a_result_for_a_row_ends_with_2(
+    folder: Path, capfd: pytest.CaptureFixture[str], options: list[str], code: str
+) -> None:
+    """The logarithm of a number below zero."""
+    assert main(["run", "negative.csv", *options, "--lessors", "1", "--json"]) == 2
+    assert json.loads(capfd.readouterr().out)["code"] == code
 
 
 def test_the_demonstration_shows_all_and_succeeds(capfd: pytest.CaptureFixture[str]) -> None:

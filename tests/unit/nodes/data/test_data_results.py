@@ -82,7 +82,7 @@ def test_an_output_that_fails_half_way_leaves_the_old_file_alone(tmp_path: Path)
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="cannot write"):
+    with pytest.raises(JobFailed, match="cannot write"):
         write_csv(tmp_path / "none" / "out.csv", ["id"], [])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,12 +13,15 @@ from onnx import ModelProto, TensorProto
 
 from nodes.enclave.agreement import chunks, key_agreement
 from nodes.enclave.agreement.chunks import DATA, RESULT, BatchContext
+from nodes.enclave.agreement.confirmation import is_confirmed
 from nodes.enclave.agreement.key_agreement import SealSpec
-from nodes.enclave.agreement.offer import VerifiedOffer, new_challenge, verify_offer
+from nodes.enclave.attestation.adapters.software import SoftwareVerifier
 from nodes.enclave.attestation.measure import measurement
-from nodes.enclave.attestation.port import SOFTWARE, Policy
-from nodes.enclave.attestation.software import SoftwareQuoter, SoftwareVerifier
+from nodes.enclave.attestation.policy import Policy
+from nodes.enclave.attestation.port import SOFTWARE
+from nodes.enclave.attestation.producers.software import SoftwareQuoter
 from nodes.enclave.host.process import EnclaveProcess
+from nodes.enclave.offer import Challenge, VerifiedOffer, verify_offer
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CONTRACT = "contract-1"
@@ -87,13 +91,16 @@ class Subtask:
         return chunks.decrypt(key, context.result.digest(), body)
 
 
+def challenge() -> Challenge:
+    """A fresh nonce that was answered after a second."""
+    return Challenge(secrets.token_bytes(32), CONTRACT, JOB, age_seconds=1.0)
+
+
 async def verified_offer(enclave: EnclaveProcess) -> VerifiedOffer:
     """Challenge the enclave and verify its answer."""
-    challenge = new_challenge(CONTRACT, JOB, NOW)
-    evidence = await enclave.offer(challenge.nonce, CONTRACT, JOB)
-    return verify_offer(
-        challenge, evidence, verifiers=VERIFIERS, policy=policy(), renter_public=renter_public(), now=NOW
-    )
+    asked = challenge()
+    evidence = await enclave.offer(asked.nonce, CONTRACT, JOB)
+    return verify_offer(asked, evidence, verifiers=VERIFIERS, policy=policy(), renter_public=renter_public(), now=NOW)
 
 
 async def agree(enclave: EnclaveProcess, program: bytes, seal: SealSpec | None = None) -> Subtask:
@@ -110,5 +117,5 @@ async def agree(enclave: EnclaveProcess, program: bytes, seal: SealSpec | None =
         program=program,
         seal=seal,
     )
-    offer.confirm(secret, sealed, mac)
+    assert is_confirmed(mac, offer.confirmation_digest(secret, sealed))
     return Subtask(secret, program, seal)

@@ -159,8 +159,8 @@ def test_a_body_with_any_byte_changed_or_cut_is_refused(
         secret.decrypt(bytes(body), 62, 1)
 
 
-@settings(max_examples=30, deadline=None)
-@given(place=st.integers(0, 7), bad=st.sampled_from([np.nan, np.inf, -np.inf, 1e300]))
+@pytest.mark.parametrize("place", [0, 3, 7])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e300])
 def test_no_weight_or_value_that_is_not_finite_or_too_large_is_encrypted(place: int, bad: float) -> None:
     weights, rows = np.ones((4, 2)), np.ones((2, 4))
     fixed, _ = quantise(AffineMap(weights, np.zeros(2)), np.ones(4), 1, 31, 1e-6)

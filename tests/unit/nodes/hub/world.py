@@ -6,6 +6,7 @@ goes through its encoding, so that each scenario also shows that handling is det
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -29,6 +30,7 @@ R = TypeVar("R", bound=Struct)
 START = 1_800_000_000.0
 
 
+@functools.cache
 def private_key(address: str) -> Ed25519PrivateKey:
     """A key that is always the same for an address."""
     return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(address.encode()).digest())
@@ -270,6 +272,18 @@ class World:
         self.sent.append(published)
         if published.type not in self.lost:
             self.queue.append(published)
+
+
+def hold_proposals(world: World) -> list[Event]:
+    """Deliver everything up to the proposals, and take those off the wire."""
+    world.choose = lambda length: 0
+    held: list[Event] = []
+    while True:
+        held += [event for event in world.queue if event.type == "contract.proposed"]
+        world.queue = [event for event in world.queue if event.type != "contract.proposed"]
+        if not world.queue:
+            return held
+        world.deliver(world.queue.pop(0))
 
 
 def _encoded(records: dict[str, Struct]) -> bytes:

@@ -15,23 +15,16 @@ from broker.port import Broker, Message
 from broker.topology import Hub, Link, Network, Participant, dead_queue, queue_name, routing_key
 from nodes.bootstrap import lessor_worker
 from nodes.crew.crew import Crew
-from nodes.identity import Identity
 from nodes.lessor.protocol.config import LessorConfig
-from nodes.lessor.protocol.offers import sell_order
+from nodes.lessor.protocol.market import sell_order
 from nodes.lessor.worker import LessorWorker
 from schemas import codec
-from schemas.contracts import Contract, Receipt
+from schemas.contracts import Receipt
 from schemas.errors import BadConfig
 from schemas.events import CATALOGUE, Event, SubtaskAnnounced, SubtaskCompleted
-from schemas.ids import Address, address, derive_id, hub_address
-from schemas.jobs import SubtaskTerms
-from schemas.orders import BuyOrder
-from schemas.signing import struct_bytes
+from schemas.ids import Address, derive_id
+from tests.unit.nodes.lessor.rentals import HUB_B, HUB_KEYS, IDENTITIES, LESSOR, OTHER, RENTER, contract, terms
 
-RENTER, LESSOR, OTHER = address("A11", "A12"), address("B11", "B12"), address("B11", "B13")
-HUB_A, HUB_B = hub_address("A11"), hub_address("B11")
-IDENTITIES = {name: Identity.generate(name) for name in (RENTER, LESSOR, OTHER, HUB_A, HUB_B)}
-HUB_KEYS: dict[str, bytes] = {hub: IDENTITIES[hub].public for hub in (HUB_A, HUB_B)}
 SECONDS_MAX = 20
 
 
@@ -46,7 +39,7 @@ async def server() -> AsyncIterator[EmbeddedServer]:
 
 
 def worker_of(server: EmbeddedServer, who: Address = LESSOR) -> LessorWorker:
-    config = LessorConfig(me=who, hub_keys=HUB_KEYS, lanes=1)
+    config = LessorConfig(me=who, key=IDENTITIES[who].public, hub_keys=HUB_KEYS, lanes=1)
     return lessor_worker(config, IDENTITIES[who], server.connect(who), Crew(1))
 
 
@@ -58,55 +51,6 @@ async def worker(server: EmbeddedServer) -> AsyncIterator[LessorWorker]:
     yield running
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def contract(*, lessor: Address = LESSOR, ends_in: float = 60.0, **changes: Any) -> Contract:
-    """A contract that both hubs and both parties have signed."""
-    now = time.time()
-    sell = sell_order(LessorConfig(me=lessor), now, IDENTITIES[lessor].sign)
-    buy = BuyOrder(
-        id=derive_id("order", 1),
-        renter=RENTER,
-        job=derive_id("job", 1),
-        units=1,
-        price_micros_max=10**9,
-        protection="homomorphic",
-        lease_seconds=1000.0,
-        match_by=now + 60,
-    )
-    buy = structs.replace(buy, signature=IDENTITIES[RENTER].sign(struct_bytes(buy)))
-    fields: dict[str, Any] = {
-        "id": derive_id("contract", 1),
-        "buy": buy,
-        "sell": sell,
-        "renter_key": IDENTITIES[RENTER].public,
-        "lessor_key": IDENTITIES[lessor].public,
-        "renter_hub": HUB_A,
-        "lessor_hub": HUB_B,
-        "protection": "homomorphic",
-        "units": 1,
-        "price_micros": sell.price_micros,
-        "starts_at": now + ends_in - 60.0,
-        "ends_at": now + ends_in,
-    }
-    unsigned = Contract(**(fields | changes))
-    return structs.replace(
-        unsigned,
-        renter_hub_signature=IDENTITIES[HUB_A].sign(struct_bytes(unsigned)),
-        lessor_hub_signature=IDENTITIES[HUB_B].sign(struct_bytes(unsigned)),
-    )
-
-
-def terms(of: Contract) -> SubtaskTerms:
-    return SubtaskTerms(
-        job=of.buy.job,
-        subtask=derive_id("subtask", of.id),
-        contract=of,
-        protection=of.protection,
-        program="0" * 64,
-        width_in=1,
-        width_out=1,
-    )
 
 
 async def send(
@@ -178,7 +122,7 @@ async def test_an_announced_subtask_is_asked_for_on_the_workers_lane(
 
 async def test_a_program_that_nobody_asked_for_is_refused(server: EmbeddedServer, worker: LessorWorker) -> None:
     await send(server.connect(RENTER), "program.published", None, body=b"onnx", lane=worker.lane)
-    assert await reason_of_the_dead_letter(server) == "not-asked-for"
+    assert await reason_of_the_dead_letter(server) == "unknown-sender"
 
 
 async def test_a_receipt_that_the_renter_did_not_sign_is_not_countersigned(
@@ -216,8 +160,10 @@ async def test_a_lane_is_free_again_when_its_worker_is_gone(server: EmbeddedServ
 
 
 def test_placing_the_order_again_renews_the_same_order() -> None:
-    config, sign = LessorConfig(me=LESSOR), IDENTITIES[LESSOR].sign
+    config, sign = LessorConfig(me=LESSOR, key=IDENTITIES[LESSOR].public), IDENTITIES[LESSOR].sign
     first, later = sell_order(config, 100.0, sign), sell_order(config, 120.0, sign)
     assert first.id == later.id
     assert later.expires_at == first.expires_at + 20
-    assert sell_order(LessorConfig(me=LESSOR, price_micros=2), 100.0, sign).id != first.id
+    assert (
+        sell_order(LessorConfig(me=LESSOR, key=IDENTITIES[LESSOR].public, price_micros=2), 100.0, sign).id != first.id
+    )

@@ -287,8 +287,3 @@ def test_every_operator_of_the_table_is_compared_with_onnx_runtime() -> None:
     on_sums_only = {"GatherElements", "GatherND"}  # never on rows: compared in the backend cases
     trees = {"TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor"}  # compared in their own tests
     assert {name for _, name in table()} == compared | on_sums_only | trees
-
-
-def test_the_table_names_the_section_of_the_specification() -> None:
-    assert table()["", "Gemm"].section.endswith("onnx__Gemm.html")
-    assert table()["ai.onnx.ml", "Scaler"].section.endswith("onnx_aionnxml_Scaler.html")

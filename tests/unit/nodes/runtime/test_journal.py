@@ -11,7 +11,7 @@ import pytest
 
 from nodes.identity import Identity, verify
 from nodes.machine import TIMER_FIRED, Context, Records, Step, TimerFired
-from nodes.runtime.intake import Decider, Given
+from nodes.runtime.decider import Decider, Given
 from nodes.runtime.journal import Header, JournalMismatch, export_lines, read_export, replay, replay_export
 from nodes.store.port import GENESIS, Input, View
 from schemas.events import Event, OrderCancelled
@@ -195,7 +195,7 @@ def test_a_machine_that_now_behaves_otherwise_is_found(entries: list[bytes]) -> 
 
 
 def _export(entries: list[bytes]) -> list[bytes]:
-    header = Header(me=ME.address, public_key=ME.public, machine="toy", aggregate="job", config={"a": 1})
+    header = Header(me=ME.address, public_key=ME.public, machine="hub", aggregate="job", config={"a": 1})
     return export_lines(header, entries, ME.sign)
 
 
@@ -230,7 +230,7 @@ def test_a_shortened_or_changed_export_is_found(
 
 
 def test_an_export_of_another_role_is_refused(entries: list[bytes]) -> None:
-    header = Header(me=ME.address, public_key=ME.public, machine="hub", aggregate="job")
+    header = Header(me=ME.address, public_key=ME.public, machine="renter", aggregate="job")
     export = read_export(export_lines(header, entries, ME.sign), verify)
     with pytest.raises(JournalMismatch) as caught:
         replay_export(export, MACHINE, verify)

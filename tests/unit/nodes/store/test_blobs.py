@@ -23,8 +23,9 @@ def test_a_damaged_blob_is_not_given_out(tmp_path: Path) -> None:
     blobs = BlobStore(tmp_path)
     digest = blobs.put(b"program")
     blobs.path(digest).write_bytes(b"another")
-    with pytest.raises(BlobDamaged, match=digest):
+    with pytest.raises(BlobDamaged, match=digest) as refusal:
         blobs.get(digest)
+    assert refusal.value.code == "blob-damaged"
 
 
 @pytest.mark.parametrize("digest", ["../" + "0" * 61, "0" * 63, "0" * 64 + "\n", "A" * 64, ""])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from nodes.records import RecordSet
 from nodes.store.cache import Cache
 
 
 def _use(cache: Cache, name: str, records: int) -> None:
     cached = cache.get(name)
     cached.version = 1
-    cached.records = {str(n): Struct() for n in range(records)}
+    cached.records = RecordSet({str(n): Struct() for n in range(records)})
     cache.trim([name])
 
 
@@ -41,6 +42,17 @@ def test_many_empty_aggregates_are_bounded_too() -> None:
         cache.get(str(n))
         cache.trim([str(n)])
     assert cache.size == 10
+
+
+def test_what_is_forgotten_is_not_counted_and_costs_the_others_nothing() -> None:
+    cache = Cache(10)
+    _use(cache, "a", 3)
+    _use(cache, "b", 4)
+    cache.forget(["a", "never seen"])
+    assert cache.size == 5
+    assert cache.at("a", 1) is None
+    assert cache.at("b", 1) is cache.get("b")
+    assert cache.at("b", 2) is None
 
 
 def test_after_clearing_nothing_is_known_or_counted() -> None:

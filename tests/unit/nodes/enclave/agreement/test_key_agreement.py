@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from nodes.enclave.agreement import key_agreement
+from nodes.enclave.agreement.confirmation import confirmation, is_confirmed
 from nodes.enclave.agreement.key_agreement import KeyPair, Sealed, SealSpec
-from nodes.enclave.agreement.offer import Challenge, VerifiedOffer, new_challenge, verify_offer
-from nodes.enclave.attestation.port import Evidence, Policy, decode, encode
-from nodes.enclave.attestation.software import SoftwareQuoter
+from nodes.enclave.attestation.envelope import decode, encode
+from nodes.enclave.attestation.policy import Policy
+from nodes.enclave.attestation.port import Evidence
+from nodes.enclave.attestation.producers.software import SoftwareQuoter
 from nodes.enclave.child.engine import Enclave
 from nodes.enclave.errors import Code, Rejected
+from nodes.enclave.offer import Challenge, VerifiedOffer, verify_offer
 from tests.unit.nodes.enclave.enclaves import (
     CONTRACT,
     JOB,
@@ -53,7 +55,7 @@ def offered(
 
 
 def verified(evidence: bytes, *, accepted: Policy | None = None, age_seconds: float = 1.0) -> VerifiedOffer:
-    challenge = Challenge(bytes(range(32)), CONTRACT, JOB, NOW - timedelta(seconds=age_seconds))
+    challenge = Challenge(bytes(range(32)), CONTRACT, JOB, age_seconds)
     return verify_offer(
         challenge,
         evidence,
@@ -117,14 +119,16 @@ def test_vector_seal_opens_to_the_secret_and_confirms() -> None:
     secret = key_agreement.open_seal(keys, sealed, raw("offer"), raw("renter_public"))
     assert secret == raw("secret")
     assert key_agreement.transcript(raw("offer"), sealed) == raw("transcript")
-    assert key_agreement.confirmation(secret, raw("offer"), sealed) == raw("confirmation")
+    mac = confirmation(secret, raw("transcript"))
+    assert mac == raw("confirmation")
+    assert is_confirmed(mac, VECTOR["confirmation_digest"])
 
 
 def test_vector_signature_is_over_offer_and_seal() -> None:
     signer = Ed25519PrivateKey.from_private_bytes(raw("renter_seed"))
     assert signer.public_key().public_bytes_raw() == raw("renter_public")
     sealed = key_agreement.seal(raw("secret"), raw("enclave_public"), raw("offer"), signer.sign)
-    assert len(sealed.sealed) == key_agreement.SEALED_BYTES
+    assert len(sealed.sealed) == 1168
     key_agreement.verify_renter(raw("renter_public"), Sealed(raw("sealed"), raw("signature")), raw("offer"))
 
 
@@ -155,17 +159,20 @@ def test_both_sides_agree_and_the_enclave_proves_it() -> None:
     enclave, secret = Enclave(), key_agreement.new_secret()
     offer = verified(offered(enclave=enclave))
     sealed = offer.seal(secret, renter().sign)
-    offer.confirm(secret, sealed, accept(enclave, offer, sealed))
+    mac = accept(enclave, offer, sealed)
+    assert is_confirmed(mac, offer.confirmation_digest(secret, sealed))
 
 
 def test_two_workers_of_one_lessor_share_data_keys_and_confirm_apart() -> None:
-    secret, macs = key_agreement.new_secret(), set()
+    secret, macs, digests = key_agreement.new_secret(), [], []
     for _ in range(2):
         enclave = Enclave()
         offer = verified(offered(enclave=enclave))
         sealed = offer.seal(secret, renter().sign)
-        macs.add(accept(enclave, offer, sealed))
-    assert len(macs) == 2
+        macs.append(accept(enclave, offer, sealed))
+        digests.append(offer.confirmation_digest(secret, sealed))
+    fits = [[is_confirmed(mac, digest) for digest in digests] for mac in macs]
+    assert fits == [[True, False], [False, True]]
 
 
 def test_software_claims_say_that_they_are_not_confidential() -> None:
@@ -308,10 +315,29 @@ def test_an_enclave_with_a_session_offers_nothing_more() -> None:
     assert refusal(lambda: enclave.offer(bytes(32), CONTRACT, JOB)) == Code.SESSION
 
 
-def test_a_wrong_confirmation_is_refused() -> None:
-    offer = verified(offered())
-    sealed = offer.seal(key_agreement.new_secret(), renter().sign)
-    assert refusal(lambda: offer.confirm(key_agreement.new_secret(), sealed, bytes(64))) == Code.CONFIRMATION
+@pytest.mark.parametrize("part", ["secret", "offer", "sealed", "signature"])
+def test_a_confirmation_fits_one_handshake_alone(part: str) -> None:
+    secret, sealed = raw("secret"), Sealed(raw("sealed"), raw("signature"))
+    said = {"secret": secret, "offer": raw("offer"), "sealed": sealed.sealed, "signature": sealed.signature}
+    said[part] = bytes([said[part][0] ^ 1]) + said[part][1:]
+    other = key_agreement.transcript(said["offer"], Sealed(said["sealed"], said["signature"]))
+    assert not is_confirmed(confirmation(said["secret"], other), VECTOR["confirmation_digest"])
+
+
+@pytest.mark.parametrize("bit", [0, 255, 511])
+def test_every_bit_of_a_confirmation_counts(bit: int) -> None:
+    mac = bytearray(raw("confirmation"))
+    mac[bit // 8] ^= 1 << bit % 8
+    assert not is_confirmed(bytes(mac), VECTOR["confirmation_digest"])
+
+
+@pytest.mark.parametrize("mac", [b"", raw("confirmation")[:-1], raw("confirmation") + b"\0", b"\xff" * 1000])
+def test_a_confirmation_of_another_length_confirms_nothing(mac: bytes) -> None:
+    assert not is_confirmed(mac, VECTOR["confirmation_digest"])
+
+
+def test_nothing_is_confirmed_before_there_is_a_digest() -> None:
+    assert not is_confirmed(raw("confirmation"), "")
 
 
 def test_the_schema_depends_on_program_sealing_key_and_scale() -> None:
@@ -323,10 +349,6 @@ def test_the_schema_depends_on_program_sealing_key_and_scale() -> None:
         key_agreement.schema_digest(b"p", SealSpec(b"k", 21)),
     }
     assert len(schemas) == 5
-
-
-def test_challenges_have_fresh_nonces() -> None:
-    assert new_challenge(CONTRACT, JOB, NOW).nonce != new_challenge(CONTRACT, JOB, NOW).nonce
 
 
 def test_no_repr_shows_a_secret() -> None:

@@ -25,12 +25,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from nodes.enclave.agreement.labels import H
-from nodes.enclave.attestation.certificates import fingerprint, key_fingerprint
-from nodes.enclave.attestation.dcap import DcapVerifier
-from nodes.enclave.attestation.nitro import NitroVerifier
-from nodes.enclave.attestation.port import NITRO, SGX, SNP, TDX, Evidence, Policy, Verifier, decode
-from nodes.enclave.attestation.snp import TCB_PARTS, SnpVerifier
-from nodes.enclave.attestation.software import SoftwareQuoter, SoftwareVerifier
+from nodes.enclave.attestation.adapters.certificates import fingerprint, key_fingerprint
+from nodes.enclave.attestation.adapters.dcap import DcapVerifier
+from nodes.enclave.attestation.adapters.nitro import NitroVerifier
+from nodes.enclave.attestation.adapters.snp import TCB_PARTS, SnpVerifier
+from nodes.enclave.attestation.adapters.software import SoftwareVerifier
+from nodes.enclave.attestation.envelope import decode
+from nodes.enclave.attestation.judge import judge
+from nodes.enclave.attestation.policy import Policy
+from nodes.enclave.attestation.port import KINDS, NITRO, SGX, SNP, TDX, Claims, Evidence, Verifier
+from nodes.enclave.attestation.producers.software import SoftwareQuoter
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -55,6 +59,24 @@ class Forged:
     policy: Policy
     report_data: bytes = REPORT_DATA
     now: datetime = NOW
+
+    def judged(
+        self,
+        *,
+        policy: Policy | None = None,
+        report_data: bytes | None = None,
+        later: timedelta = timedelta(),
+        collateral: Mapping[str, bytes] | None = None,
+    ) -> Claims:
+        """Its claims, when they stand before the judge."""
+        return judge(
+            self.evidence,
+            expected_report_data=self.report_data if report_data is None else report_data,
+            policy=policy or self.policy,
+            verifiers=dict.fromkeys(KINDS, self.verifier),
+            now=self.now + later,
+            collateral=collateral or {},
+        )
 
 
 def evidence(kind: str, blob: bytes, aux: bytes) -> Evidence:
@@ -463,7 +485,7 @@ def intel_forged(
     registers = bytes(body[64:96]) if kind == SGX else bytes(body[136:184] + body[328:520])
     measured = registers if kind == SGX else hashlib.sha384(registers).digest()
     policy = Policy(kinds=frozenset({kind}), measurements=frozenset({measured}))
-    verifier = DcapVerifier(kind, frozenset({fingerprint(by.root.certificate)}))
+    verifier = DcapVerifier(frozenset({fingerprint(by.root.certificate)}))
     return Forged(verifier, evidence(kind, blob, aux), policy)
 
 

@@ -9,7 +9,8 @@ import pytest
 from nodes import bootstrap
 from nodes.bootstrap import evidence_policy, lessor_hardware
 from nodes.config import NodeConfig, read_config
-from nodes.enclave.attestation.port import NITRO, SNP, Policy, Quoter
+from nodes.enclave.attestation.policy import Policy
+from nodes.enclave.attestation.port import NITRO, SNP, Quoter
 from nodes.enclave.attestation.producers.host import hardware_quoter
 from nodes.enclave.attestation.producers.quoting import Collateral
 from nodes.enclave.errors import NoEvidence

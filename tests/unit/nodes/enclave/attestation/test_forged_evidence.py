@@ -13,25 +13,16 @@ import cbor2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from nodes.enclave.attestation.port import SGX, SNP, TDX, Claims, Policy, Tier
+from nodes.enclave.attestation.policy import Policy
+from nodes.enclave.attestation.port import SGX, SNP, TDX, Tier
 from nodes.enclave.errors import Code, Rejected
 from tests.unit.nodes.enclave.attestation import forge
 from tests.unit.nodes.enclave.attestation.forge import DAY, Authority, Forged, issue
 
 
-def verify(forged: Forged, *, policy: Policy | None = None, later: timedelta = timedelta()) -> Claims:
-    return forged.verifier.verify(
-        forged.evidence,
-        expected_report_data=forged.report_data,
-        now=forged.now + later,
-        collateral=None,
-        policy=policy or forged.policy,
-    )
-
-
 def refusal(forged: Forged, *, policy: Policy | None = None, later: timedelta = timedelta()) -> str:
     with pytest.raises(Rejected) as refused:
-        verify(forged, policy=policy, later=later)
+        forged.judged(policy=policy, later=later)
     return refused.value.code
 
 
@@ -52,13 +43,13 @@ def vcek(**changes: Any) -> tuple[Authority, Authority, Authority]:
 
 
 def test_an_snp_report_says_its_firmware_and_its_chip() -> None:
-    claims = verify(forge.snp())
+    claims = forge.snp().judged()
     assert dict(claims.tcb) == forge.SNP_TCB
     assert claims.signer == forge.CHIP
 
 
 def test_an_snp_report_with_a_masked_chip_is_known_by_its_key() -> None:
-    assert verify(forge.snp(edit=setting(0x1A0, bytes(64)))).signer == forge.CHIP
+    assert forge.snp(edit=setting(0x1A0, bytes(64))).judged().signer == forge.CHIP
 
 
 def test_every_byte_of_an_snp_report_counts() -> None:
@@ -96,18 +87,18 @@ def test_an_snp_report_below_the_least_firmware_is_refused() -> None:
         if code:
             assert refusal(forged, policy=policy) == code
         else:
-            assert verify(forged, policy=policy).tier == Tier.AFFIRMING
+            assert forged.judged(policy=policy).tier == Tier.AFFIRMING
 
 
 def test_a_firmware_that_nobody_judged_is_worth_a_warning() -> None:
-    assert verify(forge.snp()).tier == Tier.WARNING
+    assert forge.snp().judged().tier == Tier.WARNING
 
 
 def test_a_minimum_for_a_part_that_is_not_said_refuses() -> None:
     forged = forge.snp()
     assert refusal(forged, policy=replace(forged.policy, tcb_min=((SNP, "fmc", 0),))) == Code.TCB_LOW
     others = replace(forged.policy, tcb_min=((TDX, "evaluation", 99),))
-    assert verify(forged, policy=others).kind == SNP
+    assert forged.judged(policy=others).kind == SNP
 
 
 def other_vendor() -> tuple[Authority, Authority, Authority]:
@@ -195,7 +186,7 @@ def test_a_chip_certificate_that_says_something_else_is_refused(extensions: dict
 
 def test_the_table_of_a_hypervisor_is_read_like_pem() -> None:
     ders = [each.der for each in forge.amd()]
-    assert verify(forge.snp(aux=forge.certificate_table(*ders))) == verify(forge.snp())
+    assert forge.snp(aux=forge.certificate_table(*ders)).judged() == forge.snp().judged()
 
 
 @pytest.mark.parametrize("offset", [0, 5000, 2**32 - 1])
@@ -207,21 +198,14 @@ def test_a_table_that_points_outside_itself_is_refused(offset: int) -> None:
 
 def test_certificates_of_the_renters_own_replace_those_of_the_evidence() -> None:
     forged = forge.with_aux(forge.snp(), b"")
-    claims = forged.verifier.verify(
-        forged.evidence,
-        expected_report_data=forged.report_data,
-        now=forged.now,
-        collateral={"snp-certificates": pems(*forge.amd())},
-        policy=forged.policy,
-    )
-    assert claims.signer == forge.CHIP
+    assert forged.judged(collateral={"snp-certificates": pems(*forge.amd())}).signer == forge.CHIP
 
 
 # ---------------------------------------------------------------- Nitro
 
 
 def test_a_nitro_document_names_its_instance() -> None:
-    assert verify(forge.nitro()).signer == b"i-0123"
+    assert forge.nitro().judged().signer == b"i-0123"
 
 
 NITRO_DOCUMENTS: dict[str, tuple[dict[str, Any], Code]] = {
@@ -301,7 +285,7 @@ def test_deep_and_large_nitro_documents_are_refused_early() -> None:
 
 @pytest.mark.parametrize("kind", [SGX, TDX])
 def test_an_intel_quote_says_its_status_and_its_platform(kind: str) -> None:
-    claims = verify(forge.intel_forged(kind))
+    claims = forge.intel_forged(kind).judged()
     assert (claims.tcb_status, claims.advisories, claims.tcb) == ("UpToDate", (), (("evaluation", 17),))
     assert claims.signer == forge.PPID
     assert claims.tier == Tier.AFFIRMING
@@ -313,7 +297,7 @@ def test_a_platform_that_needs_hardening_is_refused_or_warned_of(kind: str) -> N
     forged = forge.intel_forged(kind, said=said)
     assert refusal(forged) == Code.TCB_STATUS
     lenient = replace(forged.policy, tcb_statuses=frozenset({"UpToDate", "SWHardeningNeeded"}))
-    claims = verify(forged, policy=lenient)
+    claims = forged.judged(policy=lenient)
     assert (claims.tier, claims.advisories) == (Tier.WARNING, ("INTEL-SA-00001",))
     strict = replace(lenient, rejected_advisories=frozenset({"INTEL-SA-00001"}))
     assert refusal(forged, policy=strict) == Code.ADVISORY
@@ -418,7 +402,7 @@ def test_a_quote_is_refused_with_collateral_that_is(name: str) -> None:
 
 def test_a_quote_is_refused_when_its_collateral_is_too_old_by_now() -> None:
     forged = forge.sgx()
-    assert verify(forged, later=18 * DAY).kind == SGX
+    assert forged.judged(later=18 * DAY).kind == SGX
     assert refusal(forged, later=20 * DAY) == Code.COLLATERAL_EXPIRED
     assert refusal(forged, later=-10 * DAY) == Code.COLLATERAL_EXPIRED
     assert refusal(forged, later=400 * DAY) == Code.CERTIFICATE_EXPIRED
@@ -470,7 +454,7 @@ def test_behind_a_quote_may_stand_zeros_and_nothing_else() -> None:
     forged = forge.sgx()
     blob = forged.evidence.blob
     padded = replace(forged, evidence=replace(forged.evidence, blob=blob + bytes(70)))
-    assert verify(padded) == verify(forged)
+    assert padded.judged() == forged.judged()
     trailing = replace(forged, evidence=replace(forged.evidence, blob=blob + b"\x01"))
     assert refusal(trailing) == Code.EVIDENCE_MALFORMED
     assert refusal(replace(forged, evidence=replace(forged.evidence, blob=blob + bytes(20_000)))) == Code.EVIDENCE_SIZE
@@ -484,9 +468,9 @@ def test_cancelling_is_not_a_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
         raise KeyboardInterrupt
 
     forged = forge.snp()
-    monkeypatch.setattr("nodes.enclave.attestation.certificates.read_bundle", interrupted)
+    monkeypatch.setattr("nodes.enclave.attestation.adapters.certificates.read_bundle", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        verify(forged)
+        forged.judged()
 
 
 def test_a_panic_below_python_is_a_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -496,13 +480,13 @@ def test_a_panic_below_python_is_a_rejection(monkeypatch: pytest.MonkeyPatch) ->
         raise panic
 
     forged = forge.snp()
-    monkeypatch.setattr("nodes.enclave.attestation.certificates.read_bundle", panicking)
+    monkeypatch.setattr("nodes.enclave.attestation.adapters.certificates.read_bundle", panicking)
     assert refusal(forged) == Code.EVIDENCE_MALFORMED
 
 
 def test_claims_and_policies_that_differ_have_other_digests() -> None:
     forged = forge.intel_forged(SGX)
-    claims, policy = verify(forged), forged.policy
+    claims, policy = forged.judged(), forged.policy
     changed_claims = [
         replace(claims, tcb=(("evaluation", 18),)),
         replace(claims, tcb_status="OutOfDate"),

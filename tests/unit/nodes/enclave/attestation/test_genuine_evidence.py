@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from nodes.enclave.attestation import certificates, snp
-from nodes.enclave.attestation.port import HARDWARE, NITRO, SGX, SNP, TDX, Claims, Evidence, Policy, Tier
-from nodes.enclave.attestation.verifiers import all_verifiers, describe
+from nodes.enclave.attestation.adapters import certificates, snp
+from nodes.enclave.attestation.description import describe
+from nodes.enclave.attestation.judge import judge
+from nodes.enclave.attestation.policy import Policy
+from nodes.enclave.attestation.port import HARDWARE, NITRO, SGX, SNP, TDX, Claims, Evidence, Tier
+from nodes.enclave.attestation.verifiers import all_verifiers
 from nodes.enclave.errors import Code, Rejected
 
 pytestmark = pytest.mark.skipif(
@@ -43,13 +46,15 @@ class Vector:
         measured = bytes.fromhex(describe(self.evidence).said["measurement"])
         return Policy(kinds=HARDWARE, measurements=frozenset({measured}))
 
-    def verify(self, *, policy: Policy | None = None, now: datetime | None = None) -> Claims:
-        return all_verifiers()[self.evidence.kind].verify(
+    def verify(
+        self, *, policy: Policy | None = None, now: datetime | None = None, report_data: bytes | None = None
+    ) -> Claims:
+        return judge(
             self.evidence,
-            expected_report_data=describe(self.evidence).report_data,
-            now=now or self.now,
-            collateral=None,
+            expected_report_data=describe(self.evidence).report_data if report_data is None else report_data,
             policy=policy or self.policy,
+            verifiers=all_verifiers(),
+            now=now or self.now,
         )
 
     def refusal(self, *, policy: Policy | None = None, now: datetime | None = None) -> str:
@@ -97,13 +102,7 @@ def test_every_byte_of_the_snp_report_counts() -> None:
         changed[position] ^= 1 << position % 8
         mutant = replace(genuine, evidence=replace(genuine.evidence, blob=bytes(changed)))
         with pytest.raises(Rejected):
-            all_verifiers()[SNP].verify(
-                mutant.evidence,
-                expected_report_data=bytes(changed[0x50:0x90]),
-                now=genuine.now,
-                collateral=None,
-                policy=allowed,
-            )
+            mutant.verify(policy=allowed, report_data=bytes(changed[0x50:0x90]))
 
 
 def test_the_snp_report_is_refused_outside_the_time_of_its_key() -> None:
@@ -179,13 +178,7 @@ def test_mutants_are_refused_or_change_no_claim(make: Make) -> None:
         changed[position] ^= 1 << position % 8
         mutant = replace(genuine, evidence=replace(genuine.evidence, blob=bytes(changed)))
         try:
-            found = all_verifiers()[claims.kind].verify(
-                mutant.evidence,
-                expected_report_data=claims.report_data,
-                now=genuine.now,
-                collateral=None,
-                policy=policy,
-            )
+            found = mutant.verify(policy=policy, report_data=claims.report_data)
         except Rejected:
             continue
         assert found == claims

@@ -11,19 +11,21 @@ import pytest
 
 from nodes.enclave.agreement import chunks, key_agreement
 from nodes.enclave.agreement.chunks import DATA, RESULT, BatchContext
-from nodes.enclave.agreement.offer import VerifiedOffer, new_challenge, verify_offer
-from nodes.enclave.attestation.port import NITRO, SGX, SNP, TDX, Policy, Quoter, Tier, Verifier
+from nodes.enclave.agreement.confirmation import is_confirmed
+from nodes.enclave.attestation.policy import Policy
+from nodes.enclave.attestation.port import NITRO, SGX, SNP, TDX, Quoter, Tier, Verifier
 from nodes.enclave.attestation.producers.configfs import ConfigfsQuoter
 from nodes.enclave.attestation.producers.gramine import GramineQuoter
 from nodes.enclave.attestation.producers.host import new_name
 from nodes.enclave.attestation.producers.nsm import NsmQuoter
 from nodes.enclave.errors import Code, NoEvidence, Rejected
 from nodes.enclave.host.process import EnclaveOptions, EnclaveProcess
+from nodes.enclave.offer import VerifiedOffer, verify_offer
 from tests.unit.nodes.enclave.attestation import forge
 from tests.unit.nodes.enclave.attestation.fake_devices import FakeGramine, FakeNsm, FakeTsm
 from tests.unit.nodes.enclave.attestation.forge import NOW, Forged
 from tests.unit.nodes.enclave.attestation.test_producers import intel_quote, nitro_document, snp_report
-from tests.unit.nodes.enclave.enclaves import CONTRACT, JOB, model, renter, renter_public
+from tests.unit.nodes.enclave.enclaves import CONTRACT, JOB, challenge, model, renter, renter_public
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,10 @@ def hardware(request: pytest.FixtureRequest, tmp_path: Path) -> Platform:
 
 async def offered(enclave: EnclaveProcess, hardware: Platform, *, asked: str = CONTRACT) -> VerifiedOffer:
     (kind,) = hardware.policy.kinds
-    challenge = new_challenge(CONTRACT, JOB, NOW)
-    evidence = await enclave.offer(challenge.nonce, asked, JOB)
+    challenged = challenge()
+    evidence = await enclave.offer(challenged.nonce, asked, JOB)
     return verify_offer(
-        challenge,
+        challenged,
         evidence,
         verifiers={kind: hardware.verifier},
         policy=hardware.policy,
@@ -99,7 +101,7 @@ async def test_a_child_vouched_for_by_hardware_computes_a_batch(hardware: Platfo
             claims=offer.claims.digest(),
             program=program,
         )
-        offer.confirm(secret, sealed, mac)
+        assert is_confirmed(mac, offer.confirmation_digest(secret, sealed))
         context = BatchContext(JOB, "subtask-1", 0, 1, DATA, 0, key_agreement.schema_digest(program, None), 0, 2)
         rows = np.array([[1.0, 2.0], [3.0, 4.0]]).astype("<f8").tobytes()
         body = chunks.encrypt(key_agreement.data_key(secret, CONTRACT, JOB, DATA, 0), context.digest(), rows)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from nodes.enclave.attestation.policy import Policy
 from nodes.enclave.attestation.policy_file import read_policy
-from nodes.enclave.attestation.port import Policy
 from schemas.errors import BadConfig
 
 

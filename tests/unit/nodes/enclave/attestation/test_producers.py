@@ -13,7 +13,8 @@ from pathlib import Path
 import cbor2
 import pytest
 
-from nodes.enclave.attestation.port import NITRO, SGX, SNP, TDX, Claims, Quoter, decode
+from nodes.enclave.attestation.envelope import decode
+from nodes.enclave.attestation.port import NITRO, SGX, SNP, TDX, Claims, Quoter
 from nodes.enclave.attestation.producers import configfs, gramine, host, nsm, quoting
 from nodes.enclave.attestation.producers.configfs import ConfigfsQuoter
 from nodes.enclave.attestation.producers.files import HostFiles
@@ -61,9 +62,7 @@ def ask(service: Quoter, *, debug: bool = False, report_data: bytes = forge.REPO
 def verified(raw: bytes, forged: Forged) -> Claims:
     evidence = decode(raw)
     assert (evidence.pub, evidence.nonce, evidence.job) == (forge.PUBLIC, forge.NONCE, forge.JOB)
-    return forged.verifier.verify(
-        evidence, expected_report_data=forge.REPORT_DATA, now=forged.now, collateral=None, policy=forged.policy
-    )
+    return replace(forged, evidence=evidence).judged()
 
 
 def refusal(service: Quoter) -> str:

@@ -22,13 +22,13 @@ from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.homomorphic.port import IntegerProgram, PublicKey
 from nodes.lessor.compute import ciphertexts
 from nodes.lessor.compute.ciphertexts import CiphertextComputer, Subtask
-from nodes.lessor.protocol.errors import BatchRefused, SessionRefused
+from nodes.lessor.compute.port import BatchRefused, CannotCompute
 from nodes.programs.build import linear
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from schemas.ids import derive_id
 from schemas.jobs import Batch, FixedPoint, SubtaskTerms
-from tests.unit.nodes.lessor.test_worker import contract
+from tests.unit.nodes.lessor.rentals import contract
 from tests.unit.nodes.programs.models import data, model, node
 
 PROGRAM: Final = linear({"a": [2.0], "b": [-1.5]}, [10.0])
@@ -107,8 +107,6 @@ async def test_results_are_what_the_program_gives(crew: Crew, key: PaillierSecre
 @pytest.mark.parametrize(
     ("changes", "program", "code"),
     [
-        ({"scheme": None}, PROGRAM, "bad-terms"),
-        ({"fixed_point": None}, PROGRAM, "bad-terms"),
         ({}, b"this is no program", "bad-program"),
         ({}, SIGMOID, "bad-program"),
         ({"fixed_point": structs.replace(FIXED, column_exponents=(0,))}, PROGRAM, "bad-program"),
@@ -121,7 +119,7 @@ async def test_results_are_what_the_program_gives(crew: Crew, key: PaillierSecre
 async def test_terms_and_programs_that_cannot_be_used_are_refused_with_their_code(
     crew: Crew, key: PaillierSecret, changes: dict[str, Any], program: bytes, code: str
 ) -> None:
-    with pytest.raises(SessionRefused) as refused:
+    with pytest.raises(CannotCompute) as refused:
         await CiphertextComputer.build(terms(**changes), program, key.public.to_bytes(), crew)
     assert refused.value.code == code
 
@@ -130,7 +128,7 @@ async def test_a_scheme_that_is_not_installed_is_refused(
     crew: Crew, key: PaillierSecret, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(schemes, "find_spec", lambda name: None)
-    with pytest.raises(SessionRefused, match="pip install") as refused:
+    with pytest.raises(CannotCompute, match="pip install") as refused:
         await CiphertextComputer.build(terms(scheme="ckks"), PROGRAM, b"", crew)
     assert refused.value.code == "no-scheme"
 
@@ -141,7 +139,7 @@ async def test_keys_that_cannot_be_read_are_refused(
     crew: Crew, monkeypatch: pytest.MonkeyPatch, scheme: str, raw: bytes
 ) -> None:
     monkeypatch.setattr(schemes, "find_spec", lambda name: object())
-    with pytest.raises(SessionRefused) as refused:
+    with pytest.raises(CannotCompute) as refused:
         await CiphertextComputer.build(terms(scheme=scheme), PROGRAM, raw, crew)
     assert refused.value.code == "bad-key"
 
@@ -151,7 +149,7 @@ async def test_a_key_that_kills_who_reads_it_is_refused_and_the_next_subtask_wor
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(ciphertexts, "Subtask", Deadly)
-        with pytest.raises(SessionRefused, match="the key cannot be read") as refused:
+        with pytest.raises(CannotCompute, match="the key cannot be read") as refused:
             await CiphertextComputer.build(terms(), PROGRAM, key.public.to_bytes(), crew)
     assert refused.value.code == "bad-key"
     assert await works(await CiphertextComputer.build(terms(), PROGRAM, key.public.to_bytes(), crew), key)

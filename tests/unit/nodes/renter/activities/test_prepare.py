@@ -14,7 +14,7 @@ import pytest
 from msgspec import Struct, structs
 
 from nodes.crew.crew import Crew
-from nodes.enclave.attestation.port import Policy
+from nodes.enclave.attestation.policy import Policy
 from nodes.homomorphic import schemes
 from nodes.homomorphic.audit import program_digest
 from nodes.homomorphic.costs import Units
@@ -25,14 +25,17 @@ from nodes.identity import Identity
 from nodes.programs.build import aggregate_sum, linear
 from nodes.programs.check import check
 from nodes.programs.compile import affine
-from nodes.renter.activities.prepare import free_cores, prepare, wanted_schemes
-from nodes.renter.activities.workbench import Services, Workbench
+from nodes.renter.activities.prepare import free_cores, prepare
+from nodes.renter.activities.services import Services
+from nodes.renter.activities.workbench import Workbench
 from nodes.renter.prediction import calibration
+from nodes.renter.prediction.encodings import wanted_schemes
 from nodes.renter.prediction.predict import CiphertextRows
 from nodes.renter.prediction.rehearsal import rehearse_ciphertext, rehearse_enclave
 from nodes.renter.protocol.assess import assess
 from nodes.renter.protocol.machine import RenterMachine
-from nodes.renter.protocol.records import Facts, JobPrepared, JobRejected
+from nodes.renter.protocol.outcomes import JobPrepared, JobSpoiled
+from nodes.renter.protocol.records import Facts
 from nodes.renter.submission import JobOptions, stage
 from nodes.store.blobs import BlobStore
 from nodes.store.sqlite import SqliteStore
@@ -83,7 +86,9 @@ class Renter:
         return structs.replace(staged, **(changes or {}))
 
     async def outcome(self, spec: JobSpec) -> tuple[str, Struct]:
-        (outcome,) = await prepare(self.services, Workbench(self.services), {"spec": msgspec.to_builtins(spec)})
+        (outcome,) = await prepare(
+            self.services, Workbench(self.services), {"spec": msgspec.to_builtins(spec)}, spec.id
+        )
         return outcome
 
     async def facts(self, spec: JobSpec) -> Facts:
@@ -234,8 +239,8 @@ async def test_data_that_is_not_what_was_submitted_is_rejected(renter: Renter) -
     spec = renter.spec()
     renter.services.folder(spec.id).data.write_text("a,b\n1,2\n")
     kind, rejected = await renter.outcome(spec)
-    assert kind == "job.rejected"
-    assert isinstance(rejected, JobRejected)
+    assert kind == "job.spoiled"
+    assert isinstance(rejected, JobSpoiled)
     assert (rejected.code, "submit it again" in rejected.reason) == ("bad-input", True)
 
 

@@ -25,7 +25,8 @@ from nodes.programs import plain
 from nodes.programs.build import aggregate_sum, linear
 from nodes.programs.check import check
 from nodes.programs.compile import affine
-from nodes.renter.protections.ciphertext import Opened, Plan, decrypt, encrypt, open_sealed
+from nodes.renter.protections.ciphertext import Decrypted, Plan, decrypt, encrypt
+from nodes.renter.protections.sealed import open_sealed
 from schemas.ids import derive_id
 from schemas.jobs import Batch
 from tests.conformance.test_scheme import require
@@ -73,7 +74,7 @@ class Case:
         """As a lessor computes it."""
         return self.plan.key.public.evaluate(body, batch.rows, self.plan.program)
 
-    def values(self, opened: Opened) -> NDArray[np.float64]:
+    def values(self, opened: Decrypted) -> NDArray[np.float64]:
         assert (opened.code, opened.reason) == ("", "")
         return np.frombuffer(opened.result, "<f8").reshape(-1, self.plan.program.width_out)
 

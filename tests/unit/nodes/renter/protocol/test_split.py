@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nodes.renter.protocol.records import LOCAL
-from nodes.renter.protocol.split import batch_rows, ranges, rows_of, split
+from nodes.renter.protocol.split import ranges, rows_of, rows_per_batch, split
 from schemas import limits
 from schemas.errors import BadInput
+from schemas.ids import derive_id
+from schemas.jobs import JobSpec
 
 OWNERS = st.lists(st.integers(1, 50), min_size=1, max_size=6).map(
     lambda units: [(f"subtask-{n}", unit) for n, unit in enumerate(units)]
@@ -51,20 +54,39 @@ def test_a_batch_knows_its_rows() -> None:
         rows_of(parts, 30, 5)
 
 
-@given(rows=st.integers(1, 10**7), parts=st.integers(1, 65), width=st.integers(1, 4096))
-def test_batches_stay_near_the_target_size(rows: int, parts: int, width: int) -> None:
+@dataclass(frozen=True)
+class Packed:
+    """47 rows in a ciphertext of 3072 bits."""
+
+    slots: int = 47
+    ciphertext_bytes: int = 768
+
+
+def cut(rows: int, width: int, lessors: int, scheme: Packed | None = None, *, each: int | None = None) -> int:
+    spec = JobSpec(id=derive_id("job", 1), data="0" * 64, program="0" * 64, batch_rows=each)
+    return rows_per_batch(spec, rows, width, lessors, scheme)
+
+
+@given(rows=st.integers(1, 10**7), lessors=st.integers(1, 64), width=st.integers(1, 4096))
+def test_batches_stay_near_the_target_size(rows: int, lessors: int, width: int) -> None:
     assume(rows * width * 8 < limits.BATCHES_PER_JOB_MAX // 2 * limits.BODY_BYTES_TARGET)
-    chosen = batch_rows(rows, parts, width)
+    chosen = cut(rows, width, lessors)
     assert chosen == 1 or chosen * width * 8 <= limits.BODY_BYTES_TARGET
 
 
-@given(rows=st.integers(1, 10**6), parts=st.integers(1, 9), width=st.integers(1, 300))
-def test_packed_batches_are_whole_ciphertexts(rows: int, parts: int, width: int) -> None:
-    chosen = batch_rows(rows, parts, width, slots=47, ciphertext_bytes=768)
+@given(rows=st.integers(1, 10**6), lessors=st.integers(1, 8), width=st.integers(1, 300))
+def test_packed_batches_are_whole_ciphertexts(rows: int, lessors: int, width: int) -> None:
+    chosen = cut(rows, width, lessors, Packed())
     assert chosen % 47 == 0
     assert chosen == 47 or chosen // 47 * 768 * width <= limits.BODY_BYTES_TARGET
 
 
-def test_a_job_of_too_many_batches_is_refused() -> None:
+@pytest.mark.parametrize(("rows", "each"), [(10**9, None), (200_000, 1)])
+def test_a_job_of_too_many_batches_is_refused(rows: int, each: int | None) -> None:
+    """However its batches were chosen."""
     with pytest.raises(BadInput, match="more than 100000 batches"):
-        batch_rows(10**9, 2, 4096)
+        cut(rows, 4096, 2, each=each)
+
+
+def test_a_job_has_the_batches_that_it_asks_for() -> None:
+    assert cut(1000, 3, 2, Packed(), each=7) == 7

@@ -1,0 +1,129 @@
+"""Commands on a running network, from one node's folder: they print what views say, or do it at the desk."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nodes.cli import show
+from nodes.cli.console import Output
+from nodes.cli.explanation import explanation
+from nodes.cli.files import copy, copy_file
+from nodes.cli.progress import follow
+from nodes.config import NodeConfig
+from nodes.views import jobs, journal, orders
+from nodes.views.source import open_store
+from schemas.errors import BadConfig
+
+if TYPE_CHECKING:
+    from nodes.cli.inputs import Inputs
+    from nodes.renter.submission import JobOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A node of the running network, and where output goes."""
+
+    config: NodeConfig
+    output: Output
+
+    async def submit(self, inputs: Inputs, wishes: JobOptions, *, wait: bool) -> int:
+        """Submit a job; with `wait`, the exit code is the job's.
+
+        Raises:
+            SubletError: the files cannot be used, a policy forbids it, or the broker cannot be reached.
+        """
+        from nodes import desk  # noqa: PLC0415 - commands that only look start quicker
+
+        job = await desk.submit(self.config, inputs.data, inputs.program, inputs.local_program, wishes)
+        if wait:
+            self.output.note(f"submitted {job}")
+            return await self.watch(job)
+        self.output.text(job)
+        self.output.result({"job": job, "state": "submitted"})
+        return 0
+
+    async def cancel(self, job: str) -> None:
+        """Ask the renter's workers to take the job back."""
+        from nodes import desk  # noqa: PLC0415 - commands that only look start quicker
+
+        async with open_store(self.config) as store:
+            await jobs.report(store, job, self.config.jobs)
+        await desk.cancel(self.config, job)
+        self.output.text(f"{job}: cancellation requested")
+        self.output.result({"job": job, "state": "cancellation requested"})
+
+    async def list_jobs(self) -> None:
+        """All jobs."""
+        async with open_store(self.config) as store:
+            found = await jobs.list_jobs(store, self.config.jobs)
+        self.output.text(show.jobs_table(found))
+        self.output.result([show.as_value(each) for each in found])
+
+    async def show(self, job: str) -> None:
+        """One job, with its orders."""
+        async with open_store(self.config) as store:
+            report = await jobs.report(store, job, self.config.jobs)
+            behind = await orders.of_job(store, job)
+        if behind:
+            self.output.text(show.job_orders_table(behind))
+        show.show(self.output, report)
+
+    async def watch(self, job: str) -> int:
+        """Follow a job to its end; its exit code. A job that the workers have not taken yet is waited for."""
+        async with open_store(self.config, make=True) as store:
+            report = await follow(jobs.watch(store, job, self.config.jobs), self.output)
+        show.show(self.output, report)
+        show.say_why(self.output, report)
+        return show.exit_code(report)
+
+    async def result(self, job: str, out: Path | None) -> int:
+        """A completed job's output to `out` or stdout.
+
+        Raises:
+            BadConfig: the job has none (yet).
+        """
+        async with open_store(self.config) as store:
+            report = await jobs.report(store, job, self.config.jobs)
+        if report.phase == "failed":
+            show.say_why(self.output, report)
+            self.output.result(show.as_value(report))
+            return show.exit_code(report)
+        if report.output is None:
+            raise BadConfig(f"{job} is {report.phase}, it has no result yet", field="job")
+        if out is not None or not self.output.as_json:
+            copy_file(report.output, out)
+        if out is not None:
+            self.output.text(f"{out}")
+        self.output.result(show.as_value(report) | {"output": out or report.output})
+        return 0
+
+    async def explain(self, job: str) -> None:
+        """The job's journal in words."""
+        async with open_store(self.config) as store:
+            lines = await journal.explain(store, job)
+        for text in explanation(lines):
+            self.output.text(text)
+        self.output.result(lines)
+
+    async def orders(self) -> None:
+        """The hub's book, or the orders behind a renter's contracts.
+
+        Raises:
+            BadConfig: a lessor keeps no orders.
+        """
+        async with open_store(self.config) as store:
+            found = await (orders.in_book(store) if self.config.role == "hub" else orders.of_renter(store))
+        self.output.text(show.orders_table(found))
+        self.output.result(found)
+
+    async def export(self, job: str, out: Path | None) -> None:
+        """The job's journal as signed JSON lines to `out` or stdout."""
+        from nodes.bootstrap import renter_config  # noqa: PLC0415 - commands that only look start quicker
+
+        identity = self.config.identity()
+        async with open_store(self.config) as store:
+            lines = await journal.export(store, job, renter_config(self.config, identity), identity.sign)
+        copy(io.BytesIO(b"".join(line + b"\n" for line in lines)), out)

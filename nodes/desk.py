@@ -1,0 +1,93 @@
+"""The user's desk at a node of a running network: jobs go in here, and are taken back."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from broker.port import Broker
+from nodes.bootstrap import connect, evidence_policy, new_job_id
+from nodes.config import NodeConfig
+from nodes.renter.submission import JobOptions, publish_cancel, publish_job, stage
+from nodes.runtime.post import Post
+from nodes.store.blobs import BlobStore
+from schemas.errors import PolicyRefused
+from schemas.jobs import JobSpec
+
+CONNECT_SECONDS_MAX: Final = 5.0
+"""A person waits: shorter than what node processes allow a starting broker."""
+FOLDER_MODE: Final = 0o700
+
+
+async def submit(
+    config: NodeConfig, data: Path, program: bytes, local_program: bytes | None, options: JobOptions
+) -> str:
+    """Stage a job and hand it to this renter's workers; its id. Without success nothing of it is left.
+
+    Raises:
+        BadInput: the files or wishes cannot be used.
+        PolicyRefused: the renter's own policy forbids it.
+        BrokerUnreachable: no connection within `CONNECT_SECONDS_MAX`.
+    """
+    _check_policy(config, options)
+    identity, job = config.identity(), new_job_id()
+    for folder in (config.data_dir, config.jobs):
+        folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+
+    def staging() -> JobSpec:
+        blobs = BlobStore(config.blobs)
+        return stage(data, program, local_program, options, jobs=config.jobs, blobs=blobs, job_id=job)
+
+    try:
+        spec = await asyncio.to_thread(staging)
+        async with _connected(config) as broker:
+            await publish_job(Post(identity, broker, time.time), spec)
+    except BaseException:
+        shutil.rmtree(config.jobs / job, ignore_errors=True)
+        raise
+    return job
+
+
+async def cancel(config: NodeConfig, job: str) -> None:
+    """Ask this renter's workers to take the job back.
+
+    Raises:
+        BrokerUnreachable: no connection within `CONNECT_SECONDS_MAX`.
+    """
+    async with _connected(config) as broker:
+        await publish_cancel(Post(config.identity(), broker, time.time), job)
+
+
+def _check_policy(config: NodeConfig, options: JobOptions) -> None:
+    """What this renter would refuse later anyway.
+
+    Raises:
+        PolicyRefused: saying which option or setting would allow it.
+        BadConfig: the renter's policy file.
+    """
+    accepted = evidence_policy(config)
+    if options.accept_software_enclave and not accepted.accept_software:
+        raise PolicyRefused(
+            f"{config.address} never accepts software enclaves: its [renter] settings or policy file forbid them"
+        )
+    if accepted.kinds or options.accept_software_enclave:
+        return
+    if options.protection in ("enclave", "sealed-result"):
+        raise PolicyRefused(
+            f"--protection {options.protection} finds only software enclaves, which are not confidential: accept that "
+            "by --accept-software-enclave, or use --protection homomorphic"
+        )
+
+
+@asynccontextmanager
+async def _connected(config: NodeConfig) -> AsyncIterator[Broker]:
+    broker = await connect(config, timeout_seconds=CONNECT_SECONDS_MAX)
+    try:
+        yield broker
+    finally:
+        await broker.close()

@@ -1,0 +1,1 @@
+"""Verifiers of each vendor's evidence. Each says what is signed, under a pinned root, and knows nothing of policies."""

@@ -1,0 +1,223 @@
+"""One buy order through its rounds (R2, R3): offers are collected, then it is proposed on, waits or ends. Pure.
+
+Decisions only: which event leads here is said in `nodes/hub/buying.py`, and what may follow what in
+`nodes/hub/states.py`. Making and signing the contracts is in `nodes/hub/proposing.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from msgspec import structs
+
+from nodes.hub import proposing
+from nodes.hub.book import Book
+from nodes.hub.draft import Draft
+from nodes.hub.matching import Candidate, pick
+from nodes.hub.records import BuyRecord, CapacityRecord
+from nodes.hub.states import BUY
+from nodes.hub.terms import Objection, acceptable, may_serve
+from nodes.machine import CancelTimer, SetTimer
+from nodes.states import advance
+from schemas import limits
+from schemas.contracts import Contract
+from schemas.events import BuyOrderRefused, QuoteRequested
+from schemas.orders import BuyOrder, Need
+
+RETRY_SECONDS_MIN: Final = 1.0
+RETRY_SECONDS_MAX: Final = 16.0
+"""Pauses between tries double from the first to the second; news of compute ends a pause at once."""
+PROPOSALS_PER_ORDER_MAX: Final = 8
+"""Rounds of proposals with refusals among them before the order is given up."""
+LEASE_MARGIN_SECONDS: Final = 2.0
+"""An offer whose lease ends sooner is not proposed on: the proposal has to travel."""
+
+
+def begin(book: Book, order: BuyOrder, renter_key: bytes) -> None:
+    """The first round of a new order."""
+    now = book.draft.now
+    book.draft.do(SetTimer(name=f"match/{order.id}", at=order.match_by))
+    state = advance(BUY, "gone", "placed")
+    _collect(book, BuyRecord(order=order, renter_key=renter_key, placed_at=now, state=state))
+
+
+def retry(book: Book, record: BuyRecord) -> None:
+    """Another round of an order that waits."""
+    _collect(book, _after("retried", record))
+
+
+def decide(book: Book, record: BuyRecord) -> None:
+    """Once no hub's offers are awaited any more: propose, or wait for more compute."""
+    if record.asked:
+        book.draft.put(f"buy/{record.order.id}", record)
+        return
+    if record.order.match_by <= book.draft.now:
+        refuse(book, record)
+        return
+    need = _need(book.draft, record)
+    picked = pick(need, sorted(_candidates(book, record, need), key=lambda each: each.priority))
+    if picked.complete:
+        record = proposing.propose(book, _after("enough", record), picked.parts)
+        answered(book, _wake(book.draft, record, proposing.PROPOSAL_SECONDS if record.proposed else 0.0))
+    else:
+        _wait(book, record, picked.lacking(need))
+
+
+def answered(book: Book, record: BuyRecord) -> None:
+    """A proposal was answered: after the last one the order is matched or refused, or its rest looked for again."""
+    draft, order = book.draft, record.order
+    if record.proposed:
+        draft.put(f"buy/{order.id}", record)
+        return
+    proposing.release_quotes(draft, record.rests, order.id)
+    record = structs.replace(record, rests={})
+    signed = _signed(draft, record)
+    if sum(contract.units for contract in signed) == order.units:
+        proposing.deliver_all(book, record, signed)
+        close(book, record, "all-signed")
+    elif record.proposals >= PROPOSALS_PER_ORDER_MAX or order.match_by <= draft.now:
+        refuse(book, record)
+    elif len(signed) < len(record.signed):  # one has expired meanwhile: what is left would end long before the rest
+        proposing.abandon(book, record.signed, "not-matched")
+        _collect(book, _after("some-refused", record, signed=()))
+    else:
+        _collect(book, _after("some-refused", record))
+
+
+def refuse(book: Book, record: BuyRecord) -> None:
+    """End the order for want of a match, and tell the renter what was lacking."""
+    reason = record.lacking or f"{record.proposals} rounds of proposals were refused or stayed unanswered"
+    tell_refused(book.draft, record.order, Objection("no-match", reason))
+    close(book, record, "overdue")
+
+
+def tell_refused(draft: Draft, order: BuyOrder, objection: Objection) -> None:
+    """Tell the renter that nothing will come of its order."""
+    draft.note("refused", f"{order.id}: {objection.reason}", code=objection.code)
+    refusal = BuyOrderRefused(order=order.id, job=order.job, code=objection.code, reason=objection.reason)
+    draft.send("order.buy.refused", order.renter, order.id, refusal)
+
+
+def close(book: Book, record: BuyRecord, happened: str) -> None:
+    """End the order: free what it reserved, end what was signed for nothing, and remember it until `match_by`."""
+    draft, order = book.draft, record.order
+    ended = BuyRecord(
+        order=order,
+        renter_key=record.renter_key,
+        placed_at=record.placed_at,
+        state=advance(BUY, record.state, happened),
+    )
+    if ended.state != "matched":
+        _release(book, record)
+        proposing.release_quotes(draft, record.rests, order.id)
+        proposing.abandon(book, (*record.proposed, *record.signed), "not-matched")
+    if record.wake_at:
+        draft.do(CancelTimer(name=f"wake/{order.id}"))
+    if order.match_by <= draft.now:
+        forget(draft, ended)
+    else:
+        draft.put(f"buy/{order.id}", ended)
+
+
+def forget(draft: Draft, record: BuyRecord) -> None:
+    """Its `match_by` is over: were it placed again, it would be too late."""
+    advance(BUY, record.state, "forgotten")
+    draft.delete(f"buy/{record.order.id}")
+
+
+def _collect(book: Book, record: BuyRecord) -> None:
+    """Begin a round: reserve own units, ask the hubs that may serve, decide at once when there are none."""
+    draft, order = book.draft, record.order
+    need = _need(draft, record)
+    parts = pick(need, book.candidates(order, frozenset(need.avoid))).parts
+    for part in parts:
+        book.hold(part.candidate.offer.sell.id, f"buy/{order.id}", part.units)
+    collecting = structs.replace(
+        record,
+        rounds=record.rounds + 1,
+        asked=_ask(draft, record, need),
+        asked_at=draft.now,
+        offers=(),
+        reserved=tuple(part.candidate.offer.sell.id for part in parts),
+    )
+    decide(book, _wake(draft, collecting, limits.QUOTE_WAIT_SECONDS if collecting.asked else 0.0))
+
+
+def _ask(draft: Draft, record: BuyRecord, need: Need) -> dict[str, str]:
+    """Ask every hub that may serve, as far as it told; the hubs by quote id."""
+    asked = {}
+    for hub in draft.config.others:
+        known = draft.find(CapacityRecord, f"capacity/{hub}")
+        if known is None or may_serve(known.capacity, record.order):
+            quote = draft.context.new_id("quote", hub, record.order.id, record.rounds)
+            request = QuoteRequested(quote=quote, buy=record.order, need=need)
+            draft.send("quote.requested", hub, record.order.id, request)
+            asked[quote] = hub
+    return asked
+
+
+def _need(draft: Draft, record: BuyRecord) -> Need:
+    """What the order lacks besides its signed contracts; lessors that serve it already are avoided."""
+    order, signed = record.order, _signed(draft, record)
+    return Need(
+        units=order.units - sum(contract.units for contract in signed),
+        lessors_min=max(1, order.lessors_min - len(signed)),
+        lessors_max=order.lessors_max - len(signed),
+        avoid=tuple(sorted({*order.avoid, *(contract.lessor for contract in signed)})),
+    )
+
+
+def _signed(draft: Draft, record: BuyRecord) -> list[Contract]:
+    """The order's contracts with both signatures that are still running."""
+    return [found.contract for contract_id in record.signed if (found := draft.contract(contract_id))]
+
+
+def _candidates(book: Book, record: BuyRecord, need: Need) -> Iterable[Candidate]:
+    order, avoid = record.order, frozenset(need.avoid)
+    for sell_id in record.reserved:
+        own = book.candidate(sell_id, order, avoid, holder=f"buy/{order.id}")
+        if own is not None:
+            yield own
+    if book.draft.now > record.asked_at + limits.QUOTE_LEASE_SECONDS - LEASE_MARGIN_SECONDS:
+        return
+    for each in record.offers:
+        if acceptable(each.offer.sell, order, avoid):
+            yield Candidate(each.offer, quote=each.quote, hub=each.hub)
+
+
+def _wait(book: Book, record: BuyRecord, lacking: str) -> None:
+    draft, order = book.draft, record.order
+    if lacking != record.lacking:
+        draft.note("short", f"{order.id}: {lacking}", order=order.id)
+    _release(book, record)
+    waiting = _after("short", record, offers=(), reserved=(), lacking=lacking)
+    draft.put(f"buy/{order.id}", _wake(draft, waiting, _pause_seconds(record)))
+
+
+def _pause_seconds(record: BuyRecord) -> float:
+    """Doubles each round; spread by the order's id, so that orders that got in each other's way part."""
+    spread = int(record.order.id[-4:], 16) / 0x10000
+    seconds = RETRY_SECONDS_MIN * 2.0 ** min(record.rounds - 1, 10)
+    return min(seconds, RETRY_SECONDS_MAX) * (0.75 + 0.5 * spread)
+
+
+def _wake(draft: Draft, record: BuyRecord, seconds: float) -> BuyRecord:
+    """The record with its timer set; with 0 seconds, no timer counts."""
+    name, wake_at = f"wake/{record.order.id}", draft.now + seconds if seconds else 0.0
+    if seconds:
+        draft.do(SetTimer(name=name, at=wake_at))
+    elif record.wake_at:
+        draft.do(CancelTimer(name=name))
+    return structs.replace(record, wake_at=wake_at)
+
+
+def _release(book: Book, record: BuyRecord) -> None:
+    """Free what the round reserved, here and at other hubs."""
+    for sell_id in record.reserved:
+        book.hold(sell_id, f"buy/{record.order.id}", 0)
+    proposing.release_quotes(book.draft, {each.quote: each.hub for each in record.offers}, record.order.id)
+
+
+def _after(happened: str, record: BuyRecord, **changes: Any) -> BuyRecord:
+    return structs.replace(record, state=advance(BUY, record.state, happened), **changes)

@@ -1,0 +1,111 @@
+"""What one worker of a lessor keeps, in memory alone, and the outcomes of its shell's activities. Frozen data, pure.
+
+One aggregate. Keys: `session/<subtask>`, `blob/<digest>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from msgspec import Struct
+
+from nodes.lessor.protocol.states import SessionPhase
+from schemas.ids import Address
+from schemas.jobs import Batch, SubtaskTerms
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """What this worker knows of one subtask; see `nodes/lessor/protocol/states.py`."""
+
+    subtask: str
+    job: str
+    renter: Address
+    phase: SessionPhase
+    used_at: float
+    """When it was asked for, or last computed a batch; seconds since 1970."""
+    terms: SubtaskTerms | None = None
+    """With the contract, whose signatures were verified when the terms came."""
+    nonce: bytes = b""
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Of the files that it needs: the program, and the homomorphic public key where there is one."""
+        if self.terms is None:
+            return ()
+        return (self.terms.program, *([self.terms.public_key] if self.terms.public_key else []))
+
+
+class Blob(Struct, frozen=True, kw_only=True):
+    """A program or public key, by the digest in its key."""
+
+    raw: bytes
+    kept_at: float
+
+
+RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType({"session": Session, "blob": Blob})
+
+
+class WorkerStarted(Struct, frozen=True, kw_only=True):
+    """`worker.started`: the worker has its lane."""
+
+
+class SessionWanted(Struct, frozen=True, kw_only=True):
+    """`session.wanted`: a batch of a subtask came that this worker does not know."""
+
+    subtask: str
+    job: str
+    renter: Address
+
+
+class ComputerReady(Struct, frozen=True, kw_only=True):
+    """`computer.ready`: the program is compiled for ciphertexts."""
+
+    subtask: str
+
+
+class EvidenceMade(Struct, frozen=True, kw_only=True):
+    """`evidence.made`: an enclave is there and offers a key."""
+
+    subtask: str
+    evidence: bytes
+
+
+class SealAccepted(Struct, frozen=True, kw_only=True):
+    """`seal.accepted`: the enclave holds the subtask secret."""
+
+    subtask: str
+    mac: bytes
+    protections: tuple[str, ...]
+
+
+class ComputerFailed(Struct, frozen=True, kw_only=True):
+    """`computer.failed`: this worker cannot compute the subtask."""
+
+    subtask: str
+    code: str
+    reason: str
+
+
+class BatchUnfit(Struct, frozen=True, kw_only=True):
+    """`batch.unfit`: a batch has no result; `final` when it would have none anywhere."""
+
+    batch: Batch
+    renter: Address
+    code: str
+    reason: str
+    final: bool
+
+
+INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
+    {
+        "worker.started": WorkerStarted,
+        "session.wanted": SessionWanted,
+        "computer.ready": ComputerReady,
+        "evidence.made": EvidenceMade,
+        "seal.accepted": SealAccepted,
+        "computer.failed": ComputerFailed,
+        "batch.unfit": BatchUnfit,
+    }
+)

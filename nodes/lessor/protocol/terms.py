@@ -1,0 +1,54 @@
+"""Whether a contract binds this lessor, and whether a subtask's terms fit it. Pure."""
+
+from __future__ import annotations
+
+from nodes.contracts import verify_contract
+from nodes.lessor.protocol.config import LessorConfig
+from nodes.machine import Context, Refused
+from nodes.protections import traits_of
+from schemas.contracts import Contract
+from schemas.errors import VerificationFailed
+from schemas.ids import Address
+from schemas.jobs import SubtaskTerms
+from schemas.signing import struct_bytes
+
+
+def check_contract(contract: Contract, source: Address, config: LessorConfig, context: Context) -> None:
+    """Verify offline that a contract binds this lessor to the renter who sent it.
+
+    Raises:
+        Refused: not-my-contract, wrong-sender, or one of `nodes.contracts`' codes.
+    """
+    try:
+        verify_contract(contract, config.hub_keys, context.verify)
+    except VerificationFailed as error:
+        raise Refused(error.code, f"{source}: {error}") from error
+    # Both hubs vouch for it, and still it must hold an order that this very key has signed.
+    own = contract.lessor == config.me and contract.lessor_key == config.key
+    if not own or not context.verify(config.key, struct_bytes(contract.sell), contract.sell.signature):
+        raise Refused("not-my-contract", f"{contract.id} does not bind {config.me}")
+    if contract.renter != source:
+        raise Refused("wrong-sender", f"{contract.id} does not rent to {source}")
+
+
+def check_running(contract: Contract, now: float) -> None:
+    """Raises Refused (contract-ended) when the lease is over at `now`, seconds since 1970."""
+    if contract.ends_at <= now:
+        raise Refused("contract-ended", f"{contract.id} has run out")
+
+
+def check_terms(terms: SubtaskTerms) -> None:
+    """Whether terms say all that their protection needs, and the protection is the contract's.
+
+    Raises:
+        Refused: bad-terms.
+    """
+    if terms.protection != terms.contract.protection:
+        raise Refused("bad-terms", f"{terms.contract.id} is for {terms.contract.protection}, not {terms.protection}")
+    traits = traits_of(terms.protection)
+    if traits.on_ciphertext and (terms.scheme is None or terms.fixed_point is None):
+        raise Refused("bad-terms", "computing on ciphertext needs a scheme and a fixed point")
+    if traits.sealed and terms.result_bits is None:
+        raise Refused("bad-terms", "sealed results need their fixed-point bits")
+    if traits.homomorphic_key and not terms.public_key:
+        raise Refused("bad-terms", f"{terms.protection} needs the renter's public key")

@@ -1,0 +1,66 @@
+"""Where a job's files lie, and in which format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from nodes.renter.errors import OtherFormat
+
+FORMAT: Final = "1"
+"""Of what lies in a job's folder. A release that lays it out otherwise counts up."""
+FOLDER_MODE: Final = 0o700
+
+
+@dataclass(frozen=True, slots=True)
+class JobFolder:
+    """A job's folder. Workers of one renter on several machines share the folder above."""
+
+    path: Path
+
+    @property
+    def data(self) -> Path:
+        """The input, as it was at submission."""
+        return self.path / "input.csv"
+
+    @property
+    def parts(self) -> Path:
+        """One file per accepted batch result."""
+        return self.path / "parts"
+
+    @property
+    def incidents(self) -> Path:
+        """Lessors' signed messages that were refused."""
+        return self.path / "incidents"
+
+    @property
+    def output(self) -> Path:
+        """The joined result."""
+        return self.path / "output.csv"
+
+    def part(self, batch: int, digest: str) -> Path:
+        """The file of one batch's result; the digest in its name keeps differing results apart."""
+        return self.parts / f"{batch:06d}-{digest[:16]}.f64"
+
+    def make(self) -> None:
+        """Make the folder, of this format; raises FileExistsError."""
+        self.path.mkdir(mode=FOLDER_MODE, parents=True)
+        self._format.write_text(FORMAT)
+
+    def check(self) -> None:
+        """Whether the folder is of this format.
+
+        Raises:
+            FileNotFoundError: there is none.
+            OtherFormat: another release wrote it.
+        """
+        if not self.path.is_dir():
+            raise FileNotFoundError(self.path)
+        found = self._format.read_text().strip() if self._format.exists() else "none"
+        if found != FORMAT:
+            raise OtherFormat(self.path, found, FORMAT)
+
+    @property
+    def _format(self) -> Path:
+        return self.path / "format"

@@ -1,0 +1,126 @@
+"""Internal events: what activities and the collector tell the machine. Frozen data, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from msgspec import Struct
+
+from nodes.renter.protocol.records import Facts
+from schemas.errors import SubletError, VerificationFailed
+
+
+class JobPrepared(Struct, frozen=True, kw_only=True):
+    """`job.prepared`: data and program can be used."""
+
+    facts: Facts
+
+
+class EvidenceAccepted(Struct, frozen=True, kw_only=True):
+    """`evidence.accepted`: the enclave proved itself and the subtask secret is sealed to it."""
+
+    subtask: str
+    worker: str
+    sealed: bytes
+    signature: bytes
+    claims: bytes
+    claims_shown: dict[str, str]
+    policy_digest: bytes
+    mac_digest: str
+
+
+class EvidenceRejected(Struct, frozen=True, kw_only=True):
+    """`evidence.rejected`: no key for this enclave."""
+
+    subtask: str
+    worker: str
+    code: str
+    reason: str
+
+
+class BatchSent(Struct, frozen=True, kw_only=True):
+    """`batch.sent`: the broker has confirmed a dispatched batch; with its size, and the core-seconds to encrypt it."""
+
+    batch: int
+    attempt: int
+    bytes_sent: int
+    encrypt_seconds: float
+
+
+class ResultAccepted(Struct, frozen=True, kw_only=True):
+    """`result.accepted`: a result was authenticated, decrypted, checked and lies in its part file."""
+
+    batch: int
+    attempt: int
+    owner: str
+    digest: str
+    decrypt_seconds: float = 0.0
+    compute_seconds: float = 0.0
+    """As its lessor says. Both are seconds of one core."""
+    bytes_back: int = 0
+
+
+class ResultRefused(Struct, frozen=True, kw_only=True):
+    """`result.refused`: a result could not be authenticated, decrypted or has the wrong shape."""
+
+    batch: int
+    attempt: int
+    owner: str
+    code: str
+    reason: str
+    evidence: str = ""
+    """Names the lessor's signed message in the job's folder."""
+
+
+class JobAssembled(Struct, frozen=True, kw_only=True):
+    """`job.assembled`: all parts are joined in order, local program applied, the output is in its place."""
+
+    rows: int
+    digest: str
+
+
+class JobSpoiled(Struct, frozen=True, kw_only=True):
+    """`job.spoiled`: the renter's own data, program, options or files cannot be used; no lessor can help."""
+
+    code: str
+    reason: str
+
+
+def own_fault(error: SubletError) -> JobSpoiled:
+    """The renter's rows, program, files or keys are not what they were when the job was prepared."""
+    code = error.code if isinstance(error, VerificationFailed) else "bad-data"
+    return JobSpoiled(code=code, reason=str(error))
+
+
+class ActivityFailed(Struct, frozen=True, kw_only=True):
+    """`activity.failed`: an activity of the shell failed unexpectedly, several times."""
+
+    activity: str
+    params: dict[str, object]
+    error: str
+
+
+class PublishFailed(Struct, frozen=True, kw_only=True):
+    """`publish.failed`: the broker says that nobody receives at this address."""
+
+    type: str
+    to: str
+    reason: str
+
+
+INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
+    {
+        "job.prepared": JobPrepared,
+        "evidence.accepted": EvidenceAccepted,
+        "evidence.rejected": EvidenceRejected,
+        "batch.sent": BatchSent,
+        "result.accepted": ResultAccepted,
+        "result.refused": ResultRefused,
+        "job.assembled": JobAssembled,
+        "job.spoiled": JobSpoiled,
+        "activity.failed": ActivityFailed,
+        "publish.failed": PublishFailed,
+    }
+)

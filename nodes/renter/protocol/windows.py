@@ -1,0 +1,99 @@
+"""Batches on their way out: a queue and a bounded window per subtask; the local part goes one by one. Pure.
+
+What one event costs here does not grow with the number of batches.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import structs
+
+from nodes.machine import Perform, SetTimer
+from nodes.renter.protocol import ending, runs
+from nodes.renter.protocol.config import RenterConfig
+from nodes.renter.protocol.draft import Draft
+from nodes.renter.protocol.records import LOCAL, BatchRecord, Subtask
+from nodes.renter.protocol.split import rows_of
+from schemas import limits
+from schemas.jobs import Batch
+
+
+def fill(config: RenterConfig, draft: Draft, subtask_id: str) -> None:
+    """Dispatch the subtask's next batches, as many as its window has room for."""
+    subtask = draft.subtask(subtask_id)
+    if draft.phase != "running" or subtask.phase != "running":
+        return
+    if not subtask.under_way and subtask.queue:
+        watch(config, draft, subtask_id, draft.now)
+    room = config.batch_window * draft.contract(subtask.contract).contract.units
+    while subtask.queue and len(subtask.under_way) < room:
+        number, queue = runs.take(subtask.queue)
+        subtask = structs.replace(subtask, queue=queue)
+        record = draft.batch(number)
+        if record is not None and record.digest:
+            continue
+        record = _sending(draft, number, subtask_id)
+        if record.attempt > limits.BATCH_ATTEMPTS_MAX:
+            ending.fail(config, draft, "too-many-attempts", f"batch {number} failed {record.attempt - 1} times")
+            return
+        subtask = structs.replace(subtask, under_way=(*subtask.under_way, number))
+        _dispatch(draft, subtask, record)
+    draft.put(f"subtask/{subtask_id}", subtask)
+
+
+def compute_local(draft: Draft, *, after: int | None = None) -> None:
+    """Start the batch of the local part that follows `after`, or its first, if there is one (S1).
+
+    One at a time: the renter's cores are wanted for encryption.
+    """
+    job = draft.job
+    part = next((p for p in job.parts if p.owner == LOCAL), None)
+    if part is None or draft.phase != "running":
+        return
+    number = part.first_batch if after is None else after + 1
+    if number >= part.first_batch + part.batches or draft.batch(number) is not None:
+        return
+    record = _sending(draft, number, LOCAL)
+    params = {"batch": number, "first_row": record.first_row, "rows": record.rows}
+    draft.do(Perform(activity="compute-local", params=params))
+
+
+def credit(draft: Draft, subtask_id: str, record: BatchRecord) -> None:
+    """A batch came back right: it counts for its lessor."""
+    subtask = draft.subtask(subtask_id)
+    counted = {"batches_done": subtask.batches_done + 1, "rows_done": subtask.rows_done + record.rows}
+    drop(draft, subtask_id, record.number, **counted)
+
+
+def drop(draft: Draft, subtask_id: str, number: int, **counted: int) -> None:
+    """A batch is no longer under way at this subtask, whose lessor was heard of."""
+    under_way = tuple(n for n in draft.subtask(subtask_id).under_way if n != number)
+    draft.change_subtask(subtask_id, under_way=under_way, heard_at=draft.now, **counted)
+
+
+def watch(config: RenterConfig, draft: Draft, subtask_id: str, since: float) -> None:
+    """Look whether the lessor is silent when it has not been heard of since `since` for the deadline."""
+    draft.do(SetTimer(name=f"silent/{subtask_id}", at=since + config.batch_deadline_seconds))
+
+
+def _sending(draft: Draft, number: int, owner: str) -> BatchRecord:
+    known = draft.batch(number)
+    if known is None:
+        first_row, rows = rows_of(draft.job.parts, draft.job.batch_rows, number)
+        known = BatchRecord(number=number, first_row=first_row, rows=rows, owner=owner, attempt=0)
+    record = structs.replace(known, owner=owner, attempt=known.attempt + 1, sent_at=0.0)
+    draft.put(f"batch/{number}", record)
+    return record
+
+
+def _dispatch(draft: Draft, subtask: Subtask, record: BatchRecord) -> None:
+    batch = Batch(
+        job=draft.job.spec.id,
+        subtask=subtask.id,
+        contract=subtask.contract,
+        batch=record.number,
+        attempt=record.attempt,
+        first_row=record.first_row,
+        rows=record.rows,
+    )
+    draft.do(Perform(activity="dispatch", params={"batch": msgspec.to_builtins(batch), "lessor": subtask.lessor}))

@@ -1,0 +1,144 @@
+"""The one way in: whatever a node's queues deliver is received, checked and settled here, for every role.
+
+    delivery ──► receive: route, event, role, age ──► sender's key, signature ──► handler ──► acknowledged
+                    │ (`nodes.runtime.checks`)              │                        │
+                    └───────── refused ─────────────────────┴────────────────────────┴──► set aside with the reason
+                               what this node cannot do now ─────────────────────────┴──► back, after a pause
+
+Whatever is raised while receiving, handling or settling ends in one of these three: never as the end of the process or
+of its neighbours. A role with a store decides inside its transaction (`loop.py`) and uses `receive` and the answers; a
+consumer without one uses `serve`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+import structlog
+
+from broker.port import Delivery
+from nodes.identity import verify
+from nodes.machine import Refused
+from nodes.runtime import bulk
+from nodes.runtime.checks import Receiver, check_event, check_signature, read_route
+from nodes.store.errors import RecordUnreadable
+from schemas.codec import Received
+from schemas.errors import SubletError, VerificationFailed
+from schemas.events import Event, Role
+from schemas.ids import Address
+
+K = TypeVar("K")
+
+RETRY_SECONDS: Final = 1.0
+"""Pause before a message comes again that this node could not handle now."""
+FAILED: Final = "handler-failed"
+UNREADABLE: Final = "unreadable"
+"""Reasons of dead letters that are faults of this program, found in the log."""
+_NOT_NOW: Final = (SubletError, OSError, MemoryError)
+"""What may pass: a broker or store out of reach, a full disk, no memory."""
+
+
+class Later(SubletError):  # noqa: N818 - reads as the sentence it is
+    """Raised by a handler that lacks something which is on its way: the message comes again after a pause."""
+
+
+class Door:
+    """Receives for one address in one role."""
+
+    def __init__(self, me: Address, role: Role, clock: Callable[[], float]) -> None:
+        self._receiver = Receiver(me, role)
+        self._clock = clock
+        self._log = structlog.get_logger(__name__).bind(node=me, role=role)
+
+    async def serve(
+        self,
+        delivery: Delivery,
+        sender: Callable[[Event], Awaitable[tuple[bytes | None, K]]],
+        handle: Callable[[Event, K], Awaitable[None]],
+    ) -> None:
+        """Receive one delivery, let it be handled, settle it. Raises nothing.
+
+        Args:
+            delivery: of a queue of this node.
+            sender: the sender's Ed25519 public key (None when unknown) and what was looked up to find it; may raise
+                Refused.
+            handle: acts on an authentic event and what `sender` found; may raise Refused, VerificationFailed (set
+                aside), Later or another SubletError (comes again).
+        """
+
+        async def work() -> None:
+            received = await self.receive(delivery)
+            key, known = await sender(received.event)
+            check_signature(received, key, verify)
+            await handle(received.event, known)
+
+        await self.settle(delivery, work())
+
+    async def receive(self, delivery: Delivery) -> Received:
+        """The event of a delivery, past every check that needs no knowledge of its sender.
+
+        Raises:
+            Refused: with the reason, whatever the message contains.
+        """
+        message = delivery.message
+        try:
+            route = read_route(message.key, self._receiver)
+            received = await bulk.decode(message.headers, message.body)
+            check_event(received.event, route, self._receiver, self._clock())
+        except Refused:
+            raise
+        except VerificationFailed as error:
+            raise Refused(error.code, str(error)) from error
+        except Exception as error:
+            self._log.exception("a message could not be read", id=message.id)
+            raise Refused(UNREADABLE, type(error).__name__) from error
+        return received
+
+    async def settle(self, delivery: Delivery, work: Awaitable[None]) -> None:
+        """Await what a delivery asks for and settle it by what comes of that. Raises nothing but cancellation."""
+        try:
+            await work
+        except Refused as refusal:
+            await self.set_aside(delivery, refusal.code, refusal.reason)
+        except (VerificationFailed, RecordUnreadable) as error:
+            await self.set_aside(delivery, error.code, str(error))
+        except Later as error:
+            self._log.info("a message comes again", reason=str(error), key=delivery.message.key)
+            await self.bring_again(delivery)
+        except _NOT_NOW as error:
+            self._log.warning("a message comes again", error=_said(error), key=delivery.message.key)
+            await self.bring_again(delivery)
+        except Exception as error:
+            self._log.exception("a message could not be handled", id=delivery.message.id, key=delivery.message.key)
+            await self.set_aside(delivery, FAILED, type(error).__name__)
+        else:
+            await self.acknowledge(delivery)
+
+    async def acknowledge(self, delivery: Delivery) -> None:
+        """It is done with. Raises nothing."""
+        await self._answer(delivery, delivery.ack())
+
+    async def set_aside(self, delivery: Delivery, code: str, reason: str) -> None:
+        """Move it to the dead letters. Raises nothing."""
+        self._log.warning("set aside", code=code, reason=reason, id=delivery.message.id, key=delivery.message.key)
+        await self._answer(delivery, delivery.reject(code))
+
+    async def bring_again(self, delivery: Delivery, seconds: float = RETRY_SECONDS) -> None:
+        """Let it come again after a pause. Raises nothing."""
+        await self._answer(delivery, delivery.retry(seconds))
+
+    async def _answer(self, delivery: Delivery, answer: Awaitable[None]) -> None:
+        """A delivery that could not be settled goes back to its queue: its id is known when it comes again."""
+        try:
+            await answer
+        except Exception as error:
+            self._log.warning("a message could not be settled", error=_said(error), id=delivery.message.id)
+            try:
+                await delivery.release()
+            except Exception as again:
+                self._log.warning("a message comes again with the next connection", error=_said(again))
+
+
+def _said(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,154 @@
+"""Takes a node's control queue in: through the door, then several events per transaction, then settled one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from typing import Any, Final
+
+import structlog
+
+from broker.port import Broker, Delivery
+from broker.topology import queue_name
+from nodes.machine import Machine, Refused
+from nodes.runtime.commits import MACHINE_FAILED, Commits
+from nodes.runtime.consuming import RETRY_SECONDS
+from nodes.runtime.door import Door
+from nodes.runtime.quiet import Quiet
+from nodes.store.errors import StoreFailed
+from nodes.store.port import Input, Outcome
+from schemas import limits
+from schemas.errors import BrokerUnreachable
+from schemas.events import Event
+from schemas.ids import Address
+
+COMMITS_UNDER_WAY_MAX: Final = 2
+"""One batch of events is decoded while another is being committed."""
+
+
+class Reception:
+    """The only consumer of the control queue in this process."""
+
+    def __init__(
+        self, *, me: Address, machine: Machine, broker: Broker, door: Door, commits: Commits, quiet: Quiet
+    ) -> None:
+        self._me = me
+        self._machine = machine
+        self._broker = broker
+        self._door = door
+        self._commits = commits
+        self._quiet = quiet
+        self._arrivals: asyncio.Queue[Delivery | None] = asyncio.Queue()
+        self._settling: set[asyncio.Task[None]] = set()
+        self._log = structlog.get_logger(__name__).bind(node=me, role=machine.name)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until `stop` is set; a lost connection is waited for."""
+        queue = queue_name(self._me, "control")
+        while not stop.is_set():
+            try:
+                async with self._broker.consume(queue, prefetch=limits.CONTROL_PREFETCH) as deliveries:
+                    await self._serve(deliveries, stop)
+            except BrokerUnreachable as error:
+                self._log.warning("the control queue is out of reach, trying again", error=str(error))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), RETRY_SECONDS)
+
+    async def _serve(self, deliveries: AsyncIterator[Delivery], stop: asyncio.Event) -> None:
+        """Take deliveries in until `stop`; what is being committed is still acknowledged."""
+        feeding = asyncio.create_task(self._feed(deliveries))
+        stopping = asyncio.create_task(stop.wait())
+        takers = [asyncio.create_task(self._take()) for _ in range(COMMITS_UNDER_WAY_MAX)]
+        try:
+            await asyncio.wait([feeding, stopping, *takers], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (feeding, stopping):
+                task.cancel()
+            self._drop_arrivals()
+            for _ in takers:
+                self._arrivals.put_nowait(None)
+            results = await asyncio.gather(feeding, *takers, return_exceptions=True)
+            self._drop_arrivals()
+            await asyncio.gather(*self._settling)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    async def _feed(self, deliveries: AsyncIterator[Delivery]) -> None:
+        async for delivery in deliveries:
+            self._quiet.begin()
+            self._arrivals.put_nowait(delivery)
+
+    def _drop_arrivals(self) -> None:
+        """Leave what was not begun to the queue: it is not acknowledged."""
+        while not self._arrivals.empty():
+            if self._arrivals.get_nowait() is not None:
+                self._quiet.end()
+
+    async def _take(self) -> None:
+        """Settle deliveries, as many at once as have arrived, up to the bound of one commit."""
+        while (first := await self._arrivals.get()) is not None:
+            batch = [first]
+            while len(batch) < limits.EVENTS_PER_COMMIT_MAX and not self._arrivals.empty():
+                following = self._arrivals.get_nowait()
+                if following is None:
+                    self._arrivals.put_nowait(None)
+                    break
+                batch.append(following)
+            try:
+                await self._settle(batch)
+            finally:
+                for _ in batch:
+                    self._quiet.end()
+
+    async def _settle(self, batch: Sequence[Delivery]) -> None:
+        """Every delivery ends acknowledged, set aside with its reason, or back in the queue."""
+        admitted: list[tuple[Delivery, Input]] = []
+        for delivery in batch:
+            try:
+                admitted.append((delivery, await self._admit(delivery)))
+            except Refused as refusal:
+                self._apart(self._door.set_aside(delivery, refusal.code, refusal.reason))
+        if not admitted:
+            return
+        try:
+            outcomes = await self._commits.apply([item for _, item in admitted])
+        except StoreFailed as error:
+            self._log.error("the store failed, deliveries go back", error=str(error), deliveries=len(admitted))
+            for delivery, _ in admitted:
+                self._apart(self._door.bring_again(delivery))
+            return
+        for (delivery, _), outcome in zip(admitted, outcomes, strict=True):
+            await self._answer(delivery, outcome)
+
+    async def _admit(self, delivery: Delivery) -> Input:
+        """What the delivery asks to decide; raises Refused."""
+        received = await self._door.receive(delivery)
+        return self._commits.arrived(received, self._aggregate_of(received.event))
+
+    def _aggregate_of(self, event: Event) -> str:
+        try:
+            return self._machine.aggregate_of(event)
+        except Refused:
+            raise
+        except Exception as error:
+            self._log.exception("the machine failed", id=event.id, type=event.type)
+            raise Refused(MACHINE_FAILED, type(error).__name__) from error
+
+    async def _answer(self, delivery: Delivery, outcome: Outcome) -> None:
+        if outcome.status == "refused":
+            self._apart(self._door.set_aside(delivery, outcome.code, outcome.reason))
+        else:
+            await self._door.acknowledge(delivery)
+
+    def _apart(self, settling: Coroutine[Any, Any, None]) -> None:
+        """Publish a dead letter or a waiting copy while others are served: a slow broker delays no neighbour."""
+        self._quiet.begin()
+        task = asyncio.create_task(settling)
+        self._settling.add(task)
+        task.add_done_callback(self._apart_done)
+
+    def _apart_done(self, task: asyncio.Task[None]) -> None:
+        self._settling.discard(task)
+        self._quiet.end()

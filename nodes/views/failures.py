@@ -1,0 +1,69 @@
+"""Whose fault a failed job is, by the code it ended with: the class of error, and with it the exit code.
+
+A job ends with a code of the renter's own protocol, of its hub, or of the first lessor that it lost. Lessors choose
+theirs freely, so a code without a row is nobody's known fault: the job failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from nodes.enclave.errors import Code
+from schemas.errors import BadData, BadInput, BadProgram, JobFailed, PolicyRefused, SubletError, VerificationFailed
+
+_POLICY: Final = frozenset(
+    {
+        Code.KIND_NOT_ACCEPTED,
+        Code.SOFTWARE_NOT_ACCEPTED,
+        Code.SIGNER_NOT_ACCEPTED,
+        Code.MEASUREMENT,
+        Code.DEBUG,
+        Code.TCB_LOW,
+        Code.TCB_STATUS,
+        Code.ADVISORY,
+    }
+)
+"""Evidence that is genuine, and not what the renter accepts."""
+CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
+    {
+        BadInput: ("bad-input", "bad-order", "bad-split", "no-file", "other-format"),
+        BadData: ("bad-data",),
+        # The last three: it takes or does what no enclave allows to any program.
+        BadProgram: ("bad-program", "not-linear", "enclave-cpu", "enclave-memory", "enclave-syscall"),
+        PolicyRefused: ("no-enclave", *_POLICY),
+        VerificationFailed: (
+            *(code for code in Code if code not in _POLICY),
+            "bad-key",
+            "blob-damaged",
+            "ciphertext-invalid",
+            "not-finite",
+            "unseal-failed",
+            "wrong-result",
+            "wrong-shape",
+        ),
+        JobFailed: (
+            "activity-failed",
+            "cancelled",
+            "enclave-closed",
+            "enclave-unavailable",
+            "hub-full",
+            "hub-silent",
+            "no-key",
+            "no-lessor-left",
+            "no-match",
+            "not-assembled",
+            "silent",
+            "too-many-attempts",
+        ),
+    }
+)
+FAILURES: Final[Mapping[str, type[SubletError]]] = MappingProxyType(
+    {str(code): kind for kind, codes in CODES.items() for code in codes}
+)
+
+
+def kind_of(code: str) -> type[SubletError]:
+    """The class of error that the code belongs to; its `exit_code` is the job's."""
+    return FAILURES.get(code, JobFailed)

@@ -1,0 +1,81 @@
+"""The network as one node sees it: who it is, the hubs and how they are linked, and at a hub its own participants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nodes.config import NodeConfig
+from nodes.network import NetworkFile, SubnetFile
+from nodes.roles import Role
+from schemas.ids import Address, address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubView:
+    """A hub. `links` are the hubs that it is linked to."""
+
+    name: str
+    broker: str
+    """Host, port and virtual host."""
+    links: tuple[str, ...]
+    public_key: str
+    """Ed25519, hexadecimal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParticipantView:
+    """A participant. `lanes` bounds how many workers a lessor may have at a time; others have none."""
+
+    address: Address
+    role: str
+    lanes: int
+    public_key: str
+    """Ed25519, hexadecimal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkView:
+    """What a node knows of its network."""
+
+    node: Address
+    role: Role
+    hubs: tuple[HubView, ...]
+    participants: tuple[ParticipantView, ...]
+    """Of its own subnet, at a hub; others do not know theirs."""
+
+
+def network(config: NodeConfig) -> NetworkView:
+    """The network as this node's files describe it."""
+    return NetworkView(
+        node=config.address,
+        role=config.role,
+        hubs=_hubs(config.network),
+        participants=() if config.subnet is None else _participants(config.subnet),
+    )
+
+
+def _hubs(described: NetworkFile) -> tuple[HubView, ...]:
+    links = [*described.links, *((two, one) for one, two in described.links)]
+    return tuple(
+        HubView(
+            name=name,
+            broker=_where(described, entry.broker),
+            links=tuple(sorted(two for one, two in links if one == name)),
+            public_key=entry.public_key,
+        )
+        for name, entry in described.hubs.items()
+    )
+
+
+def _where(described: NetworkFile, broker: str) -> str:
+    site = described.brokers[broker]
+    return f"{site.host}:{site.port}/{site.virtual_host}"
+
+
+def _participants(subnet: SubnetFile) -> tuple[ParticipantView, ...]:
+    return tuple(
+        ParticipantView(
+            address=address(subnet.hub, name), role=entry.role, lanes=entry.lanes, public_key=entry.public_key
+        )
+        for name, entry in subnet.participants.items()
+    )

@@ -1,0 +1,54 @@
+"""The command line prints: of the roles it knows what a user does and what views say, not how they work inside."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import nodes.cli
+
+ROOT: Final = Path(nodes.cli.__file__).parent
+ALLOWED: Final = (
+    *("nodes.cli", "nodes.views", "nodes.desk", "nodes.local", "nodes.renter.submission"),
+    *(
+        "nodes.bootstrap",
+        "nodes.config",
+        "nodes.roles",
+        "nodes.network",
+        "nodes.network_init",
+        "nodes.allocator",
+        "nodes.demo",
+    ),
+    *("nodes.data", "nodes.programs"),
+)
+ENCLAVE: Final = "nodes.enclave"
+"""`sublet evidence` holds evidence against a policy without any node."""
+
+
+def test_the_command_line_imports_no_insides_of_a_role() -> None:
+    found = {(path.name, name) for path in ROOT.glob("*.py") for name in imported(path) if not _below(name, ALLOWED)}
+    assert {each for each in found if not (each[0] == "evidence.py" and _below(each[1], (ENCLAVE,)))} == set()
+
+
+def test_help_and_views_start_without_numbers_and_roles() -> None:
+    """Importing NumPy alone takes as long as all of `sublet --help`."""
+    look = "import sys, nodes.cli.running; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, cwd=ROOT.parents[1])
+    assert {"numpy", "onnx", "aio_pika", "nodes.bootstrap"} & set(ran.stdout.split()) == set()
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Modules of ours that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield from (f"{node.module}.{each.name}" for each in node.names if node.module.startswith("nodes"))
+        elif isinstance(node, ast.Import):
+            yield from (each.name for each in node.names if each.name.startswith("nodes"))
+
+
+def _below(name: str, tops: tuple[str, ...]) -> bool:
+    return any(name == top or name.startswith(f"{top}.") for top in tops)

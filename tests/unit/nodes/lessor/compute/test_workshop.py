@@ -1,0 +1,96 @@
+"""A worker's computers by subtask: what an activity answers when there is none, or when it cannot be had."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nodes.crew.crew import Crew
+from nodes.enclave.errors import Code, EnclaveEnded, EnclaveUnavailable, EndReason, Rejected
+from nodes.lessor.compute.workshop import Workshop
+from nodes.lessor.protocol.records import ComputerFailed, EvidenceMade
+from schemas.ids import derive_id
+from tests.unit.nodes.lessor.protocol.test_lessor_machine import BATCH
+
+SUBTASK = derive_id("subtask", 1)
+
+
+class FakeEnclave:
+    """An enclave process that refuses what it is told to."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.closed = 0
+
+    async def offer(self, nonce: bytes, contract: str, job: str) -> bytes:
+        if self.error is not None:
+            raise self.error
+        return b"evidence of " + nonce
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+def workshop(enclave: FakeEnclave | Exception) -> Workshop:
+    async def start() -> Any:
+        if isinstance(enclave, Exception):
+            raise enclave
+        return enclave
+
+    return Workshop(Crew(1), start)
+
+
+def params(**more: Any) -> dict[str, Any]:
+    return {"subtask": SUBTASK, "nonce": b"n", "contract": "contract", "job": "job"} | more
+
+
+async def test_an_offer_brings_the_evidence_of_a_fresh_enclave() -> None:
+    assert await workshop(FakeEnclave()).offer(params()) == (
+        "evidence.made",
+        EvidenceMade(subtask=SUBTASK, evidence=b"evidence of n"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("enclave", "code"),
+    [
+        (EnclaveUnavailable(("landlock",)), "enclave-unavailable"),
+        (EnclaveEnded(EndReason.CRASH, "it died"), "enclave-unavailable"),
+        (FakeEnclave(EnclaveEnded(EndReason.CRASH, "it died")), "enclave-unavailable"),
+        (FakeEnclave(Rejected(Code.NONCE_REUSED)), Code.NONCE_REUSED),
+    ],
+)
+async def test_an_enclave_that_cannot_offer_a_key_fails_with_its_code(
+    enclave: FakeEnclave | Exception, code: str
+) -> None:
+    name, data = await workshop(enclave).offer(params())
+    assert isinstance(data, ComputerFailed)
+    assert (name, data.code, data.subtask) == ("computer.failed", code, SUBTASK)
+
+
+async def test_a_seal_for_an_enclave_that_is_gone_is_refused() -> None:
+    enclave = FakeEnclave()
+    shop = workshop(enclave)
+    await shop.offer(params())
+    await shop.close(SUBTASK)
+    assert enclave.closed == 1
+    name, data = await shop.accept(params(seal=None, terms=None, program=b"", public_key=b""))
+    assert isinstance(data, ComputerFailed)
+    assert (name, data.code) == ("computer.failed", "enclave-closed")
+
+
+async def test_a_batch_of_a_closed_session_finds_no_computer() -> None:
+    shop = workshop(FakeEnclave())
+    with pytest.raises(LookupError):
+        await shop.compute(BATCH, b"")
+
+
+async def test_another_offer_for_a_subtask_ends_its_earlier_enclave() -> None:
+    enclave = FakeEnclave()
+    shop = workshop(enclave)
+    await shop.offer(params())
+    await shop.offer(params())
+    assert enclave.closed == 1
+    await shop.close_all()
+    assert enclave.closed == 2

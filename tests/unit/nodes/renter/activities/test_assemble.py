@@ -1,0 +1,84 @@
+"""Parts become the output in row order; what stands in the way ends the job with its cause."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from msgspec import Struct, structs
+
+from nodes.programs.check import check
+from nodes.renter.activities.assemble import assemble
+from nodes.renter.activities.services import Services
+from nodes.renter.activities.workbench import Workbench
+from nodes.renter.files.parts import write_part
+from nodes.renter.protocol.outcomes import JobAssembled, JobSpoiled
+from nodes.renter.protocol.records import LOCAL, BatchRecord, Job, Part
+from tests.unit.nodes.programs.models import data, model, node
+from tests.unit.nodes.renter.activities.records import JOB, prepared, put
+
+RESULTS = np.array([[float(row)] for row in range(6)])
+LOGARITHM = data(model([node("Log", ["x"], ["y"])], {"x": 1}))
+"""A local program that has no result for 0."""
+
+
+async def outcome(services: Services) -> tuple[str, Any]:
+    (told,) = await assemble(services, Workbench(services), {}, JOB)
+    return told
+
+
+@pytest.fixture
+async def written(services: Services) -> Services:
+    """A job of two batches, both of which have their parts."""
+    await prepared(services, "assembling")
+    job = (await services.store.get(JOB, ["job"]))["job"]
+    assert isinstance(job, Job)
+    folder = services.folder(JOB)
+    records: dict[str, Struct] = {
+        "job": structs.replace(
+            job,
+            batch_rows=4,
+            batches=2,
+            parts=(Part(owner=LOCAL, first_batch=0, batches=2, first_row=0, rows=6),),
+        )
+    }
+    for number, rows in enumerate((RESULTS[:4], RESULTS[4:])):
+        digest = write_part(folder, number, rows)
+        records[f"batch/{number}"] = BatchRecord(
+            number=number, first_row=4 * number, rows=len(rows), owner=LOCAL, attempt=1, digest=digest
+        )
+    await put(services.store, records)
+    return services
+
+
+async def test_parts_are_joined_in_row_order(written: Services) -> None:
+    event_type, told = await outcome(written)
+    assert event_type == "job.assembled"
+    assert isinstance(told, JobAssembled)
+    assert told.rows == 6
+    lines = written.folder(JOB).output.read_text().splitlines()
+    assert [float(line.split(",")[1]) for line in lines[1:]] == RESULTS.ravel().tolist()
+    assert await outcome(written) == (event_type, told)
+
+
+async def test_a_part_that_is_gone_ends_the_job(written: Services) -> None:
+    next(written.folder(JOB).parts.iterdir()).unlink()
+    event_type, told = await outcome(written)
+    assert event_type == "job.spoiled"
+    assert isinstance(told, JobSpoiled)
+    assert told.code == "not-assembled"
+    assert "is gone" in told.reason
+
+
+async def test_a_local_program_without_a_result_ends_the_job(written: Services) -> None:
+    program = check(LOGARITHM)
+    written.blobs.put(program.canonical)
+    job = (await written.store.get(JOB, ["job"]))["job"]
+    assert isinstance(job, Job)
+    spec = structs.replace(job.spec, local_program=program.digest)
+    await put(written.store, {"job": structs.replace(job, spec=spec)})
+    event_type, told = await outcome(written)
+    assert event_type == "job.spoiled"
+    assert isinstance(told, JobSpoiled)
+    assert told.code == "bad-program"

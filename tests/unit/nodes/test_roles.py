@@ -1,0 +1,37 @@
+"""Every row of the table of roles names what is there, and fits what the broker and the catalogue say of the role."""
+
+from __future__ import annotations
+
+import inspect
+from typing import get_args
+
+import pytest
+from msgspec import Struct
+
+from broker.topology import Participant, kinds
+from nodes.config import NodeFile
+from nodes.roles import ROLES, Role, RoleRow
+from schemas.events import CATALOGUE
+
+ROWS = [pytest.param(row, id=row.name) for row in ROLES.values()]
+
+
+def test_there_is_a_row_for_every_role() -> None:
+    assert tuple(ROLES) == get_args(Role)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_rows_parts_are_there(row: RoleRow) -> None:
+    assert row.load(row.machine).name == row.name
+    assert list(inspect.signature(row.load(row.server)).parameters) == ["config", "identity", "broker", "crew", "stop"]
+    if row.settings:
+        assert issubclass(row.load(row.settings), Struct)
+    assert (row.name in NodeFile.__struct_fields__) == bool(row.settings)
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_rows_queues_are_the_brokers_and_the_catalogues(row: RoleRow) -> None:
+    told = {each.kind for each in CATALOGUE.values() if row.name in each.receiver}
+    assert told - {"lane"} == set(row.queues)
+    if row.name != "hub":
+        assert kinds(Participant(name="X", role=row.name, lanes=0)) == row.queues
