@@ -106,6 +106,22 @@ class TimerFired(Struct, frozen=True, kw_only=True):
     at: float
 
 
+class PublishFailed(Struct, frozen=True, kw_only=True):
+    """Internal event `publish.failed`: the broker says that nobody receives at this address."""
+
+    type: str
+    to: str
+    reason: str
+
+
+class ActivityFailed(Struct, frozen=True, kw_only=True):
+    """Internal event `activity.failed`: an activity of the shell failed unexpectedly, several times."""
+
+    activity: str
+    params: dict[str, Any]
+    error: str
+
+
 TIMER_FIRED = "timer.fired"
 
 

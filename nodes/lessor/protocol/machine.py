@@ -33,7 +33,7 @@ from nodes.draft import data_of
 from nodes.lessor.protocol import market, opening, serving
 from nodes.lessor.protocol.draft import Draft, Worker
 from nodes.lessor.protocol.records import INTERNAL_TYPES, RECORD_TYPES, Session
-from nodes.machine import TIMER_FIRED, Context, Records, Refused, Step, TimerFired
+from nodes.machine import TIMER_FIRED, Context, Records, Step, TimerFired
 from schemas import codec
 from schemas.events import (
     DeliveryFailed,
@@ -105,13 +105,7 @@ class LessorMachine:
         self.worker = worker
 
     def aggregate_of(self, event: Event) -> str:
-        """The one aggregate.
-
-        Raises:
-            Refused: the lessor has no use for this event type.
-        """
-        if event.type not in TABLE:
-            raise Refused("not-for-lessor", f"a lessor does not take {event.type}")
+        """The one aggregate."""
         return AGGREGATE
 
     def key_of(self, records: Records, event: Event) -> bytes | None:
@@ -141,7 +135,6 @@ class LessorMachine:
         Raises:
             Refused: the event is wrong in itself; nothing changes.
         """
-        self.aggregate_of(event)
         draft = Draft(self.worker, records, context)
         TABLE[event.type](draft, event)
         return draft.step()

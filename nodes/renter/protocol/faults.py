@@ -3,16 +3,18 @@ lessor can mend ends the job. Pure."""
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from nodes.draft import data_of
-from nodes.machine import TimerFired
+from nodes.machine import ActivityFailed, PublishFailed, TimerFired
 from nodes.renter.protocol import ending, market, runs, windows
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
-from nodes.renter.protocol.outcomes import ActivityFailed, PublishFailed, ResultRefused
+from nodes.renter.protocol.outcomes import ResultRefused
 from nodes.renter.protocol.records import Subtask
 from nodes.renter.protocol.runs import Runs
 from nodes.renter.protocol.states import SERVING
-from schemas.events import BatchFailed, Event
+from schemas.events import BatchFailed, DeliveryFailed, Event
 
 
 def result_refused(config: RenterConfig, draft: Draft, event: Event) -> None:
@@ -48,6 +50,11 @@ def publish_failed(config: RenterConfig, draft: Draft, event: Event) -> None:
     """`publish.failed`: nobody has this address; a lane whose worker is gone is no news."""
     data = data_of(event, PublishFailed)
     draft.note("unroutable", f"{data.type} to {data.to}: {data.reason}")
+
+
+def delivery_failed(config: RenterConfig, draft: Draft, event: Event) -> None:
+    """`delivery.failed`: a hub on the way knows nobody at the address."""
+    draft.note("undelivered", "a hub could not route a message", **structs.asdict(data_of(event, DeliveryFailed)))
 
 
 def timer_fired(config: RenterConfig, draft: Draft, event: Event) -> None:

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from nodes.draft import data_of
 from nodes.enclave.agreement.confirmation import is_confirmed
+from nodes.enclave.errors import POLICY_CODES
 from nodes.machine import CancelTimer, Perform, Refused
 from nodes.protections import traits_of
 from nodes.renter.protocol import faults, windows
@@ -36,19 +37,6 @@ from schemas.events import (
 
 REFUSALS_PER_SUBTASK_MAX: Final = 3
 """A lessor with this many refused enclaves, and none that proved itself, is lost for the job."""
-POLICY_CODES: Final = frozenset(
-    {
-        "software-not-accepted",
-        "kind-not-accepted",
-        "measurement",
-        "debug",
-        "signer-not-accepted",
-        "tcb-low",
-        "tcb-status",
-        "advisory-rejected",
-    }
-)
-"""What the policy refuses in one enclave of a lessor it refuses in all."""
 
 
 def requested(config: RenterConfig, draft: Draft, event: Event) -> None:

@@ -54,6 +54,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "receipt.countersigned": (frozenset({"assembling", "completed"}), ending.receipt_countersigned),
         "activity.failed": (LIVE, faults.activity_failed),
         "publish.failed": (LIVE, faults.publish_failed),
+        "delivery.failed": (NEW, faults.delivery_failed),
         TIMER_FIRED: (LIVE, faults.timer_fired),
     }
 )
@@ -70,17 +71,10 @@ class RenterMachine:
         self.config = config
 
     def aggregate_of(self, event: Event) -> str:
-        """The job that the event is about.
-
-        Raises:
-            Refused: the renter has no use for this event type.
-        """
+        """The job that the event is about."""
         if event.type == "delivery.failed":
             return UNDELIVERED
-        if event.type not in TABLE:
-            raise Refused("not-for-renter", f"a renter does not take {event.type}")
-        job = _job_in(event.data)
-        return job or event.subject
+        return _job_in(event.data) or event.subject
 
     def key_of(self, records: Records, event: Event) -> bytes | None:
         """Own key (users of this organisation), hubs' keys, and keys of lessors under contract for this job."""
@@ -101,9 +95,6 @@ class RenterMachine:
             Refused: the event cannot be meant for this job.
         """
         draft = Draft(records, context)
-        if event.type == "delivery.failed":
-            draft.note("undelivered", "a hub could not route a message", **_plain(event.data))
-            return draft.step()
         phases, handler = TABLE[event.type]
         if draft.phase not in phases:
             if draft.phase == "new":
@@ -124,7 +115,3 @@ def _job_in(data: Struct | None) -> str:
         if isinstance(value, str):
             return value
     return ""
-
-
-def _plain(data: Struct | None) -> dict[str, Any]:
-    return {name: getattr(data, name) for name in data.__struct_fields__} if data is not None else {}
