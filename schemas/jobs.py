@@ -12,7 +12,6 @@ from schemas.ids import DigestField, IdField
 from schemas.orders import Micros, Protection
 
 Count = Annotated[int, Meta(ge=0, le=limits.ROWS_PER_JOB_MAX)]
-Exponent = Annotated[int, Meta(ge=-1100, le=1100)]
 ColumnName = Annotated[str, Meta(min_length=1, max_length=256)]
 
 Scheme = Literal["paillier", "paillier-subgroup", "ckks", "ckks-degree-2", "ckks-degree-4"]
