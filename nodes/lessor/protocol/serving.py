@@ -52,7 +52,7 @@ def completed(draft: Draft, event: Event) -> None:
     """`subtask.completed`: countersign the renter's receipt, and forget the subtask."""
     data = data_of(event, SubtaskCompleted)
     receipt, contract = data.receipt, data.contract
-    check_contract(contract, event.source, draft.worker.config, draft.context)
+    check_contract(contract, event.source, draft.config, draft.context)
     check_running(contract, draft.now)
     signed = struct_bytes(receipt)
     if receipt.contract != contract.id or not draft.context.verify(

@@ -26,7 +26,7 @@ from nodes.renter.protocol.states import ENDED, LIVE, NEW
 from schemas.events import Event, Role
 from schemas.ids import hub_address, hub_of
 
-Handler = Callable[[RenterConfig, Draft, Event], None]
+Handler = Callable[[Draft, Event], None]
 
 UNDELIVERED: Final = "undelivered"
 """Aggregate for notices that belong to no job."""
@@ -94,14 +94,14 @@ class RenterMachine:
         Raises:
             Refused: the event cannot be meant for this job.
         """
-        draft = Draft(records, context)
+        draft = Draft(self.config, records, context)
         phases, handler = TABLE[event.type]
         if draft.phase not in phases:
             if draft.phase == "new":
                 raise Refused("unknown-job", f"{event.type} names a job that is not here")
             draft.note("late", f"{event.type} came while the job was {draft.phase}")
             return draft.step()
-        handler(self.config, draft, event)
+        handler(draft, event)
         return draft.step()
 
 
