@@ -166,6 +166,11 @@ class Machine(Protocol):
         ...
 
 
+def own_event(me: Address, event_type: str, data: Struct, **rest: Any) -> Event:
+    """An internal event, which no wire carries: `rest` are its `id`, `time` and `subject`, and its `cause`, if any."""
+    return Event(type=event_type, source=me, to=me, data=data, **rest)
+
+
 def publish(event_type: str, to: str, subject: str, data: Struct | None = None, **more: Any) -> Publish:
     """A `Publish` effect with `data` turned into plain JSON values."""
     return Publish(

@@ -42,6 +42,7 @@ from nodes.machine import (
     Refused,
     SetTimer,
     TimerFired,
+    own_event,
 )
 from nodes.records import RecordSet
 from nodes.runtime.consuming import consume_for_ever, handle_all
@@ -230,9 +231,8 @@ class _Shift:
         )
 
     def _internal(self, event_type: str, data: Struct) -> Event:
-        now = self._of.clock()
         name = derive_id("internal", os.urandom(16).hex())
-        return Event(id=name, type=event_type, source=self._me, to=self._me, time=now, subject=self._of.name, data=data)
+        return own_event(self._me, event_type, data, id=name, time=self._of.clock(), subject=self._of.name)
 
     # ---------------------------------------------------------------- timers
 

@@ -179,11 +179,6 @@ def close(draft: Draft, session: Session) -> None:
         give_up(draft, session, "", f"{session.subtask} has ended")
 
 
-def awaits_terms(session: Session | None, source: Address) -> bool:
-    """Whether this source was asked for terms that are not here yet: what it sends meanwhile cannot be verified."""
-    return session is not None and session.terms is None and session.renter == source
-
-
 def _ask(draft: Draft, subtask: str, job: str, renter: Address) -> None:
     if draft.session(subtask) is not None:
         return
