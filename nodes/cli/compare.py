@@ -18,6 +18,7 @@ from nodes.data.table import Table, open_table, read_header
 from nodes.programs import plain
 from nodes.programs.check import check
 from nodes.programs.program import Program
+from nodes.protections import ENCLAVE
 from nodes.views.jobs import JobReport
 from schemas.errors import VerificationFailed
 
@@ -69,7 +70,7 @@ def compare(inputs: Inputs, id_column: str | None, report: JobReport, max_error:
         rows += len(expected)
     if next(found, None) is not None:
         raise VerificationFailed(f"the output has more than {rows} rows", code="wrong-rows")
-    allowed = ENCLAVE_ERROR_MAX if report.protection == "enclave" else max_error
+    allowed = ENCLAVE_ERROR_MAX if report.protection == ENCLAVE.name else max_error
     parts = report.batches if program.sum_rows else 1
     return Comparison(rows, worst, allowed * parts + ROUNDING * largest)
 

@@ -15,6 +15,7 @@ No message here may hold keys, plaintext or values computed from plaintext.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from schemas.errors import BadData, SubletError, VerificationFailed
 
@@ -68,6 +69,20 @@ class Code(StrEnum):
     CONTEXT = "context"
     REQUEST_SIZE = "request-size"
 
+
+POLICY_CODES: Final = frozenset(
+    {
+        Code.KIND_NOT_ACCEPTED,
+        Code.SOFTWARE_NOT_ACCEPTED,
+        Code.SIGNER_NOT_ACCEPTED,
+        Code.MEASUREMENT,
+        Code.DEBUG,
+        Code.TCB_LOW,
+        Code.TCB_STATUS,
+        Code.ADVISORY,
+    }
+)
+"""Evidence that is genuine, and not what the renter accepts: refused in one enclave of a lessor, refused in all."""
 
 EXPLANATIONS = {
     Code.EVIDENCE_SIZE: "the attestation evidence is larger than allowed",

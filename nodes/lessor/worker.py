@@ -42,13 +42,14 @@ from nodes.machine import (
     Refused,
     SetTimer,
     TimerFired,
+    own_event,
 )
 from nodes.records import RecordSet
 from nodes.runtime.consuming import consume_for_ever, handle_all
 from nodes.runtime.door import Door, Later
 from nodes.runtime.post import Post
 from schemas import codec, limits
-from schemas.events import Event, SubtaskAnnounced, batch_attributes
+from schemas.events import BatchFailed, Event, SubtaskAnnounced, batch_attributes
 from schemas.ids import Address, derive_id
 from schemas.jobs import Batch
 
@@ -127,7 +128,6 @@ class _Shift:
         return key, None
 
     async def _handle(self, event: Event, _: None) -> None:
-        self._machine.aggregate_of(event)
         await self._give(event)
         if isinstance(event.data, SubtaskAnnounced):  # whoever takes it over, when this worker dies, asks as well
             terms = event.data.terms
@@ -205,8 +205,7 @@ class _Shift:
         elif activity == "compute":
             await self._compute(params["batch"], event)
         else:
-            activities = {"build": workshop.build, "offer": workshop.offer, "accept": workshop.accept}
-            await self._give(self._internal(*await activities[activity](params)))
+            await self._give(self._internal(*await workshop.perform(activity, **params)))
 
     async def _compute(self, batch: Batch, event: Event) -> None:
         """Activity `compute`: the result goes to the renter, or the reason why there is none."""
@@ -215,8 +214,9 @@ class _Shift:
         except LookupError as error:
             raise Later(f"the session with {batch.subtask} was closed") from error
         except BatchRefused as error:
-            unfit = BatchUnfit(batch=batch, renter=event.source, code=error.code, reason=str(error), final=error.final)
-            await self._give(self._internal("batch.unfit", unfit))
+            reason = str(error)[: limits.REASON_CHARS_MAX]
+            failed = BatchFailed(batch=batch, code=error.code, reason=reason, final=error.final)
+            await self._give(self._internal("batch.unfit", BatchUnfit(renter=event.source, failed=failed)))
         else:
             await self._return(batch, event, computed)
 
@@ -231,9 +231,8 @@ class _Shift:
         )
 
     def _internal(self, event_type: str, data: Struct) -> Event:
-        now = self._of.clock()
         name = derive_id("internal", os.urandom(16).hex())
-        return Event(id=name, type=event_type, source=self._me, to=self._me, time=now, subject=self._of.name, data=data)
+        return own_event(self._me, event_type, data, id=name, time=self._of.clock(), subject=self._of.name)
 
     # ---------------------------------------------------------------- timers
 

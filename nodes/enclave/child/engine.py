@@ -165,7 +165,7 @@ def _seal_key(seal: SealSpec | None) -> PaillierPublic | None:
     try:
         return PaillierPublic.from_bytes(seal.public_key)
     except BadKey:
-        raise Rejected(Code.PUBLIC_KEY, "homomorphic") from None
+        raise Rejected(Code.PUBLIC_KEY, "the renter's homomorphic one") from None
 
 
 def _evaluate(program: Program, context: BatchContext, rows: NDArray[np.float64]) -> NDArray[np.float64]:

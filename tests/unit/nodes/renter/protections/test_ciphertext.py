@@ -17,6 +17,7 @@ from nodes.crew.crew import Kit
 from nodes.data.table import Table, open_table, read_header
 from nodes.homomorphic.audit import CANARIES
 from nodes.homomorphic.ckks import linear as ckks
+from nodes.homomorphic.ckks.seal import SLOTS
 from nodes.homomorphic.encoding import integer_program, quantise
 from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.paillier.secret import PaillierSecret
@@ -98,7 +99,7 @@ def scheme(request: pytest.FixtureRequest) -> str:
 def case(request: pytest.FixtureRequest, scheme: str, table: Table, paillier_key: PaillierSecret) -> Case:
     program = PROGRAMS[request.param]
     if scheme == "ckks":
-        return case_of(table, program, ckks.generate, ckks.SLOTS)
+        return case_of(table, program, ckks.generate, SLOTS)
     return case_of(table, program, lambda bits: paillier_key, paillier_key.public.slots)
 
 
