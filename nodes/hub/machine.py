@@ -92,7 +92,7 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
 
 
 class HubMachine(Machine):
-    """See the module's theory; `config` names the hubs and participants that this hub knows."""
+    """A `Machine` with one aggregate; `config` names the hubs and participants that this hub knows."""
 
     name: Role = "hub"
     record_types = RECORD_TYPES
@@ -102,7 +102,6 @@ class HubMachine(Machine):
         self.config = config
 
     def aggregate_of(self, event: Event) -> str:
-        """The one aggregate."""
         return AGGREGATE
 
     def key_of(self, records: Records, event: Event) -> bytes | None:
@@ -110,11 +109,6 @@ class HubMachine(Machine):
         return self.config.key_of(event.source)
 
     def handle(self, records: Records, event: Event, context: Context) -> Step:
-        """What follows from this event.
-
-        Raises:
-            Refused: the event is wrong in itself; nothing changes.
-        """
         book = Book(Draft(self.config, records, context))
         TABLE[event.type](book, event)
         buying.retry_waiting(book)

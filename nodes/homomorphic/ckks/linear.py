@@ -71,7 +71,7 @@ def require_accuracy(program: IntegerProgram, rows: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class CkksPublic(keys.Public):
-    """Encrypts and computes. Implements the PublicKey port."""
+    """Encrypts and computes; nothing is rescaled, so there is one level. Implements the PublicKey port."""
 
     relative_error = RELATIVE_ERROR
     kind = b"SCP2"
@@ -94,15 +94,12 @@ class CkksPublic(keys.Public):
         return cls(data, input_bits, depth, engine, engine.api.Encryptor(engine.context, public))
 
     def frame_bytes(self, level: int) -> int:
-        """See `keys.Public`: nothing is rescaled."""
         return FRAME_BYTES
 
     def scale(self, level: int) -> float:
-        """See `keys.Public`: nothing is rescaled."""
         return UNIT
 
     def result_bytes(self, rows: int, width: int) -> int:
-        """As `body_bytes`."""
         return self.body_bytes(rows, width)
 
     def encrypt(self, values: NDArray[np.int64]) -> bytes:
@@ -141,7 +138,6 @@ class CkksPublic(keys.Public):
         return b"".join(itertools.chain.from_iterable(frames))
 
     def add(self, left: bytes, right: bytes, rows: int, width: int) -> bytes:
-        """As the port says."""
         frames: list[bytes] = []
         with Memory() as memory:
             pairs = zip(*(list(self.all_ciphertexts(body, rows, width, memory)) for body in (left, right)), strict=True)
@@ -160,9 +156,8 @@ class CkksPublic(keys.Public):
         return b"".join(frames)
 
     def unframed(self, frame: memoryview, level: int, memory: Memory) -> tuple[int, Any]:
-        """See `keys.Public`; no number passes a slot."""
         exponent, ciphertext = super().unframed(frame, level, memory)
-        if not 0 <= exponent < SLOT_BITS:
+        if not 0 <= exponent < SLOT_BITS:  # no number passes a slot
             raise invalid()
         return exponent, ciphertext
 

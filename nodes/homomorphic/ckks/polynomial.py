@@ -1,6 +1,6 @@
 """CKKS with products of ciphertexts: polynomials of degree 2 or 4, evaluated without a key.
 
-Integers are divided by their bound, so that values of at most 1 in size travel at the scale 2^40; `ckks_products`
+Integers are divided by their bound, so that values of at most 1 in size travel at the scale 2^40; `products.py`
 multiplies them. Coefficients are divided by a power of two that is at least the sum of their sizes; it travels with the
 result. The error is then at most POLYNOMIAL_ERROR of that power.
 
@@ -65,7 +65,7 @@ CHAINS: Final[Mapping[int, Chain]] = MappingProxyType(
 @dataclass(frozen=True, eq=False)
 class PolynomialPublic(keys.Public):
     """Encrypts, and evaluates polynomials of degree 2^depth. Implements the PublicKey port, but for sums over rows and
-    programs on results of programs."""
+    programs on results of programs. Results are of level `depth`, and shorter than what goes in."""
 
     relinearisation: Any
 
@@ -94,11 +94,9 @@ class PolynomialPublic(keys.Public):
         return cls(data, input_bits, depth, engine, engine.api.Encryptor(engine.context, public), relinearisation)
 
     def frame_bytes(self, level: int) -> int:
-        """See `keys.Public`: results, of level `depth`, are shorter."""
         return CHAINS[self.depth].result_bytes if level else CHAINS[self.depth].frame_bytes
 
     def scale(self, level: int) -> float:
-        """See `keys.Public`."""
         return RESULT_SCALE if level else SCALE
 
     def result_bytes(self, rows: int, width: int) -> int:

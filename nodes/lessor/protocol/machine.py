@@ -95,7 +95,7 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
 
 
 class LessorMachine:
-    """See the module's theory."""
+    """A `Machine` with one aggregate; see the module's theory."""
 
     name: Role = "lessor"
     record_types = RECORD_TYPES
@@ -105,7 +105,6 @@ class LessorMachine:
         self.worker = worker
 
     def aggregate_of(self, event: Event) -> str:
-        """The one aggregate."""
         return AGGREGATE
 
     def key_of(self, records: Records, event: Event) -> bytes | None:
@@ -130,11 +129,6 @@ class LessorMachine:
         return session is not None and session.terms is None
 
     def handle(self, records: Records, event: Event, context: Context) -> Step:
-        """What follows from this event.
-
-        Raises:
-            Refused: the event is wrong in itself; nothing changes.
-        """
         draft = Draft(self.worker, records, context)
         TABLE[event.type](draft, event)
         return draft.step()

@@ -61,7 +61,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
 
 
 class RenterMachine:
-    """See the module's theory; `config` holds the public keys and policies of this renter."""
+    """A `Machine` whose aggregates are jobs; `config` holds the public keys and policies of this renter."""
 
     name: Role = "renter"
     record_types = RECORD_TYPES
@@ -71,7 +71,6 @@ class RenterMachine:
         self.config = config
 
     def aggregate_of(self, event: Event) -> str:
-        """The job that the event is about."""
         if event.type == "delivery.failed":
             return UNDELIVERED
         return _job_in(event.data) or event.subject
@@ -89,11 +88,6 @@ class RenterMachine:
         return None
 
     def handle(self, records: Records, event: Event, context: Context) -> Step:
-        """What follows from this event.
-
-        Raises:
-            Refused: the event cannot be meant for this job.
-        """
         draft = Draft(self.config, records, context)
         phases, handler = TABLE[event.type]
         if draft.phase not in phases:

@@ -23,29 +23,15 @@ from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.homomorphic.port import SecretKey
 from nodes.programs import plain
-from nodes.programs.build import aggregate_sum, linear
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.renter.protections.ciphertext import Decrypted, Plan, decrypt, encrypt
 from nodes.renter.protections.sealed import open_sealed
-from schemas.ids import derive_id
 from schemas.jobs import Batch
+from tests.conformance.test_protection import BATCH, PROGRAMS, ROWS
 from tests.conformance.test_scheme import require
 
-ROWS: Final = 200
 MAX_ERROR: Final = 1e-3
-BATCH: Final = Batch(
-    job=derive_id("job", 1),
-    subtask=derive_id("subtask", 1),
-    contract=derive_id("contract", 1),
-    batch=3,
-    attempt=1,
-    first_row=50,
-    rows=70,
-)
-WEIGHTS: Final = linear({"a": [2.0, 0.5], "b": [-1.25, 0.0]}, [10.0, -3.0], ["one", "two"])
-SUM: Final = aggregate_sum("a")
-PROGRAMS: Final = {"rows": WEIGHTS, "sum": SUM}
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +91,7 @@ def case(request: pytest.FixtureRequest, scheme: str, table: Table, paillier_key
 
 @pytest.fixture
 def exact(table: Table, paillier_key: PaillierSecret) -> Case:
-    return case_of(table, WEIGHTS, lambda bits: paillier_key, paillier_key.public.slots)
+    return case_of(table, PROGRAMS["rows"], lambda bits: paillier_key, paillier_key.public.slots)
 
 
 @pytest.mark.parametrize("kept", [True, False])
