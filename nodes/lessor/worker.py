@@ -83,8 +83,7 @@ class LessorWorker:
             self.lane = lane.name
             log.info("worker ready", address=self.config.me, lane=lane.name, worker=self.name, enclaves=self.enclaves)
             try:
-                async with asyncio.TaskGroup() as group:
-                    await _Shift(self, lane, group).begin()
+                await _Shift(self, lane).run()
             finally:
                 await self.workshop.close_all()
 
@@ -92,10 +91,10 @@ class LessorWorker:
 class _Shift:
     """A worker while it has its lane: the machine's records, its timers, and those who wait for a session."""
 
-    def __init__(self, of: LessorWorker, lane: Lane, group: asyncio.TaskGroup) -> None:
+    def __init__(self, of: LessorWorker, lane: Lane) -> None:
         self._of = of
         self._lane = lane
-        self._group = group
+        self._group = asyncio.TaskGroup()
         self._me: Address = of.config.me
         self._machine = LessorMachine(Worker(of.config, of.name, lane.name))
         self._records = RecordSet()
@@ -104,13 +103,18 @@ class _Shift:
         self._door = Door(self._me, "lessor", of.clock)
         self._post = Post(of.identity, of.broker, of.clock)
 
-    async def begin(self) -> None:
-        """Consume all queues, and offer compute."""
-        start = self._group.create_task
-        start(handle_all(self._lane.deliveries, self._serve))  # ends with the lane: another worker may have it
-        for kind, prefetch in (("control", limits.CONTROL_PREFETCH), ("batch", limits.BATCH_PREFETCH)):
-            start(consume_for_ever(self._of.broker, queue_name(self._me, kind), prefetch, self._serve))
-        await self._by_itself(self._internal("worker.started", WorkerStarted()))
+    async def run(self) -> None:
+        """Consume all queues, and offer compute, until cancelled or the lane is lost: another worker may have it."""
+        try:
+            async with self._group as group:
+                group.create_task(handle_all(self._lane.deliveries, self._serve))
+                for kind, prefetch in (("control", limits.CONTROL_PREFETCH), ("batch", limits.BATCH_PREFETCH)):
+                    queue = queue_name(self._me, kind)
+                    group.create_task(consume_for_ever(self._of.broker, queue, prefetch, self._serve))
+                await self._by_itself(self._internal("worker.started", WorkerStarted()))
+        finally:
+            for name in list(self._timers):
+                self._cancel(name)
 
     # ---------------------------------------------------------------- deliveries
 
