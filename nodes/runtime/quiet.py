@@ -73,7 +73,7 @@ class Wake:
 
     async def wait(self, seconds: float) -> None:
         """Return when called, or after `seconds`."""
-        # Not by `wait_for`, which before Python 3.12 loses a cancellation that meets the event: the loop would never end.
+        # Not by `wait_for`: before Python 3.12 it loses a cancellation that meets the event, and the loop never ends.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._event.wait()
