@@ -22,16 +22,23 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from nodes.programs.canonical import canonical_model
 from nodes.programs.graph import constants_of, is_name, nodes_of
-from nodes.programs.interpret import Run, run
+from nodes.programs.interpret import Run, input_values, run
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.operators import ML
-from nodes.programs.plain import input_values
-from nodes.programs.program import Node, Program
+from nodes.programs.program import Input, Node, Program
+from nodes.programs.tensors import widened
 from nodes.programs.values import Array, Context, Kind, PlainRows, Value
 from schemas.errors import BadProgram
 
 TRIAL_ROWS = 3
-FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE)
+INPUT_TYPES = {
+    TensorProto.FLOAT: "float32",
+    TensorProto.DOUBLE: "float64",
+    TensorProto.FLOAT16: "float16",
+    TensorProto.INT64: "int64",
+    TensorProto.INT32: "int32",
+    TensorProto.BOOL: "bool",
+}
 
 
 def check(data: bytes, *, limits: ProgramLimits | None = None) -> Program:
@@ -46,20 +53,23 @@ def check(data: bytes, *, limits: ProgramLimits | None = None) -> Program:
     graph = model.graph
     _require_counts(model, graph, limits)
     constants = constants_of(graph, limits)
-    names, ranks, matrix, width = _inputs(graph, constants, limits)
+    inputs = _inputs(graph, constants, limits)
+    names, width = tuple(each.name for each in inputs), sum(each.width for each in inputs)
+    matrix = width > len(inputs)
     outputs = _output_names(graph, limits)
     nodes = nodes_of(graph, versions, frozenset(names) | frozenset(constants), outputs, limits)
     used = {name for node in nodes for name in node.inputs} | set(outputs)
-    constants = {name: array for name, array in constants.items() if name in used}
-    zeros = input_values(names, ranks, np.zeros((TRIAL_ROWS, width)))
+    typed = {name: array for name, array in constants.items() if name in used}
+    constants = {name: widened(array) for name, array in typed.items()}
+    zeros = input_values(inputs, np.zeros((TRIAL_ROWS, width)))
     trial = _trial(nodes, constants, zeros, outputs, limits)
     columns = _column_names(model, width) if matrix else ()
-    canonical = canonical_model(nodes, constants, graph, versions, columns)
+    canonical = canonical_model(nodes, typed, graph, versions, columns)
     return Program(
         canonical=canonical,
         digest=hashlib.sha256(canonical).hexdigest(),
         input_names=names,
-        input_ranks=ranks,
+        inputs=inputs,
         matrix=matrix,
         column_names=columns,
         width_in=width,
@@ -126,35 +136,33 @@ def _require_counts(model: ModelProto, graph: GraphProto, limits: ProgramLimits)
             raise BadProgram(f"the program has {count:,} {what}; at most {most:,} are allowed")
 
 
-def _inputs(
-    graph: GraphProto, constants: Mapping[str, Array], limits: ProgramLimits
-) -> tuple[tuple[str, ...], tuple[int, ...], bool, int]:
-    """Names and ranks of the inputs, whether they are one matrix, and the number of columns."""
+def _inputs(graph: GraphProto, constants: Mapping[str, Array], limits: ProgramLimits) -> tuple[Input, ...]:
     infos = [info for info in graph.input if info.name not in constants]
     if not infos:
         raise BadProgram("the program has no input")
     names = tuple(info.name for info in infos)
     if len(set(names)) != len(names) or not all(is_name(name, limits) for name in names):
         raise BadProgram("the program's inputs need different names")
-    shapes = [_row_shape(info) for info in infos]
-    if len(infos) == 1 and shapes[0] not in ((), (1,)):
-        width = shapes[0][0]
-        if not 1 <= width <= limits.columns_max:
-            raise BadProgram(f"the input {names[0]} has {width:,} columns; 1 to {limits.columns_max:,} are allowed")
-        return names, (2,), True, width
-    for name, shape in zip(names, shapes, strict=True):
-        if shape not in ((), (1,)):
-            raise BadProgram(f"the input {name} has {shape[0]} columns; of several inputs each is one column [N, 1]")
     if len(infos) > limits.inputs_max:
         raise BadProgram(f"the program has {len(infos):,} inputs; at most {limits.inputs_max:,} are allowed")
-    return names, tuple(len(shape) + 1 for shape in shapes), False, len(names)
+    inputs = tuple(map(_input, infos))
+    width = sum(each.width for each in inputs)
+    if any(each.width < 1 for each in inputs) or width > limits.columns_max:
+        raise BadProgram(f"the program has {width:,} columns; 1 to {limits.columns_max:,} are allowed")
+    return inputs
+
+
+def _input(info: ValueInfoProto) -> Input:
+    shape = _row_shape(info)
+    dtype = np.dtype(INPUT_TYPES[info.type.tensor_type.elem_type])
+    return Input(info.name, shape[0] if shape else 1, len(shape) + 1, dtype)
 
 
 def _row_shape(info: ValueInfoProto) -> tuple[int, ...]:
     """Shape of one row: () or (columns,). The first axis must be free, because batches differ in length."""
     name = info.name[:64]
-    if not info.type.HasField("tensor_type") or info.type.tensor_type.elem_type not in FLOATS:
-        raise BadProgram(f"the input {name} must be a tensor of float or double")
+    if not info.type.HasField("tensor_type") or info.type.tensor_type.elem_type not in INPUT_TYPES:
+        raise BadProgram(f"the input {name} must be a tensor of float, double, float16, int64, int32 or bool")
     if not info.type.tensor_type.HasField("shape"):
         raise BadProgram(f"the input {name} does not say its shape; declare it as [N, columns]")
     dims = info.type.tensor_type.shape.dim

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nodes.programs.graph import OPERATOR_ERRORS
 from nodes.programs.operators import Operator, table
-from nodes.programs.program import Node
+from nodes.programs.program import Input, Node
 from nodes.programs.values import Array, Context, Kind, Value, constant
 from schemas.errors import BadProgram
 
@@ -111,3 +112,19 @@ def _require_affine(operator: Operator, node: Node, operands: Sequence[Value | N
 
 def _why(variable: tuple[bool, ...]) -> str:
     return " when several of its operands depend on the input" if sum(variable) > 1 else ""
+
+
+def input_values(inputs: Sequence[Input], rows: Array) -> Mapping[str, Value]:
+    """The graph's inputs, cut out of the columns of `rows`."""
+    values, first = {}, 0
+    for each in inputs:
+        block = rows[:, first : first + each.width]
+        first += each.width
+        values[each.name] = Value(block if each.rank == 2 else block[:, 0], Kind.ROWS)
+    return values
+
+
+def joined_columns(outputs: Sequence[Value], rows: int) -> NDArray[np.float64]:
+    """The outputs side by side as columns [rows, width_out], float64."""
+    columns = [value.array.reshape(rows, value.elements).astype(np.float64, copy=False) for value in outputs]
+    return columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from nodes.programs.forest import Forest
 from nodes.programs.limits import ProgramLimits
@@ -52,6 +55,16 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Input:
+    """One input of the graph: `width` columns as [N, width], or with rank 1 a single column as [N]."""
+
+    name: str
+    width: int
+    rank: int
+    dtype: np.dtype[Any]  # as the graph declares it
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """A program that passed `check`: safe to run, and the same for everybody who holds the same `digest`.
 
@@ -63,7 +76,7 @@ class Program:
     canonical: bytes = field(repr=False)  # the stripped ONNX model, serialised again
     digest: str  # sha256 of `canonical`, hex
     input_names: tuple[str, ...]
-    input_ranks: tuple[int, ...]
+    inputs: tuple[Input, ...]
     matrix: bool
     column_names: tuple[str, ...]  # from the model's "columns" metadata; empty when it names none
     width_in: int

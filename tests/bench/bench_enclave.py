@@ -32,7 +32,7 @@ from nodes.enclave.host.process import EnclaveProcess
 from nodes.enclave.offer import verify_offer
 from nodes.programs.build import linear
 from nodes.programs.check import check
-from nodes.programs.plain import evaluate
+from nodes.programs.runtime import evaluate
 from tests.bench.harness import Result, faster, interleave, more
 from tests.unit.nodes.enclave.enclaves import (
     CONTRACT,

@@ -33,7 +33,7 @@ from nodes.enclave.frames import FrameError
 from nodes.programs.build import aggregate_sum, linear_from_csv
 from nodes.programs.check import check
 from nodes.programs.limits import ProgramLimits
-from nodes.programs.plain import evaluate
+from nodes.programs.runtime import evaluate
 from schemas import codec
 from schemas.errors import BadData, BadProgram
 from schemas.events import Event, KeyOffered, OrderCancelled, batch_attributes

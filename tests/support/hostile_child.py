@@ -14,8 +14,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from nodes.enclave.child import engine, main
-from nodes.programs.plain import Rows, evaluate
 from nodes.programs.program import Program
+from nodes.programs.runtime import Rows, evaluate
 
 FIRST: Final = 1000
 _PTRACE_ATTACH: Final = 16

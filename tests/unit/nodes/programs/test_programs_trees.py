@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.programs.limits import ProgramLimits
-from nodes.programs.plain import evaluate
+from nodes.programs.runtime import evaluate
 from schemas.errors import BadProgram
 from tests.unit.nodes.programs.models import data
 from tests.unit.nodes.programs.trees import (
@@ -127,7 +127,9 @@ def test_a_number_falls_on_the_side_of_the_float32_it_rounds_to() -> None:
 def test_a_double_threshold_is_compared_as_double() -> None:
     listed = stump()
     listed.values[0] = 0.1
-    program = check(data(ensemble(listed, double=True)))
+    made = ensemble(listed, double=True)
+    made.graph.input[0].type.tensor_type.elem_type = TensorProto.DOUBLE
+    program = check(data(made))
     assert evaluate(program, np.array([[0.1, 0, 0], [np.nextafter(0.1, 1), 0, 0]])).tolist() == [[10.0], [20.0]]
 
 
