@@ -21,14 +21,15 @@ def canonical_model(
     constants: Mapping[str, Array],
     graph: GraphProto,
     versions: Mapping[str, int],
-    columns: Sequence[str],
+    names: Mapping[str, Sequence[str]],
 ) -> bytes:
-    """The serialised model."""
+    """The serialised model. `names` are those of columns and of results, where the program says them."""
     model = ModelProto(ir_version=IR_VERSION)
     for domain in sorted(versions):
         model.opset_import.add(domain=domain, version=versions[domain])
-    if columns:
-        model.metadata_props.add(key="columns", value=json.dumps(list(columns)))
+    for key in sorted(names):
+        if names[key]:
+            model.metadata_props.add(key=key, value=json.dumps(list(names[key])))
     model.graph.name = "program"
     model.graph.node.extend(_node(node) for node in nodes)
     model.graph.initializer.extend(tensor_of(constants[name], name) for name in sorted(constants))

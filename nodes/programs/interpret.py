@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nodes.programs.graph import OPERATOR_ERRORS
-from nodes.programs.operators import Operator, table
+from nodes.programs.operators import Operator, operator_of
 from nodes.programs.program import Input, Node
 from nodes.programs.values import Array, Context, Kind, Value, constant
 from schemas.errors import BadProgram
@@ -41,12 +41,11 @@ def run(
     """
     values = {name: constant(array) for name, array in constants.items()} | dict(inputs)
     uses = Counter(name for node in nodes for name in node.inputs if name) + Counter(outputs)
-    operators = table()
     folded = sum(array.size for array in constants.values())
     live = sum(value.elements for value in inputs.values())
     peak = live
     for node in nodes:
-        produced = _apply(operators[node.domain, node.operator], node, values, context)
+        produced = _apply(operator_of(node), node, values, context)
         for name, value in zip(node.outputs, produced, strict=False):
             if uses[name]:
                 values[name] = value
@@ -78,9 +77,13 @@ def _bound(context: Context, node: Node, live: int, folded: int) -> None:
         )
 
 
-def _apply(operator: Operator, node: Node, values: Mapping[str, Value], context: Context) -> tuple[Value, ...]:
+def _apply(operator: Operator | None, node: Node, values: Mapping[str, Value], context: Context) -> tuple[Value, ...]:
     operands = [values[name] if name else None for name in node.inputs]
     _require_affine(operator, node, operands, context)
+    if operator is None:
+        raise BadProgram(
+            f"{node.operator} of constants is not compiled; fold constants when exporting", operator=node.operator
+        )
     try:
         with np.errstate(all="ignore"):
             return operator.run(context, node, operands)
@@ -92,18 +95,31 @@ def _apply(operator: Operator, node: Node, values: Mapping[str, Value], context:
         raise BadProgram(f"{node.operator} cannot be run on its operands: {error}", operator=node.operator) from error
 
 
-def _require_affine(operator: Operator, node: Node, operands: Sequence[Value | None], context: Context) -> None:
+def _require_affine(operator: Operator | None, node: Node, operands: Sequence[Value | None], context: Context) -> None:
     variable = tuple(value is not None and value.variable for value in operands)
     summed = any(value is not None and value.kind in (Kind.SUMMED, Kind.FLAT) for value in operands)
-    if not any(variable) or not (summed or context.rows.affine_only) or operator.linear(node, variable):
+    if not any(variable) or (operator is not None and not (summed or context.rows.affine_only)):
         return
-    if context.rows.affine_only:
+    if operator is not None and operator.linear(node, variable):
+        return
+    if context.rows.affine_only or not summed:
         raise BadProgram(
             f"{node.operator} is not linear{_why(variable)}: homomorphic protection cannot run it; use --protection "
             "enclave, or move it to --local-program",
             operator=node.operator,
         )
-    raise BadProgram(
+    raise _unsound_sum(node, variable)
+
+
+def sums_stay_linear(node: Node, variable: tuple[bool, ...]) -> None:
+    """That a node may follow a sum over rows; `variable` says which operands depend on the input. Raises BadProgram."""
+    operator = operator_of(node)
+    if operator is None or not operator.linear(node, variable):
+        raise _unsound_sum(node, variable)
+
+
+def _unsound_sum(node: Node, variable: tuple[bool, ...]) -> BadProgram:
+    return BadProgram(
         f"{node.operator} after a sum over rows is not linear{_why(variable)}, so the sums of batches would not add "
         "up; move it to --local-program",
         operator=node.operator,

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from nodes.programs.forest import Forest
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.values import Array
 
 AttributeValue = int | float | bytes | Array | tuple[int, ...] | tuple[float, ...] | tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Node:
     """One operator of the graph. `version` is the operator set of its domain that the program imports."""
 
@@ -26,7 +25,6 @@ class Node:
     outputs: tuple[str, ...]
     attributes: Mapping[str, AttributeValue]
     wanted: tuple[bool, ...]  # per output: whether the program uses it
-    prepared: Forest | None = field(default=None, repr=False)  # what the operator made of its attributes
 
     def integer(self, name: str, default: int) -> int:
         """An integer attribute."""

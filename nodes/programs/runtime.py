@@ -72,6 +72,11 @@ def combine(program: Program, parts: Sequence[Rows]) -> Rows:
 
 @lru_cache(maxsize=SESSIONS_MAX)
 def session(model: bytes) -> Any:
+    """As `load`, kept for the next batch."""
+    return load(model)
+
+
+def load(model: bytes) -> Any:
     """An `onnxruntime.InferenceSession`. Raises BadProgram when the engine cannot run the model."""
     engine = _engine()
     options = engine.SessionOptions()

@@ -170,8 +170,8 @@ def _seal_key(seal: SealSpec | None) -> PaillierPublic | None:
 
 def _loaded(data: bytes) -> Program:
     """The program, ready to run. Raises BadProgram; MemoryError when it needs more than this process may have."""
-    program = check(data)
     try:
+        program = check(data)
         session(program.canonical)
     except BadProgram as error:
         _require_memory(error)
@@ -186,7 +186,7 @@ def _require_memory(error: BadProgram) -> None:
 
 
 def _evaluate(program: Program, context: BatchContext, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    _require_finite_input(program, context, rows)
+    _require_no_infinity(program, context, rows)
     try:
         return evaluate(program, rows)
     except BadProgram as error:
@@ -201,11 +201,12 @@ def _evaluate(program: Program, context: BatchContext, rows: NDArray[np.float64]
         raise DataFault(Fault.RESULT_NOT_FINITE, row=row, column=error.column) from None
 
 
-def _require_finite_input(program: Program, context: BatchContext, rows: NDArray[np.float64]) -> None:
-    finite = np.isfinite(rows)
-    if finite.all():
+def _require_no_infinity(program: Program, context: BatchContext, rows: NDArray[np.float64]) -> None:
+    """NaN is a missing value, which a program may know what to do with."""
+    infinite = np.isinf(rows)
+    if not infinite.any():
         return
-    row, column = (int(i) for i in np.argwhere(~finite)[0])
+    row, column = (int(i) for i in np.argwhere(infinite)[0])
     names = program.column_names or (() if program.matrix else program.input_names)
     name = names[column] if names else str(column)
     raise DataFault(Fault.INPUT_NOT_FINITE, row=context.first_row + row + 1, column=name)

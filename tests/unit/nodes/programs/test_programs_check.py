@@ -171,8 +171,9 @@ def test_an_operator_of_another_domain_is_refused() -> None:
     assert refused(model([node("Add", ["x", "x"], ["y"], domain="com.example")])).operator == "Add"
 
 
-def test_zipmap_is_refused_with_what_to_do() -> None:
-    assert "zipmap=False" in str(refused(model([node("ZipMap", ["x"], ["y"], domain="ai.onnx.ml")])))
+def test_a_zipmap_in_the_middle_is_refused() -> None:
+    nodes = [node("ZipMap", ["x"], ["z"], domain="ai.onnx.ml"), node("Identity", ["z"], ["y"])]
+    assert "at the end only" in str(refused(model(nodes)))
 
 
 def test_an_unused_operator_outside_the_table_is_refused_too() -> None:

@@ -285,5 +285,4 @@ def test_an_operator_that_is_not_linear_is_refused_by_name(label: str) -> None:
 def test_every_operator_of_the_table_is_compared_with_onnx_runtime() -> None:
     compared = {n.op_type for made, _ in CASES.values() for n in made.graph.node}
     on_sums_only = {"GatherElements", "GatherND"}  # never on rows: compared in the backend cases
-    trees = {"TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor"}  # compared in their own tests
-    assert {name for _, name in table()} == compared | on_sums_only | trees
+    assert {name for _, name in table()} <= compared | on_sums_only

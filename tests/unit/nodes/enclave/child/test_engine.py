@@ -257,7 +257,8 @@ def test_a_refused_program_spends_the_offer_and_leaves_no_session() -> None:
         (np.ones((3, 2)), 2, Fault.SHAPE),
         (np.ones((2, 3)), 2, Fault.SHAPE),
         (np.ones((0, 2)), 0, Fault.SHAPE),
-        (np.array([[1.0, np.nan], [1.0, 1.0]]), 2, Fault.INPUT_NOT_FINITE),
+        (np.array([[1.0, np.inf], [1.0, 1.0]]), 2, Fault.INPUT_NOT_FINITE),
+        (np.array([[1.0, np.nan], [1.0, 1.0]]), 2, Fault.RESULT_NOT_FINITE),
         (np.full((2, 2), 1.7e308), 2, Fault.RESULT_NOT_FINITE),
     ],
 )
