@@ -53,7 +53,10 @@ def read_program(path: Path) -> bytes:
     except OSError as error:
         raise BadProgram(f"cannot read the program {path}: {error.strerror or error}") from error
     if len(raw) > PROGRAM_BYTES_MAX:
-        raise BadProgram(f"{path.name} is larger than {PROGRAM_BYTES_MAX:,} bytes")
+        raise BadProgram(
+            f"{path.name} is larger than {PROGRAM_BYTES_MAX:,} bytes, the most that a program may have; limit a forest "
+            "by max_depth, max_leaf_nodes or fewer trees"
+        )
     return raw
 
 

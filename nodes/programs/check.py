@@ -25,7 +25,7 @@ from nodes.programs.graph import constants_of, is_name, nodes_of
 from nodes.programs.interpret import input_values, run
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.operators import ML, operator_of
-from nodes.programs.probe import Outcome, probe
+from nodes.programs.probe import Outcome, probe, require_divisors
 from nodes.programs.program import Input, Node, Program
 from nodes.programs.tensors import widened
 from nodes.programs.values import Array, Context, Kind, PlainRows
@@ -66,10 +66,13 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
     typed = {name: array for name, array in constants.items() if name in used}
     constants = {name: widened(array) for name, array in typed.items()}
     columns = _names(model, "columns", width) if matrix else ()
+    unnamed = canonical_model(nodes, typed, graph, versions, {})
+    if engine:
+        require_divisors(unnamed, nodes, typed)
     if not engine or all(operator_of(node) for node in nodes):
         outcome = _trial(nodes, constants, inputs, outputs, limits)
     else:
-        outcome = probe(canonical_model(nodes, typed, graph, versions, {}), inputs, nodes, outputs)
+        outcome = probe(unnamed, inputs, nodes, outputs)
     results = _names(model, "results", sum(outcome.widths)) or _element_names(outputs, outcome.widths, labels)
     _require_outcome(outcome, limits)
     named = {"columns": columns, "results": results if labels or _names(model, "results", len(results)) else ()}

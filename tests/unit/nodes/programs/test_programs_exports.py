@@ -129,3 +129,23 @@ def test_names_for_results_in_the_metadata_are_taken_and_must_fit() -> None:
     made.metadata_props[0].value = "p,q"
     with pytest.raises(BadProgram, match='"results" must name 3'):
         check(data(made))
+
+
+@pytest.mark.parametrize("operator", ["Div", "Mod"])
+@pytest.mark.parametrize("divisor", [0, -1, None])
+def test_whole_numbers_are_not_divided_by_what_would_end_the_process(operator: str, divisor: int | None) -> None:
+    nodes = [node("Cast", ["x"], ["i"], to=TensorProto.INT64), node(operator, ["i", "d"], ["y"])]
+    constants = {"d": np.array([divisor or 0], I64)}
+    if divisor is None:
+        nodes.insert(1, node("Cast", ["x"], ["d"], to=TensorProto.INT64))
+    made = model(nodes, constants={} if divisor is None else constants)
+    with pytest.raises(BadProgram, match="whole numbers by what may be 0 or -1"):
+        check(data(made))
+
+
+def test_whole_numbers_and_floats_are_divided_otherwise() -> None:
+    nodes = [node("Cast", ["x"], ["i"], to=TensorProto.INT64), node("Mod", ["i", "d"], ["y"])]
+    program = check(data(model(nodes, inputs={"x": 1}, constants={"d": np.array([3], I64)})))
+    assert evaluate(program, np.array([[7.0], [9.0]])).tolist() == [[1.0], [0.0]]
+    made = model([node("Relu", ["x"], ["r"]), node("Exp", ["x"], ["e"]), node("Div", ["r", "e"], ["y"])])
+    assert check(data(made)).width_out == 3
