@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from nodes.cli.external import inlined
 from nodes.programs.build import aggregate_sum, linear_from_csv
 from schemas.errors import BadConfig, BadProgram
 from schemas.limits import PROGRAM_BYTES_MAX
@@ -57,7 +58,7 @@ def read_program(path: Path) -> bytes:
             f"{path.name} is larger than {PROGRAM_BYTES_MAX:,} bytes, the most that a program may have; limit a forest "
             "by max_depth, max_leaf_nodes or fewer trees"
         )
-    return raw
+    return inlined(raw, path.parent, PROGRAM_BYTES_MAX)
 
 
 def _text(path: Path) -> str:

@@ -63,7 +63,7 @@ _ENVIRONMENT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class EnclaveOptions:
-    """Bounds of a child. `memory_bytes` comes on top of what it takes to start (about 0.4 GB of address space).
+    """Bounds of a child. `memory_bytes` comes on top of what it takes to start (about 0.25 GB of address space).
 
     `allow_unlocked` is unsafe: it lets a child run where Landlock or seccomp is *absent*; its evidence then says debug.
     """
