@@ -183,13 +183,15 @@ class Fault(StrEnum):
 
     SHAPE = "shape"
     INPUT_NOT_FINITE = "input-not-finite"
+    INPUT_TYPE = "input-type"
     RESULT_NOT_FINITE = "result-not-finite"
     RESULT_TOO_LARGE = "result-too-large"
 
 
 FAULTS = {
     Fault.SHAPE: "the batch does not hold the rows and columns that the program takes",
-    Fault.INPUT_NOT_FINITE: "the input is not a finite number",
+    Fault.INPUT_NOT_FINITE: "the input is infinite",
+    Fault.INPUT_TYPE: "the input does not fit the type that the program declares for it, such as a fraction for int64",
     Fault.RESULT_NOT_FINITE: "the program's result is not a finite number",
     Fault.RESULT_TOO_LARGE: "the program's result is too large to be sealed in 64 bits; use fewer result bits",
 }

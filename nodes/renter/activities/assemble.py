@@ -14,7 +14,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nodes.data.results import write_csv
-from nodes.programs import plain
+from nodes.programs import runtime
 from nodes.programs.program import Program
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import JobAtHand, Workbench
@@ -61,7 +61,7 @@ def header(program: Program, local: Program | None, id_column: str | None) -> li
 
 def finish(program: Program, local: Program | None, rows: Rows) -> Rows:
     """The renter's local program on decrypted results, or the results themselves (H3, T3)."""
-    return rows if local is None else plain.evaluate(local, rows)
+    return rows if local is None else runtime.evaluate(local, rows)
 
 
 def _write(result: _Result) -> tuple[int, str]:
@@ -89,7 +89,7 @@ def _chunks(result: _Result) -> Iterator[tuple[list[str], Rows]]:
 
 def _write_sum(result: _Result, names: list[str]) -> int:
     at_hand, parts = result.at_hand, [part for _, _, part in _parts(result)]
-    total = finish(at_hand.program, at_hand.local_program, plain.combine(at_hand.program, parts))
+    total = finish(at_hand.program, at_hand.local_program, runtime.combine(at_hand.program, parts))
     first, *rest = total.tolist()[0]
     values = np.array([rest], dtype=np.float64).reshape(1, len(rest))
     return write_csv(at_hand.folder.output, names, [([repr(first)], values)])

@@ -22,7 +22,7 @@ from nodes.homomorphic.encoding import integer_program, quantise
 from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.homomorphic.port import SecretKey
-from nodes.programs import plain
+from nodes.programs import runtime
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.renter.protections.ciphertext import Decrypted, Plan, decrypt, encrypt
@@ -55,7 +55,7 @@ class Case:
     program: bytes
 
     def clear(self, batch: Batch = BATCH) -> NDArray[np.float64]:
-        return plain.evaluate(check(self.program), self.plan.table.read(batch.first_row, batch.rows))
+        return runtime.evaluate(check(self.program), self.plan.table.read(batch.first_row, batch.rows))
 
     def computed(self, body: bytes, batch: Batch = BATCH) -> bytes:
         """As a lessor computes it."""
