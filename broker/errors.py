@@ -11,7 +11,8 @@ SubletError
       ├── Unroutable        knows no queue for this key
       ├── MessageTooLarge   would refuse a message of this size
       └── PublishUnknown    did not say whether it took the message: publish again with the same id
-           └── QueueFull    did not take it now: publish again later
+           ├── QueueFull    did not take it now: publish again later
+           └── NotSetAside  keeps no dead letters or retries of this address: the message stays where it is
 """
 
 # ruff: noqa: N818 - the names read as the sentence they are
@@ -28,6 +29,7 @@ __all__ = [
     "ConsumerLost",
     "MessageTooLarge",
     "NoSuchQueue",
+    "NotSetAside",
     "PublishUnknown",
     "QueueBusy",
     "QueueFull",
@@ -54,7 +56,7 @@ class AccessRefused(BrokerError):
 
 
 class NoSuchQueue(BrokerError):
-    """The broker has no such queue: the network description it was loaded with does not fit the node's."""
+    """The broker has no such queue of this address: it was loaded with another network description than the node's."""
 
 
 class QueueBusy(BrokerError):
@@ -75,3 +77,7 @@ class PublishUnknown(BrokerError):
 
 class QueueFull(PublishUnknown):
     """A queue at its bound did not take the message. Publish it again with the same id, later."""
+
+
+class NotSetAside(PublishUnknown):
+    """The broker refused a dead letter or a retry: the network description it was loaded with is not the node's."""

@@ -51,6 +51,8 @@ WORK_BYTES_MAX: Final = 4 * 1024**3
 """Of a batch or result queue."""
 KEPT_MESSAGES_MAX: Final = 100_000
 """Of dead letters and of unroutable messages each; the oldest give way."""
+KEPT_RETURNS_MAX: Final = 1000
+"""How often one of those may come back before it is dropped. Said, because RabbitMQ 4 has a default of 20."""
 LANE_SECONDS_MAX: Final = 300.0
 """What a lane holds longer was for a worker that died."""
 
@@ -459,7 +461,7 @@ def _policies(network: Network, hub: str) -> Iterator[Policy]:
     yield Policy(name=f"{hub}.work", pattern=rf"{prefix}{_ANY_NAME}\.({BATCH}|{RESULT})|{out}", rules=work)
     lanes = Rules(message_seconds_max=LANE_SECONDS_MAX, messages_max=KEPT_MESSAGES_MAX)
     yield Policy(name=f"{hub}.lane", pattern=rf"{prefix}{_ANY_NAME}\.w[0-9]+", rules=lanes)
-    kept = Rules(messages_max=KEPT_MESSAGES_MAX, drop_oldest=True)
+    kept = Rules(delivery_limit=KEPT_RETURNS_MAX, messages_max=KEPT_MESSAGES_MAX, drop_oldest=True)
     yield Policy(name=f"{hub}.kept", pattern=rf"{prefix}({DEAD}|{UNROUTABLE})", rules=kept)
     for step in WAIT_STEPS:
         name = re.escape(_wait_queue(hub, step))

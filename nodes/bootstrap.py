@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -78,19 +78,10 @@ class StoredNode:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set."""
-        tasks = [asyncio.create_task(each()) for each in self.beside]
-        serving = asyncio.create_task(self.runtime.run(stop))
         try:
-            await asyncio.wait([serving, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            await _together(stop, self.runtime.run(stop), *(each() for each in self.beside))
         finally:
-            stop.set()
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(serving, *tasks, return_exceptions=True)
             await self.store.close()
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +96,16 @@ class RenterWishes:
     calibration: Path | None = None
     """Where measurements of this machine are kept; by default in `data_dir`."""
     evidence: Policy = field(default=Policy(accept_software=True))
-    config: Mapping[str, Any] = field(default_factory=dict)
 
 
-async def hub_node(config: HubConfig, identity: Identity, broker: Broker, database: Path | None) -> StoredNode:
+async def hub_node(config: HubConfig, data_dir: Path, identity: Identity, broker: Broker) -> StoredNode:
     """A hub's process."""
     machine = HubMachine(config)
-    store = await SqliteStore.open(database, machine.record_types)
-    folder = database.parent if database is not None else None
-    runtime = _runtime(machine, identity, broker, store, {}, BlobStore((folder or Path.cwd()) / "blobs"))
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at the start
+    store = await SqliteStore.open(data_dir / "node.sqlite", machine.record_types)
+    runtime = _runtime(machine, identity, broker, store, {}, BlobStore(data_dir / "blobs"))
     door, post = Door(identity.address, machine.name, time.time), Post(identity, broker, time.time)
-    undelivered = Undelivered(broker, door, post)
-    return StoredNode(runtime, store, (undelivered.run,))
+    return StoredNode(runtime, store, (Undelivered(broker, door, post).run,))
 
 
 async def renter_node(
@@ -228,8 +217,7 @@ async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
 
 async def serve_hub(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event) -> None:
     """A hub's process."""
-    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    node = await hub_node(hub_config(config), identity, broker, config.database)
+    node = await hub_node(hub_config(config), config.data_dir, identity, broker)
     await node.run(stop)
 
 
@@ -244,7 +232,7 @@ async def serve_lessor(config: NodeConfig, identity: Identity, broker: Broker, c
     """A lessor's worker."""
     settings, hardware = lessor_config(config, identity), lessor_hardware(config)
     worker = lessor_worker(settings, identity, broker, crew, hardware=hardware)
-    await _until(stop, worker.run())
+    await _together(stop, stop.wait(), worker.run())
 
 
 def hands(config: NodeConfig) -> int:
@@ -326,12 +314,16 @@ def hub_config(config: NodeConfig) -> HubConfig:
     return HubConfig(me=config.address, hub_keys=config.network.hub_keys, participants=participants)
 
 
-async def _until(stop: asyncio.Event, work: Any) -> None:
-    """Run until it ends or `stop` is set."""
-    working, stopping = asyncio.ensure_future(work), asyncio.create_task(stop.wait())
-    await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
-    for task in (working, stopping):
-        task.cancel()
-    results = await asyncio.gather(working, stopping, return_exceptions=True)
-    if isinstance(results[0], Exception):
-        raise results[0]
+async def _together(stop: asyncio.Event, until: Coroutine[Any, Any, Any], *beside: Coroutine[Any, Any, None]) -> None:
+    """Run all until one ends; then `stop` is set, `until` ends by it, and what runs beside it is cancelled."""
+    ending, tasks = asyncio.create_task(until), [asyncio.create_task(each) for each in beside]
+    try:
+        await asyncio.wait([ending, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.set()
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(ending, *tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result

@@ -13,6 +13,7 @@ from typing import Final
 from broker.port import Broker
 from nodes.bootstrap import connect, evidence_policy, new_job_id
 from nodes.config import NodeConfig
+from nodes.protections import CIPHERTEXT, asked
 from nodes.renter.submission import JobOptions, publish_cancel, publish_job, stage
 from nodes.runtime.post import Post
 from nodes.store.blobs import BlobStore
@@ -75,12 +76,11 @@ def _check_policy(config: NodeConfig, options: JobOptions) -> None:
         raise PolicyRefused(
             f"{config.address} never accepts software enclaves: its [renter] settings or policy file forbid them"
         )
-    if accepted.kinds or options.accept_software_enclave:
-        return
-    if options.protection in ("enclave", "sealed-result"):
+    wanted = asked(options.protection)
+    if wanted and wanted.attested and not accepted.kinds and not options.accept_software_enclave:
         raise PolicyRefused(
             f"--protection {options.protection} finds only software enclaves, which are not confidential: accept that "
-            "by --accept-software-enclave, or use --protection homomorphic"
+            f"by --accept-software-enclave, or use --protection {CIPHERTEXT.name}"
         )
 
 

@@ -6,7 +6,7 @@ Every role's machine handles an event on a draft and returns its `step()`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from nodes.records import as_record_set
 from schemas.events import Event
 
 R = TypeVar("R", bound=Struct)
+C = TypeVar("C")
 
 
 def data_of(event: Event, data_class: type[R]) -> R:
@@ -28,10 +29,12 @@ def data_of(event: Event, data_class: type[R]) -> R:
     return event.data
 
 
-class Draft:
+class Draft(Generic[C]):
     """Reads through to the records; writes stay here until `step()`."""
 
-    def __init__(self, records: Records, context: Context) -> None:
+    def __init__(self, config: C, records: Records, context: Context) -> None:
+        self.config = config
+        """What the node is told from outside."""
         self.context = context
         self.now = context.now
         """Seconds since 1970 (UTC)."""

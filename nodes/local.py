@@ -191,11 +191,8 @@ class LocalNetwork:
             for name, identity in self._identities.items()
             if name.startswith(f"{hub}.") and name != me
         }
-        folder = self._folder / me
-        folder.mkdir(mode=0o700, exist_ok=True)
         config = HubConfig(me=me, hub_keys=self._hub_keys, participants=own)
-        broker = self.server.connect(me)
-        node = await hub_node(config, self._identities[me], broker, folder / "node.sqlite")
+        node = await hub_node(config, self._folder / me, self._identities[me], self.server.connect(me))
         self._tasks.append(asyncio.create_task(node.run(self._stop)))
 
     async def _start_renter(self) -> None:

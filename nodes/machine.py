@@ -106,6 +106,22 @@ class TimerFired(Struct, frozen=True, kw_only=True):
     at: float
 
 
+class PublishFailed(Struct, frozen=True, kw_only=True):
+    """Internal event `publish.failed`: the broker says that nobody receives at this address."""
+
+    type: str
+    to: str
+    reason: str
+
+
+class ActivityFailed(Struct, frozen=True, kw_only=True):
+    """Internal event `activity.failed`: an activity of the shell failed unexpectedly, several times."""
+
+    activity: str
+    params: dict[str, Any]
+    error: str
+
+
 TIMER_FIRED = "timer.fired"
 
 
@@ -148,6 +164,11 @@ class Machine(Protocol):
     def handle(self, records: Records, event: Event, context: Context) -> Step:
         """What follows from this event. Raises Refused; must not change `records`."""
         ...
+
+
+def own_event(me: Address, event_type: str, data: Struct, **rest: Any) -> Event:
+    """An internal event, which no wire carries: `rest` are its `id`, `time` and `subject`, and its `cause`, if any."""
+    return Event(type=event_type, source=me, to=me, data=data, **rest)
 
 
 def publish(event_type: str, to: str, subject: str, data: Struct | None = None, **more: Any) -> Publish:

@@ -215,7 +215,7 @@ class KeyConfirmed(Struct, frozen=True, kw_only=True):
 
 
 class KeyRefused(Struct, frozen=True, kw_only=True):
-    """One side refuses the other's half of the handshake."""
+    """A worker cannot compute the subtask, or its enclave refuses the renter's half of the handshake."""
 
     job: IdField
     subtask: IdField
@@ -310,7 +310,7 @@ def _rows() -> tuple[EventType, ...]:
         row("key.offered", "lessor", "renter", KeyOffered, "control", "E1: evidence and enclave key"),
         row("key.sealed", "renter", "lessor", KeySealed, "lane", "E1: the subtask secret for one enclave"),
         row("key.confirmed", "lessor", "renter", KeyConfirmed, "control", "E1: the enclave holds it"),
-        row("key.refused", "lessor|renter", "renter|lessor", KeyRefused, "control", "E1: with its code"),
+        row("key.refused", "lessor", "renter", KeyRefused, "control", "E1: with its code"),
         row("batch.dispatched", "renter", "lessor", None, "batch", "H1, E2: raw ciphertext"),
         row("batch.completed", "lessor", "renter", None, "result", "H2, E4, T2: raw ciphertext"),
         row("batch.failed", "lessor", "renter", BatchFailed, "control", "with its reason"),

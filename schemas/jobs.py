@@ -12,7 +12,6 @@ from schemas.ids import DigestField, IdField
 from schemas.orders import Micros, Protection
 
 Count = Annotated[int, Meta(ge=0, le=limits.ROWS_PER_JOB_MAX)]
-Exponent = Annotated[int, Meta(ge=-1100, le=1100)]
 ColumnName = Annotated[str, Meta(min_length=1, max_length=256)]
 
 Scheme = Literal["paillier", "paillier-subgroup", "ckks", "ckks-degree-2", "ckks-degree-4"]
@@ -20,6 +19,9 @@ Scheme = Literal["paillier", "paillier-subgroup", "ckks", "ckks-degree-2", "ckks
 linear programs, and for polynomials of a row's values of degree 2 and 4 at most."""
 APPROXIMATE: Final[frozenset[Scheme]] = frozenset({"ckks", "ckks-degree-2", "ckks-degree-4"})
 """Those whose decryptions give the key away."""
+ProtectionWish = Literal["auto", Protection]
+SchemeWish = Literal["auto", "paillier", "paillier-subgroup", "ckks"]
+"""What a user may ask for; `auto` leaves the choice to the assessment."""
 Noise = Literal["fixed-base", "exact"]
 """Of Paillier ciphertexts. `fixed-base` is fast and assumes that short exponents hide; `exact` assumes nothing more."""
 
@@ -34,8 +36,8 @@ class JobSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     local_program: DigestField | None = None
     """Runs on the decrypted results, at the renter (H3, T3)."""
     id_column: ColumnName | None = None
-    protection: Literal["auto", "homomorphic", "enclave", "sealed-result"] = "auto"
-    scheme: Literal["auto", "paillier", "paillier-subgroup", "ckks"] = "auto"
+    protection: ProtectionWish = "auto"
+    scheme: SchemeWish = "auto"
     """`auto` takes the cheaper of those that need no assumption the user did not allow; `ckks` is the kind of CKKS that
     the program needs."""
     noise: Noise = "fixed-base"

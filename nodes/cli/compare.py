@@ -15,17 +15,21 @@ from numpy.typing import NDArray
 from nodes.cli.inputs import Inputs
 from nodes.data.binding import bind
 from nodes.data.table import Table, open_table, read_header
-from nodes.programs import plain
+from nodes.programs import runtime
+from nodes.programs.affine import AffineMap
 from nodes.programs.check import check
+from nodes.programs.compile import affine
 from nodes.programs.program import Program
+from nodes.protections import ENCLAVE
 from nodes.views.jobs import JobReport
-from schemas.errors import VerificationFailed
+from schemas.errors import BadProgram, VerificationFailed
 
 ROWS_AT_ONCE: Final = 8192
 ENCLAVE_ERROR_MAX: Final = 1e-6
-"""An enclave computes in float64 like the check itself."""
-ROUNDING: Final = 1e-12
-"""Of the largest value: what float64 sums in another order may differ by."""
+"""An enclave runs the same engine as the check itself."""
+ROUNDINGS: Final = {"float64": 1e-12, "float32": 2.0**-21, "float16": 2.0**-9}
+"""Of the largest sum of absolute terms, by the type that a program computes in: what sums in another order, or without
+the type's rounding, may differ by."""
 
 Rows = NDArray[np.float64]
 
@@ -47,7 +51,8 @@ class Comparison:
 def compare(inputs: Inputs, id_column: str | None, report: JobReport, max_error: float) -> Comparison:
     """Hold a completed job's output against plaintext.
 
-    `homomorphic` and `sealed-result` may differ by `max_error`, per batch where rows are summed; `enclave` by 1e-6.
+    `homomorphic` and `sealed-result` may differ by `max_error`, per batch where rows are summed; `enclave` by 1e-6;
+    all by the rounding of the program's types (`ROUNDINGS`).
     With a local program it is its output that is compared.
 
     Raises:
@@ -58,38 +63,57 @@ def compare(inputs: Inputs, id_column: str | None, report: JobReport, max_error:
     local = None if inputs.local_program is None else check(inputs.local_program)
     header = read_header(inputs.data)
     table = open_table(header, bind(program, header, id_column).columns, id_column)
+    rounding = max(ROUNDINGS.get(each.dtype.name, 0.0) for each in program.inputs)
     largest, worst, rows = 0.0, 0.0, 0
     found = _output(report.output, with_ids=not program.sum_rows)
-    for ids, expected in _expected(table, program, local):
+    for ids, expected, terms in _expected(table, program, local):
         got_ids, got = _take(found, len(expected))
         if len(got) != len(expected) or got_ids != ids:
             raise VerificationFailed(f"the output differs in its rows from row {rows + 1} on", code="wrong-rows")
         worst = max(worst, float(np.abs(got - expected).max(initial=0.0)))
-        largest = max(largest, float(np.abs(expected).max(initial=0.0)))
+        largest = max(largest, terms, float(np.abs(expected).max(initial=0.0)))
         rows += len(expected)
     if next(found, None) is not None:
         raise VerificationFailed(f"the output has more than {rows} rows", code="wrong-rows")
-    allowed = ENCLAVE_ERROR_MAX if report.protection == "enclave" else max_error
+    allowed = ENCLAVE_ERROR_MAX if report.protection == ENCLAVE.name else max_error
     parts = report.batches if program.sum_rows else 1
-    return Comparison(rows, worst, allowed * parts + ROUNDING * largest)
+    return Comparison(rows, worst, allowed * parts + max(rounding, ROUNDINGS["float64"]) * largest)
 
 
-def _expected(table: Table, program: Program, local: Program | None) -> Iterator[tuple[list[str], Rows]]:
+def _expected(table: Table, program: Program, local: Program | None) -> Iterator[tuple[list[str], Rows, float]]:
+    """Ids, results, and the largest sum of absolute terms that a result was added up from."""
     at_once = max(1, min(ROWS_AT_ONCE, program.limits.batch_elements_max // max(1, program.live_row_elements)))
-    parts = []
+    mapped, parts, total = _linear(program), [], 0.0
     for first in range(0, table.rows, at_once):
         count = min(at_once, table.rows - first)
-        result = plain.evaluate(program, table.read(first, count))
+        columns = table.read(first, count)
+        result = runtime.evaluate(program, columns)
+        terms = 0.0 if mapped is None else _largest_terms(mapped, columns)
+        total += terms
         if program.sum_rows:
             parts.append(result)
         else:
-            yield table.ids(first, count), _finished(local, result)
+            yield table.ids(first, count), _finished(local, result), terms
     if program.sum_rows:
-        yield [""], _finished(local, plain.combine(program, parts))
+        yield [""], _finished(local, runtime.combine(program, parts)), total
+
+
+def _linear(program: Program) -> AffineMap | None:
+    try:
+        return affine(program)
+    except BadProgram:
+        return None
+
+
+def _largest_terms(mapped: AffineMap, columns: Rows) -> float:
+    """The largest sum of absolute terms of any result; of their sum, with `sum_rows`."""
+    rows = np.abs(columns)
+    terms = (rows.sum(axis=0) if mapped.sum_rows else rows) @ np.abs(mapped.weights) + np.abs(mapped.bias)
+    return float(terms.max(initial=0.0))
 
 
 def _finished(local: Program | None, rows: Rows) -> Rows:
-    return rows if local is None else plain.evaluate(local, rows)
+    return rows if local is None else runtime.evaluate(local, rows)
 
 
 def _output(path: Path, *, with_ids: bool) -> Iterator[tuple[str, list[float]]]:

@@ -13,13 +13,14 @@ from nodes.cli.alone import SOFTWARE_WARNING, Done, run_job
 from nodes.cli.console import Output, table
 from nodes.cli.inputs import Inputs, read_program
 from nodes.local import LocalNetwork
+from nodes.protections import CIPHERTEXT, ENCLAVE, SEALED
 from nodes.renter.submission import JobOptions
 from nodes.views import orders
 from schemas.orders import PROTECTIONS, Protection
 
 ID_COLUMN: Final = "id"
 LESSORS: Final = 2
-ERROR_MAX: Final[dict[Protection, float]] = {"homomorphic": 1e-3, "enclave": 1e-6, "sealed-result": 1e-3}
+ERROR_MAX: Final[dict[Protection, float]] = {CIPHERTEXT.name: 1e-3, ENCLAVE.name: 1e-6, SEALED.name: 1e-3}
 """Largest difference to plaintext with which the demonstration succeeds."""
 STORY: Final = (
     "A clinic (renter A12 behind hub A11) has 569 biopsies and a model, and rents compute from two strangers\n"
@@ -80,7 +81,7 @@ def _summary(shown: list[Shown], output: Output) -> None:
         error = "no result" if each.error is None else f"{each.error:.2e}"
         counts = (f"{report.rows_done:,}", f"{report.seconds:.2f}", error, f"{ERROR_MAX[each.protection]:.0e}")
         made.add_row(each.protection, *counts, "ok" if each.good else "FAILED")
-    output.text("", made, f"enclave and sealed-result: {SOFTWARE_WARNING}.")
+    output.text("", made, f"{ENCLAVE.name} and {SEALED.name}: {SOFTWARE_WARNING}.")
 
 
 def _value(shown: Shown) -> dict[str, Any]:

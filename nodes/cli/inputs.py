@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from nodes.cli.external import inlined
 from nodes.programs.build import aggregate_sum, linear_from_csv
 from schemas.errors import BadConfig, BadProgram
 from schemas.limits import PROGRAM_BYTES_MAX
@@ -53,8 +54,11 @@ def read_program(path: Path) -> bytes:
     except OSError as error:
         raise BadProgram(f"cannot read the program {path}: {error.strerror or error}") from error
     if len(raw) > PROGRAM_BYTES_MAX:
-        raise BadProgram(f"{path.name} is larger than {PROGRAM_BYTES_MAX:,} bytes")
-    return raw
+        raise BadProgram(
+            f"{path.name} is larger than {PROGRAM_BYTES_MAX:,} bytes, the most that a program may have; limit a forest "
+            "by max_depth, max_leaf_nodes or fewer trees"
+        )
+    return inlined(raw, path.parent, PROGRAM_BYTES_MAX)
 
 
 def _text(path: Path) -> str:

@@ -6,13 +6,14 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from nodes.protections import AUTO
 from schemas import limits
+from schemas.jobs import Noise, ProtectionWish, SchemeWish
 
 if TYPE_CHECKING:
     from nodes.cli.inputs import Inputs
@@ -30,31 +31,6 @@ PROGRAMS: Final = ("program", "linear", "aggregate", "local_program")
 """The fields of `Asked` that say what is computed."""
 _program = functools.partial(typer.Option, rich_help_panel="Program")
 _wish = functools.partial(typer.Option, rich_help_panel="Wishes")
-
-
-class ProtectionChoice(StrEnum):
-    """What `--protection` may be."""
-
-    AUTO = "auto"
-    HOMOMORPHIC = "homomorphic"
-    ENCLAVE = "enclave"
-    SEALED_RESULT = "sealed-result"
-
-
-class SchemeChoice(StrEnum):
-    """What `--scheme` may be."""
-
-    AUTO = "auto"
-    PAILLIER = "paillier"
-    PAILLIER_SUBGROUP = "paillier-subgroup"
-    CKKS = "ckks"
-
-
-class NoiseChoice(StrEnum):
-    """What `--noise` may be."""
-
-    FIXED_BASE = "fixed-base"
-    EXACT = "exact"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,20 +64,20 @@ class Asked:
         typer.Option("--id-column", metavar="NAME", help="A column that names the rows; it never leaves this machine."),
     ] = None
     protection: Annotated[
-        ProtectionChoice, _wish("--protection", help="`auto` measures what this machine can afford to encrypt.")
-    ] = ProtectionChoice.AUTO
+        ProtectionWish, _wish("--protection", help="`auto` measures what this machine can afford to encrypt.")
+    ] = AUTO
     scheme: Annotated[
-        SchemeChoice,
+        SchemeWish,
         _wish(
             "--scheme",
             help="Of homomorphic encryption. `auto` takes the cheapest that gives nothing up: `paillier`, or `ckks` "
             "too with --results-stay. `paillier-subgroup` decrypts faster under one more assumption.",
         ),
-    ] = SchemeChoice.AUTO
+    ] = "auto"
     noise: Annotated[
-        NoiseChoice,
+        Noise,
         _wish("--noise", help="`exact` does without the short-exponent assumption, for 50 times the time."),
-    ] = NoiseChoice.FIXED_BASE
+    ] = "fixed-base"
     results_stay: Annotated[
         bool,
         _wish(
@@ -154,11 +130,9 @@ class Asked:
         """All but the programs, as a job takes them."""
         from nodes.renter.submission import JobOptions  # noqa: PLC0415
 
-        given: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
-        for program in PROGRAMS:
-            del given[program]
-        for choice in ("protection", "scheme", "noise"):
-            given[choice] = given[choice].value
+        given: dict[str, Any] = {
+            each.name: getattr(self, each.name) for each in fields(self) if each.name not in PROGRAMS
+        }
         return JobOptions(accept_software_enclave=accept_software_enclave, **given)
 
 

@@ -15,6 +15,7 @@ No message here may hold keys, plaintext or values computed from plaintext.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 from schemas.errors import BadData, SubletError, VerificationFailed
 
@@ -68,6 +69,20 @@ class Code(StrEnum):
     CONTEXT = "context"
     REQUEST_SIZE = "request-size"
 
+
+POLICY_CODES: Final = frozenset(
+    {
+        Code.KIND_NOT_ACCEPTED,
+        Code.SOFTWARE_NOT_ACCEPTED,
+        Code.SIGNER_NOT_ACCEPTED,
+        Code.MEASUREMENT,
+        Code.DEBUG,
+        Code.TCB_LOW,
+        Code.TCB_STATUS,
+        Code.ADVISORY,
+    }
+)
+"""Evidence that is genuine, and not what the renter accepts: refused in one enclave of a lessor, refused in all."""
 
 EXPLANATIONS = {
     Code.EVIDENCE_SIZE: "the attestation evidence is larger than allowed",
@@ -168,13 +183,15 @@ class Fault(StrEnum):
 
     SHAPE = "shape"
     INPUT_NOT_FINITE = "input-not-finite"
+    INPUT_TYPE = "input-type"
     RESULT_NOT_FINITE = "result-not-finite"
     RESULT_TOO_LARGE = "result-too-large"
 
 
 FAULTS = {
     Fault.SHAPE: "the batch does not hold the rows and columns that the program takes",
-    Fault.INPUT_NOT_FINITE: "the input is not a finite number",
+    Fault.INPUT_NOT_FINITE: "the input is infinite",
+    Fault.INPUT_TYPE: "the input does not fit the type that the program declares for it, such as a fraction for int64",
     Fault.RESULT_NOT_FINITE: "the program's result is not a finite number",
     Fault.RESULT_TOO_LARGE: "the program's result is too large to be sealed in 64 bits; use fewer result bits",
 }

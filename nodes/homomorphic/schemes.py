@@ -74,7 +74,7 @@ ADAPTERS: Final[Mapping[Scheme, Adapter]] = MappingProxyType(
         "paillier": _paillier(subgroup=False),
         "paillier-subgroup": _paillier(subgroup=True),
         "ckks": Adapter(
-            Shape(sum(ckks.MODULUS_BITS), ckks.SLOTS, ckks.FRAME_BYTES, ckks.RELATIVE_ERROR, ckks.FRAME_BYTES),
+            Shape(sum(ckks.MODULUS_BITS), ckks_seal.SLOTS, ckks.FRAME_BYTES, ckks.RELATIVE_ERROR, ckks.FRAME_BYTES),
             ckks.generate,
             CkksSecret.from_bytes,
             CkksPublic.from_bytes,

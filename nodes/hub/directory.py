@@ -49,10 +49,6 @@ class HubConfig:
         """The other hubs that this one deals with, in a fixed order."""
         return tuple(sorted(hub for hub in (self.neighbours or self.hub_keys) if hub != self.me))
 
-    def is_hub(self, address: str) -> bool:
-        """Whether this is another hub that is known here."""
-        return address in self.hub_keys and address != self.me
-
     def key_of(self, address: str) -> bytes | None:
         """The public key of a hub or of a participant of this subnet; None for everybody else."""
         return self.hub_keys.get(address) or self.participants.get(address)

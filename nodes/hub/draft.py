@@ -5,15 +5,10 @@ from __future__ import annotations
 from nodes import draft
 from nodes.hub.directory import HubConfig
 from nodes.hub.records import BuyRecord, ContractRecord, QuoteRecord, SellRecord
-from nodes.machine import Context, Records
 
 
-class Draft(draft.Draft):
+class Draft(draft.Draft[HubConfig]):
     """A draft over the hub's one aggregate."""
-
-    def __init__(self, config: HubConfig, records: Records, context: Context) -> None:
-        super().__init__(records, context)
-        self.config = config
 
     def sell(self, order_id: str) -> SellRecord | None:
         """The sell order of this id, or None."""

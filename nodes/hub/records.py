@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from nodes.hub.states import BuyState, ContractState, QuoteState
+from nodes.machine import PublishFailed
 from schemas.contracts import Contract
 from schemas.orders import BuyOrder, Capacity, Offer, SellOrder
 
@@ -105,14 +106,6 @@ class CapacityRecord(Struct, frozen=True, kw_only=True):
     """What another hub last told of its subnet."""
 
     capacity: Capacity
-
-
-class PublishFailed(Struct, frozen=True, kw_only=True):
-    """`publish.failed`: the broker says that nobody receives at this address."""
-
-    type: str
-    to: str
-    reason: str
 
 
 RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(

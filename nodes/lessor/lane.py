@@ -34,13 +34,11 @@ async def take_lane(broker: Broker, me: Address, lanes: int) -> AsyncIterator[La
     for number in range(1, lanes + 1):
         name = lane(number)
         consumer = broker.consume(queue_name(me, name), prefetch=LANE_PREFETCH, exclusive=True)
-        try:
-            entered = await consumer.__aenter__()
-        except QueueBusy:
-            continue
-        try:
-            yield Lane(name, entered)
-        finally:
-            await consumer.__aexit__(None, None, None)
-        return
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                deliveries = await stack.enter_async_context(consumer)
+            except QueueBusy:
+                continue
+            yield Lane(name, deliveries)
+            return
     raise BadConfig(f"all {lanes} lanes of {me} have workers: raise `lanes` in the network description", field="lanes")

@@ -42,13 +42,14 @@ from nodes.machine import (
     Refused,
     SetTimer,
     TimerFired,
+    own_event,
 )
 from nodes.records import RecordSet
 from nodes.runtime.consuming import consume_for_ever, handle_all
 from nodes.runtime.door import Door, Later
 from nodes.runtime.post import Post
 from schemas import codec, limits
-from schemas.events import Event, SubtaskAnnounced, batch_attributes
+from schemas.events import BatchFailed, Event, SubtaskAnnounced, batch_attributes
 from schemas.ids import Address, derive_id
 from schemas.jobs import Batch
 
@@ -82,8 +83,7 @@ class LessorWorker:
             self.lane = lane.name
             log.info("worker ready", address=self.config.me, lane=lane.name, worker=self.name, enclaves=self.enclaves)
             try:
-                async with asyncio.TaskGroup() as group:
-                    await _Shift(self, lane, group).begin()
+                await _Shift(self, lane).run()
             finally:
                 await self.workshop.close_all()
 
@@ -91,10 +91,10 @@ class LessorWorker:
 class _Shift:
     """A worker while it has its lane: the machine's records, its timers, and those who wait for a session."""
 
-    def __init__(self, of: LessorWorker, lane: Lane, group: asyncio.TaskGroup) -> None:
+    def __init__(self, of: LessorWorker, lane: Lane) -> None:
         self._of = of
         self._lane = lane
-        self._group = group
+        self._group = asyncio.TaskGroup()
         self._me: Address = of.config.me
         self._machine = LessorMachine(Worker(of.config, of.name, lane.name))
         self._records = RecordSet()
@@ -103,13 +103,18 @@ class _Shift:
         self._door = Door(self._me, "lessor", of.clock)
         self._post = Post(of.identity, of.broker, of.clock)
 
-    async def begin(self) -> None:
-        """Consume all queues, and offer compute."""
-        start = self._group.create_task
-        start(handle_all(self._lane.deliveries, self._serve))  # ends with the lane: another worker may have it
-        for kind, prefetch in (("control", limits.CONTROL_PREFETCH), ("batch", limits.BATCH_PREFETCH)):
-            start(consume_for_ever(self._of.broker, queue_name(self._me, kind), prefetch, self._serve))
-        await self._by_itself(self._internal("worker.started", WorkerStarted()))
+    async def run(self) -> None:
+        """Consume all queues, and offer compute, until cancelled or the lane is lost: another worker may have it."""
+        try:
+            async with self._group as group:
+                group.create_task(handle_all(self._lane.deliveries, self._serve))
+                for kind, prefetch in (("control", limits.CONTROL_PREFETCH), ("batch", limits.BATCH_PREFETCH)):
+                    queue = queue_name(self._me, kind)
+                    group.create_task(consume_for_ever(self._of.broker, queue, prefetch, self._serve))
+                await self._by_itself(self._internal("worker.started", WorkerStarted()))
+        finally:
+            for name in list(self._timers):
+                self._cancel(name)
 
     # ---------------------------------------------------------------- deliveries
 
@@ -127,7 +132,6 @@ class _Shift:
         return key, None
 
     async def _handle(self, event: Event, _: None) -> None:
-        self._machine.aggregate_of(event)
         await self._give(event)
         if isinstance(event.data, SubtaskAnnounced):  # whoever takes it over, when this worker dies, asks as well
             terms = event.data.terms
@@ -205,8 +209,7 @@ class _Shift:
         elif activity == "compute":
             await self._compute(params["batch"], event)
         else:
-            activities = {"build": workshop.build, "offer": workshop.offer, "accept": workshop.accept}
-            await self._give(self._internal(*await activities[activity](params)))
+            await self._give(self._internal(*await workshop.perform(activity, **params)))
 
     async def _compute(self, batch: Batch, event: Event) -> None:
         """Activity `compute`: the result goes to the renter, or the reason why there is none."""
@@ -215,8 +218,9 @@ class _Shift:
         except LookupError as error:
             raise Later(f"the session with {batch.subtask} was closed") from error
         except BatchRefused as error:
-            unfit = BatchUnfit(batch=batch, renter=event.source, code=error.code, reason=str(error), final=error.final)
-            await self._give(self._internal("batch.unfit", unfit))
+            reason = str(error)[: limits.REASON_CHARS_MAX]
+            failed = BatchFailed(batch=batch, code=error.code, reason=reason, final=error.final)
+            await self._give(self._internal("batch.unfit", BatchUnfit(renter=event.source, failed=failed)))
         else:
             await self._return(batch, event, computed)
 
@@ -231,9 +235,8 @@ class _Shift:
         )
 
     def _internal(self, event_type: str, data: Struct) -> Event:
-        now = self._of.clock()
         name = derive_id("internal", os.urandom(16).hex())
-        return Event(id=name, type=event_type, source=self._me, to=self._me, time=now, subject=self._of.name, data=data)
+        return own_event(self._me, event_type, data, id=name, time=self._of.clock(), subject=self._of.name)
 
     # ---------------------------------------------------------------- timers
 

@@ -1,14 +1,13 @@
 """A checked program written as ONNX again, from what was understood of it: no names, comments, types or fields beside.
-The same program gives the same bytes, so its digest names it. It is for `check` to read, not for other engines: weights
-of different widths may stand side by side, because all of them mean float64. Pure."""
+The same program gives the same bytes, so its digest names it. Types stay as they were declared, being part of what a
+program means; those of outputs are left to the engine, which infers them. Pure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
 
 from nodes.programs.program import AttributeValue, Node
 from nodes.programs.tensors import tensor_of
@@ -22,19 +21,20 @@ def canonical_model(
     constants: Mapping[str, Array],
     graph: GraphProto,
     versions: Mapping[str, int],
-    columns: Sequence[str],
+    names: Mapping[str, Sequence[str]],
 ) -> bytes:
-    """The serialised model. Weights that float32 holds exactly are written as float32."""
+    """The serialised model. `names` are those of columns and of results, where the program says them."""
     model = ModelProto(ir_version=IR_VERSION)
     for domain in sorted(versions):
         model.opset_import.add(domain=domain, version=versions[domain])
-    if columns:
-        model.metadata_props.add(key="columns", value=json.dumps(list(columns)))
+    for key in sorted(names):
+        if names[key]:
+            model.metadata_props.add(key=key, value=json.dumps(list(names[key])))
     model.graph.name = "program"
     model.graph.node.extend(_node(node) for node in nodes)
-    model.graph.initializer.extend(tensor_of(_narrowed(constants[name]), name) for name in sorted(constants))
+    model.graph.initializer.extend(tensor_of(constants[name], name) for name in sorted(constants))
     model.graph.input.extend(_input(info) for info in graph.input if info.name not in _initialisers(graph))
-    model.graph.output.extend(_output(info) for info in graph.output)
+    model.graph.output.extend(ValueInfoProto(name=info.name) for info in graph.output)
     return bytes(model.SerializeToString(deterministic=True))
 
 
@@ -42,28 +42,13 @@ def _initialisers(graph: GraphProto) -> frozenset[str]:
     return frozenset(tensor.name for tensor in graph.initializer)
 
 
-def _narrowed(array: Array) -> Array:
-    """float64 as float32 when nothing is lost: half the bytes on the wire."""
-    if array.dtype != np.float64:
-        return array
-    with np.errstate(over="ignore", invalid="ignore"):
-        narrow = array.astype(np.float32)
-    return narrow if np.array_equal(narrow.astype(np.float64), array) else array
-
-
 def _input(info: ValueInfoProto) -> ValueInfoProto:
     result = ValueInfoProto(name=info.name)
     tensor = result.type.tensor_type
-    tensor.elem_type = TensorProto.FLOAT
+    tensor.elem_type = info.type.tensor_type.elem_type
     tensor.shape.dim.add(dim_param="N")
     for dim in info.type.tensor_type.shape.dim[1:]:
         tensor.shape.dim.add(dim_value=dim.dim_value)
-    return result
-
-
-def _output(info: ValueInfoProto) -> ValueInfoProto:
-    result = ValueInfoProto(name=info.name)
-    result.type.tensor_type.elem_type = TensorProto.FLOAT
     return result
 
 
@@ -82,7 +67,7 @@ def _attribute(name: str, value: AttributeValue) -> AttributeProto:
         return AttributeProto(name=name, type=AttributeProto.FLOAT, f=value)
     if isinstance(value, bytes):
         return AttributeProto(name=name, type=AttributeProto.STRING, s=value)
-    return AttributeProto(name=name, type=AttributeProto.TENSOR, t=tensor_of(_narrowed(value), ""))
+    return AttributeProto(name=name, type=AttributeProto.TENSOR, t=tensor_of(value, ""))
 
 
 def _list_attribute(name: str, values: tuple[int | float | bytes, ...]) -> AttributeProto:

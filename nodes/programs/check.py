@@ -1,10 +1,10 @@
 """The gate for programs: bytes from anybody become a `Program`, or are refused with the reason. Pure.
 
 The order matters: each step relies on the ones before it. Size; parse; drop what the format does not define; versions;
-counts; tensors as long as their dimensions say and never in another file; inputs; operators from the table and no
-graphs inside them; a trial run of three rows, which is this package's shape inference: it runs on the very engine that
-will run the batches, under bounds that operators apply before they make a value; then the model is written again from
-what was understood, and only that (`canonical`) is hashed and sent on.
+cut off what exporters put at the end; counts; tensors as long as their dimensions say, never in another file; inputs;
+operators from the allow-list and no graphs inside them; that rows are independent: where the compiler knows every
+operator, by its rules in a trial run of three rows, else by the probe; then the model is written again from what was
+understood, and only that (`canonical`) is hashed and sent on.
 
 It runs inside the enclave's locked child process: no files, threads or other processes, and no import after the first.
 """
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -21,53 +20,76 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from nodes.programs.canonical import canonical_model
+from nodes.programs.exports import trim
 from nodes.programs.graph import constants_of, is_name, nodes_of
-from nodes.programs.interpret import Run, run
+from nodes.programs.interpret import input_values, run
 from nodes.programs.limits import ProgramLimits
-from nodes.programs.operators import ML
-from nodes.programs.plain import input_values
-from nodes.programs.program import Node, Program
-from nodes.programs.values import Array, Context, Kind, PlainRows, Value
+from nodes.programs.operators import ML, operator_of
+from nodes.programs.probe import Outcome, probe, require_divisors
+from nodes.programs.program import Input, Node, Program
+from nodes.programs.tensors import widened
+from nodes.programs.values import Array, Context, Kind, PlainRows
 from schemas.errors import BadProgram
 
 TRIAL_ROWS = 3
-FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE)
+INPUT_TYPES = {
+    TensorProto.FLOAT: "float32",
+    TensorProto.DOUBLE: "float64",
+    TensorProto.FLOAT16: "float16",
+    TensorProto.INT64: "int64",
+    TensorProto.INT32: "int32",
+    TensorProto.BOOL: "bool",
+}
 
 
-def check(data: bytes, *, limits: ProgramLimits | None = None) -> Program:
+def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = True) -> Program:
     """The program that `data` (a serialised ONNX ModelProto) holds.
 
-    Raises BadProgram, and nothing else, for every `data`; `operator` names the operator at fault, if one is.
-    `check(program.canonical)` gives the same program and digest again.
+    Without `engine` nothing of it meets the engine, and a program beyond what the compiler knows is refused: so is read
+    what strangers sent to be computed on ciphertexts. `check(program.canonical)` gives the same program and digest
+    again. Raises BadProgram, and nothing else, for every `data`; `operator` names the operator at fault, if one is; its
+    cause is a MemoryError when that was for want of memory.
     """
     limits = limits or ProgramLimits()
     model = _parsed(data, limits)
     versions = _versions(model, limits)
     graph = model.graph
+    labels = trim(graph)
     _require_counts(model, graph, limits)
     constants = constants_of(graph, limits)
-    names, ranks, matrix, width = _inputs(graph, constants, limits)
+    inputs = _inputs(graph, constants, limits)
+    names, width = tuple(each.name for each in inputs), sum(each.width for each in inputs)
+    matrix = width > len(inputs)
     outputs = _output_names(graph, limits)
     nodes = nodes_of(graph, versions, frozenset(names) | frozenset(constants), outputs, limits)
     used = {name for node in nodes for name in node.inputs} | set(outputs)
-    constants = {name: array for name, array in constants.items() if name in used}
-    zeros = input_values(names, ranks, np.zeros((TRIAL_ROWS, width)))
-    trial = _trial(nodes, constants, zeros, outputs, limits)
-    columns = _column_names(model, width) if len(names) == 1 else ()
-    canonical = canonical_model(nodes, constants, graph, versions, columns)
+    typed = {name: array for name, array in constants.items() if name in used}
+    constants = {name: widened(array) for name, array in typed.items()}
+    columns = _names(model, "columns", width) if len(names) == 1 else ()
+    unnamed = canonical_model(nodes, typed, graph, versions, {})
+    if engine:
+        require_divisors(unnamed, nodes, typed)
+    if not engine or all(operator_of(node) for node in nodes):
+        outcome = _trial(nodes, constants, inputs, outputs, limits)
+    else:
+        outcome = probe(unnamed, inputs, nodes, outputs)
+    results = _names(model, "results", sum(outcome.widths)) or _element_names(outputs, outcome.widths, labels)
+    _require_outcome(outcome, limits)
+    named = {"columns": columns, "results": results if labels or _names(model, "results", len(results)) else ()}
+    canonical = canonical_model(nodes, typed, graph, versions, named)
     return Program(
         canonical=canonical,
         digest=hashlib.sha256(canonical).hexdigest(),
         input_names=names,
-        input_ranks=ranks,
+        inputs=inputs,
         matrix=matrix,
         column_names=columns,
         width_in=width,
-        width_out=sum(value.elements for value in trial.outputs),
-        output_names=_element_names(outputs, trial.outputs),
-        sum_rows=trial.outputs[0].kind is not Kind.ROWS,
+        width_out=sum(outcome.widths),
+        output_names=results,
+        sum_rows=outcome.sum_rows,
         operators=frozenset(node.operator for node in nodes),
-        live_row_elements=max(1, trial.live_row_elements),
+        live_row_elements=max(1, outcome.row_elements),
         nodes=nodes,
         constants=constants,
         outputs=outputs,
@@ -126,35 +148,33 @@ def _require_counts(model: ModelProto, graph: GraphProto, limits: ProgramLimits)
             raise BadProgram(f"the program has {count:,} {what}; at most {most:,} are allowed")
 
 
-def _inputs(
-    graph: GraphProto, constants: Mapping[str, Array], limits: ProgramLimits
-) -> tuple[tuple[str, ...], tuple[int, ...], bool, int]:
-    """Names and ranks of the inputs, whether they are one matrix, and the number of columns."""
+def _inputs(graph: GraphProto, constants: Mapping[str, Array], limits: ProgramLimits) -> tuple[Input, ...]:
     infos = [info for info in graph.input if info.name not in constants]
     if not infos:
         raise BadProgram("the program has no input")
     names = tuple(info.name for info in infos)
     if len(set(names)) != len(names) or not all(is_name(name, limits) for name in names):
         raise BadProgram("the program's inputs need different names")
-    shapes = [_row_shape(info) for info in infos]
-    if len(infos) == 1 and shapes[0] not in ((), (1,)):
-        width = shapes[0][0]
-        if not 1 <= width <= limits.columns_max:
-            raise BadProgram(f"the input {names[0]} has {width:,} columns; 1 to {limits.columns_max:,} are allowed")
-        return names, (2,), True, width
-    for name, shape in zip(names, shapes, strict=True):
-        if shape not in ((), (1,)):
-            raise BadProgram(f"the input {name} has {shape[0]} columns; of several inputs each is one column [N, 1]")
     if len(infos) > limits.inputs_max:
         raise BadProgram(f"the program has {len(infos):,} inputs; at most {limits.inputs_max:,} are allowed")
-    return names, tuple(len(shape) + 1 for shape in shapes), False, len(names)
+    inputs = tuple(map(_input, infos))
+    width = sum(each.width for each in inputs)
+    if any(each.width < 1 for each in inputs) or width > limits.columns_max:
+        raise BadProgram(f"the program has {width:,} columns; 1 to {limits.columns_max:,} are allowed")
+    return inputs
+
+
+def _input(info: ValueInfoProto) -> Input:
+    shape = _row_shape(info)
+    dtype = np.dtype(INPUT_TYPES[info.type.tensor_type.elem_type])
+    return Input(info.name, shape[0] if shape else 1, len(shape) + 1, dtype)
 
 
 def _row_shape(info: ValueInfoProto) -> tuple[int, ...]:
     """Shape of one row: () or (columns,). The first axis must be free, because batches differ in length."""
     name = info.name[:64]
-    if not info.type.HasField("tensor_type") or info.type.tensor_type.elem_type not in FLOATS:
-        raise BadProgram(f"the input {name} must be a tensor of float or double")
+    if not info.type.HasField("tensor_type") or info.type.tensor_type.elem_type not in INPUT_TYPES:
+        raise BadProgram(f"the input {name} must be a tensor of float, double, float16, int64, int32 or bool")
     if not info.type.tensor_type.HasField("shape"):
         raise BadProgram(f"the input {name} does not say its shape; declare it as [N, columns]")
     dims = info.type.tensor_type.shape.dim
@@ -177,49 +197,57 @@ def _output_names(graph: GraphProto, limits: ProgramLimits) -> tuple[str, ...]:
 def _trial(
     nodes: Sequence[Node],
     constants: Mapping[str, Array],
-    inputs: Mapping[str, Value],
+    inputs: Sequence[Input],
     outputs: Sequence[str],
     limits: ProgramLimits,
-) -> Run:
+) -> Outcome:
     """Run rows of zeros. What every operator admits there it admits for any number of rows: rows are independent."""
-    trial = run(nodes, constants, inputs, outputs, Context(PlainRows(), limits))
+    zeros = input_values(inputs, np.zeros((TRIAL_ROWS, sum(each.width for each in inputs))))
+    trial = run(nodes, constants, zeros, outputs, Context(PlainRows(), limits))
     kinds = {value.kind for value in trial.outputs}
     if Kind.CONSTANT in kinds:
         raise BadProgram("an output of the program does not depend on its input")
     if Kind.ROWS in kinds and len(kinds) > 1:
         raise BadProgram("the program gives both a result per row and a sum over rows; make it two programs")
-    _require_results(trial.outputs, limits)
-    return trial
+    widths = tuple(value.elements for value in trial.outputs)
+    return Outcome(widths, Kind.ROWS not in kinds, trial.live_row_elements)
 
 
-def _require_results(outputs: Sequence[Value], limits: ProgramLimits) -> None:
-    width = sum(value.elements for value in outputs)
+def _require_outcome(outcome: Outcome, limits: ProgramLimits) -> None:
+    width = sum(outcome.widths)
     if not 1 <= width <= limits.columns_max:
         raise BadProgram(f"the program gives {width:,} results per row; 1 to {limits.columns_max:,} are allowed")
+    if outcome.row_elements > limits.live_row_elements_max:
+        raise BadProgram(
+            f"the program makes {outcome.row_elements:,} numbers for one row; at most "
+            f"{limits.live_row_elements_max:,} are allowed"
+        )
 
 
-def _element_names(outputs: Sequence[str], values: Sequence[Value]) -> tuple[str, ...]:
-    """One name per column of the result: the output's, numbered from 0 when it has several elements."""
+def _element_names(
+    outputs: Sequence[str], widths: Sequence[int], labels: Mapping[str, Sequence[str]]
+) -> tuple[str, ...]:
+    """One name per column of the result: the output's; with a label or a number when it has several."""
     names: list[str] = []
-    for name, value in zip(outputs, values, strict=True):
-        names += [name] if value.elements == 1 else [f"{name}_{i}" for i in range(math.prod(value.inner))]
+    for name, width in zip(outputs, widths, strict=True):
+        keys = labels.get(name, ())
+        numbered = keys if len(keys) == width == len(set(keys)) else range(width)
+        names += [name] if width == 1 else [f"{name}_{key}" for key in numbered]
     return tuple(names)
 
 
-def _column_names(model: ModelProto, width: int) -> tuple[str, ...]:
-    """The columns of a matrix input that the model's metadata names under "columns": a JSON list, or with commas."""
-    texts = [entry.value for entry in model.metadata_props if entry.key == "columns"]
+def _names(model: ModelProto, key: str, width: int) -> tuple[str, ...]:
+    """The names that the model's metadata has under `key`: a JSON list, or with commas; () when it has none."""
+    texts = [entry.value for entry in model.metadata_props if entry.key == key]
     if not texts:
         return ()
     if not isinstance(texts[0], str):
-        raise BadProgram('the program\'s metadata "columns" is not UTF-8 text')
+        raise BadProgram(f'the program\'s metadata "{key}" is not UTF-8 text')
     try:
         parsed = json.loads(texts[0]) if texts[0].lstrip().startswith("[") else texts[0].split(",")
     except (ValueError, RecursionError) as error:
-        raise BadProgram('the program\'s metadata "columns" is neither a JSON list nor names with commas') from error
+        raise BadProgram(f'the program\'s metadata "{key}" is neither a JSON list nor names with commas') from error
     names = tuple(name.strip() for name in parsed if isinstance(name, str))
     if len(names) != len(parsed) or len(names) != width or len(set(names)) != width or not all(names):
-        raise BadProgram(
-            f'the program\'s metadata "columns" must name {width} different columns; it names {len(parsed)}'
-        )
+        raise BadProgram(f'the program\'s metadata "{key}" must name {width} different columns; it names {len(parsed)}')
     return names

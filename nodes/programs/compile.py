@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from nodes.programs.affine import AffineMap
-from nodes.programs.interpret import run
-from nodes.programs.plain import input_values, joined_columns
+from nodes.programs.interpret import input_values, joined_columns, run
 from nodes.programs.program import Program
 from nodes.programs.values import Context, HomogeneousRows
 from schemas.errors import BadProgram
@@ -29,7 +28,7 @@ def affine(program: Program) -> AffineMap:
             f"{program.limits.coefficients_max:,} are allowed; use --protection enclave"
         )
     columns = np.eye(forms, program.width_in)
-    inputs = input_values(program.input_names, program.input_ranks, columns)
+    inputs = input_values(program.inputs, columns)
     context = Context(HomogeneousRows(forms), program.limits)
     outputs = run(program.nodes, program.constants, inputs, program.outputs, context).outputs
     coefficients = joined_columns(outputs, forms)

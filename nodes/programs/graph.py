@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from onnx import AttributeProto, GraphProto, NodeProto
 
+from nodes.programs.allowed import Signature, names, signature
 from nodes.programs.limits import ProgramLimits
-from nodes.programs.operators import ML, Operator, table
+from nodes.programs.operators import ML
 from nodes.programs.program import AttributeValue, Node
 from nodes.programs.tensors import array_of
+from nodes.programs.trees import require_trees
 from nodes.programs.values import Array
 from schemas.errors import BadProgram
 
@@ -47,12 +48,11 @@ def nodes_of(
     limits: ProgramLimits,
 ) -> tuple[Node, ...]:
     """The nodes that the outputs need, in the graph's order, which must be an order of execution. Raises BadProgram."""
-    operators = table()
     defined = set(known)
-    found: list[tuple[NodeProto, Operator, int]] = []
+    found: list[tuple[NodeProto, Signature, int]] = []
     for node in graph.node:
         _require_text(node)
-        operator, version = _operator(node, operators, versions)
+        operator, version = _signature(node, versions)
         _require_shape(node, operator, limits)
         for name in node.input:
             if name and name not in defined:
@@ -79,27 +79,28 @@ def _bad(node: NodeProto, reason: str) -> BadProgram:
     return BadProgram(f"{name}: {reason}", operator=name)
 
 
-def _operator(
-    node: NodeProto, operators: Mapping[tuple[str, str], Operator], versions: Mapping[str, int]
-) -> tuple[Operator, int]:
+def _signature(node: NodeProto, versions: Mapping[str, int]) -> tuple[Signature, int]:
     name, domain = node.op_type[:64], "" if node.domain == "ai.onnx" else node.domain[:64]
     if name in CONTROL_FLOW and not domain:
         raise BadProgram(
             f"{name} is not allowed: programs have no control flow; unroll it when exporting", operator=name
         )
-    operator = operators.get((domain, name))
-    if operator is None:
-        known = ", ".join(sorted(key[1] for key in operators if key[0] == domain))
+    allowed = names()
+    if (domain, name) not in allowed:
+        known = ", ".join(sorted(key[1] for key in allowed if key[0] == domain))
         hint = f"; allowed are {known}" if known else f"; the domains are ai.onnx and {ML}"
-        extra = " (export with zipmap=False)" if name == "ZipMap" else ""
+        extra = " (it may stand at the end only)" if name == "ZipMap" else ""
         shown = f"{domain}.{name}" if domain else name
         raise BadProgram(f"the operator {shown} is not allowed{extra}{hint}", operator=name)
     if domain not in versions:
         raise _bad(node, f"the program does not import the operator set of {domain or 'ai.onnx'}")
-    return operator, versions[domain]
+    found = signature(domain, name, versions[domain])
+    if found is None:
+        raise _bad(node, f"does not exist in operator set {versions[domain]}")
+    return found, versions[domain]
 
 
-def _require_shape(node: NodeProto, operator: Operator, limits: ProgramLimits) -> None:
+def _require_shape(node: NodeProto, operator: Signature, limits: ProgramLimits) -> None:
     """Arity and names."""
     fewest, most = operator.operands
     if not fewest <= len(node.input) <= most or any(not name for name in node.input[:fewest]):
@@ -116,7 +117,7 @@ def _require_shape(node: NodeProto, operator: Operator, limits: ProgramLimits) -
 
 
 def _needed(
-    found: Sequence[tuple[NodeProto, Operator, int]], outputs: Sequence[str], limits: ProgramLimits
+    found: Sequence[tuple[NodeProto, Signature, int]], outputs: Sequence[str], limits: ProgramLimits
 ) -> tuple[Node, ...]:
     """Walk back from the outputs. Attributes are read for every node: a bad one is refused even if nothing needs it."""
     wanted = set(outputs)
@@ -130,25 +131,23 @@ def _needed(
         inputs = tuple(node.input)
         while inputs and not inputs[-1]:
             inputs = inputs[:-1]
-        made = Node(operator.name, operator.domain, version, inputs, tuple(node.output), attributes, used)
-        nodes.append(_prepared(made, operator, limits))
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        made = Node(node.op_type, domain, version, inputs, tuple(node.output), attributes, used)
+        _require_sound(made, limits)
+        nodes.append(made)
     return tuple(reversed(nodes))
 
 
-def _prepared(node: Node, operator: Operator, limits: ProgramLimits) -> Node:
-    if operator.prepare is None:
-        return node
+def _require_sound(node: Node, limits: ProgramLimits) -> None:
+    if node.integer("training_mode", 0):
+        raise BadProgram(f"{node.operator}: is in training mode; export it for inference", operator=node.operator)
     try:
-        return replace(node, prepared=operator.prepare(node, limits))
+        require_trees(node, limits)
     except BadProgram as error:
         raise BadProgram(f"{node.operator}: {error}", operator=node.operator) from error
-    except OPERATOR_ERRORS as error:
-        raise BadProgram(
-            f"{node.operator} has attributes that cannot be used: {error}", operator=node.operator
-        ) from error
 
 
-def _attributes(node: NodeProto, operator: Operator, limits: ProgramLimits) -> dict[str, AttributeValue]:
+def _attributes(node: NodeProto, operator: Signature, limits: ProgramLimits) -> dict[str, AttributeValue]:
     if len(node.attribute) > limits.attributes_per_node_max:
         raise _bad(node, f"has {len(node.attribute)} attributes; at most {limits.attributes_per_node_max} are allowed")
     attributes: dict[str, AttributeValue] = {}

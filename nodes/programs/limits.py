@@ -26,7 +26,7 @@ class ProgramLimits:
     names_per_node_max: int = 10_000
     name_bytes_max: int = 512
     tree_nodes_max: int = 1 << 19
-    tree_depth_max: int = 64
+    tree_depth_max: int = 1_000  # the engine builds trees by recursion
     tensor_rank_max: int = 8
     tensor_elements_max: int = 1 << 20
     constant_elements_max: int = 1 << 22  # all constants together, folded ones too

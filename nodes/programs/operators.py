@@ -1,8 +1,8 @@
-"""The operators a program may use: one table from name to function, with the arity, the attributes and the linear rule.
+"""The operators that the compiler knows: one table from name to function, with arity, attributes and the linear rule.
 
 The section of the specification is the operator's own page, `https://onnx.ai/onnx/operators/onnx__<Name>.html` for the
-domain ai.onnx and `onnx_aionnxml_<Name>.html` for ai.onnx.ml. What is not in the table is refused:
-graphs inside operators (Loop, If, Scan), random numbers, strings, sequences, anything that reads files. Pure.
+domain ai.onnx and `onnx_aionnxml_<Name>.html` for ai.onnx.ml. What else a program may use, `allowed` says. Functions
+that are not linear are here for constants. Pure.
 """
 
 from __future__ import annotations
@@ -18,15 +18,11 @@ from nodes.programs import operators_algebra as algebra
 from nodes.programs import operators_arithmetic as arithmetic
 from nodes.programs import operators_layout as layout
 from nodes.programs import operators_select as select
-from nodes.programs import operators_trees as trees
 from nodes.programs import operators_windows as windows
-from nodes.programs.forest import Forest
-from nodes.programs.limits import ProgramLimits
 from nodes.programs.operators_arithmetic import Function
 from nodes.programs.program import Node
 
 Linear = Callable[[Node, tuple[bool, ...]], bool]
-Prepare = Callable[[Node, ProgramLimits], Forest]
 ML = "ai.onnx.ml"
 VARIADIC = 1_000
 
@@ -42,7 +38,6 @@ class Operator:
     operands: tuple[int, int]  # fewest and most
     outputs: int  # most
     attributes: frozenset[str]
-    prepare: Prepare | None = None  # checks the attributes and makes `Node.prepared` of them, once
 
 
 def always(_: Node, __: tuple[bool, ...]) -> bool:
@@ -64,11 +59,16 @@ def table() -> Mapping[tuple[str, str], Operator]:
         *_layout(),
         *_algebra(),
         *_classical(),
-        *_trees(),
         *_selection(),
         *_windows(),
     )
     return MappingProxyType({(row.domain, row.name): row for row in rows})
+
+
+def operator_of(node: Node) -> Operator | None:
+    """What the compiler has for a node: nothing for most operators that are not linear."""
+    found = table().get((node.domain, node.operator))
+    return None if node.operator == "LinearClassifier" and not algebra.classifier_is_linear(node, (True,)) else found
 
 
 def _row(
@@ -79,9 +79,8 @@ def _row(
     *attributes: str,
     outputs: int = 1,
     domain: str = "",
-    prepare: Prepare | None = None,
 ) -> Operator:
-    return Operator(name, domain, run, linear, operands, outputs, frozenset(attributes), prepare)
+    return Operator(name, domain, run, linear, operands, outputs, frozenset(attributes))
 
 
 def _arithmetic() -> tuple[Operator, ...]:
@@ -96,37 +95,17 @@ def _arithmetic() -> tuple[Operator, ...]:
         _row("Mul", factors(np.multiply), product, two),
         _row("Div", factors(arithmetic.divide), first, two),
         _row("Cast", arithmetic.cast, arithmetic.cast_is_linear, (1, 1), "to", "saturate", "round_mode"),
-        _row("Max", factors(np.maximum), never, many),
-        _row("Min", factors(np.minimum), never, many),
         _row("Pow", factors(arithmetic.power), never, two),
-        _row("Greater", factors(np.greater), never, two),
-        _row("GreaterOrEqual", factors(np.greater_equal), never, two),
-        _row("Less", factors(np.less), never, two),
-        _row("LessOrEqual", factors(np.less_equal), never, two),
-        _row("Equal", factors(np.equal), never, two),
-        _row("And", factors(np.logical_and), never, two),
-        _row("Or", factors(np.logical_or), never, two),
-        _row("Clip", arithmetic.clip, never, (1, 3), "min", "max"),
-        _row("LeakyRelu", arithmetic.leaky_relu, never, (1, 1), "alpha"),
     )
 
 
 def _functions() -> tuple[Operator, ...]:
     functions: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "Sigmoid": arithmetic.sigmoid,
-        "Softplus": arithmetic.softplus,
-        "Relu": arithmetic.relu,
-        "Tanh": np.tanh,
         "Exp": np.exp,
         "Log": np.log,
         "Sqrt": np.sqrt,
         "Abs": np.abs,
-        "Sign": np.sign,
-        "Floor": np.floor,
-        "Ceil": np.ceil,
-        "Round": np.rint,
         "Reciprocal": np.reciprocal,
-        "Not": np.logical_not,
     }
     return tuple(_row(name, arithmetic.unary(function), never) for name, function in functions.items())
 
@@ -159,11 +138,6 @@ def _algebra() -> tuple[Operator, ...]:
         _row("Gemm", algebra.gemm, algebra.gemm_is_linear, (2, 3), "alpha", "beta", "transA", "transB"),
         _row("ReduceSum", reduction(np.sum, 13, rows=True), first, (1, 2), *axes),
         _row("ReduceMean", reduction(np.mean, 18), first, (1, 2), *axes),
-        _row("ReduceMax", reduction(np.max, 18), never, (1, 2), *axes),
-        _row("ReduceMin", reduction(np.min, 18), never, (1, 2), *axes),
-        _row("Softmax", algebra.softmax, never, (1, 1), "axis"),
-        _row("LogSoftmax", algebra.log_softmax, never, (1, 1), "axis"),
-        _row("ArgMax", algebra.arg_max, never, (1, 1), "axis", "keepdims", "select_last_index"),
     )
 
 
@@ -179,7 +153,6 @@ def _classical() -> tuple[Operator, ...]:
     regressor = ("coefficients", "intercepts", "targets", "post_transform")
     return (
         _row("Scaler", algebra.scaler, always, (1, 1), "offset", "scale", domain=ML),
-        _row("Normalizer", algebra.normalizer, never, (1, 1), "norm", domain=ML),
         _row("LinearRegressor", algebra.linear_regressor, always, (1, 1), *regressor, domain=ML),
         _row(
             "LinearClassifier",
@@ -190,25 +163,6 @@ def _classical() -> tuple[Operator, ...]:
             outputs=2,
             domain=ML,
         ),
-    )
-
-
-def _trees() -> tuple[Operator, ...]:
-    one, names = (1, 1), (trees.CLASSIFIER_ATTRIBUTES, trees.REGRESSOR_ATTRIBUTES, trees.ENSEMBLE_ATTRIBUTES)
-    classify, regress, ensemble = trees.prepare_classifier, trees.prepare_regressor, trees.prepare_ensemble
-    return (
-        _row(
-            "TreeEnsembleClassifier",
-            trees.run_classifier,
-            never,
-            one,
-            *names[0],
-            outputs=2,
-            domain=ML,
-            prepare=classify,
-        ),
-        _row("TreeEnsembleRegressor", trees.run_regressor, never, one, *names[1], domain=ML, prepare=regress),
-        _row("TreeEnsemble", trees.run_ensemble, never, one, *names[2], domain=ML, prepare=ensemble),
     )
 
 

@@ -9,8 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from nodes.programs.operands import Operands, given, integers, optional
-from nodes.programs.operators_arithmetic import Function, sigmoid
-from nodes.programs.operators_layout import inner_axis
+from nodes.programs.operators_arithmetic import Function
 from nodes.programs.program import Node
 from nodes.programs.values import Array, Context, Kind, Value, aligned, constant, joined_kind
 from schemas.errors import BadProgram
@@ -130,41 +129,6 @@ def reduction(function: Callable[..., Array], operand_since: int, *, rows: bool 
     return run
 
 
-def softmax(context: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
-    """Softmax: over one axis since version 13; before, over `axis` and all that follow."""
-    value = given(operands, 0)
-    if node.version >= 13:
-        axes: tuple[int, ...] = (inner_axis(value, node.integer("axis", -1)),)
-    else:
-        axes = tuple(range(inner_axis(value, node.integer("axis", 1)), value.array.ndim))
-    return (value.with_array(softmax_over(value.array, axes)),)
-
-
-def log_softmax(context: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
-    """LogSoftmax."""
-    (value,) = softmax(context, node, operands)
-    return (value.with_array(np.log(value.array)),)
-
-
-def softmax_over(array: Array, axes: tuple[int, ...]) -> Array:
-    if array.size == 0:
-        return array
-    powers = np.exp(array - array.max(axis=axes, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=axes, keepdims=True))
-
-
-def arg_max(_: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
-    """ArgMax over an axis other than the rows; the first of equals."""
-    value = given(operands, 0)
-    if node.integer("select_last_index", 0):
-        raise BadProgram("with select_last_index is not supported")
-    position = inner_axis(value, node.integer("axis", 0))
-    found = np.asarray(np.argmax(value.array, axis=position), dtype=np.int64)
-    if node.integer("keepdims", 1):
-        found = np.expand_dims(found, position)
-    return (value.with_array(found),)
-
-
 # ai.onnx.ml ----------------------------------------------------------------------------------------------------------
 
 
@@ -216,41 +180,13 @@ def linear_regressor(context: Context, node: Node, operands: Operands) -> tuple[
 
 
 def linear_classifier(context: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
-    """LinearClassifier with a row of coefficients per class: label (if wanted; integer labels only) and scores."""
-    labels = node.integers("classlabels_ints") or ()
-    names = node.attributes.get("classlabels_strings", ())
-    classes = len(labels) or (len(names) if isinstance(names, tuple) else 0)
+    """LinearClassifier with a row of coefficients per class: its scores, in the place of the label too."""
+    labels = node.integers("classlabels_ints") or node.attributes.get("classlabels_strings", ())
+    classes = len(labels) if isinstance(labels, tuple) else 0
     scores = _scores(context, features(given(operands, 0)), node, classes)
-    label = scores
-    if node.wanted[0]:
-        if not labels:
-            raise BadProgram("gives text labels, but only numbers can be results; use its scores")
-        label = scores.with_array(np.array(labels, dtype=np.int64)[np.argmax(scores.array, axis=1)])
-    transform = node.text("post_transform", "NONE")
-    if transform == "LOGISTIC":
-        return label, scores.with_array(sigmoid(scores.array))
-    if transform == "SOFTMAX":
-        return label, scores.with_array(softmax_over(scores.array, (1,)))
-    if transform != "NONE":
-        raise BadProgram(f"with post_transform {transform} is not supported; use NONE, LOGISTIC or SOFTMAX")
-    return label, scores
+    return scores, scores
 
 
 def classifier_is_linear(node: Node, _: tuple[bool, ...]) -> bool:
     """Its scores are linear; the label, and the scores after a post-transform, are not."""
     return not node.wanted[0] and node.text("post_transform", "NONE") == "NONE"
-
-
-def normalizer(_: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
-    """Normalizer by the row's largest number, sum of absolute numbers or length; a row of zeros stays as it is."""
-    value = features(given(operands, 0))
-    norms: dict[str, Callable[[Array], Array]] = {
-        "MAX": lambda x: np.asarray(x.max(axis=1, keepdims=True)),
-        "L1": lambda x: np.asarray(np.abs(x).sum(axis=1, keepdims=True)),
-        "L2": lambda x: np.asarray(np.sqrt((x * x).sum(axis=1, keepdims=True))),
-    }
-    norm = node.text("norm", "MAX")
-    if norm not in norms:
-        raise BadProgram(f"with norm {norm[:16]} is not supported")
-    divisor = norms[norm](value.array)
-    return (value.with_array(value.array / np.where(divisor == 0, 1.0, divisor)),)

@@ -8,7 +8,7 @@ from functools import reduce
 import numpy as np
 from onnx import TensorProto
 
-from nodes.programs.operands import Operands, all_given, given, optional
+from nodes.programs.operands import Operands, all_given, given
 from nodes.programs.program import Node
 from nodes.programs.values import Array, Context, Value, aligned
 from schemas.errors import BadProgram
@@ -75,41 +75,6 @@ def cast(_: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
 def cast_is_linear(node: Node, _: tuple[bool, ...]) -> bool:
     """A cast to a float type is the identity; one to integers cuts."""
     return node.integer("to", 0) in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
-
-
-def clip(context: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
-    """Clip: bounds are attributes before version 11, operands from then on."""
-    value = given(operands, 0)
-    if node.version < 11:
-        low, high = node.number("min", -np.inf), node.number("max", np.inf)
-        return (value.with_array(np.clip(value.array, low, high)),)
-    result = value
-    for bound, function in ((optional(operands, 1), np.maximum), (optional(operands, 2), np.minimum)):
-        if bound is not None:
-            (left, right), kind = aligned(context, [result, bound], lift=False)
-            result = Value(function(left, right), kind)
-    return (result,)
-
-
-def leaky_relu(_: Context, node: Node, operands: Operands) -> tuple[Value, ...]:
-    """LeakyRelu."""
-    value = given(operands, 0)
-    return (value.with_array(np.where(value.array < 0, node.number("alpha", 0.01) * value.array, value.array)),)
-
-
-def sigmoid(x: Array) -> Array:
-    """Sigmoid; exp overflows to infinity for x below -709, which gives the right 0."""
-    return np.asarray(1.0 / (1.0 + np.exp(-x)))
-
-
-def softplus(x: Array) -> Array:
-    """Softplus, ln(1 + e^x), without overflow."""
-    return np.asarray(np.logaddexp(0.0, x))
-
-
-def relu(x: Array) -> Array:
-    """Relu."""
-    return np.maximum(x, 0)
 
 
 def power(base: Array, exponent: Array) -> Array:

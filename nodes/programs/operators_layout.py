@@ -9,6 +9,7 @@ import numpy as np
 
 from nodes.programs.operands import Operands, all_given, constant_integers, given, integers
 from nodes.programs.program import Node
+from nodes.programs.tensors import widened
 from nodes.programs.values import Array, Context, Kind, Value, constant, joined_kind
 from schemas.errors import BadProgram
 
@@ -33,7 +34,7 @@ def constant_node(_: Context, node: Node, __: Operands) -> tuple[Value, ...]:
     for name in ("value", "value_float", "value_int", "value_floats", "value_ints"):
         value = node.attributes.get(name)
         if isinstance(value, np.ndarray):
-            return (constant(value),)
+            return (constant(widened(value)),)
         if isinstance(value, int | float | tuple):
             return (constant(np.array(value, dtype=np.float64 if "float" in name else np.int64)),)
     raise BadProgram("a Constant without a value")

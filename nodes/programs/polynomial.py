@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 
 from nodes.programs.affine import AffineMap, Monomial
 from nodes.programs.graph import OPERATOR_ERRORS
-from nodes.programs.interpret import run
-from nodes.programs.plain import input_values, joined_columns
+from nodes.programs.interpret import input_values, joined_columns, run
 from nodes.programs.program import Node, Program
 from nodes.programs.values import Array, Context, HomogeneousRows, Kind, Value, aligned
 from schemas.errors import BadData, BadProgram
@@ -117,7 +116,7 @@ def _compiled(program: Program, degree: int) -> PolynomialMap:
     columns = np.zeros((size, program.width_in))
     for column in range(program.width_in):
         columns[basis.places[column,], column] = 1.0
-    values = dict(input_values(program.input_names, program.input_ranks, columns))
+    values = dict(input_values(program.inputs, columns))
     context = Context(HomogeneousRows(size), program.limits)
     constants = dict(program.constants)
     for node in program.nodes:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from nodes.programs.forest import Forest
+import numpy as np
+
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.values import Array
 
 AttributeValue = int | float | bytes | Array | tuple[int, ...] | tuple[float, ...] | tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Node:
     """One operator of the graph. `version` is the operator set of its domain that the program imports."""
 
@@ -23,7 +25,6 @@ class Node:
     outputs: tuple[str, ...]
     attributes: Mapping[str, AttributeValue]
     wanted: tuple[bool, ...]  # per output: whether the program uses it
-    prepared: Forest | None = field(default=None, repr=False)  # what the operator made of its attributes
 
     def integer(self, name: str, default: int) -> int:
         """An integer attribute."""
@@ -52,6 +53,16 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Input:
+    """One input of the graph: `width` columns as [N, width], or with rank 1 a single column as [N]."""
+
+    name: str
+    width: int
+    rank: int
+    dtype: np.dtype[Any]  # as the graph declares it
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """A program that passed `check`: safe to run, and the same for everybody who holds the same `digest`.
 
@@ -63,7 +74,7 @@ class Program:
     canonical: bytes = field(repr=False)  # the stripped ONNX model, serialised again
     digest: str  # sha256 of `canonical`, hex
     input_names: tuple[str, ...]
-    input_ranks: tuple[int, ...]
+    inputs: tuple[Input, ...]
     matrix: bool
     column_names: tuple[str, ...]  # from the model's "columns" metadata; empty when it names none
     width_in: int

@@ -25,7 +25,7 @@ TYPED_FIELDS = ("float_data", "int32_data", "string_data", "int64_data", "double
 
 
 def array_of(tensor: TensorProto, limits: ProgramLimits) -> Array:
-    """The tensor as float64, int64 or bool: every protection computes in float64, whatever width the weights came in.
+    """The tensor, in the type that it is declared in.
 
     Raises BadProgram: external data, segments, a type without numbers, a payload that is not as long as the dimensions
     say, too large.
@@ -47,7 +47,7 @@ def array_of(tensor: TensorProto, limits: ProgramLimits) -> Array:
         raise BadProgram(
             f"the tensor {name} has {elements:,} numbers; at most {limits.tensor_elements_max:,} are allowed"
         )
-    return _widened(_payload(tensor, name, elements).reshape(dims))
+    return _payload(tensor, name, elements).reshape(dims)
 
 
 def _payload(tensor: TensorProto, name: str, elements: int) -> Array:
@@ -68,7 +68,8 @@ def _payload(tensor: TensorProto, name: str, elements: int) -> Array:
     return np.array(values, dtype=dtype)
 
 
-def _widened(array: Array) -> Array:
+def widened(array: Array) -> Array:
+    """As float64, int64 or bool: what the compiler computes in, whatever width the weights came in."""
     if array.dtype.kind == "f":
         with np.errstate(invalid="ignore"):  # a signalling NaN; evaluation refuses results that are not finite
             return array.astype(np.float64)
@@ -76,9 +77,8 @@ def _widened(array: Array) -> Array:
 
 
 def tensor_of(array: Array, name: str) -> TensorProto:
-    """A tensor with the array's numbers in `raw_data`: float64 as DOUBLE, float32 as FLOAT, int64, bool."""
-    types = {"f8": TensorProto.DOUBLE, "f4": TensorProto.FLOAT, "i8": TensorProto.INT64, "b1": TensorProto.BOOL}
-    kind = types[array.dtype.str[1:]]
+    """A tensor with the array's numbers in `raw_data`."""
+    kind = next(kind for kind, (dtype, _) in FORMATS.items() if np.dtype(dtype) == array.dtype)
     return TensorProto(
         name=name, data_type=kind, dims=list(array.shape), raw_data=np.ascontiguousarray(array).tobytes()
     )

@@ -18,11 +18,10 @@ What comes after is the receiver's: its handler or machine refuses with codes of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from broker.topology import is_lane, parse_key
+from broker.topology import Key, is_lane, parse_key
 from nodes.machine import Refused, Verify
 from schemas import codec, limits
 from schemas.errors import BadConfig
@@ -44,18 +43,8 @@ class Receiver:
     role: Role
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What the routing key says: for whom a message is, and from whom, as the broker pinned it."""
-
-    to: Address
-    source: Address
-    kind: str
-    """Which of the receiver's queues."""
-
-
-def read_route(key: str, receiver: Receiver) -> Route:
-    """The route of a message that was delivered under this key.
+def read_route(key: str, receiver: Receiver) -> Key:
+    """For whom a message is, from whom, as the broker pinned it, and through which of the receiver's queues.
 
     Raises:
         Refused: bad-key, or wrong-receiver (a copy by CC of a message to somebody else).
@@ -66,22 +55,10 @@ def read_route(key: str, receiver: Receiver) -> Route:
         raise Refused("bad-key", str(error)) from error
     if parsed.dst != receiver.me:
         raise Refused("wrong-receiver", f"routed to {parsed.dst}")
-    return Route(parsed.dst, parsed.src, parsed.kind)
+    return parsed
 
 
-def read_event(headers: Mapping[str, Any], body: bytes) -> codec.Received:
-    """The event in a message.
-
-    Raises:
-        Refused: with the codec's code.
-    """
-    try:
-        return codec.decode(headers, body)
-    except codec.MalformedEvent as error:
-        raise Refused(error.code, str(error)) from error
-
-
-def check_event(event: Event, route: Route, receiver: Receiver, now: float) -> None:
+def check_event(event: Event, route: Key, receiver: Receiver, now: float) -> None:
     """Hold an event against its route, the catalogue and the time (seconds since 1970).
 
     Raises:
@@ -94,8 +71,8 @@ def check_event(event: Event, route: Route, receiver: Receiver, now: float) -> N
         raise Refused("not-for-role", f"a {receiver.role} does not take {event.type}")
     if route.kind != row.kind and not (row.kind == "lane" and is_lane(route.kind)):
         raise Refused("wrong-queue", f"{event.type} does not belong among {route.kind} messages")
-    if event.source != route.source:
-        raise Refused("wrong-sender", f"{route.source} sent it, it says {event.source}")
+    if event.source != route.src:
+        raise Refused("wrong-sender", f"{route.src} sent it, it says {event.source}")
     if not any(_is_sender(role, event, receiver) for role in row.sender):
         raise Refused("wrong-role", f"{event.source} may not send {event.type} to {receiver.me}")
     if event.time > now + limits.CLOCK_SKEW_SECONDS_MAX:

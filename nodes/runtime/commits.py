@@ -12,7 +12,7 @@ import structlog
 from msgspec import Struct
 
 from nodes.identity import Identity, verify
-from nodes.machine import TIMER_FIRED, Machine, TimerFired
+from nodes.machine import TIMER_FIRED, Machine, TimerFired, own_event
 from nodes.runtime.decider import Decider, Given
 from nodes.runtime.outbox import Outbox
 from nodes.runtime.quiet import Quiet, Wake
@@ -20,7 +20,6 @@ from nodes.store.errors import StoreClosed, StoreFailed
 from nodes.store.port import OUTBOX_LEASE_SECONDS, Decide, Decision, Input, OutboxRow, Outcome, Store, Timer
 from schemas import codec
 from schemas.codec import Received
-from schemas.events import Event
 from schemas.ids import derive_id
 
 ENTROPY_DRAWS: Final = 64
@@ -90,16 +89,7 @@ class Commits:
 
     def _internal(self, event_id: str, event_type: str, data: Struct, aggregate: str, cause: str) -> Given:
         now = self._clock()
-        event = Event(
-            id=event_id,
-            type=event_type,
-            source=self._me,
-            to=self._me,
-            time=now,
-            subject=aggregate,
-            data=data,
-            cause=cause,
-        )
+        event = own_event(self._me, event_type, data, id=event_id, time=now, subject=aggregate, cause=cause)
         return Given(event, now, self._fresh())
 
     def _fresh(self) -> bytes:

@@ -12,6 +12,7 @@ consumer without one uses `serve`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
@@ -31,7 +32,7 @@ from schemas.ids import Address
 K = TypeVar("K")
 
 RETRY_SECONDS: Final = 1.0
-"""Pause before a message comes again that this node could not handle now."""
+"""Pause before a message comes again that this node could not handle or settle now."""
 FAILED: Final = "handler-failed"
 UNREADABLE: Final = "unreadable"
 """Reasons of dead letters that are faults of this program, found in the log."""
@@ -46,9 +47,17 @@ class Later(SubletError):  # noqa: N818 - reads as the sentence it is
 class Door:
     """Receives for one address in one role."""
 
-    def __init__(self, me: Address, role: Role, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        me: Address,
+        role: Role,
+        clock: Callable[[], float],
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """A door of this node; `clock` gives seconds since 1970, `pause` waits so many seconds."""
         self._receiver = Receiver(me, role)
         self._clock = clock
+        self._pause = pause
         self._log = structlog.get_logger(__name__).bind(node=me, role=role)
 
     async def serve(
@@ -129,11 +138,12 @@ class Door:
         await self._answer(delivery, delivery.retry(seconds))
 
     async def _answer(self, delivery: Delivery, answer: Awaitable[None]) -> None:
-        """A delivery that could not be settled goes back to its queue: its id is known when it comes again."""
+        """A delivery that could not be settled goes back to its queue, after a pause: every return counts."""
         try:
             await answer
         except Exception as error:
             self._log.warning("a message could not be settled", error=_said(error), id=delivery.message.id)
+            await self._pause(RETRY_SECONDS)
             try:
                 await delivery.release()
             except Exception as again:

@@ -23,7 +23,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 import orjson
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from nodes.machine import TIMER_FIRED, Context, Effect, Machine, Refused, Sign, Step, TimerFired, Verify
 from nodes.records import RecordSet
@@ -309,18 +309,8 @@ def _recorded(event: Event) -> RecordedEvent:
 
 def _event(recorded: RecordedEvent, machine: Machine) -> Event:
     data_class = data_class_of(recorded.type, machine)
-    return Event(
-        id=recorded.id,
-        type=recorded.type,
-        source=Address(recorded.source),
-        to=Address(recorded.to),
-        time=recorded.time,
-        subject=recorded.subject,
-        cause=recorded.cause,
-        attributes=recorded.attributes,
-        data=None if data_class is None else msgspec.convert(recorded.data, data_class),
-        body=recorded.body,
-    )
+    data = None if data_class is None else msgspec.convert(recorded.data, data_class)
+    return Event(**structs.asdict(recorded) | {"data": data})
 
 
 def _dump(value: Any) -> bytes:

@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-import msgspec
 import structlog
 from msgspec import Struct
 
 from broker.errors import AccessRefused, MessageTooLarge, PublishUnknown, Unroutable
-from nodes.machine import Machine, Perform, Publish
+from nodes.machine import ActivityFailed, Machine, Perform, Publish, PublishFailed
 from nodes.runtime.post import Post, Undeliverable
 from nodes.runtime.quiet import Quiet, Wake
 from nodes.store.blobs import BlobStore
@@ -141,8 +140,11 @@ class Outbox:
     async def _give_up(self, row: OutboxRow, effect: Unreadable) -> None:
         error = f"it cannot be read ({effect.why}): restore the store from a backup, or run the release that wrote it"
         self._log.error("an effect is lost", aggregate=row.aggregate, cause=row.event_id, reason=error)
-        report = {"activity": f"effect {row.index} of {row.event_id}", "params": {}, "error": error}
-        await self._report(row, "activity.failed", report)
+        await self._report(
+            row,
+            "activity.failed",
+            ActivityFailed(activity=f"effect {row.index} of {row.event_id}", params={}, error=error),
+        )
 
     # ---------------------------------------------------------------- Publish
 
@@ -156,8 +158,7 @@ class Outbox:
             await self._finish(row.seq)
             return
         self._log.warning("not delivered", type=effect.type, to=effect.to, cause=row.event_id, reason=failure)
-        report = {"type": effect.type, "to": effect.to, "reason": failure}
-        await self._report(row, "publish.failed", report)
+        await self._report(row, "publish.failed", PublishFailed(type=effect.type, to=effect.to, reason=failure))
 
     async def _send(self, row: OutboxRow, effect: Publish) -> str | None:
         """Publish until the broker confirms; the reason when it never will."""
@@ -203,8 +204,8 @@ class Outbox:
                 events = await self._attempts(row, effect)
                 await self._until_stored(lambda: self._means.conclude(row, events))
         except _ActivityFailed as error:
-            report = {"activity": effect.activity, "params": effect.params, "error": str(error)}
-            await self._report(row, "activity.failed", report)
+            failed = ActivityFailed(activity=effect.activity, params=effect.params, error=str(error))
+            await self._report(row, "activity.failed", failed)
         finally:
             self._performing -= 1
             self.room.set()
@@ -236,9 +237,8 @@ class Outbox:
         """The data as it will be read from the journal."""
         return codec.decode_data(self._means.machine.internal_types[event_type], codec.encode_data(data))
 
-    async def _report(self, row: OutboxRow, event_type: str, report: dict[str, Any]) -> None:
-        data_class = self._means.machine.internal_types.get(event_type)
-        events = [] if data_class is None else [(event_type, msgspec.convert(report, data_class))]
+    async def _report(self, row: OutboxRow, event_type: str, failure: Struct) -> None:
+        events = [(event_type, failure)] if event_type in self._means.machine.internal_types else []
         await self._until_stored(lambda: self._means.conclude(row, events))
 
     async def _until_stored(self, work: Callable[[], Awaitable[None]]) -> None:

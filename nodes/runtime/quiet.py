@@ -73,5 +73,7 @@ class Wake:
 
     async def wait(self, seconds: float) -> None:
         """Return when called, or after `seconds`."""
+        # Not by `wait_for`: before Python 3.12 it loses a cancellation that meets the event, and the loop never ends.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._event.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._event.wait()

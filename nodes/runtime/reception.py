@@ -53,7 +53,8 @@ class Reception:
             except BrokerUnreachable as error:
                 self._log.warning("the control queue is out of reach, trying again", error=str(error))
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), RETRY_SECONDS)
+                async with asyncio.timeout(RETRY_SECONDS):
+                    await stop.wait()
 
     async def _serve(self, deliveries: AsyncIterator[Delivery], stop: asyncio.Event) -> None:
         """Take deliveries in until `stop`; what is being committed is still acknowledged."""

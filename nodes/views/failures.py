@@ -10,31 +10,18 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from nodes.enclave.errors import Code
+from nodes.enclave.errors import POLICY_CODES, Code
 from schemas.errors import BadData, BadInput, BadProgram, JobFailed, PolicyRefused, SubletError, VerificationFailed
 
-_POLICY: Final = frozenset(
-    {
-        Code.KIND_NOT_ACCEPTED,
-        Code.SOFTWARE_NOT_ACCEPTED,
-        Code.SIGNER_NOT_ACCEPTED,
-        Code.MEASUREMENT,
-        Code.DEBUG,
-        Code.TCB_LOW,
-        Code.TCB_STATUS,
-        Code.ADVISORY,
-    }
-)
-"""Evidence that is genuine, and not what the renter accepts."""
 CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
     {
         BadInput: ("bad-input", "bad-order", "bad-split", "no-file", "other-format"),
         BadData: ("bad-data",),
         # The last three: it takes or does what no enclave allows to any program.
         BadProgram: ("bad-program", "not-linear", "enclave-cpu", "enclave-memory", "enclave-syscall"),
-        PolicyRefused: ("no-enclave", *_POLICY),
+        PolicyRefused: ("no-enclave", *POLICY_CODES),
         VerificationFailed: (
-            *(code for code in Code if code not in _POLICY),
+            *(code for code in Code if code not in POLICY_CODES),
             "bad-key",
             "blob-damaged",
             "ciphertext-invalid",

@@ -15,11 +15,12 @@ from typing import Final
 import numpy as np
 
 from nodes.homomorphic.ckks import linear as ckks
+from nodes.homomorphic.ckks.seal import SLOTS
 from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.port import IntegerProgram
 from tests.bench.harness import Result, faster, interleave
 
-ROWS: Final = ckks.SLOTS
+ROWS: Final = SLOTS
 PEER_ROWS: Final = 47 * 12
 """Paillier takes seconds for all of them; its figures per value do not depend on the number of full blocks."""
 FEATURES: Final = 30

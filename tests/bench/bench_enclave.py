@@ -32,7 +32,7 @@ from nodes.enclave.host.process import EnclaveProcess
 from nodes.enclave.offer import verify_offer
 from nodes.programs.build import linear
 from nodes.programs.check import check
-from nodes.programs.plain import evaluate
+from nodes.programs.runtime import evaluate
 from tests.bench.harness import Result, faster, interleave, more
 from tests.unit.nodes.enclave.enclaves import (
     CONTRACT,
@@ -52,7 +52,9 @@ NAMES = ("mlp", "forest")
 ROWS, COLUMNS = 4096, 30
 BATCHES = 24
 ROUNDS = 7
-IMPORTS = "import sys, nodes.enclave.child.main, pyseccomp; print('r', end='', flush=True); sys.stdin.read()"
+IMPORTS = (
+    "import sys, nodes.enclave.child.main, onnxruntime, pyseccomp; print('r', end='', flush=True); sys.stdin.read()"
+)
 
 
 def run(only: str) -> Iterator[Result]:
@@ -85,7 +87,7 @@ def _plain_start() -> float:
     begin = perf_counter()
     with subprocess.Popen(
         [sys.executable, "-s", "-P", "-c", IMPORTS],
-        env={"PYTHONPATH": str(code_root())},
+        env={"PYTHONPATH": str(code_root()), "ORT_DISABLE_TELEMETRY": "1"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:

@@ -19,7 +19,7 @@ import structlog
 
 from nodes.local import LocalNetwork
 from nodes.programs.check import check
-from nodes.programs.plain import evaluate
+from nodes.programs.runtime import evaluate
 from tests.bench.harness import Result, interleave, more
 from tests.support.models import NAMES, TOLERANCE, program, score, write_rows
 

@@ -116,7 +116,7 @@ class _End:
         consuming = await connection.channel(publisher_confirms=False)
         await consuming.set_qos(prefetch_count=task.load.prefetch)
         exchange = await publishing.get_exchange(hub_exchange(hub_of(of)), ensure=False)
-        return cls(exchange, await consuming.get_queue(queue_name(of, kind)))
+        return cls(exchange, await consuming.get_queue(queue_name(of, kind), ensure=False))
 
     async def send(self, key: str, headers: Mapping[str, str], body: bytes, name: str) -> None:
         message = aio_pika.Message(

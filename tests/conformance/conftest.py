@@ -39,3 +39,10 @@ async def rabbitmq_network(rabbitmq: Server) -> AsyncIterator[RabbitMQWire]:
     """For what only RabbitMQ has."""
     async with rabbitmq_wire(rabbitmq, keep_unroutable=True) as wire:
         yield wire
+
+
+@pytest.fixture
+async def rabbitmq_plain(rabbitmq: Server) -> AsyncIterator[RabbitMQWire]:
+    """The same, where senders are told what nobody receives."""
+    async with rabbitmq_wire(rabbitmq, keep_unroutable=False) as wire:
+        yield wire

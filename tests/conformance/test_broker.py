@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -35,10 +36,13 @@ from broker.port import (
 from broker.topology import WAIT_STEPS, dead_queue, lane, queue_name, routing_key, unroutable_queue
 from schemas import limits
 from schemas.ids import Address, hub_address
-from tests.support.wires import DELIVERIES_MAX, LESSOR, NEIGHBOUR, PARTNER, RENTER, Wire
+from tests.support.wires import DELIVERIES_MAX, LESSOR, NEIGHBOUR, PARTNER, RENTER, Line, Wire
 
 SECONDS_MAX: Final = 20.0
 """For what must happen soon; a test that waits so long has failed."""
+RABBITMQ_4_DELIVERIES_MAX: Final = 20
+TURNS: Final = 50
+"""Of the event loop, until what was begun is on its way."""
 
 
 def letter(name: str, to: Address, by: Address, *, kind: str = "control", body: bytes = b"{}") -> Message:
@@ -272,6 +276,29 @@ class TestSettingAside:
         why = {DEAD_REASON: DELIVERY_LIMIT, DEAD_QUEUE: CONTROL_OF_LESSOR, DEAD_KEY: sent.key}
         assert dict(dead.headers) == {**sent.headers, **why}
 
+    async def test_what_a_consumer_left_too_often_is_dead_lettered(self, wire: Wire) -> None:
+        """As a message does that ends whoever receives it."""
+        renter, lessor = await wire.connect(RENTER), await wire.connect(LESSOR)
+        await post(renter, letter("evt-1", LESSOR, RENTER))
+        for count in range(DELIVERIES_MAX + 1):
+            async with lessor.consume(CONTROL_OF_LESSOR, prefetch=1) as consumer:
+                assert (await following(consumer)).delivery_count == count
+        (dead,) = await drain(await wire.connect(hub_address("B11")), dead_queue("B11"), 1)
+        assert (dead.id, dead.headers[DEAD_REASON]) == ("evt-1", DELIVERY_LIMIT)
+
+    async def test_dead_letters_may_come_back_to_their_hub_often(self, wire: Wire) -> None:
+        """More often than RabbitMQ 4 allows where nothing is said."""
+        lessor, hub = await wire.connect(LESSOR), await wire.connect(hub_address("B11"))
+        await post(lessor, letter("evt-1", LESSOR, LESSOR))
+        async with lessor.consume(CONTROL_OF_LESSOR, prefetch=1) as consumer:
+            await (await following(consumer)).reject("bad-signature")
+        async with hub.consume(dead_queue("B11"), prefetch=1) as consumer:
+            for count in range(2 * RABBITMQ_4_DELIVERIES_MAX):
+                dead = await following(consumer)
+                assert (dead.message.id, dead.delivery_count) == ("evt-1", count)
+                await dead.release()
+            await (await following(consumer)).ack()
+
     @pytest.mark.parametrize("kind", ["control", "batch", lane(1)])
     async def test_a_retried_message_comes_back_to_its_queue_later_and_unchanged(self, wire: Wire, kind: str) -> None:
         renter, lessor = await wire.connect(RENTER), await wire.connect(LESSOR)
@@ -409,8 +436,13 @@ class TestPermissions:
 
     async def test_a_queue_that_is_not_there_is_named(self, wire: Wire) -> None:
         renter = await wire.connect(RENTER)
-        with pytest.raises((NoSuchQueue, AccessRefused), match="w7"):
+        with pytest.raises(NoSuchQueue, match="w7"):
             await renter.consume(queue_name(RENTER, "w7"), prefetch=1).__aenter__()
+
+    async def test_of_queues_of_others_nobody_learns_whether_they_are_there(self, wire: Wire) -> None:
+        renter = await wire.connect(RENTER)
+        with pytest.raises(AccessRefused, match="w7"):
+            await renter.consume(queue_name(NEIGHBOUR, "w7"), prefetch=1).__aenter__()
 
     @pytest.mark.parametrize("size", [limits.BODY_BYTES_MAX + 1])
     async def test_a_body_over_the_limit_is_not_sent(self, wire: Wire, size: int) -> None:
@@ -459,6 +491,23 @@ class TestLosingTheConnection:
         delivery = await last_of(lessor, CONTROL_OF_LESSOR, letter("mark", LESSOR, LESSOR))
         assert delivery.message.id == "mark"
 
+    async def test_what_a_cut_kept_from_being_rejected_comes_again(self, wire: Wire) -> None:
+        names = await cut_while_settling(wire, lambda delivery: delivery.reject("bad-signature"))
+        lessor, hub = await wire.connect(LESSOR), await wire.connect(hub_address("B11"))
+        async with (
+            lessor.consume(CONTROL_OF_LESSOR, prefetch=9) as consumer,
+            hub.consume(dead_queue("B11"), prefetch=9) as dead,
+        ):
+            rejecting = asyncio.create_task(reject_all(consumer))
+            await acknowledge_until(dead, names)
+            rejecting.cancel()
+
+    async def test_what_a_cut_kept_from_being_retried_comes_again(self, wire: Wire) -> None:
+        names = await cut_while_settling(wire, lambda delivery: delivery.retry(0.0))
+        lessor = await wire.connect(LESSOR)
+        async with lessor.consume(CONTROL_OF_LESSOR, prefetch=9) as consumer:
+            await acknowledge_until(consumer, names)
+
     async def test_a_stream_survives_cuts_and_nothing_is_lost(self, wire: Wire) -> None:
         renter, lessor = await wire.connect(RENTER), await wire.connect(LESSOR)
         names = {f"evt-{number}" for number in range(120)}
@@ -489,36 +538,17 @@ class TestLosingTheConnection:
         assert set(seen) == names
 
     async def test_publishes_under_way_become_unknown_and_later_ones_work(self, wire: Wire) -> None:
-        renter, lessor = await wire.connect(RENTER), await wire.connect(LESSOR)
-        failures: list[BaseException] = []
-        sent: list[str] = []
-        flowing = asyncio.Event()
-
-        async def publish_until_one_fails(worker: int) -> None:
-            number = 0
-            while not failures:
-                message = letter(f"evt-{worker}-{number}", LESSOR, RENTER, kind="batch", body=bytes(65536))
-                asyncio.get_running_loop().call_soon(flowing.set)
-                try:
-                    await post(renter, message)
-                    sent.append(message.id)
-                except (PublishUnknown, BrokerUnreachable) as error:
-                    failures.append(error)
-                number += 1
-
-        async with asyncio.timeout(SECONDS_MAX), wire.under_way():
-            workers = [asyncio.create_task(publish_until_one_fails(worker)) for worker in range(8)]
-            await flowing.wait()
-            await wire.cut(RENTER)
-            await asyncio.gather(*workers)
-        await post_surely(renter, letter("last", LESSOR, RENTER, kind="batch"))
-        seen: set[str] = set()
+        line = await wire.line(RENTER)
+        await post(line.broker, letter("first", LESSOR, RENTER, kind="batch"))
+        names = [f"evt-{number}" for number in range(8)]
+        letters = [letter(name, LESSOR, RENTER, kind="batch", body=bytes(65536)) for name in names]
+        results = await severed(line, [post(line.broker, each) for each in letters])
+        assert {type(result) for result in results} == {PublishUnknown}
+        for each in letters:
+            await post_surely(line.broker, each)
+        lessor = await wire.connect(LESSOR)
         async with lessor.consume(queue_name(LESSOR, "batch"), prefetch=8) as consumer:
-            while "last" not in seen:
-                delivery = await following(consumer)
-                await delivery.ack()
-                seen.add(delivery.message.id)
-        assert set(sent) <= seen
+            await acknowledge_until(consumer, {"first", *names})
 
     async def test_a_lane_is_resumed_or_its_loss_is_told(self, wire: Wire) -> None:
         renter, lessor = await wire.connect(RENTER), await wire.connect(LESSOR)
@@ -542,6 +572,43 @@ class TestLosingTheConnection:
             await post(lessor, letter("evt-1", LESSOR, LESSOR))
         with pytest.raises(BrokerUnreachable):
             await lessor.consume(CONTROL_OF_LESSOR, prefetch=1).__aenter__()
+
+
+async def cut_while_settling(wire: Wire, settle: Callable[[Delivery], Awaitable[None]]) -> set[str]:
+    """The ids of messages whose receiver loses its connection while it moves them away, and hears no more than that."""
+    line = await wire.line(LESSOR)
+    names = {f"evt-{number}" for number in range(20)}
+    await post(line.broker, *(letter(name, LESSOR, LESSOR) for name in sorted(names)))
+    async with line.broker.consume(CONTROL_OF_LESSOR, prefetch=len(names)) as consumer:
+        results = await severed(line, [settle(delivery) for delivery in await take(consumer, len(names))])
+    assert {type(result) for result in results} <= {PublishUnknown, BrokerUnreachable}
+    await line.broker.close()
+    return names
+
+
+async def severed(line: Line, begun: Sequence[Awaitable[None]]) -> list[BaseException | None]:
+    """What comes of these when the connection breaks after they were sent and before anything is confirmed."""
+    with line.held():
+        waiting = asyncio.gather(*begun, return_exceptions=True)
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        line.sever()
+        async with asyncio.timeout(SECONDS_MAX / 2):  # it is told of the loss, and does not wait for its own deadline
+            return await waiting
+
+
+async def reject_all(consumer: Consumer) -> None:
+    async for delivery in consumer:
+        await delivery.reject("bad-signature")
+
+
+async def acknowledge_until(consumer: Consumer, names: set[str]) -> None:
+    """Ends when every one of these was seen, some perhaps twice."""
+    seen: set[str] = set()
+    while seen != names:
+        delivery = await following(consumer)
+        await delivery.ack()
+        seen.add(delivery.message.id)
 
 
 async def settle_late(delivery: Delivery) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -13,7 +12,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
-from aiormq import spec
+from aiormq.exceptions import ChannelAccessRefused
 
 from broker.errors import AccessRefused, BrokerUnreachable
 from broker.port import Delivery, Message
@@ -171,10 +170,13 @@ async def test_headers_of_any_type_leave_the_consumer_alive(
         await second.ack()
 
 
-async def test_a_copy_that_slipped_past_the_permissions_shows_the_key_of_its_sender(
+async def test_nobody_takes_a_copy_for_a_message_to_itself(
     rabbitmq_network: RabbitMQWire, account: AbstractConnection
 ) -> None:
-    """RabbitMQ 3.10 checks no permission for the keys of CC headers; receivers refuse by the delivered key."""
+    """RabbitMQ asks no permission for the keys of CC headers, from 4.3 on it does.
+
+    Where a copy slips past, its receiver sees the key that the sender wrote to, and refuses by that.
+    """
     channel = await account.channel()
     exchange = await channel.get_exchange(OWN_HUB, ensure=False)
     copies = [routing_key(NEIGHBOUR, PARTNER, "batch"), f"A11.wait250.{NEIGHBOUR}.batch"]
@@ -184,14 +186,28 @@ async def test_a_copy_that_slipped_past_the_permissions_shows_the_key_of_its_sen
         "x-sublet-attempts": 1,
     }
     sent = routing_key(RENTER, RENTER, "control")
-    await exchange.publish(aio_pika.Message(b"forged", headers=forged, message_id="evt-1"), sent)
+    try:
+        await exchange.publish(aio_pika.Message(b"forged", headers=forged, message_id="evt-1"), sent)
+    except ChannelAccessRefused:
+        copies = []
     neighbour = await rabbitmq_network.connect(NEIGHBOUR)
-    async with neighbour.consume(FOREIGN, prefetch=2) as consumer:
+    async with neighbour.consume(FOREIGN, prefetch=3) as consumer:
         for _ in copies:  # one at once, one by way of the retries
             delivery = await _next(consumer)
             assert delivery.message.key.startswith((f"{RENTER}.{RENTER}.", f"A11.wait250.{NEIGHBOUR}."))
-            assert not delivery.message.key.startswith(NEIGHBOUR)
             await delivery.ack()
+        last = Message(routing_key(NEIGHBOUR, NEIGHBOUR, "batch"), b"", {}, "last")
+        await neighbour.publish(last, timeout_seconds=SECONDS_MAX)
+        assert (await _next(consumer)).message == last
+
+
+async def test_nothing_is_used_that_a_later_release_will_refuse(rabbitmq_network: RabbitMQWire) -> None:
+    worker = await rabbitmq_network.connect(LESSOR)
+    async with (
+        worker.consume(queue_name(LESSOR, "control"), prefetch=1),
+        worker.consume(queue_name(LESSOR, lane(1)), prefetch=1, exclusive=True),
+    ):
+        assert not rabbitmq_network.deprecated()
 
 
 async def test_a_lane_left_by_a_killed_connection_can_be_taken(
@@ -234,31 +250,3 @@ async def _next(consumer: Any) -> Delivery:
     async with asyncio.timeout(SECONDS_MAX):
         delivery: Delivery = await anext(consumer)
         return delivery
-
-
-UNREADABLE: Final[dict[str, bytes]] = {
-    "a name that is not UTF-8": b"\x02\xff\xfeS\x00\x00\x00\x01a",
-    "a time outside the calendar": b"\x01aT\xff\xff\xff\xff\xff\xff\xff\xff",
-}
-
-
-@pytest.mark.parametrize("name", UNREADABLE)
-async def test_a_message_with_unreadable_properties_cuts_nobody_off(
-    rabbitmq_network: RabbitMQWire, account: AbstractConnection, name: str
-) -> None:
-    class Hostile(spec.Basic.Properties):
-        def marshal(self) -> bytes:
-            table = UNREADABLE[name]
-            return struct.pack(">HI", 1 << 13, len(table)) + table
-
-    channel = await (await account.channel()).get_underlay_channel()
-    key = routing_key(LESSOR, RENTER, "control")
-    await channel.basic_publish(b"1", exchange=OWN_HUB, routing_key=key, properties=Hostile(), timeout=SECONDS_MAX)
-    await channel.basic_publish(b"2", exchange=OWN_HUB, routing_key=key, timeout=SECONDS_MAX)
-    lessor = await rabbitmq_network.connect(LESSOR)
-    async with lessor.consume(queue_name(LESSOR, "control"), prefetch=2) as consumer:
-        first, second = await _next(consumer), await _next(consumer)
-        assert (first.message.body, dict(first.message.headers)) == (b"1", {})
-        assert (second.message.body, second.redelivered) == (b"2", False)
-        await first.ack()
-        await second.ack()

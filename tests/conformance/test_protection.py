@@ -28,7 +28,7 @@ from nodes.homomorphic.encoding import integer_program
 from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.port import SecretKey
 from nodes.lessor.compute.ciphertexts import Subtask, evaluate
-from nodes.programs import plain
+from nodes.programs import runtime
 from nodes.programs.build import aggregate_sum, linear
 from nodes.programs.check import check
 from nodes.programs.program import Program
@@ -109,7 +109,7 @@ class Job:
 
     def clear(self, batch: Batch = BATCH) -> NDArray[np.float64]:
         """What the program gives in plaintext."""
-        return plain.evaluate(self.given.program, self.given.table.read(batch.first_row, batch.rows))
+        return runtime.evaluate(self.given.program, self.given.table.read(batch.first_row, batch.rows))
 
     async def result(self, protection: Protection, batch: Batch = BATCH) -> bytes:
         """The lessor's body for a batch."""

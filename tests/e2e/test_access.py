@@ -119,7 +119,7 @@ async def test_what_a_lessor_may_do_it_can(network: Deployment, channel_of: Open
     identity = read_config(network.config(LESSOR), {}).identity()
     await publish(channel, "B11", routing_key(RENTER, LESSOR, "control"), request(1), identity)
     renters = await channel_of(RENTER)
-    message = await (await renters.get_queue(queue_name(RENTER, "control"))).get(timeout=SECONDS_MAX)
+    message = await (await renters.get_queue(queue_name(RENTER, "control"), ensure=False)).get(timeout=SECONDS_MAX)
     assert message is not None
     assert message.message_id == "event-1"
 
@@ -166,7 +166,7 @@ async def test_lies_are_dead_lettered_with_their_reason_and_honest_jobs_go_on(
 async def dead_letters(channel_of: Open, hub: str, count: int) -> list[AbstractIncomingMessage]:
     """So many of a hub's dead letters."""
     channel = await channel_of(address(hub, "hub"))
-    queue = await channel.get_queue(dead_queue(hub))
+    queue = await channel.get_queue(dead_queue(hub), ensure=False)
     found: list[AbstractIncomingMessage] = []
     async with asyncio.timeout(SECONDS_MAX), queue.iterator() as messages:
         async for message in messages:

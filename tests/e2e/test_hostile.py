@@ -53,7 +53,13 @@ MESSAGES: Final = {
     "70 KiB of headers": Hostile(headers={"ce-x": "x" * 70 * 1024}),
     "the smallest integer": Hostile(headers={"n": -(2**63)}),
     "tables, floats, bytes and times": Hostile(
-        headers={"t": {"a": [1.5, {"b": b"\xff"}]}, "f": 0.1, "b": b"\x00\xff", "d": datetime.now(UTC), "none": None}
+        headers={
+            "t": {"a": [1.5, {"b": bytearray(b"\xff")}]},
+            "f": 0.1,
+            "b": bytearray(b"\x00\xff"),
+            "d": datetime.now(UTC),
+            "none": None,
+        }
     ),
     "no attributes": Hostile(ce=dict.fromkeys(("ce-type", "ce-time", "ce-id", "ce-source"))),
 }

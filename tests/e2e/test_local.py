@@ -22,7 +22,7 @@ from broker.port import Message
 from broker.topology import routing_key
 from nodes.identity import verify
 from nodes.local import LOCAL_RENTER, LocalNetwork
-from nodes.programs import plain
+from nodes.programs import runtime
 from nodes.programs.build import aggregate_sum, linear_from_csv
 from nodes.programs.check import check
 from nodes.renter.files import incidents
@@ -134,7 +134,7 @@ def receipts(lines: list[dict[str, Any]]) -> int:
 def test_every_protection_gives_what_plaintext_gives(finished: Finished) -> None:
     names, rows = read(finished.output)
     program, local = check(LINEAR), check(SIGMOID)
-    expected = plain.evaluate(local, plain.evaluate(program, table(DATA, list(program.column_names))))
+    expected = runtime.evaluate(local, runtime.evaluate(program, table(DATA, list(program.column_names))))
     assert names == ["id", "probability"]
     assert [row[0] for row in rows] == [line.partition(",")[0] for line in DATA.read_text().splitlines()[1:]]
     got = np.array([[float(value) for value in row[1:]] for row in rows])
@@ -189,7 +189,7 @@ async def test_ckks_computes_a_job_whose_results_stay(network: LocalNetwork) -> 
     assert report.assessment is not None
     assert (report.phase, report.assessment.scheme) == ("completed", "ckks")
     _, rows = read(report.output)
-    expected = plain.evaluate(check(LINEAR), table(DATA, list(check(LINEAR).column_names)))
+    expected = runtime.evaluate(check(LINEAR), table(DATA, list(check(LINEAR).column_names)))
     error = np.abs(np.array([[float(row[1])] for row in rows]) - expected).max()
     bounds = [each.error_bound for each in report.assessment.candidates if each.scheme == "ckks"]
     assert bounds[0] is not None
@@ -238,7 +238,7 @@ async def test_exact_noise_is_named_and_computes_the_same(network: LocalNetwork,
     assert report.assessment.noise == "exact"
     costs = report.assessment.costs
     assert costs.encrypt_seconds > 10 * costs.decrypt_seconds  # 30 ciphertexts in, 1 out; 3 times with other noise
-    expected = plain.evaluate(check(LINEAR), table(data, list(check(LINEAR).column_names)))[:, 0]
+    expected = runtime.evaluate(check(LINEAR), table(data, list(check(LINEAR).column_names)))[:, 0]
     _, rows = read(report.output)
     assert [float(row[-1]) for row in rows] == pytest.approx(expected, abs=TOLERANCE["homomorphic"])
 
@@ -310,7 +310,7 @@ async def test_a_lessor_that_computes_wrongly_is_caught_and_its_work_done_elsewh
     assert received.event.source == "B11.B13"
     assert verify(network.identity(received.event.source).public, received.signed, received.signature)
     _, rows = read(report.output)
-    expected = plain.evaluate(check(LINEAR), table(DATA, list(check(LINEAR).column_names)))
+    expected = runtime.evaluate(check(LINEAR), table(DATA, list(check(LINEAR).column_names)))
     assert np.abs(np.array([[float(row[1])] for row in rows]) - expected).max() < TOLERANCE["homomorphic"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto
 
-from nodes.programs.operators import table
+from nodes.programs.allowed import names, signature
 
 NUMBERS = (-(2**63), -1, 0, 1, 2, 3, 7, 64, 65, 2**20, 2**31, 2**63 - 1)
 FLOATS = (0.0, -0.0, 1.0, -1.5, 1e-45, 3e38, float("inf"), float("-inf"), float("nan"))
@@ -34,7 +34,7 @@ def mutated(data: bytes, seed: int) -> bytes | None:
 def _operator(graph: GraphProto, choose: random.Random) -> None:
     node = _any(graph.node, choose)
     if node is not None:
-        node.domain, node.op_type = choose.choice(sorted(table()))
+        node.domain, node.op_type = choose.choice(sorted(names()))
 
 
 def _wire(graph: GraphProto, choose: random.Random) -> None:
@@ -63,12 +63,10 @@ def _attribute(graph: GraphProto, choose: random.Random) -> None:
 
 def _new_attribute(graph: GraphProto, choose: random.Random) -> None:
     node = _any(graph.node, choose)
-    operators = table()
-    if node is None or (node.domain, node.op_type) not in operators:
-        return
-    names = sorted(operators[node.domain, node.op_type].attributes)
-    if names:
-        node.attribute.add(name=choose.choice(names), type=AttributeProto.INT, i=choose.choice(NUMBERS))
+    found = None if node is None else signature(node.domain, node.op_type, 20 if not node.domain else 3)
+    if node is not None and found is not None and found.attributes:
+        name = choose.choice(sorted(found.attributes))
+        node.attribute.add(name=name, type=AttributeProto.INT, i=choose.choice(NUMBERS))
 
 
 def _dims(graph: GraphProto, choose: random.Random) -> None:

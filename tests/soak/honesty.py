@@ -20,7 +20,7 @@ import structlog
 
 import nodes.demo
 from nodes.local import LocalNetwork
-from nodes.programs import plain
+from nodes.programs import runtime
 from nodes.programs.check import check
 from nodes.renter.submission import JobOptions
 from tests.support.cheating import cheat, every_twentieth
@@ -63,7 +63,7 @@ def _error(output: Path) -> float:
     columns = [header.index(name) for name in program.column_names]
     rows = np.array([[float(line[column]) for column in columns] for line in lines])
     got = np.loadtxt(output, delimiter=",", skiprows=1, usecols=1)
-    return float(np.abs(got - plain.evaluate(program, rows)[:, 0]).max())
+    return float(np.abs(got - runtime.evaluate(program, rows)[:, 0]).max())
 
 
 async def count(runs: int, *, dishonest: bool) -> int:

@@ -76,6 +76,12 @@ class Trial:
     rows: Floats
     expected: Floats
 
+    @property
+    def typed(self) -> bool:
+        """Whether the program has the case's own types: integers became floats."""
+        kinds = {self.case.model.graph.input[position].type.tensor_type.elem_type for position in self.secret}
+        return not kinds & INTEGERS
+
     def agrees(self, result: Floats, outputs: NDArray[np.intp] | None = None) -> bool:
         """Whether the result is the case's, or some outputs of it, within the tolerances that it states."""
         expected = self.expected if outputs is None else self.expected[:, outputs]
@@ -228,7 +234,9 @@ def _program(case: Case, secret: tuple[int, ...], shapes: Sequence[Sequence[int]
     nodes = [*prelude, *graph.node]
     del graph.node[:], graph.input[:]
     graph.node.extend(nodes)
-    graph.input.append(helper.make_tensor_value_info("sublet_table", TensorProto.FLOAT, ["N", sum(sizes)]))
+    doubles = all(infos[position].type.tensor_type.elem_type == TensorProto.DOUBLE for position in secret)
+    kind = TensorProto.DOUBLE if doubles else TensorProto.FLOAT
+    graph.input.append(helper.make_tensor_value_info("sublet_table", kind, ["N", sum(sizes)]))
     return bytes(model.SerializeToString())
 
 

@@ -4,8 +4,8 @@
 
 `SUBLET_TEST_AMQP_URL` (an administrator's) and `SUBLET_TEST_RABBITMQ_API` (`http://user:password@host:port`) name a
 given server. Otherwise an installed one is started on free ports of 127.0.0.1 in a temporary folder, and stopped at the
-end with everything it started and nothing else. `python -m tests.support.rabbitmq` does the same until SIGINT or
-SIGTERM and prints the two URLs, one a line.
+end with everything it started and nothing else; `SUBLET_TEST_RABBITMQ_SCRIPT` names the script that starts another
+release. `python -m tests.support.rabbitmq` does the same until SIGINT or SIGTERM and prints the two URLs, one a line.
 """
 
 from __future__ import annotations
@@ -106,6 +106,16 @@ class Site:
         """Close every connection of this address from the server's side; the server may not have noted it yet."""
         await asyncio.to_thread(self._cut, f"connections/username/{quote(address)}")
 
+    def unbind(self, exchange: str, queue: str) -> None:
+        """Remove every binding between these two."""
+        bindings = f"bindings/{self.vhost}/e/{quote(exchange)}/q/{quote(queue)}"
+        for row in self.server.call("GET", bindings):
+            self.server.call("DELETE", f"{bindings}/{quote(row['properties_key'])}")
+
+    def deprecated(self) -> list[str]:
+        """Features in use that the server says it will drop; none before RabbitMQ 3.13, which does not tell."""
+        return [row["name"] for row in self.server.call("GET", "deprecated-features/used") or []]
+
     def _cut(self, connections: str) -> None:
         deadline = time.monotonic() + CUT_SECONDS_MAX
         while not self.server.call("GET", connections):
@@ -151,9 +161,9 @@ def private() -> Iterator[Server]:
     Raises:
         NoServer: it is not installed, or does not start.
     """
-    epmd = shutil.which("epmd")
-    if not SCRIPT.exists() or epmd is None:
-        raise NoServer(f"no RabbitMQ: {SCRIPT} is not there. Install rabbitmq-server or set SUBLET_TEST_AMQP_URL")
+    epmd, script = shutil.which("epmd"), Path(os.environ.get("SUBLET_TEST_RABBITMQ_SCRIPT") or SCRIPT)
+    if not script.exists() or epmd is None:
+        raise NoServer(f"no RabbitMQ: {script} is not there. Install rabbitmq-server or set SUBLET_TEST_AMQP_URL")
     folder = Path(tempfile.mkdtemp(prefix="sublet-rabbitmq-"))
     amqp, api, distribution, names, secured = _free_ports(5)
     password = secrets.token_hex(16)
@@ -162,7 +172,7 @@ def private() -> Iterator[Server]:
     started: list[subprocess.Popen[bytes]] = []
     try:
         started.append(_start([epmd, "-port", str(names), "-address", "127.0.0.1"], environment, subprocess.DEVNULL))
-        started.append(_start([str(SCRIPT)], environment, subprocess.PIPE))
+        started.append(_start([str(script)], environment, subprocess.PIPE))
         _await_ready(started[-1], folder)
         account = f"sublet-test:{password}@127.0.0.1"
         yield Server(f"amqp://{account}:{amqp}/", f"http://{account}:{api}", tls)

@@ -14,11 +14,13 @@ from msgspec import Struct
 
 from nodes.machine import (
     TIMER_FIRED,
+    ActivityFailed,
     CancelTimer,
     Context,
     Effect,
     Note,
     Perform,
+    PublishFailed,
     Records,
     Refused,
     SetTimer,
@@ -42,22 +44,6 @@ class WorkDone(Struct, frozen=True, kw_only=True):
     """`work.done`: outcome of the activity `work`."""
 
     number: int
-
-
-class ActivityFailed(Struct, frozen=True, kw_only=True):
-    """`activity.failed`."""
-
-    activity: str
-    params: dict[str, object]
-    error: str
-
-
-class PublishFailed(Struct, frozen=True, kw_only=True):
-    """`publish.failed`."""
-
-    type: str
-    to: str
-    reason: str
 
 
 class ToyMachine:

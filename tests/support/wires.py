@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+import aio_pika
 
 from broker.embedded import EmbeddedServer
-from broker.port import Broker
+from broker.port import Broker, Message
 from broker.rabbitmq import connect
-from broker.topology import Hub, Link, Network, Participant
-from schemas.ids import Address
+from broker.topology import Hub, Link, Network, Participant, dead_queue, hub_exchange
+from schemas.ids import Address, hub_of
 from tests.support.rabbitmq import Server, site
+from tests.support.relay import Relay
 
 RENTER: Final = Address("A11.A12")
 NEIGHBOUR: Final = Address("A11.A13")
@@ -47,6 +52,16 @@ def network(*, keep_unroutable: bool) -> Network:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A connection that can be severed at once, while what the broker says does not arrive."""
+
+    broker: Broker
+    held: Callable[[], AbstractContextManager[None]]
+    """While it lasts nothing is confirmed."""
+    sever: Callable[[], None]
+
+
 class Wire(Protocol):
     """One broker with one of these networks."""
 
@@ -54,12 +69,16 @@ class Wire(Protocol):
         """A new connection; closed with the wire."""
         ...
 
-    async def cut(self, of: Address) -> None:
-        """Break every connection of this address."""
+    async def line(self, of: Address) -> Line:
+        """The same, to be severed by the test."""
         ...
 
-    def under_way(self) -> AbstractAsyncContextManager[None]:
-        """While it lasts, publishes are under way for some time."""
+    async def push(self, of: Address, message: Message) -> None:
+        """Publish as a client of other make may, with the account of `of`: past what our port checks."""
+        ...
+
+    async def cut(self, of: Address) -> None:
+        """Break every connection of this address."""
         ...
 
 
@@ -72,13 +91,15 @@ class EmbeddedWire:
     async def connect(self, of: Address) -> Broker:
         return self.server.connect(of)
 
+    async def line(self, of: Address) -> Line:
+        broker = self.server.connect(of)
+        return Line(broker, self.server.confirms_held, broker.break_off)
+
+    async def push(self, of: Address, message: Message) -> None:
+        self.server.push(of, message)
+
     async def cut(self, of: Address) -> None:
         self.server.cut(of)
-
-    @contextlib.asynccontextmanager
-    async def under_way(self) -> AsyncIterator[None]:
-        with self.server.confirms_held():
-            yield
 
 
 class RabbitMQWire:
@@ -97,11 +118,32 @@ class RabbitMQWire:
         self._stack.push_async_callback(broker.close)
         return broker
 
+    async def line(self, of: Address) -> Line:
+        parts = urlsplit(self.url(of))
+        assert parts.hostname is not None
+        relay = await self._stack.enter_async_context(Relay(parts.hostname, parts.port or 5672).running())
+        account = parts.netloc.rpartition("@")[0]
+        url = parts._replace(netloc=f"{account}@127.0.0.1:{relay.port}").geturl()
+        return Line(await self.connect(of, url), relay.held, relay.sever)
+
+    async def push(self, of: Address, message: Message) -> None:
+        sent = aio_pika.Message(message.body, headers=dict(message.headers), message_id=message.id)
+        connection = await aio_pika.connect(self.url(of))
+        async with connection:
+            channel = await connection.channel()
+            exchange = await channel.get_exchange(hub_exchange(hub_of(of)), ensure=False)
+            await exchange.publish(sent, message.key, timeout=CONNECT_SECONDS_MAX)
+
     async def cut(self, of: Address) -> None:
         await self._site.cut(of)
 
-    def under_way(self) -> AbstractAsyncContextManager[None]:
-        return contextlib.nullcontext()
+    def deprecated(self) -> list[str]:
+        """What the server is asked for and will not always do; nothing on releases that do not tell."""
+        return self._site.deprecated()
+
+    def unbind_dead_letters(self, hub: str) -> None:
+        """As a broker that was loaded with another network description: nobody receives what is rejected."""
+        self._site.unbind(hub_exchange(hub), dead_queue(hub))
 
 
 @contextlib.asynccontextmanager

@@ -7,7 +7,7 @@
 #   container  Docker or Podman: a container on free ports of the loopback interface
 # SUBLET_TEST_RABBITMQ_FROM=given|installed|package|container insists on one of them.
 set -euo pipefail
-image=docker.io/library/rabbitmq:4.1-management
+image=docker.io/library/rabbitmq:4-management
 start_seconds_max=120
 
 say() { echo "with_rabbitmq.sh: $*" >&2; }

@@ -129,7 +129,7 @@ def seal(secret: bytes, enclave_public: bytes, offer: bytes, sign: Signer) -> Se
     try:
         sealed = _hpke().encrypt(secret, key, info=offer)
     except ValueError:  # an X25519 point of small order
-        raise Rejected(Code.PUBLIC_KEY, "enclave") from None
+        raise Rejected(Code.PUBLIC_KEY, "the enclave's") from None
     return Sealed(sealed, sign(H("renter-sig", offer, sealed)))
 
 
@@ -206,11 +206,11 @@ def _public_key(raw: bytes) -> MLKEM768X25519PublicKey:
     if raw[: len(SUITE_ID)] != SUITE_ID:
         raise Rejected(Code.SUITE)
     if len(raw) != ENCLAVE_PUBLIC_BYTES:
-        raise Rejected(Code.PUBLIC_KEY, "enclave")
+        raise Rejected(Code.PUBLIC_KEY, "the enclave's")
     mlkem, x25519 = raw[len(SUITE_ID) : -X25519_PUBLIC_BYTES], raw[-X25519_PUBLIC_BYTES:]
     try:
         return MLKEM768X25519PublicKey(
             MLKEM768PublicKey.from_public_bytes(mlkem), X25519PublicKey.from_public_bytes(x25519)
         )
     except ValueError:
-        raise Rejected(Code.PUBLIC_KEY, "enclave") from None
+        raise Rejected(Code.PUBLIC_KEY, "the enclave's") from None

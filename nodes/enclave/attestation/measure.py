@@ -16,7 +16,7 @@ from nodes.enclave.agreement.labels import H
 MEASURED_PACKAGES: Final = ("schemas", "nodes/enclave", "nodes/homomorphic", "nodes/programs")
 MEASURED_FILES: Final = ("nodes/__init__.py",)
 """Run by whoever imports a package below them."""
-MEASURED_LIBRARIES: Final = ("cryptography", "gmpy2", "numpy", "onnx", "phe", "protobuf", "pyseccomp")
+MEASURED_LIBRARIES: Final = ("cryptography", "gmpy2", "numpy", "onnx", "onnxruntime", "phe", "protobuf", "pyseccomp")
 
 
 def code_root() -> Path:

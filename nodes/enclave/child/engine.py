@@ -22,8 +22,8 @@ from nodes.enclave.frames import Buffer
 from nodes.homomorphic.errors import BadKey
 from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.programs.check import check
-from nodes.programs.plain import evaluate
 from nodes.programs.program import Program
+from nodes.programs.runtime import WrongType, evaluate, session
 from schemas.errors import BadData, BadProgram
 
 OFFERS_PER_PROCESS_MAX: Final = 64
@@ -110,7 +110,7 @@ class Enclave:
             contract=pending.contract,
             job=pending.job,
             secret=secret,
-            program=check(program),
+            program=_loaded(program),
             schema=key_agreement.schema_digest(program, seal),
             seal_key=_seal_key(seal),
             result_bits=0 if seal is None else seal.result_bits,
@@ -165,17 +165,35 @@ def _seal_key(seal: SealSpec | None) -> PaillierPublic | None:
     try:
         return PaillierPublic.from_bytes(seal.public_key)
     except BadKey:
-        raise Rejected(Code.PUBLIC_KEY, "homomorphic") from None
+        raise Rejected(Code.PUBLIC_KEY, "the renter's homomorphic one") from None
+
+
+def _loaded(data: bytes) -> Program:
+    """The program, ready to run. Raises BadProgram; MemoryError when it needs more than this process may have."""
+    try:
+        program = check(data)
+        session(program.canonical)
+    except BadProgram as error:
+        _require_memory(error)
+        raise
+    return program
+
+
+def _require_memory(error: BadProgram) -> None:
+    """Raises MemoryError for want of memory here and now, which is not a fault of the program."""
+    if isinstance(error.__cause__, MemoryError):
+        raise MemoryError from None
 
 
 def _evaluate(program: Program, context: BatchContext, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    _require_finite_input(program, context, rows)
+    _require_no_infinity(program, context, rows)
     try:
         return evaluate(program, rows)
     except BadProgram as error:
-        if isinstance(error.__cause__, MemoryError):
-            raise MemoryError from None  # for want of memory here and now, not a fault of the program
+        _require_memory(error)
         raise BadProgram("an operator of the program failed on this batch", operator=error.operator) from None
+    except WrongType as error:
+        raise DataFault(Fault.INPUT_TYPE, row=context.first_row + (error.row or 1), column=error.column) from None
     except BadData as error:
         if error.row is None and error.column is None:
             raise DataFault(Fault.SHAPE) from None
@@ -183,11 +201,12 @@ def _evaluate(program: Program, context: BatchContext, rows: NDArray[np.float64]
         raise DataFault(Fault.RESULT_NOT_FINITE, row=row, column=error.column) from None
 
 
-def _require_finite_input(program: Program, context: BatchContext, rows: NDArray[np.float64]) -> None:
-    finite = np.isfinite(rows)
-    if finite.all():
+def _require_no_infinity(program: Program, context: BatchContext, rows: NDArray[np.float64]) -> None:
+    """NaN is a missing value, which a program may know what to do with."""
+    infinite = np.isinf(rows)
+    if not infinite.any():
         return
-    row, column = (int(i) for i in np.argwhere(~finite)[0])
+    row, column = (int(i) for i in np.argwhere(infinite)[0])
     names = program.column_names or (() if program.matrix else program.input_names)
     name = names[column] if names else str(column)
     raise DataFault(Fault.INPUT_NOT_FINITE, row=context.first_row + row + 1, column=name)

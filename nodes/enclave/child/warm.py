@@ -51,7 +51,7 @@ def _walk(program: bytes) -> None:
     enclave.accept(sealed, renter_public=renter_public, policy=b"", claims=b"", program=program, seal=None)
     context = BatchContext("warm", "warm", 0, 1, DATA, 0, key_agreement.schema_digest(program, None), 0, 1)
     key = key_agreement.data_key(secret, "warm", "warm", DATA, 0)
-    for value in (1.0, np.nan):
+    for value in (1.0, np.nan, np.inf):
         body = chunks.encrypt(key, context.digest(), np.full((1, _COLUMNS), value).tobytes())
         try:
             enclave.execute(context, memoryview(body))

@@ -53,6 +53,7 @@ _ENVIRONMENT: Final = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(64 * 1024**2),
     "MALLOC_TRIM_THRESHOLD_": str(256 * 1024**2),
@@ -62,7 +63,7 @@ _ENVIRONMENT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class EnclaveOptions:
-    """Bounds of a child. `memory_bytes` comes on top of what it takes to start (about 0.4 GB of address space).
+    """Bounds of a child. `memory_bytes` comes on top of what it takes to start (about 0.25 GB of address space).
 
     `allow_unlocked` is unsafe: it lets a child run where Landlock or seccomp is *absent*; its evidence then says debug.
     """

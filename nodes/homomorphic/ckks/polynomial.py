@@ -1,6 +1,6 @@
 """CKKS with products of ciphertexts: polynomials of degree 2 or 4, evaluated without a key.
 
-Integers are divided by their bound, so that values of at most 1 in size travel at the scale 2^40; `ckks_products`
+Integers are divided by their bound, so that values of at most 1 in size travel at the scale 2^40; `products.py`
 multiplies them. Coefficients are divided by a power of two that is at least the sum of their sizes; it travels with the
 result. The error is then at most POLYNOMIAL_ERROR of that power.
 
@@ -10,12 +10,10 @@ polynomials are evaluated in a process that may die.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -23,12 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nodes.homomorphic.ckks import frames as ckks_frames
+from nodes.homomorphic.ckks import keys
 from nodes.homomorphic.ckks import products as ckks_products
 from nodes.homomorphic.ckks import seal as ckks_seal
 from nodes.homomorphic.ckks.frames import INPUT_BITS_DEFAULT
 from nodes.homomorphic.ckks.products import RESULT_SCALE, SCALE, Block
-from nodes.homomorphic.ckks.seal import SLOTS, Engine, Memory
-from nodes.homomorphic.errors import BadCiphertext, BadKey, invalid
+from nodes.homomorphic.ckks.seal import SLOTS, Memory
+from nodes.homomorphic.errors import BadCiphertext, invalid
 from nodes.homomorphic.packing import blocks_of, body_bytes
 from nodes.homomorphic.port import SLOT_VALUE_LIMIT, IntegerProgram, Noise
 from nodes.programs.polynomial import PolynomialMap
@@ -38,9 +37,6 @@ POLYNOMIAL_ERROR: Final = 2.0**-19
 """Of the power of two that bounds a result; 2^-24.5 was the largest seen in 708 random polynomials."""
 RELATIVE_ERROR: Final = 2 * POLYNOMIAL_ERROR
 """Of the largest possible value, which is more than half of that power."""
-
-_PUBLIC: Final = b"SQP1"
-_SECRET: Final = b"SQS1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,27 +63,15 @@ CHAINS: Final[Mapping[int, Chain]] = MappingProxyType(
 
 
 @dataclass(frozen=True, eq=False)
-class PolynomialPublic:
+class PolynomialPublic(keys.Public):
     """Encrypts, and evaluates polynomials of degree 2^depth. Implements the PublicKey port, but for sums over rows and
-    programs on results of programs. `input_bits` bounds what can be encrypted."""
+    programs on results of programs. Results are of level `depth`, and shorter than what goes in."""
 
-    data: bytes
-    input_bits: int
-    depth: int
-    engine: Engine
-    encryptor: Any
     relinearisation: Any
 
-    slots = SLOTS
     relative_error = RELATIVE_ERROR
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return PolynomialPublic.from_bytes, (self.data,)
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the serialised key, hex."""
-        return hashlib.sha256(self.data).hexdigest()
+    kind = b"SQP1"
+    depths = CHAINS
 
     @property
     def bits(self) -> int:
@@ -95,36 +79,29 @@ class PolynomialPublic:
         return CHAINS[self.depth].bits
 
     @property
-    def ciphertext_bytes(self) -> int:
-        """Width of one serialised ciphertext that goes in."""
-        return CHAINS[self.depth].frame_bytes
-
-    @property
     def degree(self) -> int:
         """The highest degree of a polynomial."""
         return 1 << self.depth
 
-    def to_bytes(self) -> bytes:
-        """`SQP1`, input bits, depth, SEAL's public key and its relinearisation keys; no secret and no Galois keys."""
-        return self.data
-
     @classmethod
     def from_bytes(cls, data: bytes) -> PolynomialPublic:
         """Parse; raises BadKey."""
-        input_bits, depth, key, rest = ckks_frames.key_parts(data, _PUBLIC, CHAINS)
+        input_bits, depth, key, rest = ckks_frames.key_parts(data, cls.kind, cls.depths)
         engine = ckks_seal.engine(CHAINS[depth].modulus_bits)
         public, relinearisation = engine.api.PublicKey(), engine.api.RelinKeys()
         ckks_frames.load_key(engine, public, key)
         ckks_frames.load_key(engine, relinearisation, rest)
         return cls(data, input_bits, depth, engine, engine.api.Encryptor(engine.context, public), relinearisation)
 
-    def body_bytes(self, rows: int, width: int) -> int:
-        """Exact length of the body of a [rows, width] matrix that goes in."""
-        return body_bytes(rows, width, SLOTS, CHAINS[self.depth].frame_bytes)
+    def frame_bytes(self, level: int) -> int:
+        return CHAINS[self.depth].result_bytes if level else CHAINS[self.depth].frame_bytes
+
+    def scale(self, level: int) -> float:
+        return RESULT_SCALE if level else SCALE
 
     def result_bytes(self, rows: int, width: int) -> int:
         """Exact length of the body of a [rows, width] matrix that comes out."""
-        return body_bytes(rows, width, SLOTS, CHAINS[self.depth].result_bytes)
+        return body_bytes(rows, width, SLOTS, self.frame_bytes(self.depth))
 
     def encrypt(self, values: NDArray[np.int64]) -> bytes:
         """int64 [rows, width] of at most 2^input_bits in size; raises BadData."""
@@ -157,11 +134,12 @@ class PolynomialPublic:
     def add(self, left: bytes, right: bytes, rows: int, width: int) -> bytes:
         """As the port says, of inputs or of results."""
         level = self.level(left, rows, width)
+        frames: list[bytes] = []
         with Memory() as memory:
-            frames: list[bytes] = []
-            for (one, a), (other, b) in zip(
-                *(self.parsed(body, rows, width, level) for body in (left, right)), strict=True
-            ):
+            pairs = zip(
+                *(self.all_ciphertexts(each, rows, width, memory, level) for each in (left, right)), strict=True
+            )
+            for (one, a), (other, b) in pairs:
                 if one != other:
                     raise BadCiphertext("results of different programs cannot be added", code="ciphertext-invalid")
                 self.engine.evaluator.add_inplace(a, b)
@@ -172,11 +150,11 @@ class PolynomialPublic:
         """Adds a fresh encryption of zeros to every ciphertext, of inputs or of results."""
         level = self.level(body, rows, width)
         frames: list[bytes] = []
-        scale, parms = (RESULT_SCALE if level else SCALE), tuple(self.engine.levels())[level]
+        parms = tuple(self.engine.levels())[level]
         with Memory() as memory:
-            for exponent, ciphertext in self.parsed(body, rows, width, level):
+            for exponent, ciphertext in self.all_ciphertexts(body, rows, width, memory, level):
                 zeros = self.engine.ciphertext()
-                self.encryptor.encrypt(self.engine.plaintext(0.0, scale, parms), zeros)
+                self.encryptor.encrypt(self.engine.plaintext(0.0, self.scale(level), parms), zeros)
                 self.engine.evaluator.add_inplace(ciphertext, zeros)
                 frames.extend(self.frame(level, exponent, ciphertext, memory))
         return b"".join(frames)
@@ -187,73 +165,19 @@ class PolynomialPublic:
             raise BadData(
                 f"only [rows, columns] of at most 2^{self.input_bits} in size can be encrypted: make another key"
             )
-        frames: list[bytes] = []
-        with Memory() as memory:
-            for column in values.T:
-                for at in range(0, len(column), SLOTS):
-                    ciphertext = self.engine.ciphertext()
-                    encrypt(self.engine.plaintext(column[at : at + SLOTS].tolist(), SCALE), ciphertext)
-                    frames.extend(self.frame(0, 0, ciphertext, memory))
-        return b"".join(frames)
-
-    def frame(self, level: int, exponent: int, ciphertext: Any, memory: Memory) -> tuple[bytes, bytes, bytes]:
-        """The bytes of one ciphertext, in pieces to be joined."""
-        return ckks_frames.pack(self.digest, level, exponent, memory.save(ciphertext), self._frame_bytes(level))
+        return self.packed(values, 0, encrypt)
 
     def level(self, body: bytes, rows: int, width: int) -> int:
         """What a body's length says: `depth` of results, else 0."""
         return self.depth if len(body) == self.result_bytes(rows, width) else 0
 
-    def _frame_bytes(self, level: int) -> int:
-        return CHAINS[self.depth].result_bytes if level else CHAINS[self.depth].frame_bytes
-
-    def parsed(self, body: bytes, rows: int, width: int, level: int) -> Iterator[tuple[int, Any]]:
-        """Exponents and ciphertexts of a body that went in (level 0) or came out (`depth`); raises BadCiphertext."""
-        expected, size = body_bytes(rows, width, SLOTS, self._frame_bytes(level)), self._frame_bytes(level)
-        if not 0 < len(body) == expected:
-            raise BadCiphertext(f"the body takes {expected} bytes, this one has {len(body)}", code="ciphertext-length")
-        with Memory() as memory:
-            for at in range(0, len(body), size):
-                claimed, exponent, data = ckks_frames.unpack(memoryview(body)[at : at + size], self.digest)
-                ciphertext = ckks_frames.load(self.engine, data, memory)
-                scale = RESULT_SCALE if level else SCALE
-                if claimed != level or not self.engine.is_whole(ciphertext, level) or ciphertext.scale != scale:
-                    raise invalid()
-                yield exponent, ciphertext
-
 
 @dataclass(frozen=True, repr=False, eq=False)
-class PolynomialSecret:
+class PolynomialSecret(keys.Secret[PolynomialPublic]):
     """Decrypts. Implements the SecretKey port."""
 
-    public: PolynomialPublic
-    data: bytes
-    encryptor: Any
-    decryptor: Any
-
-    keeps_decryptions = True
-
-    def __repr__(self) -> str:
-        return f"PolynomialSecret(public={self.public.digest[:16]})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return PolynomialSecret.from_bytes, (self.data,)
-
-    def to_bytes(self) -> bytes:
-        """`SQS1`, input bits, depth, SEAL's secret key, and the public key: seal it before it is stored."""
-        return self.data
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> PolynomialSecret:
-        """Parse, the public key too; raises BadKey."""
-        input_bits, depth, key, rest = ckks_frames.key_parts(data, _SECRET, CHAINS)
-        public = PolynomialPublic.from_bytes(rest)
-        if (public.input_bits, public.depth) != (input_bits, depth):
-            raise BadKey("the halves of this CKKS key do not belong together: restore it or make a new one")
-        api, context = public.engine.api, public.engine.context
-        secret = api.SecretKey()
-        ckks_frames.load_key(public.engine, secret, key)
-        return cls(public, data, api.Encryptor(context, secret), api.Decryptor(context, secret))
+    kind = b"SQS1"
+    public_class = PolynomialPublic
 
     def encrypt(self, values: NDArray[np.int64], *, noise: Noise = "fixed-base") -> bytes:
         """As PolynomialPublic.encrypt, faster and with less noise; CKKS has one kind, and `noise` chooses nothing."""
@@ -282,29 +206,20 @@ class PolynomialSecret:
         return self._numbers(body, rows, width, self.public.depth)
 
     def _numbers(self, body: bytes, rows: int, width: int, level: int) -> NDArray[np.float64]:
-        columns = []
-        for exponent, ciphertext in self.public.parsed(body, rows, width, level):
-            plain = self.public.engine.api.Plaintext()
-            self.decryptor.decrypt(ciphertext, plain)
-            columns.append(np.ldexp(np.array(self.public.engine.encoder.decode_double(plain)), exponent))
+        with Memory() as memory:
+            ciphertexts = self.public.all_ciphertexts(body, rows, width, memory, level)
+            columns = [np.ldexp(self.numbers(ciphertext), exponent) for exponent, ciphertext in ciphertexts]
         return np.ascontiguousarray(np.concatenate(columns).reshape(width, -1)[:, :rows].T)
 
 
 def generate(depth: int = 2, input_bits: int = INPUT_BITS_DEFAULT) -> PolynomialSecret:
     """A new key pair for `depth` products in a row, 1 for polynomials of degree 2, 2 for degree 4, of values of up to
     2^input_bits. Raises BadConfig."""
-    ckks_frames.require_input_bits(input_bits)
     if depth not in CHAINS:
         raise BadConfig(
             f"there are no CKKS keys for {depth} products in a row, only for {sorted(CHAINS)}", field="depth"
         )
-    engine = ckks_seal.engine(CHAINS[depth].modulus_bits)
-    generator, public = engine.api.KeyGenerator(engine.context), engine.api.PublicKey()
-    generator.create_public_key(public)
-    with Memory() as memory:
-        shown, hidden = memory.save(public), memory.save(generator.secret_key())
-        data = ckks_frames.key_bytes(_PUBLIC, input_bits, depth, shown) + memory.save(generator.create_relin_keys())
-    return PolynomialSecret.from_bytes(ckks_frames.key_bytes(_SECRET, input_bits, depth, hidden) + data)
+    return PolynomialSecret.make(input_bits, depth, CHAINS[depth].modulus_bits)
 
 
 def evaluate_polynomial(public: PolynomialPublic, body: bytes, rows: int, program: PolynomialMap) -> bytes:
@@ -320,9 +235,9 @@ def evaluate_polynomial(public: PolynomialPublic, body: bytes, rows: int, progra
     pairs = ckks_products.pairs(program)
     exponents = [ckks_products.bound_exponent(output) for output in program.outputs]
     blocks = blocks_of(rows, SLOTS)
-    columns = [ciphertext for _, ciphertext in public.parsed(body, rows, program.width_in, 0)]
     frames: list[list[bytes]] = [[] for _ in program.outputs]
     with Memory() as memory:
+        columns = [ciphertext for _, ciphertext in public.all_ciphertexts(body, rows, program.width_in, memory)]
         for at in range(blocks):
             block = Block.of(public, columns[at::blocks], pairs)
             held = min(SLOTS, rows - at * SLOTS)

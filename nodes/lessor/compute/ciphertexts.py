@@ -107,7 +107,7 @@ def _compiled(terms: SubtaskTerms, program: bytes, public_key: bytes) -> Kit[Sub
     if missing := schemes.unavailable(terms.scheme):
         raise CannotCompute("no-scheme", missing)
     try:
-        compiled = integer_program(schemes.compiled(terms.scheme, check(program)), terms.fixed_point)
+        compiled = integer_program(schemes.compiled(terms.scheme, check(program, engine=False)), terms.fixed_point)
     except BadInput as error:
         raise CannotCompute("bad-program", str(error)) from error
     if program_digest(compiled) != terms.computation:

@@ -14,7 +14,8 @@ from nodes.lessor.compute.ciphertexts import CiphertextComputer
 from nodes.lessor.compute.enclaves import EnclaveComputer
 from nodes.lessor.compute.port import CannotCompute, Computed, Computer
 from nodes.lessor.protocol.records import ComputerFailed, ComputerReady, EvidenceMade, SealAccepted
-from schemas.jobs import Batch
+from schemas.events import KeySealed
+from schemas.jobs import Batch, SubtaskTerms
 
 Outcome = tuple[str, Struct]
 """An internal event: its type and data."""
@@ -29,40 +30,17 @@ class Workshop:
     start_enclave: Callable[[], Awaitable[EnclaveProcess]]
     _computers: dict[str, Computer] = field(default_factory=dict)
 
-    async def build(self, params: dict[str, Any]) -> Outcome:
-        """Activity `build`: compile the program for ciphertexts."""
-        subtask = params["subtask"]
+    async def perform(self, activity: str, subtask: str, **params: Any) -> Outcome:
+        """Activity `build`, `offer` or `accept`; what came of it, or why this worker cannot compute the subtask."""
+        activities: dict[str, Callable[..., Awaitable[Outcome]]] = {
+            "build": self._build,
+            "offer": self._offer,
+            "accept": self._accept,
+        }
         try:
-            computer = await CiphertextComputer.build(
-                params["terms"], params["program"], params["public_key"], self.crew
-            )
+            return await activities[activity](subtask, **params)
         except CannotCompute as error:
-            return _failed(subtask, error)
-        await self._keep(subtask, computer)
-        return "computer.ready", ComputerReady(subtask=subtask)
-
-    async def offer(self, params: dict[str, Any]) -> Outcome:
-        """Activity `offer`: start an enclave and get its evidence (E1)."""
-        subtask = params["subtask"]
-        try:
-            computer = await EnclaveComputer.start(self.start_enclave)
-            await self._keep(subtask, computer)
-            evidence = await computer.offer(params["nonce"], params["contract"], params["job"])
-        except CannotCompute as error:
-            return _failed(subtask, error)
-        return "evidence.made", EvidenceMade(subtask=subtask, evidence=evidence)
-
-    async def accept(self, params: dict[str, Any]) -> Outcome:
-        """Activity `accept`: let the enclave open the renter's seal."""
-        subtask = params["subtask"]
-        computer = self._computers.get(subtask)
-        try:
-            if not isinstance(computer, EnclaveComputer):
-                raise CannotCompute("enclave-closed", "the enclave that made the offer is gone")
-            mac = await computer.accept(params["seal"], params["terms"], params["program"], params["public_key"])
-        except CannotCompute as error:
-            return _failed(subtask, error)
-        return "seal.accepted", SealAccepted(subtask=subtask, mac=mac, protections=computer.process.protections)
+            return "computer.failed", ComputerFailed(subtask=subtask, code=error.code, reason=str(error))
 
     async def compute(self, batch: Batch, body: bytes) -> Computed:
         """A batch's result; raises BatchRefused, and LookupError when the session was closed meanwhile."""
@@ -79,10 +57,27 @@ class Workshop:
         for subtask in list(self._computers):
             await self.close(subtask)
 
+    async def _build(self, subtask: str, terms: SubtaskTerms, program: bytes, public_key: bytes) -> Outcome:
+        """Compile the program for ciphertexts."""
+        await self._keep(subtask, await CiphertextComputer.build(terms, program, public_key, self.crew))
+        return "computer.ready", ComputerReady(subtask=subtask)
+
+    async def _offer(self, subtask: str, nonce: bytes, contract: str, job: str) -> Outcome:
+        """Start an enclave and get its evidence (E1)."""
+        computer = await EnclaveComputer.start(self.start_enclave)
+        await self._keep(subtask, computer)
+        return "evidence.made", EvidenceMade(subtask=subtask, evidence=await computer.offer(nonce, contract, job))
+
+    async def _accept(
+        self, subtask: str, seal: KeySealed, terms: SubtaskTerms, program: bytes, public_key: bytes
+    ) -> Outcome:
+        """Let the enclave open the renter's seal."""
+        computer = self._computers.get(subtask)
+        if not isinstance(computer, EnclaveComputer):
+            raise CannotCompute("enclave-closed", "the enclave that made the offer is gone")
+        mac = await computer.accept(seal, terms, program, public_key)
+        return "seal.accepted", SealAccepted(subtask=subtask, mac=mac, protections=computer.process.protections)
+
     async def _keep(self, subtask: str, computer: Computer) -> None:
         await self.close(subtask)
         self._computers[subtask] = computer
-
-
-def _failed(subtask: str, error: CannotCompute) -> Outcome:
-    return "computer.failed", ComputerFailed(subtask=subtask, code=error.code, reason=str(error))

@@ -24,11 +24,11 @@ class Worker:
     lane: str
 
 
-class Draft(draft.Draft):
+class Draft(draft.Draft[LessorConfig]):
     """A draft over the worker's one aggregate."""
 
     def __init__(self, worker: Worker, records: Records, context: Context) -> None:
-        super().__init__(records, context)
+        super().__init__(worker.config, records, context)
         self.worker = worker
 
     def session(self, subtask: str) -> Session | None:

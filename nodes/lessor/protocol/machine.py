@@ -33,7 +33,7 @@ from nodes.draft import data_of
 from nodes.lessor.protocol import market, opening, serving
 from nodes.lessor.protocol.draft import Draft, Worker
 from nodes.lessor.protocol.records import INTERNAL_TYPES, RECORD_TYPES, Session
-from nodes.machine import TIMER_FIRED, Context, Records, Refused, Step, TimerFired
+from nodes.machine import TIMER_FIRED, Context, Records, Step, TimerFired
 from schemas import codec
 from schemas.events import (
     DeliveryFailed,
@@ -95,7 +95,7 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
 
 
 class LessorMachine:
-    """See the module's theory."""
+    """A `Machine` with one aggregate; see the module's theory."""
 
     name: Role = "lessor"
     record_types = RECORD_TYPES
@@ -105,13 +105,6 @@ class LessorMachine:
         self.worker = worker
 
     def aggregate_of(self, event: Event) -> str:
-        """The one aggregate.
-
-        Raises:
-            Refused: the lessor has no use for this event type.
-        """
-        if event.type not in TABLE:
-            raise Refused("not-for-lessor", f"a lessor does not take {event.type}")
         return AGGREGATE
 
     def key_of(self, records: Records, event: Event) -> bytes | None:
@@ -128,26 +121,20 @@ class LessorMachine:
         if isinstance(data, SubtaskCompleted | SubtaskRefused):
             return data.contract.renter_key
         session = self._session(records, event)
-        known = session is not None and session.renter == event.source
-        return session.terms.contract.renter_key if session is not None and known and session.terms else None
+        return session.terms.contract.renter_key if session is not None and session.terms else None
 
     def awaits_terms(self, records: Records, event: Event) -> bool:
-        """Whether the sender will be known as soon as the terms are here that it was asked for."""
-        return opening.awaits_terms(self._session(records, event), event.source)
+        """Whether the sender was asked for terms that are not here yet: what it sends meanwhile cannot be verified."""
+        session = self._session(records, event)
+        return session is not None and session.terms is None
 
     def handle(self, records: Records, event: Event, context: Context) -> Step:
-        """What follows from this event.
-
-        Raises:
-            Refused: the event is wrong in itself; nothing changes.
-        """
-        self.aggregate_of(event)
         draft = Draft(self.worker, records, context)
         TABLE[event.type](draft, event)
         return draft.step()
 
     def _session(self, records: Records, event: Event) -> Session | None:
-        """The session that an event without a contract of its own is about."""
+        """The session with the sender that an event without a contract of its own is about."""
         subtask = codec.batch_of(event).subtask if event.type == "batch.dispatched" else event.subject
         session = records.get(f"session/{subtask}")
-        return session if isinstance(session, Session) else None
+        return session if isinstance(session, Session) and session.renter == event.source else None

@@ -37,7 +37,7 @@ def sell_order(config: LessorConfig, now: float, sign: Callable[[bytes], bytes])
 
 def offer(draft: Draft, _: str = "") -> None:
     """Place the sell order, and again before it ends."""
-    config = draft.worker.config
+    config = draft.config
     order = sell_order(config, draft.now, draft.context.sign)
     draft.do(SetTimer(name="offer", at=draft.now + config.order_seconds / RENEWALS_PER_ORDER))
     draft.send("order.sell.placed", hub_address(hub_of(config.me)), order.id, order)

@@ -40,7 +40,7 @@ BLOBS_MAX: Final = 32
 def announced(draft: Draft, event: Event) -> None:
     """`subtask.announced`: get keys before data comes."""
     terms = data_of(event, SubtaskAnnounced).terms
-    check_contract(terms.contract, event.source, draft.worker.config, draft.context)
+    check_contract(terms.contract, event.source, draft.config, draft.context)
     check_running(terms.contract, draft.now)
     _ask(draft, terms.subtask, terms.job, event.source)
 
@@ -55,7 +55,7 @@ def assigned(draft: Draft, event: Event) -> None:
     """`subtask.assigned`: the terms that this worker asked for."""
     data = data_of(event, SubtaskAssigned)
     terms, session = data.terms, _asked_for(draft, data.terms.subtask, event.source)
-    check_contract(terms.contract, event.source, draft.worker.config, draft.context)
+    check_contract(terms.contract, event.source, draft.config, draft.context)
     check_running(terms.contract, draft.now)
     check_terms(terms)
     if data.worker != draft.worker.name or session.phase != "asked":
@@ -148,7 +148,7 @@ def refused(draft: Draft, event: Event) -> None:
     """`subtask.refused`: the renter gives this worker nothing."""
     data = data_of(event, SubtaskRefused)
     session = _asked_for(draft, data.subtask, event.source)
-    check_contract(data.contract, event.source, draft.worker.config, draft.context)
+    check_contract(data.contract, event.source, draft.config, draft.context)
     if data.worker == draft.worker.name and session.phase != "open":
         give_up(draft, session, data.code, data.reason)
 
@@ -177,11 +177,6 @@ def close(draft: Draft, session: Session) -> None:
         draft.perform("close", session)
     else:
         give_up(draft, session, "", f"{session.subtask} has ended")
-
-
-def awaits_terms(session: Session | None, source: Address) -> bool:
-    """Whether this source was asked for terms that are not here yet: what it sends meanwhile cannot be verified."""
-    return session is not None and session.terms is None and session.renter == source
 
 
 def _ask(draft: Draft, subtask: str, job: str, renter: Address) -> None:

@@ -12,8 +12,9 @@ from typing import Final
 from msgspec import Struct
 
 from nodes.lessor.protocol.states import SessionPhase
+from schemas.events import BatchFailed
 from schemas.ids import Address
-from schemas.jobs import Batch, SubtaskTerms
+from schemas.jobs import SubtaskTerms
 
 
 class Session(Struct, frozen=True, kw_only=True):
@@ -89,13 +90,10 @@ class ComputerFailed(Struct, frozen=True, kw_only=True):
 
 
 class BatchUnfit(Struct, frozen=True, kw_only=True):
-    """`batch.unfit`: a batch has no result; `final` when it would have none anywhere."""
+    """`batch.unfit`: a batch has no result."""
 
-    batch: Batch
     renter: Address
-    code: str
-    reason: str
-    final: bool
+    failed: BatchFailed
 
 
 INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(

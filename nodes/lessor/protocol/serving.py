@@ -12,8 +12,8 @@ from nodes.lessor.protocol.draft import Draft
 from nodes.lessor.protocol.records import BatchUnfit, Session
 from nodes.lessor.protocol.terms import check_contract, check_running
 from nodes.machine import Refused, SetTimer
-from schemas import codec, limits
-from schemas.events import BatchFailed, ContractEnded, Event, ReceiptCountersigned, SubtaskCompleted
+from schemas import codec
+from schemas.events import ContractEnded, Event, ReceiptCountersigned, SubtaskCompleted
 from schemas.ids import derive_id
 from schemas.signing import struct_bytes
 
@@ -41,20 +41,18 @@ def dispatched(draft: Draft, event: Event) -> None:
 def unfit(draft: Draft, event: Event) -> None:
     """`batch.unfit`: the renter learns why; a session whose enclave ended is closed."""
     data = data_of(event, BatchUnfit)
-    draft.note("batch-failed", data.reason, code=data.code, batch=data.batch.batch)
-    reason = data.reason[: limits.REASON_CHARS_MAX]
-    refusal = BatchFailed(batch=data.batch, code=data.code, reason=reason, final=data.final)
-    session = draft.session(data.batch.subtask)
-    if session is not None and data.code.startswith(ENCLAVE_ENDED):
-        opening.close(draft, session)
-    draft.send("batch.failed", data.renter, data.batch.job, refusal)
+    failed, batch = data.failed, data.failed.batch
+    draft.note("batch-failed", failed.reason, code=failed.code, batch=batch.batch)
+    if failed.code.startswith(ENCLAVE_ENDED):
+        _close(draft, batch.subtask)
+    draft.send("batch.failed", data.renter, batch.job, failed)
 
 
 def completed(draft: Draft, event: Event) -> None:
     """`subtask.completed`: countersign the renter's receipt, and forget the subtask."""
     data = data_of(event, SubtaskCompleted)
     receipt, contract = data.receipt, data.contract
-    check_contract(contract, event.source, draft.worker.config, draft.context)
+    check_contract(contract, event.source, draft.config, draft.context)
     check_running(contract, draft.now)
     signed = struct_bytes(receipt)
     if receipt.contract != contract.id or not draft.context.verify(

@@ -14,13 +14,13 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from nodes.data.results import write_csv
-from nodes.programs import plain
+from nodes.programs import runtime
 from nodes.programs.program import Program
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import JobAtHand, Workbench
 from nodes.renter.files.parts import read_part
 from nodes.renter.protocol.outcomes import JobAssembled, JobSpoiled
-from nodes.renter.protocol.records import BatchRecord, Facts, Job
+from nodes.renter.protocol.records import BatchRecord, Job
 from nodes.renter.protocol.split import ranges
 from schemas.errors import BadInput, SubletError
 
@@ -33,7 +33,6 @@ class _Result:
 
     at_hand: JobAtHand
     job: Job
-    facts: Facts
     digests: dict[int, str]
 
 
@@ -46,7 +45,7 @@ async def assemble(
     assert isinstance(job, Job)
     digests = {record.number: record.digest for record in records.values() if isinstance(record, BatchRecord)}
     try:
-        rows, digest = await asyncio.to_thread(_write, _Result(running.job, job, running.facts, digests))
+        rows, digest = await asyncio.to_thread(_write, _Result(running.job, job, digests))
     except BadInput as error:  # the local program has no result for what came back
         return [("job.spoiled", JobSpoiled(code="bad-program", reason=str(error)))]
     except SubletError as error:
@@ -62,7 +61,7 @@ def header(program: Program, local: Program | None, id_column: str | None) -> li
 
 def finish(program: Program, local: Program | None, rows: Rows) -> Rows:
     """The renter's local program on decrypted results, or the results themselves (H3, T3)."""
-    return rows if local is None else plain.evaluate(local, rows)
+    return rows if local is None else runtime.evaluate(local, rows)
 
 
 def _write(result: _Result) -> tuple[int, str]:
@@ -75,20 +74,22 @@ def _write(result: _Result) -> tuple[int, str]:
     return rows, file_digest(at_hand.folder.output)
 
 
+def _parts(result: _Result) -> Iterator[tuple[int, int, Rows]]:
+    """First row, rows, and the result of every batch, in row order."""
+    folder, width = result.at_hand.folder, result.at_hand.program.width_out
+    for batch, first, count in ranges(result.job.parts, result.job.batch_rows):
+        yield first, count, read_part(folder, batch, result.digests[batch], width)
+
+
 def _chunks(result: _Result) -> Iterator[tuple[list[str], Rows]]:
     at_hand = result.at_hand
-    for batch, first, count in ranges(result.job.parts, result.job.batch_rows):
-        part = read_part(at_hand.folder, batch, result.digests[batch], result.facts.width_out)
+    for first, count, part in _parts(result):
         yield at_hand.table.ids(first, count), finish(at_hand.program, at_hand.local_program, part)
 
 
 def _write_sum(result: _Result, names: list[str]) -> int:
-    at_hand, facts = result.at_hand, result.facts
-    parts = [
-        read_part(at_hand.folder, batch, result.digests[batch], facts.width_out)
-        for batch, _, _ in ranges(result.job.parts, result.job.batch_rows)
-    ]
-    total = finish(at_hand.program, at_hand.local_program, plain.combine(at_hand.program, parts))
+    at_hand, parts = result.at_hand, [part for _, _, part in _parts(result)]
+    total = finish(at_hand.program, at_hand.local_program, runtime.combine(at_hand.program, parts))
     first, *rest = total.tolist()[0]
     values = np.array([rest], dtype=np.float64).reshape(1, len(rest))
     return write_csv(at_hand.folder.output, names, [([repr(first)], values)])

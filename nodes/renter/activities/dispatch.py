@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from nodes.programs import plain
+from nodes.programs import runtime
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import JobAtHand, Workbench
 from nodes.renter.errors import OWN_FAULTS
@@ -68,5 +68,5 @@ class Dispatcher:
 
 
 def _compute(job: JobAtHand, number: int, first: int, rows: int) -> str:
-    result = plain.evaluate(job.program, job.table.read(first, rows))
+    result = runtime.evaluate(job.program, job.table.read(first, rows))
     return write_part(job.folder, number, result)

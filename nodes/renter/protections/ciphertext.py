@@ -107,7 +107,7 @@ def decrypt(plan: Plan, batch: Batch, body: bytes, expected: Expected | None) ->
 
 @dataclass(frozen=True, slots=True)
 class CiphertextProtection:
-    """Encrypts, decrypts and audits in the crew."""
+    """Encrypts, decrypts and audits in the crew; a `Protection`."""
 
     crew: Crew
     kit: Kit[Plan]
@@ -126,7 +126,6 @@ class CiphertextProtection:
         return cls(given.crew, Kit.of(plan), given.facts)
 
     async def close(self, batch: Batch) -> Closed:
-        """See `Protection.close`."""
         worked = await self.crew.call(encrypt, self.kit, batch)
         if worked.result.refused:
             raise BadData(worked.result.refused)
@@ -136,13 +135,11 @@ class CiphertextProtection:
         return Closed(worked.result.body, worked.core_seconds)
 
     async def open(self, batch: Batch, body: bytes) -> Opened:
-        """See `Protection.open`."""
         expected = self._expected.pop((batch.batch, batch.attempt), None)
         worked = await survived(lambda: self.crew.call(decrypt, self.kit, batch, body, expected))
         return Opened(matrix(trusted(worked.result), batch, self.facts), worked.core_seconds)
 
     async def forget(self) -> None:
-        """See `Protection.forget`."""
         await self.crew.forget(self.kit)
 
 

@@ -36,7 +36,7 @@ def decrypt(secret: bytes, contract: str, context: BatchContext, body: bytes) ->
 
 @dataclass(frozen=True, slots=True)
 class EnclaveProtection:
-    """Encrypts and decrypts in threads."""
+    """Encrypts and decrypts in threads; a `Protection`."""
 
     table: Table
     facts: Facts
@@ -51,7 +51,6 @@ class EnclaveProtection:
         return cls(given.table, given.facts, schema, given.secret, given.core_clock)
 
     async def close(self, batch: Batch) -> Closed:
-        """See `Protection.close`."""
         secret, context = await self.secret(batch.subtask), batch_context(batch, self.schema)
 
         def read_and_encrypt() -> bytes:
@@ -65,7 +64,6 @@ class EnclaveProtection:
         return await asyncio.to_thread(timed, self.core_clock, decrypt, secret, batch.contract, context, body)
 
     async def open(self, batch: Batch, body: bytes) -> Opened:
-        """See `Protection.open`."""
         plain, seconds = await self.unwrap(batch, body)
         return Opened(matrix(plain, batch, self.facts), seconds)
 

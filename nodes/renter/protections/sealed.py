@@ -25,7 +25,7 @@ def open_sealed(key: SecretKey, body: bytes, rows: int, width: int, bits: int) -
 
 @dataclass(frozen=True, slots=True)
 class SealedProtection:
-    """Data goes as into any enclave; results are decrypted twice, the second time in the crew."""
+    """Data goes as into any enclave; results are decrypted twice, the second time in the crew. A `Protection`."""
 
     enclave: EnclaveProtection
     crew: Crew
@@ -39,11 +39,9 @@ class SealedProtection:
         return cls(EnclaveProtection.build(given, seal), given.crew, Kit.of(given.key))
 
     async def close(self, batch: Batch) -> Closed:
-        """See `Protection.close`."""
         return await self.enclave.close(batch)
 
     async def open(self, batch: Batch, body: bytes) -> Opened:
-        """See `Protection.open`."""
         facts = self.enclave.facts
         rows = 1 if facts.sum_rows else batch.rows
         sealed, seconds = await self.enclave.unwrap(batch, body)
@@ -53,5 +51,4 @@ class SealedProtection:
         return Opened(matrix(trusted(worked.result), batch, facts), seconds + worked.core_seconds)
 
     async def forget(self) -> None:
-        """See `Protection.forget`."""
         await self.crew.forget(self.kit)

@@ -7,7 +7,6 @@ from msgspec import structs
 from nodes.draft import data_of
 from nodes.machine import Refused
 from nodes.renter.protocol import ending, windows
-from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import BatchSent, ResultAccepted
 from nodes.renter.protocol.records import LOCAL, BatchRecord
@@ -15,7 +14,7 @@ from schemas.events import Event
 from schemas.jobs import Costs
 
 
-def sent(config: RenterConfig, draft: Draft, event: Event) -> None:
+def sent(draft: Draft, event: Event) -> None:
     """`batch.sent`: the deadline counts from here; encryption does not eat into it."""
     data = data_of(event, BatchSent)
     record, spent = draft.batch(data.batch), draft.progress.spent
@@ -30,7 +29,7 @@ def sent(config: RenterConfig, draft: Draft, event: Event) -> None:
         draft.put(f"batch/{data.batch}", structs.replace(record, sent_at=draft.now))
 
 
-def result_accepted(config: RenterConfig, draft: Draft, event: Event) -> None:
+def result_accepted(draft: Draft, event: Event) -> None:
     """`result.accepted`: the first result of a batch counts; later ones are compared with it."""
     data = data_of(event, ResultAccepted)
     record = draft.batch(data.batch)
@@ -47,11 +46,11 @@ def result_accepted(config: RenterConfig, draft: Draft, event: Event) -> None:
         windows.compute_local(draft, after=data.batch)
     else:
         windows.credit(draft, data.owner, record)
-        windows.fill(config, draft, data.owner)
+        windows.fill(draft, data.owner)
         if record.owner not in (data.owner, LOCAL):
             windows.drop(draft, record.owner, data.batch)
-            windows.fill(config, draft, record.owner)
-    ending.finish_if_done(config, draft)
+            windows.fill(draft, record.owner)
+    ending.finish_if_done(draft)
 
 
 def _with_result(spent: Costs, data: ResultAccepted) -> Costs:

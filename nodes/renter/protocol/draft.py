@@ -9,13 +9,14 @@ from msgspec import structs
 from nodes import draft
 from nodes.machine import Refused
 from nodes.renter.protocol import states
+from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.records import BatchRecord, ContractRecord, Job, Progress, Subtask, Worker
 from nodes.renter.protocol.states import JobPhase
 from nodes.states import advance
 from schemas.events import Event
 
 
-class Draft(draft.Draft):
+class Draft(draft.Draft[RenterConfig]):
     """A draft over one job's aggregate."""
 
     @property

@@ -7,7 +7,6 @@ from msgspec import structs
 from nodes.draft import data_of
 from nodes.machine import Perform, Refused
 from nodes.renter.protocol import market
-from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import JobAssembled, JobSpoiled
 from nodes.renter.protocol.records import Subtask
@@ -21,20 +20,20 @@ DIGITS = 4
 """Of seconds in notes, after the point."""
 
 
-def fail(config: RenterConfig, draft: Draft, code: str, reason: str) -> None:
+def fail(draft: Draft, code: str, reason: str) -> None:
     """End the job without a result; contracts are ended and an open order is taken back."""
     draft.advance("failed")
     job = draft.change_job(code=code, reason=reason, ended_at=draft.now)
     if job.order and not job.expected_contracts:
-        market.cancel_order(config, draft)
+        market.cancel_order(draft)
     for record in draft.contracts():
         if not record.ended:
-            market.end_contract(config, draft, record.contract, "job-failed", reason=code)
+            market.end_contract(draft, record.contract, "job-failed", reason=code)
     draft.note("job-failed", reason, code=code)
     _forget(draft)
 
 
-def finish_if_done(config: RenterConfig, draft: Draft) -> None:
+def finish_if_done(draft: Draft) -> None:
     """When every batch has its result: receipts to the lessors, and join the parts."""
     if draft.phase != "running" or draft.progress.batches_done < draft.job.batches:
         return
@@ -45,7 +44,7 @@ def finish_if_done(config: RenterConfig, draft: Draft) -> None:
     draft.do(Perform(activity="assemble", params={}))
 
 
-def assembled(config: RenterConfig, draft: Draft, event: Event) -> None:
+def assembled(draft: Draft, event: Event) -> None:
     """`job.assembled`: the output is in its place."""
     data = data_of(event, JobAssembled)
     draft.advance("assembled")
@@ -55,24 +54,24 @@ def assembled(config: RenterConfig, draft: Draft, event: Event) -> None:
     _compare(draft)
 
 
-def spoiled(config: RenterConfig, draft: Draft, event: Event) -> None:
+def spoiled(draft: Draft, event: Event) -> None:
     """`job.spoiled`: the renter's own files or wishes are at fault."""
     data = data_of(event, JobSpoiled)
-    fail(config, draft, data.code, data.reason)
+    fail(draft, data.code, data.reason)
 
 
-def receipt_countersigned(config: RenterConfig, draft: Draft, event: Event) -> None:
+def receipt_countersigned(draft: Draft, event: Event) -> None:
     """`receipt.countersigned`: with both signatures the contract ends at the hubs."""
     receipt = data_of(event, ReceiptCountersigned).receipt
     record = draft.contract(receipt.contract)
     contract = record.contract
     signed = struct_bytes(receipt)
-    if event.source != contract.lessor or not draft.context.verify(config.key, signed, receipt.renter_signature):
-        raise Refused("bad-receipt", f"{event.source} countersigned a receipt that {config.me} did not write")
+    if event.source != contract.lessor or not draft.context.verify(draft.config.key, signed, receipt.renter_signature):
+        raise Refused("bad-receipt", f"{event.source} countersigned a receipt that {draft.config.me} did not write")
     if not draft.context.verify(contract.lessor_key, signed, receipt.lessor_signature):
         raise Refused("bad-signature", f"{event.source} did not sign its receipt")
     if not record.ended:
-        market.end_contract(config, draft, contract, "completed", receipt=receipt)
+        market.end_contract(draft, contract, "completed", receipt=receipt)
 
 
 def _forget(draft: Draft) -> None:

@@ -3,26 +3,27 @@ lessor can mend ends the job. Pure."""
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from nodes.draft import data_of
-from nodes.machine import TimerFired
+from nodes.machine import ActivityFailed, PublishFailed, TimerFired
 from nodes.renter.protocol import ending, market, runs, windows
-from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
-from nodes.renter.protocol.outcomes import ActivityFailed, PublishFailed, ResultRefused
+from nodes.renter.protocol.outcomes import ResultRefused
 from nodes.renter.protocol.records import Subtask
 from nodes.renter.protocol.runs import Runs
 from nodes.renter.protocol.states import SERVING
-from schemas.events import BatchFailed, Event
+from schemas.events import BatchFailed, DeliveryFailed, Event
 
 
-def result_refused(config: RenterConfig, draft: Draft, event: Event) -> None:
+def result_refused(draft: Draft, event: Event) -> None:
     """`result.refused`: the lessor erred; its work goes elsewhere and it is not used again for this job."""
     data = data_of(event, ResultRefused)
     draft.note("incident", f"{data.owner}: {data.reason}", code=data.code, batch=data.batch, evidence=data.evidence)
-    lose(config, draft, data.owner, data.code, data.reason)
+    lose(draft, data.owner, data.code, data.reason)
 
 
-def batch_failed(config: RenterConfig, draft: Draft, event: Event) -> None:
+def batch_failed(draft: Draft, event: Event) -> None:
     """`batch.failed`: final failures are the job's own; others are tried again, elsewhere if there is elsewhere."""
     data = data_of(event, BatchFailed)
     subtask, number = draft.subtask_from(event, data.batch.subtask), data.batch.batch
@@ -31,38 +32,43 @@ def batch_failed(config: RenterConfig, draft: Draft, event: Event) -> None:
         return
     draft.note("batch-failed", data.reason, code=data.code, batch=number, lessor=event.source)
     if data.final:
-        ending.fail(config, draft, data.code, f"batch {number} cannot be computed: {data.reason}")
+        ending.fail(draft, data.code, f"batch {number} cannot be computed: {data.reason}")
         return
     windows.drop(draft, subtask.id, number)
-    _hand_over(config, draft, runs.single([number]), last=subtask.id)
-    windows.fill(config, draft, subtask.id)
+    _hand_over(draft, runs.single([number]), last=subtask.id)
+    windows.fill(draft, subtask.id)
 
 
-def activity_failed(config: RenterConfig, draft: Draft, event: Event) -> None:
+def activity_failed(draft: Draft, event: Event) -> None:
     """`activity.failed`: the renter's own machine or files are at fault."""
     data = data_of(event, ActivityFailed)
-    ending.fail(config, draft, "activity-failed", f"{data.activity}: {data.error}")
+    ending.fail(draft, "activity-failed", f"{data.activity}: {data.error}")
 
 
-def publish_failed(config: RenterConfig, draft: Draft, event: Event) -> None:
+def publish_failed(draft: Draft, event: Event) -> None:
     """`publish.failed`: nobody has this address; a lane whose worker is gone is no news."""
     data = data_of(event, PublishFailed)
     draft.note("unroutable", f"{data.type} to {data.to}: {data.reason}")
 
 
-def timer_fired(config: RenterConfig, draft: Draft, event: Event) -> None:
+def delivery_failed(draft: Draft, event: Event) -> None:
+    """`delivery.failed`: a hub on the way knows nobody at the address."""
+    draft.note("undelivered", "a hub could not route a message", **structs.asdict(data_of(event, DeliveryFailed)))
+
+
+def timer_fired(draft: Draft, event: Event) -> None:
     """`timer.fired`: no answer from the hub, no key from an enclave, or silence of a lessor."""
     kind, _, subtask_id = data_of(event, TimerFired).name.partition("/")
     if kind == "match":
         if not draft.job.expected_contracts or draft.phase == "ordering":
-            ending.fail(config, draft, "hub-silent", "the hub did not answer the buy order in time")
+            ending.fail(draft, "hub-silent", "the hub did not answer the buy order in time")
     elif kind == "key" and draft.subtask(subtask_id).phase == "keying":
-        lose(config, draft, subtask_id, "no-key", "no enclave of this lessor proved itself in time")
+        lose(draft, subtask_id, "no-key", "no enclave of this lessor proved itself in time")
     elif kind == "silent" and draft.subtask(subtask_id).phase == "running":
-        _check_silence(config, draft, draft.subtask(subtask_id))
+        _check_silence(draft, draft.subtask(subtask_id))
 
 
-def lose(config: RenterConfig, draft: Draft, subtask_id: str, code: str, reason: str) -> None:
+def lose(draft: Draft, subtask_id: str, code: str, reason: str) -> None:
     """End a subtask's contract; its batches go to the other subtasks, or wait for a replacement contract."""
     subtask, job = draft.subtask(subtask_id), draft.job
     if subtask.phase not in SERVING:
@@ -72,41 +78,41 @@ def lose(config: RenterConfig, draft: Draft, subtask_id: str, code: str, reason:
     draft.change_job(avoid=(*job.avoid, subtask.lessor), causes=(*job.causes, (code, f"{subtask.lessor}: {reason}")))
     draft.note("subtask-lost", reason, code=code, lessor=subtask.lessor, batches=runs.count(rest))
     contract = draft.contract(subtask.contract).contract
-    market.end_contract(config, draft, contract, code, reason=reason)
-    _hand_over(config, draft, rest, last="")
+    market.end_contract(draft, contract, code, reason=reason)
+    _hand_over(draft, rest, last="")
 
 
-def _hand_over(config: RenterConfig, draft: Draft, batches: Runs, *, last: str) -> None:
+def _hand_over(draft: Draft, batches: Runs, *, last: str) -> None:
     """Share batches among live subtasks; `last` is preferred least. Without any, order a replacement."""
     if not batches:
         return
     live = [each for each in draft.subtasks() if each.phase in SERVING]
     others = [each for each in live if each.id != last] or live
     if not others:
-        _order_replacement(config, draft, batches)
+        _order_replacement(draft, batches)
         return
     for subtask, share in zip(others, runs.shares(batches, len(others)), strict=True):
         if share:
             draft.change_subtask(subtask.id, queue=(*share, *subtask.queue))
-            windows.fill(config, draft, subtask.id)
+            windows.fill(draft, subtask.id)
 
 
-def _order_replacement(config: RenterConfig, draft: Draft, batches: Runs) -> None:
+def _order_replacement(draft: Draft, batches: Runs) -> None:
     if draft.job.orders_placed >= market.ORDERS_PER_JOB_MAX:
-        ending.fail(config, draft, "no-lessor-left", "every lessor was lost and no more may be ordered")
+        ending.fail(draft, "no-lessor-left", "every lessor was lost and no more may be ordered")
         return
     draft.change_progress(waiting=(*draft.progress.waiting, *batches))
-    market.place_order(config, draft, lessors=1, units=1)
+    market.place_order(draft, lessors=1, units=1)
 
 
-def _check_silence(config: RenterConfig, draft: Draft, subtask: Subtask) -> None:
+def _check_silence(draft: Draft, subtask: Subtask) -> None:
     if not subtask.under_way:
         return
     records = (draft.batch(number) for number in subtask.under_way)
     sent = [record.sent_at for record in records if record is not None and record.sent_at]
     since = max(min(sent), subtask.heard_at) if sent else draft.now
     seconds = draft.now - since
-    if seconds < config.batch_deadline_seconds:
-        windows.watch(config, draft, subtask.id, since)
+    if seconds < draft.config.batch_deadline_seconds:
+        windows.watch(draft, subtask.id, since)
         return
-    lose(config, draft, subtask.id, "silent", f"nothing from {subtask.lessor} for {seconds:.0f} s")
+    lose(draft, subtask.id, "silent", f"nothing from {subtask.lessor} for {seconds:.0f} s")

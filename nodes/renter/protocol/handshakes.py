@@ -13,10 +13,10 @@ from msgspec import structs
 
 from nodes.draft import data_of
 from nodes.enclave.agreement.confirmation import is_confirmed
+from nodes.enclave.errors import POLICY_CODES
 from nodes.machine import CancelTimer, Perform, Refused
 from nodes.protections import traits_of
 from nodes.renter.protocol import faults, windows
-from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import EvidenceAccepted, EvidenceRejected
 from nodes.renter.protocol.records import Subtask, Worker
@@ -36,22 +36,9 @@ from schemas.events import (
 
 REFUSALS_PER_SUBTASK_MAX: Final = 3
 """A lessor with this many refused enclaves, and none that proved itself, is lost for the job."""
-POLICY_CODES: Final = frozenset(
-    {
-        "software-not-accepted",
-        "kind-not-accepted",
-        "measurement",
-        "debug",
-        "signer-not-accepted",
-        "tcb-low",
-        "tcb-status",
-        "advisory-rejected",
-    }
-)
-"""What the policy refuses in one enclave of a lessor it refuses in all."""
 
 
-def requested(config: RenterConfig, draft: Draft, event: Event) -> None:
+def requested(draft: Draft, event: Event) -> None:
     """`subtask.requested`: a worker lacks terms, program or key."""
     data = data_of(event, SubtaskRequested)
     subtask = draft.subtask_from(event, data.subtask)
@@ -75,7 +62,7 @@ def requested(config: RenterConfig, draft: Draft, event: Event) -> None:
     draft.send("subtask.assigned", event.source, subtask.id, assigned, **lane)
 
 
-def offered(config: RenterConfig, draft: Draft, event: Event) -> None:
+def offered(draft: Draft, event: Event) -> None:
     """`key.offered`: one offer per nonce, in time, from the worker that got it."""
     data = data_of(event, KeyOffered)
     subtask = draft.subtask_from(event, data.subtask)
@@ -97,7 +84,7 @@ def offered(config: RenterConfig, draft: Draft, event: Event) -> None:
     draft.do(Perform(activity="verify-evidence", params=params))
 
 
-def evidence_accepted(config: RenterConfig, draft: Draft, event: Event) -> None:
+def evidence_accepted(draft: Draft, event: Event) -> None:
     """`evidence.accepted`: the sealed secret goes to the worker's lane."""
     data = data_of(event, EvidenceAccepted)
     worker = _worker(draft, data.subtask, data.worker)
@@ -115,7 +102,7 @@ def evidence_accepted(config: RenterConfig, draft: Draft, event: Event) -> None:
     draft.send("key.sealed", draft.subtask(data.subtask).lessor, data.subtask, sealed, lane=worker.lane)
 
 
-def evidence_rejected(config: RenterConfig, draft: Draft, event: Event) -> None:
+def evidence_rejected(draft: Draft, event: Event) -> None:
     """`evidence.rejected`: no key for this enclave, and the worker learns why."""
     data = data_of(event, EvidenceRejected)
     subtask = draft.subtask(data.subtask)
@@ -130,10 +117,10 @@ def evidence_rejected(config: RenterConfig, draft: Draft, event: Event) -> None:
         reason=data.reason,
     )
     draft.send("subtask.refused", subtask.lessor, subtask.id, refusal, lane=worker.lane)
-    _count_refusals(config, draft, subtask, data.code, data.reason)
+    _count_refusals(draft, subtask, data.code, data.reason)
 
 
-def confirmed(config: RenterConfig, draft: Draft, event: Event) -> None:
+def confirmed(draft: Draft, event: Event) -> None:
     """`key.confirmed`: the first confirmation opens the subtask for batches."""
     data = data_of(event, KeyConfirmed)
     subtask = draft.subtask_from(event, data.subtask)
@@ -146,27 +133,27 @@ def confirmed(config: RenterConfig, draft: Draft, event: Event) -> None:
     if subtask.phase == "keying":
         draft.do(CancelTimer(name=f"key/{subtask.id}"))
         draft.advance_subtask(subtask.id, "confirmed")
-        windows.fill(config, draft, subtask.id)
+        windows.fill(draft, subtask.id)
 
 
-def refused(config: RenterConfig, draft: Draft, event: Event) -> None:
+def refused(draft: Draft, event: Event) -> None:
     """`key.refused`: the lessor's enclave does not accept this renter's half."""
     data = data_of(event, KeyRefused)
     subtask = draft.subtask_from(event, data.subtask)
     worker = _worker(draft, data.subtask, data.worker)
     draft.put(f"worker/{subtask.id}/{data.worker}", structs.replace(worker, state="refused"))
     draft.note("key-refused", data.reason, code=data.code, worker=data.worker, lessor=subtask.lessor)
-    _count_refusals(config, draft, subtask, data.code, data.reason)
+    _count_refusals(draft, subtask, data.code, data.reason)
 
 
-def _count_refusals(config: RenterConfig, draft: Draft, subtask: Subtask, code: str, reason: str) -> None:
+def _count_refusals(draft: Draft, subtask: Subtask, code: str, reason: str) -> None:
     """Without any confirmed worker, give the lessor up: at once where the policy speaks, else after a few tries."""
     states = [worker.state for worker in draft.workers(subtask.id)]
     if "confirmed" in states:
         return
     refusals = states.count("refused")
     if refusals >= REFUSALS_PER_SUBTASK_MAX or code in POLICY_CODES:
-        faults.lose(config, draft, subtask.id, code, reason)
+        faults.lose(draft, subtask.id, code, reason)
 
 
 def _worker(draft: Draft, subtask_id: str, worker_id: str) -> Worker:

@@ -26,7 +26,7 @@ from nodes.renter.protocol.states import ENDED, LIVE, NEW
 from schemas.events import Event, Role
 from schemas.ids import hub_address, hub_of
 
-Handler = Callable[[RenterConfig, Draft, Event], None]
+Handler = Callable[[Draft, Event], None]
 
 UNDELIVERED: Final = "undelivered"
 """Aggregate for notices that belong to no job."""
@@ -54,13 +54,14 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "receipt.countersigned": (frozenset({"assembling", "completed"}), ending.receipt_countersigned),
         "activity.failed": (LIVE, faults.activity_failed),
         "publish.failed": (LIVE, faults.publish_failed),
+        "delivery.failed": (NEW, faults.delivery_failed),
         TIMER_FIRED: (LIVE, faults.timer_fired),
     }
 )
 
 
 class RenterMachine:
-    """See the module's theory; `config` holds the public keys and policies of this renter."""
+    """A `Machine` whose aggregates are jobs; `config` holds the public keys and policies of this renter."""
 
     name: Role = "renter"
     record_types = RECORD_TYPES
@@ -70,17 +71,9 @@ class RenterMachine:
         self.config = config
 
     def aggregate_of(self, event: Event) -> str:
-        """The job that the event is about.
-
-        Raises:
-            Refused: the renter has no use for this event type.
-        """
         if event.type == "delivery.failed":
             return UNDELIVERED
-        if event.type not in TABLE:
-            raise Refused("not-for-renter", f"a renter does not take {event.type}")
-        job = _job_in(event.data)
-        return job or event.subject
+        return _job_in(event.data) or event.subject
 
     def key_of(self, records: Records, event: Event) -> bytes | None:
         """Own key (users of this organisation), hubs' keys, and keys of lessors under contract for this job."""
@@ -95,22 +88,14 @@ class RenterMachine:
         return None
 
     def handle(self, records: Records, event: Event, context: Context) -> Step:
-        """What follows from this event.
-
-        Raises:
-            Refused: the event cannot be meant for this job.
-        """
-        draft = Draft(records, context)
-        if event.type == "delivery.failed":
-            draft.note("undelivered", "a hub could not route a message", **_plain(event.data))
-            return draft.step()
+        draft = Draft(self.config, records, context)
         phases, handler = TABLE[event.type]
         if draft.phase not in phases:
             if draft.phase == "new":
                 raise Refused("unknown-job", f"{event.type} names a job that is not here")
             draft.note("late", f"{event.type} came while the job was {draft.phase}")
             return draft.step()
-        handler(self.config, draft, event)
+        handler(draft, event)
         return draft.step()
 
 
@@ -124,7 +109,3 @@ def _job_in(data: Struct | None) -> str:
         if isinstance(value, str):
             return value
     return ""
-
-
-def _plain(data: Struct | None) -> dict[str, Any]:
-    return {name: getattr(data, name) for name in data.__struct_fields__} if data is not None else {}

@@ -7,7 +7,6 @@ from typing import Final
 from msgspec import structs
 
 from nodes.machine import SetTimer
-from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
 from schemas.contracts import Contract, Receipt
 from schemas.events import ContractEnded, OrderCancelled
@@ -21,14 +20,14 @@ ORDERS_PER_JOB_MAX: Final = 4
 """Replacement orders after lessors were lost are bounded."""
 
 
-def place_order(config: RenterConfig, draft: Draft, *, lessors: int, units: int) -> None:
+def place_order(draft: Draft, *, lessors: int, units: int) -> None:
     """Publish a signed buy order for this many lessors, and wait a bounded time for the answer."""
     job = draft.job
     spec, (_, assessment) = job.spec, job.decided
     number = job.orders_placed + 1
     unsigned = BuyOrder(
         id=derive_id("order", spec.id, number),
-        renter=config.me,
+        renter=draft.config.me,
         job=spec.id,
         units=units,
         lessors_min=lessors,
@@ -41,18 +40,17 @@ def place_order(config: RenterConfig, draft: Draft, *, lessors: int, units: int)
     )
     order = structs.replace(unsigned, signature=draft.context.sign(struct_bytes(unsigned)))
     draft.change_job(order=order.id, orders_placed=number, expected_contracts=())
-    draft.send("order.buy.placed", _hub(config), order.id, order)
+    draft.send("order.buy.placed", _hub(draft), order.id, order)
     draft.do(SetTimer(name="match", at=order.match_by + MATCH_GRACE_SECONDS))
 
 
-def cancel_order(config: RenterConfig, draft: Draft) -> None:
+def cancel_order(draft: Draft) -> None:
     """Take the open buy order back."""
     order = draft.job.order
-    draft.send("order.buy.cancelled", _hub(config), order, OrderCancelled(order=order))
+    draft.send("order.buy.cancelled", _hub(draft), order, OrderCancelled(order=order))
 
 
 def end_contract(
-    config: RenterConfig,
     draft: Draft,
     contract: Contract,
     code: str,
@@ -62,11 +60,11 @@ def end_contract(
 ) -> None:
     """Tell the hub that the rental relationship is over."""
     ended = ContractEnded(contract=contract.id, code=code, reason=reason[:2000], receipt=receipt)
-    draft.send("contract.ended", _hub(config), contract.id, ended)
+    draft.send("contract.ended", _hub(draft), contract.id, ended)
     known = draft.find_contract(contract.id)
     if known is not None:
         draft.put(f"contract/{contract.id}", structs.replace(known, ended=True))
 
 
-def _hub(config: RenterConfig) -> str:
-    return hub_address(hub_of(config.me))
+def _hub(draft: Draft) -> str:
+    return hub_address(hub_of(draft.config.me))

@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from nodes.machine import ActivityFailed, PublishFailed
 from nodes.renter.protocol.records import Facts
 from schemas.errors import SubletError, VerificationFailed
 
@@ -92,22 +93,6 @@ def own_fault(error: SubletError) -> JobSpoiled:
     """The renter's rows, program, files or keys are not what they were when the job was prepared."""
     code = error.code if isinstance(error, VerificationFailed) else "bad-data"
     return JobSpoiled(code=code, reason=str(error))
-
-
-class ActivityFailed(Struct, frozen=True, kw_only=True):
-    """`activity.failed`: an activity of the shell failed unexpectedly, several times."""
-
-    activity: str
-    params: dict[str, object]
-    error: str
-
-
-class PublishFailed(Struct, frozen=True, kw_only=True):
-    """`publish.failed`: the broker says that nobody receives at this address."""
-
-    type: str
-    to: str
-    reason: str
 
 
 INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(

@@ -10,7 +10,6 @@ from nodes.machine import CancelTimer, Perform, Refused
 from nodes.protections import traits_of
 from nodes.renter.protocol import ending, market, windows
 from nodes.renter.protocol.assess import NoProtection, assess
-from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import JobPrepared
 from nodes.renter.protocol.records import LOCAL, ContractRecord, Job, Progress, Subtask, subtask_of
@@ -29,64 +28,64 @@ from schemas.events import (
 )
 
 
-def submitted(config: RenterConfig, draft: Draft, event: Event) -> None:
+def submitted(draft: Draft, event: Event) -> None:
     """`job.submitted`: only the renter's own users may."""
     data = data_of(event, JobSubmitted)
-    if event.source != config.me:
+    if event.source != draft.config.me:
         raise Refused("not-a-user", "jobs are submitted with the renter's own identity")
     draft.put("job", Job(spec=data.spec, submitted_at=draft.now))
     draft.put("progress", Progress(phase=advance(JOB, draft.phase, "submitted")))
     draft.do(Perform(activity="prepare", params={"spec": msgspec.to_builtins(data.spec)}))
 
 
-def cancelled(config: RenterConfig, draft: Draft, event: Event) -> None:
+def cancelled(draft: Draft, event: Event) -> None:
     """`job.cancelled`."""
-    ending.fail(config, draft, "cancelled", "the user took the job back")
+    ending.fail(draft, "cancelled", "the user took the job back")
 
 
-def prepared(config: RenterConfig, draft: Draft, event: Event) -> None:
+def prepared(draft: Draft, event: Event) -> None:
     """`job.prepared`: decide the protection, then order compute that accepts it."""
     facts = data_of(event, JobPrepared).facts
     try:
         assessment = assess(draft.job.spec, facts)
     except NoProtection as error:
-        ending.fail(config, draft, error.code, str(error))
+        ending.fail(draft, error.code, str(error))
         return
     draft.change_job(facts=facts, assessment=assessment)
     draft.advance("assessed")
     draft.note("assessment", assessment.reason, **msgspec.to_builtins(assessment))
     spec = draft.job.spec
-    market.place_order(config, draft, lessors=spec.lessors, units=max(spec.units or spec.lessors, spec.lessors))
+    market.place_order(draft, lessors=spec.lessors, units=max(spec.units or spec.lessors, spec.lessors))
 
 
-def contract_signed(config: RenterConfig, draft: Draft, event: Event) -> None:
+def contract_signed(draft: Draft, event: Event) -> None:
     """`contract.signed`: verified offline before it counts."""
     contract = data_of(event, ContractSigned).contract
-    if contract.renter != config.me or contract.renter_key != config.key:
-        raise Refused("not-my-contract", f"{contract.id} does not rent for {config.me}")
+    if contract.renter != draft.config.me or contract.renter_key != draft.config.key:
+        raise Refused("not-my-contract", f"{contract.id} does not rent for {draft.config.me}")
     try:
-        verify_contract(contract, config.hub_keys, draft.context.verify)
+        verify_contract(contract, draft.config.hub_keys, draft.context.verify)
     except VerificationFailed as error:
         raise Refused(error.code, f"{event.source} sent a contract that does not verify: {error}") from error
     job = draft.job
     if contract.buy.id != job.order or draft.phase not in ("ordering", "running"):
         draft.note("late", f"contract {contract.id} of an order that is no longer wanted")
-        market.end_contract(config, draft, contract, "not-wanted")
+        market.end_contract(draft, contract, "not-wanted")
         return
     if draft.find_contract(contract.id) is None:
         draft.put(f"contract/{contract.id}", ContractRecord(contract=contract, order=contract.buy.id))
-    _start_if_complete(config, draft)
+    _start_if_complete(draft)
 
 
-def matched(config: RenterConfig, draft: Draft, event: Event) -> None:
+def matched(draft: Draft, event: Event) -> None:
     """`order.buy.matched`: all contracts of the order are signed; some may still be on their way."""
     data = data_of(event, ContractsCompleted)
     if data.order == draft.job.order:
         draft.change_job(expected_contracts=data.contracts)
-        _start_if_complete(config, draft)
+        _start_if_complete(draft)
 
 
-def order_refused(config: RenterConfig, draft: Draft, event: Event) -> None:
+def order_refused(draft: Draft, event: Event) -> None:
     """`order.buy.refused`: no match in time."""
     data = data_of(event, BuyOrderRefused)
     if data.order == draft.job.order:
@@ -94,10 +93,10 @@ def order_refused(config: RenterConfig, draft: Draft, event: Event) -> None:
         before = "".join(f"; before that, {text}" for _, text in causes)
         code = causes[0][0] if causes else data.code
         draft.change_job(order="")
-        ending.fail(config, draft, code, f"no compute for this job: {data.reason}{before}")
+        ending.fail(draft, code, f"no compute for this job: {data.reason}{before}")
 
 
-def _start_if_complete(config: RenterConfig, draft: Draft) -> None:
+def _start_if_complete(draft: Draft) -> None:
     wanted, known = draft.job.expected_contracts, {each.contract for each in draft.subtasks()}
     if not wanted or not known.isdisjoint(wanted) or any(draft.find_contract(each) is None for each in wanted):
         return
@@ -106,15 +105,15 @@ def _start_if_complete(config: RenterConfig, draft: Draft) -> None:
     try:
         queues = _split(draft, records) if draft.phase == "ordering" else _share_waiting(draft, len(records))
     except BadInput as error:
-        ending.fail(config, draft, "bad-split", str(error))
+        ending.fail(draft, "bad-split", str(error))
         return
     for record, queue in zip(records, queues, strict=True):
-        _start(config, draft, record, queue)
+        _start(draft, record, queue)
     windows.compute_local(draft)
-    ending.finish_if_done(config, draft)
+    ending.finish_if_done(draft)
 
 
-def _start(config: RenterConfig, draft: Draft, record: ContractRecord, queue: Runs) -> None:
+def _start(draft: Draft, record: ContractRecord, queue: Runs) -> None:
     contract = record.contract
     needs = "needs-secret" if traits_of(contract.protection).attested else "needs-none"
     subtask = Subtask(
@@ -127,8 +126,8 @@ def _start(config: RenterConfig, draft: Draft, record: ContractRecord, queue: Ru
         heard_at=draft.now,
     )
     draft.put(f"subtask/{subtask.id}", subtask)
-    announce(config, draft, subtask)
-    windows.fill(config, draft, subtask.id)
+    announce(draft, subtask)
+    windows.fill(draft, subtask.id)
 
 
 def _split(draft: Draft, records: list[ContractRecord]) -> list[Runs]:

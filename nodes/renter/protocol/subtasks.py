@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from nodes.machine import SetTimer
 from nodes.protections import traits_of
-from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.records import Subtask
 from schemas.events import SubtaskAnnounced
@@ -33,8 +32,8 @@ def terms_of(draft: Draft, subtask: Subtask) -> SubtaskTerms:
     )
 
 
-def announce(config: RenterConfig, draft: Draft, subtask: Subtask) -> None:
+def announce(draft: Draft, subtask: Subtask) -> None:
     """Tell the lessor what is coming; for enclaves a worker answers by asking for its half of the handshake."""
     draft.send("subtask.announced", subtask.lessor, subtask.id, SubtaskAnnounced(terms=terms_of(draft, subtask)))
     if subtask.phase == "keying":
-        draft.do(SetTimer(name=f"key/{subtask.id}", at=draft.now + config.handshake_seconds_max))
+        draft.do(SetTimer(name=f"key/{subtask.id}", at=draft.now + draft.config.handshake_seconds_max))

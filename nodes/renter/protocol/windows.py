@@ -10,7 +10,6 @@ from msgspec import structs
 
 from nodes.machine import Perform, SetTimer
 from nodes.renter.protocol import ending, runs
-from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.records import LOCAL, BatchRecord, Subtask
 from nodes.renter.protocol.split import rows_of
@@ -18,14 +17,14 @@ from schemas import limits
 from schemas.jobs import Batch
 
 
-def fill(config: RenterConfig, draft: Draft, subtask_id: str) -> None:
+def fill(draft: Draft, subtask_id: str) -> None:
     """Dispatch the subtask's next batches, as many as its window has room for."""
     subtask = draft.subtask(subtask_id)
     if draft.phase != "running" or subtask.phase != "running":
         return
     if not subtask.under_way and subtask.queue:
-        watch(config, draft, subtask_id, draft.now)
-    room = config.batch_window * draft.contract(subtask.contract).contract.units
+        watch(draft, subtask_id, draft.now)
+    room = draft.config.batch_window * draft.contract(subtask.contract).contract.units
     while subtask.queue and len(subtask.under_way) < room:
         number, queue = runs.take(subtask.queue)
         subtask = structs.replace(subtask, queue=queue)
@@ -34,7 +33,7 @@ def fill(config: RenterConfig, draft: Draft, subtask_id: str) -> None:
             continue
         record = _sending(draft, number, subtask_id)
         if record.attempt > limits.BATCH_ATTEMPTS_MAX:
-            ending.fail(config, draft, "too-many-attempts", f"batch {number} failed {record.attempt - 1} times")
+            ending.fail(draft, "too-many-attempts", f"batch {number} failed {record.attempt - 1} times")
             return
         subtask = structs.replace(subtask, under_way=(*subtask.under_way, number))
         _dispatch(draft, subtask, record)
@@ -71,9 +70,9 @@ def drop(draft: Draft, subtask_id: str, number: int, **counted: int) -> None:
     draft.change_subtask(subtask_id, under_way=under_way, heard_at=draft.now, **counted)
 
 
-def watch(config: RenterConfig, draft: Draft, subtask_id: str, since: float) -> None:
+def watch(draft: Draft, subtask_id: str, since: float) -> None:
     """Look whether the lessor is silent when it has not been heard of since `since` for the deadline."""
-    draft.do(SetTimer(name=f"silent/{subtask_id}", at=since + config.batch_deadline_seconds))
+    draft.do(SetTimer(name=f"silent/{subtask_id}", at=since + draft.config.batch_deadline_seconds))
 
 
 def _sending(draft: Draft, number: int, owner: str) -> BatchRecord:

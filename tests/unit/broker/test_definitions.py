@@ -108,6 +108,14 @@ def test_every_queue_is_bounded(made: dict[str, Any]) -> None:
         assert {"max-length", "max-length-bytes"} & set(policy["definition"])
 
 
+def test_every_queue_that_is_consumed_and_counts_says_how_often_a_message_may_come_back(made: dict[str, Any]) -> None:
+    """RabbitMQ 4 has a default of its own, RabbitMQ 3 has none."""
+    for queue in made["queues"]:
+        (policy,) = [row for row in made["policies"] if re.search(row["pattern"], queue["name"])]
+        counts, waits = queue["arguments"]["x-queue-type"] == "quorum", ".wait" in queue["name"]
+        assert ("delivery-limit" in policy["definition"]) == (counts and not waits), queue["name"]
+
+
 def test_no_secret_is_written(made: dict[str, Any]) -> None:
     assert b"a long secret" not in orjson.dumps(made)
     assert Address("A11.A12") in {user["name"] for user in made["users"]}

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from broker.envelope import REASON_CHARS_MAX, again, arrived, dead_letter
-from broker.port import DEAD_KEY, DEAD_QUEUE, DEAD_REASON, RETRY_LIMIT, Message
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from broker.envelope import REASON_BYTES_MAX, again, arrived, dead_letter, moving
+from broker.errors import AccessRefused, BrokerError, NotSetAside, PublishUnknown, QueueFull, Unroutable
+from broker.port import (
+    CONTENT_TYPE,
+    DEAD_CUT,
+    DEAD_KEY,
+    DEAD_QUEUE,
+    DEAD_REASON,
+    HEADER_BYTES_MAX,
+    RETRY_LIMIT,
+    RETRY_TOO_LARGE,
+    Message,
+    check_message,
+)
 from broker.topology import RETRIES_MAX, queue_name, routing_key
+from schemas import limits
 from schemas.ids import Address
 
 RENTER, LESSOR, NEIGHBOUR = Address("A11.A12"), Address("B11.B12"), Address("B11.B13")
@@ -47,7 +64,7 @@ def test_a_dead_letter_says_why_whence_and_under_which_key() -> None:
     assert dict(seen.headers) == {
         "ce-id": "1", "n": 7, DEAD_REASON: "bad-signature", DEAD_QUEUE: QUEUE, DEAD_KEY: SENT.key,
     }  # fmt: skip
-    assert len(str(dead_letter(SENT, QUEUE, "x" * 5000, LESSOR).headers[DEAD_REASON])) == REASON_CHARS_MAX
+    assert len(str(dead_letter(SENT, QUEUE, "x" * 5000, LESSOR).headers[DEAD_REASON])) == REASON_BYTES_MAX
 
 
 def test_a_retried_dead_letter_is_still_one() -> None:
@@ -61,3 +78,75 @@ def test_what_a_sender_writes_of_death_and_delivery_does_not_arrive() -> None:
     headers: dict[str, str | int] = {DEAD_REASON: "none", "x-delivery-count": 9, "x-death": "no", "ce-id": "1"}
     seen = arrived(Message(SENT.key, b"", headers, "evt-3"), LESSOR)
     assert dict(seen.message.headers) == {"ce-id": "1"}
+
+
+# ---------------------------------------------------------------- what cannot travel whole
+
+LARGE = bytes(limits.BODY_BYTES_MAX + 1)
+LONG = {"long": "x" * HEADER_BYTES_MAX}
+CUT = {
+    "nothing": (SENT, ""),
+    "as much as a sender may say": (Message(SENT.key, b"", {"n": "x" * (HEADER_BYTES_MAX - 1)}, "1"), ""),
+    "the body": (Message(SENT.key, LARGE, {"ce-id": "1"}, "1"), "body=8388609"),
+    "a header": (Message(SENT.key, b"b", {**LONG, "ce-id": "1"}, "1"), "headers=65546"),
+    "a header's name": (Message(SENT.key, b"b", {"n" * 129: "", "ce-id": "1"}, "1"), "headers=135"),
+    "the content type": (Message(SENT.key, b"b", {CONTENT_TYPE: "x" * 256, "ce-id": "1"}, "1"), "headers=274"),
+    "the id": (Message(SENT.key, b"b", {"ce-id": "1"}, "\u00fc" * 128), "id=256"),
+    "the key": (Message("k" * 256, b"b", {"ce-id": "1"}, "1"), "key=256"),
+    "all": (Message("k" * 256, LARGE, LONG, "i" * 256), "body=8388609 headers=65540 id=256 key=256"),
+}
+
+
+@pytest.mark.parametrize("what", CUT)
+def test_a_dead_letter_can_be_carried_and_says_what_was_cut(what: str) -> None:
+    message, cut = CUT[what]
+    dead = dead_letter(message, QUEUE, "bad-signature", LESSOR)
+    check_message(dead)
+    assert dead.headers.get(DEAD_CUT, "") == cut
+    assert dead.body == (b"" if "body" in cut else message.body)
+    assert message.key.startswith(str(dead.headers[DEAD_KEY]))
+    assert message.id.startswith(dead.id)
+    if "ce-id" in message.headers:
+        assert dead.headers["ce-id"] == message.headers["ce-id"]
+
+
+@pytest.mark.parametrize("what", CUT)
+def test_what_cannot_be_retried_whole_is_a_dead_letter(what: str) -> None:
+    message, cut = CUT[what]
+    waiting = again(message, QUEUE, 1, 1.0, LESSOR)
+    check_message(waiting)
+    whole = not cut or what == "the key"  # which travels in a header
+    assert waiting.headers.get(DEAD_REASON) == (None if whole else RETRY_TOO_LARGE)
+
+
+def test_a_cut_dead_letter_is_told_of_when_it_is_rejected_again() -> None:
+    hub = Address("B11.hub")
+    dead = arrived(dead_letter(CUT["all"][0], QUEUE, "bad-signature", LESSOR), hub).message
+    assert dead_letter(dead, "q.B11.dead", "seen", hub).headers[DEAD_CUT] == CUT["all"][1]
+
+
+ANY_TEXT = st.text(st.characters(), max_size=300)
+ANY_VALUE = ANY_TEXT | st.integers() | st.floats() | st.none() | st.binary(max_size=9) | st.lists(st.integers())
+ANY_NAME = ANY_TEXT | st.sampled_from(["x-sublet-cut", "x-sublet-key", CONTENT_TYPE, "ce-id"])
+
+
+@given(key=ANY_TEXT, headers=st.dictionaries(ANY_NAME, ANY_VALUE), name=ANY_TEXT, reason=ANY_TEXT)
+@example(key="\ud800", headers={"\ud800": "\ud800"}, name="\ud800", reason="\ud800")
+def test_whatever_a_message_holds_it_can_be_set_aside(
+    key: str, headers: dict[str, str | int], name: str, reason: str
+) -> None:
+    message = Message(key, b"", headers, name)
+    check_message(dead_letter(message, QUEUE, reason, LESSOR))
+    check_message(again(message, QUEUE, 1, 1.0, LESSOR))
+
+
+@pytest.mark.parametrize("refusal", [AccessRefused, Unroutable])
+def test_a_refused_dead_letter_is_one_of_the_two_errors_of_settling(refusal: type[BrokerError]) -> None:
+    with pytest.raises(NotSetAside, match=r"evt-1.*definitions") as caught, moving(SENT):
+        raise refusal("not here")
+    assert isinstance(caught.value, PublishUnknown)
+
+
+def test_a_full_queue_keeps_its_error() -> None:
+    with pytest.raises(QueueFull), moving(SENT):
+        raise QueueFull("later")

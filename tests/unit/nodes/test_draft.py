@@ -38,12 +38,14 @@ class Guarded(RecordSet):
 
 
 @pytest.fixture
-def draft() -> Draft:
+def draft() -> Draft[None]:
     records = {f"number/{value}": Number(value) for value in range(3)} | {"word/1": Word("one"), "word": Word("all")}
-    return Draft(Guarded(records), CONTEXT)
+    return Draft(None, Guarded(records), CONTEXT)
 
 
-def test_records_of_a_prefix_are_listed_with_this_events_changes_and_without_a_look_at_the_others(draft: Draft) -> None:
+def test_records_of_a_prefix_are_listed_with_this_events_changes_and_without_a_look_at_the_others(
+    draft: Draft[None],
+) -> None:
     draft.put("number/1", Number(10))
     draft.put("number/3", Number(3))
     draft.delete("number/2")
@@ -52,14 +54,14 @@ def test_records_of_a_prefix_are_listed_with_this_events_changes_and_without_a_l
     assert dict(draft.each(Number, "nothing")) == {}
 
 
-def test_records_may_be_written_while_they_are_listed(draft: Draft) -> None:
+def test_records_may_be_written_while_they_are_listed(draft: Draft[None]) -> None:
     for key, record in draft.each(Number, "number"):
         draft.put(key, Number(record.value + 1))
         draft.put(f"number/{record.value + 100}", Number(0))
     assert len(dict(draft.each(Number, "number"))) == 6
 
 
-def test_the_step_has_what_differs_from_the_records_and_the_effects_in_order(draft: Draft) -> None:
+def test_the_step_has_what_differs_from_the_records_and_the_effects_in_order(draft: Draft[None]) -> None:
     draft.put("number/0", Number(0))
     draft.put("number/1", Number(10))
     draft.put("number/9", Number(9))
@@ -79,7 +81,7 @@ def test_the_step_has_what_differs_from_the_records_and_the_effects_in_order(dra
     )
 
 
-def test_a_record_is_found_as_this_event_left_it(draft: Draft) -> None:
+def test_a_record_is_found_as_this_event_left_it(draft: Draft[None]) -> None:
     draft.put("number/1", Number(10))
     draft.delete("number/2")
     assert draft.find(Number, "number/1") == Number(10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from importlib import import_module
 from typing import get_args
 
 import pytest
@@ -10,6 +11,7 @@ from msgspec import Struct
 
 from broker.topology import Participant, kinds
 from nodes.config import NodeFile
+from nodes.machine import TIMER_FIRED
 from nodes.roles import ROLES, Role, RoleRow
 from schemas.events import CATALOGUE
 
@@ -35,3 +37,11 @@ def test_a_rows_queues_are_the_brokers_and_the_catalogues(row: RoleRow) -> None:
     assert told - {"lane"} == set(row.queues)
     if row.name != "hub":
         assert kinds(Participant(name="X", role=row.name, lanes=0)) == row.queues
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_rows_machine_handles_what_the_door_lets_in_and_its_own_outcomes(row: RoleRow) -> None:
+    """But results, which are bulk data and go to the renter's collector."""
+    told = {name for name, each in CATALOGUE.items() if row.name in each.receiver and each.kind != "result"}
+    handled = set(import_module(row.machine.partition(":")[0]).TABLE)
+    assert handled == told | set(row.load(row.machine).internal_types) | {TIMER_FIRED}

@@ -31,7 +31,7 @@ LINEAR = ["--linear", "weights.csv"]
         (["good.csv", "--linear", "empty.csv"], "the weights need a header"),
         (["good.csv", "--program", "noise.onnx"], "noise"),
         (["good.csv", "--program", "strange.onnx"], "the operator StringNormalizer is not allowed"),
-        (["good.csv", "--program", "external.onnx"], "the tensor 'w' has external data"),
+        (["good.csv", "--program", "external.onnx"], "lie outside of the model's folder"),
         (["good.csv", "--program", "sigmoid.onnx", "--protection", "homomorphic"], "Sigmoid is not linear"),
         (["good.csv", *LINEAR, "--id-column", "name"], "no column 'name'"),
         (["good.csv", *LINEAR, "--local-program", "sigmoid.onnx"], "the local program takes 3 columns"),

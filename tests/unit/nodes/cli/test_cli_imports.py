@@ -23,7 +23,7 @@ ALLOWED: Final = (
         "nodes.allocator",
         "nodes.demo",
     ),
-    *("nodes.data", "nodes.programs"),
+    *("nodes.data", "nodes.programs", "nodes.protections"),
 )
 ENCLAVE: Final = "nodes.enclave"
 """`sublet evidence` holds evidence against a policy without any node."""

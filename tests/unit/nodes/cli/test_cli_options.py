@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 import pytest
 
 from nodes.cli import compute, jobs
-from nodes.cli.options import PROGRAMS, Asked, NoiseChoice, ProtectionChoice, SchemeChoice
+from nodes.cli.options import PROGRAMS, Asked
 from nodes.renter.submission import JobOptions
 
 
@@ -42,7 +42,7 @@ def test_without_options_a_job_is_as_a_job_without_wishes() -> None:
 
 
 def test_what_was_asked_reaches_the_job() -> None:
-    choices = Asked(protection=ProtectionChoice.SEALED_RESULT, scheme=SchemeChoice.PAILLIER, noise=NoiseChoice.EXACT)
+    choices = Asked(protection="sealed-result", scheme="paillier", noise="exact")
     asked = replace(choices, id_column="id", lessors=7, results_stay=True, local_share=0.5, price_micros_max=3)
     assert asked.wishes(accept_software_enclave=True) == JobOptions(
         protection="sealed-result",

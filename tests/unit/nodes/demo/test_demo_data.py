@@ -13,7 +13,7 @@ from nodes.data.binding import bind, require_chain
 from nodes.data.table import open_table, read_header
 from nodes.programs.check import check
 from nodes.programs.compile import affine
-from nodes.programs.plain import evaluate
+from nodes.programs.runtime import evaluate
 
 DEMO = Path(str(files("nodes.demo")))
 
@@ -38,7 +38,7 @@ def test_the_bundled_model_is_linear_and_the_local_program_is_not() -> None:
     program = check((DEMO / "breast_cancer_linear.onnx").read_bytes())
     rows = np.random.default_rng(1).normal(size=(4, 30))
     compiled = affine(program)
-    np.testing.assert_allclose(rows @ compiled.weights + compiled.bias, evaluate(program, rows), rtol=1e-12)
+    np.testing.assert_allclose(rows @ compiled.weights + compiled.bias, evaluate(program, rows), rtol=1e-6)
     assert "Sigmoid" in check((DEMO / "sigmoid.onnx").read_bytes()).operators
 
 

@@ -30,9 +30,6 @@ def test_keys_are_known_of_hubs_and_own_participants_only() -> None:
     directory = config()
     assert directory.key_of("B11.hub") == directory.key_of("A11.A12") == KEY
     assert directory.key_of("B11.B12") is None
-    assert directory.is_hub("B11.hub")
-    assert not directory.is_hub("A11.hub")
-    assert not directory.is_hub("A11.A12")
 
 
 @pytest.mark.parametrize(

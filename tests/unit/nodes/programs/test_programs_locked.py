@@ -11,7 +11,7 @@ import sys
 import numpy as np
 from nodes.programs.build import aggregate_sum, linear_from_csv
 from nodes.programs.check import check
-from nodes.programs.plain import evaluate
+from nodes.programs.runtime import evaluate
 from schemas.errors import BadProgram
 
 evaluate(check(aggregate_sum("warm up")), np.zeros((2, 1)))

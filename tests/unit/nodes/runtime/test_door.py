@@ -79,7 +79,7 @@ def message(of: Event, *, key: str = "", signer: Address | None = None) -> Messa
 
 
 def door(me: Address = HUB, role: Role = "hub") -> Door:
-    return Door(me, role, lambda: NOW)
+    return Door(me, role, lambda: NOW, lambda seconds: asyncio.sleep(0))
 
 
 async def known(event: Event) -> tuple[bytes | None, str]:

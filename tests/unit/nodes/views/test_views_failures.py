@@ -12,9 +12,8 @@ from typing import Final
 import pytest
 
 import nodes
-from nodes.enclave.errors import Code
+from nodes.enclave.errors import POLICY_CODES, Code
 from nodes.lessor.compute.enclaves import POISON
-from nodes.renter.protocol.handshakes import POLICY_CODES
 from nodes.views.failures import CODES, FAILURES, kind_of
 from schemas.errors import JobFailed, PolicyRefused
 

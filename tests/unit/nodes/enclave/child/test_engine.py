@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PublicKey
@@ -256,7 +257,8 @@ def test_a_refused_program_spends_the_offer_and_leaves_no_session() -> None:
         (np.ones((3, 2)), 2, Fault.SHAPE),
         (np.ones((2, 3)), 2, Fault.SHAPE),
         (np.ones((0, 2)), 0, Fault.SHAPE),
-        (np.array([[1.0, np.nan], [1.0, 1.0]]), 2, Fault.INPUT_NOT_FINITE),
+        (np.array([[1.0, np.inf], [1.0, 1.0]]), 2, Fault.INPUT_NOT_FINITE),
+        (np.array([[1.0, np.nan], [1.0, 1.0]]), 2, Fault.RESULT_NOT_FINITE),
         (np.full((2, 2), 1.7e308), 2, Fault.RESULT_NOT_FINITE),
     ],
 )
@@ -269,6 +271,19 @@ def test_data_that_cannot_be_computed_is_a_fault_without_a_value_and_the_session
     assert refused.value.fault is fault
     assert "1.7e" not in str(refused.value)
     require_session_stands(renter)
+
+
+def test_a_fraction_for_an_input_of_whole_numbers_is_a_fault_with_its_row() -> None:
+    made = onnx.ModelProto.FromString(PROGRAM)
+    made.graph.node.insert(0, onnx.helper.make_node("Cast", ["whole"], [made.graph.input[0].name], to=11))
+    made.graph.input[0].name, made.graph.input[0].type.tensor_type.elem_type = "whole", onnx.TensorProto.INT64
+    program = bytes(made.SerializeToString())
+    renter = asked().accept(program=program)
+    subtask = Subtask(renter.secret, program, None)
+    context = subtask.context(2)
+    with pytest.raises(DataFault) as refused:
+        renter.enclave.execute(context, memoryview(subtask.encrypt(context, np.array([[1.0, 2.0], [0.5, 1.0]]))))
+    assert (refused.value.fault, refused.value.row) == (Fault.INPUT_TYPE, context.first_row + 2)
 
 
 def test_nothing_of_a_batch_that_does_not_verify_stays_in_the_enclaves_buffer() -> None:

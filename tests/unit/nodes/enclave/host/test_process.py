@@ -124,15 +124,24 @@ async def test_a_result_too_large_to_seal_names_row_and_column(enclave: EnclaveP
     assert "100000000000000" not in str(refused.value)
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-async def test_a_number_that_is_not_finite_names_row_and_column(enclave: EnclaveProcess, value: float) -> None:
+@pytest.mark.parametrize(
+    ("value", "fault", "column"),
+    [
+        (np.nan, Fault.RESULT_NOT_FINITE, "total"),
+        (np.inf, Fault.INPUT_NOT_FINITE, "b"),
+        (-np.inf, Fault.INPUT_NOT_FINITE, "b"),
+    ],
+)
+async def test_a_number_that_is_not_finite_names_row_and_column(
+    enclave: EnclaveProcess, value: float, fault: Fault, column: str
+) -> None:
     subtask = await agree(enclave, linear_from_csv("name,total\na,1\nb,1\n"))
     data = np.ones((10, 2))
     data[9, 1] = value
     context = subtask.context(10, first_row=1000)
     with pytest.raises(DataFault) as refused:
         await enclave.execute(context, subtask.encrypt(context, data))
-    assert (refused.value.fault, refused.value.row, refused.value.column) == (Fault.INPUT_NOT_FINITE, 1010, "b")
+    assert (refused.value.fault, refused.value.row, refused.value.column) == (fault, 1010, column)
 
 
 async def test_an_overflow_inside_names_the_row_and_the_enclave_lives_on(enclave: EnclaveProcess) -> None:

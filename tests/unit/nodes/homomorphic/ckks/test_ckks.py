@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from nodes.homomorphic.ckks import linear as ckks
-from nodes.homomorphic.ckks.linear import CkksPublic, CkksSecret, Column
-from nodes.homomorphic.ckks.seal import Memory
+from nodes.homomorphic.ckks.linear import CkksPublic, CkksSecret
+from nodes.homomorphic.ckks.seal import SLOTS, Memory
 from nodes.homomorphic.errors import BadCiphertext, BadKey, TooCoarse
 from nodes.homomorphic.port import IntegerProgram
 from schemas import limits
@@ -70,7 +70,7 @@ def test_the_repr_of_a_secret_key_is_short_of_everything_but_a_digest(secret: Ck
 
 
 def test_thirty_columns_of_a_full_block_fit_into_one_body(secret: CkksSecret) -> None:
-    assert secret.public.body_bytes(ckks.SLOTS, 30) <= limits.BODY_BYTES_MAX
+    assert secret.public.body_bytes(SLOTS, 30) <= limits.BODY_BYTES_MAX
     assert secret.public.ciphertext_bytes == ckks.FRAME_BYTES
 
 
@@ -92,7 +92,7 @@ def test_values_at_the_bounds_of_a_slot_come_back(secret: CkksSecret) -> None:
 
 
 def test_results_of_usual_programs_are_exact(secret: CkksSecret) -> None:
-    values = np.random.default_rng(5).integers(-(2**30), 2**30, size=(ckks.SLOTS + 1, 3), dtype=np.int64)
+    values = np.random.default_rng(5).integers(-(2**30), 2**30, size=(SLOTS + 1, 3), dtype=np.int64)
     program = IntegerProgram(((2**12, -5, 77), (0, 3, -(2**13))), (9, -1), input_max=2**30)
     result = secret.decrypt(secret.public.evaluate(secret.encrypt(values), len(values), program), len(values), 2)
     assert (result == values @ np.array(program.weights).T + np.array(program.bias)).all()
@@ -148,7 +148,7 @@ def test_a_ciphertext_of_another_scale_or_modulus_is_refused(secret: CkksSecret,
     else:
         engine.evaluator.mod_switch_to_next_inplace(ciphertext)
     with Memory() as memory:
-        body = b"".join(secret.public.frame(Column(8, ciphertext), memory))
+        body = b"".join(secret.public.frame(0, 8, ciphertext, memory))
     with pytest.raises(BadCiphertext):
         secret.decrypt(body, 1, 1)
 

@@ -22,8 +22,8 @@ from nodes.homomorphic.ckks.seal import SLOTS
 from nodes.homomorphic.errors import BadCiphertext, BadKey
 from nodes.homomorphic.port import IntegerProgram
 from nodes.programs.check import check
-from nodes.programs.plain import evaluate
 from nodes.programs.polynomial import PolynomialMap, polynomial
+from nodes.programs.runtime import evaluate
 from schemas.errors import BadConfig, BadData, BadProgram
 from tests.unit.nodes.programs.models import data, model, node
 

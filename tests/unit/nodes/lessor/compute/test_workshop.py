@@ -46,7 +46,7 @@ def params(**more: Any) -> dict[str, Any]:
 
 
 async def test_an_offer_brings_the_evidence_of_a_fresh_enclave() -> None:
-    assert await workshop(FakeEnclave()).offer(params()) == (
+    assert await workshop(FakeEnclave()).perform("offer", **params()) == (
         "evidence.made",
         EvidenceMade(subtask=SUBTASK, evidence=b"evidence of n"),
     )
@@ -64,7 +64,7 @@ async def test_an_offer_brings_the_evidence_of_a_fresh_enclave() -> None:
 async def test_an_enclave_that_cannot_offer_a_key_fails_with_its_code(
     enclave: FakeEnclave | Exception, code: str
 ) -> None:
-    name, data = await workshop(enclave).offer(params())
+    name, data = await workshop(enclave).perform("offer", **params())
     assert isinstance(data, ComputerFailed)
     assert (name, data.code, data.subtask) == ("computer.failed", code, SUBTASK)
 
@@ -72,10 +72,10 @@ async def test_an_enclave_that_cannot_offer_a_key_fails_with_its_code(
 async def test_a_seal_for_an_enclave_that_is_gone_is_refused() -> None:
     enclave = FakeEnclave()
     shop = workshop(enclave)
-    await shop.offer(params())
+    await shop.perform("offer", **params())
     await shop.close(SUBTASK)
     assert enclave.closed == 1
-    name, data = await shop.accept(params(seal=None, terms=None, program=b"", public_key=b""))
+    name, data = await shop.perform("accept", SUBTASK, seal=None, terms=None, program=b"", public_key=b"")
     assert isinstance(data, ComputerFailed)
     assert (name, data.code) == ("computer.failed", "enclave-closed")
 
@@ -89,8 +89,8 @@ async def test_a_batch_of_a_closed_session_finds_no_computer() -> None:
 async def test_another_offer_for_a_subtask_ends_its_earlier_enclave() -> None:
     enclave = FakeEnclave()
     shop = workshop(enclave)
-    await shop.offer(params())
-    await shop.offer(params())
+    await shop.perform("offer", **params())
+    await shop.perform("offer", **params())
     assert enclave.closed == 1
     await shop.close_all()
     assert enclave.closed == 2

@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from nodes.identity import verify
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.protocol.draft import Worker
-from nodes.lessor.protocol.machine import TABLE, LessorMachine
+from nodes.lessor.protocol.machine import LessorMachine
 from nodes.lessor.protocol.opening import BLOBS_MAX
 from nodes.lessor.protocol.records import (
     INTERNAL_TYPES,
@@ -31,7 +31,7 @@ from nodes.machine import TIMER_FIRED, Context, Effect, Perform, Publish, Refuse
 from nodes.records import RecordSet
 from schemas.contracts import Contract, Receipt
 from schemas.events import (
-    CATALOGUE,
+    BatchFailed,
     ContractEnded,
     Event,
     KeySealed,
@@ -173,11 +173,6 @@ class Desk:
 
 
 BATCH = Batch(job=JOB, subtask=SUBTASK, contract=rented().id, batch=0, attempt=1, first_row=0, rows=1)
-
-
-def test_it_handles_what_the_catalogue_sends_to_lessors_and_its_own_outcomes() -> None:
-    told = {name for name, row in CATALOGUE.items() if "lessor" in row.receiver}
-    assert set(TABLE) == (told - {"key.refused"}) | set(INTERNAL_TYPES) | {TIMER_FIRED}
 
 
 # ---------------------------------------------------------------- the market
@@ -322,10 +317,11 @@ def test_a_batch_of_an_open_session_is_computed() -> None:
 
 
 def test_a_batch_without_a_result_is_told_and_an_ended_enclave_closes_its_session() -> None:
-    unfit = BatchUnfit(batch=BATCH, renter=RENTER, code="ciphertext-length", reason="short", final=False)
-    desk = Desk().open().inside("batch.unfit", unfit)
+    failed = BatchFailed(batch=BATCH, code="ciphertext-length", reason="short", final=False)
+    desk = Desk().open().inside("batch.unfit", BatchUnfit(renter=RENTER, failed=failed))
     assert (desk.phase, desk.sent) == ("open", ["batch.failed"])
-    desk.inside("batch.unfit", structs.replace(unfit, code="enclave-cpu", final=True))
+    ended = structs.replace(failed, code="enclave-cpu", final=True)
+    desk.inside("batch.unfit", BatchUnfit(renter=RENTER, failed=ended))
     assert (desk.phase, desk.sent, desk.performed) == ("gone", ["batch.failed"], ["close"])
 
 
@@ -469,11 +465,6 @@ REFUSALS: dict[str, tuple[Callable[[Desk], object], str, str]] = {
         ),
         "bad-receipt",
         "did not sign this receipt",
-    ),
-    "an event for other roles": (
-        lambda desk: desk.handle("order.buy.matched", None, HUB_B),
-        "not-for-lessor",
-        "a lessor does not take order.buy.matched",
     ),
     "an event without its data": (
         lambda desk: desk.handle("subtask.announced", None),

@@ -17,34 +17,21 @@ from nodes.crew.crew import Kit
 from nodes.data.table import Table, open_table, read_header
 from nodes.homomorphic.audit import CANARIES
 from nodes.homomorphic.ckks import linear as ckks
+from nodes.homomorphic.ckks.seal import SLOTS
 from nodes.homomorphic.encoding import integer_program, quantise
 from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.homomorphic.port import SecretKey
-from nodes.programs import plain
-from nodes.programs.build import aggregate_sum, linear
+from nodes.programs import runtime
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.renter.protections.ciphertext import Decrypted, Plan, decrypt, encrypt
 from nodes.renter.protections.sealed import open_sealed
-from schemas.ids import derive_id
 from schemas.jobs import Batch
+from tests.conformance.test_protection import BATCH, PROGRAMS, ROWS
 from tests.conformance.test_scheme import require
 
-ROWS: Final = 200
 MAX_ERROR: Final = 1e-3
-BATCH: Final = Batch(
-    job=derive_id("job", 1),
-    subtask=derive_id("subtask", 1),
-    contract=derive_id("contract", 1),
-    batch=3,
-    attempt=1,
-    first_row=50,
-    rows=70,
-)
-WEIGHTS: Final = linear({"a": [2.0, 0.5], "b": [-1.25, 0.0]}, [10.0, -3.0], ["one", "two"])
-SUM: Final = aggregate_sum("a")
-PROGRAMS: Final = {"rows": WEIGHTS, "sum": SUM}
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +55,7 @@ class Case:
     program: bytes
 
     def clear(self, batch: Batch = BATCH) -> NDArray[np.float64]:
-        return plain.evaluate(check(self.program), self.plan.table.read(batch.first_row, batch.rows))
+        return runtime.evaluate(check(self.program), self.plan.table.read(batch.first_row, batch.rows))
 
     def computed(self, body: bytes, batch: Batch = BATCH) -> bytes:
         """As a lessor computes it."""
@@ -98,13 +85,13 @@ def scheme(request: pytest.FixtureRequest) -> str:
 def case(request: pytest.FixtureRequest, scheme: str, table: Table, paillier_key: PaillierSecret) -> Case:
     program = PROGRAMS[request.param]
     if scheme == "ckks":
-        return case_of(table, program, ckks.generate, ckks.SLOTS)
+        return case_of(table, program, ckks.generate, SLOTS)
     return case_of(table, program, lambda bits: paillier_key, paillier_key.public.slots)
 
 
 @pytest.fixture
 def exact(table: Table, paillier_key: PaillierSecret) -> Case:
-    return case_of(table, WEIGHTS, lambda bits: paillier_key, paillier_key.public.slots)
+    return case_of(table, PROGRAMS["rows"], lambda bits: paillier_key, paillier_key.public.slots)
 
 
 @pytest.mark.parametrize("kept", [True, False])

@@ -11,9 +11,10 @@ import pytest
 from msgspec import Struct, structs
 
 from nodes.enclave.agreement.confirmation import confirmation_digest
+from nodes.enclave.errors import POLICY_CODES
 from nodes.identity import verify
 from nodes.machine import TIMER_FIRED, CancelTimer, Context, Note, Perform, Publish, Refused, TimerFired
-from nodes.renter.protocol.handshakes import POLICY_CODES, REFUSALS_PER_SUBTASK_MAX
+from nodes.renter.protocol.handshakes import REFUSALS_PER_SUBTASK_MAX
 from nodes.renter.protocol.outcomes import EvidenceAccepted, EvidenceRejected
 from schemas.events import JobCancelled, KeyConfirmed, KeyOffered, KeyRefused, SubtaskRequested
 from schemas.ids import Address, derive_id

@@ -10,9 +10,9 @@ import pytest
 from msgspec import Struct, structs
 
 from nodes.identity import Identity
-from nodes.machine import TIMER_FIRED, Refused, Step, TimerFired
+from nodes.machine import TIMER_FIRED, ActivityFailed, Refused, Step, TimerFired
 from nodes.renter.protocol.market import ORDERS_PER_JOB_MAX
-from nodes.renter.protocol.outcomes import ActivityFailed, JobPrepared, JobSpoiled, ResultAccepted
+from nodes.renter.protocol.outcomes import JobPrepared, JobSpoiled, ResultAccepted
 from nodes.renter.protocol.records import ContractRecord, Facts, Progress
 from schemas import limits
 from schemas.contracts import Contract, Receipt
@@ -158,16 +158,6 @@ def test_what_cannot_be_meant_is_refused_and_changes_nothing(case: Case) -> None
 def set_hub_keys(world: World) -> None:
     keys = {str(name): identity.public for name, identity in HUBS.items()}
     world.machine.config = replace(world.machine.config, hub_keys=keys)
-
-
-def test_an_event_that_a_renter_has_no_use_for_is_refused() -> None:
-    """Among them results, which belong into another queue."""
-    world = World({}, 1)
-    for event_type in ("batch.completed", "order.sell.placed", "timer.unheard-of"):
-        with pytest.raises(Refused) as refused:
-            world.machine.aggregate_of(world.event(event_type, JobCancelled(job=JOB)))
-        assert refused.value.code == "not-for-renter"
-        assert event_type in refused.value.reason
 
 
 def test_a_contract_that_verifies_counts() -> None:

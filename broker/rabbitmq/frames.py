@@ -1,8 +1,8 @@
 """How aio-pika's two lower layers, aiormq and pamqp, read and write frames in this process, where theirs do not do.
 
 **Lenient.** RabbitMQ hands on whatever a sender wrote into a message's properties. pamqp raises on names that are not
-UTF-8 and on times outside the calendar, and aiormq then ends the whole connection: one such message would cut its
-receiver off once per delivery, and what waits beside it would reach the delivery limit with it.
+UTF-8, on times outside the calendar and on tables in tables in tables, and aiormq then ends the whole connection: one
+such message would cut its receiver off once per delivery, and what waits beside it would reach the delivery limit too.
 
 **Lean.** A body of 1 MiB travels in eight frames. aiormq copies each several times on its way, into buffers that grow
 and move as it goes; here a body is copied once when it is cut into frames and twice when it is put together. What goes
@@ -48,7 +48,7 @@ def _read_leniently(self: header.ContentHeader, data: bytes) -> None:
     """Such a message arrives without any properties, for its receiver to refuse."""
     try:
         _read_properties(self, data)
-    except (ValueError, OverflowError, OSError, KeyError):
+    except Exception:  # of whatever kind: these bytes are a sender's
         if len(data) < FIXED_BYTES:
             raise
         self.properties = commands.Basic.Properties()

@@ -16,7 +16,7 @@ from pamqp import commands, frame, heartbeat
 from pamqp.body import ContentBody
 from pamqp.header import ContentHeader
 
-from broker import frames
+from broker.rabbitmq import frames
 
 MOST = 1000
 CHANNEL = 7

@@ -1,9 +1,9 @@
 """Make the bundled data and models again. Needs scikit-learn, which Sublet itself does not:
 
     pip install scikit-learn onnx
-    python nodes/demo/make_model.py [FOLDER]
+    python tests/models/make_demo.py [FOLDER]
 
-Writes to FOLDER (default: this one): `breast_cancer.csv` (id and 30 features), `breast_cancer_labels.csv` (id and
+Writes to FOLDER (default: nodes/demo): `breast_cancer.csv` (id and 30 features), `breast_cancer_labels.csv` (id and
 diagnosis, never an input of the demo's job), `breast_cancer_linear.onnx` (standardise, then the linear part of a
 logistic regression) and `sigmoid.onnx` (the renter's local program). The bundled files were made with
 scikit-learn 1.9.1, onnx 1.23.2 and NumPy 2.4.6; the same versions give the same bytes.
@@ -31,7 +31,7 @@ Numbers = NDArray[np.float64]
 
 def main(folder: Path) -> None:
     """Write the four files into `folder`."""
-    from sklearn.datasets import load_breast_cancer  # type: ignore[import-not-found] # noqa: PLC0415 - script only
+    from sklearn.datasets import load_breast_cancer  # type: ignore[import-not-found]
 
     data = load_breast_cancer()
     features: Numbers = np.asarray(data.data, dtype=np.float64)
@@ -48,7 +48,7 @@ def main(folder: Path) -> None:
 
 def fit(features: Numbers, malignant: Sequence[int]) -> tuple[Numbers, Numbers, Numbers, float]:
     """Mean and standard deviation per column, weights and bias of the logistic regression on standardised columns."""
-    from sklearn.linear_model import LogisticRegression  # type: ignore[import-not-found] # noqa: PLC0415
+    from sklearn.linear_model import LogisticRegression  # type: ignore[import-not-found]
 
     mean, scale = features.mean(axis=0), features.std(axis=0)
     model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=ITERATIONS_MAX).fit(
@@ -110,4 +110,4 @@ def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Iterable[object
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[2] / "nodes" / "demo")

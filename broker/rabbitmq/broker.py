@@ -1,0 +1,61 @@
+"""One address' connection: a link, its publisher, and its consumers."""
+
+from __future__ import annotations
+
+from typing import Final
+from weakref import WeakSet
+
+from broker.port import PREFETCH_MAX, Message
+from broker.rabbitmq import frames
+from broker.rabbitmq.consumer import RabbitConsumer
+from broker.rabbitmq.link import Link
+from broker.rabbitmq.publisher import Publisher
+from schemas.ids import Address
+
+CONNECT_SECONDS_MAX: Final = 30.0
+
+
+async def connect(url: str, of: Address, *, timeout_seconds: float = CONNECT_SECONDS_MAX) -> RabbitBroker:
+    """A connection for this address.
+
+    Args:
+        url: with the credentials of `of`.
+        of: whose key source, hub exchange and queues it will be.
+        timeout_seconds: how long to try while the broker does not answer.
+
+    Raises:
+        BrokerUnreachable: naming host and port.
+        BrokerUntrusted: its certificate does not prove that it is the broker of the URL.
+        AccessRefused: the broker does not accept the credentials, or not for this virtual host.
+        BadConfig: the URL's TLS options cannot be used.
+    """
+    frames.improve()
+    link = Link(url, of)
+    await link.open(timeout_seconds)
+    return RabbitBroker(link)
+
+
+class RabbitBroker:
+    """One address' connection (`broker.port.Broker`). Made by `connect`."""
+
+    def __init__(self, link: Link) -> None:
+        self.address = link.of
+        self._link = link
+        self._publisher = Publisher(link)
+        self._consumers: WeakSet[RabbitConsumer] = WeakSet()
+
+    async def publish(self, message: Message, *, timeout_seconds: float) -> None:
+        """As `broker.port.Broker.publish`."""
+        await self._publisher.publish(message, timeout_seconds=timeout_seconds)
+
+    def consume(self, queue: str, *, prefetch: int, exclusive: bool = False) -> RabbitConsumer:
+        """As `broker.port.Broker.consume`."""
+        consumer = RabbitConsumer(self._link, self._publisher, queue, min(prefetch, PREFETCH_MAX), exclusive)
+        self._consumers.add(consumer)
+        return consumer
+
+    async def close(self) -> None:
+        """As `broker.port.Broker.close`."""
+        for consumer in list(self._consumers):
+            await consumer.end()
+        await self._link.close()
