@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nodes.cli.inputs import Inputs
-from nodes.data.binding import bind
-from nodes.data.table import Table, open_table, read_header
+from nodes.data.making import make_table
+from nodes.data.table import Table
 from nodes.programs import runtime
 from nodes.programs.affine import AffineMap
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.programs.program import Program
 from nodes.protections import ENCLAVE
+from nodes.renter.submission import JobOptions
 from nodes.views.jobs import JobReport
 from schemas.errors import BadProgram, VerificationFailed
 
@@ -48,11 +50,11 @@ class Comparison:
         return self.max_abs_error <= self.tolerance
 
 
-def compare(inputs: Inputs, id_column: str | None, report: JobReport, max_error: float) -> Comparison:
+def compare(inputs: Inputs, wishes: JobOptions, report: JobReport) -> Comparison:
     """Hold a completed job's output against plaintext.
 
-    `homomorphic` and `sealed-result` may differ by `max_error`, per batch where rows are summed; `enclave` by 1e-6;
-    all by the rounding of the program's types (`ROUNDINGS`).
+    `homomorphic` and `sealed-result` may differ by the wished `max_error`, per batch where rows are summed; `enclave`
+    by 1e-6; all by the rounding of the program's types (`ROUNDINGS`).
     With a local program it is its output that is compared.
 
     Raises:
@@ -61,8 +63,13 @@ def compare(inputs: Inputs, id_column: str | None, report: JobReport, max_error:
     assert report.output is not None
     program = check(inputs.program)
     local = None if inputs.local_program is None else check(inputs.local_program)
-    header = read_header(inputs.data)
-    table = open_table(header, bind(program, header, id_column).columns, id_column)
+    with tempfile.TemporaryDirectory(prefix="sublet-check-") as folder:
+        table = make_table(Path(folder) / "table", inputs.data, program, wishes.reading)
+        return _held(table, program, local, report, wishes.max_error)
+
+
+def _held(table: Table, program: Program, local: Program | None, report: JobReport, max_error: float) -> Comparison:
+    assert report.output is not None
     rounding = max(ROUNDINGS.get(each.dtype.name, 0.0) for each in program.inputs)
     largest, worst, rows = 0.0, 0.0, 0
     found = _output(report.output, with_ids=not program.sum_rows)
