@@ -19,6 +19,7 @@ from schemas.errors import BadConfig, BadData
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 """Those that are told by themselves; the first that fits best is taken."""
+TOO_LONG: Final = "the header of {} is longer than {:,} bytes, or has an open quotation mark"
 _SEP: Final = re.compile(r"sep=(.)\r?\n")
 """A first line by which Excel says what separates fields."""
 
@@ -94,6 +95,8 @@ def _head(read: stream.Read) -> tuple[bytes, bool]:
 def _decoded(name: str, head: bytes, *, whole: bool) -> str:
     if not whole:  # the last character may be cut
         head = head[: head.rfind(b"\n") + 1]
+    if not whole and not head:
+        raise BadData(TOO_LONG.format(name, RECORD_BYTES_MAX))
     header = head[: head.find(b"\n") + 1] or head
     try:
         header.decode("utf-8")
@@ -130,7 +133,7 @@ def _sample(name: str, text: str, delimiter: str, *, whole: bool) -> tuple[Recor
         if not sample:
             raise BadData(f"the header of {name} cannot be read as CSV: {error.__cause__}") from error
     if not sample:
-        raise BadData(f"the header of {name} is longer than {RECORD_BYTES_MAX:,} bytes, or has an open quotation mark")
+        raise BadData(TOO_LONG.format(name, RECORD_BYTES_MAX))
     if not text[ends:].strip("\r\n"):
         raise BadData(f"{name} has a header but no rows: nothing to compute")
     return sample, ends

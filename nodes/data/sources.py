@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from nodes.data import stream
 from nodes.data.arrow_source import KINDS, open_arrow
 from nodes.data.csv_source import open_csv
 from nodes.data.port import Source
 from nodes.data.reading import Dialect
+from schemas.errors import BadData
+
+WORKBOOKS: Final = frozenset({".xlsx", ".xlsm", ".xls", ".ods"})
 
 
 def open_source(path: Path, dialect: Dialect | None = None) -> Source:
@@ -21,4 +25,11 @@ def open_source(path: Path, dialect: Dialect | None = None) -> Source:
     with stream.opened(path) as file:
         head = file.read(stream.MAGIC_BYTES)
     kind = next((kind for magic, kind in KINDS.items() if head.startswith(magic)), None)
-    return open_csv(path, dialect or Dialect()) if kind is None else open_arrow(path, kind)
+    if kind is not None:
+        return open_arrow(path, kind)
+    try:
+        return open_csv(path, dialect or Dialect())
+    except BadData as error:
+        if path.suffix.lower() in WORKBOOKS and "Excel" not in str(error):
+            raise BadData(f"{error}; if it is an Excel workbook, export its sheet as CSV") from error
+        raise

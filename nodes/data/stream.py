@@ -67,6 +67,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
     with file:
         before = stamp(file)
         yield file
+    with path.open("rb") as file:  # unpacking may have closed the other
         if stamp(file) != before:
             raise BadData(f"{path.name} changed while it was read; try again when nobody writes to it")
 
@@ -132,7 +133,7 @@ def _decoded(read: Read, head: bytes, name: str, encoding: str | None) -> Read:
     try:
         codec = codecs.lookup(wanted)
         "".encode(wanted)
-    except (LookupError, UnicodeError) as error:
+    except (LookupError, ValueError) as error:
         raise BadConfig(f"there is no text encoding {wanted!r}", field="encoding") from error
     if codec.name == "utf-8":
         return _skipping(read, skipped)
