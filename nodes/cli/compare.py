@@ -62,7 +62,7 @@ def compare(inputs: Inputs, id_column: str | None, report: JobReport, max_error:
     program = check(inputs.program)
     local = None if inputs.local_program is None else check(inputs.local_program)
     header = read_header(inputs.data)
-    table = open_table(header, bind(program, header, id_column), id_column)
+    table = open_table(header, bind(program, header, id_column).columns, id_column)
     rounding = max(ROUNDINGS.get(each.dtype.name, 0.0) for each in program.inputs)
     largest, worst, rows = 0.0, 0.0, 0
     found = _output(report.output, with_ids=not program.sum_rows)

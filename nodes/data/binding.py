@@ -3,57 +3,107 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
 
 from nodes.programs.program import Program
 from schemas.errors import BadData, BadProgram
+from schemas.limits import COLUMNS_MAX
+
+SHOWN_COLUMNS: Final = 10
 
 
 class Columns(Protocol):
-    """What binding has to know about a table; `nodes.data.table.Header` is one."""
+    """What binding has to know about a table; `nodes.data.header.Header` is one."""
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All names, in the file's order."""
+        """All names, in the file's order; empty where the file gives none."""
 
     @property
     def numeric(self) -> tuple[str, ...]:
         """Those whose first value is a number."""
 
     def position(self, column: str) -> int:
-        """Where a column stands. Raises BadData when it does not exist."""
+        """Where a column stands. Raises BadData when it does not exist, or twice."""
 
 
-def bind(program: Program, header: Columns, id_column: str | None = None) -> tuple[str, ...]:
-    """The columns that the program takes, in its order.
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The columns that a program takes, in its order, and what decided that."""
 
-    Named inputs take the columns of their names; so does a matrix whose model names its columns. Any other matrix takes
-    all columns but the id column when their number fits, else all numeric ones. Raises BadData: a column is missing, or
-    the numbers do not fit.
+    columns: tuple[str, ...]
+    by: Literal["name", "position", "choice"]
+
+
+def bind(program: Program, header: Columns, id_column: str | None = None, chosen: Sequence[str] = ()) -> Binding:
+    """The columns that the program takes.
+
+    Those that the user chose; else those that the program names, by its inputs or its metadata "columns"; else, by
+    position, all columns but the id column when their number fits, else all numeric ones. Raises BadData: a column is
+    missing, or the numbers do not fit.
     """
     if id_column is not None:
         header.position(id_column)
-    candidates = tuple(c for c in header.columns if c != id_column)
-    names = program.column_names if program.matrix else program.input_names
+    if chosen:
+        return Binding(_existing(header, _fitting(program, chosen)), "choice")
+    names = _named(program, header)
     if names:
-        if not program.matrix and len(names) == 1 and names[0] not in header.columns and len(candidates) == 1:
-            return candidates
-        return tuple(header.columns[header.position(name)] for name in names)
+        return Binding(_existing(header, names), "name")
+    candidates = tuple(c for c in header.columns if c and c != id_column)
     numeric = tuple(c for c in candidates if c in header.numeric)
     for columns in (candidates, numeric):
         if len(columns) == program.width_in:
-            return columns
+            return Binding(_existing(header, columns), "position")
     raise BadData(_mismatch(program, candidates, numeric, id_column))
 
 
+def _named(program: Program, header: Columns) -> tuple[str, ...]:
+    """The names that the program gives its columns. That of a single input may be the tensor's only."""
+    if program.column_names:
+        return program.column_names
+    if len(program.input_names) > 1 or (program.input_names[0] in header.columns and not program.matrix):
+        return program.input_names
+    return ()
+
+
+def _existing(header: Columns, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(header.columns[header.position(name)] for name in names)
+
+
+def _fitting(program: Program, chosen: Sequence[str]) -> Sequence[str]:
+    if len(chosen) != program.width_in:
+        raise BadData(f"--columns names {_count(len(chosen))}, but the program takes {program.width_in:,}")
+    return chosen
+
+
 def _mismatch(program: Program, candidates: Sequence[str], numeric: Sequence[str], id_column: str | None) -> str:
-    message = f"the program takes {program.width_in} columns, but the data has {len(numeric)} with numbers"
-    if len(candidates) != len(numeric):
-        text = [c for c in candidates if c not in numeric]
-        message += f" (no number in row 1 of: {', '.join(text[:10])}{'…' if len(text) > 10 else ''})"
-    if id_column is None and len(numeric) == program.width_in + 1:
-        message += "; name the one that is not an input with --id-column"
+    names = "" if program.matrix else f" (its input is {program.input_names[0]!r})"
+    message = f"the program takes {_count(program.width_in)}{names}, but the data has {len(numeric):,} with numbers"
+    if len(numeric) > program.width_in:
+        message += f": {_shown(numeric)}"
+    text = [c for c in candidates if c not in numeric]
+    if text:
+        message += f" (no number in row 1 of: {_shown(text)})"
+    if len(numeric) > program.width_in:
+        message += "; choose with --columns, in the program's order"
+        message += ", or name the one that is not an input with --id-column" if id_column is None else ""
     return message
+
+
+def _count(columns: int) -> str:
+    return f"{columns:,} column{'' if columns == 1 else 's'}"
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN_COLUMNS]) + ("…" if len(names) > SHOWN_COLUMNS else "")
+
+
+def require_width(program: Program) -> None:
+    """That what travels can hold the program's columns. Raises BadProgram."""
+    for columns, does in ((program.width_in, "takes"), (program.width_out, "gives")):
+        if columns > COLUMNS_MAX:
+            raise BadProgram(f"the program {does} {columns:,} columns; at most {COLUMNS_MAX:,}")
 
 
 def require_chain(program: Program, local_program: Program) -> None:

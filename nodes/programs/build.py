@@ -98,6 +98,7 @@ def aggregate_sum(column: str) -> bytes:
     if not column:
         raise BadProgram("the column to sum needs a name")
     model = _model()
+    model.metadata_props.add(key="columns", value=json.dumps([column]))
     _add_input(model, column, 1)
     axes: Array = np.array([0], dtype=np.int64)
     model.graph.initializer.append(tensor_of(axes, f"{column}/axes"))

@@ -65,7 +65,7 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
     used = {name for node in nodes for name in node.inputs} | set(outputs)
     typed = {name: array for name, array in constants.items() if name in used}
     constants = {name: widened(array) for name, array in typed.items()}
-    columns = _names(model, "columns", width) if matrix else ()
+    columns = _names(model, "columns", width) if len(names) == 1 else ()
     unnamed = canonical_model(nodes, typed, graph, versions, {})
     if engine:
         require_divisors(unnamed, nodes, typed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nodes.data.binding import bind, require_chain
+from nodes.data.binding import bind, require_chain, require_width
 from nodes.data.table import Table, open_table, read_header
 from nodes.programs.program import Program
 from schemas.errors import BadData
@@ -16,8 +16,9 @@ def load_table(path: Path, program: Program, id_column: str | None) -> Table:
     Raises:
         BadData: naming row and column of the first value that cannot be used.
     """
+    require_width(program)
     header = read_header(path)
-    return open_table(header, bind(program, header, id_column), id_column)
+    return open_table(header, bind(program, header, id_column).columns, id_column)
 
 
 def check_fit(table: Table, program: Program, local: Program | None) -> None:

@@ -1,4 +1,4 @@
-"""OUT.csv, and which columns feed a program."""
+"""OUT.csv: what is written reads back the same."""
 
 from __future__ import annotations
 
@@ -11,15 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
-from nodes.data.binding import bind, require_chain
 from nodes.data.results import write_csv
-from nodes.data.table import Header
-from nodes.programs.build import aggregate_sum, linear, linear_from_csv
-from nodes.programs.check import check
-from nodes.programs.program import Program
-from schemas.errors import BadData, BadProgram, JobFailed
+from schemas.errors import JobFailed
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 
@@ -84,73 +78,3 @@ def test_an_output_that_fails_half_way_leaves_the_old_file_alone(tmp_path: Path)
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(JobFailed, match="cannot write"):
         write_csv(tmp_path / "none" / "out.csv", ["id"], [])
-
-
-# Binding --------------------------------------------------------------------------------------------------------------
-
-
-def header(*columns: str, text: tuple[str, ...] = ()) -> Header:
-    return Header(Path("data.csv"), columns, tuple(c for c in columns if c not in text), 0)
-
-
-def matrix(width: int) -> Program:
-    graph = helper.make_graph(
-        [helper.make_node("Neg", ["x"], ["y"])],
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", width])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-    )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    return check(made.SerializeToString())
-
-
-def test_a_matrix_takes_all_columns_but_the_id() -> None:
-    assert bind(matrix(2), header("id", "a", "b"), "id") == ("a", "b")
-
-
-def test_a_matrix_takes_the_numeric_columns_when_there_are_others() -> None:
-    assert bind(matrix(2), header("id", "a", "note", "b", text=("id", "note")), "id") == ("a", "b")
-
-
-def test_a_matrix_keeps_a_column_whose_first_value_is_text_when_it_is_needed() -> None:
-    assert bind(matrix(2), header("id", "a", "b", text=("a",)), "id") == ("a", "b")
-
-
-def test_columns_that_the_model_names_are_taken_by_name() -> None:
-    program = check(linear_from_csv("name,weight\nb,1\na,2\n"))
-    assert bind(program, header("a", "note", "b", text=("note",))) == ("b", "a")
-
-
-def test_a_named_input_takes_its_column() -> None:
-    assert bind(check(aggregate_sum("b")), header("id", "a", "b"), "id") == ("b",)
-
-
-def test_a_single_input_takes_the_single_column_whatever_its_name() -> None:
-    assert bind(matrix(1), header("id", "a"), "id") == ("a",)
-
-
-def test_a_missing_column_is_refused_with_those_there_are() -> None:
-    with pytest.raises(BadData, match="no column 'c'; its columns are: id, a, b"):
-        bind(check(aggregate_sum("c")), header("id", "a", "b"), "id")
-
-
-def test_a_missing_id_column_is_refused() -> None:
-    with pytest.raises(BadData, match="no column 'key'"):
-        bind(matrix(1), header("id", "a"), "key")
-
-
-def test_a_matrix_of_another_width_is_refused_with_both_numbers() -> None:
-    with pytest.raises(BadData, match=r"takes 5 columns, but the data has 2 with numbers \(no number in row 1 of: c\)"):
-        bind(matrix(5), header("id", "a", "b", "c", text=("c",)), "id")
-
-
-def test_a_matrix_that_is_one_column_short_suggests_the_id_column() -> None:
-    with pytest.raises(BadData, match="--id-column"):
-        bind(matrix(2), header("id", "a", "b"))
-
-
-def test_a_local_program_must_take_what_the_program_gives() -> None:
-    program = check(linear({"a": [1.0, 2.0]}, [0.0, 0.0], ["p", "q"]))
-    require_chain(program, matrix(2))
-    with pytest.raises(BadProgram, match="takes 3 columns, but the program gives 2"):
-        require_chain(program, matrix(3))

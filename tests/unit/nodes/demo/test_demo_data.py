@@ -23,7 +23,7 @@ def test_the_bundled_model_tells_malignant_from_benign() -> None:
     local = check((DEMO / "sigmoid.onnx").read_bytes())
     require_chain(program, local)
     header = read_header(DEMO / "breast_cancer.csv")
-    data = open_table(header, bind(program, header, "id"), "id")
+    data = open_table(header, bind(program, header, "id").columns, "id")
     assert (data.rows, len(data.columns)) == (569, 30)
     scores = evaluate(program, data.read(0, data.rows))
     probabilities = evaluate(local, scores)[:, 0]
