@@ -36,6 +36,8 @@ class JobSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     local_program: DigestField | None = None
     """Runs on the decrypted results, at the renter (H3, T3)."""
     id_column: ColumnName | None = None
+    columns: Annotated[tuple[ColumnName, ...], Meta(max_length=limits.COLUMNS_MAX)] = ()
+    """Those that the program takes, in its order; where the user names none, the program's own names or places do."""
     protection: ProtectionWish = "auto"
     scheme: SchemeWish = "auto"
     """`auto` takes the cheaper of those that need no assumption the user did not allow; `ckks` is the kind of CKKS that

@@ -67,7 +67,7 @@ async def run_job(network: LocalNetwork, inputs: Inputs, wishes: JobOptions, out
     if not check or report.phase != "completed":
         return Done(report, None)
     output.note("comparing with plaintext")
-    return Done(report, await asyncio.to_thread(compare, inputs, wishes.id_column, report, wishes.max_error))
+    return Done(report, await asyncio.to_thread(compare, inputs, wishes, report))
 
 
 def difference(comparison: Comparison) -> str:

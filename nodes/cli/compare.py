@@ -21,6 +21,7 @@ from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.programs.program import Program
 from nodes.protections import ENCLAVE
+from nodes.renter.submission import JobOptions
 from nodes.views.jobs import JobReport
 from schemas.errors import BadProgram, VerificationFailed
 
@@ -48,12 +49,11 @@ class Comparison:
         return self.max_abs_error <= self.tolerance
 
 
-def compare(inputs: Inputs, id_column: str | None, report: JobReport, max_error: float) -> Comparison:
+def compare(inputs: Inputs, wishes: JobOptions, report: JobReport) -> Comparison:
     """Hold a completed job's output against plaintext.
 
-    `homomorphic` and `sealed-result` may differ by `max_error`, per batch where rows are summed; `enclave` by 1e-6;
-    all by the rounding of the program's types (`ROUNDINGS`).
-    With a local program it is its output that is compared.
+    `homomorphic` and `sealed-result` may differ by the job's `max_error`, per batch where rows are summed; `enclave` by
+    1e-6; all by the rounding of the program's types (`ROUNDINGS`). With a local program its output is compared.
 
     Raises:
         VerificationFailed: rows are missing, too many or in another order; code `wrong-rows`.
@@ -62,7 +62,7 @@ def compare(inputs: Inputs, id_column: str | None, report: JobReport, max_error:
     program = check(inputs.program)
     local = None if inputs.local_program is None else check(inputs.local_program)
     header = read_header(inputs.data)
-    table = open_table(header, bind(program, header, id_column).columns, id_column)
+    table = open_table(header, bind(program, header, wishes.id_column, wishes.columns).columns, wishes.id_column)
     rounding = max(ROUNDINGS.get(each.dtype.name, 0.0) for each in program.inputs)
     largest, worst, rows = 0.0, 0.0, 0
     found = _output(report.output, with_ids=not program.sum_rows)
@@ -75,7 +75,7 @@ def compare(inputs: Inputs, id_column: str | None, report: JobReport, max_error:
         rows += len(expected)
     if next(found, None) is not None:
         raise VerificationFailed(f"the output has more than {rows} rows", code="wrong-rows")
-    allowed = ENCLAVE_ERROR_MAX if report.protection == ENCLAVE.name else max_error
+    allowed = ENCLAVE_ERROR_MAX if report.protection == ENCLAVE.name else wishes.max_error
     parts = report.batches if program.sum_rows else 1
     return Comparison(rows, worst, allowed * parts + max(rounding, ROUNDINGS["float64"]) * largest)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 import inspect
 from collections.abc import Callable
@@ -62,6 +63,14 @@ class Asked:
     id_column: Annotated[
         str | None,
         typer.Option("--id-column", metavar="NAME", help="A column that names the rows; it never leaves this machine."),
+    ] = None
+    columns: Annotated[
+        str | None,
+        _wish(
+            "--columns",
+            metavar="A,B,…",
+            help="The columns that the program takes, in its order. Else those that it names, or as they stand.",
+        ),
     ] = None
     protection: Annotated[
         ProtectionWish, _wish("--protection", help="`auto` measures what this machine can afford to encrypt.")
@@ -133,6 +142,7 @@ class Asked:
         given: dict[str, Any] = {
             each.name: getattr(self, each.name) for each in fields(self) if each.name not in PROGRAMS
         }
+        given["columns"] = tuple(next(csv.reader([self.columns]))) if self.columns else ()
         return JobOptions(accept_software_enclave=accept_software_enclave, **given)
 
 

@@ -40,6 +40,7 @@ class JobOptions:
     noise: str = "fixed-base"
     results_stay: bool = False
     id_column: str | None = None
+    columns: tuple[str, ...] = ()
     lessors: int = 2
     units: int | None = None
     encrypt_seconds_max: float = limits.ENCRYPT_SECONDS_MAX_DEFAULT
@@ -75,7 +76,7 @@ def stage(
         schemes.runnable(checked, products=schemes.may_multiply(options.scheme, options.results_stay))
     if options.scheme == "ckks" and not options.results_stay:
         raise BadConfig(schemes.MUST_STAY, field="scheme")
-    table = load_table(data, checked, options.id_column)
+    table = load_table(data, checked, options.id_column, options.columns)
     check_fit(table, checked, local)
     _check_id_column(options, checked)
     spec = _spec(table, checked, local, options, job_id)

@@ -142,7 +142,7 @@ class Workbench:
             folder.check()
             program = check(blobs.get(spec.program))
             local = check(blobs.get(spec.local_program)) if spec.local_program else None
-            table = load_table(folder.data, program, spec.id_column)
+            table = load_table(folder.data, program, spec.id_column, spec.columns)
         except FileNotFoundError as error:
             raise FilesGone(f"the job's files are not here: {error}") from error
         if table.digest != spec.data:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from nodes.data.binding import bind, require_chain, require_width
@@ -10,15 +11,15 @@ from nodes.programs.program import Program
 from schemas.errors import BadData
 
 
-def load_table(path: Path, program: Program, id_column: str | None) -> Table:
-    """The input, read once: the columns that the program needs are checked and indexed.
+def load_table(path: Path, program: Program, id_column: str | None, columns: Sequence[str] = ()) -> Table:
+    """The input, read once: the columns that the program takes (`columns`, where chosen) are checked and indexed.
 
     Raises:
         BadData: naming row and column of the first value that cannot be used.
     """
     require_width(program)
     header = read_header(path)
-    return open_table(header, bind(program, header, id_column).columns, id_column)
+    return open_table(header, bind(program, header, id_column, columns).columns, id_column)
 
 
 def check_fit(table: Table, program: Program, local: Program | None) -> None:

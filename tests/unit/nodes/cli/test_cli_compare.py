@@ -9,6 +9,7 @@ import pytest
 
 from nodes.cli.compare import Comparison, compare
 from nodes.cli.inputs import read_inputs
+from nodes.renter.submission import JobOptions
 from nodes.views.jobs import JobReport
 from schemas.errors import VerificationFailed
 
@@ -39,7 +40,7 @@ def compared(folder: Path, change: Callable[[list[str]], list[str]], protection:
         output=folder / "output.csv",
     )
     inputs = read_inputs(folder / "good.csv", folder / "linear.onnx", None, None, None)
-    return compare(inputs, "id", report, 1e-4)
+    return compare(inputs, JobOptions(id_column="id"), report)
 
 
 def test_a_right_output_has_no_difference(folder: Path) -> None:
