@@ -289,6 +289,8 @@ def _floats(text: bytes) -> NDArray[np.float64] | None:
 
 def _json(text: bytes) -> NDArray[np.float64] | None:
     """The numbers between the commas, where all are JSON's."""
+    if not text.strip():
+        return None  # a single field, which is empty; in JSON it would be none
     try:
         values = _NUMBERS.decode(b"[%b]" % text)
     except msgspec.MsgspecError:

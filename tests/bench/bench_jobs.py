@@ -181,7 +181,6 @@ def facts(rows: int) -> Facts:
     )
     return Facts(
         rows=rows,
-        columns=tuple(f"column number {number}" for number in range(COLUMNS)),
         width_in=COLUMNS,
         width_out=1,
         sum_rows=False,

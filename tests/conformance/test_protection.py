@@ -182,7 +182,6 @@ def facts_of(adapter: Adapter, program: Program, table: Table) -> Facts:
         known = (chosen.facts(),)
     return Facts(
         rows=table.rows,
-        columns=table.columns,
         width_in=program.width_in,
         width_out=program.width_out,
         sum_rows=program.sum_rows,

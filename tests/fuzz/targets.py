@@ -5,19 +5,28 @@ A target that raises anything else, or whose assertion fails, has found a mistak
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
+import io
 import json
+import lzma
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.feather as feather
+import pyarrow.parquet as pq
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from nodes.data.sources import open_source
 from nodes.enclave import frames
 from nodes.enclave.agreement import chunks
 from nodes.enclave.agreement.labels import lp
@@ -35,7 +44,7 @@ from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.programs.limits import ProgramLimits
 from schemas import codec
-from schemas.errors import BadProgram
+from schemas.errors import BadInput, BadProgram
 from schemas.events import Event, KeyOffered, OrderCancelled, batch_attributes
 from schemas.ids import address, derive_id
 from schemas.jobs import Batch
@@ -155,6 +164,32 @@ def frame(data: bytes) -> None:
     assert lp(*fields) == data
 
 
+def table(data: bytes) -> None:
+    """A user's file is refused by BadInput, or read twice alike: no number infinite, and an id for every row."""
+    path = _scratch()
+    path.write_bytes(data)
+    try:
+        source = open_source(path)
+        columns = [name for name in source.header.numeric if source.header.columns.count(name) == 1][:3]
+        named = next((name for name in source.header.columns if name and source.header.columns.count(name) == 1), None)
+        first, second = (list(source.blocks(columns, named)) for _ in range(2))
+    except BadInput:
+        return
+    assert sum(len(each.values) for each in first)
+    assert [each.ids for each in first] == [each.ids for each in second]
+    for one, other in zip(first, second, strict=True):
+        assert one.values.tobytes() == other.values.tobytes()
+        assert one.values.shape[1] == len(columns)
+        assert not np.isinf(one.values).any()
+        assert one.ids is None or len(one.ids) == len(one.values)
+
+
+@cache
+def _scratch() -> Path:
+    """A file in memory: the fuzzer ends the process where it stands, and leaves nothing."""
+    return Path(f"/proc/self/fd/{os.memfd_create('table')}")
+
+
 # Where to begin -------------------------------------------------------------------------------------------------------
 
 
@@ -219,12 +254,27 @@ def fields() -> Iterator[bytes]:
     yield lp(b"nonce", "contract", 7)
 
 
+def tables() -> Iterator[bytes]:
+    text = 'id,a,b,note\nx,1,2.5,"q, ""r"""\ny,-3e2,NA,5" pipe\n'
+    yield text.encode()
+    yield text.replace(",", ";").replace(".", ",").encode("utf-16")
+    yield b"\xef\xbb\xbfa\tb\t\r\n1\tTrue\t\r\n\r\n"
+    for pack in (gzip.compress, bz2.compress, lzma.compress):
+        yield pack(text.encode())
+    made = pa.table({"id": ["x", "y"], "a": [1, None], "b": [0.5, 1.5]})
+    for write in (pq.write_table, feather.write_feather):
+        sink = io.BytesIO()
+        write(made, sink)
+        yield sink.getvalue()
+
+
 TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
     {
         "program": Target(program, programs, 16_384),
         "evidence": Target(evidence, envelopes, 8_192),
         "event": Target(event, events, 4_096),
         "chunk": Target(chunk, ciphertexts, 40_000),
+        "table": Target(table, tables, 8_192),
         "frame": Target(frame, fields, 512),
     }
 )

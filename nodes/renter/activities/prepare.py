@@ -45,7 +45,6 @@ async def _facts(services: Services, job: JobAtHand) -> Facts:
     encodings = [encoding(spec, program, table, affine, scheme) for scheme in wanted if affine is not None]
     facts = Facts(
         rows=table.rows,
-        columns=table.columns,
         width_in=program.width_in,
         width_out=program.width_out,
         sum_rows=program.sum_rows,

@@ -42,7 +42,6 @@ class Facts(Struct, frozen=True, kw_only=True):
     """What preparing found out about data and program, and what it measured."""
 
     rows: int
-    columns: tuple[str, ...]
     width_in: int
     width_out: int
     sum_rows: bool

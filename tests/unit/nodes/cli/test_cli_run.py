@@ -19,6 +19,7 @@ import nodes
 from nodes.cli import main as cli
 from nodes.cli.main import main
 from schemas.orders import PROTECTIONS
+from tests.unit.nodes.programs.models import data, model, node
 
 
 def expected(path: Path) -> list[float]:
@@ -45,6 +46,16 @@ def test_run_writes_the_ids_and_results_in_the_inputs_order(
     assert header == ["id", "result"]
     assert [row[0] for row in rows] == [f"p{number}" for number in range(1, 61)]
     np.testing.assert_allclose([float(row[1]) for row in rows], expected(folder / "good.csv"), atol=1e-4)
+
+
+def test_columns_are_taken_as_the_user_orders_them(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A program that names no columns would take them as they stand."""
+    (folder / "three.csv").write_text("b,target,a\n2,9,1\n")
+    unnamed = model([node("MatMul", ["x", "w"], ["y"])], {"x": 2}, constants={"w": [[100.0], [1.0]]})
+    (folder / "unnamed.onnx").write_bytes(data(unnamed))
+    options = ["--protection", "enclave", "--check", "--lessors", "1"]
+    assert main(["run", "three.csv", "--program", "unnamed.onnx", "--columns", "a,b", *options]) == 0
+    assert capfd.readouterr().out.splitlines()[1] == "1,102.0"
 
 
 def test_run_prints_the_result_alone_on_stdout(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

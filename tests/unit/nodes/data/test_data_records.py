@@ -119,6 +119,11 @@ def test_texts_for_a_missing_value_are_nan_whichever_way_they_are_read(text: str
     np.testing.assert_array_equal(numbers(block, ABC, [0, 1]), [[1.0, math.nan], [3.0, 4.0]])
 
 
+@pytest.mark.parametrize("row", ["x,", "x, ", ",", "x,\t"])
+def test_a_chunk_whose_only_value_is_missing_still_has_its_row(row: str) -> None:
+    np.testing.assert_array_equal(numbers(f"{row}\n".encode(), AB, [1]), [[math.nan]])
+
+
 def test_truths_are_one_and_zero() -> None:
     for beside in ("x", '"x"'):
         block = f"True,false,{beside}\nFALSE,TRUE,{beside}\n".encode()

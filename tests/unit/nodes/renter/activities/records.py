@@ -46,7 +46,7 @@ async def prepared(
 ) -> JobSpec:
     """A staged job whose protection was decided."""
     spec = staged(services, job)
-    facts = Facts(rows=6, columns=("a", "b"), width_in=2, width_out=1, sum_rows=False)
+    facts = Facts(rows=6, width_in=2, width_out=1, sum_rows=False)
     assessment = Assessment(
         asked="auto",
         chosen=traits.name,

@@ -23,7 +23,7 @@ BATCH = Batch(
 
 
 def facts(*, sum_rows: bool = False) -> Facts:
-    return Facts(rows=3, columns=("a",), width_in=1, width_out=2, sum_rows=sum_rows)
+    return Facts(rows=3, width_in=1, width_out=2, sum_rows=sum_rows)
 
 
 @pytest.mark.parametrize(("sum_rows", "rows"), [(False, 3), (True, 1)])

@@ -31,7 +31,6 @@ def scheme(name: Any = "paillier", cost: Costs | None = None, refused: str = "")
 def facts(**changes: Any) -> Facts:
     fields: dict[str, Any] = {
         "rows": 4700,
-        "columns": ("x",) * 10,
         "width_in": 10,
         "width_out": 1,
         "sum_rows": False,

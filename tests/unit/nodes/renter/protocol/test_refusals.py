@@ -217,7 +217,7 @@ def no_match(world: World) -> Step:
 
 def no_protection(world: World) -> Step:
     world.records["progress"] = Progress(phase="preparing")
-    known = Facts(rows=1, columns=("x",), width_in=1, width_out=1, sum_rows=False, no_enclave="no kind is accepted")
+    known = Facts(rows=1, width_in=1, width_out=1, sum_rows=False, no_enclave="no kind is accepted")
     return world.handle("job.prepared", JobPrepared(facts=known))
 
 

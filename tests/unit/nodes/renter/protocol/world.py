@@ -131,7 +131,6 @@ def job(batches: int) -> Job:
     digest = "0" * 64
     facts = Facts(
         rows=batches * 10,
-        columns=("x",),
         width_in=1,
         width_out=1,
         sum_rows=False,
