@@ -78,12 +78,13 @@ def open_arrow(path: Path, kind: str) -> ArrowSource:
         else:
             reader = pyarrow(f"read {kind}", "pyarrow.ipc").open_file(file)
             schema, rows = reader.schema, None
+        names = tuple(schema.names)
+        numeric = tuple(name for name, each in zip(names, schema.types, strict=True) if _is_numeric(types, each))
     if rows == 0:
         raise BadData(f"{path.name} has no rows: nothing to compute")
     if rows is not None and rows > ROWS_PER_JOB_MAX:
         raise BadData(f"{path.name} has {rows:,} rows; at most {ROWS_PER_JOB_MAX:,} are read")
-    numeric = tuple(each.name for each in schema if _is_numeric(types, each.type))
-    return ArrowSource(path, kind, Header(path.name, tuple(schema.names), numeric))
+    return ArrowSource(path, kind, Header(path.name, names, numeric))
 
 
 def _is_numeric(types: Any, kind: Any) -> bool:

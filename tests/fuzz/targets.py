@@ -172,10 +172,10 @@ def table(data: bytes) -> None:
         source = open_source(path)
         columns = [name for name in source.header.numeric if source.header.columns.count(name) == 1][:3]
         named = next((name for name in source.header.columns if name and source.header.columns.count(name) == 1), None)
+        columns = columns or list(source.header.columns[:1])
         first, second = (list(source.blocks(columns, named)) for _ in range(2))
     except BadInput:
         return
-    assert sum(len(each.values) for each in first)
     assert [each.ids for each in first] == [each.ids for each in second]
     for one, other in zip(first, second, strict=True):
         assert one.values.tobytes() == other.values.tobytes()
