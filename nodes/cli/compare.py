@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nodes.cli.inputs import Inputs
-from nodes.data.binding import bind
-from nodes.data.table import Table, open_table, read_header
+from nodes.data.making import make_table
+from nodes.data.table import Table
 from nodes.programs import runtime
 from nodes.programs.affine import AffineMap
 from nodes.programs.check import check
@@ -52,8 +53,9 @@ class Comparison:
 def compare(inputs: Inputs, wishes: JobOptions, report: JobReport) -> Comparison:
     """Hold a completed job's output against plaintext.
 
-    `homomorphic` and `sealed-result` may differ by the job's `max_error`, per batch where rows are summed; `enclave` by
-    1e-6; all by the rounding of the program's types (`ROUNDINGS`). With a local program its output is compared.
+    `homomorphic` and `sealed-result` may differ by the wished `max_error`, per batch where rows are summed; `enclave`
+    by 1e-6; all by the rounding of the program's types (`ROUNDINGS`).
+    With a local program it is its output that is compared.
 
     Raises:
         VerificationFailed: rows are missing, too many or in another order; code `wrong-rows`.
@@ -61,8 +63,13 @@ def compare(inputs: Inputs, wishes: JobOptions, report: JobReport) -> Comparison
     assert report.output is not None
     program = check(inputs.program)
     local = None if inputs.local_program is None else check(inputs.local_program)
-    header = read_header(inputs.data)
-    table = open_table(header, bind(program, header, wishes.id_column, wishes.columns).columns, wishes.id_column)
+    with tempfile.TemporaryDirectory(prefix="sublet-check-") as folder:
+        table = make_table(Path(folder) / "table", inputs.data, program, wishes.reading)
+        return _held(table, program, local, report, wishes.max_error)
+
+
+def _held(table: Table, program: Program, local: Program | None, report: JobReport, max_error: float) -> Comparison:
+    assert report.output is not None
     rounding = max(ROUNDINGS.get(each.dtype.name, 0.0) for each in program.inputs)
     largest, worst, rows = 0.0, 0.0, 0
     found = _output(report.output, with_ids=not program.sum_rows)
@@ -75,7 +82,7 @@ def compare(inputs: Inputs, wishes: JobOptions, report: JobReport) -> Comparison
         rows += len(expected)
     if next(found, None) is not None:
         raise VerificationFailed(f"the output has more than {rows} rows", code="wrong-rows")
-    allowed = ENCLAVE_ERROR_MAX if report.protection == ENCLAVE.name else wishes.max_error
+    allowed = ENCLAVE_ERROR_MAX if report.protection == ENCLAVE.name else max_error
     parts = report.batches if program.sum_rows else 1
     return Comparison(rows, worst, allowed * parts + max(rounding, ROUNDINGS["float64"]) * largest)
 

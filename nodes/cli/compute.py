@@ -45,5 +45,5 @@ def run(
     from nodes.cli.alone import Request, run_alone  # noqa: PLC0415
 
     output = quiet_output(as_json=as_json)
-    request = Request(asked.inputs(data), asked.wishes(accept_software_enclave=True), out, check)
+    request = Request(asked.inputs(data, out), asked.wishes(accept_software_enclave=True), out, check)
     raise typer.Exit(finish(run_alone(request, output)))

@@ -1,16 +1,24 @@
-"""The user's files: data stays where it is, programs are read or made from a few numbers."""
+"""The user's files: data stays where it is, or is copied out of a pipe; programs are read, or made of a few numbers."""
 
 from __future__ import annotations
 
+import atexit
+import csv
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from nodes.cli.external import inlined
 from nodes.programs.build import aggregate_sum, linear_from_csv
-from schemas.errors import BadConfig, BadProgram
+from schemas.errors import BadConfig, BadData, BadProgram
 from schemas.limits import PROGRAM_BYTES_MAX
 
+STDIN: Final = "-"
+COPY_BYTES: Final = 1 << 20
 _SUM: Final = "sum:"
 
 
@@ -33,6 +41,7 @@ def read_inputs(
     """
     if sum(each is not None for each in (program, linear, aggregate)) != 1:
         raise BadConfig("say what to compute: one of --program, --linear and --aggregate", field="program")
+    data = _seekable(data)
     local = None if local_program is None else read_program(local_program)
     if linear is not None:
         return Inputs(data, linear_from_csv(_text(linear)), local)
@@ -40,6 +49,60 @@ def read_inputs(
         return Inputs(data, _aggregate(aggregate), local)
     assert program is not None
     return Inputs(data, read_program(program), local)
+
+
+def read_columns(wanted: str) -> tuple[str, ...]:
+    """The names in `a,b,…`, or one per line of the file in `@FILE`.
+
+    Raises:
+        BadConfig: there are none, or the file cannot be read.
+    """
+    if not wanted.startswith("@"):
+        names = next(csv.reader([wanted]), [])
+    else:
+        try:
+            names = Path(wanted[1:]).read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeError) as error:
+            raise BadConfig(f"cannot read the columns in {wanted[1:]}: {error}", field="columns") from error
+    found = tuple(name.strip() for name in names if name.strip())
+    if not found:
+        raise BadConfig("--columns names none: write a,b,… or @FILE with a name per line", field="columns")
+    return found
+
+
+def require_no_input(out: Path | None, inputs: Iterable[Path | None]) -> None:
+    """That a result overwrites nothing it is made from, whatever its name.
+
+    Raises:
+        BadConfig: it would.
+    """
+    for each in inputs:
+        if out is not None and each is not None and out.exists() and each.exists() and out.samefile(each):
+            raise BadConfig(f"--out {out} is the input {each}: it would be overwritten; name another file", field="out")
+
+
+def _seekable(data: Path) -> Path:
+    """The data, or where a copy of it lies until this process ends: a pipe can be read only once.
+
+    Raises:
+        BadData: the pipe cannot be read.
+    """
+    if str(data) != STDIN and (data.is_file() or data.is_dir() or not data.exists()):
+        return data
+    name = "stdin" if str(data) == STDIN else data.name
+    folder = Path(tempfile.mkdtemp(prefix="sublet-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        with open_pipe(data) as source, (folder / name).open("xb") as target:
+            shutil.copyfileobj(source, target, COPY_BYTES)
+    except OSError as error:
+        raise BadData(f"cannot read {name}: {error.strerror or error}") from error
+    return folder / name
+
+
+def open_pipe(data: Path) -> BinaryIO:
+    """Its bytes."""
+    return sys.stdin.buffer if str(data) == STDIN else data.open("rb")
 
 
 def read_program(path: Path) -> bytes:

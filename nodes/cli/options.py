@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import inspect
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from nodes.data.reading import Missing
 from nodes.protections import AUTO
 from schemas import limits
 from schemas.jobs import Noise, ProtectionWish, SchemeWish
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 Config = Annotated[Path, typer.Option("--config", envvar="SUBLET_CONFIG", metavar="FILE", help="The node's TOML file.")]
 Data = Annotated[
-    Path, typer.Argument(metavar="DATA.csv", help="The input: a CSV file whose first line names the columns.")
+    Path,
+    typer.Argument(
+        metavar="DATA.csv",
+        help="The input: text whose first line names the columns, packed or not, or Parquet or Arrow; - is stdin.",
+    ),
 ]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, as `job submit` and `job list` print it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -31,6 +35,7 @@ Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where i
 PROGRAMS: Final = ("program", "linear", "aggregate", "local_program")
 """The fields of `Asked` that say what is computed."""
 _program = functools.partial(typer.Option, rich_help_panel="Program")
+_table = functools.partial(typer.Option, rich_help_panel="Table")
 _wish = functools.partial(typer.Option, rich_help_panel="Wishes")
 
 
@@ -66,12 +71,26 @@ class Asked:
     ] = None
     columns: Annotated[
         str | None,
-        _wish(
+        _table(
             "--columns",
             metavar="A,B,…",
-            help="The columns that the program takes, in its order. Else those that it names, or as they stand.",
+            help="What the program takes, in its order; @FILE names one per line. By default the columns that the "
+            "program names, or all in the file's order.",
         ),
     ] = None
+    delimiter: Annotated[
+        str | None,
+        _table("--delimiter", metavar="SIGN", help="Between fields; by default told from the file. `tab` is a tab."),
+    ] = None
+    decimal: Annotated[str, _table("--decimal", metavar="SIGN", help="Of numbers: . or ,")] = "."
+    encoding: Annotated[
+        str | None,
+        _table("--encoding", metavar="NAME", help="Of the text; by default UTF-8, or UTF-16 where a mark says so."),
+    ] = None
+    missing: Annotated[
+        Missing,
+        _table("--missing", help="`nan` gives missing values to programs that know them, in enclaves only."),
+    ] = "refuse"
     protection: Annotated[
         ProtectionWish, _wish("--protection", help="`auto` measures what this machine can afford to encrypt.")
     ] = AUTO
@@ -125,14 +144,15 @@ class Asked:
     ] = limits.PRICE_MICROS_MAX
     batch_rows: Annotated[int | None, _wish("--batch-rows", min=1, help="Rows per batch; by default chosen.")] = None
 
-    def inputs(self, data: Path) -> Inputs:
-        """The files, programs read or made.
+    def inputs(self, data: Path, out: Path | None = None) -> Inputs:
+        """The files, programs read or made; `out` is where the result goes.
 
         Raises:
-            BadInput: none or several programs are named, or one cannot be read.
+            BadInput: none or several programs are named, one cannot be read, or the result would overwrite one.
         """
-        from nodes.cli.inputs import read_inputs  # noqa: PLC0415
+        from nodes.cli.inputs import read_inputs, require_no_input  # noqa: PLC0415
 
+        require_no_input(out, (data, self.program, self.linear, self.local_program))
         return read_inputs(data, self.program, self.linear, self.aggregate, self.local_program)
 
     def wishes(self, *, accept_software_enclave: bool) -> JobOptions:
@@ -142,8 +162,14 @@ class Asked:
         given: dict[str, Any] = {
             each.name: getattr(self, each.name) for each in fields(self) if each.name not in PROGRAMS
         }
-        given["columns"] = tuple(next(csv.reader([self.columns]))) if self.columns else ()
+        given |= {"columns": self._columns(), "delimiter": "\t" if self.delimiter == "tab" else self.delimiter}
         return JobOptions(accept_software_enclave=accept_software_enclave, **given)
+
+    def _columns(self) -> tuple[str, ...]:
+        """Raises BadConfig: the file of names cannot be read."""
+        from nodes.cli.inputs import read_columns  # noqa: PLC0415
+
+        return () if self.columns is None else read_columns(self.columns)
 
 
 def asking(command: Callable[..., None]) -> Callable[..., None]:

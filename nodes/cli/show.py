@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 MIB: Final = 1024 * 1024
+SHOWN_COLUMNS: Final = 10
+COLUMNS_BY: Final = {"name": "by name", "position": "by position", "choice": "as chosen"}
+UNNAMED: Final = " (the program names none)"
 
 
 def exit_code(report: JobReport) -> int:
@@ -45,6 +48,8 @@ def as_value(report: JobReport) -> dict[str, Any]:
         "asked": report.asked,
         "assessment": report.assessment,
         "spent": report.spent,
+        "columns": report.columns,
+        "columns_by": report.columns_by,
         "rows": report.rows,
         "rows_done": report.rows_done,
         "batches": report.batches,
@@ -66,6 +71,8 @@ def job_lines(report: JobReport) -> list[str | Table]:
     ]
     if report.reason:
         lines.append(f"reason      {report.reason}")
+    if report.columns:
+        lines.append(f"columns     {columns_line(report)}")
     if report.assessment is not None:
         lines += assessment_lines(report.assessment)
     if report.contracts:
@@ -80,6 +87,15 @@ def job_lines(report: JobReport) -> list[str | Table]:
     if report.ended_at:
         lines.append(f"time        {report.seconds:.2f} s, submitted {when(report.submitted_at)}")
     return lines
+
+
+def columns_line(report: JobReport) -> str:
+    """Which columns the program takes, for people."""
+    shown = ", ".join(report.columns[:SHOWN_COLUMNS])
+    if len(report.columns) > SHOWN_COLUMNS:
+        shown += f", … ({len(report.columns):,})"
+    by = report.columns_by
+    return f"{COLUMNS_BY.get(by, by)}: {shown}{UNNAMED if by == 'position' else ''}"
 
 
 def assessment_lines(assessment: Assessment) -> list[str | Table]:

@@ -1,12 +1,11 @@
 """From a user's files and wishes to a job: everything is checked before anything is published.
 
-The files are copied into the job's folder, so what is computed is what was submitted; programs go to the blob store in
-their checked, canonical form.
+What the program needs of the data is laid into the job's folder, so what is computed is what was submitted; programs go
+to the blob store in their checked, canonical form.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,16 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from nodes.data.binding import require_chain
+from nodes.data.making import make_table
+from nodes.data.reading import Dialect, Missing, Reading
 from nodes.data.table import Table
 from nodes.homomorphic import schemes
 from nodes.programs.check import check
 from nodes.programs.program import Program
 from nodes.protections import AUTO, CIPHERTEXT, asked
 from nodes.renter.files.folder import JobFolder
-from nodes.renter.files.inputs import check_fit, load_table
+from nodes.renter.prediction.encodings import GAPS_NEED_ENCLAVE
 from nodes.runtime.post import Post
 from nodes.store.blobs import BlobStore
 from schemas import limits
@@ -41,6 +43,10 @@ class JobOptions:
     results_stay: bool = False
     id_column: str | None = None
     columns: tuple[str, ...] = ()
+    delimiter: str | None = None
+    decimal: str = "."
+    encoding: str | None = None
+    missing: Missing = "refuse"
     lessors: int = 2
     units: int | None = None
     encrypt_seconds_max: float = limits.ENCRYPT_SECONDS_MAX_DEFAULT
@@ -52,6 +58,12 @@ class JobOptions:
     lease_seconds: float = 3600.0
     batch_rows: int | None = None
     accept_software_enclave: bool = False
+
+    @property
+    def reading(self) -> Reading:
+        """What is said about the data."""
+        dialect = Dialect(self.delimiter, self.decimal, self.encoding)
+        return Reading(self.id_column, self.columns, dialect, self.missing)
 
 
 def stage(
@@ -76,13 +88,19 @@ def stage(
         schemes.runnable(checked, products=schemes.may_multiply(options.scheme, options.results_stay))
     if options.scheme == "ckks" and not options.results_stay:
         raise BadConfig(schemes.MUST_STAY, field="scheme")
-    table = load_table(data, checked, options.id_column, options.columns)
-    check_fit(table, checked, local)
+    if local is not None:
+        require_chain(checked, local)
     _check_id_column(options, checked)
-    spec = _spec(table, checked, local, options, job_id)
     folder = JobFolder(jobs / job_id)
     folder.make()
-    _copy(data, folder.data)
+    try:
+        table = make_table(folder.table, data, checked, options.reading)
+        if table.gaps and wanted is CIPHERTEXT:
+            raise BadData(f"{table.gaps}; {GAPS_NEED_ENCLAVE}")
+        spec = _spec(table, checked, local, options, job_id)
+    except BaseException:
+        shutil.rmtree(folder.path, ignore_errors=True)
+        raise
     blobs.put(checked.canonical)
     if local is not None:
         blobs.put(local.canonical)
@@ -108,7 +126,9 @@ async def _publish(post: Post, event_type: str, job_id: str, data: Struct) -> No
 
 
 def _spec(table: Table, program: Program, local: Program | None, options: JobOptions, job_id: str) -> JobSpec:
-    fields: dict[str, Any] = {name: getattr(options, name) for name in options.__dataclass_fields__}
+    fields: dict[str, Any] = {
+        name: getattr(options, name) for name in options.__dataclass_fields__ if name in JobSpec.__struct_fields__
+    }
     fields |= {
         "id": job_id,
         "data": table.digest,
@@ -124,10 +144,3 @@ def _spec(table: Table, program: Program, local: Program | None, options: JobOpt
 def _check_id_column(options: JobOptions, program: Program) -> None:
     if options.id_column is not None and program.sum_rows:
         raise BadData("a program that sums over rows gives one row without an id: leave --id-column out")
-
-
-def _copy(data: Path, to: Path) -> None:
-    with data.open("rb") as source, to.open("xb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
-        target.flush()
-        os.fsync(target.fileno())

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from nodes.data import manifest
 from nodes.protections import traits_of
 from nodes.renter.files.folder import JobFolder
 from nodes.renter.protocol.records import ContractRecord, Job, Progress, Subtask
@@ -17,6 +18,7 @@ from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Store
 from nodes.views.errors import UnknownJob
 from schemas.contracts import Contract
+from schemas.errors import BadData
 from schemas.ids import Address, hub_of
 from schemas.jobs import APPROXIMATE, Assessment, Costs
 
@@ -56,6 +58,10 @@ class JobReport:
     phase: str
     asked: str = ""
     protection: str | None = None
+    columns: tuple[str, ...] = ()
+    """That the program takes, in its order."""
+    columns_by: str = ""
+    """What decided that: the program's names (name), the file's order (position), or the user (choice)."""
     rows: int = 0
     rows_done: int = 0
     batches: int = 0
@@ -96,11 +102,14 @@ async def report(store: Store, job_id: str, jobs: Path) -> JobReport:
     if not isinstance(job, Job) or not isinstance(progress, Progress):
         raise UnknownJob(job_id)
     contracts = [each.contract for each in records.values() if isinstance(each, ContractRecord)]
+    columns, decided = _columns(JobFolder(jobs / job_id))
     return JobReport(
         id=job_id,
         phase=progress.phase,
         asked=job.spec.protection,
         protection=job.assessment.chosen if job.assessment else None,
+        columns=columns,
+        columns_by=decided,
         rows=job.facts.rows if job.facts else 0,
         rows_done=progress.rows_done,
         batches=job.batches,
@@ -171,6 +180,15 @@ async def _report_when_taken(store: Store, job_id: str, jobs: Path) -> JobReport
         if not JobFolder(jobs / job_id).path.is_dir():
             raise
         return None
+
+
+def _columns(folder: JobFolder) -> tuple[tuple[str, ...], str]:
+    """What the job's table says of its columns, as long as it is there."""
+    try:
+        known, _ = manifest.read(folder.table)
+    except (OSError, BadData):
+        return (), ""
+    return known.columns, known.by
 
 
 def _rentals(records: Mapping[str, Struct]) -> tuple[Rental, ...]:

@@ -1,6 +1,6 @@
 """data.*: a table of numbers read from CSV and written to it, against what Python users would take for it.
 
-    data.read    bytes to float64 [rows, columns], against numpy.loadtxt
+    data.read    a file to float64 [rows, columns], against numpy.loadtxt
     data.write   ids and float64 [rows, columns] to a file, against csv.writer
 
 Both sides' answers are compared before measuring.
@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from nodes.data.results import write_csv
-from nodes.data.table import open_table, read_header
+from nodes.data.sources import open_source
 from tests.bench.harness import Result, faster, interleave
 from tests.bench.inputs import write_table
 
@@ -32,17 +32,21 @@ def run(only: str) -> Iterator[Result]:
         return
     with TemporaryDirectory(prefix="sublet-bench-") as folder:
         path, out = write_table(Path(folder) / "data.csv", ROWS, COLUMNS), Path(folder) / "out.csv"
-        table = open_table(read_header(path), tuple(f"x{column}" for column in range(COLUMNS)), "id")
-        values, ids = table.read(0, ROWS), table.ids(0, ROWS)
+        source, columns = open_source(path), [f"x{column}" for column in range(COLUMNS)]
+        blocks = list(source.blocks(columns, "id"))
+        values, ids = (
+            np.concatenate([each.values for each in blocks]),
+            [row for each in blocks for row in each.ids or ()],
+        )
         assert np.array_equal(values, _loadtxt(path))
-        header = ["id", *table.columns]
+        header = ["id", *columns]
         ours, theirs = out.with_name("ours.csv"), out.with_name("theirs.csv")
         write_csv(ours, header, [(ids, values)])
         _write(theirs, header, ids, values)
         assert np.array_equal(_loadtxt(ours), _loadtxt(theirs))
         yield faster(
             "data.read",
-            *interleave(_timed(lambda: table.read(0, ROWS)), _timed(lambda: _loadtxt(path))),
+            *interleave(_timed(lambda: list(source.blocks(columns, None))), _timed(lambda: _loadtxt(path))),
             "numpy.loadtxt",
             "µs/row",
         )

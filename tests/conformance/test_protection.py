@@ -18,6 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import structs
 from numpy.typing import NDArray
 
+from nodes.data.making import make_table
+from nodes.data.manifest import VALUES
+from nodes.data.reading import Reading
 from nodes.data.table import Table
 from nodes.enclave.agreement import key_agreement
 from nodes.enclave.agreement.chunks import batch_context
@@ -33,7 +36,6 @@ from nodes.programs.build import aggregate_sum, linear
 from nodes.programs.check import check
 from nodes.programs.program import Program
 from nodes.protections import CIPHERTEXT, ENCLAVE, SEALED, Traits
-from nodes.renter.files.inputs import load_table
 from nodes.renter.prediction.encodings import encoding
 from nodes.renter.protections.port import Ingredients, Protection
 from nodes.renter.protections.registry import BUILDERS
@@ -136,7 +138,7 @@ def job_of(adapter: Adapter, model: bytes, paillier_key: SecretKey, path: Path) 
     values = np.random.default_rng(3).uniform(-100, 100, size=(ROWS, 2))
     path.write_text("a,b\n" + "".join(f"{a:.6f},{b:.6f}\n" for a, b in values))
     program = check(model)
-    table = load_table(path, program, None)
+    table = make_table(path.with_suffix(".table"), path, program, Reading())
     facts = facts_of(adapter, program, table)
     key = paillier_key if adapter.scheme == "paillier" else None
     if adapter.scheme == "ckks":
@@ -320,8 +322,8 @@ async def test_a_lessor_that_gives_the_request_back_is_refused(job: Job) -> None
 
 
 async def test_rows_that_changed_since_are_the_renters_own_fault(job: Job) -> None:
-    path = job.given.table.header.path
-    path.write_text(path.read_text() + "1,2\n")
+    path = job.given.table.folder / VALUES
+    path.write_bytes(path.read_bytes() + bytes(16))
     with pytest.raises(BadData, match="changed since the job began"):
         await job.protection().close(BATCH)
 

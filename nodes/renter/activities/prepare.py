@@ -40,7 +40,7 @@ def free_cores(cores: int, load: float) -> float:
 
 async def _facts(services: Services, job: JobAtHand) -> Facts:
     spec, program, table = job.spec, job.program, job.table
-    affine, reason = mapped(spec, program)
+    affine, reason = mapped(spec, program, table.gaps)
     wanted = () if affine is None else wanted_schemes(spec, affine.degree)
     encodings = [encoding(spec, program, table, affine, scheme) for scheme in wanted if affine is not None]
     facts = Facts(

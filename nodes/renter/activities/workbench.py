@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from msgspec import Struct
 
-from nodes.data.table import Table
+from nodes.data.table import Table, open_table
 from nodes.programs.check import check
 from nodes.programs.program import Program
 from nodes.protections import traits_of
@@ -23,13 +23,12 @@ from nodes.renter.activities.keys import Keys
 from nodes.renter.activities.services import Services
 from nodes.renter.errors import FilesGone, JobGone
 from nodes.renter.files.folder import JobFolder
-from nodes.renter.files.inputs import check_fit, load_table
 from nodes.renter.protections.port import Ingredients, Protection
 from nodes.renter.protections.registry import BUILDERS
 from nodes.renter.protocol.records import ContractRecord, Facts, Job, Progress
 from nodes.renter.protocol.states import ENDED
 from schemas.contracts import Contract
-from schemas.errors import BadData, VerificationFailed
+from schemas.errors import VerificationFailed
 from schemas.jobs import JobSpec
 
 JOBS_AT_HAND_MAX: Final = 8
@@ -142,12 +141,9 @@ class Workbench:
             folder.check()
             program = check(blobs.get(spec.program))
             local = check(blobs.get(spec.local_program)) if spec.local_program else None
-            table = load_table(folder.data, program, spec.id_column, spec.columns)
+            table = open_table(folder.table, spec.data)
         except FileNotFoundError as error:
             raise FilesGone(f"the job's files are not here: {error}") from error
-        if table.digest != spec.data:
-            raise BadData(f"{folder.data.name} is not what was submitted: its SHA-256 differs; submit it again")
-        check_fit(table, program, local)
         return JobAtHand(spec, folder, table, program, local)
 
     async def _prepared(self, name: str) -> Running:

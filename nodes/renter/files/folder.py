@@ -8,7 +8,7 @@ from typing import Final
 
 from nodes.renter.errors import OtherFormat
 
-FORMAT: Final = "1"
+FORMAT: Final = "2"
 """Of what lies in a job's folder. A release that lays it out otherwise counts up."""
 FOLDER_MODE: Final = 0o700
 
@@ -20,9 +20,9 @@ class JobFolder:
     path: Path
 
     @property
-    def data(self) -> Path:
-        """The input, as it was at submission."""
-        return self.path / "input.csv"
+    def table(self) -> Path:
+        """The input's ids and the program's columns, as they were at submission."""
+        return self.path / "table"
 
     @property
     def parts(self) -> Path:

@@ -29,6 +29,7 @@ SEALED_RESULT_BITS_MAX: Final = 40
 SEALED_RESULT_BITS_DEFAULT: Final = 32
 """Where no bound of the result is known: values up to 2^29 with an error of 2^-33."""
 SLOT_BITS: Final = 61
+GAPS_NEED_ENCLAVE: Final = "ciphertext has no missing values: fill them in, or use an enclave"
 ENCODING_SHARE: Final = 0.5
 """Of the allowed error, what encoding may use under a scheme that has an error of its own."""
 
@@ -76,8 +77,10 @@ def wanted_schemes(spec: JobSpec, degree: int) -> tuple[Scheme, ...]:
     return ("paillier", "ckks") if spec.results_stay and spec.noise == "fixed-base" else ("paillier",)
 
 
-def mapped(spec: JobSpec, program: Program) -> tuple[AffineMap | None, str]:
-    """What ciphertexts can compute of the program; or why they can not."""
+def mapped(spec: JobSpec, program: Program, gaps: str = "") -> tuple[AffineMap | None, str]:
+    """What ciphertexts can compute of the program on data with these `gaps`; or why they can not."""
+    if gaps:
+        return None, f"{gaps}; {GAPS_NEED_ENCLAVE}"
     products = asked(spec.protection) in (None, CIPHERTEXT) and schemes.may_multiply(spec.scheme, spec.results_stay)
     try:
         return schemes.runnable(program, products=products), ""

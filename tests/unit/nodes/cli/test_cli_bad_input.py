@@ -18,7 +18,7 @@ LINEAR = ["--linear", "weights.csv"]
     ("arguments", "message"),
     [
         (["good.csv", "--linear", "other-weights.csv"], "good.csv has no column 'z'; its columns are: id, a, b, c"),
-        (["nan.csv", *LINEAR], "row 2, column 'b': the value is nan"),
+        (["nan.csv", *LINEAR], "row 2, column 'b': the value is missing"),
         (["text.csv", *LINEAR], "row 2, column 'c': 'three' is not a number"),
         (["empty.csv", *LINEAR], "empty.csv is empty; the first line must name the columns"),
         (["headed.csv", *LINEAR], "headed.csv has a header but no rows"),

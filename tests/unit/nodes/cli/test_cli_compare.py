@@ -40,7 +40,7 @@ def compared(folder: Path, change: Callable[[list[str]], list[str]], protection:
         output=folder / "output.csv",
     )
     inputs = read_inputs(folder / "good.csv", folder / "linear.onnx", None, None, None)
-    return compare(inputs, JobOptions(id_column="id"), report)
+    return compare(inputs, JobOptions(id_column="id", max_error=1e-4), report)
 
 
 def test_a_right_output_has_no_difference(folder: Path) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from onnx import TensorProto, helper
 
 from nodes.data.binding import Binding, bind, require_chain, require_width
-from nodes.data.table import Header
+from nodes.data.header import Header
 from nodes.programs.build import aggregate_sum, linear, linear_from_csv
 from nodes.programs.check import check
 from nodes.programs.program import Program
@@ -17,7 +16,7 @@ from schemas.errors import BadData, BadProgram
 
 
 def header(*columns: str, text: tuple[str, ...] = ()) -> Header:
-    return Header(Path("data.csv"), columns, tuple(c for c in columns if c not in text), 0)
+    return Header("data.csv", columns, tuple(c for c in columns if c not in text))
 
 
 def matrix(width: int) -> Program:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nodes.data import table
-from nodes.data.table import Table, open_table, read_header
-from schemas.errors import BadData
+from nodes.data import csv_source, stream
+from nodes.data.manifest import ENDS, IDS, MANIFEST, VALUES
+from nodes.data.reading import Reading
+from nodes.data.sources import open_source
+from nodes.data.table import Table, open_table
+from schemas.errors import BadData, BadInput
+from tests.support.tables import table_of
 
 Write = Callable[[str | bytes], Path]
 
@@ -30,8 +35,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def opened(path: Path, *columns: str, id_column: str | None = None) -> Table:
-    header = read_header(path)
-    return open_table(header, columns or header.columns, id_column)
+    return table_of(path, *columns, reading=Reading(id_column))
 
 
 def test_a_table_reads_the_asked_columns_in_the_asked_order(write: Write) -> None:
@@ -45,7 +49,6 @@ def test_text_columns_that_no_program_needs_are_left_alone(write: Write) -> None
     data = opened(write("name,x,note\nann,1,é\nbob,-2.5,\n"), "x", id_column="name")
     assert data.read(0, 2).tolist() == [[1.0], [-2.5]]
     assert data.ids(0, 2) == ["ann", "bob"]
-    assert data.header.numeric == ("x",)
 
 
 def test_without_an_id_column_rows_are_numbered_from_one(write: Write) -> None:
@@ -62,11 +65,21 @@ def test_without_an_id_column_rows_are_numbered_from_one(write: Write) -> None:
         'a,b\n"1",2\n3,"4"\n',
         '"a","b"\n1,2\n3,4\n',
         "a,b\n 1 ,2\n3, 4\n\n\n",
+        "\n\r\na,b\n1,2\n3,4\n",
+        "a,b,\n1,2,\n3,4,\n",
+        "a,b\n1,2,\n3,4,\n",
+        "a;b\n1;2\n3;4\n",
+        "a\tb\r\n1\t2\r\n3\t4\r\n",
+        "a|b\n1|2\n3|4\n",
+        "sep=;\na;b\n1;2\n3;4\n",
+        '"a";"b"\n"1";2\n3;"4"\n',
+        'note,a,b\n"x;y;z;",1,2\n"p, q",3,4\n',
+        ",a,b\n0,1,2\n1,3,4\n",
         "a,b\n1e0,+2\n3.0,.4e1\n",
     ],
 )
 def test_the_ways_of_writing_the_same_table_are_read_alike(write: Write, content: str) -> None:
-    data = opened(write(content))
+    data = opened(write(content), "a", "b")
     assert data.rows == 2
     assert data.read(0, 2).tolist() == [[1.0, 2.0], [3.0, 4.0]]
     assert data.read(1, 1).tolist() == [[3.0, 4.0]]
@@ -98,10 +111,8 @@ def test_any_row_range_gives_what_the_csv_module_reads(
     path = tmp_path / "any.csv"
     path.write_text(text.getvalue(), encoding="utf-8", newline="")
     with pytest.MonkeyPatch.context() as patch:
-        header = read_header(path)
-        patch.setattr(table, "BLOCK_BYTES", block_bytes)
-        patch.setattr(table, "ROWS_PER_MARK", 3)
-        found = open_table(header, ("x",), "id")
+        patch.setattr(stream, "BLOCK_BYTES", block_bytes)
+        found = opened(path, "x", id_column="id")
         first = data.draw(st.integers(0, len(rows)))
         count = data.draw(st.integers(0, len(rows) - first))
         assert found.rows == len(rows)
@@ -129,19 +140,60 @@ def test_rows_that_do_not_exist_are_an_error(write: Write) -> None:
             data.read(first, count)
 
 
-def test_a_file_that_changed_since_it_was_opened_is_refused(write: Write) -> None:
-    path = write("x\n1\n2\n")
-    data = opened(path)
-    path.write_text("x\n1\n2\n3\n")
-    with pytest.raises(BadData, match="has changed"):
-        data.read(0, 1)
+@pytest.mark.parametrize("name", [VALUES, IDS, ENDS])
+@pytest.mark.parametrize("change", [lambda raw: raw[:-1], lambda raw: raw + b"x", lambda raw: b""])
+def test_files_that_changed_since_they_were_opened_are_refused(
+    write: Write, name: str, change: Callable[[bytes], bytes]
+) -> None:
+    data = opened(write("id,x\na,1\nb,2\n"), "x", id_column="id")
+    file = data.folder / name
+    file.write_bytes(change(file.read_bytes()))
+    with pytest.raises(BadData, match=f"the job's {name} has changed since the job began: .* submit it again"):
+        (data.read if name == VALUES else data.ids)(0, 2)
+    with pytest.raises(BadData, match=f"{name} has changed"):
+        open_table(data.folder, data.digest)
 
 
-def test_the_digest_is_that_of_the_file(write: Write) -> None:
-    import hashlib
+def test_a_table_is_opened_only_by_its_own_digest(write: Write) -> None:
+    data = opened(write("id,x\na,1\nb,2\n"), "x", id_column="id")
+    again = open_table(data.folder, data.digest)
+    assert (again.read(0, 2).tolist(), again.ids(0, 2)) == ([[1.0], [2.0]], ["a", "b"])
+    with pytest.raises(BadData, match=r"table.json has changed"):
+        open_table(data.folder, "0" * 64)
+    (data.folder / MANIFEST).write_text("{}")
+    with pytest.raises(BadData, match=r"table.json is damaged"):
+        open_table(data.folder, data.digest)
 
-    content = "\ufeffx\n1\n2\n\n"
-    assert opened(write(content)).digest == hashlib.sha256(content.encode()).hexdigest()
+
+def test_the_same_file_gives_the_same_table(write: Write) -> None:
+    path = write("id,x\na,1\nb,2\n")
+    assert opened(path, "x", id_column="id").digest == opened(path, "x", id_column="id").digest
+    assert opened(path, "x", id_column="id").digest != opened(path, "x").digest
+
+
+def test_ids_are_exactly_the_texts_of_the_file(write: Write) -> None:
+    data = opened(write('id,x\n007,1\n 1.50 ,2\nNA,3\n,4\n"a ""b""\r\n",5\né,6\n'), "x", id_column="id")
+    assert data.ids(0, 6) == ["007", " 1.50 ", "NA", "", 'a "b"\r\n', "é"]
+    assert [data.ids(row, 1)[0] for row in range(6)] == data.ids(0, 6)
+    assert data.ids(3, 0) == []
+
+
+# Missing values -------------------------------------------------------------------------------------------------------
+
+
+def test_missing_values_are_given_on_as_nan_when_the_user_says_so(write: Write) -> None:
+    data = table_of(write("a,b\n3,0\n,0\nNA,nan\n"), reading=Reading(missing="nan"))
+    np.testing.assert_array_equal(data.read(0, 3), [[3.0, 0.0], [math.nan, 0.0], [math.nan, math.nan]])
+    assert data.bounds.tolist() == [3.0, 0.0]
+    assert data.gaps == "values are missing in 2 of 3 rows (by column: a 2, b 1)"
+
+
+def test_missing_values_are_refused_with_all_there_are(write: Write) -> None:
+    with pytest.raises(
+        BadData, match="row 2, column 'a': the value is missing; values are missing in 2 of 3 rows"
+    ) as no:
+        opened(write("a,b\n3,0\n,0\nNA,nan\n"))
+    assert "(by column: a 2, b 1); fill them in, or give --missing nan" in str(no.value)
 
 
 # What is refused ------------------------------------------------------------------------------------------------------
@@ -156,41 +208,41 @@ def test_the_digest_is_that_of_the_file(write: Write) -> None:
         ("a,b\n", "no rows"),
         ("a,b", "no rows"),
         ("a,b\n\n\n", "no rows"),
-        ("a,b,a\n1,2,3\n", "two columns named 'a'"),
-        ("a,,c\n1,2,3\n", "column 2 of data.csv has no name"),
+        (",,\n1,2,3\n", "has no names in its first line"),
         ("1.5,2\n3,4\n", "no header"),
-        ("a;b\n1;2\n", "separated by commas"),
-        ("a\tb\n1\t2\n", "separated by commas"),
+        ("a\0,b\n1,2\n", "is not text; or if it is UTF-16, give --encoding utf-16-le"),
         (b"a,\xff\n1,2\n", "header of data.csv is not UTF-8"),
-        ('a,"b\n1,2\n', "open quotation mark"),
+        ('a,"b\n1,2\n', "header of data.csv cannot be read as CSV: unexpected end of data"),
     ],
 )
 def test_a_header_that_cannot_be_used_is_refused(write: Write, content: str | bytes, words: str) -> None:
     with pytest.raises(BadData, match=words):
-        read_header(write(content))
+        open_source(write(content))
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="No such file"):
-        read_header(tmp_path / "none.csv")
+        open_source(tmp_path / "none.csv")
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="cannot read"):
-        read_header(tmp_path)
+        open_source(tmp_path)
 
 
 def test_a_missing_column_is_refused_with_those_there_are(write: Write) -> None:
-    header = read_header(write("a,b\n1,2\n"))
-    with pytest.raises(BadData, match="no column 'z'; its columns are: a, b") as caught:
-        open_table(header, ("a", "z"))
+    source = open_source(write("a,b,,b\n1,2,3,4\n"))
+    with pytest.raises(BadData, match="two columns named 'b'; rename one"):
+        list(source.blocks(["a", "b"], None))
+    with pytest.raises(BadData, match="no column 'z'; its columns are: a, b, b") as caught:
+        list(source.blocks(["a", "z"], None))
     assert caught.value.column == "z"
 
 
 @pytest.mark.parametrize(
     ("content", "row", "column", "words"),
     [
-        ("a,b\n1,2\n3,nan\n", 2, "b", "the value is nan"),
+        ("a,b\n1,2\n3,nan\n", 2, "b", "the value is missing"),
         ("a,b\n1,2\n3,-Infinity\n", 2, "b", "the value is -inf"),
         ("a,b\n1,2\n3,1e999\n", 2, "b", "the value is inf"),
         ("a,b\n1,2\n3,4\nx,y\n", 3, "a", "'x' is not a number"),
@@ -234,9 +286,9 @@ def test_a_stray_quotation_mark_does_not_join_rows(write: Write) -> None:
 
 def test_an_endless_row_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write("a,b\n1,2\n" + "3" * 5_000)
-    monkeypatch.setattr(table, "BLOCK_BYTES", 64)
-    monkeypatch.setattr(table, "RECORD_BYTES_MAX", 1_000)
-    with pytest.raises(BadData, match="longer than 1,000 bytes"):
+    monkeypatch.setattr(stream, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(csv_source, "RECORD_BYTES_MAX", 1_000)
+    with pytest.raises(BadData, match="row 2 is longer than 1,000 bytes"):
         opened(path)
 
 
@@ -247,7 +299,7 @@ def test_any_bytes_are_read_or_refused(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
     try:
         data = opened(path)
-    except BadData:
+    except BadInput:
         return
     assert data.read(0, data.rows).shape == (data.rows, len(data.columns))
     assert np.isfinite(data.read(0, data.rows)).all()

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nodes.data.binding import bind, require_chain
-from nodes.data.table import open_table, read_header
+from nodes.data.binding import require_chain
+from nodes.data.making import make_table
+from nodes.data.reading import Reading
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.programs.runtime import evaluate
@@ -18,12 +19,11 @@ from nodes.programs.runtime import evaluate
 DEMO = Path(str(files("nodes.demo")))
 
 
-def test_the_bundled_model_tells_malignant_from_benign() -> None:
+def test_the_bundled_model_tells_malignant_from_benign(tmp_path: Path) -> None:
     program = check((DEMO / "breast_cancer_linear.onnx").read_bytes())
     local = check((DEMO / "sigmoid.onnx").read_bytes())
     require_chain(program, local)
-    header = read_header(DEMO / "breast_cancer.csv")
-    data = open_table(header, bind(program, header, "id").columns, "id")
+    data = make_table(tmp_path / "table", DEMO / "breast_cancer.csv", program, Reading("id"))
     assert (data.rows, len(data.columns)) == (569, 30)
     scores = evaluate(program, data.read(0, data.rows))
     probabilities = evaluate(local, scores)[:, 0]

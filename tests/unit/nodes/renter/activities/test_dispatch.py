@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from nodes.data.manifest import VALUES
 from nodes.enclave.agreement import key_agreement
 from nodes.enclave.agreement.chunks import DATA, batch_context, decrypt
 from nodes.renter.activities.dispatch import Dispatcher
@@ -104,8 +105,8 @@ async def test_the_local_part_is_computed_where_the_data_is(sending: Sending) ->
 
 async def test_rows_that_changed_end_the_job_as_the_renters_own_fault(sending: Sending) -> None:
     await sending.workbench.running(JOB)
-    data = sending.services.folder(JOB).data
-    data.write_text(data.read_text() + "9,9\n")
+    data = sending.services.folder(JOB).table / VALUES
+    data.write_bytes(data.read_bytes() + bytes(16))
     for event_type, told in (await sending.dispatch(), await sending.compute_local()):
         assert event_type == "job.spoiled"
         assert isinstance(told, JobSpoiled)

@@ -14,6 +14,7 @@ import pytest
 from msgspec import Struct, structs
 
 from nodes.crew.crew import Crew
+from nodes.data.manifest import VALUES
 from nodes.enclave.attestation.policy import Policy
 from nodes.homomorphic import schemes
 from nodes.homomorphic.audit import program_digest
@@ -237,7 +238,7 @@ async def test_lessors_will_compile_the_same_integers(renter: Renter) -> None:
 
 async def test_data_that_is_not_what_was_submitted_is_rejected(renter: Renter) -> None:
     spec = renter.spec()
-    renter.services.folder(spec.id).data.write_text("a,b\n1,2\n")
+    renter.services.folder(spec.id).table.joinpath(VALUES).write_bytes(bytes(16))
     kind, rejected = await renter.outcome(spec)
     assert kind == "job.spoiled"
     assert isinstance(rejected, JobSpoiled)

@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from nodes.data.manifest import VALUES
+from nodes.data.table import open_table
 from nodes.protections import SEALED
 from nodes.renter.activities import workbench as module
 from nodes.renter.activities.dispatch import Dispatcher
@@ -18,7 +20,6 @@ from nodes.renter.activities.services import Services
 from nodes.renter.activities.table import activities
 from nodes.renter.activities.workbench import Workbench
 from nodes.renter.errors import FilesGone, JobGone, OtherFormat, SecretLost
-from nodes.renter.files.inputs import load_table
 from nodes.renter.protocol.records import Progress
 from nodes.runtime.outbox import Activity
 from nodes.runtime.post import Post
@@ -47,13 +48,13 @@ class Gate:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.loading, self.opened, self.loads = threading.Event(), threading.Event(), 0
-        monkeypatch.setattr(module, "load_table", self)
+        monkeypatch.setattr(module, "open_table", self)
 
     def __call__(self, *given: object) -> object:
         self.loads += 1
         self.loading.set()
         assert self.opened.wait(30)
-        return load_table(*given)  # type: ignore[arg-type]
+        return open_table(*given)  # type: ignore[arg-type]
 
 
 async def test_a_job_is_loaded_once_however_many_want_it(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,12 +82,12 @@ async def test_one_jobs_loading_does_not_delay_another(services: Services, monke
 
 async def test_what_could_not_be_loaded_is_tried_again(services: Services) -> None:
     spec = await prepared(services)
-    data, workbench = services.folder(JOB).data, Workbench(services)
-    original = data.read_text()
-    data.write_text(original.replace("5,2.5", "5,2.6"))
-    with pytest.raises(BadData, match="not what was submitted"):
+    data, workbench = services.folder(JOB).table / VALUES, Workbench(services)
+    original = data.read_bytes()
+    data.write_bytes(original[:-1] + b"\x00")
+    with pytest.raises(BadData, match="has changed since the job began"):
         await workbench.inputs(spec)
-    data.write_text(original)
+    data.write_bytes(original)
     assert (await workbench.inputs(spec)).table.rows == 6
 
 
@@ -161,7 +162,7 @@ async def test_a_contract_that_is_not_here_is_refused(services: Services) -> Non
     assert refused.value.code == "unknown-subtask"
 
 
-@pytest.mark.parametrize("written", [None, "0", "2\n\n3"])
+@pytest.mark.parametrize("written", [None, "0", "1\n\n3"])
 async def test_a_folder_of_another_format_is_refused_in_one_line_and_left_untouched(
     services: Services, written: str | None
 ) -> None:
@@ -170,13 +171,13 @@ async def test_a_folder_of_another_format_is_refused_in_one_line_and_left_untouc
     (folder / "format").unlink()
     if written is not None:
         (folder / "format").write_text(written)
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     with pytest.raises(OtherFormat) as refused:
         await Workbench(services).inputs(spec)
     assert refused.value.code == "other-format"
     assert len(str(refused.value).splitlines()) == 1
     assert "to start anew" in str(refused.value)
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 async def test_files_that_are_gone_are_the_renters_own_fault(services: Services) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nodes.data.table import Table, open_table, read_header
+from nodes.data.table import Table
 from nodes.enclave.child.engine import Enclave
 from nodes.homomorphic.encoding import integer_program, quantise
 from nodes.programs.build import linear
@@ -25,6 +25,7 @@ from nodes.renter.prediction.rehearsal import (
     rehearse_enclave,
 )
 from nodes.renter.protections import enclave as protection
+from tests.support.tables import table_of
 from tests.unit.nodes.programs.models import data, model, node
 
 PROGRAM = check(linear({"a": [2.0], "b": [-1.0]}, [10.0]))
@@ -50,7 +51,7 @@ def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
 def table(tmp_path: Path) -> Table:
     path = tmp_path / "input.csv"
     path.write_text("a,b\n" + "".join(f"{row},{row / 2}\n" for row in range(1, 101)))
-    return open_table(read_header(path), ("a", "b"))
+    return table_of(path, "a", "b")
 
 
 def ciphertext(table: Table, approximate: bool = False) -> CiphertextScore:
@@ -105,13 +106,13 @@ def test_a_program_that_needs_too_much_memory_costs_nothing_yet(table: Table, mo
 
 
 def open_negative(table: Table) -> Table:
-    path = table.header.path.with_name("negative.csv")
+    path = table.folder.with_name("negative.csv")
     path.write_text("a,b\n" + "-1,-2\n" * 10)
-    return open_table(read_header(path), ("a", "b"))
+    return table_of(path, "a", "b")
 
 
 def test_of_a_huge_batch_a_part_is_rehearsed(tmp_path: Path) -> None:
     path = tmp_path / "long.csv"
     path.write_text("a,b\n" + "1,2\n" * (ROWS_MAX + 10))
-    long = open_table(read_header(path), ("a", "b"))
+    long = table_of(path, "a", "b")
     assert rehearse_enclave(EnclaveScore(long, PROGRAM.canonical), 0, 10**6).read == 1 / ROWS_MAX

@@ -14,7 +14,8 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from nodes.crew.crew import Kit
-from nodes.data.table import Table, open_table, read_header
+from nodes.data.manifest import VALUES
+from nodes.data.table import Table
 from nodes.homomorphic.audit import CANARIES
 from nodes.homomorphic.ckks import linear as ckks
 from nodes.homomorphic.ckks.seal import SLOTS
@@ -30,6 +31,7 @@ from nodes.renter.protections.sealed import open_sealed
 from schemas.jobs import Batch
 from tests.conformance.test_protection import BATCH, PROGRAMS, ROWS
 from tests.conformance.test_scheme import require
+from tests.support.tables import table_of
 
 MAX_ERROR: Final = 1e-3
 
@@ -39,7 +41,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
     path = tmp_path_factory.mktemp("data") / "input.csv"
     values = np.random.default_rng(3).uniform(-100, 100, size=(ROWS, 2))
     path.write_text("a,b\n" + "".join(f"{a:.6f},{b:.6f}\n" for a, b in values))
-    return open_table(read_header(path), ("a", "b"))
+    return table_of(path, "a", "b")
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ class Case:
 
 def case_of(table: Table, program: bytes, make_key: Callable[[int], SecretKey], slots: int) -> Case:
     checked = check(program)
-    columns = table if checked.width_in == 2 else open_table(table.header, ("a",))
+    columns = table if checked.width_in == 2 else table_of(table.folder.with_name("input.csv"), "a")
     mapped = affine(checked)
     fixed, _ = quantise(mapped, columns.bounds, BATCH.rows, slots=slots, max_error=MAX_ERROR)
     key, integers = make_key(fixed.input_bits), integer_program(mapped, fixed)
@@ -179,10 +181,10 @@ def test_rows_past_the_bound_are_refused_in_words(case: Case) -> None:
 
 def test_a_file_that_changed_since_is_refused_in_words(exact: Case, tmp_path: Path) -> None:
     copy = tmp_path / "input.csv"
-    copy.write_bytes(exact.plan.table.header.path.read_bytes())
-    plan = replace(exact.plan, table=open_table(read_header(copy), ("a", "b")))
+    copy.write_text("a,b\n" + "1,2\n" * ROWS)
+    plan = replace(exact.plan, table=table_of(copy, "a", "b"))
     assert not encrypt(plan, BATCH).refused
-    copy.write_text("a,b\n1,2\n")
+    (plan.table.folder / VALUES).write_bytes(bytes(16))
     assert "has changed since the job began" in encrypt(plan, BATCH).refused
 
 

@@ -1,0 +1,152 @@
+"""Parquet and Arrow IPC files (Feather) as sources, through pyarrow. Only the columns that are wanted are read.
+
+Their bytes may be anybody's: every batch is validated in full before it is looked into.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nodes.data import stream
+from nodes.data.extra import pyarrow
+from nodes.data.header import Header
+from nodes.data.port import Block
+from schemas.errors import BadData
+from schemas.limits import ROWS_PER_JOB_MAX
+
+KINDS: Final = {b"PAR1": "Parquet", b"ARROW1\x00\x00": "Arrow"}
+"""By the first bytes."""
+ROWS_AT_ONCE: Final = 1 << 16
+ID_BYTES_MAX: Final = 1 << 16
+PAGE_BYTES: Final = 1 << 20
+"""Read ahead of a Parquet column."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrowSource:
+    """A file of typed columns."""
+
+    path: Path
+    kind: str
+    header: Header
+
+    def blocks(self, columns: Sequence[str], id_column: str | None) -> Iterator[Block]:
+        """As the port says."""
+        names = columns if id_column is None else (*columns, id_column)
+        wanted, row = list(dict.fromkeys(names)), 1
+        for name in wanted:
+            self.header.position(name)
+        with stream.opened(self.path) as file, _told(self.path, self.kind):
+            for batch in _batches(file, self.kind, wanted):
+                batch.validate(full=True)
+                yield Block(_numbers(batch, columns, row), None if id_column is None else _texts(batch, id_column, row))
+                row += batch.num_rows
+
+
+class _told:  # noqa: N801 - reads as a clause
+    """What pyarrow raises, as BadData."""
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self._what = f"{path.name} cannot be read as {kind}"
+
+    def __enter__(self) -> None:
+        self._errors = (pyarrow("read tables").ArrowException, OSError, MemoryError, UnicodeError)
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, self._errors) and not isinstance(error, BadData):
+            raise BadData(f"{self._what}: it is damaged, cut short, or too large in one piece: {error}") from error
+
+
+def open_arrow(path: Path, kind: str) -> ArrowSource:
+    """What the file says of its columns.
+
+    Raises:
+        BadData: it is damaged, has no rows, or too many.
+        BadConfig: pyarrow is not installed.
+    """
+    types = pyarrow(f"read {kind}", "pyarrow.types")
+    with stream.opened(path) as file, _told(path, kind):
+        if kind == "Parquet":
+            found = pyarrow(f"read {kind}", "pyarrow.parquet").ParquetFile(file)
+            schema, rows = found.schema_arrow, found.metadata.num_rows
+        else:
+            reader = pyarrow(f"read {kind}", "pyarrow.ipc").open_file(file)
+            schema, rows = reader.schema, None
+    if rows == 0:
+        raise BadData(f"{path.name} has no rows: nothing to compute")
+    if rows is not None and rows > ROWS_PER_JOB_MAX:
+        raise BadData(f"{path.name} has {rows:,} rows; at most {ROWS_PER_JOB_MAX:,} are read")
+    numeric = tuple(each.name for each in schema if _is_numeric(types, each.type))
+    return ArrowSource(path, kind, Header(path.name, tuple(schema.names), numeric))
+
+
+def _is_numeric(types: Any, kind: Any) -> bool:
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind))
+
+
+def _batches(file: Any, kind: str, wanted: list[str]) -> Iterator[Any]:
+    if kind == "Parquet":
+        found = pyarrow("read Parquet", "pyarrow.parquet").ParquetFile(file, buffer_size=PAGE_BYTES, pre_buffer=False)
+        yield from found.iter_batches(batch_size=ROWS_AT_ONCE, columns=wanted, use_threads=False)
+        return
+    ipc = pyarrow("read Arrow", "pyarrow.ipc")
+    schema = ipc.open_file(file).schema
+    options = ipc.IpcReadOptions(included_fields=[schema.get_field_index(name) for name in wanted], use_threads=False)
+    reader = ipc.open_file(file, options=options)
+    for number in range(reader.num_record_batches):
+        batch = reader.get_batch(number)
+        batch.validate(full=True)
+        for first in range(0, batch.num_rows, ROWS_AT_ONCE):
+            yield batch.slice(first, ROWS_AT_ONCE)
+
+
+def _numbers(batch: Any, columns: Sequence[str], row: int) -> NDArray[np.float64]:
+    """float64 [rows, columns], NaN where a value is missing."""
+    values = np.empty((batch.num_rows, len(columns)))
+    for position, name in enumerate(columns):
+        values[:, position] = _floats(batch.column(name), name, row)
+    return values
+
+
+def _floats(column: Any, name: str, row: int) -> NDArray[np.float64]:
+    arrow, types = pyarrow("read tables"), pyarrow("read tables", "pyarrow.types")
+    if not _is_numeric(types, column.type):
+        message = f"column {name!r} holds {column.type}, not numbers; convert it, or choose others with --columns"
+        raise BadData(message, column=name)
+    if types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if types.is_decimal(column.type):  # its own cast to floats is off in the last bit
+        column = column.cast(arrow.string())
+    elif types.is_boolean(column.type):
+        column = column.cast(arrow.uint8())
+    found = np.asarray(column.cast(arrow.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
+    infinite = np.flatnonzero(np.isinf(found))
+    if len(infinite):
+        at = row + int(infinite[0])
+        message = (
+            f"row {at}, column {name!r}: the value is {found[infinite[0]]}; only finite numbers can be computed with"
+        )
+        raise BadData(message, row=at, column=name)
+    return found
+
+
+def _texts(batch: Any, name: str, row: int) -> list[str]:
+    """One column as text; "" where it is missing."""
+    arrow, compute = pyarrow("read tables"), pyarrow("read tables", "pyarrow.compute")
+    column = batch.column(name)
+    try:
+        found = column.cast(arrow.string())
+    except arrow.ArrowException as error:
+        raise BadData(f"column {name!r} holds {column.type}, which cannot name rows", column=name) from error
+    longest = compute.max(compute.binary_length(found)).as_py() or 0
+    if longest > ID_BYTES_MAX:
+        raise BadData(f"column {name!r} has an id of {longest:,} bytes; at most {ID_BYTES_MAX:,}", row=row, column=name)
+    return [each or "" for each in found.to_pylist()]

@@ -1,0 +1,29 @@
+"""What a file of any kind says about its columns before its rows are read. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.errors import BadData
+
+SHOWN_COLUMNS: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The columns of a file: their names, and which hold numbers as far as the first rows tell."""
+
+    file: str  # its name, for messages
+    columns: tuple[str, ...]  # in the file's order; "" where it gives no name
+    numeric: tuple[str, ...]
+
+    def position(self, column: str) -> int:
+        """Where the column stands. Raises BadData: there is none, or there are two."""
+        if not column or column not in self.columns:
+            named = [name for name in self.columns if name]
+            shown = ", ".join(named[:SHOWN_COLUMNS]) + ("…" if len(named) > SHOWN_COLUMNS else "")
+            raise BadData(f"{self.file} has no column {column!r}; its columns are: {shown}", column=column)
+        if self.columns.count(column) > 1:
+            raise BadData(f"{self.file} has two columns named {column!r}; rename one", column=column)
+        return self.columns.index(column)
