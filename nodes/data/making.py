@@ -54,6 +54,7 @@ def lay_down(folder: Path, source: Source, binding: Binding, reading: Reading) -
         id_column=reading.id_column,
         rows=scan.rows,
         bounds=tuple(scan.bounds.tolist()),
+        whole=tuple(scan.whole.tolist()),
         gaps=tuple(scan.gaps.tolist()),
         rows_with_gaps=scan.rows_with_gaps,
         digests=writer.digests,
@@ -73,6 +74,7 @@ class Scan:
     def __init__(self, width: int) -> None:
         self.rows = 0
         self.bounds = np.zeros(width)
+        self.whole = np.ones(width, dtype=np.bool_)
         self.gaps = np.zeros(width, dtype=np.int64)
         self.rows_with_gaps = 0
         self.first_gap: tuple[int, int] | None = None
@@ -87,6 +89,7 @@ class Scan:
             self.gaps += gaps.sum(axis=0)
             self.rows_with_gaps += int(gaps.any(axis=1).sum())
         self.bounds = np.fmax(self.bounds, np.fmax.reduce(np.abs(values), axis=0, initial=0.0))
+        self.whole &= (np.rint(values) == values).all(axis=0)
         self.rows += len(values)
         if self.rows > ROWS_PER_JOB_MAX:
             raise BadData(f"the data has more than {ROWS_PER_JOB_MAX:,} rows")

@@ -30,6 +30,8 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rows: int
     bounds: tuple[float, ...]
     """Largest absolute value per column."""
+    whole: tuple[bool, ...]
+    """Whether a column holds whole numbers only."""
     gaps: tuple[int, ...]
     """Missing values per column."""
     rows_with_gaps: int

@@ -31,6 +31,7 @@ class Table:
     id_column: str | None
     rows: int
     bounds: NDArray[np.float64]  # largest absolute value per column
+    whole: NDArray[np.bool_]  # per column: whether it holds whole numbers only
     gaps: str  # where values are missing, in words; empty where none is
     digest: str  # sha256 of the manifest, hex
     _stamps: dict[str, tuple[int, int]] = field(repr=False)  # size and modification time of each file
@@ -82,9 +83,9 @@ def open_table(folder: Path, digest: str) -> Table:
     if found != digest:
         raise BadData(CHANGED.format(manifest.MANIFEST))
     stamps = {name: _checked(folder / name, expected) for name, expected in known.digests.items()}
-    bounds = np.array(known.bounds)
-    bounds.flags.writeable = False
-    return Table(folder, known.columns, known.id_column, known.rows, bounds, known.gaps_in_words, digest, stamps)
+    bounds, whole = np.array(known.bounds), np.array(known.whole)
+    bounds.flags.writeable = whole.flags.writeable = False
+    return Table(folder, known.columns, known.id_column, known.rows, bounds, whole, known.gaps_in_words, digest, stamps)
 
 
 def _checked(path: Path, digest: str) -> tuple[int, int]:

@@ -8,11 +8,12 @@ With |X| <= 2^input_bits, and R rows added up (1 without `sum_rows`), an output 
 
     R * sum_j |w_j 2^e_j - W_j / 2^weight_bits|       weights rounded; computed from the actual weights
   + R * sum_j |W_j| d_j / 2^(weight_bits + input_bits + 1)    values rounded
-  + 1 / 2^(weight_bits + input_bits + 1)                  bias rounded
-  + |y| / 2^53                                            back to float64
+  + |b - B / 2^(weight_bits + input_bits)|                bias rounded; computed from the actual bias
+  + |y| / 2^53                                            back to float64; 0 where |Y| stays below 2^53
 
 Products of columns are weighted like columns, with the sum of their columns' e_j for e_j. d_j is 1 for a column and d
-for a product of d: no factor passes 1 in units of its bound, so that its rounding moves the product by no more.
+for a product of d: no factor passes 1 in units of its bound, so that its rounding moves the product by no more. It is 0
+for columns of whole numbers with input_bits >= e_j: they are sent as they are.
 
 The work on ciphertexts grows with weight_bits only. So those are the fewest for which the whole stays within the
 allowed error when input_bits are the most that the slots then leave.
@@ -46,10 +47,17 @@ Floats = NDArray[np.float64]
 
 
 def quantise(
-    affine: AffineMap, bounds: Floats, rows_per_batch: int, slots: int, max_error: float
+    affine: AffineMap,
+    bounds: Floats,
+    rows_per_batch: int,
+    slots: int,
+    max_error: float,
+    *,
+    whole: NDArray[np.bool_] | None = None,
 ) -> tuple[FixedPoint, float]:
     """The cheapest scales for float64 `bounds` [F] (the largest |x_j|), and the error that they prove.
 
+    `whole` [F] says which columns hold whole numbers only: those lose nothing where a unit is at most 1.
     `rows_per_batch` is how many rows one result may add up. The proof holds for everything `encode` lets through and
     covers whole sums, so also the parts of them in `slots`. Raises TooCoarse with the numbers when `max_error` is out
     of reach, BadProgram and BadData for weights and bounds that are not finite, BadConfig for the rest.
@@ -64,15 +72,20 @@ def quantise(
     scaled = _scale(affine.weights, _term_exponents(affine, exponents)[:, None])
     outputs, at = used = np.nonzero(scaled.T)
     terms, factors = scaled.T[used], _factors(affine)[at]
+    exact, deepest = _whole_terms(affine, whole)[at], _deepest(affine, exponents)[at]
     reachable = math.inf
     for weight_bits in _weight_bits_worth_trying(scaled, repeats, max_error):
         raised = _scale(terms, weight_bits)
         rounded = np.rint(raised)
         lost = _scale(_sums(np.abs(raised - rounded), outputs, affine.width_out) * repeats, -weight_bits)
         size = _sums(np.abs(rounded), outputs, affine.width_out) * repeats
-        input_bits = _most_input_bits(size, affine.bias, weight_bits)
-        moved = _sums(np.abs(rounded) * factors, outputs, affine.width_out) * repeats
-        error = _error_bound(lost, moved, size, affine.bias, weight_bits, input_bits) if input_bits else math.inf
+        error, input_bits = math.inf, 0
+        for bits in _input_bits_worth_trying(size, affine.bias, weight_bits, deepest[exact]):
+            inexact = factors * ~(exact & (deepest <= bits))
+            moved = _sums(np.abs(rounded) * inexact, outputs, affine.width_out) * repeats
+            error, input_bits = min(
+                (error, input_bits), (_error_bound(lost, moved, size, affine.bias, weight_bits, bits), bits)
+            )
         if error <= max_error:
             columns = tuple(exponents.tolist())
             fixed = FixedPoint(column_exponents=columns, input_bits=input_bits, weight_bits=weight_bits)
@@ -186,6 +199,18 @@ def _factors(affine: AffineMap) -> Floats:
     return np.array([1.0] * affine.width_in + [float(len(each)) for each in affine.products])
 
 
+def _whole_terms(affine: AffineMap, whole: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+    """Of which columns and products [F + P] all values are whole numbers."""
+    columns = np.zeros(affine.width_in, dtype=np.bool_) if whole is None else whole
+    return np.concatenate([columns, np.array([columns[list(each)].all() for each in affine.products], dtype=np.bool_)])
+
+
+def _deepest(affine: AffineMap, exponents: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The largest exponent of the columns of each term [F + P]: with as many input bits a unit of all of them is 1."""
+    made = [int(exponents[list(each)].max()) for each in affine.products]
+    return np.concatenate([exponents, np.array(made, dtype=np.int32)])
+
+
 def _weight_bits_worth_trying(scaled: Floats, repeats: int, max_error: float) -> range:
     """From where all weights round to zero to where half a unit lost in every weight is a sixteenth of `max_error`.
 
@@ -197,6 +222,17 @@ def _weight_bits_worth_trying(scaled: Floats, repeats: int, max_error: float) ->
     first = -math.frexp(largest)[1] - 1 if largest else 0
     last = math.ceil(math.log2(scaled.shape[0] * repeats) - math.log2(max_error)) + 3
     return range(max(min(first, last), -WEIGHT_BITS_MAX), min(last, WEIGHT_BITS_MAX) + 1)
+
+
+def _input_bits_worth_trying(
+    size: Floats, bias: Floats, weight_bits: int, deepest: NDArray[np.int32]
+) -> tuple[int, ...]:
+    """The most; and so few that a unit is 1, which is enough for whole numbers and leaves results below 2^53."""
+    most = _most_input_bits(size, bias, weight_bits)
+    enough = max(1, int(deepest.max(initial=1)))
+    if not most:
+        return ()
+    return (enough, most) if len(deepest) and enough < most else (most,)
 
 
 def _most_input_bits(size: Floats, bias: Floats, weight_bits: int) -> int:
@@ -213,5 +249,7 @@ def _error_bound(  # noqa: PLR0917
 ) -> float:
     """The sum of the four lines above, for the worst output."""
     unit = math.ldexp(1.0, -weight_bits - input_bits)
+    scaled = _scale(bias, weight_bits + input_bits)
     largest = _scale(size, -weight_bits) + np.abs(bias) + unit
-    return float((lost + moved * (unit / 2) + unit / 2 + largest * 2.0**-53).max()) * _FLOAT_SLACK
+    back = np.where(largest * _FLOAT_SLACK < unit * 2.0**53, 0.0, largest * 2.0**-53)
+    return float((lost + moved * (unit / 2) + np.abs(scaled - np.rint(scaled)) * unit + back).max()) * _FLOAT_SLACK

@@ -107,7 +107,8 @@ def encoding(spec: JobSpec, program: Program, table: Table, affine: AffineMap, s
         allowed = spec.max_error / parts * (ENCODING_SHARE if shape.relative_error else 1.0)
         if affine.products:  # finer than the scheme's own error costs nothing here, and helps nobody
             allowed = min(allowed, shape.relative_error * _reach(affine, table.bounds))
-        fixed, encoded = quantise(affine, table.bounds, rows, slots=shape.slots, max_error=allowed)
+        whole = None if shape.relative_error else table.whole  # whose results would be rounded to units too coarse
+        fixed, encoded = quantise(affine, table.bounds, rows, slots=shape.slots, max_error=allowed, whole=whole)
         integers = integer_program(affine, fixed)
         schemes.require_accuracy(scheme, integers, rows)
     except BadInput as error:

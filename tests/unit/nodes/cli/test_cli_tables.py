@@ -130,6 +130,12 @@ def test_a_program_of_more_columns_than_travel_is_refused_at_once(
     assert "the program takes 4,097 columns; at most 4,096" in refused(capfd, "data.csv", "--linear", "wide.csv")
 
 
+def test_whole_numbers_are_added_exactly_on_ciphertext(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (here / "data.csv").write_text("n\n1234567890123\n2345678901234\n-3\n")
+    ran(capfd, "data.csv", "--aggregate", "sum:n", *HOMOMORPHIC, "--check")
+    assert Path("out.csv").read_text() == "sum_n\n3580246791354.0\n"
+
+
 # Missing values -------------------------------------------------------------------------------------------------------
 
 

@@ -43,6 +43,12 @@ def test_a_table_reads_the_asked_columns_in_the_asked_order(write: Write) -> Non
     assert data.rows == 2
     assert data.read(0, 2).tolist() == [[3.0, 1.0], [6.0, 4.0]]
     assert data.bounds.tolist() == [6.0, 4.0]
+    assert data.whole.tolist() == [True, True]
+
+
+def test_a_table_knows_which_columns_are_whole_numbers(write: Write) -> None:
+    content = "a,b,c,d\n1,2,True,4\n-1e3,0.5,3.0,\n"
+    assert table_of(write(content), reading=Reading(missing="nan")).whole.tolist() == [True, False, True, False]
 
 
 def test_text_columns_that_no_program_needs_are_left_alone(write: Write) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -60,6 +61,43 @@ def test_the_error_stays_within_the_proved_bound(
     assert bound <= max_error
     assert np.abs(result - (inputs @ program.weights + program.bias)).max() <= bound + 1e-12
     assert integers.largest(20) < 2**63
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    bits=st.lists(st.integers(0, 44), min_size=1, max_size=5),
+    whole_weights=st.booleans(),
+    others=st.integers(0, 2),
+    sum_rows=st.booleans(),
+)
+def test_whole_numbers_stay_within_the_proved_bound(
+    seed: int, bits: list[int], whole_weights: bool, others: int, sum_rows: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    rows = np.array(
+        [[rng.integers(-(2**each), 2**each, endpoint=True) for each in bits] for _ in range(20)], dtype=float
+    )
+    rows = np.hstack([rows, rng.uniform(-1, 1, (20, others))])
+    width = len(bits) + others
+    weights = rng.integers(-3, 4, (width, 2)).astype(float) if whole_weights else rng.normal(size=(width, 2))
+    program = AffineMap(weights, rng.normal(size=2) if others else np.array([1.0, -2.0]), sum_rows)
+    whole = np.array([True] * len(bits) + [False] * others)
+    fixed, bound = quantise(program, np.abs(rows).max(axis=0), 20, 31, 1e6, whole=whole)
+    result = decode(run(integer_program(program, fixed), encode(rows, fixed)), fixed)
+    inputs = [[sum(map(Fraction, column)) for column in rows.T.tolist()]] if sum_rows else rows.tolist()
+    for found, row in zip(result.tolist(), inputs, strict=True):
+        for output, value in enumerate(found):
+            terms = (Fraction(x) * Fraction(w) for x, w in zip(row, weights[:, output].tolist(), strict=True))
+            assert abs(Fraction(value) - sum(terms) - Fraction(program.bias[output])) <= bound
+
+
+@pytest.mark.parametrize("largest", [1.0, 2.0**20, 2.0**31 + 1, 1e12, 2.0**46])
+def test_sums_of_whole_numbers_are_exact(largest: float) -> None:
+    program, rows = affine([[1.0]], [0.0], sum_rows=True), np.array([[largest], [-3.0 if largest > 3 else 0.0]])
+    fixed, bound = quantise(program, np.array([largest]), 47, 47, 1e-9, whole=np.array([True]))
+    assert bound == 0.0
+    assert decode(run(integer_program(program, fixed), encode(rows, fixed)), fixed).tolist() == [[rows.sum()]]
 
 
 @settings(max_examples=60, deadline=None)
