@@ -43,7 +43,7 @@ class ArrowSource:
         for name in wanted:
             self.header.position(name)
         with stream.opened(self.path) as file, _told(self.path, self.kind):
-            for batch in _batches(file, self.kind, wanted):
+            for batch in _batches(file, self, wanted):
                 batch.validate(full=True)
                 yield Block(_numbers(batch, columns, row), None if id_column is None else _texts(batch, id_column, row))
                 row += batch.num_rows
@@ -82,9 +82,15 @@ def open_arrow(path: Path, kind: str) -> ArrowSource:
         numeric = tuple(name for name, each in zip(names, schema.types, strict=True) if _is_numeric(types, each))
     if rows == 0:
         raise BadData(f"{path.name} has no rows: nothing to compute")
-    if rows is not None and rows > ROWS_PER_JOB_MAX:
-        raise BadData(f"{path.name} has {rows:,} rows; at most {ROWS_PER_JOB_MAX:,} are read")
+    _require_rows(path.name, rows or 0)
+    if not names:
+        raise BadData(f"{path.name} has no columns")
     return ArrowSource(path, kind, Header(path.name, names, numeric))
+
+
+def _require_rows(name: str, rows: int) -> None:
+    if rows > ROWS_PER_JOB_MAX:
+        raise BadData(f"{name} has {rows:,} rows; at most {ROWS_PER_JOB_MAX:,} are read")
 
 
 def _is_numeric(types: Any, kind: Any) -> bool:
@@ -93,8 +99,8 @@ def _is_numeric(types: Any, kind: Any) -> bool:
     return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind))
 
 
-def _batches(file: Any, kind: str, wanted: list[str]) -> Iterator[Any]:
-    if kind == "Parquet":
+def _batches(file: Any, source: ArrowSource, wanted: list[str]) -> Iterator[Any]:
+    if source.kind == "Parquet":
         found = pyarrow("read Parquet", "pyarrow.parquet").ParquetFile(file, buffer_size=PAGE_BYTES, pre_buffer=False)
         yield from found.iter_batches(batch_size=ROWS_AT_ONCE, columns=wanted, use_threads=False)
         return
@@ -105,6 +111,7 @@ def _batches(file: Any, kind: str, wanted: list[str]) -> Iterator[Any]:
     for number in range(reader.num_record_batches):
         batch = reader.get_batch(number)
         batch.validate(full=True)
+        _require_rows(source.path.name, batch.num_rows)
         for first in range(0, batch.num_rows, ROWS_AT_ONCE):
             yield batch.slice(first, ROWS_AT_ONCE)
 

@@ -302,6 +302,17 @@ def test_many_rows_come_in_order(tmp_path: Path, write: Write, monkeypatch: pyte
 
 
 @KINDS
+def test_a_table_without_columns_or_of_too_many_rows_is_refused(
+    tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BadData, match=r"no columns|no rows"):
+        open_source(write(pa.table({}), tmp_path / "none"))
+    monkeypatch.setattr(arrow_source, "ROWS_PER_JOB_MAX", 2)
+    with pytest.raises(BadData, match="has 3 rows; at most 2 are read"):
+        table_of(write(pa.table({"x": [1, 2, 3]}), tmp_path / "many"), "x")
+
+
+@KINDS
 def test_a_table_without_rows_is_refused(tmp_path: Path, write: Write) -> None:
     with pytest.raises(BadData, match="no rows"):
         table_of(write(pa.table({"x": pa.array([], pa.float64())}), tmp_path / "data"), "x")
