@@ -25,7 +25,7 @@ from nodes.config import read_config
 from schemas import codec
 from schemas.events import Event, JobCancelled
 from schemas.ids import Address, address, hub_of
-from tests.support.deployment import Deployment, deployment
+from tests.support.deployment import POLL_SECONDS, Deployment, deployment
 from tests.support.rabbitmq import Server
 
 pytestmark = pytest.mark.rabbitmq
@@ -141,7 +141,7 @@ def ready(network: Deployment) -> None:
         if wanted <= {each["queue"]["name"] for each in found}:
             return
         assert time.monotonic() < deadline, network.logs()
-        time.sleep(0.1)
+        time.sleep(POLL_SECONDS)
 
 
 @pytest.mark.timeout(240)
