@@ -151,12 +151,11 @@ def test_numbers_in_the_manner_of_another_country_are_refused_with_what_to_do(
 DELIMITER = {".": ",", ",": ";"}
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("decimal", [".", ","])
+@pytest.mark.parametrize(
+    ("delimiter", "decimal"), [(sign, point) for sign in (",", ";", "\t", "|") for point in (".", ",") if sign != point]
+)
 @pytest.mark.parametrize("note", ["x", "a. b", '"q"'])
 def test_every_delimiter_and_decimal_is_read_fast_and_slowly_alike(delimiter: str, decimal: str, note: str) -> None:
-    if delimiter == decimal:
-        pytest.skip("no file can be written so")
     rows = [[note, "1.5", "-2"], [note, "0.25", "1e3"]]
     lines = [delimiter.join([first, *(field.replace(".", decimal) for field in rest)]) for first, *rest in rows]
     form = Form(("a", "b", "c"), delimiter, decimal)
