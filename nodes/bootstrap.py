@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.port import Broker
 from nodes.allocator import keep_memory
-from nodes.config import NodeConfig, RenterSettings
+from nodes.config import NodeConfig, PartnerSettings, RenterSettings
 from nodes.crew.crew import Crew
+from nodes.data.reading import Dialect, Reading
 from nodes.enclave.attestation.measure import measurement
 from nodes.enclave.attestation.policy import Policy
 from nodes.enclave.attestation.policy_file import read_policy
@@ -32,11 +33,20 @@ from nodes.lessor.compute.workshop import Workshop
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
 from nodes.machine import Machine
+from nodes.partner.activities.collect import Collector as SealedCollector
+from nodes.partner.activities.desk import Desk
+from nodes.partner.activities.services import Dataset
+from nodes.partner.activities.services import Services as PartnerServices
+from nodes.partner.activities.table import activities as partner_activities
+from nodes.partner.protocol.config import PartnerConfig
+from nodes.partner.protocol.machine import PartnerMachine
 from nodes.renter.activities.collect import Collector
 from nodes.renter.activities.dispatch import Dispatcher
+from nodes.renter.activities.rounds import Rounds
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.table import activities
 from nodes.renter.activities.workbench import Workbench
+from nodes.renter.invitation import release
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.machine import RenterMachine
 from nodes.roles import ROLES
@@ -98,6 +108,16 @@ class RenterWishes:
     evidence: Policy = field(default=Policy(accept_software=True))
 
 
+@dataclass(frozen=True, slots=True)
+class PartnerWishes:
+    """Settings of a partner that are not public keys."""
+
+    data_dir: Path
+    crew: Crew
+    policy: Path
+    datasets: Mapping[str, Dataset]
+
+
 async def hub_node(config: HubConfig, data_dir: Path, identity: Identity, broker: Broker) -> StoredNode:
     """A hub's process."""
     machine = HubMachine(config)
@@ -134,11 +154,33 @@ async def renter_node(
     )
     workbench = Workbench(services)
     dispatcher = Dispatcher(services, workbench, Post(identity, broker, time.time))
-    offered = activities(services, workbench, dispatcher)
+    rounds = Rounds(services, workbench, Post(identity, broker, time.time))
+    offered = activities(services, workbench, dispatcher, rounds)
     runtime = _runtime(machine, identity, broker, store, offered, services.blobs)
     door = Door(identity.address, machine.name, time.time)
-    collector = Collector(services, workbench, broker, door, runtime.submit)
+    collector = Collector(services, workbench, broker, door, runtime.submit, rounds)
     return StoredNode(runtime, store, (collector.run,)), services
+
+
+async def partner_node(config: PartnerConfig, wishes: PartnerWishes, identity: Identity, broker: Broker) -> StoredNode:
+    """A partner's process: the machine, its activities, and the collector of sealed results."""
+    machine = PartnerMachine(config)
+    wishes.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = await SqliteStore.open(wishes.data_dir / "node.sqlite", machine.record_types)
+    services = PartnerServices(
+        me=identity.address,
+        store=store,
+        blobs=BlobStore(wishes.data_dir / "blobs"),
+        jobs=wishes.data_dir / "jobs",
+        clock=time.time,
+        crew=wishes.crew,
+        policy=wishes.policy,
+        datasets=wishes.datasets,
+    )
+    desk = Desk(services)
+    runtime = _runtime(machine, identity, broker, store, partner_activities(services, desk), services.blobs)
+    door = Door(identity.address, machine.name, time.time)
+    return StoredNode(runtime, store, (SealedCollector(services, desk, broker, door, runtime.submit).run,))
 
 
 def lessor_worker(
@@ -228,6 +270,17 @@ async def serve_renter(config: NodeConfig, identity: Identity, broker: Broker, c
     await node.run(stop)
 
 
+async def serve_partner(
+    config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event
+) -> None:
+    """A partner's process."""
+    settings = config.partner or PartnerSettings()
+    policy, datasets = config.folder / settings.policy_file, partner_datasets(config)
+    wishes = PartnerWishes(data_dir=config.data_dir, crew=crew, policy=policy, datasets=datasets)
+    node = await partner_node(partner_config(config, identity), wishes, identity, broker)
+    await node.run(stop)
+
+
 async def serve_lessor(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event) -> None:
     """A lessor's worker."""
     settings, hardware = lessor_config(config, identity), lessor_hardware(config)
@@ -237,7 +290,7 @@ async def serve_lessor(config: NodeConfig, identity: Identity, broker: Broker, c
 
 def hands(config: NodeConfig) -> int:
     """Processes that compute on ciphertexts: as configured, or one per core."""
-    settings = config.lessor or config.renter
+    settings = config.lessor or config.renter or config.partner
     return (settings.cores if settings is not None else None) or cores()
 
 
@@ -278,7 +331,34 @@ def renter_config(config: NodeConfig, identity: Identity) -> RenterConfig:
         batch_deadline_seconds=settings.batch_deadline_seconds,
         handshake_seconds_max=settings.handshake_seconds_max,
         batch_window=settings.batch_window,
+        partner_seconds_max=settings.partner_seconds_max,
+        approval_seconds_max=settings.approval_seconds_max,
     )
+
+
+def partner_config(config: NodeConfig, identity: Identity) -> PartnerConfig:
+    """The partner's public settings."""
+    settings = config.partner or PartnerSettings()
+    return PartnerConfig(
+        me=config.address,
+        key=identity.public,
+        release=release(),
+        hub_keys=config.network.hub_keys,
+        renter_seconds_max=settings.renter_seconds_max,
+        approval_seconds_max=settings.approval_seconds_max,
+    )
+
+
+def partner_datasets(config: NodeConfig) -> Mapping[str, Dataset]:
+    """The tables that the partner has, by name."""
+    settings = config.partner or PartnerSettings()
+    return {
+        name: Dataset(
+            config.folder / each.file,
+            Reading(id_column=each.id_column, dialect=Dialect(each.delimiter, each.decimal, each.encoding)),
+        )
+        for name, each in settings.datasets.items()
+    }
 
 
 def evidence_policy(config: NodeConfig) -> Policy:

@@ -54,6 +54,10 @@ class RenterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     handshake_seconds_max: Annotated[float, Meta(gt=0, le=3600.0)] = limits.HANDSHAKE_SECONDS_MAX
     batch_window: Annotated[int, Meta(ge=1, le=64)] = limits.BATCH_WINDOW
     """Batches under way per lessor."""
+    partner_seconds_max: Annotated[float, Meta(gt=0, le=24 * 3600.0)] = limits.PARTNER_SECONDS_MAX
+    """A partner that owes something and says nothing for this long ends the job."""
+    approval_seconds_max: Annotated[float, Meta(gt=0, le=7 * 24 * 3600.0)] = limits.APPROVAL_SECONDS_MAX
+    """How long a person at the partner may take to approve."""
 
 
 class LessorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -75,6 +79,28 @@ class LessorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The hardware vendor's certificates or collateral, kept fresh by the host's owner; where the host gives none."""
 
 
+class DatasetSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table `[partner.datasets.NAME]`: any file that a renter could bring, and how it is read."""
+
+    file: Annotated[str, Meta(min_length=1)]
+    id_column: Annotated[str, Meta(min_length=1)]
+    delimiter: Annotated[str, Meta(min_length=1, max_length=1)] | None = None
+    decimal: Literal[".", ","] = "."
+    encoding: str | None = None
+
+
+class PartnerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[partner]`."""
+
+    cores: Cores = 0
+    """Cores for computing on ciphertexts; 0: all that this process may use."""
+    policy_file: Annotated[str, Meta(min_length=1)] = "policy.toml"
+    """Who may ask what of which data; read anew for every request."""
+    datasets: dict[str, DatasetSettings] = {}
+    renter_seconds_max: Annotated[float, Meta(gt=0, le=7 * 24 * 3600.0)] = limits.RENTER_SECONDS_MAX
+    approval_seconds_max: Annotated[float, Meta(gt=0, le=7 * 24 * 3600.0)] = limits.APPROVAL_SECONDS_MAX
+
+
 class NodeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The file. Paths are relative to its folder."""
 
@@ -88,6 +114,7 @@ class NodeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data_dir: str = "data"
     renter: RenterSettings | None = None
     lessor: LessorSettings | None = None
+    partner: PartnerSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +137,9 @@ class NodeConfig:
     lessor: LessorSettings | None = None
     collateral_file: Path | None = None
     """Of lessors, when one is set."""
+    partner: PartnerSettings | None = None
+    folder: Path = Path()
+    """Of the file: what its settings name is beside it."""
 
     @property
     def hub(self) -> str:
@@ -172,6 +202,8 @@ def read_config(path: Path, environment: Mapping[str, str], *, role: Role | None
         policy_file=_beside(folder, node.renter.policy_file if node.renter else None),
         lessor=(node.lessor or LessorSettings()) if node.role == "lessor" else None,
         collateral_file=_beside(folder, node.lessor.collateral_file if node.lessor else None),
+        partner=(node.partner or PartnerSettings()) if node.role == "partner" else None,
+        folder=folder,
     )
 
 

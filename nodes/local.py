@@ -8,21 +8,33 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
 from broker.embedded import EmbeddedServer
 from broker.topology import Hub, Link, Network, Participant
-from nodes.bootstrap import RenterWishes, cores, hub_node, lessor_worker, new_job_id, renter_node
+from nodes.bootstrap import (
+    PartnerWishes,
+    RenterWishes,
+    cores,
+    hub_node,
+    lessor_worker,
+    new_job_id,
+    partner_node,
+    renter_node,
+)
 from nodes.crew.crew import Crew
 from nodes.hub.directory import HubConfig
 from nodes.identity import Identity
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
+from nodes.partner.activities.services import Dataset
+from nodes.partner.protocol.config import PartnerConfig
 from nodes.renter.activities.services import Services
 from nodes.renter.files.folder import JobFolder
+from nodes.renter.invitation import release
 from nodes.renter.prediction.calibration import user_file
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.submission import JobOptions, publish_job, stage
@@ -37,6 +49,17 @@ WATCH_SECONDS: Final = 0.05
 """How often a watcher in the same process looks at a job."""
 LOCAL_HUBS: Final = ("A11", "B11")
 LOCAL_RENTER: Final = address("A11", "A12")
+LOCAL_PARTNER_HUB: Final = "C11"
+LOCAL_PARTNER: Final = address(LOCAL_PARTNER_HUB, "C12")
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPartner:
+    """A partner for a local network: its datasets by name, its policy file, and `PartnerConfig` fields to change."""
+
+    datasets: Mapping[str, Dataset]
+    policy: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class LocalNetwork:
@@ -54,6 +77,7 @@ class LocalNetwork:
         renter: Mapping[str, Any] | None = None,
         reported_measurement: bytes | None = None,
         crew: Crew | None = None,
+        partner: LocalPartner | None = None,
     ) -> None:
         """Prepare a network under `folder`.
 
@@ -64,26 +88,34 @@ class LocalNetwork:
             renter: fields of `RenterConfig` to change.
             reported_measurement: what the lessors' enclaves claim to run, if not what they run.
             crew: computes on ciphertexts for all of them; by default one of their own, as large as the machine.
+            partner: with it, hub C11 and partner C12 are there too, linked to A11.
         """
         self._folder = folder
         self._lessors = tuple(address("B11", f"B{12 + number}") for number in range(lessors))
         self._workers = workers
         self._reported = reported_measurement
         self._renter_settings = dict(renter or {})
-        names = (*(hub_address(hub) for hub in LOCAL_HUBS), LOCAL_RENTER, *self._lessors)
+        self._partner = partner
+        self._hubs = (*LOCAL_HUBS, *([LOCAL_PARTNER_HUB] if partner else []))
+        partners = [LOCAL_PARTNER] if partner else []
+        names = (*(hub_address(hub) for hub in self._hubs), LOCAL_RENTER, *self._lessors, *partners)
         self._identities = {name: Identity.generate(name) for name in names}
         self.server = EmbeddedServer(self._network())
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._working: list[tuple[Address, asyncio.Task[None]]] = []
         self._services: Services | None = None
+        self.partner_store: Store | None = None
+        """The partner's, where there is one."""
         self._crew, self._own_crew = crew or Crew(cores()), crew is None
 
     async def __aenter__(self) -> Self:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for hub in LOCAL_HUBS:
+        for hub in self._hubs:
             await self._start_hub(hub)
         await self._start_renter()
+        if self._partner is not None:
+            await self._start_partner(self._partner)
         workers = [self._worker(lessor) for lessor in self._lessors for _ in range(self._workers)]
         self._working = [(worker.config.me, asyncio.create_task(worker.run())) for worker in workers]
         await self._unless_failed(asyncio.gather(*(worker.ready.wait() for worker in workers)))
@@ -175,14 +207,16 @@ class LocalNetwork:
             for lessor in self._lessors
         )
         renter = Participant(name="A12", role="renter", lanes=0)
-        return Network(
-            hubs=(Hub(name="A11", participants=(renter,)), Hub(name="B11", participants=lessors)),
-            links=(Link(hubs=LOCAL_HUBS),),
-        )
+        hubs = [Hub(name="A11", participants=(renter,)), Hub(name="B11", participants=lessors)]
+        links = [Link(hubs=LOCAL_HUBS)]
+        if self._partner is not None:
+            hubs.append(Hub(name="C11", participants=(Participant(name="C12", role="partner", lanes=0),)))
+            links.append(Link(hubs=("A11", LOCAL_PARTNER_HUB)))
+        return Network(hubs=tuple(hubs), links=tuple(links))
 
     @property
     def _hub_keys(self) -> dict[str, bytes]:
-        return {hub_address(hub): self._identities[hub_address(hub)].public for hub in LOCAL_HUBS}
+        return {hub_address(hub): self._identities[hub_address(hub)].public for hub in self._hubs}
 
     async def _start_hub(self, hub: str) -> None:
         me = hub_address(hub)
@@ -201,6 +235,16 @@ class LocalNetwork:
         node, self._services = await renter_node(
             self.renter_config, wishes, identity, self.server.connect(LOCAL_RENTER)
         )
+        self._tasks.append(asyncio.create_task(node.run(self._stop)))
+
+    async def _start_partner(self, partner: LocalPartner) -> None:
+        identity = self._identities[LOCAL_PARTNER]
+        config = PartnerConfig(me=LOCAL_PARTNER, key=identity.public, release=release(), hub_keys=self._hub_keys)
+        wishes = PartnerWishes(self._folder / LOCAL_PARTNER, self._crew, partner.policy, partner.datasets)
+        node = await partner_node(
+            replace(config, **partner.settings), wishes, identity, self.server.connect(LOCAL_PARTNER)
+        )
+        self.partner_store = node.store
         self._tasks.append(asyncio.create_task(node.run(self._stop)))
 
     def _worker(self, lessor: Address) -> LessorWorker:

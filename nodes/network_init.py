@@ -40,6 +40,18 @@ NETWORK: Final = "network.toml"
 BROKER: Final = "main"
 PASSWORD_BYTES: Final = 32
 _STAGING: Final = ".new-network"
+POLICY: Final = """# Who may ask what of this partner's data. Without a rule nobody may.
+uncovered = "refuse"                 # or "ask": a person decides, by `sublet joint approve|refuse JOB`
+
+# [[allow]]
+# renters = ["A11.A12"]
+# datasets = ["NAME"]
+# columns = ["COLUMN"]               # left out: all
+# programs = ["*"]                   # or SHA-256 digests; "*" is any that gives sums over rows
+# rows_min = 20                      # the fewest rows that an output may rest on
+# rounds_max = 10
+# until = 2030-01-01T00:00:00Z
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,7 @@ class Plan:
     renters: tuple[Address, ...]
     lessors: tuple[Address, ...]
     links: tuple[tuple[str, str], ...] = ()
+    partners: tuple[Address, ...] = ()
     lanes: int = LANES_DEFAULT
     site: BrokerSite = field(default_factory=lambda: BrokerSite(host="127.0.0.1"))
 
@@ -62,12 +75,21 @@ class Plan:
         for hub in self.hubs:
             address(hub, HUB_NAME)
         _no_repeats(self.hubs)
-        _no_repeats((*self.renters, *self.lessors))
-        for participant in (*self.renters, *self.lessors):
+        _no_repeats(self.participants)
+        for participant in self.participants:
             parse_address(participant)
             if hub_of(participant) not in self.hubs:
                 raise BadConfig(f"{participant} needs a hub {hub_of(participant)}: add it to --hubs", field="hubs")
         return self
+
+    @property
+    def participants(self) -> tuple[Address, ...]:
+        """All of them."""
+        return (*self.renters, *self.lessors, *self.partners)
+
+    def role_of(self, participant: Address) -> Role:
+        """Of one of them."""
+        return "renter" if participant in self.renters else "partner" if participant in self.partners else "lessor"
 
     @property
     def linked(self) -> tuple[tuple[str, str], ...]:
@@ -107,7 +129,7 @@ def create(folder: Path, plan: Plan) -> list[Address]:
 
 def _write_all(staging: Path, folder: Path, plan: Plan) -> list[Address]:
     hubs = [hub_address(hub) for hub in plan.hubs]
-    identities = {node: Identity.generate(node) for node in (*hubs, *plan.renters, *plan.lessors)}
+    identities = {node: Identity.generate(node) for node in (*hubs, *plan.participants)}
     passwords = {node: secrets.token_urlsafe(PASSWORD_BYTES) for node in identities}
     network = _network(plan, identities)
     subnets = {hub: _subnet(hub, plan, identities) for hub in plan.hubs}
@@ -119,6 +141,8 @@ def _write_all(staging: Path, folder: Path, plan: Plan) -> list[Address]:
         _write(own / "amqp-url", amqp_url(plan.site, node, passwords[node]) + "\n", 0o600)
         _write(own / NETWORK, network_toml(network), 0o644)
         _write(own / "node.toml", node_toml(node, plan), 0o644)
+        if node in plan.partners:
+            _write(own / "policy.toml", POLICY, 0o644)
         if node in hubs:
             _write(own / "subnet.toml", subnet_toml(subnets[hub_of(node)]), 0o644)
     definitions = _definitions(described(network, subnets.values()), passwords, plan.site.virtual_host)
@@ -166,7 +190,7 @@ def subnet_toml(subnet: SubnetFile) -> str:
 
 def node_toml(node: Address, plan: Plan) -> str:
     """`node.toml` as text, with the settings that people change."""
-    role = "hub" if name_of(node) == HUB_NAME else "renter" if node in plan.renters else "lessor"
+    role = "hub" if name_of(node) == HUB_NAME else plan.role_of(node)
     lines = [
         f"# {node}: a {role}. Paths are relative to this file; SUBLET_* variables win over it.",
         *_fields(role=role, address=node, network=NETWORK, key_file="identity.pem", amqp_url_file="amqp-url"),
@@ -176,6 +200,10 @@ def node_toml(node: Address, plan: Plan) -> str:
     elif role == "renter":
         lines += [*_fields(data_dir="data"), "", "[renter]", "# cores = 0                        # 0: all"]
         lines += ["# allow_software_enclaves = true   # whether a job may opt in to what is not confidential"]
+    elif role == "partner":
+        lines += [*_fields(data_dir="data"), "", "[partner]", *_fields(policy_file="policy.toml")]
+        lines += ["", "# [partner.datasets.NAME]           # any table: text, Parquet or Arrow"]
+        lines += ['# file = "table.csv"', '# id_column = "id"']
     else:
         lines += ["", "[lessor]", *_fields(units=2, price_micros=1_000_000, lanes=plan.lanes)]
     return "\n".join(lines) + "\n"
@@ -191,9 +219,10 @@ def _subnet(hub: str, plan: Plan, identities: Mapping[Address, Identity]) -> Sub
     def entry(node: Address, role: Role, lanes: int) -> ParticipantEntry:
         return ParticipantEntry(role=role, public_key=identities[node].public.hex(), lanes=lanes)
 
-    renters = {name_of(node): entry(node, "renter", 0) for node in plan.renters if hub_of(node) == hub}
-    lessors = {name_of(node): entry(node, "lessor", plan.lanes) for node in plan.lessors if hub_of(node) == hub}
-    return SubnetFile(hub=hub, participants=renters | lessors)
+    here = [node for node in plan.participants if hub_of(node) == hub]
+    lanes = {"lessor": plan.lanes}
+    entries = {name_of(node): entry(node, role := plan.role_of(node), lanes.get(role, 0)) for node in here}
+    return SubnetFile(hub=hub, participants=entries)
 
 
 def _fields(**values: str | int | Sequence[Sequence[str]]) -> list[str]:

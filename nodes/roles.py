@@ -12,7 +12,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-Role = Literal["hub", "renter", "lessor"]
+Role = Literal["hub", "renter", "lessor", "partner"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,14 @@ ROLES: Final[Mapping[str, RoleRow]] = MappingProxyType(
                 server="nodes.bootstrap:serve_lessor",
                 settings="nodes.config:LessorSettings",
                 has_store=False,
+            ),
+            RoleRow(
+                name="partner",
+                about="A partner's worker: computes jointly on its own data. Ends cleanly on SIGTERM and SIGINT.",
+                queues=("control", "result"),
+                machine="nodes.partner.protocol.machine:PartnerMachine",
+                server="nodes.bootstrap:serve_partner",
+                settings="nodes.config:PartnerSettings",
             ),
         )
     }

@@ -140,6 +140,7 @@ def batch_of(event: Event) -> Batch:
         fields: dict[str, Any] = {"job": event.subject}
         fields |= {to: event.attributes[name] for name, to in named.items()}
         fields |= {to: int(event.attributes[name]) for name, to in counted.items()}
+        fields["round"] = int(event.attributes.get("round", "1"))
         return msgspec.convert(fields, Batch)
     except (KeyError, ValueError, msgspec.ValidationError) as error:
         raise MalformedEvent(f"{event.type}: bad batch attributes: {error}", code="bad-data") from error

@@ -18,9 +18,21 @@ from schemas import limits
 from schemas.contracts import Contract, Receipt
 from schemas.ids import Address, AddressField, IdField
 from schemas.jobs import Batch, JobSpec, SubtaskTerms
+from schemas.joint import (
+    ContractShown,
+    IntroductionProposed,
+    IntroductionRefused,
+    IntroductionRequested,
+    JointAnswered,
+    JointApproved,
+    JointDeclined,
+    JointEnded,
+    JointRequested,
+    RoundOpened,
+)
 from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder
 
-Role = Literal["hub", "renter", "lessor", "user"]
+Role = Literal["hub", "renter", "lessor", "partner", "user"]
 Text = Annotated[str, Meta(max_length=limits.REASON_CHARS_MAX)]
 Code = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}\Z", max_length=64)]
 Lane = Annotated[str, Meta(pattern=r"^w[0-9]{1,3}\Z", max_length=4)]
@@ -233,6 +245,27 @@ class BatchFailed(Struct, frozen=True, kw_only=True):
     final: bool
 
 
+class BatchForwarded(Struct, frozen=True, kw_only=True):
+    """A worker sent a batch's sealed result to the job's partner; with the core-seconds that it took."""
+
+    batch: Batch
+    core_seconds: Annotated[float, Meta(ge=0, le=1e9)]
+
+
+class BatchTaken(Struct, frozen=True, kw_only=True):
+    """The partner has a batch's sealed result, and it is what it should be."""
+
+    batch: Batch
+
+
+class BatchRejected(Struct, frozen=True, kw_only=True):
+    """The partner does not take a batch's sealed result: its lessor erred."""
+
+    batch: Batch
+    code: Code
+    reason: Text
+
+
 class SubtaskCompleted(Struct, frozen=True, kw_only=True):
     """All rows of a subtask are in; the renter's half of the receipt."""
 
@@ -314,9 +347,27 @@ def _rows() -> tuple[EventType, ...]:
         row("batch.dispatched", "renter", "lessor", None, "batch", "H1, E2: raw ciphertext"),
         row("batch.completed", "lessor", "renter", None, "result", "H2, E4, T2: raw ciphertext"),
         row("batch.failed", "lessor", "renter", BatchFailed, "control", "with its reason"),
+        row("batch.sealed", "lessor", "partner", None, "result", "J2: raw homomorphic ciphertext"),
+        row("batch.forwarded", "lessor", "renter", BatchForwarded, "control", "J2: it went to the partner"),
+        row("batch.taken", "partner", "renter", BatchTaken, "control", "J2: the partner has it"),
+        row("batch.rejected", "partner", "renter", BatchRejected, "control", "J2: with its reason"),
+        row("introduction.requested", "renter", "hub", IntroductionRequested, "control", "N4: who is this partner?"),
+        row("introduction.proposed", "hub", "hub", IntroductionProposed, "control", "N4: the renter's hub vouches"),
+        row("introduction.countersigned", "hub", "hub", IntroductionProposed, "control", "N4: the partner's too"),
+        row("introduction.made", "hub", "renter", IntroductionProposed, "control", "N4: both hubs have signed"),
+        row("introduction.refused", "hub", "hub|renter", IntroductionRefused, "control", "N4: no such partner"),
+        row("joint.requested", "renter", "partner", JointRequested, "control", "J1: what is asked, and the public key"),
+        row("joint.deferred", "partner", "renter", JointAnswered, "control", "J1: a person has to approve"),
+        row("joint.accepted", "partner", "renter", JointAnswered, "control", "J1: the partner takes part"),
+        row("joint.ended", "renter|partner", "partner|renter", JointEnded, "control", "J6: with its reason"),
+        row("joint.approved", "user", "partner", JointApproved, "control", "J1: a person says yes"),
+        row("joint.declined", "user", "partner", JointDeclined, "control", "J1: a person says no, or withdraws"),
+        row("contract.shown", "renter", "partner", ContractShown, "control", "J2: whose results to take"),
+        row("round.opened", "renter", "partner", RoundOpened, "control", "J5, J6: what the enclaves will seal"),
+        row("round.answered", "partner", "renter", None, "result", "J4: raw homomorphic ciphertext"),
         row("subtask.completed", "renter", "lessor", SubtaskCompleted, "control", "half a receipt"),
         row("receipt.countersigned", "lessor", "renter", ReceiptCountersigned, "control", "the whole receipt"),
-        row("delivery.failed", "hub", "hub|renter|lessor", DeliveryFailed, "control", "N2: no such address"),
+        row("delivery.failed", "hub", "hub|renter|lessor|partner", DeliveryFailed, "control", "N2: no such address"),
     )
 
 
@@ -325,7 +376,8 @@ CATALOGUE: Final[Mapping[str, EventType]] = MappingProxyType({row.name: row for 
 
 def batch_attributes(batch: Batch) -> dict[str, str]:
     """A batch's metadata as CloudEvents extension attributes: its body stays raw ciphertext."""
-    return {
+    later = {"round": str(batch.round)} if batch.round > 1 else {}
+    return later | {
         "subtask": batch.subtask,
         "contract": batch.contract,
         "batch": str(batch.batch),

@@ -8,7 +8,8 @@ from msgspec import Meta, Struct
 
 from schemas import limits
 from schemas.contracts import Contract
-from schemas.ids import DigestField, IdField
+from schemas.ids import AddressField, DigestField, IdField
+from schemas.joint import Joint, Round
 from schemas.orders import Micros, Protection
 
 Count = Annotated[int, Meta(ge=0, le=limits.ROWS_PER_JOB_MAX)]
@@ -61,6 +62,8 @@ class JobSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     batch_rows: Annotated[int, Meta(ge=1, le=limits.ROWS_PER_BATCH_MAX)] | None = None
     accept_software_enclave: bool = False
     """Software evidence is refused unless the renter opts in by name: it protects against nobody who owns the host."""
+    joint: Joint | None = None
+    """The job's joint part, if it has a partner."""
 
 
 class FixedPoint(Struct, frozen=True, kw_only=True):
@@ -97,9 +100,11 @@ class SubtaskTerms(Struct, frozen=True, kw_only=True):
     """Of `sealed-result` subtasks: results are encrypted as round(y·2^result_bits)."""
     public_key: DigestField | None = None
     """The homomorphic public key to use, by digest."""
+    partner: AddressField | None = None
+    """Of joint jobs: where sealed results go (J2)."""
 
 
-class Batch(Struct, frozen=True, kw_only=True):
+class Batch(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One batch of one subtask: rows [first_row, first_row + rows) of the job's input, in its `attempt`-th sending."""
 
     job: IdField
@@ -109,6 +114,8 @@ class Batch(Struct, frozen=True, kw_only=True):
     attempt: Annotated[int, Meta(ge=1, le=limits.BATCH_ATTEMPTS_MAX)]
     first_row: Count
     rows: Annotated[int, Meta(ge=1, le=limits.ROWS_PER_BATCH_MAX)]
+    round: Round = 1
+    """Of joint jobs, which count attempts anew in each (J6)."""
 
 
 class Costs(Struct, frozen=True, kw_only=True):

@@ -46,6 +46,14 @@ MATCH_SECONDS_DEFAULT: Final = 30.0
 HANDSHAKE_SECONDS_MAX: Final = 30.0
 NONCE_SECONDS_MAX: Final = 300.0
 ENCRYPT_SECONDS_MAX_DEFAULT: Final = 60.0
+PARTNER_SECONDS_MAX: Final = 120.0
+"""A partner that owes an answer for longer is gone."""
+RENTER_SECONDS_MAX: Final = 3600.0
+"""A renter that lets its partner wait for longer is gone."""
+APPROVAL_SECONDS_MAX: Final = 24 * 3600.0
+"""A request that waits for a person for longer is refused."""
+ROWS_PER_OUTPUT_MIN: Final = 20
+"""On fewer rows no output of a partner's data rests, unless its policy says so."""
 MAX_ERROR_DEFAULT: Final = 1e-4
 
 # Runtime

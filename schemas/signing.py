@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from schemas.contracts import Contract, Receipt
+from schemas.joint import Introduction
 from schemas.orders import BuyOrder, SellOrder
 
 _LABELS: Final[Mapping[type[Struct], str]] = {
@@ -21,6 +22,7 @@ _LABELS: Final[Mapping[type[Struct], str]] = {
     BuyOrder: "buy-order",
     Contract: "contract",
     Receipt: "receipt",
+    Introduction: "introduction",
 }
 
 
@@ -29,7 +31,7 @@ def length_prefixed(*parts: bytes) -> bytes:
     return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
-def struct_bytes(signed: SellOrder | BuyOrder | Contract | Receipt) -> bytes:
+def struct_bytes(signed: SellOrder | BuyOrder | Contract | Receipt | Introduction) -> bytes:
     """The bytes that a signature over this struct covers: every field but the struct's own signatures."""
     emptied = {name: b"" for name in signed.__struct_fields__ if name == "signature" or name.endswith("_signature")}
     label = f"sublet/v1/{_LABELS[type(signed)]}".encode()

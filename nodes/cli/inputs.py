@@ -70,6 +70,18 @@ def read_columns(wanted: str) -> tuple[str, ...]:
     return found
 
 
+def read_numbers(wanted: str) -> tuple[float, ...]:
+    """The numbers in `x,y,…`.
+
+    Raises:
+        BadConfig: one is none.
+    """
+    try:
+        return tuple(float(each) for each in wanted.split(","))
+    except ValueError as error:
+        raise BadConfig(f"{wanted!r} are not numbers with commas between them", field="parameters") from error
+
+
 def require_no_input(out: Path | None, inputs: Iterable[Path | None]) -> None:
     """That a result overwrites nothing it is made from, whatever its name.
 

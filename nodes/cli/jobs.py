@@ -50,6 +50,7 @@ def submit(
     data: o.Data,
     config: o.Config,
     asked: o.Asked,
+    invited: o.Invited,
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Until the job has ended; the exit code is the job's.")] = False,
     accept_software_enclave: Annotated[
@@ -58,7 +59,8 @@ def submit(
     as_json: o.Json = False,
 ) -> None:
     """Submit a job to this renter's workers. Prints its id."""
-    inputs, wishes = asked.inputs(data), asked.wishes(accept_software_enclave=accept_software_enclave)
+    inputs = asked.inputs(data)
+    wishes = asked.wishes(accept_software_enclave=accept_software_enclave, joint=invited.invitation())
     raise typer.Exit(finish(_running(config, as_json=as_json).submit(inputs, wishes, wait=wait)))
 
 

@@ -31,6 +31,9 @@ def init(
         list[str] | None,
         typer.Option("--lessor", metavar="HUB.NAME", help="A lessor; may be repeated. Without any: B11.B12, B11.B13."),
     ] = None,
+    partners: Annotated[
+        list[str] | None, typer.Option("--partner", metavar="HUB.NAME", help="A partner; may be repeated.")
+    ] = None,
     links: Annotated[
         str, typer.Option("--links", metavar="A11-B11,…", help="Which hubs are linked; by default each to each.")
     ] = "",
@@ -58,6 +61,7 @@ def init(
         hubs=_split(hubs),
         renters=tuple(parse_address(each) for each in renters or ("A11.A12",)),
         lessors=tuple(parse_address(each) for each in lessors or ("B11.B12", "B11.B13")),
+        partners=tuple(parse_address(each) for each in partners or ()),
         links=tuple(_link(each) for each in _split(links)),
         lanes=lanes,
         site=BrokerSite(host=host, port=port, virtual_host=virtual_host),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -18,6 +19,7 @@ from schemas.jobs import Noise, ProtectionWish, SchemeWish
 
 if TYPE_CHECKING:
     from nodes.cli.inputs import Inputs
+    from nodes.renter.invitation import Invitation
     from nodes.renter.submission import JobOptions
 
 Config = Annotated[Path, typer.Option("--config", envvar="SUBLET_CONFIG", metavar="FILE", help="The node's TOML file.")]
@@ -37,6 +39,7 @@ PROGRAMS: Final = ("program", "linear", "aggregate", "local_program")
 _program = functools.partial(typer.Option, rich_help_panel="Program")
 _table = functools.partial(typer.Option, rich_help_panel="Table")
 _wish = functools.partial(typer.Option, rich_help_panel="Wishes")
+_joint = functools.partial(typer.Option, rich_help_panel="Partner")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +158,7 @@ class Asked:
         require_no_input(out, (data, self.program, self.linear, self.local_program))
         return read_inputs(data, self.program, self.linear, self.aggregate, self.local_program)
 
-    def wishes(self, *, accept_software_enclave: bool) -> JobOptions:
+    def wishes(self, *, accept_software_enclave: bool, joint: Invitation | None = None) -> JobOptions:
         """All but the programs, as a job takes them."""
         from nodes.renter.submission import JobOptions  # noqa: PLC0415
 
@@ -163,7 +166,7 @@ class Asked:
             each.name: getattr(self, each.name) for each in fields(self) if each.name not in PROGRAMS
         }
         given |= {"columns": self._columns(), "delimiter": "\t" if self.delimiter == "tab" else self.delimiter}
-        return JobOptions(accept_software_enclave=accept_software_enclave, **given)
+        return JobOptions(accept_software_enclave=accept_software_enclave, joint=joint, **given)
 
     def _columns(self) -> tuple[str, ...]:
         """Raises BadConfig: the file of names cannot be read."""
@@ -172,19 +175,83 @@ class Asked:
         return () if self.columns is None else read_columns(self.columns)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invited:
+    """A partner, and what is computed with it: the options of commands that may begin a joint job."""
+
+    partner: Annotated[
+        str | None, _joint("--partner", metavar="HUB.NAME", help="Whom to compute with: sealed results go there.")
+    ] = None
+    dataset: Annotated[str | None, _joint("--dataset", metavar="NAME", help="Its data, as it calls it.")] = None
+    partner_program: Annotated[
+        Path | None,
+        _joint(
+            "--partner-program",
+            metavar="P.onnx",
+            help="What it computes of `received`, which the lessors' program gives, and of `local`, its own columns.",
+        ),
+    ] = None
+    partner_columns: Annotated[
+        str | None, _joint("--partner-columns", metavar="A,B,…", help="What `local` takes; by default all it has.")
+    ] = None
+    rounds: Annotated[int, _joint("--rounds", min=1, help="How often, with new parameters each time.")] = 1
+    update: Annotated[
+        Path | None,
+        _joint("--update", metavar="U.onnx", help="Runs here between rounds: `output` in, the next `parameters` out."),
+    ] = None
+    parameters: Annotated[
+        str | None, _joint("--parameters", metavar="X,Y,…", help="Of the first round; by default zeros.")
+    ] = None
+    aligned: Annotated[
+        bool, _joint("--aligned", help="Both sides have the same ids in the same order, which is checked.")
+    ] = False
+
+    def invitation(self) -> Invitation | None:
+        """What a job asks of its partner; None where it has none.
+
+        Raises:
+            BadInput: half of what a partner needs is missing, or a file cannot be read.
+        """
+        from nodes.cli.inputs import read_columns, read_numbers, read_program  # noqa: PLC0415
+        from nodes.renter.invitation import Invitation  # noqa: PLC0415
+        from schemas.errors import BadConfig  # noqa: PLC0415
+
+        if self.partner is None:
+            if self != Invited():
+                raise BadConfig("these options are of a job with a partner: name one by --partner", field="partner")
+            return None
+        if self.dataset is None or self.partner_program is None:
+            raise BadConfig("a job with a partner needs --dataset and --partner-program", field="partner")
+        return Invitation(
+            partner=self.partner,
+            dataset=self.dataset,
+            program=read_program(self.partner_program),
+            columns=() if self.partner_columns is None else read_columns(self.partner_columns),
+            rounds=self.rounds,
+            update=None if self.update is None else read_program(self.update),
+            parameters=() if self.parameters is None else read_numbers(self.parameters),
+            aligned=self.aligned,
+        )
+
+
+SPREAD: Final[Mapping[str, type]] = MappingProxyType({"asked": Asked, "invited": Invited})
+"""Parameters of commands that are offered as options, one per field."""
+
+
 def asking(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with its parameter `asked` offered as options, one per field of `Asked`."""
+    """The command with its parameters of `SPREAD` offered as options."""
     own = inspect.signature(command, eval_str=True)
-    offered = inspect.signature(Asked, eval_str=True).parameters
+    taken = {name: kind for name, kind in SPREAD.items() if name in own.parameters}
+    offered = {name: inspect.signature(kind, eval_str=True).parameters for name, kind in taken.items()}
 
     @functools.wraps(command)
     def spread(**given: Any) -> None:
-        asked = Asked(**{name: given.pop(name) for name in offered})
-        command(asked=asked, **given)
+        made = {name: kind(**{each: given.pop(each) for each in offered[name]}) for name, kind in taken.items()}
+        command(**made, **given)
 
     shown: list[inspect.Parameter] = []
     for each in own.parameters.values():
-        shown += offered.values() if each.name == "asked" else [each]
+        shown += offered[each.name].values() if each.name in taken else [each]
     vars(spread)["__signature__"] = own.replace(parameters=shown)
     spread.__annotations__ = {each.name: each.annotation for each in shown}
     return spread

@@ -68,6 +68,7 @@ class Code(StrEnum):
     CHUNK = "chunk"
     CONTEXT = "context"
     REQUEST_SIZE = "request-size"
+    NO_ROWS = "no-rows"
 
 
 POLICY_CODES: Final = frozenset(
@@ -127,6 +128,7 @@ EXPLANATIONS = {
     Code.CHUNK: "a chunk of the ciphertext was changed, moved, repeated or left out",
     Code.CONTEXT: "the batch is for another subtask, program or sealing key than was agreed",
     Code.REQUEST_SIZE: "the request is larger than an enclave takes",
+    Code.NO_ROWS: "the rows of this batch are not in this enclave; send them with the round",
 }
 
 

@@ -11,6 +11,7 @@ Theory of operation. A hub is one aggregate: its own subnet's book, orders and c
     hub B ──contract.countersigned──► hub A    or refused: then the missing units are looked for again
     hubs ──contract.signed──► renter, lessor   each party hears it from its own hub
     renter ──contract.ended──► hub A ──► hub B ──► lessor
+    renter ──introduction.requested──► hub A   who is that partner? hub C vouches for it (introducing)
 
 Of what each order, reservation and contract may become, `nodes/hub/states.py` has the tables. Order of arrival is not
 assumed: what comes too late is noted in the journal, and a party that now waits for nothing is told so. What is wrong
@@ -27,7 +28,7 @@ from types import MappingProxyType
 from typing import Final
 
 from nodes.draft import data_of
-from nodes.hub import buying, quoting, renting, selling
+from nodes.hub import buying, introducing, quoting, renting, selling
 from nodes.hub.book import Book
 from nodes.hub.directory import HubConfig
 from nodes.hub.draft import Draft
@@ -84,6 +85,10 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
         "contract.countersigned": buying.countersigned,
         "contract.refused": buying.refused,
         "contract.ended": renting.ended,
+        "introduction.requested": introducing.requested,
+        "introduction.proposed": introducing.proposed,
+        "introduction.countersigned": introducing.countersigned,
+        "introduction.refused": introducing.refused,
         "delivery.failed": _delivery_failed,
         "publish.failed": _delivery_failed,
         TIMER_FIRED: _timer_fired,

@@ -49,7 +49,7 @@ from nodes.runtime.consuming import consume_for_ever, handle_all
 from nodes.runtime.door import Door, Later
 from nodes.runtime.post import Post
 from schemas import codec, limits
-from schemas.events import BatchFailed, Event, SubtaskAnnounced, batch_attributes
+from schemas.events import BatchFailed, BatchForwarded, Event, SubtaskAnnounced, batch_attributes
 from schemas.ids import Address, derive_id
 from schemas.jobs import Batch
 
@@ -213,6 +213,8 @@ class _Shift:
 
     async def _compute(self, batch: Batch, event: Event) -> None:
         """Activity `compute`: the result goes to the renter, or the reason why there is none."""
+        session = self._records.get(f"session/{batch.subtask}")
+        partner = session.terms.partner if isinstance(session, Session) and session.terms is not None else None
         try:
             computed = await self._of.workshop.compute(batch, bytes(event.body))
         except LookupError as error:
@@ -222,7 +224,11 @@ class _Shift:
             failed = BatchFailed(batch=batch, code=error.code, reason=reason, final=error.final)
             await self._give(self._internal("batch.unfit", BatchUnfit(renter=event.source, failed=failed)))
         else:
-            await self._return(batch, event, computed)
+            await (
+                self._return(batch, event, computed)
+                if partner is None
+                else self._forward(batch, event, computed, partner)
+            )
 
     async def _return(self, batch: Batch, event: Event, computed: Computed) -> None:
         await self._post.send(
@@ -233,6 +239,20 @@ class _Shift:
             body=computed.body,
             attributes=batch_attributes(batch) | {"computeseconds": f"{computed.core_seconds:.6f}"},
         )
+
+    async def _forward(self, batch: Batch, event: Event, computed: Computed, partner: str) -> None:
+        """The sealed result goes to the partner (J2), and word of it to the renter."""
+        parts = (batch.job, batch.subtask, batch.batch, batch.round, batch.attempt, self._of.name)
+        await self._post.send(
+            "batch.sealed",
+            partner,
+            batch.job,
+            event_id=derive_id("sealed", *parts),
+            body=computed.body,
+            attributes=batch_attributes(batch),
+        )
+        said = BatchForwarded(batch=batch, core_seconds=computed.core_seconds)
+        await self._post.send("batch.forwarded", event.source, batch.job, said, event_id=derive_id("event", *parts))
 
     def _internal(self, event_type: str, data: Struct) -> Event:
         name = derive_id("internal", os.urandom(16).hex())

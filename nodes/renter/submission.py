@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from nodes.data.binding import require_chain
 from nodes.data.making import make_table
@@ -21,8 +21,10 @@ from nodes.data.table import Table
 from nodes.homomorphic import schemes
 from nodes.programs.check import check
 from nodes.programs.program import Program
-from nodes.protections import AUTO, CIPHERTEXT, asked
+from nodes.protections import AUTO, CIPHERTEXT, SEALED, asked
+from nodes.renter import invitation
 from nodes.renter.files.folder import JobFolder
+from nodes.renter.invitation import Checked, Invitation
 from nodes.renter.prediction.encodings import GAPS_NEED_ENCLAVE
 from nodes.runtime.post import Post
 from nodes.store.blobs import BlobStore
@@ -58,6 +60,7 @@ class JobOptions:
     lease_seconds: float = 3600.0
     batch_rows: int | None = None
     accept_software_enclave: bool = False
+    joint: Invitation | None = None
 
     @property
     def reading(self) -> Reading:
@@ -88,22 +91,29 @@ def stage(
         schemes.runnable(checked, products=schemes.may_multiply(options.scheme, options.results_stay))
     if options.scheme == "ckks" and not options.results_stay:
         raise BadConfig(schemes.MUST_STAY, field="scheme")
-    if local is not None:
-        require_chain(checked, local)
     _check_id_column(options, checked)
+    joint = _joint(options, checked)
+    if local is not None:
+        require_chain(checked if joint is None else joint.program, local)
     folder = JobFolder(jobs / job_id)
     folder.make()
     try:
-        table = make_table(folder.table, data, checked, options.reading)
+        taken = checked if joint is None else invitation.bound(checked)
+        table = make_table(folder.table, data, taken, options.reading)
         if table.gaps and wanted is CIPHERTEXT:
             raise BadData(f"{table.gaps}; {GAPS_NEED_ENCLAVE}")
         spec = _spec(table, checked, local, options, job_id)
+        if joint is not None:
+            fields = {"joint": joint.part(table, job_id), "protection": SEALED.name, "local_share": 0.0}
+            spec = structs.replace(spec, **fields)
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise
     blobs.put(checked.canonical)
     if local is not None:
         blobs.put(local.canonical)
+    for raw in () if joint is None else joint.files:
+        blobs.put(raw)
     return spec
 
 
@@ -129,6 +139,7 @@ def _spec(table: Table, program: Program, local: Program | None, options: JobOpt
     fields: dict[str, Any] = {
         name: getattr(options, name) for name in options.__dataclass_fields__ if name in JobSpec.__struct_fields__
     }
+    del fields["joint"]
     fields |= {
         "id": job_id,
         "data": table.digest,
@@ -144,3 +155,11 @@ def _spec(table: Table, program: Program, local: Program | None, options: JobOpt
 def _check_id_column(options: JobOptions, program: Program) -> None:
     if options.id_column is not None and program.sum_rows:
         raise BadData("a program that sums over rows gives one row without an id: leave --id-column out")
+
+
+def _joint(options: JobOptions, program: Program) -> Checked | None:
+    """What the job asks of a partner, if it has one; raises BadInput."""
+    if options.joint is None:
+        return None
+    protection, id_column = options.protection, options.id_column
+    return invitation.checked(options.joint, program, protection=protection, id_column=id_column)

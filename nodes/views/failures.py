@@ -15,11 +15,37 @@ from schemas.errors import BadData, BadInput, BadProgram, JobFailed, PolicyRefus
 
 CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
     {
-        BadInput: ("bad-input", "bad-order", "bad-split", "no-file", "other-format"),
+        BadInput: (
+            "bad-input",
+            "bad-order",
+            "bad-split",
+            "dataset-unfit",
+            "no-file",
+            "not-aligned",
+            "other-format",
+            "other-release",
+            "unknown-hub",
+            "unknown-partner",
+        ),
         BadData: ("bad-data",),
         # The last three: it takes or does what no enclave allows to any program.
-        BadProgram: ("bad-program", "not-linear", "enclave-cpu", "enclave-memory", "enclave-syscall"),
-        PolicyRefused: ("no-enclave", *POLICY_CODES),
+        BadProgram: ("bad-program", "no-room", "not-linear", "enclave-cpu", "enclave-memory", "enclave-syscall"),
+        PolicyRefused: (
+            "no-enclave",
+            *POLICY_CODES,
+            # A partner's
+            "column-not-allowed",
+            "declined",
+            "not-approved",
+            "per-row-output",
+            "policy-expired",
+            "too-few-rows",
+            "too-many-rounds",
+            "unknown-dataset",
+            "unknown-program",
+            "unknown-renter",
+            "withdrawn",
+        ),
         VerificationFailed: (
             *(code for code in Code if code not in POLICY_CODES),
             "bad-key",
@@ -41,6 +67,10 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
             "no-lessor-left",
             "no-match",
             "not-assembled",
+            "partner-failed",
+            "partner-silent",
+            "renter-silent",
+            "rows-not-covered",
             "silent",
             "too-many-attempts",
         ),

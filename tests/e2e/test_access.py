@@ -178,8 +178,8 @@ async def dead_letters(channel_of: Open, hub: str, count: int) -> list[AbstractI
 
 
 def _batch() -> Batch:
-    ids = {name: derive_id(name, 1) for name in ("job", "subtask", "contract")}
-    return Batch(**ids, batch=0, attempt=1, first_row=0, rows=1)
+    job, subtask, contract = (derive_id(name, 1) for name in ("job", "subtask", "contract"))
+    return Batch(job=job, subtask=subtask, contract=contract, batch=0, attempt=1, first_row=0, rows=1)
 
 
 def _cancelled() -> OrderCancelled:

@@ -91,15 +91,15 @@ class BatchContext:
         return replace(self, direction=RESULT)
 
 
-def batch_context(batch: Batch, schema: bytes, epoch: int = FIRST_EPOCH) -> BatchContext:
-    """What renter and lessor bind a batch's ciphertext to; `schema` is `schema_digest(...)`."""
+def batch_context(batch: Batch, schema: bytes) -> BatchContext:
+    """What renter and lessor bind a batch's ciphertext to; `schema` is `schema_digest(...)`. Each round is an epoch."""
     return BatchContext(
         job=batch.job,
         subtask=batch.subtask,
         batch=batch.batch,
         attempt=batch.attempt,
         direction=DATA,
-        epoch=epoch,
+        epoch=batch.round - 1 + FIRST_EPOCH,
         schema=schema,
         first_row=batch.first_row,
         rows=batch.rows,

@@ -187,15 +187,21 @@ def schema_digest(program: bytes, seal: SealSpec | None) -> bytes:
     """
     if seal is None:
         return H("schema", H("program", program))
-    return H("schema", H("program", program), H("seal-key", seal.public_key), seal.result_bits)
+    label = "schema-joint" if seal.joint else "schema"
+    return H(label, H("program", program), H("seal-key", seal.public_key), seal.result_bits)
 
 
 @dataclass(frozen=True, slots=True)
 class SealSpec:
-    """Sealed results (T1, T2): encrypt round(y·2^result_bits) under this homomorphic key (`PublicKey.to_bytes()`)."""
+    """Sealed results (T1, T2): encrypt round(y·2^result_bits) under this homomorphic key (`PublicKey.to_bytes()`).
+
+    Results of `joint` subtasks go to a partner (J2), who has no key of the enclave's, so nothing but the homomorphic
+    encryption is around them; each batch brings the bits of its round (`rounds.py`).
+    """
 
     public_key: bytes = field(repr=False)
     result_bits: int
+    joint: bool = False
 
 
 def _hpke() -> Suite:

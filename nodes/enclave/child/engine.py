@@ -17,10 +17,12 @@ from nodes.enclave.agreement import chunks, key_agreement
 from nodes.enclave.agreement.chunks import DATA, RESULT, BatchContext
 from nodes.enclave.agreement.confirmation import confirmation
 from nodes.enclave.agreement.key_agreement import KeyPair, Sealed, SealSpec
+from nodes.enclave.agreement.rounds import Opening, unpacked
 from nodes.enclave.errors import Code, DataFault, Fault, Rejected
 from nodes.enclave.frames import Buffer
 from nodes.homomorphic.errors import BadKey
 from nodes.homomorphic.paillier.public import PaillierPublic
+from nodes.inputs import PARAMETERS, widened, width_of
 from nodes.programs.check import check
 from nodes.programs.program import Program
 from nodes.programs.runtime import WrongType, evaluate, session
@@ -29,7 +31,9 @@ from schemas.errors import BadData, BadProgram
 OFFERS_PER_PROCESS_MAX: Final = 64
 RESULT_BITS_MAX: Final = 62
 VALUE_BYTES: Final = 8
-_INT64_LIMIT: Final = 2.0**63
+_LARGEST_INT64: Final = float(np.nextafter(2.0**63, 0))
+KEPT_BYTES_MAX: Final = 256 * 1024**2
+"""Of rows that stay between rounds: the oldest give way, and come again when they are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class _Session:
     schema: bytes
     seal_key: PaillierPublic | None
     result_bits: int
+    joint: bool = False
 
 
 class Enclave:
@@ -60,6 +65,8 @@ class Enclave:
         self._session: _Session | None = None
         self._plaintext = Buffer()
         self._ciphertext = Buffer()
+        self._kept: dict[tuple[int, int, int], NDArray[np.float64]] = {}
+        """Rows by batch, first row and count, of joint jobs."""
 
     def offer(self, nonce: bytes, contract: str, job: str) -> tuple[bytes, bytes]:
         """A fresh public key and the report data that binds it to nonce and contract. It replaces any earlier offer.
@@ -114,6 +121,7 @@ class Enclave:
             schema=key_agreement.schema_digest(program, seal),
             seal_key=_seal_key(seal),
             result_bits=0 if seal is None else seal.result_bits,
+            joint=seal is not None and seal.joint,
         )
         return confirmation(secret, key_agreement.transcript(offer, sealed))
 
@@ -121,7 +129,7 @@ class Enclave:
         """Decrypt a batch, run the program and encrypt its result. The view is valid until the next call.
 
         Raises:
-            Rejected: `session`, `context`, or as `chunks.decrypt_into`.
+            Rejected: `session`, `context`, or as `chunks.decrypt_into`; `no-rows` in a later round of a joint job.
             BadData: the batch does not fit, or a number in it or in its result cannot be used.
             BadProgram: an operator failed on this batch.
         """
@@ -130,6 +138,8 @@ class Enclave:
             raise Rejected(Code.SESSION)
         if (context.job, context.direction, context.schema) != (current.job, DATA, current.schema):
             raise Rejected(Code.CONTEXT)
+        if current.joint:
+            return self._execute_round(current, context, body)
         rows = self._decrypt(current, context, body)
         result = _evaluate(current.program, context, rows)
         if current.seal_key is None:
@@ -137,11 +147,45 @@ class Enclave:
         fixed = _fixed_point(current.program, context, result, current.result_bits)
         return self._encrypt(current, context, memoryview(current.seal_key.encrypt(fixed)))
 
-    def _decrypt(self, current: _Session, context: BatchContext, body: memoryview) -> NDArray[np.float64]:
+    def _execute_round(self, current: _Session, context: BatchContext, body: memoryview) -> memoryview:
+        """One round of a joint job (J2, J5): the result is for the partner, who has no key but the homomorphic one."""
+        assert current.seal_key is not None
+        width = width_of(current.program, PARAMETERS)
+        try:
+            opening = unpacked(
+                self._opened(current, context, body), width, context.rows, current.program.width_in - width
+            )
+        except ValueError:
+            raise DataFault(Fault.SHAPE) from None
+        rows = widened(current.program, self._rows(context, opening), opening.parameters)
+        result = _evaluate(current.program, context, rows)
+        fixed = _fixed_point(current.program, context, result, opening.result_bits, 2.0**opening.value_bits)
+        return memoryview(current.seal_key.encrypt(fixed))
+
+    def _rows(self, context: BatchContext, opening: Opening) -> NDArray[np.float64]:
+        """Those that came, and are kept from now on, or those that were kept. Raises Rejected: `no-rows`."""
+        name = (context.batch, context.first_row, context.rows)
+        if opening.rows is not None:
+            self._kept.pop(name, None)
+            self._kept[name] = opening.rows
+            while sum(each.nbytes for each in self._kept.values()) > KEPT_BYTES_MAX:
+                del self._kept[next(iter(self._kept))]
+            return opening.rows
+        kept = self._kept.get(name)
+        if kept is None:
+            raise Rejected(Code.NO_ROWS)
+        return kept
+
+    def _opened(self, current: _Session, context: BatchContext, body: memoryview) -> memoryview:
         length = chunks.decrypted_bytes(len(body))
         plaintext = self._plaintext.view(length)
         key = key_agreement.data_key(current.secret, current.contract, current.job, DATA, context.epoch)
         chunks.decrypt_into(key, context.digest(), body, plaintext)
+        return plaintext
+
+    def _decrypt(self, current: _Session, context: BatchContext, body: memoryview) -> NDArray[np.float64]:
+        plaintext = self._opened(current, context, body)
+        length = len(plaintext)
         if context.rows < 1 or length != context.rows * current.program.width_in * VALUE_BYTES:
             raise DataFault(Fault.SHAPE)
         return np.frombuffer(plaintext, dtype="<f8").reshape(context.rows, current.program.width_in)
@@ -213,10 +257,14 @@ def _require_no_infinity(program: Program, context: BatchContext, rows: NDArray[
 
 
 def _fixed_point(
-    program: Program, context: BatchContext, result: NDArray[np.float64], result_bits: int
+    program: Program,
+    context: BatchContext,
+    result: NDArray[np.float64],
+    result_bits: int,
+    largest: float = _LARGEST_INT64,
 ) -> NDArray[np.int64]:
     scaled = np.rint(np.ldexp(result, result_bits))
-    fits = np.abs(scaled) < _INT64_LIMIT
+    fits = np.abs(scaled) <= largest
     if not fits.all():
         row, column = (int(i) for i in np.argwhere(~fits)[0])
         number = None if program.sum_rows else context.first_row + row + 1

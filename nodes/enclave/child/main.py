@@ -120,7 +120,9 @@ def _answer(channel: Channel, enclave: Enclave, request: Frame, begin: int) -> N
 
 def _accept(enclave: Enclave, fields: tuple[bytes, ...], program: bytes) -> bytes:
     sealed, signature, renter_public, policy, claims, *sealing = fields
-    seal = SealSpec(sealing[0], int.from_bytes(sealing[1], "big")) if sealing else None
+    seal = None
+    if sealing:
+        seal = SealSpec(sealing[0], int.from_bytes(sealing[1], "big"), bool(int.from_bytes(sealing[2], "big")))
     return enclave.accept(
         Sealed(sealed, signature),
         renter_public=renter_public,

@@ -191,7 +191,7 @@ class EnclaveProcess:
         handed = Sealed(sealed, signature)
         fields: tuple[Part, ...] = (handed.sealed, handed.signature, renter_public, policy_digest, claims)
         if seal is not None:
-            fields = (*fields, seal.public_key, seal.result_bits)
+            fields = (*fields, seal.public_key, seal.result_bits, int(seal.joint))
         child, seconds = await self._started(), self._options.handshake_seconds_max
         answer = await self._call(child, Kind.ACCEPT, *fields, body=program, seconds=seconds)
         return self._expect(Kind.ACCEPTED, answer).fields[0]

@@ -147,6 +147,12 @@ class PaillierSecret:
             columns = columns.sum(axis=1, dtype=np.int64, keepdims=True)
         return np.ascontiguousarray(columns[:, :rows].T, dtype=np.int64)
 
+    def plaintexts(self, body: bytes, width: int) -> list[mpz]:
+        """What `width` single ciphertexts hold, modulo n and not taken for packed; raises BadCiphertext."""
+        blocks = [join(pair, self.public.n) for pair in self.public.parse(body, 1, width)]
+        lift = packing.lift(self.public.slots)
+        return [(raised - lift) % self.public.n for raised in self._decrypt_blocks(blocks)]
+
     def _decrypt_blocks(self, blocks: Sequence[mpz]) -> list[mpz]:
         """Plaintexts modulo n, raised by the lift of all slots (Paillier's section 7, by Chinese remainders)."""
         by_p = self._half(blocks, self.p, self._p_squared, self.q, self.orders and self.orders.p)

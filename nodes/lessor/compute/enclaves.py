@@ -46,7 +46,9 @@ class EnclaveComputer:
 
     async def accept(self, seal: KeySealed, terms: SubtaskTerms, program: bytes, public_key: bytes) -> bytes:
         """Hand in the renter's seal and the program; the enclave's confirmation (a MAC). Raises CannotCompute."""
-        spec = None if terms.result_bits is None else SealSpec(public_key, terms.result_bits)
+        spec = None
+        if terms.result_bits is not None:
+            spec = SealSpec(public_key, terms.result_bits, joint=terms.partner is not None)
         with _told():
             mac = await self.process.accept(
                 sealed=seal.sealed,

@@ -75,7 +75,8 @@ def swept(draft: Draft, _: str) -> None:
     """Timer: close what is idle, or whose contract has run out."""
     for _, session in list(draft.each(Session, "session")):
         over = session.terms is not None and session.terms.contract.ends_at <= draft.now
-        if over or (session.phase == "open" and draft.now - session.used_at > IDLE_SECONDS_MAX):
+        rests = session.terms is not None and session.terms.partner is not None  # between rounds, which take their time
+        if over or (session.phase == "open" and not rests and draft.now - session.used_at > IDLE_SECONDS_MAX):
             opening.close(draft, session)
     watch(draft)
 

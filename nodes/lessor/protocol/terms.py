@@ -50,5 +50,7 @@ def check_terms(terms: SubtaskTerms) -> None:
         raise Refused("bad-terms", "computing on ciphertext needs a scheme and a fixed point")
     if traits.sealed and terms.result_bits is None:
         raise Refused("bad-terms", "sealed results need their fixed-point bits")
+    if terms.partner is not None and not traits.sealed:
+        raise Refused("bad-terms", "only sealed results go to a partner")
     if traits.homomorphic_key and not terms.public_key:
         raise Refused("bad-terms", f"{terms.protection} needs the renter's public key")

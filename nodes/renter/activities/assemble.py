@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 
 from nodes.data.results import write_csv
 from nodes.programs import runtime
+from nodes.programs.check import check
 from nodes.programs.program import Program
+from nodes.renter.activities.rounds import outputs
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import JobAtHand, Workbench
 from nodes.renter.files.parts import read_part
 from nodes.renter.protocol.outcomes import JobAssembled, JobSpoiled
-from nodes.renter.protocol.records import BatchRecord, Job
+from nodes.renter.protocol.records import BatchRecord, Job, Round
 from nodes.renter.protocol.split import ranges
 from schemas.errors import BadInput, SubletError
 
@@ -43,6 +45,8 @@ async def assemble(
     running, records = await workbench.running(job_id), await services.store.read(job_id)
     job = records["job"]
     assert isinstance(job, Job)
+    if job.spec.joint is not None:
+        return await _assemble_rounds(services, running.job, job, records)
     digests = {record.number: record.digest for record in records.values() if isinstance(record, BatchRecord)}
     try:
         rows, digest = await asyncio.to_thread(_write, _Result(running.job, job, digests))
@@ -51,6 +55,27 @@ async def assemble(
     except SubletError as error:
         return [("job.spoiled", JobSpoiled(code="not-assembled", reason=str(error)))]
     return [("job.assembled", JobAssembled(rows=rows, digest=digest))]
+
+
+async def _assemble_rounds(
+    services: Services, at_hand: JobAtHand, job: Job, records: Mapping[str, Struct]
+) -> list[tuple[str, Struct]]:
+    """A joint job's output: a line per round (J6)."""
+    assert job.spec.joint is not None
+    partner = check(await asyncio.to_thread(services.blobs.get, job.spec.joint.program))
+    names = ["round", *(at_hand.local_program or partner).output_names]
+    rounds = {each.number: each for each in records.values() if isinstance(each, Round)}
+
+    def write() -> tuple[int, str]:
+        found = outputs(at_hand.folder, job, rounds)
+        lines = (([str(number)], finish(partner, at_hand.local_program, values)) for number, values in found)
+        return write_csv(at_hand.folder.output, names, lines), file_digest(at_hand.folder.output)
+
+    try:
+        written, digest = await asyncio.to_thread(write)
+    except SubletError as error:
+        return [("job.spoiled", JobSpoiled(code="not-assembled", reason=str(error)))]
+    return [("job.assembled", JobAssembled(rows=written, digest=digest))]
 
 
 def header(program: Program, local: Program | None, id_column: str | None) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from broker.port import Broker, Delivery, Message
 from broker.topology import queue_name
 from nodes.machine import Refused
+from nodes.renter.activities.rounds import Answered, Rounds
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Workbench
 from nodes.renter.errors import OWN_FAULTS, JobGone
@@ -58,6 +59,7 @@ class Collector:
     broker: Broker
     door: Door
     submit: Submit
+    rounds: Rounds
 
     async def run(self) -> None:
         """Consume until cancelled; results are worked on concurrently, each bounded by the prefetch."""
@@ -65,12 +67,19 @@ class Collector:
         await consume_for_ever(self.broker, queue, RESULT_PREFETCH, self._serve)
 
     async def _serve(self, delivery: Delivery) -> None:
-        async def accept(event: Event, sent: _Sent) -> None:
-            await self._accept(delivery.message, event, sent)
+        async def accept(event: Event, known: _Sent | Answered) -> None:
+            if isinstance(known, _Sent):
+                await self._accept(delivery.message, event, known)
+            elif (outcome := await self.rounds.accept(event, known)) is not None:
+                await self.submit(*outcome, known.job, event_id=f"output/{event.id}")
 
         await self.door.serve(delivery, self._sender, accept)
 
-    async def _sender(self, event: Event) -> tuple[bytes, _Sent]:
+    async def _sender(self, event: Event) -> tuple[bytes, _Sent | Answered]:
+        """The sender's key, once it is sure that this was asked of it; raises Refused."""
+        return await (self.rounds.sender(event) if event.type == "round.answered" else self._lessor(event))
+
+    async def _lessor(self, event: Event) -> tuple[bytes, _Sent]:
         """The lessor's key, once it is sure that the batch was sent so under this contract; raises Refused."""
         batch = codec.batch_of(event)
         progress, subtask, sent = await self._records(batch)

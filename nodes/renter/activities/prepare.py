@@ -40,6 +40,8 @@ def free_cores(cores: int, load: float) -> float:
 
 async def _facts(services: Services, job: JobAtHand) -> Facts:
     spec, program, table = job.spec, job.program, job.table
+    if spec.joint is not None:
+        return _joint_facts(services, job)
     affine, reason = mapped(spec, program, table.gaps)
     wanted = () if affine is None else wanted_schemes(spec, affine.degree)
     encodings = [encoding(spec, program, table, affine, scheme) for scheme in wanted if affine is not None]
@@ -58,6 +60,20 @@ async def _facts(services: Services, job: JobAtHand) -> Facts:
     if not rented_rows(spec, facts.rows):
         return facts
     return await Pricing(spec, table, program, services.crew, services.calibration).priced(facts, encodings)
+
+
+def _joint_facts(services: Services, job: JobAtHand) -> Facts:
+    """Of a job whose enclaves seal for a partner: there is nothing to choose, so nothing is priced."""
+    return Facts(
+        rows=job.table.rows,
+        width_in=job.program.width_in,
+        width_out=job.program.width_out,
+        sum_rows=False,
+        needs_enclave="a partner computes on results that enclaves seal",
+        no_enclave=_no_enclave(services, job.spec),
+        cores=services.crew.hands,
+        free_cores=free_cores(services.crew.hands, os.getloadavg()[0]),
+    )
 
 
 def _no_enclave(services: Services, spec: JobSpec) -> str:

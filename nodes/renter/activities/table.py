@@ -11,6 +11,7 @@ from msgspec import Struct
 from nodes.renter.activities.assemble import assemble
 from nodes.renter.activities.dispatch import Dispatcher
 from nodes.renter.activities.prepare import prepare
+from nodes.renter.activities.rounds import Rounds
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.verify_evidence import verify_evidence
 from nodes.renter.activities.workbench import Workbench
@@ -18,13 +19,16 @@ from nodes.renter.errors import JobGone
 from nodes.runtime.outbox import Activity
 
 
-def activities(services: Services, workbench: Workbench, dispatcher: Dispatcher) -> dict[str, Activity]:
+def activities(services: Services, workbench: Workbench, dispatcher: Dispatcher, rounds: Rounds) -> dict[str, Activity]:
     """All of them. One whose job ended meanwhile has no outcome."""
     by_name: dict[str, Activity] = {
         "prepare": partial(prepare, services, workbench),
         "verify-evidence": partial(verify_evidence, services, workbench),
         "dispatch": dispatcher.dispatch,
         "compute-local": dispatcher.compute_local,
+        "ask-partner": rounds.ask,
+        "plan-round": rounds.plan,
+        "dispatch-round": rounds.dispatch,
         "assemble": partial(assemble, services, workbench),
         "forget": workbench.forget,
     }

@@ -7,15 +7,14 @@ What changes with every batch is not here.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 from msgspec import Struct
 
 from nodes.data.table import Table, open_table
+from nodes.kept import Kept
 from nodes.programs.check import check
 from nodes.programs.program import Program
 from nodes.protections import traits_of
@@ -23,6 +22,7 @@ from nodes.renter.activities.keys import Keys
 from nodes.renter.activities.services import Services
 from nodes.renter.errors import FilesGone, JobGone
 from nodes.renter.files.folder import JobFolder
+from nodes.renter.protections.joint import JointProtection
 from nodes.renter.protections.port import Ingredients, Protection
 from nodes.renter.protections.registry import BUILDERS
 from nodes.renter.protocol.records import ContractRecord, Facts, Job, Progress
@@ -33,8 +33,6 @@ from schemas.jobs import JobSpec
 
 JOBS_AT_HAND_MAX: Final = 8
 CONTRACTS_AT_HAND_MAX: Final = 1024
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,33 +55,6 @@ class Running:
     job: JobAtHand
     facts: Facts
     protection: Protection
-
-
-class Kept(Generic[T]):
-    """The things used last; each is loaded once however many want it, and again if that failed."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._tasks: OrderedDict[str, asyncio.Task[T]] = OrderedDict()
-
-    async def get(self, name: str, load: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """As `load` gave it; raises what `load` raised."""
-        task = self._tasks.get(name)
-        if task is None:
-            task = self._tasks[name] = asyncio.create_task(load())
-        self._tasks.move_to_end(name)
-        while len(self._tasks) > self._most:
-            self._tasks.popitem(last=False)
-        try:
-            return await asyncio.shield(task)
-        finally:
-            if task.done() and (task.cancelled() or task.exception()) and self._tasks.get(name) is task:
-                del self._tasks[name]
-
-    def drop(self, name: str) -> T | None:
-        """Keep it no longer; what it was, if it was there."""
-        task = self._tasks.pop(name, None)
-        return task.result() if task and task.done() and not task.cancelled() and not task.exception() else None
 
 
 class Workbench:
@@ -169,7 +140,8 @@ class Workbench:
             crew=self._services.crew,
             core_clock=self._services.core_clock,
         )
-        return Running(inputs, job.facts, await asyncio.to_thread(BUILDERS[traits], given))
+        build = BUILDERS[traits] if job.spec.joint is None else JointProtection.build
+        return Running(inputs, job.facts, await asyncio.to_thread(build, given))
 
     async def _contract(self, job: str, contract: str) -> Contract:
         key = f"contract/{contract}"

@@ -43,6 +43,10 @@ class JobFolder:
         """The file of one batch's result; the digest in its name keeps differing results apart."""
         return self.parts / f"{batch:06d}-{digest[:16]}.f64"
 
+    def of_round(self, number: int, what: str, digest: str) -> Path:
+        """A file of one round of a joint job: its `parameters` or `output`."""
+        return self.path / "rounds" / f"{number:04d}-{what}-{digest[:16]}.f64"
+
     def make(self) -> None:
         """Make the folder, of this format; raises FileExistsError."""
         self.path.mkdir(mode=FOLDER_MODE, parents=True)

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from nodes.renter.files.folder import JobFolder
-from nodes.renter.files.parts import write_whole
+from nodes.whole import write_whole
 
 INCIDENTS_MAX: Final = 64
 """Kept per job; a lessor is lost at its first."""

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.renter.files.folder import FOLDER_MODE, JobFolder
+from nodes.renter.files.folder import JobFolder
+from nodes.whole import write_whole
 from schemas.errors import JobFailed
-
-FILE_MODE: Final = 0o600
-"""Results are the renter's plaintext."""
 
 
 def write_part(folder: JobFolder, batch: int, result: NDArray[np.float64]) -> str:
@@ -35,24 +31,41 @@ def read_part(folder: JobFolder, batch: int, digest: str, width: int) -> NDArray
     Raises:
         JobFailed: the file is not there or not what was accepted.
     """
-    path = folder.part(batch, digest)
+    return _read(folder.part(batch, digest), digest, f"result of batch {batch}").reshape(-1, width)
+
+
+def _read(path: Path, digest: str, what: str) -> NDArray[np.float64]:
     try:
         raw = path.read_bytes()
     except FileNotFoundError as error:
-        raise JobFailed(f"the result of batch {batch} is gone: {path.name} was removed") from error
+        raise JobFailed(f"the {what} is gone: {path.name} was removed") from error
     if hashlib.sha256(raw).hexdigest() != digest:
-        raise JobFailed(f"the result of batch {batch} was changed on disk: {path.name}")
-    return np.frombuffer(raw, dtype="<f8").reshape(-1, width)
+        raise JobFailed(f"the {what} was changed on disk: {path.name}")
+    return np.frombuffer(raw, dtype="<f8")
 
 
-def write_whole(path: Path, raw: bytes) -> None:
-    """Write a file that is there whole or not at all; one that is there is left."""
-    if path.exists():
-        return
-    path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
-    aside = path.with_suffix(f".{os.getpid()}-{id(raw):x}.tmp")
-    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE), "wb") as file:
-        file.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.rename(path)
+def write_parameters(folder: JobFolder, number: int, values: NDArray[np.float64]) -> str:
+    """Store the parameters [P] of a joint job's round; the digest that names them."""
+    return _write_of_round(folder, number, "parameters", values)
+
+
+def read_parameters(folder: JobFolder, number: int, digest: str, width: int) -> NDArray[np.float64]:
+    """A round's parameters, [width]. Raises JobFailed as `read_part`."""
+    return _read(folder.of_round(number, "parameters", digest), digest, f"parameters of round {number}").reshape(width)
+
+
+def write_output(folder: JobFolder, number: int, values: NDArray[np.float64]) -> str:
+    """Store a round's decrypted output [1, O]; the digest that names it."""
+    return _write_of_round(folder, number, "output", values)
+
+
+def read_output(folder: JobFolder, number: int, digest: str, width: int) -> NDArray[np.float64]:
+    """A round's output, [1, width]. Raises JobFailed as `read_part`."""
+    return _read(folder.of_round(number, "output", digest), digest, f"output of round {number}").reshape(1, width)
+
+
+def _write_of_round(folder: JobFolder, number: int, what: str, values: NDArray[np.float64]) -> str:
+    raw = np.ascontiguousarray(values, dtype="<f8").tobytes()
+    digest = hashlib.sha256(raw).hexdigest()
+    write_whole(folder.of_round(number, what, digest), raw)
+    return digest

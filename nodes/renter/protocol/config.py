@@ -22,3 +22,7 @@ class RenterConfig:
     batch_deadline_seconds: float = limits.BATCH_DEADLINE_SECONDS
     handshake_seconds_max: float = limits.HANDSHAKE_SECONDS_MAX
     batch_window: int = limits.BATCH_WINDOW
+    partner_seconds_max: float = limits.PARTNER_SECONDS_MAX
+    """A partner that owes something and says nothing for this long ends the job."""
+    approval_seconds_max: float = limits.APPROVAL_SECONDS_MAX
+    """How long a person at the partner may take to approve."""

@@ -10,7 +10,7 @@ from nodes import draft
 from nodes.machine import Refused
 from nodes.renter.protocol import states
 from nodes.renter.protocol.config import RenterConfig
-from nodes.renter.protocol.records import BatchRecord, ContractRecord, Job, Progress, Subtask, Worker
+from nodes.renter.protocol.records import Agreement, BatchRecord, ContractRecord, Job, Progress, Round, Subtask, Worker
 from nodes.renter.protocol.states import JobPhase
 from nodes.states import advance
 from schemas.events import Event
@@ -116,6 +116,24 @@ class Draft(draft.Draft[RenterConfig]):
     def batch(self, number: int) -> BatchRecord | None:
         """The record of a batch that was sent, or None."""
         return self.find(BatchRecord, f"batch/{number}")
+
+    @property
+    def agreement(self) -> Agreement:
+        """With the partner of a joint job; raises Refused where there is none."""
+        agreement = self.find(Agreement, "agreement")
+        if agreement is None:
+            raise Refused("no-partner", "this job has no partner yet")
+        return agreement
+
+    def round(self, number: int) -> Round | None:
+        """A round of a joint job, or None."""
+        return self.find(Round, f"round/{number}")
+
+    @property
+    def round_is_open(self) -> bool:
+        """Whether batches may go out: always, where the job has no rounds."""
+        current = self.round(self.progress.round)
+        return self.job.spec.joint is None or (current is not None and current.phase == "open")
 
     def workers(self, subtask_id: str) -> list[Worker]:
         """All handshakes of a subtask."""

@@ -6,7 +6,7 @@ from msgspec import structs
 
 from nodes.draft import data_of
 from nodes.machine import Perform, Refused
-from nodes.renter.protocol import market
+from nodes.renter.protocol import market, partnership
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import JobAssembled, JobSpoiled
 from nodes.renter.protocol.records import Subtask
@@ -30,13 +30,18 @@ def fail(draft: Draft, code: str, reason: str) -> None:
         if not record.ended:
             market.end_contract(draft, record.contract, "job-failed", reason=code)
     draft.note("job-failed", reason, code=code)
+    partnership.end(draft, code, reason)
     _forget(draft)
 
 
 def finish_if_done(draft: Draft) -> None:
-    """When every batch has its result: receipts to the lessors, and join the parts."""
-    if draft.phase != "running" or draft.progress.batches_done < draft.job.batches:
-        return
+    """When every batch has its result."""
+    if draft.job.spec.joint is None and draft.phase == "running" and draft.progress.batches_done >= draft.job.batches:
+        finish(draft)
+
+
+def finish(draft: Draft) -> None:
+    """Receipts to the lessors, and join the parts."""
     for subtask in draft.subtasks():
         if subtask.phase in SERVING:
             _complete(draft, subtask)
@@ -49,6 +54,7 @@ def assembled(draft: Draft, event: Event) -> None:
     data = data_of(event, JobAssembled)
     draft.advance("assembled")
     draft.change_job(ended_at=draft.now)
+    partnership.end(draft, "completed", "the job is done")
     _forget(draft)
     draft.note("job-completed", f"{data.rows} rows", digest=data.digest)
     _compare(draft)

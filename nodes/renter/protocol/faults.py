@@ -6,6 +6,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from nodes.draft import data_of
+from nodes.enclave.errors import Code
 from nodes.machine import ActivityFailed, PublishFailed, TimerFired
 from nodes.renter.protocol import ending, market, runs, windows
 from nodes.renter.protocol.draft import Draft
@@ -35,7 +36,14 @@ def batch_failed(draft: Draft, event: Event) -> None:
         ending.fail(draft, data.code, f"batch {number} cannot be computed: {data.reason}")
         return
     windows.drop(draft, subtask.id, number)
-    _hand_over(draft, runs.single([number]), last=subtask.id)
+    record = draft.batch(number)
+    if record is not None and record.rows_at:
+        draft.put(f"batch/{number}", structs.replace(record, rows_at=""))
+    if data.code == Code.NO_ROWS:  # between rounds they went with their enclave; they come again
+        queue = draft.subtask(subtask.id).queue
+        draft.change_subtask(subtask.id, queue=(*runs.single([number]), *queue))
+    else:
+        hand_over(draft, runs.single([number]), last=subtask.id)
     windows.fill(draft, subtask.id)
 
 
@@ -79,10 +87,10 @@ def lose(draft: Draft, subtask_id: str, code: str, reason: str) -> None:
     draft.note("subtask-lost", reason, code=code, lessor=subtask.lessor, batches=runs.count(rest))
     contract = draft.contract(subtask.contract).contract
     market.end_contract(draft, contract, code, reason=reason)
-    _hand_over(draft, rest, last="")
+    hand_over(draft, rest, last="")
 
 
-def _hand_over(draft: Draft, batches: Runs, *, last: str) -> None:
+def hand_over(draft: Draft, batches: Runs, *, last: str) -> None:
     """Share batches among live subtasks; `last` is preferred least. Without any, order a replacement."""
     if not batches:
         return

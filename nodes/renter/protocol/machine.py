@@ -4,7 +4,8 @@ What a job and its subtasks may become is in `states.py`, with the theory on top
 row names is late and only noted. Batches are at-least-once, results exactly-once: the first accepted result of a batch
 counts, later equal ones are ignored, later unequal ones are an incident.
 
-Handlers import downwards only: starting, handshakes, batches → faults → windows, subtasks → ending → market.
+Handlers import downwards only: starting, handshakes, batches, rounds → faults → windows, subtasks → ending →
+partnership, market.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from nodes.ledger import LedgerExceeded
 from nodes.machine import TIMER_FIRED, Context, Records, Refused, Step
 from nodes.records import as_record_set
-from nodes.renter.protocol import batches, ending, faults, handshakes, starting
+from nodes.renter.protocol import batches, ending, faults, handshakes, rounds, starting
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import INTERNAL_TYPES
-from nodes.renter.protocol.records import RECORD_TYPES, ContractRecord
+from nodes.renter.protocol.records import RECORD_TYPES, Agreement, ContractRecord
 from nodes.renter.protocol.states import ENDED, LIVE, NEW
 from schemas.events import Event, Role
 from schemas.ids import hub_address, hub_of
@@ -49,13 +51,25 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "batch.failed": (frozenset({"running"}), faults.batch_failed),
         "result.accepted": (frozenset({"running", "assembling", "completed"}), batches.result_accepted),
         "result.refused": (frozenset({"running"}), faults.result_refused),
+        "introduction.made": (frozenset({"agreeing"}), rounds.introduced),
+        "introduction.refused": (frozenset({"agreeing"}), rounds.not_introduced),
+        "joint.deferred": (frozenset({"agreeing"}), rounds.deferred),
+        "joint.accepted": (frozenset({"agreeing"}), rounds.accepted),
+        "joint.ended": (LIVE, rounds.ended),
+        "round.planned": (frozenset({"running"}), rounds.planned),
+        "rounds.done": (frozenset({"running"}), rounds.rounds_done),
+        "batch.forwarded": (frozenset({"running"}), rounds.forwarded),
+        "batch.taken": (frozenset({"running"}), rounds.taken),
+        "batch.rejected": (frozenset({"running"}), rounds.rejected),
+        "output.accepted": (frozenset({"running"}), rounds.output_accepted),
+        "output.refused": (frozenset({"running"}), rounds.output_refused),
         "job.assembled": (frozenset({"assembling"}), ending.assembled),
         "job.spoiled": (LIVE, ending.spoiled),
         "receipt.countersigned": (frozenset({"assembling", "completed"}), ending.receipt_countersigned),
         "activity.failed": (LIVE, faults.activity_failed),
         "publish.failed": (LIVE, faults.publish_failed),
         "delivery.failed": (NEW, faults.delivery_failed),
-        TIMER_FIRED: (LIVE, faults.timer_fired),
+        TIMER_FIRED: (LIVE, rounds.timer_fired),
     }
 )
 
@@ -76,12 +90,15 @@ class RenterMachine:
         return _job_in(event.data) or event.subject
 
     def key_of(self, records: Records, event: Event) -> bytes | None:
-        """Own key (users of this organisation), hubs' keys, and keys of lessors under contract for this job."""
+        """Own key (users of this organisation), hubs' keys, and keys of the job's lessors and partner."""
         if event.source == self.config.me:
             return self.config.key
         if event.source == hub_address(hub_of(event.source)):
             return self.config.hub_keys.get(event.source)
         records = as_record_set(records)
+        agreement = records.get("agreement")
+        if isinstance(agreement, Agreement) and agreement.introduction.partner == event.source:
+            return agreement.introduction.partner_key
         for record in map(records.get, records.under("contract")):
             if isinstance(record, ContractRecord) and record.contract.lessor == event.source:
                 return record.contract.lessor_key
@@ -95,13 +112,24 @@ class RenterMachine:
                 raise Refused("unknown-job", f"{event.type} names a job that is not here")
             draft.note("late", f"{event.type} came while the job was {draft.phase}")
             return draft.step()
-        handler(draft, event)
+        try:
+            handler(draft, event)
+        except LedgerExceeded as error:
+            draft = Draft(self.config, records, context)
+            ending.fail(draft, error.code, error.reason)
         return draft.step()
 
 
 def _job_in(data: Struct | None) -> str:
     """The job id that an event's data names, wherever it stands."""
-    paths = (("job",), ("spec", "id"), ("batch", "job"), ("receipt", "job"), ("contract", "buy", "job"))
+    paths = (
+        ("job",),
+        ("spec", "id"),
+        ("batch", "job"),
+        ("receipt", "job"),
+        ("contract", "buy", "job"),
+        ("introduction", "job"),
+    )
     for path in paths:
         value: Any = data
         for name in path:

@@ -20,6 +20,12 @@ ORDERS_PER_JOB_MAX: Final = 4
 """Replacement orders after lessors were lost are bounded."""
 
 
+def place_first_order(draft: Draft) -> None:
+    """As the job wishes."""
+    spec = draft.job.spec
+    place_order(draft, lessors=spec.lessors, units=max(spec.units or spec.lessors, spec.lessors))
+
+
 def place_order(draft: Draft, *, lessors: int, units: int) -> None:
     """Publish a signed buy order for this many lessors, and wait a bounded time for the answer."""
     job = draft.job

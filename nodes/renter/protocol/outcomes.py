@@ -75,6 +75,39 @@ class ResultRefused(Struct, frozen=True, kw_only=True):
     """Names the lessor's signed message in the job's folder."""
 
 
+class RoundPlanned(Struct, frozen=True, kw_only=True):
+    """`round.planned`: a round's parameters lie in their file, and the largest result that rows can have is known."""
+
+    round: int
+    parameters: str
+    result_bits: int
+    value_bits: int
+
+
+class RoundsDone(Struct, frozen=True, kw_only=True):
+    """`rounds.done`: the update program says that no further round is wanted."""
+
+    round: int
+
+
+class OutputAccepted(Struct, frozen=True, kw_only=True):
+    """`output.accepted`: the partner's output of a round was decrypted and lies in its file."""
+
+    round: int
+    digest: str
+    outputs: int
+    decrypt_seconds: float
+    bytes_back: int
+
+
+class OutputRefused(Struct, frozen=True, kw_only=True):
+    """`output.refused`: the partner's output cannot be used."""
+
+    round: int
+    code: str
+    reason: str
+
+
 class JobAssembled(Struct, frozen=True, kw_only=True):
     """`job.assembled`: all parts are joined in order, local program applied, the output is in its place."""
 
@@ -103,6 +136,10 @@ INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "batch.sent": BatchSent,
         "result.accepted": ResultAccepted,
         "result.refused": ResultRefused,
+        "round.planned": RoundPlanned,
+        "rounds.done": RoundsDone,
+        "output.accepted": OutputAccepted,
+        "output.refused": OutputRefused,
         "job.assembled": JobAssembled,
         "job.spoiled": JobSpoiled,
         "activity.failed": ActivityFailed,

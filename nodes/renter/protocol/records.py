@@ -1,7 +1,8 @@
 """What the renter keeps about a job, one record per thing that changes on its own. Frozen data, pure.
 
-Aggregate = job id. Keys: `job`, `progress`, `contract/<id>`, `subtask/<id>`, `batch/<number>` and
-`worker/<subtask>/<worker>`. `job` is large and changes a few times, `progress` is small and changes with every batch.
+Aggregate = job id. Keys: `job`, `progress`, `contract/<id>`, `subtask/<id>`, `batch/<number>`,
+`worker/<subtask>/<worker>`, and of joint jobs `agreement`, `ledger` and `round/<number>`. `job` is large and changes a
+few times, `progress` is small and changes with every batch.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from nodes.renter.protocol.runs import Runs
-from nodes.renter.protocol.states import JobPhase, SubtaskPhase
+from nodes.renter.protocol.states import JobPhase, RoundPhase, SubtaskPhase
 from schemas.contracts import Contract
 from schemas.ids import derive_id
 from schemas.jobs import Assessment, Costs, FixedPoint, JobSpec, Scheme
+from schemas.joint import Introduction, Learned
 
 LOCAL: Final = "local"
 """Owner of the batches that the renter computes itself."""
@@ -121,6 +123,10 @@ class Progress(Struct, frozen=True, kw_only=True):
     """On what lessors computed, so far; the assessment's `costs` predicted it."""
     waiting: Runs = ()
     """Batches of lost subtasks that no live subtask has taken over yet."""
+    round: int = 1
+    """Of a joint job, whose batches are counted anew in each."""
+    forwarded: int = 0
+    """Batches of this round that lessors say to have sent to the partner."""
 
 
 class ContractRecord(Struct, frozen=True, kw_only=True):
@@ -157,6 +163,39 @@ class BatchRecord(Struct, frozen=True, kw_only=True):
     sent_at: float = 0.0
     """When the broker confirmed it; 0 while it is being encrypted."""
     digest: str = ""
+    round: int = 1
+    rows_at: str = ""
+    """Of joint jobs: the subtask whose enclaves were sent the rows, which stay there (J6)."""
+
+
+class Agreement(Struct, frozen=True, kw_only=True):
+    """What binds a joint job's partner, and whether it owes something."""
+
+    introduction: Introduction
+    accepted: bool = False
+    ended: bool = False
+    """By the partner."""
+    owes_since: float = 0.0
+    """When it was last due to say something and has not; 0 when it owes nothing. Seconds since 1970."""
+
+
+class Round(Struct, frozen=True, kw_only=True):
+    """One round of a joint job."""
+
+    number: int
+    phase: RoundPhase
+    parameters: str = ""
+    """Digest of the file that holds them."""
+    result_bits: int = 0
+    value_bits: int = 0
+    output: str = ""
+    """Digest of the file that holds the decrypted output."""
+
+
+class Ledger(Struct, frozen=True, kw_only=True):
+    """What both parties of a joint job learned so far."""
+
+    lines: tuple[Learned, ...] = ()
 
 
 class Worker(Struct, frozen=True, kw_only=True):
@@ -183,5 +222,8 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "subtask": Subtask,
         "batch": BatchRecord,
         "worker": Worker,
+        "agreement": Agreement,
+        "round": Round,
+        "ledger": Ledger,
     }
 )

@@ -13,6 +13,17 @@ def single(numbers: Iterable[int]) -> Runs:
     return tuple((number, number + 1) for number in numbers)
 
 
+def of(numbers: Iterable[int]) -> Runs:
+    """Ascending numbers in as few runs as they make."""
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and found[-1][1] == number:
+            found[-1] = (found[-1][0], number + 1)
+        else:
+            found.append((number, number + 1))
+    return tuple(found)
+
+
 def count(runs: Runs) -> int:
     """How many batches these are."""
     return sum(end - first for first, end in runs)

@@ -8,7 +8,7 @@ from nodes.contracts import verify_contract
 from nodes.draft import data_of
 from nodes.machine import CancelTimer, Perform, Refused
 from nodes.protections import traits_of
-from nodes.renter.protocol import ending, market, windows
+from nodes.renter.protocol import ending, market, partnership, windows
 from nodes.renter.protocol.assess import NoProtection, assess
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import JobPrepared
@@ -52,10 +52,12 @@ def prepared(draft: Draft, event: Event) -> None:
         ending.fail(draft, error.code, str(error))
         return
     draft.change_job(facts=facts, assessment=assessment)
-    draft.advance("assessed")
     draft.note("assessment", assessment.reason, **msgspec.to_builtins(assessment))
-    spec = draft.job.spec
-    market.place_order(draft, lessors=spec.lessors, units=max(spec.units or spec.lessors, spec.lessors))
+    if draft.job.spec.joint is None:
+        draft.advance("assessed")
+        market.place_first_order(draft)
+    else:
+        partnership.ask(draft)
 
 
 def contract_signed(draft: Draft, event: Event) -> None:
@@ -109,6 +111,7 @@ def _start_if_complete(draft: Draft) -> None:
         return
     for record, queue in zip(records, queues, strict=True):
         _start(draft, record, queue)
+        partnership.show(draft, record.contract)
     windows.compute_local(draft)
     ending.finish_if_done(draft)
 
@@ -142,6 +145,7 @@ def _split(draft: Draft, records: list[ContractRecord]) -> list[Runs]:
     draft.advance("split")
     shown = {part.owner: part.rows for part in parts}
     draft.note("split", f"{facts.rows} rows into {batches} batches", rows_by_owner=shown, batch_rows=rows_each)
+    partnership.plan(draft, 1)
     ends = [(part.first_batch, part.first_batch + part.batches) for part in parts if part.owner != LOCAL]
     return [(run,) if run[0] < run[1] else () for run in ends]
 

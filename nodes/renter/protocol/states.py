@@ -4,6 +4,7 @@ Theory of operation. A job is one aggregate:
 
     new          not here yet
     preparing    data, program and options are examined and what each protection costs is predicted (activity `prepare`)
+    agreeing     a job with a joint part asks its partner first (J1), which may ask a person
     ordering     the assessment chose a protection (A1, A2); the buy order waits for contracts (R1-R4)
     running      the rows are split (S1): each contract's subtask has a queue of batches and a bounded window under way
     assembling   every row has its result; parts are joined in order and the local program runs (H3, T3)
@@ -18,6 +19,12 @@ A subtask is one contract's part of the job:
     running      batches go out as results come in
     completed    the job has all its results; the lessor gets its receipt
     lost         its lessor stayed silent or erred: its batches go to the others, or to a new buy order
+
+A round of a joint job (J6), while the job is running:
+
+    planning     its parameters are made, and the size of what the enclaves will seal is found (activity `plan-round`)
+    open         batches go out, their sealed results to the partner
+    answered     the partner's output is decrypted: next come other parameters, or the end
 """
 
 from __future__ import annotations
@@ -26,7 +33,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
-JobPhase = Literal["new", "preparing", "ordering", "running", "assembling", "completed", "failed"]
+JobPhase = Literal["new", "preparing", "agreeing", "ordering", "running", "assembling", "completed", "failed"]
 SubtaskPhase = Literal["new", "keying", "running", "completed", "lost"]
 
 JOB: Final[Mapping[tuple[JobPhase, str], JobPhase]] = MappingProxyType(
@@ -34,6 +41,9 @@ JOB: Final[Mapping[tuple[JobPhase, str], JobPhase]] = MappingProxyType(
         ("new", "submitted"): "preparing",
         ("preparing", "assessed"): "ordering",
         ("preparing", "failed"): "failed",
+        ("preparing", "asked"): "agreeing",
+        ("agreeing", "agreed"): "ordering",
+        ("agreeing", "failed"): "failed",
         ("ordering", "split"): "running",
         ("ordering", "failed"): "failed",
         ("running", "all-done"): "assembling",
@@ -53,8 +63,15 @@ SUBTASK: Final[Mapping[tuple[SubtaskPhase, str], SubtaskPhase]] = MappingProxyTy
         ("running", "lost"): "lost",
     }
 )
+RoundPhase = Literal["planning", "open", "answered"]
+ROUND: Final[Mapping[tuple[RoundPhase, str], RoundPhase]] = MappingProxyType(
+    {
+        ("planning", "planned"): "open",
+        ("open", "output"): "answered",
+    }
+)
 NEW: Final[frozenset[str]] = frozenset({"new"})
 ENDED: Final[frozenset[str]] = frozenset({"completed", "failed"})
-LIVE: Final[frozenset[str]] = frozenset({"preparing", "ordering", "running", "assembling"})
+LIVE: Final[frozenset[str]] = frozenset({"preparing", "agreeing", "ordering", "running", "assembling"})
 SERVING: Final[frozenset[str]] = frozenset({"keying", "running"})
 """Subtasks that can take batches."""

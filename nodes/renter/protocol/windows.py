@@ -5,6 +5,8 @@ What one event costs here does not grow with the number of batches.
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec import structs
 
@@ -20,7 +22,7 @@ from schemas.jobs import Batch
 def fill(draft: Draft, subtask_id: str) -> None:
     """Dispatch the subtask's next batches, as many as its window has room for."""
     subtask = draft.subtask(subtask_id)
-    if draft.phase != "running" or subtask.phase != "running":
+    if draft.phase != "running" or subtask.phase != "running" or not draft.round_is_open:
         return
     if not subtask.under_way and subtask.queue:
         watch(draft, subtask_id, draft.now)
@@ -29,7 +31,7 @@ def fill(draft: Draft, subtask_id: str) -> None:
         number, queue = runs.take(subtask.queue)
         subtask = structs.replace(subtask, queue=queue)
         record = draft.batch(number)
-        if record is not None and record.digest:
+        if record is not None and record.digest and record.round == draft.progress.round:
             continue
         record = _sending(draft, number, subtask_id)
         if record.attempt > limits.BATCH_ATTEMPTS_MAX:
@@ -77,9 +79,12 @@ def watch(draft: Draft, subtask_id: str, since: float) -> None:
 
 def _sending(draft: Draft, number: int, owner: str) -> BatchRecord:
     known = draft.batch(number)
+    number_of_round = draft.progress.round
     if known is None:
         first_row, rows = rows_of(draft.job.parts, draft.job.batch_rows, number)
         known = BatchRecord(number=number, first_row=first_row, rows=rows, owner=owner, attempt=0)
+    elif known.round != number_of_round:
+        known = structs.replace(known, attempt=0, digest="", round=number_of_round)
     record = structs.replace(known, owner=owner, attempt=known.attempt + 1, sent_at=0.0)
     draft.put(f"batch/{number}", record)
     return record
@@ -94,5 +99,12 @@ def _dispatch(draft: Draft, subtask: Subtask, record: BatchRecord) -> None:
         attempt=record.attempt,
         first_row=record.first_row,
         rows=record.rows,
+        round=record.round,
     )
-    draft.do(Perform(activity="dispatch", params={"batch": msgspec.to_builtins(batch), "lessor": subtask.lessor}))
+    params: dict[str, Any] = {"batch": msgspec.to_builtins(batch), "lessor": subtask.lessor}
+    current = draft.round(record.round)
+    if current is None:
+        draft.do(Perform(activity="dispatch", params=params))
+        return
+    params |= {"round": msgspec.to_builtins(current), "rows": record.rows_at != subtask.id}
+    draft.do(Perform(activity="dispatch-round", params=params))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from cloudevents.core.bindings.rabbitmq import RabbitMQMessage, from_rabbitmq_event
 from cloudevents.core.formats.json import JSONFormat
@@ -51,7 +52,7 @@ def test_an_event_comes_back_as_it_was() -> None:
 @given(body=st.binary(max_size=200), number=st.integers(0, 99), row=st.integers(0, 10**9), rows=st.integers(1, 10**6))
 def test_a_batch_travels_raw_with_its_metadata_as_attributes(body: bytes, number: int, row: int, rows: int) -> None:
     ids = {name: derive_id(name, number) for name in ("job", "subtask", "contract")}
-    batch = Batch(**ids, batch=number, attempt=1, first_row=row, rows=rows)
+    batch = msgspec.convert(ids | {"batch": number, "attempt": 1, "first_row": row, "rows": rows}, Batch)
     sent = event(
         type="batch.dispatched",
         source=RENTER,

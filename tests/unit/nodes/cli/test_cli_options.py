@@ -9,15 +9,17 @@ from dataclasses import fields, replace
 import pytest
 
 from nodes.cli import compute, jobs
-from nodes.cli.options import PROGRAMS, Asked
+from nodes.cli.options import PROGRAMS, Asked, Invited
 from nodes.renter.submission import JobOptions
+
+PARTNERS = {each.name for each in fields(Invited)}
 
 
 @pytest.mark.parametrize(
     ("command", "own"),
     [
         (compute.run, {"data", "out", "check", "as_json"}),
-        (jobs.submit, {"data", "config", "wait", "accept_software_enclave", "as_json"}),
+        (jobs.submit, {"data", "config", "wait", "accept_software_enclave", "as_json", *PARTNERS}),
     ],
 )
 def test_commands_that_begin_a_job_offer_all_there_is_to_ask_and_their_own(
@@ -31,10 +33,15 @@ def test_commands_that_begin_a_job_offer_all_there_is_to_ask_and_their_own(
 
 
 def test_a_job_knows_every_wish_of_the_command_line() -> None:
-    """But units, which follow from the lessors, the lease, which is the network's, and software enclaves, which only
-    a running network can do without."""
+    """But units, which follow from the lessors, the lease, which is the network's, software enclaves, which only a
+    running network can do without, and the partner, which has options of its own."""
     asked = {each.name for each in fields(Asked)} - set(PROGRAMS)
-    assert {each.name for each in fields(JobOptions)} - asked == {"units", "lease_seconds", "accept_software_enclave"}
+    assert {each.name for each in fields(JobOptions)} - asked == {
+        "units",
+        "lease_seconds",
+        "accept_software_enclave",
+        "joint",
+    }
 
 
 def test_without_options_a_job_is_as_a_job_without_wishes() -> None:

@@ -21,13 +21,13 @@ ROOT: Final = Path(nodes.__file__).parent
 SHOWING: Final = {"cli", "views"}
 """Rooms that print codes and make none."""
 KEBAB: Final = re.compile(r"[a-z]+(-[a-z]+)*")
-TAKE_A_CODE: Final = {"fail", "lose", "BatchRefused", "CannotCompute", "Objection"}
+TAKE_A_CODE: Final = {"fail", "lose", "BatchRefused", "CannotCompute", "Objection", "Unfit", "Check"}
 """Callables that take a code by its place."""
 END_NO_JOB: Final = {
     # a journal does not replay
     *("bad-entry", "broken-chain", "different-effects", "different-refusal", "incomplete", "wrong-machine"),
     # one message is set aside, at whoever got it
-    *("bad-signature", "record-unreadable", "unknown-hub", "unknown-subtask"),
+    *("bad-signature", "not-for-renter", "record-unreadable", "unknown-subtask", "wrong-hub"),
     # a worker does not serve a subtask
     *("ended", "no-scheme", "other-computation"),
     # hubs among themselves

@@ -17,6 +17,7 @@ from nodes.crew.crew import Worked
 from nodes.crew.errors import HandLost
 from nodes.identity import Identity, UnsealFailed
 from nodes.renter.activities.collect import Collector, claimed_seconds
+from nodes.renter.activities.rounds import Rounds
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Running, Workbench
 from nodes.renter.errors import JobGone
@@ -105,7 +106,8 @@ class Desk:
         running = Running(job=None, facts=None, protection=self.opening)  # type: ignore[arg-type]
         workbench.running = AsyncMock(return_value=running)  # type: ignore[method-assign]
         door = Door(ME, "renter", self.services.clock)
-        collector = Collector(self.services, workbench, None, door, self.submit)  # type: ignore[arg-type]
+        rounds = Rounds(self.services, workbench, None)  # type: ignore[arg-type]
+        collector = Collector(self.services, workbench, None, door, self.submit, rounds)  # type: ignore[arg-type]
         await collector._serve(arrived)
         return arrived
 

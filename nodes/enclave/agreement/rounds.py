@@ -1,0 +1,51 @@
+"""What travels to enclaves in a joint job's rounds: scales and parameters, and rows where they are not there yet. Pure.
+
+    plaintext = result bits (4, signed) ‖ value bits (4) ‖ parameters (8 each) ‖ rows (8 a value), little-endian
+
+Rows stay in the enclave between rounds (J6), so later rounds bring none; an enclave that lacks them says so.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_HEAD: Final = struct.Struct("<iI")
+VALUE_BYTES: Final = 8
+VALUE_BITS_MAX: Final = 62
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """One round for one batch: results are sealed as round(y·2^result_bits), none larger than 2^value_bits."""
+
+    result_bits: int
+    value_bits: int
+    parameters: NDArray[np.float64]
+    rows: NDArray[np.float64] | None
+    """[rows, F]; None where the enclave has them."""
+
+
+def packed(opening: Opening) -> bytes:
+    """As it is encrypted."""
+    head = _HEAD.pack(opening.result_bits, opening.value_bits)
+    parameters = np.ascontiguousarray(opening.parameters, dtype="<f8").tobytes()
+    return head + parameters + (b"" if opening.rows is None else np.ascontiguousarray(opening.rows, "<f8").tobytes())
+
+
+def unpacked(raw: memoryview | bytes, parameters: int, rows: int, width: int) -> Opening:
+    """Of so many parameters, and `rows` of `width` values, if any came. Raises ValueError for another length."""
+    raw = memoryview(raw)
+    start = _HEAD.size + parameters * VALUE_BYTES
+    if len(raw) not in (start, start + rows * width * VALUE_BYTES):
+        raise ValueError("not the length of a round")
+    result_bits, value_bits = _HEAD.unpack_from(raw)
+    if not (-1100 <= result_bits <= 1100 and 1 <= value_bits <= VALUE_BITS_MAX):
+        raise ValueError("not the scales of a round")
+    values = np.frombuffer(raw[_HEAD.size : start], dtype="<f8")
+    found = np.frombuffer(raw[start:], dtype="<f8").reshape(rows, width).copy() if len(raw) > start else None
+    return Opening(result_bits, value_bits, values, found)

@@ -1,0 +1,113 @@
+"""How a hub introduces a renter of its subnet to a partner of another's (N4). Pure, and keeps nothing.
+
+    renter ──introduction.requested──► hub A     puts in the renter's key
+    hub A ──introduction.proposed──► hub C       puts in the partner's key, and signs
+    hub C ──introduction.countersigned──► hub A  signs too
+    hub A ──introduction.made──► renter
+
+Where both belong to one hub, it signs twice and asks nobody.
+"""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from nodes.draft import data_of
+from nodes.hub.book import Book
+from nodes.hub.draft import Draft
+from nodes.machine import Refused
+from schemas.events import Event
+from schemas.ids import Address, hub_address, hub_of
+from schemas.joint import Introduction, IntroductionProposed, IntroductionRefused, IntroductionRequested
+from schemas.signing import struct_bytes
+
+
+def requested(book: Book, event: Event) -> None:
+    """`introduction.requested`: by a renter of this subnet."""
+    draft, data = book.draft, data_of(event, IntroductionRequested)
+    partner_hub = hub_address(hub_of(Address(data.partner)))
+    introduction = Introduction(
+        job=data.job,
+        renter=event.source,
+        partner=data.partner,
+        renter_hub=draft.config.me,
+        partner_hub=partner_hub,
+        renter_key=_key(draft, event.source),
+        made_at=draft.now,
+    )
+    if partner_hub not in draft.config.hub_keys:
+        _refuse(draft, introduction, code="unknown-hub", reason=f"{draft.config.me} knows no hub {partner_hub}")
+    elif partner_hub == draft.config.me:
+        _vouch(draft, introduction)
+    else:
+        draft.send("introduction.proposed", partner_hub, data.job, IntroductionProposed(introduction=introduction))
+
+
+def proposed(book: Book, event: Event) -> None:
+    """`introduction.proposed`: a participant of this subnet is asked for."""
+    draft, introduction = book.draft, data_of(event, IntroductionProposed).introduction
+    if event.source != introduction.renter_hub or hub_address(hub_of(Address(introduction.renter))) != event.source:
+        raise Refused("wrong-hub", f"{event.source} cannot vouch for {introduction.renter}")
+    if introduction.partner_hub != draft.config.me:
+        raise Refused("wrong-hub", f"{introduction.partner} does not belong to {draft.config.me}")
+    _vouch(draft, introduction)
+
+
+def countersigned(book: Book, event: Event) -> None:
+    """`introduction.countersigned`: the partner's hub has signed; what it signed must be what this hub asked."""
+    draft, introduction = book.draft, data_of(event, IntroductionProposed).introduction
+    if event.source != introduction.partner_hub or introduction.renter_hub != draft.config.me:
+        raise Refused("wrong-hub", f"{event.source} cannot vouch for {introduction.partner}")
+    if introduction.renter_key != _key(draft, introduction.renter):
+        raise Refused("wrong-key", f"{event.source} changed the key of {introduction.renter}")
+    key, signed = draft.config.hub_keys[event.source], struct_bytes(introduction)
+    if not draft.context.verify(key, signed, introduction.partner_hub_signature):
+        raise Refused("partner-hub-signature", f"{event.source} has not signed this introduction")
+    made = structs.replace(introduction, renter_hub_signature=draft.context.sign(signed))
+    draft.send("introduction.made", made.renter, made.job, IntroductionProposed(introduction=made))
+
+
+def refused(book: Book, event: Event) -> None:
+    """`introduction.refused`: the partner's hub knows no such participant; the renter is told."""
+    draft, data = book.draft, data_of(event, IntroductionRefused)
+    if event.source != hub_address(hub_of(Address(data.partner))):
+        raise Refused("wrong-hub", f"{event.source} is not the hub of {data.partner}")
+    _key(draft, data.renter)
+    draft.send("introduction.refused", data.renter, data.job, data)
+
+
+def _vouch(draft: Draft, introduction: Introduction) -> None:
+    """As the partner's hub: its key, and this hub's signature."""
+    key = draft.config.participants.get(introduction.partner)
+    if key is None:
+        _refuse(
+            draft,
+            introduction,
+            code="unknown-partner",
+            reason=f"{draft.config.me} has no participant {introduction.partner}",
+        )
+        return
+    whole = structs.replace(introduction, partner_key=key)
+    signature = draft.context.sign(struct_bytes(whole))
+    signed = structs.replace(whole, partner_hub_signature=signature)
+    if introduction.renter_hub == draft.config.me:
+        both = structs.replace(signed, renter_hub_signature=signature)
+        draft.send("introduction.made", both.renter, both.job, IntroductionProposed(introduction=both))
+    else:
+        data = IntroductionProposed(introduction=signed)
+        draft.send("introduction.countersigned", introduction.renter_hub, introduction.job, data)
+
+
+def _refuse(draft: Draft, introduction: Introduction, *, code: str, reason: str) -> None:
+    data = IntroductionRefused(
+        job=introduction.job, renter=introduction.renter, partner=introduction.partner, code=code, reason=reason
+    )
+    to = introduction.renter if introduction.renter_hub == draft.config.me else introduction.renter_hub
+    draft.send("introduction.refused", to, introduction.job, data)
+
+
+def _key(draft: Draft, participant: str) -> bytes:
+    key = draft.config.participants.get(participant)
+    if key is None:
+        raise Refused("unknown-renter", f"{participant} does not belong to {draft.config.me}")
+    return key

@@ -1,0 +1,59 @@
+"""Activity `answer`: of all partial sums of a round its output, still encrypted (J3, J4)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from nodes.partner.activities.desk import Desk, PartGone, RoundAtHand
+from nodes.partner.activities.services import Services
+from nodes.partner.activities.sums import added, finished
+from nodes.partner.protocol.records import Part, RoundAnswered, Taken
+from schemas.errors import BadInput
+
+AT_A_TIME: Final = 64
+"""Partial sums in one task of the crew."""
+
+
+async def answer(services: Services, desk: Desk, params: dict[str, Any], job: str) -> list[tuple[str, Struct]]:
+    """The output of a round that has all its rows; or why there can be none."""
+    number = int(params["round"])
+    records = await services.store.read(job)
+    part, prefix = records.get("part"), f"taken/{number}/"
+    taken = [each for key, each in records.items() if key.startswith(prefix) and isinstance(each, Taken)]
+    if not isinstance(part, Part) or not taken:
+        return []
+    if not covers(taken, part.rows):
+        reason = f"the batches of round {number} do not hold each of {part.rows} rows once"
+        return [("round.made", RoundAnswered(round=number, code="rows-not-covered", reason=reason))]
+    try:
+        at_hand = await desk.round(job, number)
+    except PartGone:
+        return []
+    except BadInput as error:
+        return [("round.made", RoundAnswered(round=number, code="no-room", reason=str(error)))]
+    paths = [services.folder(job).partial(number, each.batch, each.digest) for each in taken]
+    whole = await _added(services, at_hand, [await asyncio.to_thread(each.read_bytes) for each in paths[:1]])
+    for first in range(1, len(paths), AT_A_TIME):
+        more = [await asyncio.to_thread(each.read_bytes) for each in paths[first : first + AT_A_TIME]]
+        whole = await _added(services, at_hand, [whole, *more])
+    made = (await services.crew.call(finished, at_hand.kit, whole, list(at_hand.scales.plus))).result
+    digest = await asyncio.to_thread(services.blobs.put, made.body)
+    return [("round.made", RoundAnswered(round=number, digest=digest, bits=at_hand.scales.bits))]
+
+
+def covers(taken: Sequence[Taken], rows: int) -> bool:
+    """Whether the batches hold every row from 0 to `rows` exactly once."""
+    end = 0
+    for each in sorted(taken, key=lambda each: each.first_row):
+        if each.first_row != end:
+            return False
+        end += each.rows
+    return end == rows
+
+
+async def _added(services: Services, at_hand: RoundAtHand, bodies: list[bytes]) -> bytes:
+    return (await services.crew.call(added, at_hand.kit, bodies)).result.body

@@ -1,0 +1,112 @@
+"""Collects sealed results (J2): from lessors under contract only, summed up while still encrypted, told to the machine.
+
+Results are bulk data, so they do not pass through the store. One is acknowledged after the machine has committed that
+it is taken: a worker killed before that gets it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from broker.port import Broker, Delivery
+from broker.topology import queue_name
+from nodes.crew.errors import HandLost
+from nodes.machine import Refused
+from nodes.partner.activities.desk import Desk, PartGone
+from nodes.partner.activities.services import Services
+from nodes.partner.activities.sums import Made, partial_sums
+from nodes.partner.protocol.records import ContractRecord, Part, PartialRefused, PartialTaken, Round
+from nodes.partner.protocol.states import ENDED
+from nodes.runtime.consuming import consume_for_ever
+from nodes.runtime.door import Door, Later
+from nodes.whole import write_whole
+from schemas import codec
+from schemas.events import Event
+from schemas.jobs import Batch
+
+RESULT_PREFETCH: Final = 8
+"""Results computed on or waiting for it at a time."""
+AHEAD_SECONDS_MAX: Final = 30.0
+"""A result may come this long before the contract or round that it belongs to: order is not assumed."""
+
+
+class Submit(Protocol):
+    """`Runtime.submit`: inject an internal event; returns after it is committed."""
+
+    async def __call__(self, event_type: str, data: Any, aggregate: str, *, event_id: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A batch, and whether its result is still wanted."""
+
+    batch: Batch
+    wanted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Collector:
+    """The consumer of the partner's result queue."""
+
+    services: Services
+    desk: Desk
+    broker: Broker
+    door: Door
+    submit: Submit
+
+    async def run(self) -> None:
+        """Consume until cancelled; results are worked on concurrently, each bounded by the prefetch."""
+        await consume_for_ever(self.broker, queue_name(self.services.me, "result"), RESULT_PREFETCH, self._serve)
+
+    async def _serve(self, delivery: Delivery) -> None:
+        await self.door.serve(delivery, self._sender, self._accept)
+
+    async def _sender(self, event: Event) -> tuple[bytes, _Sent]:
+        """The lessor's key, once it is sure that it is under a contract of this job; raises Refused or Later."""
+        batch = codec.batch_of(event)
+        keys = ("part", f"contract/{batch.contract}", f"round/{batch.round}")
+        records = await self.services.store.get(batch.job, keys)
+        part, contract, current = (records.get(key) for key in keys)
+        if not isinstance(part, Part):
+            raise Refused("unknown-job", f"no part in {batch.job} here")
+        if part.phase in ENDED:
+            raise Refused("ended", f"the part in {batch.job} is {part.phase}")
+        if not isinstance(contract, ContractRecord):
+            raise self._ahead(event) or Refused("no-contract", f"{event.source} has no contract of this job")
+        if contract.contract.lessor != event.source:
+            raise Refused("no-contract", f"{event.source} is not the lessor of {batch.contract}")
+        if not isinstance(current, Round):
+            raise self._ahead(event) or Refused("unknown-round", f"round {batch.round} was not opened")
+        if batch.first_row + batch.rows > part.rows:
+            raise Refused("wrong-batch", f"batch {batch.batch} has rows after the last of {part.rows}")
+        return contract.contract.lessor_key, _Sent(batch, current.phase == "open")
+
+    async def _accept(self, event: Event, sent: _Sent) -> None:
+        if not sent.wanted:
+            return
+        batch = sent.batch
+        try:
+            at_hand = await self.desk.round(batch.job, batch.round)
+            made = (await self.services.crew.call(partial_sums, at_hand.kit, bytes(event.body), batch.rows)).result
+        except PartGone:
+            return
+        except HandLost as error:
+            made = Made(code="ciphertext-invalid", reason=str(error))
+        if made.code:
+            refused = PartialRefused(batch=batch, lessor=event.source, code=made.code, reason=made.reason)
+            await self.submit("partial.refused", refused, batch.job, event_id=f"sealed/{event.id}")
+            return
+        digest = hashlib.sha256(made.body).hexdigest()
+        path = self.services.folder(batch.job).partial(batch.round, batch.batch, digest)
+        await asyncio.to_thread(write_whole, path, made.body)
+        taken = PartialTaken(batch=batch, lessor=event.source, digest=digest)
+        await self.submit("partial.taken", taken, batch.job, event_id=f"sealed/{event.id}")
+
+    def _ahead(self, event: Event) -> Later | None:
+        """What to raise while the contract or round may still be on its way."""
+        if self.services.clock() - event.time < AHEAD_SECONDS_MAX:
+            return Later(f"a result of {event.source} came before its contract or round")
+        return None

@@ -1,0 +1,80 @@
+"""What a partner's worker has at hand of a round: its integer program and its own part, made once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nodes.crew.crew import Kit
+from nodes.data.table import Table, open_table
+from nodes.kept import Kept
+from nodes.partner.activities.services import Services
+from nodes.partner.activities.sums import Scales, Split, Sums, SumsKit, scales
+from nodes.partner.protocol.records import Part, Round
+from nodes.programs.check import check
+from schemas.errors import SubletError
+from schemas.joint import JointRequested
+
+ROUNDS_AT_HAND_MAX: Final = 16
+CHUNK_ROWS: Final = 65_536
+
+
+class PartGone(SubletError):  # noqa: N818 - reads as the sentence it is
+    """The part, or the round, is over: what was to be done for it is of no use any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundAtHand:
+    """One round."""
+
+    kit: SumsKit
+    scales: Scales
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The rounds that this worker has at hand."""
+
+    services: Services
+    _rounds: Kept[RoundAtHand] = field(default_factory=lambda: Kept(ROUNDS_AT_HAND_MAX))
+
+    async def round(self, job: str, number: int) -> RoundAtHand:
+        """A round that was opened.
+
+        Raises:
+            PartGone: it is not here any more.
+            BadInput: the program has no room for it.
+        """
+        return await self._rounds.get(f"{job}/{number}", lambda: self._load(job, number))
+
+    async def forget(self, job: str) -> None:
+        """Drop an ended part's rounds, from the crew too."""
+        for name in self._rounds.names(f"{job}/"):
+            if (kept := self._rounds.drop(name)) is not None:
+                await self.services.crew.forget(kept.kit)
+
+    async def _load(self, job: str, number: int) -> RoundAtHand:
+        records = await self.services.store.get(job, ["part", "request", f"round/{number}"])
+        part, request, current = (records.get(key) for key in ("part", "request", f"round/{number}"))
+        if not isinstance(part, Part) or not isinstance(request, JointRequested) or not isinstance(current, Round):
+            raise PartGone(f"round {number} of {job} is not here")
+        return await asyncio.to_thread(self._made, request, current)
+
+    def _made(self, request: JointRequested, current: Round) -> RoundAtHand:
+        folder = self.services.folder(request.job)
+        split = Split.of(check(request.program, engine=False))
+        own = split.of_local(_column_sums(open_table(folder.table, folder.digest.read_text())))
+        found = scales(split, own, request.rows, current.value_bits, current.result_bits)
+        return RoundAtHand(Kit.of(Sums(request.public_key, found.program)), found)
+
+
+def _column_sums(table: Table) -> NDArray[np.float64]:
+    """Of every column over all rows, [F]."""
+    total = np.zeros(len(table.columns), dtype=np.longdouble)
+    for first in range(0, table.rows, CHUNK_ROWS):
+        total += table.read(first, min(CHUNK_ROWS, table.rows - first)).sum(axis=0, dtype=np.longdouble)
+    return total.astype(np.float64)

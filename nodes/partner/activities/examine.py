@@ -1,0 +1,125 @@
+"""Activities `examine` and `erase`: a request held against policy and data; what was made for a part, removed.
+
+Policy first: a renter that it does not cover learns nothing of the data, not even whether a dataset is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import shutil
+from typing import Any
+
+from msgspec import Struct
+
+from nodes.alignment import ids_digest
+from nodes.data.binding import Binding, bind
+from nodes.data.making import lay_down
+from nodes.data.reading import Reading
+from nodes.data.sources import open_source
+from nodes.data.table import Table
+from nodes.homomorphic import schemes
+from nodes.inputs import LOCAL, RECEIVED, require_inputs, width_of, without
+from nodes.partner.activities.services import Dataset, Services
+from nodes.partner.policy import Asked, judge, read_policy
+from nodes.partner.protocol.records import RequestExamined
+from nodes.programs.check import check
+from nodes.programs.compile import affine
+from nodes.programs.program import Program
+from schemas.errors import BadInput, BadProgram, VerificationFailed
+from schemas.joint import JointRequested
+
+
+class Unfit(Exception):  # noqa: N818 - reads as the sentence it is
+    """A request cannot be served; the reason is for the renter, and tells nothing of the data."""
+
+    def __init__(self, code: str, reason: str, detail: str = "") -> None:
+        super().__init__(reason)
+        self.code = code
+        self.detail = detail
+        """For this partner's own journal."""
+
+
+async def examine(services: Services, params: dict[str, Any], job: str) -> list[tuple[str, Struct]]:
+    """Activity `examine`: what policy and data say about a request; `approved` is what a person said."""
+    request = (await services.store.get(job, ["request"])).get("request")
+    if not isinstance(request, JointRequested):
+        return []
+    try:
+        return [("request.examined", await asyncio.to_thread(_examine, services, request, bool(params["approved"])))]
+    except Unfit as error:
+        return [("request.examined", RequestExamined(code=error.code, reason=str(error), detail=error.detail))]
+
+
+async def erase(services: Services, params: dict[str, Any], job: str) -> list[tuple[str, Struct]]:
+    """Activity `erase`: the part is over."""
+    await asyncio.to_thread(shutil.rmtree, services.folder(job).path, ignore_errors=True)
+    return []
+
+
+def _examine(services: Services, request: JointRequested, approved: bool) -> RequestExamined:
+    if not approved:
+        policy = read_policy(services.policy)
+        verdict = judge(policy, _asked(services, request))
+        if verdict.code and policy.uncovered == "ask":
+            return RequestExamined(undecided=True, detail=f"{verdict.code}: {verdict.reason}")
+        if verdict.code:
+            raise Unfit(verdict.code, f"{services.me} refuses: {verdict.reason}")
+    program = _program(request)
+    _require_key(request)
+    dataset = services.datasets.get(request.dataset)
+    if dataset is None:
+        raise Unfit("unknown-dataset", f"{services.me} has no dataset of this name for anybody")
+    table = _table(services, request, program, dataset)
+    return RequestExamined(columns=table.columns, outputs=program.width_out)
+
+
+def _asked(services: Services, request: JointRequested) -> Asked:
+    return Asked(
+        renter=request.introduction.renter,
+        dataset=request.dataset,
+        columns=request.columns,
+        program=hashlib.sha256(request.program).hexdigest(),
+        rows=request.rows,
+        rounds=request.rounds,
+        now=services.clock(),
+    )
+
+
+def _program(request: JointRequested) -> Program:
+    try:
+        program = check(request.program, engine=False)
+        require_inputs(program, (RECEIVED, LOCAL), (), "a partner's program")
+        if width_of(program, RECEIVED) != request.received:
+            raise BadProgram(f"it does not take {request.received} received values per row")
+        affine(program)
+    except BadProgram as error:
+        raise Unfit("bad-program", f"the partner's program cannot be run on ciphertext: {error}") from error
+    if not program.sum_rows:
+        raise Unfit("per-row-output", "the program gives a result per row; only sums over rows leave a partner")
+    return program
+
+
+def _require_key(request: JointRequested) -> None:
+    try:
+        schemes.read_public("paillier", request.public_key)
+    except (BadInput, VerificationFailed) as error:
+        raise Unfit("bad-key", f"the renter's public key cannot be used: {error}") from error
+
+
+def _table(services: Services, request: JointRequested, program: Program, dataset: Dataset) -> Table:
+    """The table that the program takes, of the very rows that the renter has."""
+    folder = services.folder(request.job)
+    shutil.rmtree(folder.path, ignore_errors=True)  # half made by a worker that was killed
+    reading = Reading(dataset.reading.id_column, request.columns, dataset.reading.dialect, "refuse")
+    try:
+        source = open_source(dataset.path, reading.dialect)
+        binding: Binding = bind(without(program, RECEIVED), source.header, reading.id_column, reading.columns)
+        table = lay_down(folder.table, source, binding, reading)
+    except BadInput as error:
+        raise Unfit("dataset-unfit", "the dataset's columns do not fit the program", str(error)) from error
+    same = table.rows == request.rows and ids_digest(table, request.job) == request.ids
+    if not same:
+        raise Unfit("not-aligned", "the ids of both sides are not the same in the same order")
+    folder.digest.write_text(table.digest)
+    return table

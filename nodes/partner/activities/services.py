@@ -1,0 +1,63 @@
+"""What a partner's activities need from outside, and where its files lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nodes.crew.crew import Crew
+from nodes.data.reading import Reading
+from nodes.store.blobs import BlobStore
+from nodes.store.port import Store
+from schemas.ids import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A table that this partner has, by a name of its own, and how it is read."""
+
+    path: Path
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Wired in one place (`nodes/bootstrap.py`)."""
+
+    me: Address
+    store: Store
+    blobs: BlobStore
+    jobs: Path
+    clock: Callable[[], float]
+    """Seconds since 1970 (UTC)."""
+    crew: Crew
+    """Computes on ciphertexts, one process per core."""
+    policy: Path
+    """Read anew for every request."""
+    datasets: Mapping[str, Dataset] = field(default_factory=dict)
+
+    def folder(self, job: str) -> PartFolder:
+        """What is made of the data for one job."""
+        return PartFolder(self.jobs / job)
+
+
+@dataclass(frozen=True, slots=True)
+class PartFolder:
+    """A part's folder, erased with it."""
+
+    path: Path
+
+    @property
+    def table(self) -> Path:
+        """The columns that the program takes, in its order."""
+        return self.path / "table"
+
+    @property
+    def digest(self) -> Path:
+        """Names the table."""
+        return self.path / "table.sha256"
+
+    def partial(self, number: int, batch: int, digest: str) -> Path:
+        """The partial sums of one sealed result, still encrypted."""
+        return self.path / "partials" / f"{number:04d}-{batch:06d}-{digest[:16]}.bin"

@@ -1,0 +1,123 @@
+"""A partner's policy: who may ask what of which data, for how long. The file is TOML; judging is pure.
+
+    uncovered = "refuse"                     # or "ask": a person decides, by `sublet joint approve|refuse JOB`
+
+    [[allow]]
+    renters = ["A11.A12"]
+    datasets = ["claims"]
+    columns = ["age", "premium"]             # left out: all
+    programs = ["<SHA-256 of the program>"]  # "*": any that gives sums over rows
+    rows_min = 20
+    rounds_max = 10
+    until = 2027-01-01T00:00:00Z
+
+A request is covered when one rule allows all of it. A refusal names the first thing that no rule allows and nothing of
+the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from nodes.network import convert, read_toml
+from schemas import limits
+from schemas.ids import AddressField
+from schemas.joint import ROUNDS_MAX, Name
+
+LIST_MAX: Final = 1024
+ANY: Final = "*"
+
+Program = Annotated[str, Meta(pattern=r"^(\*|[0-9a-f]{64})\Z")]
+
+
+class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry of `[[allow]]`."""
+
+    renters: Annotated[tuple[AddressField, ...], Meta(min_length=1, max_length=LIST_MAX)]
+    datasets: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=LIST_MAX)]
+    columns: Annotated[tuple[Name, ...], Meta(max_length=limits.COLUMNS_MAX)] = ()
+    programs: Annotated[tuple[Program, ...], Meta(min_length=1, max_length=LIST_MAX)]
+    rows_min: Annotated[int, Meta(ge=1, le=limits.ROWS_PER_JOB_MAX)] = limits.ROWS_PER_OUTPUT_MIN
+    """The fewest rows that an output may rest on."""
+    rounds_max: Annotated[int, Meta(ge=1, le=ROUNDS_MAX)] = 1
+    until: Annotated[datetime, Meta(tz=True)] | None = None
+
+
+class Policy(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file."""
+
+    format: Literal[1] = 1
+    uncovered: Literal["refuse", "ask"] = "refuse"
+    allow: Annotated[tuple[Rule, ...], Meta(max_length=LIST_MAX)] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request is about, as far as a policy looks at it. `now` is seconds since 1970 (UTC)."""
+
+    renter: str
+    dataset: str
+    columns: tuple[str, ...]
+    program: str
+    rows: int
+    rounds: int
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An empty `code`: covered."""
+
+    code: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that a rule has to allow, and what is said where none does."""
+
+    code: str
+    reason: str
+    allows: Callable[[Rule, Asked], bool]
+
+
+_CHECKS: Final = (
+    Check("unknown-renter", "its policy names no such renter", lambda r, a: a.renter in r.renters),
+    Check("unknown-dataset", "its policy names no such dataset", lambda r, a: a.dataset in r.datasets),
+    Check("policy-expired", "its policy has run out", lambda r, a: r.until is None or a.now < r.until.timestamp()),
+    Check(
+        "column-not-allowed",
+        "its policy does not allow these columns",
+        lambda r, a: not r.columns or (bool(a.columns) and set(a.columns) <= set(r.columns)),
+    ),
+    Check(
+        "unknown-program", "its policy names no such program", lambda r, a: ANY in r.programs or a.program in r.programs
+    ),
+    Check("too-few-rows", "its policy asks for more rows under an output", lambda r, a: a.rows >= r.rows_min),
+    Check("too-many-rounds", "its policy allows fewer rounds", lambda r, a: a.rounds <= r.rounds_max),
+)
+
+
+def read_policy(path: Path) -> Policy:
+    """The policy in a file.
+
+    Raises:
+        BadConfig: the file cannot be read, or a field is missing, unknown or out of range; naming it.
+    """
+    return convert(read_toml(path), Policy, path.name)
+
+
+def judge(policy: Policy, asked: Asked) -> Verdict:
+    """Whether a rule covers the request; else the first thing that none of those left allows."""
+    rules = policy.allow
+    for check in _CHECKS:
+        rules = tuple(rule for rule in rules if check.allows(rule, asked))
+        if not rules:
+            return Verdict(check.code, check.reason)
+    return Verdict()

@@ -1,0 +1,147 @@
+"""What a partner keeps about its part in a job, and the outcomes of its activities. Frozen data, pure.
+
+Aggregate = job id. Keys: `part`, `request`, `ledger`, `contract/<id>`, `round/<number>`, `taken/<round>/<batch>`.
+`request` holds program and key, and goes with the part's end; `part` is the summary that stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from msgspec import Struct
+
+from nodes.ledger import Declared
+from nodes.machine import ActivityFailed, PublishFailed
+from nodes.partner.protocol.states import PartPhase, RoundPhase
+from schemas.contracts import Contract
+from schemas.jobs import Batch
+from schemas.joint import JointRequested, Learned
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """The partner's part in one job. Times are seconds since 1970 (UTC)."""
+
+    job: str
+    renter: str
+    renter_key: bytes
+    """For which both hubs vouched; Ed25519, 32 bytes."""
+    phase: PartPhase
+    dataset: str
+    columns: tuple[str, ...]
+    program: str = ""
+    """Digest of the program as it was sent."""
+    outputs: int = 0
+    rows: int = 0
+    received: int = 0
+    rounds: int = 0
+    answered: int = 0
+    """Rounds whose output went out."""
+    asked_at: float = 0.0
+    heard_at: float = 0.0
+    """When the renter, or a lessor of it, was last heard of."""
+    ended_at: float = 0.0
+    code: str = ""
+    reason: str = ""
+
+    @property
+    def declared(self) -> Declared:
+        """What the job may teach anybody."""
+        return Declared(rows=self.rows, received=self.received, outputs=self.outputs, rounds=self.rounds)
+
+
+class ContractRecord(Struct, frozen=True, kw_only=True):
+    """A contract that the renter showed, verified."""
+
+    contract: Contract
+
+
+class Round(Struct, frozen=True, kw_only=True):
+    """One round, and how much of it is in."""
+
+    number: int
+    phase: RoundPhase
+    value_bits: int
+    result_bits: int
+    rows: int = 0
+    batches: int = 0
+
+
+class Taken(Struct, frozen=True, kw_only=True):
+    """A sealed result that counts; its partial sums lie in the file of this digest."""
+
+    batch: int
+    first_row: int
+    rows: int
+    lessor: str
+    digest: str
+
+
+class Ledger(Struct, frozen=True, kw_only=True):
+    """What both parties learned so far."""
+
+    lines: tuple[Learned, ...] = ()
+
+
+RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
+    {
+        "part": Part,
+        "request": JointRequested,
+        "contract": ContractRecord,
+        "round": Round,
+        "taken": Taken,
+        "ledger": Ledger,
+    }
+)
+
+
+class RequestExamined(Struct, frozen=True, kw_only=True):
+    """`request.examined`: what policy and data say. An empty `code` and not `undecided`: it is covered."""
+
+    code: str = ""
+    reason: str = ""
+    detail: str = ""
+    """For this partner alone."""
+    undecided: bool = False
+    columns: tuple[str, ...] = ()
+    outputs: int = 0
+
+
+class PartialTaken(Struct, frozen=True, kw_only=True):
+    """`partial.taken`: a sealed result was valid, and its partial sums are kept."""
+
+    batch: Batch
+    lessor: str
+    digest: str
+
+
+class PartialRefused(Struct, frozen=True, kw_only=True):
+    """`partial.refused`: a sealed result cannot be used."""
+
+    batch: Batch
+    lessor: str
+    code: str
+    reason: str
+
+
+class RoundAnswered(Struct, frozen=True, kw_only=True):
+    """`round.made`: a round's output lies in the blob of this digest; or why there is none."""
+
+    round: int
+    digest: str = ""
+    bits: int = 0
+    code: str = ""
+    reason: str = ""
+
+
+INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
+    {
+        "request.examined": RequestExamined,
+        "partial.taken": PartialTaken,
+        "partial.refused": PartialRefused,
+        "round.made": RoundAnswered,
+        "activity.failed": ActivityFailed,
+        "publish.failed": PublishFailed,
+    }
+)

@@ -1,0 +1,144 @@
+"""Requests of renters (J1): examined, approved or refused, taken back; and how a part ends. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+
+from nodes.draft import data_of
+from nodes.introductions import verify_introduction
+from nodes.machine import ActivityFailed, CancelTimer, Perform, PublishFailed, Refused, SetTimer, TimerFired
+from nodes.partner.protocol.draft import Draft
+from nodes.partner.protocol.records import Part, RequestExamined
+from nodes.partner.protocol.states import PART
+from nodes.states import advance
+from schemas.errors import VerificationFailed
+from schemas.events import DeliveryFailed, Event
+from schemas.joint import JointAnswered, JointDeclined, JointEnded, JointRequested
+
+
+def requested(draft: Draft, event: Event) -> None:
+    """`joint.requested`: by a renter for whom both hubs vouch."""
+    data = data_of(event, JointRequested)
+    if draft.phase != "new":
+        _repeated(draft, event, data)
+        return
+    _check_introduction(draft, event, data)
+    part = Part(
+        job=data.job,
+        renter=event.source,
+        renter_key=data.introduction.renter_key,
+        phase=advance(PART, "new", "requested"),
+        dataset=data.dataset,
+        columns=data.columns,
+        program=hashlib.sha256(data.program).hexdigest(),
+        rows=data.rows,
+        received=data.received,
+        rounds=data.rounds,
+        asked_at=draft.now,
+        heard_at=draft.now,
+    )
+    draft.put("part", part)
+    draft.put("request", data)
+    draft.note("requested", f"{event.source} asks for {data.dataset}", rows=data.rows, rounds=data.rounds)
+    draft.heard()
+    if data.release != draft.config.release:
+        versions = f"the renter runs sublet {data.release}, {draft.config.me} runs {draft.config.release}"
+        draft.end("refused", code="other-release", reason=f"{versions}: both must run the same")
+        return
+    draft.do(Perform(activity="examine", params={"approved": False}))
+
+
+def examined(draft: Draft, event: Event) -> None:
+    """`request.examined`: what policy and data say."""
+    data, part = data_of(event, RequestExamined), draft.part
+    if data.code:
+        draft.note("unfit", data.detail or data.reason, code=data.code)
+        draft.end("refused", code=data.code, reason=data.reason)
+        return
+    if data.undecided:
+        draft.advance("undecided")
+        draft.note("undecided", data.detail)
+        draft.do(SetTimer(name="approval", at=draft.now + draft.config.approval_seconds_max))
+        draft.do(CancelTimer(name="renter"))
+        draft.send("joint.deferred", part.renter, part.job, JointAnswered(job=part.job))
+        return
+    draft.advance("covered", columns=data.columns, outputs=data.outputs)
+    draft.learn(*draft.part.declared.at_first())
+    draft.heard()
+    draft.send("joint.accepted", part.renter, part.job, JointAnswered(job=part.job))
+
+
+def approved(draft: Draft, event: Event) -> None:
+    """`joint.approved`: a person here lets it go on; now the data is looked at."""
+    _require_own(draft, event)
+    draft.advance("approved")
+    draft.do(CancelTimer(name="approval"), Perform(activity="examine", params={"approved": True}))
+
+
+def declined(draft: Draft, event: Event) -> None:
+    """`joint.declined`: a person here refuses, or withdraws."""
+    _require_own(draft, event)
+    reason = data_of(event, JointDeclined).reason
+    code = "withdrawn" if draft.phase == "accepted" else "declined"
+    draft.end("withdrawn", code=code, reason=f"{draft.config.me} {code}" + (f": {reason}" if reason else ""))
+
+
+def ended(draft: Draft, event: Event) -> None:
+    """`joint.ended`: the renter's job is over."""
+    data, part = data_of(event, JointEnded), draft.part
+    if event.source != part.renter:
+        raise Refused("not-the-renter", f"{event.source} is not the renter of this job")
+    draft.end("ended", code=data.code, reason=data.reason, tell=False)
+
+
+def activity_failed(draft: Draft, event: Event) -> None:
+    """`activity.failed`: this partner's own machine or files are at fault; what exactly stays in its own journal."""
+    data = data_of(event, ActivityFailed)
+    draft.note("activity-failed", data.error, activity=data.activity)
+    draft.end("failed", code="partner-failed", reason=f"{draft.config.me} could not do its part: {data.activity}")
+
+
+def undelivered(draft: Draft, event: Event) -> None:
+    """`publish.failed`, `delivery.failed`: the renter's silence will show."""
+    data = event.data
+    if isinstance(data, PublishFailed | DeliveryFailed):
+        draft.note("undelivered", f"{data.type} to {data.to}: {data.reason}")
+
+
+def timer_fired(draft: Draft, event: Event) -> None:
+    """`timer.fired`: nobody approved in time, or nothing of the renter."""
+    name, part = data_of(event, TimerFired).name, draft.part
+    if name == "approval" and part.phase == "waiting":
+        draft.end("withdrawn", code="not-approved", reason=f"nobody at {draft.config.me} approved the request in time")
+    elif name == "renter" and part.phase in ("examining", "accepted"):
+        seconds = draft.now - part.heard_at
+        if seconds < draft.config.renter_seconds_max:
+            draft.do(SetTimer(name="renter", at=part.heard_at + draft.config.renter_seconds_max))
+        else:
+            draft.end(
+                "failed", code="renter-silent", reason=f"nothing from the renter {part.renter} for {seconds:.0f} s"
+            )
+
+
+def _check_introduction(draft: Draft, event: Event, data: JointRequested) -> None:
+    made = data.introduction
+    mine = (made.partner, made.partner_key) == (draft.config.me, draft.config.key)
+    if not mine or (made.renter, made.job) != (event.source, data.job):
+        raise Refused("not-my-introduction", f"{event.source} shows an introduction of {made.renter} to {made.partner}")
+    try:
+        verify_introduction(made, draft.config.hub_keys, draft.context.verify)
+    except VerificationFailed as error:
+        raise Refused(error.code, f"{event.source} shows an introduction that does not verify: {error}") from error
+
+
+def _repeated(draft: Draft, event: Event, data: JointRequested) -> None:
+    """One job has one request, and one key."""
+    known = draft.find(JointRequested, "request")
+    if known is not None and known.public_key != data.public_key:
+        raise Refused("second-key", f"{event.source} sent a second public key for one job")
+    draft.note("late", f"{event.source} asks again")
+
+
+def _require_own(draft: Draft, event: Event) -> None:
+    if event.source != draft.config.me:
+        raise Refused("not-a-user", "only this partner's own people decide")

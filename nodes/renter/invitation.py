@@ -1,0 +1,139 @@
+"""From a user's wishes to the joint part of a job: programs that fit each other, and ids that can be compared (J1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib import metadata
+
+import msgspec
+
+from nodes.alignment import ids_digest
+from nodes.data.table import Table
+from nodes.inputs import DONE, LOCAL, OUTPUT, PARAMETERS, RECEIVED, require_inputs, width_of, without
+from nodes.programs.check import check
+from nodes.programs.compile import affine
+from nodes.programs.program import Program
+from nodes.protections import AUTO, SEALED
+from schemas.errors import BadConfig, BadProgram
+from schemas.joint import JOINT_PROGRAM_BYTES_MAX, Joint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invitation:
+    """What a user wants of a partner; see `schemas.joint.Joint`."""
+
+    partner: str
+    dataset: str
+    program: bytes = field(repr=False)
+    columns: tuple[str, ...] = ()
+    rounds: int = 1
+    update: bytes | None = field(default=None, repr=False)
+    parameters: tuple[float, ...] = ()
+    aligned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An invitation whose programs fit the lessors'."""
+
+    invitation: Invitation
+    program: Program
+    update: Program | None
+
+    @property
+    def files(self) -> tuple[bytes, ...]:
+        """What the job's workers need of it."""
+        return tuple(each.canonical for each in (self.program, self.update) if each is not None)
+
+    def part(self, table: Table, job: str) -> Joint:
+        """The joint part of the job; raises BadConfig: an option is out of range."""
+        wanted = self.invitation
+        fields = {
+            "partner": wanted.partner,
+            "dataset": wanted.dataset,
+            "program": self.program.digest,
+            "columns": wanted.columns,
+            "outputs": self.program.width_out,
+            "rounds": wanted.rounds,
+            "update": None if self.update is None else self.update.digest,
+            "parameters": wanted.parameters,
+            "ids": ids_digest(table, job),
+            "release": release(),
+        }
+        try:
+            return msgspec.convert(fields, Joint)
+        except msgspec.ValidationError as error:
+            raise BadConfig(f"an option of the joint part is out of range: {error}") from error
+
+
+def release() -> str:
+    """Of this program: both sides must run the same."""
+    return metadata.version("sublet")
+
+
+def checked(wanted: Invitation, lessors: Program, *, protection: str, id_column: str | None) -> Checked:
+    """Hold what a user wants of a partner against the lessors' program.
+
+    Raises:
+        BadInput: naming the option or program that does not fit, and what to do.
+    """
+    if protection not in (AUTO, SEALED.name):
+        raise BadConfig(f"a job with a partner needs --protection {SEALED.name}, not {protection}", field="protection")
+    if not wanted.aligned or id_column is None:
+        raise BadConfig(
+            "rows of both sides must be the same in the same order: say so by --aligned, and name their ids by "
+            "--id-column",
+            field="aligned",
+        )
+    if lessors.sum_rows:
+        raise BadProgram("the lessors' program gives the partner a result per row: leave the sum to the partner's")
+    program = partner_program(wanted.program, lessors.width_out)
+    update = None if wanted.update is None else check(wanted.update)
+    _require_rounds(wanted, update, width_of(lessors, PARAMETERS), program.width_out)
+    return Checked(wanted, program, update)
+
+
+def partner_program(raw: bytes, received: int) -> Program:
+    """A partner's program that takes so many received values per row, and can run on ciphertext.
+
+    Raises:
+        BadProgram: it is not one.
+    """
+    if len(raw) > JOINT_PROGRAM_BYTES_MAX:
+        raise BadProgram(f"the partner's program has {len(raw):,} bytes; at most {JOINT_PROGRAM_BYTES_MAX:,}")
+    program = check(raw)
+    require_inputs(program, (RECEIVED, LOCAL), (), "a partner's program")
+    if width_of(program, RECEIVED) != received:
+        raise BadProgram(
+            f"the partner's program takes {width_of(program, RECEIVED)} received values per row, the lessors' gives "
+            f"{received}"
+        )
+    affine(program)
+    return program
+
+
+def bound(lessors: Program) -> Program:
+    """What of the lessors' program takes columns of the data."""
+    return without(lessors, PARAMETERS)
+
+
+def _require_rounds(wanted: Invitation, update: Program | None, parameters: int, outputs: int) -> None:
+    given = len(wanted.parameters)
+    if given not in (0, parameters):
+        raise BadConfig(f"--parameters gives {given} numbers, the lessors' program takes {parameters}", field="rounds")
+    if wanted.rounds == 1:
+        return
+    if update is None or not parameters:
+        raise BadConfig(
+            f"{wanted.rounds} rounds need an update program (--update), and a lessors' program with an input "
+            f"{PARAMETERS!r}",
+            field="rounds",
+        )
+    require_inputs(update, (OUTPUT,), (PARAMETERS,), "an update program")
+    made = sum(name != DONE for name in update.output_names)
+    taken = width_of(update, PARAMETERS)
+    if width_of(update, OUTPUT) != outputs or made != parameters or taken not in (0, parameters):
+        raise BadProgram(
+            f"the update program must make {parameters} parameters of {outputs} outputs; it makes {made} of "
+            f"{width_of(update, OUTPUT)}, and takes {taken} before"
+        )

@@ -1,0 +1,62 @@
+"""What a joint job says to its partner, and what the partner owes it (J1, J6). Pure."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from nodes.machine import CancelTimer, Perform, SetTimer
+from nodes.renter.protocol.draft import Draft
+from nodes.renter.protocol.records import Agreement, Round
+from schemas import limits
+from schemas.contracts import Contract
+from schemas.ids import hub_address, hub_of
+from schemas.joint import ContractShown, IntroductionRequested, JointEnded
+
+
+def ask(draft: Draft) -> None:
+    """Ask the own hub who the partner is; with the hubs' word the request goes out."""
+    joint = draft.job.spec.joint
+    assert joint is not None
+    draft.advance("asked")
+    hub, job = hub_address(hub_of(draft.config.me)), draft.job.spec.id
+    draft.send("introduction.requested", hub, job, IntroductionRequested(job=job, partner=joint.partner))
+    draft.do(SetTimer(name="partner", at=draft.now + draft.config.partner_seconds_max))
+
+
+def show(draft: Draft, contract: Contract) -> None:
+    """The partner takes sealed results from lessors under contract only."""
+    joint, job = draft.job.spec.joint, draft.job.spec.id
+    if joint is not None:
+        draft.send("contract.shown", joint.partner, job, ContractShown(job=job, contract=contract))
+
+
+def plan(draft: Draft, number: int) -> None:
+    """Find a round's parameters, and how large the enclaves' results can be."""
+    if draft.job.spec.joint is not None:
+        draft.put(f"round/{number}", Round(number=number, phase="planning"))
+        draft.do(Perform(activity="plan-round", params={"round": number}))
+
+
+def end(draft: Draft, code: str, reason: str) -> None:
+    """Tell the partner, if one was asked, that the job is over: it erases what it has."""
+    agreement = draft.find(Agreement, "agreement")
+    if agreement is None or agreement.ended:
+        return
+    job, partner = draft.job.spec.id, draft.agreement.introduction.partner
+    ended = JointEnded(job=job, code=code, reason=reason[: limits.REASON_CHARS_MAX])
+    draft.send("joint.ended", partner, job, ended)
+    draft.do(CancelTimer(name="partner"))
+
+
+def owes(draft: Draft, something: bool) -> None:
+    """From now on the partner owes an answer, or none: what it says in time starts its time anew."""
+    draft.put("agreement", structs.replace(draft.agreement, owes_since=draft.now if something else 0.0))
+    if something:
+        remind(draft)
+    else:
+        draft.do(CancelTimer(name="partner"))
+
+
+def remind(draft: Draft) -> None:
+    """Look again when the partner's time is over."""
+    draft.do(SetTimer(name="partner", at=draft.agreement.owes_since + draft.config.partner_seconds_max))

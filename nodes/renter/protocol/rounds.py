@@ -1,0 +1,249 @@
+"""A joint job's rounds at the renter (J1-J6): agree with the partner, open rounds, count, take outputs. Pure.
+
+    introduced ──► asked ──► accepted ──► compute is ordered, rows are split
+    plan-round ──► planned: round.opened to the partner, batches to the lessors
+    batch.forwarded (lessor) and batch.taken (partner), per batch, in any order
+    output.accepted ──► plan-round of the next, or the end
+
+A lessor has done its part when it says that a batch went to the partner; from then on it is the partner who owes an
+answer. Rows go out once: later rounds bring parameters, and rows only to enclaves that lack them.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import structs
+
+from nodes.draft import data_of
+from nodes.introductions import verify_introduction
+from nodes.ledger import Declared, written
+from nodes.machine import Perform, Refused, TimerFired
+from nodes.renter.protocol import ending, faults, market, partnership, runs, windows
+from nodes.renter.protocol.draft import Draft
+from nodes.renter.protocol.outcomes import OutputAccepted, OutputRefused, RoundPlanned, RoundsDone
+from nodes.renter.protocol.records import Agreement, BatchRecord, Ledger, Subtask
+from nodes.renter.protocol.states import ROUND, SERVING
+from nodes.states import advance
+from schemas.errors import VerificationFailed
+from schemas.events import BatchForwarded, BatchRejected, BatchTaken, Event
+from schemas.joint import IntroductionProposed, IntroductionRefused, Joint, JointEnded, Learned, RoundOpened
+
+
+def introduced(draft: Draft, event: Event) -> None:
+    """`introduction.made`: the hubs vouch for the partner's key; now it is asked (J1)."""
+    made, joint = data_of(event, IntroductionProposed).introduction, _joint(draft)
+    mine = (made.renter, made.renter_key) == (draft.config.me, draft.config.key)
+    if not mine or made.partner != joint.partner:
+        raise Refused("not-my-introduction", f"{event.source} introduced {made.partner} to {made.renter}")
+    try:
+        verify_introduction(made, draft.config.hub_keys, draft.context.verify)
+    except VerificationFailed as error:
+        raise Refused(error.code, f"{event.source} sent an introduction that does not verify: {error}") from error
+    if draft.find(Agreement, "agreement") is None:
+        draft.put("agreement", Agreement(introduction=made))
+        partnership.owes(draft, something=True)
+        draft.do(Perform(activity="ask-partner", params={"introduction": msgspec.to_builtins(made)}))
+
+
+def not_introduced(draft: Draft, event: Event) -> None:
+    """`introduction.refused`: no hub knows the partner."""
+    data = data_of(event, IntroductionRefused)
+    ending.fail(draft, data.code, data.reason)
+
+
+def deferred(draft: Draft, event: Event) -> None:
+    """`joint.deferred`: a person at the partner has to approve, which takes its time."""
+    _require_partner(draft, event)
+    if not draft.agreement.accepted:
+        ahead = draft.config.approval_seconds_max - draft.config.partner_seconds_max
+        draft.put("agreement", structs.replace(draft.agreement, owes_since=draft.now + ahead))
+        partnership.remind(draft)
+        draft.note("partner-deferred", f"{event.source} waits for a person to approve")
+
+
+def accepted(draft: Draft, event: Event) -> None:
+    """`joint.accepted`: the partner takes part, so compute is worth ordering."""
+    _require_partner(draft, event)
+    draft.put("agreement", structs.replace(draft.agreement, accepted=True))
+    partnership.owes(draft, something=False)
+    draft.note("partner-accepted", f"{event.source} takes part", dataset=_joint(draft).dataset)
+    _learn(draft, _declared(draft).at_first())
+    draft.advance("agreed")
+    market.place_first_order(draft)
+
+
+def ended(draft: Draft, event: Event) -> None:
+    """`joint.ended`: the partner refused, withdrew, or failed."""
+    _require_partner(draft, event)
+    data = data_of(event, JointEnded)
+    draft.put("agreement", structs.replace(draft.agreement, ended=True))
+    ending.fail(draft, data.code, f"the partner {event.source} ended its part: {data.reason}")
+
+
+def planned(draft: Draft, event: Event) -> None:
+    """`round.planned`: open it, with every batch to be sent again to whoever has its rows."""
+    data = data_of(event, RoundPlanned)
+    known = draft.round(data.round)
+    if known is None or known.phase != "planning":
+        return
+    phase = advance(ROUND, known.phase, "planned")
+    fields = {"parameters": data.parameters, "result_bits": data.result_bits, "value_bits": data.value_bits}
+    draft.put(f"round/{data.round}", structs.replace(known, phase=phase, **fields))
+    draft.note("round-opened", f"round {data.round}", result_bits=data.result_bits, value_bits=data.value_bits)
+    _learn(draft, _declared(draft).opened(data.round))
+    opened = RoundOpened(
+        job=draft.job.spec.id, round=data.round, value_bits=data.value_bits, result_bits=data.result_bits
+    )
+    draft.send("round.opened", _joint(draft).partner, draft.job.spec.id, opened)
+    if data.round > 1:
+        _begin_again(draft, data.round)
+    for subtask in draft.subtasks():
+        windows.fill(draft, subtask.id)
+
+
+def forwarded(draft: Draft, event: Event) -> None:
+    """`batch.forwarded`: the lessor did its part; the partner has yet to say that it has the result."""
+    data = data_of(event, BatchForwarded)
+    subtask, record = draft.subtask_from(event, data.batch.subtask), draft.batch(data.batch.batch)
+    if record is None or record.round != data.batch.round or record.number not in subtask.under_way:
+        draft.note("late", f"batch {data.batch.batch} was forwarded and is not under way at {event.source}")
+        return
+    spent = draft.progress.spent
+    draft.change_progress(spent=structs.replace(spent, lessor_seconds=spent.lessor_seconds + data.core_seconds))
+    _sent_on(draft, subtask, record)
+    if not record.digest:
+        partnership.owes(draft, something=True)
+    windows.fill(draft, subtask.id)
+
+
+def taken(draft: Draft, event: Event) -> None:
+    """`batch.taken`: the partner has the result; the first counts."""
+    _require_partner(draft, event)
+    batch = data_of(event, BatchTaken).batch
+    subtask, record = draft.subtask(batch.subtask), draft.batch(batch.batch)
+    if record is None or record.round != batch.round or record.digest:
+        return
+    record = structs.replace(record, digest="taken", owner=subtask.id, rows_at=subtask.id)
+    draft.put(f"batch/{record.number}", record)
+    done = draft.progress
+    draft.change_progress(batches_done=done.batches_done + 1, rows_done=done.rows_done + record.rows)
+    if record.number in subtask.under_way:
+        _sent_on(draft, subtask, record)
+        windows.fill(draft, subtask.id)
+    done = draft.progress
+    partnership.owes(draft, something=done.forwarded > done.batches_done or done.batches_done >= draft.job.batches)
+
+
+def rejected(draft: Draft, event: Event) -> None:
+    """`batch.rejected`: what the lessor sent cannot be used; its work goes elsewhere."""
+    _require_partner(draft, event)
+    data = data_of(event, BatchRejected)
+    subtask, record = draft.subtask(data.batch.subtask), draft.batch(data.batch.batch)
+    draft.note("incident", f"{event.source} refused a result of {subtask.lessor}: {data.reason}", code=data.code)
+    if record is None or record.round != data.batch.round or record.digest:
+        return
+    if record.number not in subtask.under_way and record.owner == subtask.id:
+        draft.change_progress(forwarded=max(0, draft.progress.forwarded - 1))
+        draft.put(f"batch/{record.number}", structs.replace(record, rows_at=""))
+        faults.hand_over(draft, runs.single([record.number]), last=subtask.id)
+    faults.lose(draft, subtask.id, data.code, data.reason)
+
+
+def output_accepted(draft: Draft, event: Event) -> None:
+    """`output.accepted`: on to the next round, or to the end."""
+    data, joint = data_of(event, OutputAccepted), _joint(draft)
+    known = draft.round(data.round)
+    if known is None or known.phase != "open" or data.round != draft.progress.round:
+        draft.note("late", f"an output of round {data.round}")
+        return
+    phase = advance(ROUND, known.phase, "output")
+    draft.put(f"round/{data.round}", structs.replace(known, phase=phase, output=data.digest))
+    partnership.owes(draft, something=False)
+    _learn(draft, _declared(draft).answered(data.round))
+    draft.note("round-answered", f"round {data.round} of {joint.rounds}", outputs=data.outputs, bytes=data.bytes_back)
+    spent = draft.progress.spent
+    seconds, size = spent.decrypt_seconds + data.decrypt_seconds, spent.bytes_back + data.bytes_back
+    draft.change_progress(spent=structs.replace(spent, decrypt_seconds=seconds, bytes_back=size))
+    if data.round < joint.rounds:
+        partnership.plan(draft, data.round + 1)
+    else:
+        ending.finish(draft)
+
+
+def output_refused(draft: Draft, event: Event) -> None:
+    """`output.refused`: the partner sent what is no output."""
+    data = data_of(event, OutputRefused)
+    ending.fail(draft, data.code, f"the output of {_joint(draft).partner} in round {data.round}: {data.reason}")
+
+
+def rounds_done(draft: Draft, event: Event) -> None:
+    """`rounds.done`: the update program wants no further round."""
+    data = data_of(event, RoundsDone)
+    known = draft.round(data.round)
+    if known is not None and known.phase == "planning":
+        draft.delete(f"round/{data.round}")
+        draft.note("rounds-done", f"the update program ended the rounds after {data.round - 1}")
+        ending.finish(draft)
+
+
+def timer_fired(draft: Draft, event: Event) -> None:
+    """`timer.fired`: the partner's, or another."""
+    if data_of(event, TimerFired).name != "partner":
+        faults.timer_fired(draft, event)
+        return
+    partner, agreement = _joint(draft).partner, draft.find(Agreement, "agreement")
+    if agreement is None:
+        ending.fail(draft, "hub-silent", f"no hub introduced the partner {partner} in time")
+        return
+    seconds = draft.now - agreement.owes_since
+    if not agreement.owes_since:
+        return
+    if seconds < draft.config.partner_seconds_max:
+        partnership.remind(draft)
+        return
+    what = f"round {draft.progress.round}" if agreement.accepted else "the request"
+    ending.fail(draft, "partner-silent", f"nothing from the partner {partner} for {seconds:.0f} s about {what}")
+
+
+def _sent_on(draft: Draft, subtask: Subtask, record: BatchRecord) -> None:
+    """The batch is at the partner, or on its way."""
+    draft.put(f"batch/{record.number}", structs.replace(record, rows_at=subtask.id))
+    draft.change_progress(forwarded=draft.progress.forwarded + 1)
+    windows.credit(draft, subtask.id, record)
+
+
+def _begin_again(draft: Draft, number: int) -> None:
+    """Every batch once more, each to the subtask whose enclaves have its rows. Looks at all batches, once per round."""
+    draft.change_progress(round=number, batches_done=0, rows_done=0, forwarded=0, waiting=())
+    serving = {each.id for each in draft.subtasks() if each.phase in SERVING}
+    numbers: dict[str, list[int]] = {}
+    for record in sorted((each for _, each in draft.each(BatchRecord, "batch")), key=lambda each: each.number):
+        numbers.setdefault(record.rows_at if record.rows_at in serving else "", []).append(record.number)
+    for subtask in serving:
+        draft.change_subtask(subtask, queue=runs.of(numbers.get(subtask, ())), under_way=())
+    faults.hand_over(draft, runs.of(numbers.get("", ())), last="")
+
+
+def _learn(draft: Draft, lines: tuple[Learned, ...]) -> None:
+    """Write the ledger as it happens; raises LedgerExceeded."""
+    ledger = draft.find(Ledger, "ledger") or Ledger()
+    draft.put("ledger", Ledger(lines=written(ledger.lines, lines, _declared(draft))))
+    for each in lines:
+        draft.note("learned", f"{each.party}: {each.shape}", kind=each.kind, count=each.count, round=each.round)
+
+
+def _declared(draft: Draft) -> Declared:
+    facts, joint = draft.job.decided[0], _joint(draft)
+    return Declared(rows=facts.rows, received=facts.width_out, outputs=joint.outputs, rounds=joint.rounds)
+
+
+def _joint(draft: Draft) -> Joint:
+    joint = draft.job.spec.joint
+    if joint is None:
+        raise Refused("no-partner", "this job has no partner")
+    return joint
+
+
+def _require_partner(draft: Draft, event: Event) -> None:
+    if event.source != _joint(draft).partner:
+        raise Refused("not-the-partner", f"{event.source} is not the partner of this job")

@@ -1,0 +1,105 @@
+"""An enclave in a joint job's rounds: rows come once, parameters each time, and what it seals only the renter opens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nodes.enclave.agreement import chunks, key_agreement
+from nodes.enclave.agreement.chunks import DATA
+from nodes.enclave.agreement.key_agreement import SealSpec
+from nodes.enclave.agreement.rounds import Opening, packed, unpacked
+from nodes.enclave.child import engine
+from nodes.enclave.errors import Code, DataFault, Fault, Rejected
+from nodes.homomorphic.paillier import secret as paillier
+from nodes.homomorphic.paillier.secret import PaillierSecret
+from tests.unit.nodes.enclave.child.test_engine import Renter
+from tests.unit.nodes.enclave.enclaves import CONTRACT, JOB
+from tests.unit.nodes.programs.models import data as serialised
+from tests.unit.nodes.programs.models import model, node
+
+ROWS = np.array([[1.0, 2.0], [3.0, -4.0], [0.5, 0.25]])
+PROGRAM = serialised(model([node("Mul", ["x", "parameters"], ["y"])], inputs={"x": 2, "parameters": 2}, outputs=["y"]))
+RESULT_BITS, VALUE_BITS = 8, 20
+
+
+@pytest.fixture(scope="module")
+def secret() -> PaillierSecret:
+    return paillier.generate(2048)
+
+
+class Joint:
+    """One enclave in a joint subtask."""
+
+    def __init__(self, secret: PaillierSecret) -> None:
+        self.secret = secret
+        self.seal = SealSpec(secret.public.to_bytes(), 0, joint=True)
+        self.renter = Renter().ask().accept(program=PROGRAM, seal=self.seal)
+
+    def round(
+        self, number: int, parameters: tuple[float, float], *, rows: bool, batch: int = 0, value_bits: int = VALUE_BITS
+    ) -> list[list[float]]:
+        """What the renter reads of what the enclave sealed."""
+        schema = key_agreement.schema_digest(PROGRAM, self.seal)
+        context = replace(
+            self.renter.subtask.context(len(ROWS)), batch=batch, epoch=number - 1, schema=schema, direction=DATA
+        )
+        opening = Opening(RESULT_BITS, value_bits, np.array(parameters), ROWS if rows else None)
+        key = key_agreement.data_key(self.renter.secret, CONTRACT, JOB, DATA, number - 1)
+        body = chunks.encrypt(key, context.digest(), packed(opening))
+        sealed = bytes(self.renter.enclave.execute(context, memoryview(body)))
+        values: list[list[float]] = np.ldexp(
+            self.secret.decrypt(sealed, len(ROWS), 2).astype(np.float64), -RESULT_BITS
+        ).tolist()
+        return values
+
+
+@pytest.fixture
+def joint(secret: PaillierSecret) -> Joint:
+    return Joint(secret)
+
+
+def test_rows_stay_between_rounds_and_parameters_change(joint: Joint) -> None:
+    assert joint.round(1, (1.0, 1.0), rows=True) == ROWS.tolist()
+    assert joint.round(2, (2.0, -1.0), rows=False) == (ROWS * [2.0, -1.0]).tolist()
+    assert joint.round(3, (0.0, 0.5), rows=False) == (ROWS * [0.0, 0.5]).tolist()
+
+
+def test_a_batch_whose_rows_are_not_there_is_refused_until_they_come(joint: Joint) -> None:
+    joint.round(1, (1.0, 1.0), rows=True)
+    with pytest.raises(Rejected) as refusal:
+        joint.round(2, (1.0, 1.0), rows=False, batch=1)
+    assert refusal.value.code == Code.NO_ROWS
+    assert joint.round(2, (1.0, 1.0), rows=True, batch=1) == ROWS.tolist()
+
+
+def test_rows_beyond_the_bound_give_way_and_come_again(joint: Joint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "KEPT_BYTES_MAX", ROWS.nbytes)
+    joint.round(1, (1.0, 1.0), rows=True)
+    joint.round(1, (1.0, 1.0), rows=True, batch=1)
+    assert joint.round(2, (1.0, 1.0), rows=False, batch=1) == ROWS.tolist()
+    with pytest.raises(Rejected):
+        joint.round(2, (1.0, 1.0), rows=False)
+
+
+def test_a_result_past_the_announced_bound_is_named_and_not_cut(joint: Joint) -> None:
+    with pytest.raises(DataFault) as fault:
+        joint.round(1, (600.0, 600.0), rows=True, value_bits=19)
+    assert (fault.value.fault, fault.value.row) == (Fault.RESULT_TOO_LARGE, 2)
+
+
+def test_a_subtask_agreed_without_a_partner_takes_no_rounds(secret: PaillierSecret) -> None:
+    joint = Joint(secret)
+    joint.renter = Renter().ask().accept(program=PROGRAM, seal=replace(joint.seal, joint=False))
+    with pytest.raises(Rejected) as refusal:
+        joint.round(1, (1.0, 1.0), rows=True)
+    assert refusal.value.code == Code.CONTEXT
+
+
+@pytest.mark.parametrize("cut", [0, 7, 8, 23, 25, 71, 73])
+def test_a_round_of_another_length_is_no_round(cut: int) -> None:
+    whole = packed(Opening(RESULT_BITS, VALUE_BITS, np.ones(2), ROWS)) + b"more"
+    with pytest.raises(ValueError, match="round"):
+        unpacked(whole[:cut], 2, len(ROWS), 2)
