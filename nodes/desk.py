@@ -13,6 +13,7 @@ from typing import Final
 from broker.port import Broker
 from nodes.bootstrap import connect, evidence_policy, new_job_id
 from nodes.config import NodeConfig
+from nodes.partner.decision import publish_decision
 from nodes.protections import CIPHERTEXT, asked
 from nodes.renter.submission import JobOptions, publish_cancel, publish_job, stage
 from nodes.runtime.post import Post
@@ -62,6 +63,16 @@ async def cancel(config: NodeConfig, job: str) -> None:
     """
     async with _connected(config) as broker:
         await publish_cancel(Post(config.identity(), broker, time.time), job)
+
+
+async def decide(config: NodeConfig, job: str, *, approved: bool, reason: str = "") -> None:
+    """Tell this partner's workers that a person approves a request; or refuses it, or withdraws.
+
+    Raises:
+        BrokerUnreachable: no connection within `CONNECT_SECONDS_MAX`.
+    """
+    async with _connected(config) as broker:
+        await publish_decision(Post(config.identity(), broker, time.time), job, approved=approved, reason=reason)
 
 
 def _check_policy(config: NodeConfig, options: JobOptions) -> None:

@@ -31,13 +31,14 @@ from nodes.identity import Identity
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
 from nodes.partner.activities.services import Dataset
+from nodes.partner.decision import publish_decision
 from nodes.partner.protocol.config import PartnerConfig
 from nodes.renter.activities.services import Services
 from nodes.renter.files.folder import JobFolder
 from nodes.renter.invitation import release
 from nodes.renter.prediction.calibration import user_file
 from nodes.renter.protocol.config import RenterConfig
-from nodes.renter.submission import JobOptions, publish_job, stage
+from nodes.renter.submission import JobOptions, publish_cancel, publish_job, stage
 from nodes.runtime.post import Post
 from nodes.store.port import Store
 from nodes.views import jobs, journal
@@ -107,6 +108,8 @@ class LocalNetwork:
         self._services: Services | None = None
         self.partner_store: Store | None = None
         """The partner's, where there is one."""
+        self._partner_task: asyncio.Task[None] | None = None
+        self._partner_stop = asyncio.Event()
         self._crew, self._own_crew = crew or Crew(cores()), crew is None
 
     async def __aenter__(self) -> Self:
@@ -125,6 +128,7 @@ class LocalNetwork:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
+        self._partner_stop.set()
         for lessor in self._lessors:
             await self.silence(lessor)
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -153,6 +157,12 @@ class LocalNetwork:
         """Publish the job's event to the renter."""
         broker = self.server.connect(LOCAL_RENTER)
         await publish_job(Post(self._identities[LOCAL_RENTER], broker, time.time), spec)
+        await broker.close()
+
+    async def cancel(self, job_id: str) -> None:
+        """Take a job back."""
+        broker = self.server.connect(LOCAL_RENTER)
+        await publish_cancel(Post(self._identities[LOCAL_RENTER], broker, time.time), job_id)
         await broker.close()
 
     def watch(self, job_id: str) -> AsyncIterator[JobReport]:
@@ -245,7 +255,35 @@ class LocalNetwork:
             replace(config, **partner.settings), wishes, identity, self.server.connect(LOCAL_PARTNER)
         )
         self.partner_store = node.store
-        self._tasks.append(asyncio.create_task(node.run(self._stop)))
+        self._partner_stop = asyncio.Event()
+        self._partner_task = asyncio.create_task(node.run(self._partner_stop))
+        self._tasks.append(self._partner_task)
+
+    async def end_partner(self) -> None:
+        """End the partner's process; its queues and store stay."""
+        if self._partner_task is not None:
+            self._partner_stop.set()
+            await self._partner_task
+            self._tasks.remove(self._partner_task)
+            self._partner_task = None
+
+    async def begin_partner(self) -> None:
+        """Start the partner's process again, where it was ended."""
+        assert self._partner is not None
+        await self._start_partner(self._partner)
+
+    @property
+    def partner_folder(self) -> Path:
+        """Where the partner keeps its files."""
+        return self._folder / LOCAL_PARTNER
+
+    async def decide(self, job: str, *, approved: bool, reason: str = "") -> None:
+        """What a person at the partner says to a request."""
+        broker = self.server.connect(LOCAL_PARTNER)
+        await publish_decision(
+            Post(self._identities[LOCAL_PARTNER], broker, time.time), job, approved=approved, reason=reason
+        )
+        await broker.close()
 
     def _worker(self, lessor: Address) -> LessorWorker:
         config = LessorConfig(

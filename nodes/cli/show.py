@@ -10,8 +10,10 @@ from nodes.cli.console import Output, table
 from nodes.views.failures import kind_of
 from nodes.views.jobs import JobReport, Rental
 from nodes.views.orders import Order
+from nodes.views.parts import summed
 from schemas.ids import Address, hub_of
 from schemas.jobs import Assessment, Candidate, Costs
+from schemas.joint import Learned
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -61,6 +63,7 @@ def as_value(report: JobReport) -> dict[str, Any]:
         "code": report.code,
         "reason": report.reason,
         "output": report.output,
+        "joint": report.joint,
     }
 
 
@@ -80,6 +83,10 @@ def job_lines(report: JobReport) -> list[str | Table]:
     if report.rows:
         batches = f"{report.batches_done} of {report.batches} batches"
         lines.append(f"progress    {report.rows_done:,} of {report.rows:,} rows, {batches}")
+    if report.joint is not None:
+        joint = report.joint
+        lines.append(f"partner     {joint.partner}, {joint.dataset}: round {joint.round} of {joint.rounds}")
+        lines.append(ledger_table(joint.ledger))
     if report.spent is not None:
         lines.append(f"spent       {costs_line(report.spent)}")
     if report.confidential and report.contracts:
@@ -87,6 +94,14 @@ def job_lines(report: JobReport) -> list[str | Table]:
     if report.ended_at:
         lines.append(f"time        {report.seconds:.2f} s, submitted {when(report.submitted_at)}")
     return lines
+
+
+def ledger_table(lines: tuple[Learned, ...]) -> Table:
+    """What each party of a joint job learned."""
+    made = table("What was learned", "by", "what", "#rounds", "#numbers", "shape")
+    for party, kind, rounds, count, shape in summed(lines):
+        made.add_row(party, kind, str(rounds or ""), f"{count:,}", shape)
+    return made
 
 
 def columns_line(report: JobReport) -> str:

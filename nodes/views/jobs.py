@@ -13,7 +13,7 @@ from msgspec import Struct
 from nodes.data import manifest
 from nodes.protections import traits_of
 from nodes.renter.files.folder import JobFolder
-from nodes.renter.protocol.records import ContractRecord, Job, Progress, Subtask
+from nodes.renter.protocol.records import ContractRecord, Job, Ledger, Progress, Subtask
 from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Store
 from nodes.views.errors import UnknownJob
@@ -21,6 +21,7 @@ from schemas.contracts import Contract
 from schemas.errors import BadData
 from schemas.ids import Address, hub_of
 from schemas.jobs import APPROXIMATE, Assessment, Costs
+from schemas.joint import Learned
 
 JOB_PREFIX: Final = "job-"
 UNREADABLE: Final = "unreadable"
@@ -51,6 +52,18 @@ class Rental:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Joining:
+    """A job's partner, its rounds, and what each side learned so far."""
+
+    partner: str
+    dataset: str
+    round: int
+    """The one under way, or the last."""
+    rounds: int
+    ledger: tuple[Learned, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobReport:
     """A job at one moment. Times are seconds since 1970 (UTC), 0 when not reached."""
 
@@ -78,6 +91,7 @@ class JobReport:
     route: tuple[str, ...] = ()
     confidential: str = ""
     output: Path | None = None
+    joint: Joining | None = None
 
     @property
     def ended(self) -> bool:
@@ -121,9 +135,10 @@ async def report(store: Store, job_id: str, jobs: Path) -> JobReport:
         assessment=job.assessment,
         spent=progress.spent if progress.spent.encrypt_seconds else None,
         contracts=_rentals(records),
-        route=tuple(dict.fromkeys(map(route, contracts))),
+        route=tuple(dict.fromkeys(way for each in contracts for way in _ways(each, job))),
         confidential=_confidential(job),
         output=JobFolder(jobs / job_id).output if progress.phase == "completed" else None,
+        joint=_joining(job, progress, records),
     )
 
 
@@ -165,6 +180,11 @@ def route(contract: Contract) -> str:
     return " → ".join((renter, *hubs, lessor))
 
 
+def _ways(contract: Contract, job: Job) -> tuple[str, ...]:
+    joint = job.spec.joint
+    return (route(contract),) if joint is None else (route(contract), f"{contract.lessor} → {joint.partner}")
+
+
 async def _report_or_why(store: Store, job_id: str, jobs: Path) -> JobReport:
     try:
         return await report(store, job_id, jobs)
@@ -189,6 +209,19 @@ def _columns(folder: JobFolder) -> tuple[tuple[str, ...], str]:
     except (OSError, BadData):
         return (), ""
     return known.columns, known.by
+
+
+def _joining(job: Job, progress: Progress, records: Mapping[str, Struct]) -> Joining | None:
+    joint, ledger = job.spec.joint, records.get("ledger")
+    if joint is None:
+        return None
+    return Joining(
+        partner=joint.partner,
+        dataset=joint.dataset,
+        round=progress.round,
+        rounds=joint.rounds,
+        ledger=ledger.lines if isinstance(ledger, Ledger) else (),
+    )
 
 
 def _rentals(records: Mapping[str, Struct]) -> tuple[Rental, ...]:

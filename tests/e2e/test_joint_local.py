@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from nodes.local import LocalNetwork
+from nodes.views import parts
 from nodes.views.jobs import JobReport
 from tests.support import joint
 from tests.support.joint import Case
@@ -31,12 +32,33 @@ async def network(tmp_path: Path, case: Case) -> AsyncIterator[LocalNetwork]:
         yield running
 
 
-async def run(network: LocalNetwork, case: Case, **changed: Any) -> JobReport:
-    spec = network.stage(case.renter, joint.lessors_program(), None, joint.wishes(**changed))
+async def submit(network: LocalNetwork, case: Case, job: dict[str, Any] | None = None, **invited: Any) -> str:
+    spec = network.stage(case.renter, joint.lessors_program(), None, joint.wishes(job, **invited))
     await network.submit(spec)
+    return spec.id
+
+
+async def ended(network: LocalNetwork, job: str) -> JobReport:
     async with asyncio.timeout(JOB_SECONDS_MAX):
-        reports = [each async for each in network.watch(spec.id)]
+        reports = [each async for each in network.watch(job)]
     return reports[-1]
+
+
+async def until_round(network: LocalNetwork, job: str, number: int) -> None:
+    """Return when a round is under way."""
+    async with asyncio.timeout(JOB_SECONDS_MAX):
+        async for report in network.watch(job):
+            assert not report.ended, report.reason
+            if report.joint is not None and report.joint.round >= number:
+                return
+
+
+async def erased(folder: Path) -> None:
+    """Return when a part's folder is gone."""
+    there = await asyncio.to_thread(folder.exists)
+    async with asyncio.timeout(JOB_SECONDS_MAX):
+        while there:
+            there = await asyncio.to_thread(folder.exists)
 
 
 def outputs(report: JobReport) -> np.ndarray:
@@ -48,8 +70,96 @@ def outputs(report: JobReport) -> np.ndarray:
 
 
 async def test_three_rounds_are_equal_to_plaintext(network: LocalNetwork, case: Case) -> None:
-    report = await run(network, case, parameters=(0.5, -0.25, 1.0))
+    report = await ended(network, await submit(network, case, parameters=(0.5, -0.25, 1.0)))
     assert report.phase == "completed", report.reason
     found, expected = outputs(report), case.expected(3, (0.5, -0.25, 1.0))
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+async def test_a_partner_that_is_ended_and_comes_back_goes_on(network: LocalNetwork, case: Case) -> None:
+    job = await submit(network, case, {"batch_rows": 20})
+    await until_round(network, job, 2)
+    await network.end_partner()
+    await network.begin_partner()
+    report = await ended(network, job)
+    assert report.phase == "completed", report.reason
+    expected = case.expected(3)
+    assert np.abs(outputs(report) - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+async def test_a_partner_that_is_gone_for_good_ends_the_job_by_name(tmp_path: Path, case: Case) -> None:
+    partner = joint.local_partner(case, joint.policy(tmp_path))
+    patience = {"partner_seconds_max": 4.0}
+    async with LocalNetwork(tmp_path / "network", partner=partner, renter=patience) as network:
+        job = await submit(network, case)
+        await until_round(network, job, 2)
+        await network.end_partner()
+        report = await ended(network, job)
+    assert (report.phase, report.code) == ("failed", "partner-silent")
+    assert "C11.C12" in report.reason
+    assert "round 2" in report.reason
+
+
+async def test_what_the_partner_withdraws_ends_the_job_and_is_erased(network: LocalNetwork, case: Case) -> None:
+    job = await submit(network, case, {"batch_rows": 20})
+    await until_round(network, job, 2)
+    folder = network.partner_folder / "jobs" / job
+    assert folder.exists()
+    await network.decide(job, approved=False, reason="audit")
+    report = await ended(network, job)
+    assert (report.phase, report.code) == ("failed", "withdrawn")
+    assert "audit" in report.reason
+    assert network.partner_store is not None
+    part = await parts.part(network.partner_store, job)
+    assert part.phase == "withdrawn"
+    await erased(folder)
+
+
+async def test_what_the_renter_takes_back_is_erased_at_the_partner(network: LocalNetwork, case: Case) -> None:
+    job = await submit(network, case, {"batch_rows": 20})
+    await until_round(network, job, 2)
+    await network.cancel(job)
+    assert (await ended(network, job)).code == "cancelled"
+    assert network.partner_store is not None
+    await erased(network.partner_folder / "jobs" / job)
+    assert (await parts.part(network.partner_store, job)).phase == "finished"
+
+
+async def test_a_lost_lessors_rows_go_to_the_other(tmp_path: Path, case: Case) -> None:
+    partner = joint.local_partner(case, joint.policy(tmp_path))
+    patience = {"batch_deadline_seconds": 1.0}
+    async with LocalNetwork(tmp_path / "network", partner=partner, renter=patience) as network:
+        job = await submit(network, case, {"batch_rows": 20})
+        await until_round(network, job, 2)
+        await network.silence("B11.B12")
+        report = await ended(network, job)
+        assert report.phase == "completed", report.reason
+        expected = case.expected(3)
+        assert np.abs(outputs(report) - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+async def test_several_workers_of_a_lessor_fetch_the_rows_they_lack(tmp_path: Path, case: Case) -> None:
+    partner = joint.local_partner(case, joint.policy(tmp_path))
+    async with LocalNetwork(tmp_path / "network", partner=partner, lessors=1, workers=2) as network:
+        job = await submit(network, case, {"batch_rows": 30, "lessors": 1, "units": 2})
+        report = await ended(network, job)
+        assert report.phase == "completed", report.reason
+        expected = case.expected(3)
+        assert np.abs(outputs(report) - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(
+    ("changed", "invited", "code"),
+    [({"rows_min": 301}, {}, "too-few-rows"), ({}, {"partner": "C11.C19"}, "unknown-partner")],
+    ids=["too-few-rows", "unknown-partner"],
+)
+async def test_what_the_partner_refuses_ends_the_job_with_its_reason_before_compute_is_ordered(
+    tmp_path: Path, case: Case, changed: dict[str, Any], invited: dict[str, Any], code: str
+) -> None:
+    partner = joint.local_partner(case, joint.policy(tmp_path, **changed))
+    async with LocalNetwork(tmp_path / "network", partner=partner) as network:
+        report = await ended(network, await submit(network, case, **invited))
+    assert (report.phase, report.code) == ("failed", code)
+    assert "C1" in report.reason
+    assert not report.contracts

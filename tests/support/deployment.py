@@ -106,6 +106,15 @@ class Deployment:
             time.sleep(POLL_SECONDS)
         return there
 
+    def until_round(self, job: str, number: int) -> None:
+        """Return as soon as a joint job's round has its parameters. Looks at the files: quicker than a command."""
+        folder = self.folder / "nodes" / "A11.A12" / "data" / "jobs" / job / "rounds"
+        deadline = time.monotonic() + COMMAND_SECONDS_MAX
+        while not list(folder.glob(f"{number:04d}-parameters-*.f64")):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no round {number} after {COMMAND_SECONDS_MAX} s\n{self.logs()}")
+            time.sleep(POLL_SECONDS)
+
     def logs(self) -> str:
         """The ends of all logs, for a failed test."""
         tails = (f"== {path.name}\n{path.read_text()[-1500:]}" for path in sorted(self.folder.glob("*.log")))

@@ -53,7 +53,13 @@ async def examine(services: Services, params: dict[str, Any], job: str) -> list[
 
 async def erase(services: Services, params: dict[str, Any], job: str) -> list[tuple[str, Struct]]:
     """Activity `erase`: the part is over."""
-    await asyncio.to_thread(shutil.rmtree, services.folder(job).path, ignore_errors=True)
+
+    def remove() -> None:
+        shutil.rmtree(services.folder(job).path, ignore_errors=True)
+        for digest in params["outputs"]:
+            services.blobs.path(str(digest)).unlink(missing_ok=True)
+
+    await asyncio.to_thread(remove)
     return []
 
 

@@ -65,8 +65,14 @@ class Draft(draft.Draft[PartnerConfig]):
         self.note(f"part-{part.phase}", text, code=code)
         if tell:
             self.send("joint.ended", part.renter, part.job, JointEnded(job=part.job, code=code, reason=text))
+        outputs = [each.output for _, each in self.each(Round, "round") if each.output]
         self.delete("request")
         for prefix, kind in (("contract", ContractRecord), ("round", Round), ("taken", Taken)):
             for key, _ in list(self.each(kind, prefix)):
                 self.delete(key)
-        self.do(CancelTimer(name="renter"), CancelTimer(name="approval"), Perform(activity="erase", params={}))
+        self.do(CancelTimer(name="renter"), CancelTimer(name="approval"))
+        self.erase(*outputs)
+
+    def erase(self, *outputs: str) -> None:
+        """Have the files of a part that is over removed, and the outputs of these digests."""
+        self.do(Perform(activity="erase", params={"outputs": [each for each in outputs if each]}))

@@ -66,6 +66,8 @@ class Round(Struct, frozen=True, kw_only=True):
     result_bits: int
     rows: int = 0
     batches: int = 0
+    output: str = ""
+    """Digest of the blob that went to the renter."""
 
 
 class Taken(Struct, frozen=True, kw_only=True):

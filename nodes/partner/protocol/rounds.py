@@ -9,7 +9,7 @@ from nodes.draft import data_of
 from nodes.machine import Perform, Publish, Refused
 from nodes.partner.protocol.draft import Draft
 from nodes.partner.protocol.records import ContractRecord, PartialRefused, PartialTaken, Round, RoundAnswered, Taken
-from nodes.partner.protocol.states import ROUND
+from nodes.partner.protocol.states import ENDED, ROUND
 from nodes.states import advance
 from schemas import limits
 from schemas.errors import VerificationFailed
@@ -53,6 +53,9 @@ def opened(draft: Draft, event: Event) -> None:
 def taken(draft: Draft, event: Event) -> None:
     """`partial.taken`: the first result of a batch counts; with the last row the round is answered."""
     data, part = data_of(event, PartialTaken), draft.part
+    if part.phase in ENDED:  # its file was written after the others were erased
+        draft.erase()
+        return
     batch, current = data.batch, draft.round(data.batch.round)
     if current is None or current.phase != "open":
         return
@@ -82,6 +85,9 @@ def refused(draft: Draft, event: Event) -> None:
 def answered(draft: Draft, event: Event) -> None:
     """`round.made`: the output goes to the renter, still encrypted (J4)."""
     data, part = data_of(event, RoundAnswered), draft.part
+    if part.phase in ENDED:
+        draft.erase(data.digest)
+        return
     if data.code:
         draft.end("failed", code=data.code, reason=data.reason)
         return
@@ -89,7 +95,8 @@ def answered(draft: Draft, event: Event) -> None:
     if current is None or current.phase != "answering":
         return
     draft.learn(*part.declared.answered(data.round))
-    draft.put(f"round/{data.round}", structs.replace(current, phase=advance(ROUND, current.phase, "answered")))
+    phase = advance(ROUND, current.phase, "answered")
+    draft.put(f"round/{data.round}", structs.replace(current, phase=phase, output=data.digest))
     draft.put("part", structs.replace(draft.part, answered=data.round))
     for key, _ in list(draft.each(Taken, f"taken/{data.round}")):
         draft.delete(key)

@@ -90,8 +90,10 @@ async def test_what_is_covered_is_laid_out_for_the_job_and_erased_with_it(
     table = open_table(folder.table, folder.digest.read_text())
     assert ids_digest(table, JOB) == ids(case)
     assert table.read(0, ROWS).tolist() == case.theirs.tolist()
-    assert await erase(services, {}, JOB) == []
+    output = services.blobs.put(b"an output")
+    assert await erase(services, {"outputs": [output]}, JOB) == []
     assert not folder.path.exists()
+    assert not services.blobs.path(output).exists()
 
 
 REFUSALS: dict[str, tuple[dict[str, Any], str]] = {

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from nodes.machine import ActivityFailed, Refused
+from nodes.machine import ActivityFailed, Perform, Refused
 from nodes.partner.protocol.records import Ledger, PartialRefused
 from schemas.joint import ContractShown, JointApproved, JointDeclined, JointEnded, Learned
 from tests.unit.nodes.hub.world import public_key
@@ -225,6 +225,16 @@ def test_nobody_learns_more_than_was_declared() -> None:
     world.made()
     assert (world.part.phase, world.part.code) == ("failed", "ledger-exceeded")
     assert [each.type for each in world.sent()] == ["joint.ended"]
+
+
+def test_what_was_written_after_the_end_is_erased_too() -> None:
+    world = accepted()
+    world.handle("joint.ended", JointEnded(job=JOB, code="cancelled", reason=""), RENTER)
+    world.taken(0, 0, 10)
+    assert world.performed() == ["erase"]
+    world.made()
+    (performed,) = [effect for effect in world.step.effects if isinstance(effect, Perform)]
+    assert performed.params == {"outputs": ["d" * 64]}
 
 
 def test_what_comes_late_is_only_noted() -> None:

@@ -1,0 +1,83 @@
+"""Commands on a partner's parts in jobs: they print what views say, or decide at the desk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from nodes.cli import show
+from nodes.cli.console import Output, table
+from nodes.cli.explanation import explanation
+from nodes.config import NodeConfig
+from nodes.views import journal, parts
+from nodes.views.parts import PartReport
+from nodes.views.source import open_store
+from schemas.errors import BadConfig
+
+Decision = Literal["approved", "refused", "withdrawn"]
+_FITS: Final[dict[Decision, str]] = {"approved": "waiting", "refused": "waiting", "withdrawn": "accepted"}
+"""The phase in which each can be decided."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parting:
+    """A partner's node, and where output goes."""
+
+    config: NodeConfig
+    output: Output
+
+    async def list_parts(self) -> None:
+        """All parts."""
+        async with open_store(self.config) as store:
+            found = await parts.parts(store)
+        made = table("", "job", "renter", "state", "dataset", "#rows", "#rounds", "why")
+        for each in found:
+            rounds = f"{each.answered}/{each.rounds}"
+            made.add_row(each.job, each.renter, each.phase, each.dataset, f"{each.rows:,}", rounds, each.code)
+        self.output.text(made)
+        self.output.result(found)
+
+    async def show(self, job: str) -> None:
+        """One part with its ledger."""
+        async with open_store(self.config) as store:
+            found = await parts.part(store, job)
+        self.output.text(*_lines(found), show.ledger_table(found.ledger))
+        self.output.result(found)
+
+    async def explain(self, job: str) -> None:
+        """The part's journal in words."""
+        async with open_store(self.config) as store:
+            lines = await journal.explain(store, job)
+        for text in explanation(lines):
+            self.output.text(text)
+        self.output.result(lines)
+
+    async def decide(self, job: str, decision: Decision, reason: str) -> None:
+        """Tell this partner's workers what a person decided.
+
+        Raises:
+            BadConfig: the part is not where this can be decided.
+        """
+        from nodes import desk  # noqa: PLC0415 - commands that only look start quicker
+
+        async with open_store(self.config) as store:
+            found = await parts.part(store, job)
+        if found.phase != _FITS[decision]:
+            raise BadConfig(f"{job} is {found.phase}: what is {_FITS[decision]} can be {decision}", field="job")
+        await desk.decide(self.config, job, approved=decision == "approved", reason=reason)
+        self.output.text(f"{job}: {decision}")
+        self.output.result({"job": job, "state": decision})
+
+
+def _lines(found: PartReport) -> list[str]:
+    lines = [
+        f"job         {found.job}",
+        f"state       {found.phase}" + (f": {found.code}" if found.code else ""),
+        *([f"why         {found.reason}"] if found.reason else []),
+        f"renter      {found.renter}",
+        f"dataset     {found.dataset}: {', '.join(found.columns) or 'all columns'}",
+        f"program     {found.program}",
+        f"rows        {found.rows:,}, {found.received} values sealed of each, {found.outputs} sums given",
+        f"rounds      {found.answered} of {found.rounds}",
+    ]
+    return lines + ([f"lessors     {', '.join(found.lessors)}"] if found.lessors else [])
