@@ -72,9 +72,10 @@ async def run_job(network: LocalNetwork, inputs: Inputs, wishes: JobOptions, out
 
 def difference(comparison: Comparison) -> str:
     """A comparison in words."""
+    near = f"; {comparison.near:,} rows are nearer than that to a tie or a step" if comparison.near else ""
     return (
         f"largest difference to plaintext {comparison.max_abs_error:.2e} over {comparison.rows:,} rows, "
-        f"allowed {comparison.tolerance:.2e}"
+        f"allowed {comparison.tolerance:.2e}{near}"
     )
 
 
@@ -84,7 +85,7 @@ def _deliver(done: Done, out: Path | None, output: Output) -> int:
         copy_file(report.output, out)
     value = show.as_value(report) | {"output": out if report.output is not None else None}
     if comparison is not None:
-        value |= {"max_abs_error": comparison.max_abs_error, "tolerance": comparison.tolerance}
+        value |= {"max_abs_error": comparison.max_abs_error, "tolerance": comparison.tolerance, "near": comparison.near}
     output.result(value)
     _say(done, out, output)
     if report.output is not None and out is None and not output.as_json:

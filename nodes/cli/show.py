@@ -11,7 +11,7 @@ from nodes.views.failures import kind_of
 from nodes.views.jobs import JobReport, Rental
 from nodes.views.orders import Order
 from schemas.ids import Address, hub_of
-from schemas.jobs import Assessment, Candidate, Costs
+from schemas.jobs import Assessment, Candidate, Costs, CutNote
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,6 +47,7 @@ def as_value(report: JobReport) -> dict[str, Any]:
         "protection": report.protection,
         "asked": report.asked,
         "assessment": report.assessment,
+        "cut": report.cut,
         "spent": report.spent,
         "columns": report.columns,
         "columns_by": report.columns_by,
@@ -75,6 +76,7 @@ def job_lines(report: JobReport) -> list[str | Table]:
         lines.append(f"columns     {columns_line(report)}")
     if report.assessment is not None:
         lines += assessment_lines(report.assessment)
+        lines += [] if report.cut is None else cut_lines(report.cut, report.assessment.max_error)
     if report.contracts:
         lines += [contracts_table(report.contracts), *(f"route       {way}" for way in report.route)]
     if report.rows:
@@ -114,6 +116,19 @@ def assessment_lines(assessment: Assessment) -> list[str | Table]:
         if candidate.costs is not None:
             lines.append(f"              {costs_line(candidate.costs)}{_error(candidate)}")
     return lines
+
+
+def cut_lines(cut: CutNote, max_error: float) -> list[str | Table]:
+    """What runs where, and what the asked error is an error of."""
+    at, numbers = ", ".join(map(repr, cut.at)), f"{cut.numbers:,} number{'' if cut.numbers == 1 else 's'} per row"
+    reach = "how far that reaches into results is not known"
+    if cut.factor is not None:
+        reach = f"at most {max_error * cut.factor:.2g} in results"
+    flips = "; labels and steps flip where they are that near a tie" if cut.flips else ""
+    return [
+        f"cut         on ciphertext: up to {at} ({numbers}); locally: {', '.join(cut.locally)}",
+        f"            error at most {max_error:g} at the cut, {reach}{flips}",
+    ]
 
 
 def costs_line(costs: Costs) -> str:

@@ -6,18 +6,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from onnx import TensorProto, helper
 
 from nodes.cli.compare import Comparison, compare
 from nodes.cli.inputs import read_inputs
 from nodes.renter.submission import JobOptions
 from nodes.views.jobs import JobReport
 from schemas.errors import VerificationFailed
+from tests.unit.nodes.programs.models import data, model, node
 
 
 def compared(folder: Path, change: Callable[[list[str]], list[str]], protection: str = "homomorphic") -> Comparison:
     """A right output of `good.csv`, changed."""
     values = [2 * (row + 0.5) + row + 0.125 * row + 10 for row in range(1, 61)]
     rows = change([f"p{number},{value!r}" for number, value in enumerate(values, 1)])
+    return held(folder, rows, folder / "linear.onnx", protection)
+
+
+def held(folder: Path, rows: list[str], program: Path, protection: str = "homomorphic") -> Comparison:
+    """These rows of output against what the program gives for `good.csv`."""
     (folder / "output.csv").write_text("\n".join(["id,result", *rows, ""]))
     report = JobReport(
         id="job-000000000000000000000000",
@@ -39,7 +46,7 @@ def compared(folder: Path, change: Callable[[list[str]], list[str]], protection:
         confidential="",
         output=folder / "output.csv",
     )
-    inputs = read_inputs(folder / "good.csv", folder / "linear.onnx", None, None, None)
+    inputs = read_inputs(folder / "good.csv", program, None, None, None)
     return compare(inputs, JobOptions(id_column="id", max_error=1e-4), report)
 
 
@@ -72,3 +79,25 @@ def test_other_rows_are_not_compared(folder: Path, change: Callable[[list[str]],
     with pytest.raises(VerificationFailed) as caught:
         compared(folder, change)
     assert caught.value.code == "wrong-rows"
+
+
+def test_labels_may_be_others_only_where_an_error_at_the_cut_makes_them_so(folder: Path) -> None:
+    texts = helper.make_tensor("texts", TensorProto.STRING, [2], [b"low", b"high, or more"])
+    nodes = [
+        node("MatMul", ["x", "w"], ["s"]),
+        node("Greater", ["s", "b"], ["g"]),
+        node("Cast", ["g"], ["i"], to=TensorProto.INT64),
+        node("Gather", ["texts", "i"], ["l"]),
+    ]
+    made = model(nodes, outputs={"l": TensorProto.STRING}, constants={"w": [[1.0], [0.0], [0.0]], "b": [10.5]})
+    made.graph.initializer.append(texts)
+    (folder / "labels.onnx").write_bytes(data(made))
+    right = [f'p{row},"high, or more"' if row > 10 else f"p{row},low" for row in range(1, 61)]
+    exact = held(folder, right, folder / "labels.onnx")
+    assert (exact.rows, exact.max_abs_error, exact.near) == (60, 0.0, 0)
+    tie = [*right[:9], 'p10,"high, or more"', *right[10:]]
+    assert held(folder, tie, folder / "labels.onnx").good
+    assert held(folder, tie, folder / "labels.onnx").near == 1
+    assert not held(folder, tie, folder / "labels.onnx", "enclave").good
+    for wrong in ('p9,"high, or more"', "p9,middle"):
+        assert not held(folder, [*right[:8], wrong, *right[9:]], folder / "labels.onnx").good

@@ -78,3 +78,16 @@ def test_an_output_that_fails_half_way_leaves_the_old_file_alone(tmp_path: Path)
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(JobFailed, match="cannot write"):
         write_csv(tmp_path / "none" / "out.csv", ["id"], [])
+
+
+def test_whole_numbers_have_no_fraction_and_stand_for_their_texts(tmp_path: Path) -> None:
+    path, values = tmp_path / "out.csv", np.array([[1.0, 2.0**53, 0.0], [0.0, -3.0, 2.0]])
+    write_csv(path, ["id", "l", "n", "t"], [(["a", "b"], values)], {0: ["no", 'y"e,s'], 1: (), 2: ["only"]})
+    assert path.read_text() == 'id,l,n,t\na,"y""e,s",9007199254740992,only\nb,no,-3,2\n'
+
+
+@pytest.mark.parametrize("odd", [0.5, 2.0**53 + 2, np.nan, -np.inf])
+def test_numbers_that_are_not_whole_stay_what_they_are(tmp_path: Path, odd: float) -> None:
+    path = tmp_path / "out.csv"
+    write_csv(path, ["id", "y"], [(["a", "b"], np.array([[1.0], [odd]]))], {0: ("no", "yes")})
+    assert path.read_text() == f"id,y\na,1.0\nb,{odd}\n"

@@ -71,6 +71,16 @@ async def test_a_part_that_is_gone_ends_the_job(written: Services) -> None:
     assert "is gone" in told.reason
 
 
+@pytest.mark.parametrize("damaged", [b"", b"{}", b"not json", None])
+async def test_a_job_whose_results_have_lost_their_names_ends(written: Services, damaged: bytes | None) -> None:
+    (file,) = written.folder(JOB).path.glob("outputs.json")
+    file.unlink() if damaged is None else file.write_bytes(damaged)
+    event_type, told = await outcome(written)
+    assert event_type == "job.spoiled"
+    assert isinstance(told, JobSpoiled)
+    assert (told.code, "gone or damaged" in told.reason) == ("not-assembled", True)
+
+
 async def test_a_local_program_without_a_result_ends_the_job(written: Services) -> None:
     program = check(LOGARITHM)
     written.blobs.put(program.canonical)
