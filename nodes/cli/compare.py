@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import itertools
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +13,7 @@ from numpy.typing import NDArray
 
 from nodes.cli.inputs import Inputs
 from nodes.data.making import make_table
-from nodes.data.table import Table
+from nodes.data.table import Table, open_table
 from nodes.programs import runtime
 from nodes.programs.affine import AffineMap
 from nodes.programs.check import check
@@ -72,15 +70,16 @@ def _held(table: Table, program: Program, local: Program | None, report: JobRepo
     assert report.output is not None
     rounding = max(ROUNDINGS.get(each.dtype.name, 0.0) for each in program.inputs)
     largest, worst, rows = 0.0, 0.0, 0
-    found = _output(report.output, with_ids=not program.sum_rows)
+    found = open_table(report.output)
     for ids, expected, terms in _expected(table, program, local):
-        got_ids, got = _take(found, len(expected))
-        if len(got) != len(expected) or got_ids != ids:
+        count = min(len(expected), found.rows - rows)
+        if count < len(expected) or (ids and found.ids(rows, count) != ids):
             raise VerificationFailed(f"the output differs in its rows from row {rows + 1} on", code="wrong-rows")
+        got = found.read(rows, count)
         worst = max(worst, float(np.abs(got - expected).max(initial=0.0)))
         largest = max(largest, terms, float(np.abs(expected).max(initial=0.0)))
         rows += len(expected)
-    if next(found, None) is not None:
+    if found.rows > rows:
         raise VerificationFailed(f"the output has more than {rows} rows", code="wrong-rows")
     allowed = ENCLAVE_ERROR_MAX if report.protection == ENCLAVE.name else max_error
     parts = report.batches if program.sum_rows else 1
@@ -88,7 +87,7 @@ def _held(table: Table, program: Program, local: Program | None, report: JobRepo
 
 
 def _expected(table: Table, program: Program, local: Program | None) -> Iterator[tuple[list[str], Rows, float]]:
-    """Ids, results, and the largest sum of absolute terms that a result was added up from."""
+    """Ids of rows, results, and the largest sum of absolute terms that a result was added up from."""
     at_once = max(1, min(ROWS_AT_ONCE, program.limits.batch_elements_max // max(1, program.live_row_elements)))
     mapped, parts, total = _linear(program), [], 0.0
     for first in range(0, table.rows, at_once):
@@ -102,7 +101,7 @@ def _expected(table: Table, program: Program, local: Program | None) -> Iterator
         else:
             yield table.ids(first, count), _finished(local, result), terms
     if program.sum_rows:
-        yield [""], _finished(local, runtime.combine(program, parts)), total
+        yield [], _finished(local, runtime.combine(program, parts)), total
 
 
 def _linear(program: Program) -> AffineMap | None:
@@ -121,16 +120,3 @@ def _largest_terms(mapped: AffineMap, columns: Rows) -> float:
 
 def _finished(local: Program | None, rows: Rows) -> Rows:
     return rows if local is None else runtime.evaluate(local, rows)
-
-
-def _output(path: Path, *, with_ids: bool) -> Iterator[tuple[str, list[float]]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = csv.reader(file)
-        next(lines)
-        for line in lines:
-            yield (line[0], [float(each) for each in line[1:]]) if with_ids else ("", [float(each) for each in line])
-
-
-def _take(found: Iterator[tuple[str, list[float]]], count: int) -> tuple[list[str], Rows]:
-    taken = list(itertools.islice(found, count))
-    return [row_id for row_id, _ in taken], np.array([values for _, values in taken], dtype=np.float64)

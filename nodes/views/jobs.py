@@ -188,7 +188,7 @@ def _columns(folder: JobFolder) -> tuple[tuple[str, ...], str]:
         known, _ = manifest.read(folder.table)
     except (OSError, BadData):
         return (), ""
-    return known.columns, known.by
+    return known.numbers, known.by
 
 
 def _rentals(records: Mapping[str, Struct]) -> tuple[Rental, ...]:

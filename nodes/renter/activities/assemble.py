@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,10 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from nodes.data.results import write_csv
+from nodes.data.making import write_table
+from nodes.data.manifest import Column
+from nodes.data.port import Block
+from nodes.data.table import open_table
 from nodes.programs import runtime
 from nodes.programs.program import Program
 from nodes.renter.activities.services import Services
@@ -22,7 +25,7 @@ from nodes.renter.files.parts import read_part
 from nodes.renter.protocol.outcomes import JobAssembled, JobSpoiled
 from nodes.renter.protocol.records import BatchRecord, Job
 from nodes.renter.protocol.split import ranges
-from schemas.errors import BadInput, SubletError
+from schemas.errors import BadData, BadInput, JobFailed, SubletError
 
 Rows = NDArray[np.float64]
 
@@ -39,7 +42,7 @@ class _Result:
 async def assemble(
     services: Services, workbench: Workbench, params: dict[str, Any], job_id: str
 ) -> list[tuple[str, Struct]]:
-    """Write the job's output; done again it gives the same file."""
+    """Write the job's output; done again it gives the same table."""
     running, records = await workbench.running(job_id), await services.store.read(job_id)
     job = records["job"]
     assert isinstance(job, Job)
@@ -53,10 +56,10 @@ async def assemble(
     return [("job.assembled", JobAssembled(rows=rows, digest=digest))]
 
 
-def header(program: Program, local: Program | None, id_column: str | None) -> list[str]:
-    """The output's column names: the id column, then one per output element; a sum over rows has no ids."""
-    names = list((local or program).output_names)
-    return names if program.sum_rows else [id_column or "row", *names]
+def header(program: Program, local: Program | None, id_column: str | None) -> list[Column]:
+    """The output's columns: the ids as text, then one per output element; a sum over rows has no ids."""
+    outputs = [Column(name) for name in (local or program).output_names]
+    return outputs if program.sum_rows else [Column(id_column or "row", "text"), *outputs]
 
 
 def finish(program: Program, local: Program | None, rows: Rows) -> Rows:
@@ -65,13 +68,31 @@ def finish(program: Program, local: Program | None, rows: Rows) -> Rows:
 
 
 def _write(result: _Result) -> tuple[int, str]:
+    """The output in its place, whole: it is written aside and renamed. Rows, and the table's digest."""
     at_hand = result.at_hand
-    names = header(at_hand.program, at_hand.local_program, at_hand.spec.id_column)
-    if at_hand.program.sum_rows:
-        rows = _write_sum(result, names)
-    else:
-        rows = write_csv(at_hand.folder.output, names, _chunks(result))
-    return rows, file_digest(at_hand.folder.output)
+    columns = header(at_hand.program, at_hand.local_program, at_hand.spec.id_column)
+    output = at_hand.folder.output
+    try:
+        with tempfile.TemporaryDirectory(prefix=".output-", dir=output.parent) as folder:
+            aside = Path(folder) / output.name
+            if at_hand.program.sum_rows:
+                table = write_table(aside, columns, _sum(result), id_column=None)
+            else:
+                table = write_table(aside, columns, _blocks(result), id_column=columns[0].name)
+            _put(aside, output, table.digest)
+    except OSError as error:
+        raise JobFailed(f"cannot write {output}: {error.strerror or error}") from error
+    return table.rows, table.digest
+
+
+def _put(aside: Path, output: Path, digest: str) -> None:
+    try:
+        aside.rename(output)
+    except OSError:  # it was made before, of the same parts
+        try:
+            open_table(output, digest)
+        except BadData as error:
+            raise JobFailed(f"{output} is not what was made before: {error}") from error
 
 
 def _parts(result: _Result) -> Iterator[tuple[int, int, Rows]]:
@@ -81,21 +102,13 @@ def _parts(result: _Result) -> Iterator[tuple[int, int, Rows]]:
         yield first, count, read_part(folder, batch, result.digests[batch], width)
 
 
-def _chunks(result: _Result) -> Iterator[tuple[list[str], Rows]]:
+def _blocks(result: _Result) -> Iterator[Block]:
     at_hand = result.at_hand
     for first, count, part in _parts(result):
-        yield at_hand.table.ids(first, count), finish(at_hand.program, at_hand.local_program, part)
+        values = finish(at_hand.program, at_hand.local_program, part)
+        yield Block(values, (at_hand.table.ids(first, count),))
 
 
-def _write_sum(result: _Result, names: list[str]) -> int:
+def _sum(result: _Result) -> Iterator[Block]:
     at_hand, parts = result.at_hand, [part for _, _, part in _parts(result)]
-    total = finish(at_hand.program, at_hand.local_program, runtime.combine(at_hand.program, parts))
-    first, *rest = total.tolist()[0]
-    values = np.array([rest], dtype=np.float64).reshape(1, len(rest))
-    return write_csv(at_hand.folder.output, names, [([repr(first)], values)])
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    yield Block(finish(at_hand.program, at_hand.local_program, runtime.combine(at_hand.program, parts)))

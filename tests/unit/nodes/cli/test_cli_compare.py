@@ -9,9 +9,11 @@ import pytest
 
 from nodes.cli.compare import Comparison, compare
 from nodes.cli.inputs import read_inputs
+from nodes.data.reading import Reading
 from nodes.renter.submission import JobOptions
 from nodes.views.jobs import JobReport
 from schemas.errors import VerificationFailed
+from tests.support.tables import table_of
 
 
 def compared(folder: Path, change: Callable[[list[str]], list[str]], protection: str = "homomorphic") -> Comparison:
@@ -19,6 +21,7 @@ def compared(folder: Path, change: Callable[[list[str]], list[str]], protection:
     values = [2 * (row + 0.5) + row + 0.125 * row + 10 for row in range(1, 61)]
     rows = change([f"p{number},{value!r}" for number, value in enumerate(values, 1)])
     (folder / "output.csv").write_text("\n".join(["id,result", *rows, ""]))
+    output = table_of(folder / "output.csv", "result", reading=Reading("id"))
     report = JobReport(
         id="job-000000000000000000000000",
         phase="completed",
@@ -37,7 +40,7 @@ def compared(folder: Path, change: Callable[[list[str]], list[str]], protection:
         contracts=(),
         route=(),
         confidential="",
-        output=folder / "output.csv",
+        output=output.folder,
     )
     inputs = read_inputs(folder / "good.csv", folder / "linear.onnx", None, None, None)
     return compare(inputs, JobOptions(id_column="id", max_error=1e-4), report)

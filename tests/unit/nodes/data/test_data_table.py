@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nodes.data import csv_source, stream
-from nodes.data.manifest import ENDS, IDS, MANIFEST, VALUES
+from nodes.data import csv_source
+from nodes.data.manifest import ENDS, MANIFEST, TEXTS, VALUES
 from nodes.data.reading import Reading
 from nodes.data.sources import open_source
 from nodes.data.table import Table, open_table
@@ -110,14 +110,14 @@ def test_quoted_fields_may_hold_commas_newlines_and_quotation_marks(write: Write
     st.data(),
 )
 def test_any_row_range_gives_what_the_csv_module_reads(
-    tmp_path: Path, rows: list[tuple[str, float]], block_bytes: int, data: st.DataObject
+    tmp_path: Path, rows: list[tuple[str, float]], characters: int, data: st.DataObject
 ) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("id", "x"), *((name, repr(x)) for name, x in rows)])
     path = tmp_path / "any.csv"
     path.write_text(text.getvalue(), encoding="utf-8", newline="")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream, "BLOCK_BYTES", block_bytes)
+        patch.setattr(csv_source, "PIECE_CHARACTERS", characters)
         found = opened(path, "x", id_column="id")
         first = data.draw(st.integers(0, len(rows)))
         count = data.draw(st.integers(0, len(rows) - first))
@@ -146,7 +146,7 @@ def test_rows_that_do_not_exist_are_an_error(write: Write) -> None:
             data.read(first, count)
 
 
-@pytest.mark.parametrize("name", [VALUES, IDS, ENDS])
+@pytest.mark.parametrize("name", [VALUES, TEXTS.format(0), ENDS.format(0)])
 @pytest.mark.parametrize("change", [lambda raw: raw[:-1], lambda raw: raw + b"x", lambda raw: b""])
 def test_files_that_changed_since_they_were_opened_are_refused(
     write: Write, name: str, change: Callable[[bytes], bytes]
@@ -217,7 +217,7 @@ def test_missing_values_are_refused_with_all_there_are(write: Write) -> None:
         (",,\n1,2,3\n", "has no names in its first line"),
         ("1.5,2\n3,4\n", "no header"),
         ("a\0,b\n1,2\n", "is not text; or if it is UTF-16, give --encoding utf-16-le"),
-        (b"a,\xff\n1,2\n", "header of data.csv is not UTF-8"),
+        (b"a,\xff\n1,2\n", "the header is not UTF-8 text; give its encoding"),
         ('a,"b\n1,2\n', "header of data.csv cannot be read as CSV: unexpected end of data"),
     ],
 )
@@ -239,9 +239,9 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 def test_a_missing_column_is_refused_with_those_there_are(write: Write) -> None:
     source = open_source(write("a,b,,b\n1,2,3,4\n"))
     with pytest.raises(BadData, match="two columns named 'b'; rename one"):
-        list(source.blocks(["a", "b"], None))
+        list(source.blocks(["a", "b"]))
     with pytest.raises(BadData, match="no column 'z'; its columns are: a, b, b") as caught:
-        list(source.blocks(["a", "z"], None))
+        list(source.blocks(["a", "z"]))
     assert caught.value.column == "z"
 
 
@@ -292,9 +292,9 @@ def test_a_stray_quotation_mark_does_not_join_rows(write: Write) -> None:
 
 def test_an_endless_row_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write("a,b\n1,2\n" + "3" * 5_000)
-    monkeypatch.setattr(stream, "BLOCK_BYTES", 64)
-    monkeypatch.setattr(csv_source, "RECORD_BYTES_MAX", 1_000)
-    with pytest.raises(BadData, match="row 2 is longer than 1,000 bytes"):
+    monkeypatch.setattr(csv_source, "PIECE_CHARACTERS", 64)
+    monkeypatch.setattr(csv_source, "RECORD_CHARACTERS_MAX", 1_000)
+    with pytest.raises(BadData, match="row 2 is longer than 1,000 characters"):
         opened(path)
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from msgspec import Struct, structs
 
+from nodes.data.manifest import VALUES
+from nodes.data.table import open_table
 from nodes.programs.check import check
 from nodes.renter.activities.assemble import assemble
 from nodes.renter.activities.services import Services
@@ -57,9 +59,23 @@ async def test_parts_are_joined_in_row_order(written: Services) -> None:
     assert event_type == "job.assembled"
     assert isinstance(told, JobAssembled)
     assert told.rows == 6
-    lines = written.folder(JOB).output.read_text().splitlines()
-    assert [float(line.split(",")[1]) for line in lines[1:]] == RESULTS.ravel().tolist()
+    output = open_table(written.folder(JOB).output, told.digest)
+    assert (output.ids(0, 6), output.read(0, 6).tolist()) == (list("123456"), RESULTS.tolist())
     assert await outcome(written) == (event_type, told)
+    assert {each.name for each in written.folder(JOB).path.iterdir()} == {"format", "table", "parts", "output"}
+
+
+async def test_an_output_that_was_tampered_with_is_not_taken_for_the_jobs(written: Services) -> None:
+    await outcome(written)
+    (written.folder(JOB).output / VALUES).write_bytes(bytes(48))
+    _, told = await outcome(written)
+    assert (told.code, "values.f64 has changed" in told.reason) == ("not-assembled", True)
+
+
+async def test_an_output_that_cannot_be_written_ends_the_job(written: Services) -> None:
+    written.folder(JOB).output.write_text("in its place")
+    _, told = await outcome(written)
+    assert (told.code, "cannot write" in told.reason) == ("not-assembled", True)
 
 
 async def test_a_part_that_is_gone_ends_the_job(written: Services) -> None:
