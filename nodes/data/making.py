@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, Final, get_args
+from typing import Any, BinaryIO, Final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ from nodes.programs.program import Program
 from schemas.errors import BadConfig, BadData
 from schemas.limits import ROWS_PER_JOB_MAX
 
+WHOLE_MAX: Final = 2**53 - 1
+"""float64 holds every whole number up to it; a larger one may have been rounded to what it is."""
 FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
 
@@ -36,14 +38,17 @@ def make_table(folder: Path, data: Path, program: Program, reading: Reading) -> 
         raise BadConfig(f"--missing {reading.missing}: write nan or refuse", field="missing")
     require_width(program)
     source = open_source(data, reading.dialect)
-    return lay_down(folder, source, bind(program, source.header, reading.id_column, reading.columns), reading)
+    binding = bind(program, source.header, reading.id_column, reading.columns)
+    return lay_down(folder, source, binding, reading, types=program.types)
 
 
-def lay_down(folder: Path, source: Source, binding: Binding, reading: Reading) -> Table:
+def lay_down(
+    folder: Path, source: Source, binding: Binding, reading: Reading, types: Sequence[np.dtype[Any]] = ()
+) -> Table:
     """Write the columns of a binding. Raises BadData naming row and column; FileExistsError."""
     texts = () if reading.id_column is None else (reading.id_column,)
     columns = (*(Column(name, "text") for name in texts), *map(Column, binding.columns))
-    blocks = source.blocks(binding.columns, texts)
+    blocks = _fitting(source.blocks(binding.columns, texts), binding.columns, types)
     table = write_table(folder, columns, blocks, id_column=reading.id_column, by=binding.by)
     if not table.rows:
         raise BadData(f"{source.header.file} has a header but no rows: nothing to compute")
@@ -82,6 +87,32 @@ def write_table(
         digests={name: manifest.digest(folder / name) for name in names},
     )
     return open_table(folder, manifest.write(folder, known))
+
+
+def _fitting(blocks: Iterable[Block], names: Sequence[str], types: Sequence[np.dtype[Any]]) -> Iterator[Block]:
+    """The blocks as they are. Raises BadData where a number does not fit the type that the program declares for it."""
+    row = 1
+    for block in blocks:
+        for name, kind, values in zip(names, types, block.values.T, strict=False):
+            low, high = _range(kind)
+            misfits = (values < low) | (values > high)
+            if kind.kind != "f":  # a missing value is no whole number either
+                misfits |= np.rint(values) != values
+            if misfits.any():
+                at = int(np.argmax(misfits))
+                what = f"{kind.name}, {'' if kind.kind == 'f' else 'whole '}numbers from {low} to {high}"
+                message = f"row {row + at}, column {name!r}: {values[at]} does not fit; the program takes {what}"
+                raise BadData(message, row=row + at, column=name)
+        row += len(block.values)
+        yield block
+
+
+def _range(kind: np.dtype[Any]) -> tuple[float, float]:
+    if kind.kind == "f":
+        return float(np.finfo(kind).min), float(np.finfo(kind).max)
+    if kind.kind == "b":
+        return 0, 1
+    return max(int(np.iinfo(kind).min), -WHOLE_MAX), min(int(np.iinfo(kind).max), WHOLE_MAX)
 
 
 class Scan:

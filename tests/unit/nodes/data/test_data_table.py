@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto, helper
 
 from nodes.data import csv_source
+from nodes.data.making import make_table
 from nodes.data.manifest import ENDS, MANIFEST, TEXTS, VALUES
-from nodes.data.reading import Reading
+from nodes.data.reading import Missing, Reading
 from nodes.data.sources import open_source
 from nodes.data.table import Table, open_table
+from nodes.programs.check import check
 from schemas.errors import BadData, BadInput
 from tests.support.tables import table_of
 
@@ -200,6 +203,59 @@ def test_missing_values_are_refused_with_all_there_are(write: Write) -> None:
     ) as no:
         opened(write("a,b\n3,0\n,0\nNA,nan\n"))
     assert "(by column: a 2, b 1); fill them in, or give --missing nan" in str(no.value)
+
+
+# Types ----------------------------------------------------------------------------------------------------------------
+
+
+def typed(folder: Path, kind: int, *fields: str, missing: Missing = "refuse") -> list[float]:
+    """What a program of one column of this type is given."""
+    info = [helper.make_tensor_value_info(name, kind, ["N", 1]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", info[:1], info[1:])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (folder / "data.csv").write_text("x\n" + "".join(f"{field}\n" for field in fields))
+    table = make_table(folder / "table", folder / "data.csv", check(made.SerializeToString()), Reading(missing=missing))
+    return [float(value) for value in table.read(0, table.rows)[:, 0]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (TensorProto.INT64, ("9007199254740991", "-9007199254740991", "1e3")),
+        (TensorProto.INT32, ("2147483647", "-2147483648")),
+        (TensorProto.BOOL, ("0", "True", "false", "1")),
+        (TensorProto.FLOAT, ("0.1", "3.4e38", "123456789.123")),
+        (TensorProto.DOUBLE, ("9007199254740993", "1e308")),
+    ],
+)
+def test_numbers_that_fit_the_programs_type_stay_as_they_are(tmp_path: Path, kind: int, fields: tuple[str]) -> None:
+    truths = {"True": 1.0, "false": 0.0}
+    assert typed(tmp_path, kind, *fields) == [truths.get(field) or float(truths.get(field, field)) for field in fields]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "words"),
+    [
+        (
+            TensorProto.INT64,
+            "9007199254740993",
+            "int64, whole numbers from -9007199254740991 to 9007199254740991",
+        ),
+        (TensorProto.INT64, "-1e30", "-1e\\+30 does not fit; the program takes int64"),
+        (TensorProto.INT64, "1.5", "1.5 does not fit; the program takes int64"),
+        (TensorProto.INT64, "NA", "nan does not fit; the program takes int64"),
+        (TensorProto.INT32, "2147483648", "takes int32, whole numbers from -2147483648 to 2147483647"),
+        (TensorProto.BOOL, "2", "2.0 does not fit; the program takes bool, whole numbers from 0 to 1"),
+        (TensorProto.FLOAT, "1e39", "1e\\+39 does not fit; the program takes float32, numbers from -3.4"),
+        (TensorProto.FLOAT, "-3.5e38", "does not fit; the program takes float32"),
+    ],
+)
+def test_a_number_that_does_not_fit_the_programs_type_is_refused_with_its_row(
+    tmp_path: Path, kind: int, field: str, words: str
+) -> None:
+    with pytest.raises(BadData, match=f"row 3, column 'x': .*{words}") as refused:
+        typed(tmp_path, kind, "1", "0", field, missing="nan")
+    assert (refused.value.row, refused.value.column) == (3, "x")
 
 
 # What is refused ------------------------------------------------------------------------------------------------------
