@@ -14,7 +14,7 @@ from nodes.data import records, stream
 from nodes.data.header import Header
 from nodes.data.port import SAMPLE_ROWS, Block
 from nodes.data.reading import Dialect
-from nodes.data.records import RECORD_CHARACTERS_MAX, Form
+from nodes.data.records import RECORD_CHARACTERS_MAX, Form, Records
 from schemas.errors import BadConfig, BadData
 
 PIECE_CHARACTERS: Final = 1 << 20
@@ -38,13 +38,10 @@ class CsvSource:
     def blocks(self, columns: Sequence[str], texts: Sequence[str] = ()) -> Iterator[Block]:
         """As the port says."""
         wanted, named = ([self.header.position(each) for each in names] for names in (columns, texts))
-        width, row = len(self.form.columns), 1
         with stream.text(self.path, self.encoding) as file:
             file.read(self.skipped)
-            for fields in _pieces(file, self.form):
-                values = records.numbers(fields, self.form, wanted, row)
-                row += len(values)
-                yield Block(values, tuple(fields[position::width] for position in named))
+            for found in _pieces(file, self.form):
+                yield Block(found.numbers(wanted), tuple(found.texts(position) for position in named))
 
 
 def open_csv(path: Path, dialect: Dialect) -> CsvSource:
@@ -153,16 +150,17 @@ def _numeric(sample: list[list[str]], form: Form) -> tuple[str, ...]:
     return tuple(name for position, name in enumerate(form.columns) if name and is_numeric(position))
 
 
-def _pieces(file: TextIO, form: Form) -> Iterator[list[str]]:
-    """The fields of whole records, about a mebibyte of text at a time. Empty lines at the end are dropped."""
+def _pieces(file: TextIO, form: Form) -> Iterator[Records]:
+    """All records, about a mebibyte of text at a time. Empty lines at the end are dropped."""
     carry, row, last = "", 1, False
     while not last:
         piece = file.read(PIECE_CHARACTERS)
         carry, last = carry + piece, not piece
-        fields, taken = records.split(carry, form, row, last=last)
-        if fields:
-            yield fields
-        carry, row = carry[taken:], row + len(fields) // len(form.columns)
+        found, taken = records.split(carry, form, row, last=last)
+        if found:
+            yield found
+            row += found.count
+        carry = carry[taken:]
         if len(carry) > RECORD_CHARACTERS_MAX:
             what = "look for an open quotation mark"
             raise BadData(f"row {row} is longer than {RECORD_CHARACTERS_MAX:,} characters; {what}", row=row)

@@ -1,8 +1,8 @@
-"""CSV text cut into fields, and fields into numbers. No files: the caller reads.
+"""CSV text cut into records, and records into numbers. No files: the caller reads.
 
 The rules are RFC 4180's, with a header; a quotation mark inside a field that does not begin with one is text, as the
 `csv` module and pandas take it. Text without quotation marks is cut at its signs; else, or where that does not fit, the
-`csv` module reads it, or says which row is at fault. Columns of JSON's numbers, as almost all are, are read as JSON.
+`csv` module reads it, or says which row is at fault. Numbers are almost always JSON's, and read as such.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -43,19 +44,62 @@ class Form:
     decimal: str = "."
 
 
-def split(text: str, form: Form, first_row: int, *, last: bool) -> tuple[list[str], int]:
-    """The fields of the whole records that `text` begins with, one record after the other; and the characters taken.
+@dataclass(frozen=True)
+class Records:
+    """Whole records that follow each other."""
 
-    Empty lines at its end are left. With `last` nothing follows, and the last record needs no newline. `first_row` is
-    the number of the first record, for messages. Raises BadData: not UTF-8, a ragged or empty row, quotation marks.
+    form: Form
+    first_row: int
+    """The number of the first, for messages."""
+    count: int
+    joined: str = ""
+    """All fields, with delimiters between, where they are not cut yet."""
+    cut: list[str] | None = None
+
+    @cached_property
+    def fields(self) -> list[str]:
+        """All fields, one after the other."""
+        return self.joined.split(self.form.delimiter) if self.cut is None else self.cut
+
+    def texts(self, column: int) -> list[str]:
+        """A column as it is."""
+        return self.fields[column :: len(self.form.columns)]
+
+    def numbers(self, wanted: Sequence[int]) -> NDArray[np.float64]:
+        """The `wanted` columns: float64 [records, len(wanted)], NaN where a value is missing.
+
+        Raises BadData naming row and column of the first that is no finite number.
+        """
+        form = self.form
+        if (form.delimiter, form.decimal) == (",", ".") and (found := _json(self.joined)):
+            values = np.fromiter(found, np.float64, len(found)).reshape(self.count, -1)[:, wanted]
+        else:
+            values = np.empty((self.count, len(wanted)))
+            for position, column in enumerate(wanted):
+                values[:, position] = _floats(self.texts(column), form.decimal)
+        if np.isinf(values).any():
+            row, position = map(int, np.argwhere(np.isinf(values))[0])
+            column = wanted[position]
+            raise _refusal(self.texts(column)[row], form.decimal, self.first_row + row, form.columns[column])
+        return values
+
+
+def split(text: str, form: Form, first_row: int, *, last: bool) -> tuple[Records | None, int]:
+    """The whole records that `text` begins with, if any, and the characters taken; empty lines at its end are left.
+
+    With `last` nothing follows, and the last record needs no newline. Raises BadData: not UTF-8, a ragged or empty row,
+    quotation marks.
     """
     body = text if last else text[: text.rfind("\n") + 1]
     require_utf8(body, first_row)
     full = body.rstrip("\r\n")
-    cut = None if '"' in body else _cut(full.replace("\r\n", "\n"), form)
-    if cut is None:
+    if not full:
+        return None, 0
+    lines = full.replace("\r\n", "\n")
+    if '"' in body or "\r" in lines or not _is_even(lines, form):
         return _parsed(body, form, first_row, last=last)
-    return cut, (body.find("\n", len(full)) + 1 or len(body)) if cut else 0
+    found = Records(form, first_row, lines.count("\n") + 1, lines.replace("\n", form.delimiter))
+    return found, body.find("\n", len(full)) + 1 or len(body)
 
 
 def require_utf8(text: str, first_row: int) -> None:
@@ -68,22 +112,6 @@ def require_utf8(text: str, first_row: int) -> None:
         row = first_row + text.count("\n", 0, error.start)
         what = f"row {row}" if row else "the header"
         raise BadData(f"{what} is not UTF-8 text; give its encoding, for example --encoding cp1252", row=row) from error
-
-
-def numbers(fields: list[str], form: Form, wanted: Sequence[int], first_row: int) -> NDArray[np.float64]:
-    """The `wanted` columns of all records: float64 [records, len(wanted)], NaN where a value is missing.
-
-    Raises BadData naming row and column of the first that is no finite number.
-    """
-    width = len(form.columns)
-    values = np.empty((len(fields) // width, len(wanted)))
-    for position, column in enumerate(wanted):
-        values[:, position] = _floats(fields[column::width], form.decimal)
-    if np.isinf(values).any():
-        row, position = map(int, np.argwhere(np.isinf(values))[0])
-        column = wanted[position]
-        raise _refusal(fields[row * width + column], form.decimal, first_row + row, form.columns[column])
-    return values
 
 
 def as_number(text: str, decimal: str = ".") -> float | None:
@@ -121,20 +149,13 @@ def walk(text: str, delimiter: str, first_row: int, *, last: bool) -> Iterator[t
         raise BadData(f"row {row} cannot be read as CSV: {error}; {what}", row=row) from error
 
 
-def _cut(full: str, form: Form) -> list[str] | None:
-    """The fields of text that has no quotation marks; or None where records are not all as wide as the header."""
-    if not full:
-        return []
-    delimiter, width = form.delimiter, len(form.columns)
-    rows = full.count("\n") + 1
-    fields = f"{full}\n".replace("\n", f"{delimiter}\n{delimiter}").split(delimiter)[:-1]
-    if fields[width :: width + 1] != ["\n"] * rows or len(fields) != rows * (width + 1) or "\r" in full:
-        return None
-    del fields[width :: width + 1]
-    return None if width == 1 and "" in fields else fields
+def _is_even(lines: str, form: Form) -> bool:
+    """Whether every line has as many fields as the header."""
+    counts = {line.count(form.delimiter) for line in lines.split("\n")}
+    return counts == {len(form.columns) - 1} and (len(form.columns) > 1 or "\n\n" not in f"\n{lines}")
 
 
-def _parsed(text: str, form: Form, first_row: int, *, last: bool) -> tuple[list[str], int]:
+def _parsed(text: str, form: Form, first_row: int, *, last: bool) -> tuple[Records | None, int]:
     fields: list[str] = []
     row, taken = first_row, 0
     for number, (record, end) in enumerate(walk(text, form.delimiter, first_row, last=last), start=first_row):
@@ -147,21 +168,26 @@ def _parsed(text: str, form: Form, first_row: int, *, last: bool) -> tuple[list[
             raise BadData(message, row=row)
         fields += record
         row, taken = row + 1, end
-    return fields, taken
+    return Records(form, first_row, row - first_row, cut=fields) if fields else None, taken
 
 
-def _floats(texts: list[str], decimal: str) -> list[float]:
+def _floats(texts: list[str], decimal: str) -> Sequence[float]:
     """Their numbers; infinite for what is none."""
     if decimal != ".":
         texts = [text.translate(_SWAPPED) for text in texts]
-    try:
-        values = _NUMBERS.decode(f"[{','.join(texts)}]")
-    except msgspec.MsgspecError:
-        values = []
+    values = _json(",".join(texts)) or ()
     if len(values) == len(texts):
         return values
     found = map(as_number, texts)
     return [math.inf if value is None else value for value in found]
+
+
+def _json(text: str) -> list[float] | None:
+    """The numbers between commas, if they are JSON's."""
+    try:
+        return _NUMBERS.decode(f"[{text}]")
+    except msgspec.MsgspecError:
+        return None
 
 
 def _refusal(text: str, decimal: str, row: int, column: str) -> BadData:

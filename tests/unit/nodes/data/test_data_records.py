@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nodes.data import records
-from nodes.data.records import Form
+from nodes.data.records import Form, Records
 from schemas.errors import BadData
 
 WAYS = st.one_of(
@@ -33,21 +33,22 @@ def read(*fields: str) -> list[float]:
     return row
 
 
-def split(text: str, form: Form, first_row: int = 1) -> list[str]:
-    """The fields of whole records."""
-    fields, taken = records.split(text, form, first_row, last=True)
-    assert taken == len(text)
-    return fields
+def split(text: str, form: Form, first_row: int = 1) -> Records:
+    """All of the text, which is whole records."""
+    found, taken = records.split(text, form, first_row, last=True)
+    assert found is not None
+    assert (taken, found.count) == (len(text), len(found.fields) // len(form.columns))
+    return found
 
 
 def numbers(text: str, form: Form, wanted: Sequence[int], first_row: int = 1) -> NDArray[np.float64]:
     """The wanted columns of whole records."""
-    return records.numbers(split(text, form, first_row), form, wanted, first_row)
+    return split(text, form, first_row).numbers(wanted)
 
 
 def texts(text: str, form: Form, wanted: int, first_row: int = 1) -> list[str]:
     """One column of whole records."""
-    return split(text, form, first_row)[wanted :: len(form.columns)]
+    return split(text, form, first_row).texts(wanted)
 
 
 AB, ABC = Form(("a", "b")), Form(("a", "b", "c"))
@@ -185,7 +186,8 @@ def test_a_block_cut_anywhere_gives_its_whole_records(rows: list[tuple[str, str]
     file = io.StringIO(newline="")
     csv.writer(file, lineterminator="\n").writerows(rows)
     text = file.getvalue()
-    fields, taken = records.split(text[:at], AB, 1, last=False)
-    rest, left = records.split(text[taken:], AB, 1 + len(fields) // 2, last=True)
+    found, taken = records.split(text[:at], AB, 1, last=False)
+    rest, left = records.split(text[taken:], AB, 1 + (found.count if found else 0), last=True)
     assert taken + left == len(text)
-    assert fields + rest == [field for row in rows for field in row]
+    fields = [field for each in (found, rest) if each is not None for field in each.fields]
+    assert fields == [field for row in rows for field in row]
