@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import itertools
 import math
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,7 +14,7 @@ from numpy.typing import NDArray
 
 from nodes.cli.inputs import Inputs
 from nodes.data.making import make_table
-from nodes.data.table import Table
+from nodes.data.table import Table, open_table
 from nodes.programs import runtime
 from nodes.programs.affine import AffineMap
 from nodes.programs.check import check
@@ -117,13 +115,13 @@ def _held(table: Table, computed: Computed, report: JobReport, max_error: float)
     allowed = ENCLAVE_ERROR_MAX if report.protection == ENCLAVE.name else max_error
     allowed *= report.batches if program.sum_rows else 1
     largest, worst, rows, near = 0.0, 0.0, 0, 0
-    found = _output(report.output, computed.whole, with_ids=not program.sum_rows)
+    found = open_table(report.output)
     for ids, columns, expected, terms in _expected(table, computed):
-        got_ids, got = _take(found, len(expected))
-        if len(got) != len(expected) or got_ids != ids:
+        count = min(len(expected), found.rows - rows)
+        if count < len(expected) or (ids and found.ids(rows, count) != ids):
             raise VerificationFailed(f"the output differs in its rows from row {rows + 1} on", code="wrong-rows")
         largest = max(largest, terms, float(np.abs(expected).max(initial=0.0)))
-        differences = np.abs(got - expected)
+        differences = np.abs(_read(found, computed.whole, rows, count) - expected)
         over = np.flatnonzero((differences > allowed + rounding * largest).any(axis=1))
         if computed.cut is not None and len(over):
             spread = computed.spread(columns[over], expected[over], max_error)
@@ -131,13 +129,13 @@ def _held(table: Table, computed: Computed, report: JobReport, max_error: float)
             differences[excused], near = 0.0, near + len(excused)
         worst = max(worst, float(differences.max(initial=0.0)))
         rows += len(expected)
-    if next(found, None) is not None:
+    if found.rows > rows:
         raise VerificationFailed(f"the output has more than {rows} rows", code="wrong-rows")
     return Comparison(rows, worst, allowed + rounding * largest, near)
 
 
 def _expected(table: Table, computed: Computed) -> Iterator[tuple[list[str], Rows, Rows, float]]:
-    """Ids, columns, results, and the largest sum of absolute terms that a result was added up from."""
+    """Ids of rows, columns, results, and the largest sum of absolute terms that a result was added up from."""
     program, local = computed.program, computed.local
     at_once = max(1, min(ROWS_AT_ONCE, program.limits.batch_elements_max // max(1, program.live_row_elements)))
     mapped, parts, total = _linear(program), [], 0.0
@@ -152,7 +150,7 @@ def _expected(table: Table, computed: Computed) -> Iterator[tuple[list[str], Row
         else:
             yield table.ids(first, count), columns, _finished(local, result), terms
     if program.sum_rows:
-        yield [""], np.zeros((1, 0)), _finished(local, runtime.combine(program, parts)), total
+        yield [], np.zeros((1, 0)), _finished(local, runtime.combine(program, parts)), total
 
 
 def _linear(program: Program) -> AffineMap | None:
@@ -173,20 +171,13 @@ def _finished(local: Program | None, rows: Rows) -> Rows:
     return rows if local is None else runtime.evaluate(local, rows)
 
 
-def _output(path: Path, whole: Mapping[int, tuple[str, ...]], *, with_ids: bool) -> Iterator[tuple[str, list[float]]]:
-    """Ids and numbers, texts as the numbers that stand for them."""
-    places = {column: {text: float(at) for at, text in enumerate(texts)} for column, texts in whole.items() if texts}
-
-    def numbers(fields: list[str]) -> list[float]:
-        return [places[at].get(each, math.inf) if at in places else float(each) for at, each in enumerate(fields)]
-
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = csv.reader(file)
-        next(lines)
-        for line in lines:
-            yield (line[0], numbers(line[1:])) if with_ids else ("", numbers(line))
-
-
-def _take(found: Iterator[tuple[str, list[float]]], count: int) -> tuple[list[str], Rows]:
-    taken = list(itertools.islice(found, count))
-    return [row_id for row_id, _ in taken], np.array([values for _, values in taken], dtype=np.float64)
+def _read(found: Table, whole: Mapping[int, tuple[str, ...]], first: int, count: int) -> Rows:
+    """Results of some rows, labels as the numbers that they stand for; infinite where they stand for none."""
+    rows = found.read(first, count)
+    columns = sorted(column for column, texts in whole.items() if texts)
+    behind = len(found.known.texts) - len(columns)  # the ids
+    for at, column in enumerate(columns):
+        places = {text: float(place) for place, text in enumerate(whole[column])}
+        meant = [places.get(text, math.inf) for text in found.texts(behind + at, first, count)]
+        rows = np.insert(rows, column, meant, axis=1)
+    return rows

@@ -17,6 +17,7 @@ from nodes.local import LocalNetwork
 from nodes.renter.submission import JobOptions
 from nodes.views.jobs import JobReport
 from tests.support.models import MODELS
+from tests.support.tables import as_csv
 from tests.unit.nodes.programs.models import data as serialised
 from tests.unit.nodes.programs.models import model, node
 
@@ -44,7 +45,7 @@ async def run(network: LocalNetwork, name: str, local: bytes | None = None, **wi
 
 def read(path: Path | None) -> tuple[list[str], list[list[str]]]:
     assert path is not None
-    with path.open(newline="") as file:
+    with (as_csv(path) if path.is_dir() else path).open(newline="") as file:
         names, *rows = csv.reader(file)
     return names, rows
 

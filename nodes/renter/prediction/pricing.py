@@ -50,6 +50,7 @@ class Pricing:
             width_out=facts.width_out,
             hands=self.crew.hands,
             lessors=spec.lessors,
+            value_bytes=self.program.travels.itemsize,
         )
         predicted = {each.scheme: await self._on_ciphertext(size, each, units) for each in usable}
         known = tuple(structs.replace(each, costs=predicted.get(each.scheme)) for each in facts.schemes)

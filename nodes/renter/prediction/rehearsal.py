@@ -106,13 +106,13 @@ def rehearse_enclave(score: EnclaveScore, first: int, rows: int) -> EnclaveRows:
     count = _count(score.table, first, rows)
     secret = secrets.token_bytes(key_agreement.SECRET_BYTES)
     batch = Batch(job=_NAME, subtask=_NAME, contract=_NAME, batch=0, attempt=1, first_row=first, rows=count)
-    enclave = _in_session(secret, score.program)
+    enclave, travels = _in_session(secret, score.program), check(score.program).travels
 
     def play(laps: Laps) -> None:
         values = score.table.read(first, count)
         laps.lap()
         context = batch_context(batch, key_agreement.schema_digest(score.program, None))
-        body = protection.encrypt(secret, batch.contract, context, values)
+        body = protection.encrypt(secret, batch.contract, context, values.astype(travels))
         laps.lap()
         try:
             result = bytes(enclave.execute(context, memoryview(body)))
