@@ -60,10 +60,10 @@ def bind(program: Takes, header: Header, id_column: str | None = None, chosen: S
 
 
 def _named(program: Takes, header: Header) -> tuple[str, ...]:
-    """The names that the program gives its columns. That of a single input may be the tensor's only."""
+    """The names that the program gives its columns. That of a single input, or of several columns, is the tensor's."""
     if program.column_names:
         return program.column_names
-    if len(program.input_names) > 1 or (program.input_names[0] in header.columns and not program.matrix):
+    if not program.matrix and (len(program.input_names) > 1 or program.input_names[0] in header.columns):
         return program.input_names
     return ()
 
