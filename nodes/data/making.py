@@ -39,11 +39,16 @@ def make_table(folder: Path, data: Path, program: Program, reading: Reading) -> 
     require_width(program)
     source = open_source(data, reading.dialect)
     binding = bind(program, source.header, reading.id_column, reading.columns)
-    return lay_down(folder, source, binding, reading, program.types)
+    return lay_down(folder, source, binding, reading, types=program.types)
 
 
-def lay_down(folder: Path, source: Source, binding: Binding, reading: Reading, types: Sequence[np.dtype[Any]]) -> Table:
-    """Write the columns of a binding, one per type. Raises BadData naming row and column; FileExistsError."""
+def lay_down(
+    folder: Path, source: Source, binding: Binding, reading: Reading, types: Sequence[np.dtype[Any]] = ()
+) -> Table:
+    """Write the columns of a binding. Raises BadData naming row and column; FileExistsError.
+
+    `types` are what the program declares for each of them; without, any number fits.
+    """
     texts = () if reading.id_column is None else (reading.id_column,)
     columns = (*(Column(name, "text") for name in texts), *map(Column, binding.columns))
     blocks = _fitting(source.blocks(binding.columns, texts), binding.columns, types, gaps=reading.missing == "nan")
@@ -88,12 +93,13 @@ def write_table(
 
 
 def _fitting(
-    blocks: Iterable[Block], names: Sequence[str], types: Sequence[np.dtype[Any]], *, gaps: bool
+    blocks: Iterable[Block], names: Sequence[str], types: Sequence[np.dtype[Any]], *, gaps: bool = True
 ) -> Iterator[Block]:
     """The blocks as they are. Raises BadData where a number does not fit the type that the program declares for it.
 
     With `gaps` the program is given missing values, which are no whole numbers; else they are not looked at here.
     """
+    types = types or [np.dtype(np.float64)] * len(names)
     low, high = np.array([_range(kind) for kind in types], dtype=np.float64).reshape(-1, 2).T
     whole, row = np.array([kind.kind != "f" for kind in types]), 1
     for block in blocks:

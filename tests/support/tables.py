@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from nodes.data.binding import Binding
 from nodes.data.making import lay_down
 from nodes.data.reading import Reading
@@ -20,8 +18,7 @@ def table_of(data: Path, *columns: str, reading: Reading | None = None) -> Table
     reading = reading or Reading()
     source = open_source(data, reading.dialect)
     binding = Binding(columns or source.header.columns, "choice")
-    types = [np.dtype(np.float64)] * len(binding.columns)
-    return lay_down(data.with_name(f"{data.name}.table{number}"), source, binding, reading, types)
+    return lay_down(data.with_name(f"{data.name}.table{number}"), source, binding, reading)
 
 
 def as_csv(output: Path) -> Path:
