@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nodes.data.table import open_table
 from nodes.local import LocalNetwork
 from nodes.views import parts
 from nodes.views.jobs import JobReport
@@ -63,10 +63,9 @@ async def erased(folder: Path) -> None:
 
 def outputs(report: JobReport) -> np.ndarray:
     assert report.output is not None
-    with report.output.open(newline="") as file:
-        _, *rows = csv.reader(file)
-    assert [row[0] for row in rows] == [str(number + 1) for number in range(len(rows))]
-    return np.array([[float(value) for value in row[1:]] for row in rows])
+    table = open_table(report.output)
+    assert table.ids(0, table.rows) == [str(number + 1) for number in range(table.rows)]
+    return table.read(0, table.rows)
 
 
 async def test_three_rounds_are_equal_to_plaintext(network: LocalNetwork, case: Case) -> None:

@@ -8,7 +8,7 @@ sentences with row and column: never a value.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,6 @@ from schemas.errors import BadData, BadProgram
 
 OFFERS_PER_PROCESS_MAX: Final = 64
 RESULT_BITS_MAX: Final = 62
-VALUE_BYTES: Final = 8
 _LARGEST_INT64: Final = float(np.nextafter(2.0**63, 0))
 KEPT_BYTES_MAX: Final = 256 * 1024**2
 """Of rows that stay between rounds: the oldest give way, and come again when they are wanted."""
@@ -183,12 +182,11 @@ class Enclave:
         chunks.decrypt_into(key, context.digest(), body, plaintext)
         return plaintext
 
-    def _decrypt(self, current: _Session, context: BatchContext, body: memoryview) -> NDArray[np.float64]:
-        plaintext = self._opened(current, context, body)
-        length = len(plaintext)
-        if context.rows < 1 or length != context.rows * current.program.width_in * VALUE_BYTES:
+    def _decrypt(self, current: _Session, context: BatchContext, body: memoryview) -> NDArray[Any]:
+        program, plaintext = current.program, self._opened(current, context, body)
+        if context.rows < 1 or len(plaintext) != context.rows * program.width_in * program.travels.itemsize:
             raise DataFault(Fault.SHAPE)
-        return np.frombuffer(plaintext, dtype="<f8").reshape(context.rows, current.program.width_in)
+        return np.frombuffer(plaintext, dtype=program.travels).reshape(context.rows, program.width_in)
 
     def _encrypt(self, current: _Session, context: BatchContext, plaintext: memoryview) -> memoryview:
         ciphertext = self._ciphertext.view(chunks.encrypted_bytes(len(plaintext)))
@@ -229,7 +227,7 @@ def _require_memory(error: BadProgram) -> None:
         raise MemoryError from None
 
 
-def _evaluate(program: Program, context: BatchContext, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def _evaluate(program: Program, context: BatchContext, rows: NDArray[Any]) -> NDArray[np.float64]:
     _require_no_infinity(program, context, rows)
     try:
         return evaluate(program, rows)
@@ -245,7 +243,7 @@ def _evaluate(program: Program, context: BatchContext, rows: NDArray[np.float64]
         raise DataFault(Fault.RESULT_NOT_FINITE, row=row, column=error.column) from None
 
 
-def _require_no_infinity(program: Program, context: BatchContext, rows: NDArray[np.float64]) -> None:
+def _require_no_infinity(program: Program, context: BatchContext, rows: NDArray[Any]) -> None:
     """NaN is a missing value, which a program may know what to do with."""
     infinite = np.isinf(rows)
     if not infinite.any():

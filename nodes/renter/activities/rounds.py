@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,7 +23,6 @@ from nodes.programs.program import Program
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Running, Workbench
 from nodes.renter.errors import OWN_FAULTS, JobGone
-from nodes.renter.files.folder import JobFolder
 from nodes.renter.files.parts import read_output, read_parameters, write_output, write_parameters
 from nodes.renter.protections.joint import JointProtection
 from nodes.renter.protocol.outcomes import (
@@ -35,7 +33,7 @@ from nodes.renter.protocol.outcomes import (
     RoundsDone,
     own_fault,
 )
-from nodes.renter.protocol.records import Agreement, Job, Progress, Round
+from nodes.renter.protocol.records import Agreement, Progress, Round
 from nodes.renter.protocol.states import ENDED
 from nodes.runtime.post import Post
 from schemas.errors import BadInput, VerificationFailed
@@ -220,15 +218,6 @@ def scales(running: Running, parameters: Row) -> tuple[int, int]:
     value_bits = min(VALUE_BITS_MAX, max(1, (ROOM_BITS - table.rows.bit_length()) // 2))
     exponent = math.frexp(largest * _SLACK)[1] if largest else 0
     return value_bits, value_bits - exponent
-
-
-def outputs(folder: JobFolder, job: Job, rounds: dict[int, Round]) -> Iterator[tuple[int, Row]]:
-    """Each answered round with its output [1, O]."""
-    joint = job.spec.joint
-    assert joint is not None
-    for number, current in sorted(rounds.items()):
-        if current.output:
-            yield number, read_output(folder, number, current.output, joint.outputs)
 
 
 def _parameters(running: Running, current: Round) -> Row:
