@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto
+from onnx import AttributeProto, ModelProto, TensorProto
 
 from nodes.programs.check import check
 from nodes.programs.compile import affine
@@ -305,3 +305,16 @@ def test_shuffled_numbers_are_a_forest_or_are_refused(seed: int, choose: st.Data
     except BadProgram:
         return
     evaluate(program, np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(("field", "kind"), [("strings", AttributeProto.STRINGS), ("floats", AttributeProto.FLOATS)])
+@pytest.mark.parametrize("name", ["nodes_treeids", "nodes_truenodeids", "target_ids", "nodes_featureids"])
+def test_numbers_of_nodes_that_are_no_whole_numbers_are_refused(name: str, field: str, kind: int) -> None:
+    made = regressor(stump())
+    listed = next(each for each in made.graph.node[0].attribute if each.name == name)
+    count = len(listed.ints)
+    listed.ClearField("ints")
+    listed.type = kind
+    getattr(listed, field).extend([b"x" if field == "strings" else float("nan")] * count)
+    with pytest.raises(BadProgram, match=f"{name} are of another type"):
+        check(data(made))
