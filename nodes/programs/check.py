@@ -27,6 +27,7 @@ from nodes.programs.limits import ProgramLimits
 from nodes.programs.operators import ML, operator_of
 from nodes.programs.probe import Outcome, probe, require_divisors
 from nodes.programs.program import Input, Node, Program
+from nodes.programs.scans import write_out
 from nodes.programs.tensors import widened
 from nodes.programs.values import Array, Context, Kind, PlainRows
 from schemas.errors import BadProgram
@@ -55,6 +56,7 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
     versions = _versions(model, limits)
     graph = model.graph
     labels = trim(graph)
+    write_out(graph, versions.get("", 0), limits)
     _require_counts(model, graph, limits)
     constants = constants_of(graph, limits)
     inputs = _inputs(graph, constants, limits)
