@@ -1,0 +1,96 @@
+"""The exported models of `tests/models/exported`: rows for each, what a plain ONNX Runtime gives for the original file,
+and what the framework said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from tests.models.exports.rows import FIT, tables
+
+FOLDER: Final = Path(__file__).resolve().parents[1] / "models" / "exported"
+NUMPY: Final = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
+ONLY_ERRORS: Final = 3
+Floats = NDArray[np.float64]
+
+
+@cache
+def names() -> Mapping[str, str]:
+    """The table of rows by model."""
+    rows: Mapping[str, str] = json.loads((FOLDER / "models.json").read_text())["rows"]
+    return rows
+
+
+@dataclass(frozen=True)
+class Outside:
+    """Outputs of the original file by name: numbers [N, k], the columns of these that are whole, and text [N]."""
+
+    results: Mapping[str, Floats]
+    whole: tuple[int, ...]
+    texts: tuple[NDArray[Any], ...]
+
+    @property
+    def joined(self) -> Floats:
+        return np.concatenate(list(self.results.values()), axis=1)
+
+
+def model(name: str) -> bytes:
+    """As exported."""
+    return (FOLDER / f"{name}.onnx").read_bytes()
+
+
+def rows_for(name: str, width: int) -> Floats:
+    """What its model was not fitted on: the first columns of its table."""
+    return np.ascontiguousarray(tables()[names()[name]][FIT:, :width].astype(np.float64))
+
+
+def outside(name: str, rows: Floats) -> Outside:
+    """What ONNX Runtime gives without us: its own options, the file as it is."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = ONLY_ERRORS
+    session = onnxruntime.InferenceSession(FOLDER / f"{name}.onnx", options, providers=["CPUExecutionProvider"])
+    feeds, first = {}, 0
+    for each in session.get_inputs():
+        width = each.shape[1]
+        feeds[each.name] = rows[:, first : first + width].astype(NUMPY[each.type])
+        first += width
+    found: dict[str, Floats] = {}
+    whole: list[int] = []
+    texts: list[NDArray[Any]] = []
+    for each, values in zip(session.get_outputs(), session.run(None, feeds), strict=True):
+        array = _array(values)
+        if array.dtype.kind in "fiub":
+            first = sum(result.shape[1] for result in found.values())
+            found[each.name] = array.reshape(len(rows), -1).astype(np.float64)
+            whole += range(first, first + found[each.name].shape[1]) if array.dtype.kind != "f" else ()
+        else:
+            texts.append(array.reshape(len(rows)).astype(str))
+    return Outside(found, tuple(whole), tuple(texts))
+
+
+def _array(values: Any) -> NDArray[Any]:
+    """A tensor, a dictionary per row, or a sequence of tensors."""
+    if not isinstance(values, list):
+        return np.asarray(values)
+    if isinstance(values[0], dict):
+        return np.array([list(each.values()) for each in values])
+    return np.concatenate(values, axis=1)
+
+
+def said(name: str) -> Mapping[str, NDArray[Any]]:
+    """What the framework said, by its method."""
+    return {key.split("/")[1]: array for key, array in _expected().items() if key.split("/")[0] == name}
+
+
+@cache
+def _expected() -> Mapping[str, NDArray[Any]]:
+    with np.load(FOLDER / "expected.npz") as file:
+        return dict(file)
