@@ -72,7 +72,7 @@ def probe(canonical: bytes, inputs: tuple[Input, ...], nodes: tuple[Node, ...], 
 
     Raises BadProgram naming the operator that mixes rows, or that fails.
     """
-    made = load(_watched(canonical, nodes))
+    made = load(watched(canonical, nodes))
     names = [name for node in nodes for name, wanted in zip(node.outputs, node.wanted, strict=True) if wanted]
     rows, turned = samples(canonical, inputs, nodes, COUNTS[0]), np.roll(np.arange(COUNTS[0]), 17)
     whole, other, part, few = (
@@ -91,29 +91,7 @@ def probe(canonical: bytes, inputs: tuple[Input, ...], nodes: tuple[Node, ...], 
     return _outcome(outputs, kinds, whole)
 
 
-def require_divisors(canonical: bytes, nodes: Sequence[Node], constants: Values) -> None:
-    """That whole numbers are divided by constants other than 0 and -1: by these a processor ends the process.
-
-    Raises BadProgram.
-    """
-    known: dict[str, object] = {n.outputs[0]: n.attributes.get("value") for n in nodes if n.operator == "Constant"}
-    known |= constants
-    divisions = [(node, known.get(node.inputs[1])) for node in nodes if node.operator in ("Div", "Mod")]
-    doubtful = [node for node, divisor in divisions if not isinstance(divisor, np.ndarray)]
-    kinds = {each.name: each.type for each in load(_watched(canonical, nodes)).get_outputs()} if doubtful else {}
-    for node, divisor in divisions:
-        if _ends(divisor) if isinstance(divisor, np.ndarray) else "int" in kinds[node.outputs[0]]:
-            raise BadProgram(
-                f"{node.operator}: divides whole numbers by what may be 0 or -1; cast them to float before",
-                operator=node.operator,
-            )
-
-
-def _ends(divisor: NDArray[Any]) -> bool:
-    return divisor.dtype.kind != "f" and bool(((divisor == 0) | (divisor == -1)).any())
-
-
-def _watched(canonical: bytes, nodes: Sequence[Node]) -> bytes:
+def watched(canonical: bytes, nodes: Sequence[Node]) -> bytes:
     """The model with every value that is used as an output."""
     model = ModelProto.FromString(canonical)
     known = {info.name for info in model.graph.output}

@@ -49,7 +49,7 @@ def _categories(canonical: bytes, inputs: Sequence[Input], nodes: Sequence[Node]
     try:
         fed = feeds(inputs, own)
         names = [name for name in keys if name not in fed]
-        made = run(load(_up_to(canonical, names)), names, fed) if names else []
+        made = run(load(up_to(canonical, names)), names, fed) if names else []
     except BadInput:  # a number that a type or an operator on the way does not take
         return {}
     found, columns = dict(fed) | dict(zip(names, made, strict=True)), dict[int, Rows]()
@@ -72,8 +72,8 @@ def _keys(nodes: Sequence[Node]) -> Mapping[str, Rows]:
     return keys
 
 
-def _up_to(canonical: bytes, names: Sequence[str]) -> bytes:
-    """What of the model makes the named values."""
+def up_to(canonical: bytes, names: Sequence[str]) -> bytes:
+    """What of the model makes the named values, which are its outputs."""
     graph = (model := ModelProto.FromString(canonical)).graph
     wanted, kept = set(names), []
     for node in reversed(graph.node):

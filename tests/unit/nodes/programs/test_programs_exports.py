@@ -143,6 +143,40 @@ def test_whole_numbers_are_not_divided_by_what_would_end_the_process(operator: s
         check(data(made))
 
 
+SHAPED = [
+    node("Shape", ["x"], ["h"]),
+    node("Gather", ["h", "place"], ["d"], axis=0),
+    node("Cast", ["x"], ["i"], to=TensorProto.INT64),
+    node("Div", ["i", "d"], ["q"]),
+    node("Softplus", ["x"], ["p"]),
+    node("Cast", ["q"], ["f"], to=TensorProto.FLOAT),
+    node("Mul", ["f", "p"], ["y"]),
+]
+
+
+def test_whole_numbers_are_divided_by_what_follows_from_the_width() -> None:
+    program = check(data(model(SHAPED, constants={"place": np.array([1], I64)})))
+    found = evaluate(program, np.array([[9.0, 2.0, -7.0]]))
+    np.testing.assert_allclose(found, [[3.0, 0.0, -2.0] * np.log1p(np.exp([9.0, 2.0, -7.0]))], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "divisor",
+    [
+        [node("Shape", ["x"], ["h"]), node("Gather", ["h", "zero"], ["d"], axis=0)],
+        [node("Shape", ["x"], ["h"]), node("Gather", ["h", "one"], ["w"], axis=0), node("Sub", ["w", "three"], ["d"])],
+        [node("Sub", ["zero", "one"], ["d"])],
+        [node("Mul", ["zero", "one"], ["d"])],
+        [node("Softsign", ["x"], ["s"]), node("Cast", ["s"], ["d"], to=TensorProto.INT64)],
+    ],
+    ids=["rows", "width less itself", "minus one", "zero", "a result"],
+)
+def test_a_divisor_that_is_computed_is_looked_at_before_it_divides(divisor: list[Any]) -> None:
+    constants = {name: np.array([value], I64) for value, name in enumerate(("zero", "one", "two", "three"))}
+    with pytest.raises(BadProgram, match="whole numbers by what may be 0 or -1"):
+        check(data(model([*divisor, *SHAPED[2:]], constants=constants)))
+
+
 def test_whole_numbers_and_floats_are_divided_otherwise() -> None:
     nodes = [node("Cast", ["x"], ["i"], to=TensorProto.INT64), node("Mod", ["i", "d"], ["y"])]
     program = check(data(model(nodes, inputs={"x": 1}, constants={"d": np.array([3], I64)})))
