@@ -1,10 +1,10 @@
 """Make the exported models again, with what their frameworks say of the rows. Sublet itself needs none of these:
 
-    pip install --group models . && python -m tests.models.export [FOLDER] [NAME …]
+    pip install --group models && python -m tests.models.export [FOLDER]
 
 Writes to FOLDER (default: tests/models/exported): a file for each model, `expected.npz` (the frameworks' own results on
 the rows of `exports/rows.py`) and `models.json` (versions, and the rows of each model). Every model is small: a few
-layers, trees, or neighbours.
+layers, trees, or neighbours. Some exporters name values anew each time: the same models, not the same bytes.
 """
 
 from __future__ import annotations

@@ -302,10 +302,15 @@ def composed() -> dict[str, Model]:
             lambda: ensemble.StackingClassifier([("log", log()), ("tree", small)], cv=2), "two", options=PLAIN
         ),
         "stacking-regressor": Model(
-            lambda: ensemble.StackingRegressor([("a", linear_model.Ridge()), ("b", svm.LinearSVR())], cv=2), "number"
+            lambda: ensemble.StackingRegressor(
+                [("a", linear_model.Ridge()), ("b", svm.LinearSVR(random_state=0))], cv=2
+            ),
+            "number",
         ),
         "one-vs-rest": Model(lambda: multiclass.OneVsRestClassifier(log()), "three", options=PLAIN),
-        "one-vs-one": Model(lambda: multiclass.OneVsOneClassifier(svm.LinearSVC()), "three", options=PLAIN),
+        "one-vs-one": Model(
+            lambda: multiclass.OneVsOneClassifier(svm.LinearSVC(random_state=0)), "three", options=PLAIN
+        ),
         "multi-output-regressor": Model(lambda: multioutput.MultiOutputRegressor(linear_model.Ridge()), "numbers"),
         "multi-output-classifier": Model(lambda: multioutput.MultiOutputClassifier(log()), "labels", options=PLAIN),
         "union": Model(
