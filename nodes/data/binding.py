@@ -59,12 +59,12 @@ def bind(program: Program, header: Columns, id_column: str | None = None, chosen
 
 
 def _named(program: Program, header: Columns) -> tuple[str, ...]:
-    """The names that the program gives its columns. That of a single input may be the tensor's only."""
+    """The names that the program gives its columns. That of a single input may be the tensor's only, and that of a
+    block of columns is."""
     if program.column_names:
         return program.column_names
-    if len(program.input_names) > 1 or (program.input_names[0] in header.columns and not program.matrix):
-        return program.input_names
-    return ()
+    several, known = len(program.input_names) > 1, program.input_names[0] in header.columns
+    return program.input_names if not program.matrix and (several or known) else ()
 
 
 def _existing(header: Columns, names: Sequence[str]) -> tuple[str, ...]:
