@@ -4,28 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
+from nodes.data.header import Header
 from nodes.programs.program import Program
 from schemas.errors import BadData, BadProgram
 from schemas.limits import COLUMNS_MAX
 
 SHOWN_COLUMNS: Final = 10
-
-
-class Columns(Protocol):
-    """What binding has to know about a table; `nodes.data.header.Header` is one."""
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """All names, in the file's order; empty where the file gives none."""
-
-    @property
-    def numeric(self) -> tuple[str, ...]:
-        """Those whose first value is a number."""
-
-    def position(self, column: str) -> int:
-        """Where a column stands. Raises BadData when it does not exist, or twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +22,7 @@ class Binding:
     by: Literal["name", "position", "choice"]
 
 
-def bind(program: Program, header: Columns, id_column: str | None = None, chosen: Sequence[str] = ()) -> Binding:
+def bind(program: Program, header: Header, id_column: str | None = None, chosen: Sequence[str] = ()) -> Binding:
     """The columns that the program takes.
 
     Those that the user chose; else those that the program names, by its inputs or its metadata "columns"; else, by
@@ -58,7 +44,7 @@ def bind(program: Program, header: Columns, id_column: str | None = None, chosen
     raise BadData(_mismatch(program, candidates, numeric, id_column))
 
 
-def _named(program: Program, header: Columns) -> tuple[str, ...]:
+def _named(program: Program, header: Header) -> tuple[str, ...]:
     """The names that the program gives its columns. That of a single input may be the tensor's only, and that of a
     block of columns is."""
     if program.column_names:
@@ -67,7 +53,7 @@ def _named(program: Program, header: Columns) -> tuple[str, ...]:
     return program.input_names if not program.matrix and (several or known) else ()
 
 
-def _existing(header: Columns, names: Sequence[str]) -> tuple[str, ...]:
+def _existing(header: Header, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(header.columns[header.position(name)] for name in names)
 
 
