@@ -4,7 +4,7 @@ and what the framework said."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,15 +31,35 @@ def names() -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class Outside:
-    """Outputs of the original file by name: numbers [N, k], the columns of these that are whole, and text [N]."""
+    """Outputs of the original file by name, [N, k]: numbers, or text."""
 
-    results: Mapping[str, Floats]
-    whole: tuple[int, ...]
-    texts: tuple[NDArray[Any], ...]
+    outputs: Mapping[str, NDArray[Any]]
 
     @property
-    def joined(self) -> Floats:
-        return np.concatenate(list(self.results.values()), axis=1)
+    def numbers(self) -> Floats:
+        """Side by side, without text."""
+        found = [values.astype(np.float64) for values in self.outputs.values() if values.dtype.kind != "U"]
+        return np.concatenate(found, axis=1)
+
+    @property
+    def texts(self) -> list[NDArray[Any]]:
+        """[N] each."""
+        return [values[:, 0] for values in self.outputs.values() if values.dtype.kind == "U"]
+
+    @property
+    def whole(self) -> list[int]:
+        """Columns of all outputs side by side that are text or whole numbers."""
+        kinds = [values.dtype.kind for values in self.outputs.values() for _ in range(values.shape[1])]
+        return [column for column, kind in enumerate(kinds) if kind != "f"]
+
+    def joined(self, texts: Mapping[int, Sequence[str]]) -> Floats:
+        """Side by side; text as its position among the texts that its column may have."""
+        columns: list[Floats] = []
+        for values in self.outputs.values():
+            known = texts[sum(made.shape[1] for made in columns)] if values.dtype.kind == "U" else ()
+            numbers = np.array([[known.index(text)] for text in values[:, 0].tolist()]) if known else values
+            columns.append(numbers.astype(np.float64))
+        return np.concatenate(columns, axis=1)
 
 
 def model(name: str) -> bytes:
@@ -62,24 +82,14 @@ def outside(name: str, rows: Floats) -> Outside:
         width = each.shape[1]
         feeds[each.name] = rows[:, first : first + width].astype(NUMPY[each.type])
         first += width
-    found: dict[str, Floats] = {}
-    whole: list[int] = []
-    texts: list[NDArray[Any]] = []
-    for each, values in zip(session.get_outputs(), session.run(None, feeds), strict=True):
-        array = _array(values)
-        if array.dtype.kind in "fiub":
-            first = sum(result.shape[1] for result in found.values())
-            found[each.name] = array.reshape(len(rows), -1).astype(np.float64)
-            whole += range(first, first + found[each.name].shape[1]) if array.dtype.kind != "f" else ()
-        else:
-            texts.append(array.reshape(len(rows)).astype(str))
-    return Outside(found, tuple(whole), tuple(texts))
+    results = zip(session.get_outputs(), session.run(None, feeds), strict=True)
+    return Outside({each.name: _array(values).reshape(len(rows), -1) for each, values in results})
 
 
 def _array(values: Any) -> NDArray[Any]:
     """A tensor, a dictionary per row, or a sequence of tensors."""
     if not isinstance(values, list):
-        return np.asarray(values)
+        return np.asarray(values, str) if values.dtype.kind == "O" else np.asarray(values)
     if isinstance(values[0], dict):
         return np.array([list(each.values()) for each in values])
     return np.concatenate(values, axis=1)
