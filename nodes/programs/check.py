@@ -22,7 +22,7 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 from nodes.programs.canonical import canonical_model
 from nodes.programs.divisors import require_divisors
 from nodes.programs.exports import trim
-from nodes.programs.graph import constants_of, is_name, nodes_of
+from nodes.programs.graph import constants_of, is_name, nodes_of, require_text
 from nodes.programs.interpret import input_values, run
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.operators import ML, operator_of
@@ -56,6 +56,7 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
     model = _parsed(data, limits)
     versions = _versions(model, limits)
     graph = model.graph
+    require_text(graph)
     exported = trim(graph)
     write_out(graph, versions.get("", 0), limits)
     _require_counts(model, graph, limits)

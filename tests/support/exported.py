@@ -92,7 +92,7 @@ def _array(values: Any) -> NDArray[Any]:
         return np.asarray(values, str) if values.dtype.kind == "O" else np.asarray(values)
     if isinstance(values[0], dict):
         return np.array([list(each.values()) for each in values])
-    return np.concatenate(values, axis=1)
+    return np.concatenate(values, axis=1)  # an output for each of its labels
 
 
 def said(name: str) -> Mapping[str, NDArray[Any]]:

@@ -114,6 +114,16 @@ def test_labels_that_are_whole_numbers_are_known_and_text_of_unknown_origin_is_l
         check(data(model(nodes, outputs={"t": TensorProto.STRING})))
 
 
+def test_a_list_at_the_end_becomes_outputs() -> None:
+    nodes = [
+        node("Relu", ["x"], ["r"]),
+        node("Softplus", ["x"], ["s"]),
+        node("SequenceConstruct", ["r", "s"], ["both"]),
+    ]
+    program = check(data(model(nodes, outputs=("both",))))
+    assert program.output_names == ("r_0", "r_1", "r_2", "s_0", "s_1", "s_2")
+
+
 def test_several_inputs_are_described_in_their_order() -> None:
     program = check(data(exported()["blocks"]))
     assert [(each.name, each.width, each.dtype.name) for each in program.inputs] == [
