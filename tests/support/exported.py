@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from nodes.cli.inputs import read_program
 from tests.models.exports.rows import FIT, tables
 
 FOLDER: Final = Path(__file__).resolve().parents[1] / "models" / "exported"
@@ -63,8 +64,8 @@ class Outside:
 
 
 def model(name: str) -> bytes:
-    """As exported."""
-    return (FOLDER / f"{name}.onnx").read_bytes()
+    """As exported, with what lies in a file beside it."""
+    return read_program(FOLDER / f"{name}.onnx")
 
 
 def rows_for(name: str, width: int) -> Floats:

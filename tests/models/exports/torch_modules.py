@@ -139,7 +139,7 @@ def made() -> Iterator[Made]:
         yield _made(f"torch-{name}", module, dynamo=True)
     for name in OLDER:
         yield _made(f"torchscript-{name}", modules()[name], dynamo=False)
-    yield _made("torch-external-data", modules()["relu"], dynamo=True, external_data=True)
+    yield _made("torch-external-data", lambda: stack(nn.ReLU(), width=64), dynamo=True, external_data=True)
     yield _made("torch-double", lambda: stack(nn.ReLU()).double(), dynamo=True, rows="doubles")
 
 
