@@ -80,7 +80,8 @@ class JobSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What it affords for homomorphic decryption of the results. Where given, `auto` has results sealed in the enclaves
     when encrypting the data is too dear (T2)."""
     max_error: Annotated[float, Meta(gt=0, le=1e9)] = limits.MAX_ERROR_DEFAULT
-    """Largest absolute error of a program's result that fixed-point encoding may cause."""
+    """Largest absolute error of a program's result that fixed-point encoding may cause; of values at the cut, where the
+    program is cut."""
     local_share: Annotated[float, Meta(ge=0, le=1)] = 0.1
     """Share of the rows that the renter computes itself (S1)."""
     batch_rows: Annotated[int, Meta(ge=1, le=limits.ROWS_PER_BATCH_MAX)] | None = None

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nodes.cli.inputs import Inputs
 from nodes.data.making import make_table
 from nodes.data.table import Table, open_table
+from nodes.programs import encoder as encoders
 from nodes.programs import runtime
 from nodes.programs.affine import AffineMap
 from nodes.programs.check import check
@@ -64,10 +65,10 @@ def compare(inputs: Inputs, wishes: JobOptions, report: JobReport) -> Comparison
         VerificationFailed: rows are missing, too many or in another order; code `wrong-rows`.
     """
     assert report.output is not None
-    program = check(inputs.program)
+    program, encoder = encoders.read(inputs.program)
     local = None if inputs.local_program is None else check(inputs.local_program)
     with tempfile.TemporaryDirectory(prefix="sublet-check-") as folder:
-        table = make_table(Path(folder) / "table", inputs.data, program, wishes.reading)
+        table = make_table(Path(folder) / "table", inputs.data, program, wishes.reading, encoder)
         cut = cut_of(program, wishes) if report.protection == CIPHERTEXT.name else None
         return _held(table, Computed(program, local, cut), report, wishes.max_error)
 

@@ -134,9 +134,9 @@ class Asked:
             "in the enclaves when encrypting the data takes too long.",
         ),
     ] = None
-    max_error: Annotated[float, _wish("--max-error", help="Largest error of a result that encoding may cause.")] = (
-        limits.MAX_ERROR_DEFAULT
-    )
+    max_error: Annotated[
+        float, _wish("--max-error", help="Largest error of a result, or at a cut, that encoding may cause.")
+    ] = limits.MAX_ERROR_DEFAULT
     local_share: Annotated[float, _wish("--local-share", min=0, max=1, help="Share of the rows computed here.")] = 0.1
     match_seconds: Annotated[float, _wish("--match-seconds", help="How long to look for lessors.")] = (
         limits.MATCH_SECONDS_DEFAULT

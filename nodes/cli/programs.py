@@ -63,6 +63,8 @@ def program_lines(name: str, view: ProgramView) -> Iterator[str]:
         yield f"columns     by name: {listed(view.columns)}"
     elif view.results:
         yield "columns     by position: the program names none; --columns chooses them"
+    if view.encoded:
+        yield f"encoded     here, before anything travels: {listed(view.encoded)}"
     if view.results:
         yield f"results     {listed([_result(each) for each in view.results])}" + (
             "; one row, the sum over all" if view.sums_rows else ""

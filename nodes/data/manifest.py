@@ -40,6 +40,8 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     id_column: str | None = None
     """Which of the columns of text names the rows."""
     by: By = ""
+    taken: tuple[str, ...] = ()
+    """Columns of the user's file, where numbers here are made of text there; else those of numbers."""
     rows: int
     bounds: tuple[float, ...]
     """Largest absolute value per column."""

@@ -96,7 +96,7 @@ def _cut(program: Program, degree_max: int) -> Cut:
         wrong = {name for name in at if types[name] not in FLOATS}
         if not wrong:
             shapes = {name: (FLOATS[types[name]], known.values[name].inner) for name in at}
-            return Cut(beginning, check(_rest(model, shapes)), at)
+            return Cut(beginning, check(following(model, shapes)), at)
         inexact |= wrong
 
 
@@ -223,16 +223,18 @@ def _beginning(model: ModelProto, at: Sequence[str]) -> bytes:
     return bytes(made.SerializeToString())
 
 
-def _rest(model: ModelProto, shapes: Mapping[str, tuple[int, tuple[int, ...]]]) -> bytes:
-    """Of the whole program, what follows from values of these types and shapes of one row."""
+def following(model: ModelProto, shapes: Mapping[str, tuple[int, tuple[int, ...]]]) -> bytes:
+    """Of the whole program, what follows from values of these types and shapes of one row, and from inputs."""
     made = _without(model, "columns")
     graph, wanted, kept = made.graph, {info.name for info in model.graph.output}, []
     for node in reversed(model.graph.node):
         if not wanted.isdisjoint(name for name in node.output if name not in shapes):
             wanted.update(node.input)
             kept.append(node)
+    inputs = [info for info in model.graph.input if info.name in wanted and info.name not in shapes]
     graph.ClearField("input")
     graph.ClearField("node")
+    graph.input.extend(inputs)
     for name, (kind, shape) in shapes.items():
         _enter(graph, name, kind, shape)
     graph.node.extend(reversed(kept))

@@ -20,6 +20,7 @@ from nodes.data.making import make_table
 from nodes.data.reading import Dialect, Missing, Reading
 from nodes.data.table import Table
 from nodes.homomorphic import schemes
+from nodes.programs import encoder as encoders
 from nodes.programs.check import check
 from nodes.programs.cut import Cut
 from nodes.programs.program import Program
@@ -96,7 +97,7 @@ def stage(
         BadInput: naming row and column, operator or option, and what to do.
     """
     wanted = asked(options.protection)
-    checked = check(program)
+    checked, encoder = encoders.read(program)
     local = check(local_program) if local_program is not None else None
     cut = cut_of(checked, options) if wanted in (None, CIPHERTEXT) else None
     if options.scheme == "ckks" and not options.results_stay:
@@ -107,7 +108,7 @@ def stage(
     folder = JobFolder(jobs / job_id)
     folder.make()
     try:
-        table = make_table(folder.table, data, checked, options.reading)
+        table = make_table(folder.table, data, checked, options.reading, encoder)
         if table.gaps and wanted is CIPHERTEXT:
             raise BadData(f"{table.gaps}; {GAPS_NEED_ENCLAVE}")
         last = local or checked

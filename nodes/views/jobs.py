@@ -193,7 +193,7 @@ def _columns(folder: JobFolder) -> tuple[tuple[str, ...], str]:
         known, _ = manifest.read(folder.table)
     except (OSError, BadData):
         return (), ""
-    return known.numbers, known.by
+    return known.taken or known.numbers, known.by
 
 
 def _cut(folder: JobFolder) -> CutNote | None:

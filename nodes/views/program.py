@@ -10,9 +10,10 @@ from typing import Final, Literal
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
-from nodes.data.binding import require_width
+from nodes.data.binding import Takes, require_width
 from nodes.homomorphic import schemes
-from nodes.programs.check import check
+from nodes.programs import encoder as encoders
+from nodes.programs.encoder import TEXT, Encoder
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.program import Program
 from nodes.protections import CIPHERTEXT, ENCLAVE, SEALED
@@ -68,6 +69,8 @@ class ProgramView:
     """How often each stands there."""
     inputs: tuple[InputView, ...]
     columns: tuple[str, ...] = ()
+    encoded: tuple[str, ...] = ()
+    """Inputs of text: they become numbers here, and only these travel."""
     results: tuple[ResultView, ...] = ()
     sums_rows: bool = False
     sizes: Mapping[str, tuple[int, int]]
@@ -84,11 +87,11 @@ def explain(raw: bytes) -> ProgramView:
     """The program that `raw` (a serialised ONNX model) holds."""
     said = _said(raw)
     try:
-        program = check(raw)
+        program, encoder = encoders.read(raw)
         require_width(program)
     except BadProgram as error:
-        return _view(raw, said, None, str(error), error.operator)
-    return _view(raw, said, program, "", None)
+        return _view(raw, said, None, None, BadProgram(str(error), operator=error.operator))
+    return _view(raw, said, program, encoder, None)
 
 
 def _said(raw: bytes) -> ModelProto:
@@ -102,20 +105,23 @@ def _said(raw: bytes) -> ModelProto:
     return model
 
 
-def _view(raw: bytes, said: ModelProto, program: Program | None, refused: str, operator: str | None) -> ProgramView:
+def _view(
+    raw: bytes, said: ModelProto, program: Program | None, encoder: Encoder | None, refused: BadProgram | None
+) -> ProgramView:
     constants = {tensor.name for tensor in said.graph.initializer}
     return ProgramView(
         producer=f"{said.producer_name} {said.producer_version}".strip(),
         operator_sets={entry.domain or "ai.onnx": entry.version for entry in said.opset_import},
         operators=dict(sorted(Counter(str(node.op_type) for node in said.graph.node).items())),
         inputs=tuple(_input(info) for info in said.graph.input if info.name not in constants),
-        columns=_columns(program) if program else (),
+        columns=_columns(encoder or program),
+        encoded=tuple(each.name for each in encoder.inputs if each.dtype == TEXT) if encoder else (),
         results=_results(program) if program else (),
         sums_rows=program.sum_rows if program else False,
         sizes=_sizes(raw, said, program),
         protections=(_on_ciphertext(program), *map(_enclosed, (ENCLAVE.name, SEALED.name))) if program else (),
-        refused=refused,
-        operator=operator,
+        refused="" if refused is None else str(refused),
+        operator=None if refused is None else refused.operator,
         frameworks=frameworks_of(str(said.producer_name)) if len(said.graph.node) else (),
     )
 
@@ -127,8 +133,8 @@ def _input(info: ValueInfoProto) -> InputView:
     return InputView(name=str(info.name), type=kind, shape=shape)
 
 
-def _columns(program: Program) -> tuple[str, ...]:
-    return program.column_names or (() if program.matrix else program.input_names)
+def _columns(takes: Takes | None) -> tuple[str, ...]:
+    return () if takes is None else takes.column_names or (() if takes.matrix else takes.input_names)
 
 
 def _results(program: Program) -> tuple[ResultView, ...]:

@@ -35,9 +35,11 @@ async def network(tmp_path: Path) -> AsyncIterator[LocalNetwork]:
         yield running
 
 
-async def run(network: LocalNetwork, name: str, local: bytes | None = None, **wishes: Any) -> JobReport:
+async def run(
+    network: LocalNetwork, name: str, local: bytes | None = None, data: Path = DATA, **wishes: Any
+) -> JobReport:
     options = JobOptions(accept_software_enclave=True, max_error=MAX_ERROR, **wishes)
-    spec = network.stage(DATA, (FOLDER / f"{name}.onnx").read_bytes(), local, options)
+    spec = network.stage(data, (FOLDER / f"{name}.onnx").read_bytes(), local, options)
     await network.submit(spec)
     async with asyncio.timeout(JOB_SECONDS_MAX):
         return [each async for each in network.watch(spec.id)][-1]
@@ -96,3 +98,20 @@ async def test_the_users_local_program_follows_the_rest(network: LocalNetwork) -
     expected = np.array([row[1:] for row in read(FOLDER / "two.csv")[1]], float)
     np.testing.assert_allclose(got[:, 1:], 2 * expected, rtol=0, atol=5e-6)
     assert set(got[:, 0]) == {0.0, 2.0}, "labels are numbers to a local program"
+
+
+async def test_columns_of_text_are_encoded_here_and_run_on_ciphertext(network: LocalNetwork) -> None:
+    report = await run(network, "people", data=FOLDER / "people.csv", protection="homomorphic")
+    assert (report.phase, report.protection) == ("completed", "homomorphic")
+    assert (report.columns, report.columns_by) == (("sex", "age", "town", "income"), "name")
+    names, rows = read(report.output)
+    (_, *classes), known = read(FOLDER / "people-scores.csv")
+    assert names == ["row", "output_label", *(f"probabilities_{each}" for each in classes)]
+    assert [row[1] for row in rows] == [row[0] for row in known]
+    got, expected = (np.array([row[skip:] for row in each], float) for each, skip in ((rows, 2), (known, 1)))
+    np.testing.assert_allclose(got, expected, rtol=0, atol=0.25 * MAX_ERROR + FLOAT32_ERROR)
+    inputs = Inputs(FOLDER / "people.csv", (FOLDER / "people.onnx").read_bytes())
+    assert compare(inputs, JobOptions(max_error=MAX_ERROR, protection="homomorphic"), report).good
+    stored = b"".join(path.read_bytes() for path in network.jobs.rglob("*") if path.is_file())
+    assert b"Bonn" not in stored
+    assert b"old" in stored, "the label's text stays in the folder"
