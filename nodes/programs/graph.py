@@ -148,6 +148,8 @@ def _require_sound(node: Node, limits: ProgramLimits) -> None:
     try:
         require_trees(node, limits)
     except BadProgram as error:
+        if error.operator is not None:
+            raise
         raise BadProgram(f"{node.operator}: {error}", operator=node.operator) from error
 
 
