@@ -145,6 +145,9 @@ def _needed(
 def _require_sound(node: Node, limits: ProgramLimits) -> None:
     if node.integer("training_mode", 0):
         raise BadProgram(f"{node.operator}: is in training mode; export it for inference", operator=node.operator)
+    if node.operator == "FeatureVectorizer" and min(node.integers("inputdimensions") or (0,)) < 1:
+        # the engine would write before its memory's beginning
+        raise BadProgram("FeatureVectorizer: its inputdimensions must be at least 1", operator=node.operator)
     try:
         require_trees(node, limits)
     except BadProgram as error:

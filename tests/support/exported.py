@@ -15,10 +15,17 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from nodes.cli.inputs import read_program
+from nodes.programs.encoder import TEXT, Encoder
+from nodes.programs.program import Program
 from tests.models.exports.rows import FIT, tables
 
 FOLDER: Final = Path(__file__).resolve().parents[1] / "models" / "exported"
-NUMPY: Final = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}
+NUMPY: Final = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(int64)": np.int64,
+    "tensor(string)": object,
+}
 ONLY_ERRORS: Final = 3
 Floats = NDArray[np.float64]
 
@@ -68,17 +75,27 @@ def model(name: str) -> bytes:
     return read_program(FOLDER / f"{name}.onnx")
 
 
-def rows_for(name: str, width: int) -> Floats:
-    """What its model was not fitted on: the first columns of its table."""
-    return np.ascontiguousarray(tables()[names()[name]][FIT:, :width].astype(np.float64))
+def rows_for(name: str, program: Program, encoder: Encoder | None) -> Floats:
+    """What its model was not fitted on, as its program takes it."""
+    rows = _given(name)
+    if encoder is None:
+        return np.ascontiguousarray(rows[:, : program.width_in].astype(np.float64))
+    texts = [column for column, kind in enumerate(encoder.types) if kind == TEXT]
+    numbers = np.delete(rows, texts, axis=1).astype(np.float64)
+    return encoder.encode(numbers, [rows[:, column].tolist() for column in texts])
 
 
-def outside(name: str, rows: Floats) -> Outside:
-    """What ONNX Runtime gives without us: its own options, the file as it is."""
+def _given(name: str) -> NDArray[Any]:
+    return tables()[names()[name]][FIT:]
+
+
+@cache
+def outside(name: str) -> Outside:
+    """What ONNX Runtime gives without us for those rows: its own options, the file as it is."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = ONLY_ERRORS
     session = onnxruntime.InferenceSession(FOLDER / f"{name}.onnx", options, providers=["CPUExecutionProvider"])
-    feeds, first = {}, 0
+    rows, feeds, first = _given(name), {}, 0
     for each in session.get_inputs():
         width = each.shape[1]
         feeds[each.name] = rows[:, first : first + width].astype(NUMPY[each.type])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from onnx import ModelProto, TensorProto, helper
+from onnx import AttributeProto, ModelProto, TensorProto, helper
 
 from nodes.programs.check import check
 from nodes.programs.compile import affine
@@ -122,6 +122,16 @@ def test_a_list_at_the_end_becomes_outputs() -> None:
     ]
     program = check(data(model(nodes, outputs=("both",))))
     assert program.output_names == ("r_0", "r_1", "r_2", "s_0", "s_1", "s_2")
+
+
+@pytest.mark.parametrize("widths", [[1, -1], [-1, 3], [0, 1], [-(1 << 63), 1], []])
+def test_widths_by_which_the_engine_would_write_outside_are_refused(widths: list[int]) -> None:
+    vector = ml("FeatureVectorizer", ["a", "b"], ["v"])
+    vector.attribute.add(name="inputdimensions", type=AttributeProto.INTS, ints=widths)
+    made = model([vector, node("Softmax", ["v"], ["y"])], inputs={"a": 1, "b": 1})
+    with pytest.raises(BadProgram, match="inputdimensions must be at least 1") as caught:
+        check(data(made))
+    assert caught.value.operator == "FeatureVectorizer"
 
 
 def test_several_inputs_are_described_in_their_order() -> None:

@@ -303,7 +303,7 @@ def test_a_leaf_may_be_shared_in_a_classifier() -> None:
     listed.node(0, 2, "LEAF")
     listed.node(0, 3, "LEAF")
     listed.leaves += [(0, 2, 0, 1.0), (0, 3, 1, 1.0)]
-    made, rows = classifier(listed, [5, 7]), np.array([[2.0, 0, 0], [3.0, 0, 0], [1.0, 0, 0]])
+    made, rows = classifier(listed, [5, 7, 9]), np.array([[2.0, 0, 0], [3.0, 0, 0], [1.0, 0, 0]])
     label, scores = onnxruntime.InferenceSession(data(made)).run(None, {"x": rows.astype(np.float32)})
     found = evaluate(check(data(made)), rows)
     assert found.tolist() == np.column_stack([label, scores]).tolist()
