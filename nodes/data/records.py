@@ -60,9 +60,9 @@ class Records:
     @cached_property
     def fields(self) -> list[str]:
         """All fields, one after the other."""
-        return (
-            self.lines.replace("\n", self.form.delimiter).split(self.form.delimiter) if self.cut is None else self.cut
-        )
+        if self.cut is not None:
+            return self.cut
+        return self.lines.replace("\n", self.form.delimiter).split(self.form.delimiter)
 
     def texts(self, column: int) -> list[str]:
         """A column as it is."""
