@@ -111,12 +111,16 @@ def _fitting(
 
     With `gaps` the program is given missing values, which are no whole numbers; else they are not looked at here.
     """
-    types = types or [np.dtype(np.float64)] * len(names)
-    low, high = np.array([_range(kind) for kind in types], dtype=np.float64).reshape(-1, 2).T
-    whole, row = np.array([kind.kind != "f" for kind in types], dtype=np.bool_), 1
+    if all(kind == np.float64 for kind in types):
+        yield from blocks
+        return
+    low, high = np.array([_range(kind) for kind in types], dtype=np.float64).T
+    whole, row = np.array([kind.kind != "f" for kind in types]), 1
     for block in blocks:
         values = block.values
-        misfits = (values < low) | (values > high) | (whole & (np.rint(values) != values) & (gaps | ~np.isnan(values)))
+        misfits = (values < low) | (values > high)
+        if whole.any():
+            misfits |= whole & (np.rint(values) != values) & (gaps | ~np.isnan(values))
         if misfits.any():
             at, column = map(int, np.argwhere(misfits)[0])
             what = f"{types[column].name}, {'whole ' if whole[column] else ''}numbers"
