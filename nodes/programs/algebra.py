@@ -178,7 +178,9 @@ def reduction(function: Callable[..., Any], operand_since: int, *, rows: bool = 
                 )
             value, kind = value.with_array(call.forms.total(value.array)), Kind.SUMMED
         places = tuple(position + (1 if value.variable else 0) for position in positions)
-        return (Value(function(value.array, axis=places, keepdims=bool(call.node.integer("keepdims", 1))), kind),)
+        longer = tuple(place for place in places if value.array.shape[place] != 1)
+        array = function(value.array, axis=longer, keepdims=True) if longer else value.array
+        return (Value(array if call.node.integer("keepdims", 1) else np.squeeze(array, axis=places), kind),)
 
     return run
 
@@ -209,13 +211,15 @@ def contracted(forms: Forms, equation: str, values: Sequence[Value]) -> Value:
         sizes[label] = max(length, sizes[label])
     if kind is Kind.ROWS:
         _require_rows_alone(values, inputs, output)
-    forms.admit([sizes[label] for label in output], variable=kind is not Kind.CONSTANT)
+    shape = [sizes[label] for label in output]
+    forms.admit(shape, variable=kind is not Kind.CONSTANT)
     forms.spend(math.prod(sizes.values()))
     terms = [lead + labels if value.variable else labels for value, labels in zip(values, inputs, strict=True)]
-    output = output if kind is Kind.CONSTANT else lead + output
-    # Of more than two operands NumPy would make intermediate results, of sizes that nobody has looked at.
-    pair, arrays = len(values) == 2, [value.array for value in values]
-    return Value(np.asarray(np.einsum(f"{','.join(terms)}->{output}", *arrays, optimize=pair)), kind)
+    text = f"{','.join(terms)}->{'' if kind is Kind.CONSTANT else lead}{output}"
+    # Of more than two operands NumPy would make intermediate results, of sizes that nobody has looked at; and what it
+    # does for two costs more than it saves when there is a single result.
+    optimised = len(values) == 2 and math.prod(shape) > 1
+    return Value(np.asarray(np.einsum(text, *(value.array for value in values), optimize=optimised)), kind)
 
 
 def _require_rows_alone(values: Sequence[Value], inputs: Sequence[str], output: str) -> None:
