@@ -75,6 +75,13 @@ class Call:
             return self.node.integers(name)
         return None if self.optional(position) is None else self.constant_integers(position, name)
 
+    def required_integers(self, name: str, *, position: int, operand_since: int) -> Integers:
+        """As `integers`. Raises BadProgram when they are not given."""
+        found = self.integers(name, position=position, operand_since=operand_since)
+        if found is None:
+            raise BadProgram(f"its {name} are missing")
+        return found
+
     def indices(self) -> Array:
         """The second operand: constant integers of any shape. Raises BadProgram."""
         array = self.constant(1, "indices")

@@ -31,11 +31,6 @@ def first(call: Call) -> list[Value]:
     return [call.given(0)]
 
 
-def every(call: Call) -> list[Value]:
-    """What Concat moves."""
-    return call.all()
-
-
 def padded(call: Call) -> list[Value]:
     """What Pad moves: its operand, and the number that it pads with."""
     if call.node.version < 11:
@@ -134,10 +129,8 @@ def concat(call: Call, *arrays: Array) -> Sequence[Array]:
 
 def slice_(call: Call, array: Array) -> Sequence[Array]:
     """Slice: bounds are attributes before version 10, operands from then on."""
-    starts = call.integers("starts", position=1, operand_since=10)
-    ends = call.integers("ends", position=2, operand_since=10)
-    if starts is None or ends is None:
-        raise BadProgram("its starts and ends are missing")
+    starts = call.required_integers("starts", position=1, operand_since=10)
+    ends = call.required_integers("ends", position=2, operand_since=10)
     axes = call.integers("axes", position=3, operand_since=10) or tuple(range(len(starts)))
     steps = call.integers("steps", position=4, operand_since=10) or (1,) * len(starts)
     cut = [slice(None)] * array.ndim
@@ -163,16 +156,12 @@ def split(call: Call, array: Array) -> Sequence[Array]:
 
 def gather(call: Call, array: Array) -> Sequence[Array]:
     """Gather by constant indices."""
-    axis, indices = call.axis(call.node.integer("axis", 0)), call.indices()
-    bounded(call, (*array.shape[:axis], *indices.shape, *array.shape[axis + 1 :]))
-    return (np.take(array, indices, axis=axis),)
+    return _taken(call, array, call.indices(), call.node.integer("axis", 0))
 
 
 def gather_elements(call: Call, array: Array) -> Sequence[Array]:
     """GatherElements by constant indices, so not of rows: each would have indices of its own."""
     axis, indices = call.axis(call.node.integer("axis", 0)), call.indices()
-    if indices.ndim != array.ndim:
-        raise BadProgram("its indices must have as many axes as its operand")
     cut = (slice(None) if at == axis else slice(0, length) for at, length in enumerate(indices.shape))
     return (np.take_along_axis(array[tuple(cut)], indices, axis=axis),)
 
@@ -190,10 +179,13 @@ def gather_nd(call: Call, array: Array) -> Sequence[Array]:
 
 def feature_extractor(call: Call, array: Array) -> Sequence[Array]:
     """ArrayFeatureExtractor: columns of the last axis by constant indices."""
-    call.axis(-1)
-    indices = call.indices().reshape(-1)
-    bounded(call, (*array.shape[:-1], indices.size))
-    return (np.take(array, indices, axis=-1),)
+    return _taken(call, array, call.indices().reshape(-1), -1)
+
+
+def _taken(call: Call, array: Array, indices: Array, along: int) -> Sequence[Array]:
+    axis = call.axis(along)
+    bounded(call, (*array.shape[:axis], *indices.shape, *array.shape[axis + 1 :]))
+    return (np.take(array, indices, axis=axis),)
 
 
 def compress(call: Call, array: Array) -> Sequence[Array]:
@@ -203,7 +195,7 @@ def compress(call: Call, array: Array) -> Sequence[Array]:
         raise BadProgram("its condition must be a list")
     chosen = np.flatnonzero(condition)
     if "axis" in call.node.attributes:
-        return (np.take(array, chosen, axis=call.axis(call.node.integer("axis", 0))),)
+        return _taken(call, array, chosen, call.node.integer("axis", 0))
     return (array.reshape(-1)[chosen],)
 
 
@@ -232,9 +224,7 @@ def squeeze(call: Call, array: Array) -> Sequence[Array]:
 
 def unsqueeze(call: Call, array: Array) -> Sequence[Array]:
     """Unsqueeze; new axes come after the rows."""
-    axes = call.integers("axes", position=1, operand_since=13)
-    if axes is None:
-        raise BadProgram("its axes are missing")
+    axes = call.required_integers("axes", position=1, operand_since=13)
     rank = array.ndim + len(axes)
     call.forms.admit((1,) * rank, variable=False)
     return (np.expand_dims(array, tuple(call.axis(axis, rank) for axis in axes)),)
@@ -250,8 +240,6 @@ def expand(call: Call, array: Array) -> Sequence[Array]:
 def tile(call: Call, array: Array) -> Sequence[Array]:
     """Tile by constant repeats; rows are not repeated."""
     repeats = call.constant_integers(1, "repeats")
-    if len(repeats) != array.ndim:
-        raise BadProgram("its repeats do not fit its operand's axes")
     bounded(call, [length * times for length, times in zip(array.shape, repeats, strict=True)])
     return (np.tile(array, repeats),)
 

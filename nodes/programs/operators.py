@@ -15,7 +15,7 @@ import numpy as np
 
 from nodes.programs import algebra, moves, windows
 from nodes.programs.algebra import reduction, unary
-from nodes.programs.call import Function
+from nodes.programs.call import Call, Function
 from nodes.programs.moves import moving
 from nodes.programs.program import Node
 
@@ -102,7 +102,7 @@ TABLE: Final[Mapping[tuple[str, str], Operator]] = {
         (ML, "LinearClassifier", algebra.linear_classifier, _classifier),
         ("", "Identity", moving(moves.identity), always),
         ("", "Dropout", moving(moves.identity), always),
-        ("", "Concat", moving(moves.concat, moves.every), always),
+        ("", "Concat", moving(moves.concat, Call.all), always),
         ("", "Slice", moving(moves.slice_), in_first),
         ("", "Split", moving(moves.split), in_first),
         ("", "Gather", moving(moves.gather), in_first),

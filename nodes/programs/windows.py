@@ -25,11 +25,16 @@ OUTSIDE, BEYOND = 0, -1
 """Places of what `pads` adds to a plane, and of what ceil_mode adds to that."""
 
 
-def planes(call: Call) -> Array:
-    """The images [B, C, numbers of a plane], B being all that stands before C, and a zero in the first place."""
+def _image(call: Call) -> Value:
     value = call.given(0)
     if value.rank < 3:
         raise BadProgram("its operand must have the axes N, C and at least one more")
+    return value
+
+
+def planes(call: Call) -> Array:
+    """The images [B, C, numbers of a plane], B being all that stands before C, and a zero in the first place."""
+    value = _image(call)
     array = value.array.reshape(-1, value.shape[1], math.prod(value.shape[2:]))
     return np.concatenate([np.zeros((*array.shape[:2], 1)), array], axis=2)
 
@@ -131,9 +136,7 @@ def _admit(call: Call, places: Array, channels: int, weights: int) -> None:
 
 def global_average_pool(call: Call) -> tuple[Value, ...]:
     """GlobalAveragePool: the mean of each channel."""
-    value = call.given(0)
-    if value.rank < 3:
-        raise BadProgram("its operand must have the axes N, C and at least one more")
+    value = _image(call)
     axes = tuple(range(value.array.ndim - value.rank + 2, value.array.ndim))
     return (value.with_array(value.array.mean(axis=axes, keepdims=True)),)
 
