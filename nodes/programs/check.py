@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -29,7 +28,7 @@ from nodes.programs.operators import ML, operator_of
 from nodes.programs.probe import Outcome, probe, require_divisors
 from nodes.programs.program import Input, Node, Program
 from nodes.programs.tensors import widened
-from nodes.programs.values import Array, Forms, Kind
+from nodes.programs.values import Array, Kind, Trial
 from schemas.errors import BadProgram
 
 INPUT_TYPES = {
@@ -194,19 +193,6 @@ def _output_names(graph: GraphProto, limits: ProgramLimits) -> tuple[str, ...]:
     return names
 
 
-@dataclass(slots=True)
-class _Trial(Forms):
-    """Forms of the constant part alone: what shapes and kinds values have, and what operators admit."""
-
-    def allows(self, operator: str, variable: tuple[bool, ...]) -> bool:
-        """Whatever the operator's function admits."""
-        return True
-
-    def total(self, forms: Array) -> Array:
-        """Any sum: on plaintext a constant may be added to every row."""
-        return forms
-
-
 def _trial(
     nodes: Sequence[Node],
     constants: Mapping[str, Array],
@@ -216,7 +202,7 @@ def _trial(
 ) -> Outcome:
     """Run a row of zeros. What every operator admits there it admits for any number of rows: rows are independent."""
     zeros = input_values(inputs, np.zeros((1, sum(each.width for each in inputs))))
-    trial = run(nodes, constants, zeros, outputs, _Trial(1, limits))
+    trial = run(nodes, constants, zeros, outputs, Trial(1, limits))
     kinds = {value.kind for value in trial.outputs}
     if Kind.CONSTANT in kinds:
         raise BadProgram("an output of the program does not depend on its input")

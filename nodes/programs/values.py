@@ -122,6 +122,19 @@ class Forms:
             raise BadProgram(f"needs more than {self.limits.row_multiplications_max:,} multiplications for one row")
 
 
+@dataclass(slots=True)
+class Trial(Forms):
+    """Forms of `size` 1, of zeros: what shapes and kinds values have, and what operators admit, linear or not."""
+
+    def allows(self, operator: str, variable: tuple[bool, ...]) -> bool:
+        """Whatever the operator's function admits."""
+        return True
+
+    def total(self, forms: Array) -> Array:
+        """Any sum: on plaintext a constant may be added to every row."""
+        return forms
+
+
 def joined_kind(values: Sequence[Value]) -> Kind:
     """The kind of a result that depends on all of `values`. Raises BadProgram when rows would meet their own sum."""
     kinds = {value.kind for value in values if value.variable}
