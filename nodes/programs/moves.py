@@ -51,6 +51,7 @@ def moving(move: Move, moved: Callable[[Call], list[Value]] = first) -> Function
         kind = joined_kind(values)
         if kind is Kind.CONSTANT:
             return tuple(Value(np.asarray(array), kind) for array in move(call, *(value.array for value in values)))
+        call.forms.spend(sum(value.elements for value in values))
         results = _places(call, move, values)
         for places in results:
             call.forms.admit(places.shape, variable=True)
@@ -75,7 +76,7 @@ def _places(call: Call, move: Move, values: Sequence[Value]) -> Sequence[Array]:
         except ValueError as error:
             raise BadProgram(f"cannot be run on {count} rows of its operands: {error}") from error
         for codes in results:
-            if not _same_for_each_row(codes, row, total):
+            if not _same_for_each_row(codes, count, total):
                 raise BadProgram(f"this {ROWS_FIXED}")
     return [codes[:1] % total for codes in results]
 
@@ -85,11 +86,12 @@ def _numbered(values: Sequence[Value]) -> list[Array]:
     return [np.arange(s, s + v.elements).reshape(v.shape) for s, v in zip(starts, values, strict=False)]
 
 
-def _same_for_each_row(codes: Array, row: Array, total: int) -> bool:
-    if codes.shape[:1] != row.shape:
+def _same_for_each_row(codes: Array, count: int, total: int) -> bool:
+    """Whether each row has the places that the first has, of itself or of constants."""
+    if codes.shape[:1] != (count,):
         return False
-    own = row.reshape(-1, *(1,) * (codes.ndim - 1))
-    return bool(np.array_equal(codes, codes[:1] % total + own * (codes[:1] >= total)))
+    step = total * (codes[0] >= total)
+    return all(np.array_equal(codes[row], codes[0] + row * step) for row in range(1, count))
 
 
 def _picked(call: Call, places: Array, values: Sequence[Value]) -> Array:
@@ -115,9 +117,9 @@ def bounded(call: Call, shape: Sequence[int]) -> None:
 # The operators --------------------------------------------------------------------------------------------------------
 
 
-def identity(_: Call, array: Array) -> Sequence[Array]:
+def identity(call: Call) -> tuple[Value, ...]:
     """Identity, and Dropout at inference."""
-    return (array,)
+    return (call.given(0),)
 
 
 def concat(call: Call, *arrays: Array) -> Sequence[Array]:

@@ -116,7 +116,7 @@ class Forms:
             raise BadProgram(f"a value would have {elements:,} {what}; at most {most:,} are allowed")
 
     def spend(self, multiplications: int) -> None:
-        """Count multiplications per row; refuse above the bound."""
+        """Count multiplications per row, or numbers that are moved; refuse above the bound."""
         self.multiplications += multiplications
         if self.multiplications > self.limits.row_multiplications_max:
             raise BadProgram(f"needs more than {self.limits.row_multiplications_max:,} multiplications for one row")

@@ -482,6 +482,18 @@ def test_work_without_end_is_refused() -> None:
     assert "multiplications" in str(refused(made))
 
 
+def test_moving_without_end_is_refused() -> None:
+    large = [node("Unsqueeze", ["x", "a"], ["u"]), node("Expand", ["u", "s"], ["y0"])]
+    turns = [node("Transpose", [f"y{i}"], [f"y{i + 1}"], perm=[0, 2, 1]) for i in range(200)]
+    total = node("ReduceSum", ["y200", "b"], ["y"])
+    constants = {"a": np.array([1], I64), "s": np.array([1, 1_000, 1_000], I64), "b": np.array([1, 2], I64)}
+    error = refused(
+        model([*large, *turns, total], inputs={"x": 1}, constants=constants),
+        limits=ProgramLimits(row_multiplications_max=10_000_000),
+    )
+    assert error.operator == "Transpose"
+
+
 def test_too_many_operators_are_refused() -> None:
     made = model([node("Neg", ["x"], [f"y{i}"]) for i in range(2_001)], outputs=("y0",))
     assert "2,001 operators" in str(refused(made))
