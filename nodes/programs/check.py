@@ -2,8 +2,8 @@
 
 The order matters: each step relies on the ones before it. Size; parse; drop what the format does not define; versions;
 cut off what exporters put at the end; counts; tensors as long as their dimensions say, never in another file; inputs;
-operators from the allow-list and no graphs inside them; that rows are independent: where the compiler knows every
-operator, by its rules in a trial run of three rows, else by the probe; then the model is written again from what was
+operators from the allow-list and no graphs inside them; that rows are independent: by the compiler's rules where it
+knows every operator, else by the probe; then the model is written again from what was
 understood, and only that (`canonical`) is hashed and sent on.
 
 It runs inside the enclave's locked child process: no files, threads or other processes, and no import after the first.
@@ -30,10 +30,9 @@ from nodes.programs.probe import Outcome, probe
 from nodes.programs.program import Input, Node, Program
 from nodes.programs.scans import write_out
 from nodes.programs.tensors import widened
-from nodes.programs.values import Array, Context, Kind, PlainRows
+from nodes.programs.values import Array, Kind, Trial
 from schemas.errors import BadProgram
 
-TRIAL_ROWS = 3
 INPUT_TYPES = {
     TensorProto.FLOAT: "float32",
     TensorProto.DOUBLE: "float64",
@@ -206,9 +205,9 @@ def _trial(
     outputs: Sequence[str],
     limits: ProgramLimits,
 ) -> Outcome:
-    """Run rows of zeros. What every operator admits there it admits for any number of rows: rows are independent."""
-    zeros = input_values(inputs, np.zeros((TRIAL_ROWS, sum(each.width for each in inputs))))
-    trial = run(nodes, constants, zeros, outputs, Context(PlainRows(), limits))
+    """Run a row of zeros. What every operator admits there it admits for any number of rows: rows are independent."""
+    zeros = input_values(inputs, np.zeros((1, sum(each.width for each in inputs))))
+    trial = run(nodes, constants, zeros, outputs, Trial(1, limits))
     kinds = {value.kind for value in trial.outputs}
     if Kind.CONSTANT in kinds:
         raise BadProgram("an output of the program does not depend on its input")

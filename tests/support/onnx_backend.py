@@ -26,7 +26,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.backend.test.case.node import collect_testcases
 
 from nodes.programs.limits import ProgramLimits
-from nodes.programs.operators import never, table
+from nodes.programs.operators import TABLE, never
 
 Floats = NDArray[np.float64]
 Way = Literal["summed", "rows"]
@@ -93,7 +93,7 @@ class Trial:
 
 def linear_operators() -> frozenset[tuple[str, str]]:
     """(domain, name) of every operator that may be linear."""
-    return frozenset(key for key, operator in table().items() if operator.linear is not never)
+    return frozenset(key for key, operator in TABLE.items() if operator.linear is not never)
 
 
 @cache
