@@ -72,7 +72,7 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
     unnamed = canonical_model(nodes, typed, graph, versions, {})
     if engine:
         require_divisors(unnamed, inputs, nodes, typed)
-    if not engine or all(operator_of(node) for node in nodes):
+    if not engine or _compiles(nodes, names):
         outcome = _trial(nodes, constants, inputs, outputs, limits)
     else:
         outcome = probe(unnamed, inputs, nodes, outputs)
@@ -196,6 +196,18 @@ def _output_names(graph: GraphProto, limits: ProgramLimits) -> tuple[str, ...]:
     if not names or len(set(names)) != len(names) or not all(is_name(name, limits) for name in names):
         raise BadProgram("the program needs outputs with different names")
     return names
+
+
+def _compiles(nodes: Sequence[Node], inputs: Sequence[str]) -> bool:
+    """Whether the compiler knows every operator as it is used here: it takes constant indices only."""
+    varying = set(inputs)
+    for node in nodes:
+        indices = node.inputs[1] if node.operator in ("Gather", "GatherElements", "GatherND") else ""
+        if operator_of(node) is None or indices in varying:
+            return False
+        if varying.intersection(node.inputs):
+            varying.update(node.outputs)
+    return True
 
 
 def _trial(

@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto
 
 from nodes.programs.check import check
+from nodes.programs.compile import affine
 from nodes.programs.runtime import evaluate
 from schemas.errors import BadProgram
 from tests.unit.nodes.programs.exported import ml, outside, rows_for, typed
@@ -129,3 +130,27 @@ def test_categories_that_no_row_can_hold_are_refused_as_such(kind: int) -> None:
     made = encoder(kind, node("Relu", ["o"], ["y"]), cats_int64s=[1 << 40, 1 << 41], zeros=0)
     with pytest.raises(BadProgram, match="a category that it does not know"):
         check(data(made))
+
+
+def embedding() -> Any:
+    """A mean of rows of a table that the input chooses, times weights."""
+    nodes = [
+        node("Gather", ["t", "c"], ["e"]),
+        node("ReduceMean", ["e"], ["m"], axes=[1], keepdims=0),
+        node("MatMul", ["m", "w"], ["y"]),
+    ]
+    return typed(model(nodes, inputs={"c": 4}, constants={"t": np.eye(5, 3), "w": np.ones((3, 2))}), TensorProto.INT64)
+
+
+def test_rows_may_choose_from_a_constant_table() -> None:
+    program = check(data(embedding()))
+    assert evaluate(program, np.array([[0.0, 1.0, 2.0, 4.0]])).tolist() == [[0.75, 0.75]]
+    with pytest.raises(BadProgram, match="Gather: an operator of the program failed"):
+        evaluate(program, np.array([[0.0, 1.0, 2.0, 5.0]]))
+
+
+def test_choosing_from_a_table_is_not_for_ciphertexts() -> None:
+    with pytest.raises(BadProgram, match="Gather"):
+        check(data(embedding()), engine=False)
+    with pytest.raises(BadProgram, match="Gather"):
+        affine(check(data(embedding())))
