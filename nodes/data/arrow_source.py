@@ -45,8 +45,13 @@ class ArrowSource:
         with stream.opened(self.path) as file, _told(self.path, self.kind):
             for batch in _batches(file, self, wanted):
                 batch.validate(full=True)
-                yield Block(_numbers(batch, columns, row), None if id_column is None else _texts(batch, id_column, row))
+                yield block_of(batch, columns, id_column, row)
                 row += batch.num_rows
+
+
+def block_of(batch: Any, columns: Sequence[str], id_column: str | None, row: int) -> Block:
+    """A record batch whose first row is the `row`-th. Raises BadData naming row and column."""
+    return Block(_numbers(batch, columns, row), None if id_column is None else _texts(batch, id_column, row))
 
 
 class _told:  # noqa: N801 - reads as a clause
@@ -79,7 +84,7 @@ def open_arrow(path: Path, kind: str) -> ArrowSource:
             reader = pyarrow(f"read {kind}", "pyarrow.ipc").open_file(file)
             schema, rows = reader.schema, None
         names = tuple(schema.names)
-        numeric = tuple(name for name, each in zip(names, schema.types, strict=True) if _is_numeric(types, each))
+        numeric = tuple(name for name, each in zip(names, schema.types, strict=True) if is_numeric(types, each))
     if rows == 0:
         raise BadData(f"{path.name} has no rows: nothing to compute")
     _require_rows(path.name, rows or 0)
@@ -93,7 +98,8 @@ def _require_rows(name: str, rows: int) -> None:
         raise BadData(f"{name} has {rows:,} rows; at most {ROWS_PER_JOB_MAX:,} are read")
 
 
-def _is_numeric(types: Any, kind: Any) -> bool:
+def is_numeric(types: Any, kind: Any) -> bool:
+    """Whether a column of this type holds numbers."""
     if types.is_dictionary(kind):
         kind = kind.value_type
     return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind))
@@ -126,7 +132,7 @@ def _numbers(batch: Any, columns: Sequence[str], row: int) -> NDArray[np.float64
 
 def _floats(column: Any, name: str, row: int) -> NDArray[np.float64]:
     arrow, types = pyarrow("read tables"), pyarrow("read tables", "pyarrow.types")
-    if not _is_numeric(types, column.type):
+    if not is_numeric(types, column.type):
         message = f"column {name!r} holds {column.type}, not numbers; convert it, or choose others with --columns"
         raise BadData(message, column=name)
     if types.is_dictionary(column.type):

@@ -28,8 +28,8 @@ FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
 
 
-def make_table(folder: Path, data: Path, program: Program, reading: Reading) -> Table:
-    """Make `folder` and in it the table that the program takes of a user's file.
+def make_table(folder: Path, data: Path | Source, program: Program, reading: Reading) -> Table:
+    """Make `folder` and in it the table that the program takes of a user's file, or of a source that is open.
 
     Raises:
         BadInput: the file, what the user says about it, and the program do not fit; names row and column.
@@ -37,7 +37,7 @@ def make_table(folder: Path, data: Path, program: Program, reading: Reading) -> 
     if reading.missing not in get_args(Missing):
         raise BadConfig(f"--missing {reading.missing}: write nan or refuse", field="missing")
     require_width(program)
-    source = open_source(data, reading.dialect)
+    source = open_source(data, reading.dialect) if isinstance(data, Path) else data
     return lay_down(folder, source, bind(program, source.header, reading.id_column, reading.columns), reading)
 
 
