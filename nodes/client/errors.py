@@ -17,15 +17,15 @@ from nodes.views.failures import kind_of
 from nodes.views.jobs import JobReport
 from schemas.errors import BadConfig, BadInput, SubletError, VerificationFailed
 
-_IN_PYTHON: Final = {
-    "--missing nan": 'missing="nan"',
-    "--results-stay": "results_stay=True",
-    "--scheme ckks": 'scheme="ckks"',
-    "--accept-software-enclave": 'accept=["software-enclave"]',
-    "--id-column": "id",
-    "--price-max": "price_micros_max",
-}
-_OPTION: Final = re.compile("|".join([*_IN_PYTHON, r"--[a-z][a-z-]*[a-z]"]))
+_IN_PYTHON: Final = (
+    (re.compile(r"--(protection|scheme|missing) ([a-z][a-z-]*[a-z])"), r'\1="\2"'),
+    (re.compile(r"--results-stay"), "results_stay=True"),
+    (re.compile(r"--accept-software-enclave"), 'accept=["software-enclave"]'),
+    (re.compile(r"--id-column"), "id"),
+    (re.compile(r"--price-max"), "price_micros_max"),
+    (re.compile(r"--([a-z][a-z-]*[a-z])"), lambda found: found[1].replace("-", "_")),
+)
+"""What the command line calls its options, and what they are called here."""
 
 
 class NetworkClosed(BadConfig):
@@ -37,7 +37,7 @@ class NetworkClosed(BadConfig):
 
 def failure(report: JobReport) -> SubletError:
     """Why a job failed, as an error; its `code` is the job's."""
-    kind, text = kind_of(report.code), f"{report.id} failed ({report.code}): {report.reason}"
+    kind, text = kind_of(report.code), f"{report.id} failed ({report.code}): {in_python(report.reason)}"
     error = VerificationFailed(text, code=report.code) if kind is VerificationFailed else kind(text)
     vars(error)["code"] = report.code
     return error
@@ -45,13 +45,16 @@ def failure(report: JobReport) -> SubletError:
 
 @contextmanager
 def told_in_python() -> Iterator[None]:
-    """Where an error names options of the command line, it names what they are called here."""
+    """Errors that name options of the command line name what they are called here."""
     try:
         yield
     except BadInput as error:
-        error.args = (_OPTION.sub(_in_python, str(error)), *error.args[1:])
+        error.args = (in_python(str(error)), *error.args[1:])
         raise
 
 
-def _in_python(found: re.Match[str]) -> str:
-    return _IN_PYTHON.get(found[0], found[0].strip("-").replace("-", "_"))
+def in_python(text: str) -> str:
+    """The text with options of the command line called what they are called here."""
+    for option, name in _IN_PYTHON:
+        text = option.sub(name, text)
+    return text

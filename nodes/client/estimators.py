@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import json
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import Container, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -23,6 +24,7 @@ OPSET: Final = {"": 18, "ai.onnx.ml": 1}
 """Of ai.onnx.ml the first: later ones let trees keep thresholds that float32 input cannot be compared with."""
 INPUT: Final = "columns"
 TREES: Final = frozenset({"TreeEnsembleClassifier", "TreeEnsembleRegressor"})
+IMPUTERS: Final = frozenset({"Imputer"})
 NAMES: Final = (
     (re.compile(r"output_label"), "label"),
     (re.compile(r"(?:probabilities|proba_output|output_probability)_(.*)"), r"probability_\1"),
@@ -42,11 +44,14 @@ def converted(estimator: Any) -> bytes:
     if not hasattr(estimator, "n_features_in_"):
         raise BadProgram(f"this {type(estimator).__name__} is not fitted: call its fit first")
     try:
-        model = skl2onnx.to_onnx(estimator, initial_types=_inputs(estimator), target_opset=OPSET)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # between skl2onnx and scikit-learn, and nothing that a user can change
+            model = skl2onnx.to_onnx(estimator, initial_types=_inputs(estimator), target_opset=OPSET)
     except Exception as error:  # skl2onnx's have no common class
         said = " ".join(str(error).split())[:500]
         raise BadProgram(f"skl2onnx cannot convert this {type(estimator).__name__}: {said}") from error
     _mend(model, estimator)
+    _without_scores(model.graph, estimator)
     _name(model, estimator)
     return bytes(model.SerializeToString())
 
@@ -94,30 +99,24 @@ def _picks_by_name(part: Any) -> bool:
 
 
 def _mend(model: ModelProto, estimator: Any) -> None:
-    """See the module's first lines."""
-    graph, doubles = model.graph, _doubles(model)
+    """See the module's first lines. Imputers first: what follows one that ONNX does not know has no type."""
     learned = _imputed(estimator)
-    for place in reversed(range(len(graph.node))):
-        node = graph.node[place]
-        if node.input and node.input[0] not in doubles:
-            continue
-        if node.op_type in TREES and not _compares_doubles(estimator):
+    for place, node in _on_doubles(model, IMPUTERS):
+        _impute(model.graph, place, node, learned)
+    if not any(type(part).__name__.startswith("HistGradientBoosting") for part in _parts(estimator)):
+        for place, node in _on_doubles(model, TREES):
             rounded = f"{node.input[0]}/float32/{place}"
-            graph.node.insert(place, helper.make_node("Cast", [node.input[0]], [rounded], to=TensorProto.FLOAT))
-            graph.node[place + 1].input[0] = rounded
-        elif node.op_type == "Imputer":
-            _impute(graph, place, node, learned)
+            model.graph.node.insert(place, helper.make_node("Cast", [node.input[0]], [rounded], to=TensorProto.FLOAT))
+            model.graph.node[place + 1].input[0] = rounded
 
 
-def _doubles(model: ModelProto) -> frozenset[str]:
-    """The names of float64 values; types are not known before ONNX has inferred them."""
+def _on_doubles(model: ModelProto, operators: Container[str]) -> list[tuple[int, NodeProto]]:
+    """The nodes of these operators whose input is float64, with their places, the last first."""
     graph = shape_inference.infer_shapes(model).graph
     infos = [*graph.input, *graph.value_info]
-    return frozenset(each.name for each in infos if each.type.tensor_type.elem_type == TensorProto.DOUBLE)
-
-
-def _compares_doubles(estimator: Any) -> bool:
-    return any(type(part).__name__.startswith("HistGradientBoosting") for part in _parts(estimator))
+    doubles = {each.name for each in infos if each.type.tensor_type.elem_type == TensorProto.DOUBLE}
+    nodes = list(enumerate(model.graph.node))
+    return [(at, node) for at, node in reversed(nodes) if node.op_type in operators and node.input[0] in doubles]
 
 
 def _imputed(estimator: Any) -> dict[bytes, Any]:
@@ -140,6 +139,15 @@ def _impute(graph: GraphProto, place: int, node: NodeProto, learned: dict[bytes,
     del graph.node[place]
     graph.node.insert(place, helper.make_node("Where", [missing, values, source], [target]))
     graph.node.insert(place, helper.make_node("IsNaN", [source], [missing]))
+
+
+def _without_scores(graph: GraphProto, estimator: Any) -> None:
+    """What a classifier gives beside its labels where it knows no probabilities is no answer of scikit-learn's."""
+    if hasattr(estimator, "classes_") and not hasattr(estimator, "predict_proba"):
+        scores = {info.name for info in graph.output[1:]}
+        del graph.output[1:]
+        for node in [each for each in graph.node if scores & set(each.output) and each.op_type == "ZipMap"]:
+            graph.node.remove(node)
 
 
 def _name(model: ModelProto, estimator: Any) -> None:

@@ -29,7 +29,7 @@ class Shape:
     index: Any = None
     """Of pandas, where no column names the rows."""
     ids: Any = None
-    """The column that names the rows, in the user's own type: a series of pandas, or an Arrow array."""
+    """The column that names the rows, in the user's own type: a series of pandas, or an Arrow table of it alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +49,17 @@ def given(table: object, id_column: str | None) -> Given:
     """
     if isinstance(table, str | os.PathLike):
         return Given(Path(table), Shape(ARROW))
-    library, source = _library(table), _source(table)
-    if library != PANDAS:
-        ids = None if id_column is None else source.column(source.header.position(id_column), 0, source.rows)
-        return Given(source, Shape(library, source.rows, ids=ids))
-    frame: Any = table
-    if id_column is None:
-        return Given(source, Shape(library, source.rows, index=frame.index))
-    ids = frame.iloc[:, source.header.position(id_column)].reset_index(drop=True)
+    from nodes.data import frame_source  # noqa: PLC0415 - needs NumPy
+
+    library = _library(table)
+    if library == PANDAS:
+        return _of_pandas(table, frame_source.open_pandas(table), id_column)
+    if not hasattr(table, frame_source.STREAM):
+        message = f"a {type(table).__name__} is no table: bring a DataFrame, an Arrow table or a path"
+        raise BadData(f"{message}; collect() it first" if hasattr(table, "collect") else message)
+    columns = frame_source.taken(table)
+    source = frame_source.open_table(columns)
+    ids = None if id_column is None else columns.select([source.header.position(id_column)])
     return Given(source, Shape(library, source.rows, ids=ids))
 
 
@@ -83,21 +86,19 @@ def made(results: Any, like: Shape, *, with_ids: bool) -> Any:
             found.index = like.index
         return found
     if own:
-        results = results.set_column(0, results.column_names[0], like.ids)
+        field = like.ids.schema.field(0).with_name(results.column_names[0])
+        results = results.set_column(0, field, like.ids.column(0))
     if like.library == ARROW:
         return results
     return sys.modules[like.library].from_arrow(results)
 
 
-def _source(table: object) -> FrameSource:
-    from nodes.data import frame_source  # noqa: PLC0415 - needs NumPy
-
-    if _library(table) == PANDAS:
-        return frame_source.open_pandas(table)
-    if not hasattr(table, frame_source.STREAM):
-        message = f"a {type(table).__name__} is no table: bring a DataFrame, an Arrow table or a path"
-        raise BadData(f"{message}; collect() it first" if hasattr(table, "collect") else message)
-    return frame_source.open_stream(table)
+def _of_pandas(frame: Any, source: FrameSource, id_column: str | None) -> Given:
+    """With copies of what results take over: what the user does to the frame meanwhile changes none."""
+    if id_column is None:
+        return Given(source, Shape(PANDAS, source.rows, index=frame.index))
+    ids = frame.iloc[:, source.header.position(id_column)].reset_index(drop=True)
+    return Given(source, Shape(PANDAS, source.rows, ids=ids))
 
 
 def _library(table: object) -> str:

@@ -101,8 +101,7 @@ class AsyncNetwork:
         return self._open
 
     async def _ordered(self, data: object, model: object, wishes: Wishes) -> Order:
-        accept = self._place.own_lessors
-        return await asyncio.to_thread(order, data, model, wishes, accept_software=accept)
+        return await asyncio.to_thread(order, data, model, wishes, own_lessors=self._place.own_lessors)
 
 
 class Opening:

@@ -24,14 +24,14 @@ class Order:
     options: JobOptions
 
 
-def order(data: object, model: object, wishes: Wishes, *, accept_software: bool) -> Order:
+def order(data: object, model: object, wishes: Wishes, *, own_lessors: int | None) -> Order:
     """Make it; a model may take seconds to convert.
 
     Raises:
         BadInput: data, model or wishes are of no kind that is known; says which are.
     """
     with told_in_python():
-        asked = options(wishes, accept_software=accept_software)
+        asked = options(wishes, own_lessors)
         local = wishes.get("local_program")
         return Order(
             given=given(data, asked.id_column),

@@ -29,8 +29,8 @@ class Place(Protocol):
     store: Store
     jobs: Path
     """The folder of all jobs."""
-    own_lessors: bool
-    """Whether all lessors are this process: whoever asked for that accepts software enclaves."""
+    own_lessors: int | None
+    """How many, where all are in this process: whoever asked for them accepts software enclaves."""
 
     async def submit(self, order: Order) -> str:
         """The id of a new job. Raises SubletError: it cannot be submitted; nothing of it is left."""
@@ -51,7 +51,7 @@ class Place(Protocol):
 class Running:
     """A renter of a running network, from its folder. Its workers do the work; this process only asks them."""
 
-    own_lessors = False
+    own_lessors: int | None = None
 
     def __init__(self, config: NodeConfig, store: Store, services: Services, stack: AsyncExitStack) -> None:
         """Use `open`."""
@@ -106,11 +106,10 @@ class Running:
 class Alone:
     """A network of its own in this process, in a temporary folder that goes with it."""
 
-    own_lessors = True
-
-    def __init__(self, network: LocalNetwork, stack: AsyncExitStack) -> None:
+    def __init__(self, network: LocalNetwork, lessors: int, stack: AsyncExitStack) -> None:
         """Use `open`."""
         self.store, self.jobs = network.store, network.jobs
+        self.own_lessors: int | None = lessors
         self._network, self._stack = network, stack
 
     @classmethod
@@ -122,7 +121,7 @@ class Alone:
             folder = tempfile.mkdtemp(prefix="sublet-")
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             network = await stack.enter_async_context(LocalNetwork(Path(folder), lessors=lessors))
-            return cls(network, stack.pop_all())
+            return cls(network, lessors, stack.pop_all())
 
     async def submit(self, order: Order) -> str:
         spec = await asyncio.to_thread(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from nodes.bootstrap import new_job_id
+from nodes.client.errors import in_python
 from nodes.client.order import Order
 from nodes.client.quote import Offer, Quote
 from nodes.data.table import Table
@@ -75,7 +76,7 @@ def _made(spec: JobSpec, facts: Facts, table: Table, prices: Mapping[str, int]) 
         rows=facts.rows,
         columns=table.columns,
         chosen=chosen,
-        reason=reason,
+        reason=in_python(reason),
         offers=tuple(_offer(each, prices.get(each.protection)) for each in candidates),
     )
 
@@ -85,7 +86,7 @@ def _offer(candidate: Candidate, price_micros: int | None) -> Offer:
         protection=candidate.protection,
         scheme=candidate.scheme,
         possible=candidate.possible,
-        reason=candidate.reason,
+        reason=in_python(candidate.reason),
         error=candidate.error_bound,
     )
     if (costs := candidate.costs) is None:

@@ -64,8 +64,8 @@ _NOT_OPTIONS: Final = ("id", "columns", "accept", "local_program")
 """What `JobOptions` calls otherwise, or does not have."""
 
 
-def options(wishes: Mapping[str, Any], *, accept_software: bool = False) -> JobOptions:
-    """As the renter takes them.
+def options(wishes: Mapping[str, Any], own_lessors: int | None = None) -> JobOptions:
+    """As the renter takes them. Of lessors in this process there are so many, and their enclaves are accepted.
 
     Raises:
         BadConfig: there is no such wish, or nothing of that name to accept.
@@ -80,11 +80,12 @@ def options(wishes: Mapping[str, Any], *, accept_software: bool = False) -> JobO
         if name not in get_args(Accepted):
             message = f"there is nothing to accept called {name!r}{_meant(name, get_args(Accepted))}"
             raise BadConfig(message, field="accept")
+    defaults = {} if own_lessors is None else {"lessors": own_lessors}
     return JobOptions(
         id_column=wishes.get("id"),
         columns=_names(wishes.get("columns", ())),
-        accept_software_enclave=accept_software or bool(accepted),
-        **{name: value for name, value in wishes.items() if name not in _NOT_OPTIONS},
+        accept_software_enclave=own_lessors is not None or bool(accepted),
+        **defaults | {name: value for name, value in wishes.items() if name not in _NOT_OPTIONS},
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, SupportsFloat
 
 from nodes.data.arrow_source import ROWS_AT_ONCE, block_of, is_numeric
 from nodes.data.extra import pyarrow
@@ -53,8 +53,8 @@ def open_pandas(frame: Any) -> FrameSource:
     return _opened("the DataFrame", [str(name) for name in frame.columns], len(frame), column)
 
 
-def open_stream(frame: Any) -> FrameSource:
-    """Whatever has `__arrow_c_stream__`; taken once, for a stream may not be read twice.
+def taken(frame: Any) -> Any:
+    """Whatever has `__arrow_c_stream__` as a `pyarrow.Table`: a stream may not be read twice.
 
     Raises:
         BadData: it is no table, or a column of it is nothing that Arrow knows.
@@ -62,15 +62,19 @@ def open_stream(frame: Any) -> FrameSource:
     """
     arrow = pyarrow(_WISH)
     try:
-        table = arrow.table(frame)
+        return arrow.table(frame)
     except (arrow.ArrowException, TypeError, ValueError, NotImplementedError) as error:
         message = f"Arrow cannot take this {type(frame).__name__} as a table: {error}"
         raise BadData(f"{message}; select the columns to compute on") from error
 
+
+def open_table(table: Any) -> FrameSource:
+    """A `pyarrow.Table`. Raises BadData: it has no columns."""
+
     def column(place: int, first: int, count: int) -> Any:
         return _plain(_whole(table.column(place).slice(first, count)))
 
-    return _opened(f"the {type(frame).__name__}", table.column_names, table.num_rows, column)
+    return _opened("the table", table.column_names, table.num_rows, column)
 
 
 def _opened(what: str, names: Sequence[str], rows: int, column: Callable[[int, int, int], Any]) -> FrameSource:
@@ -82,15 +86,15 @@ def _opened(what: str, names: Sequence[str], rows: int, column: Callable[[int, i
 
 
 def _of_pandas(series: Any) -> Any:
-    """Objects that are of several kinds become their text, and so no numbers."""
+    """Objects of several kinds: as floats where all of them are numbers, else as their text, and so no numbers."""
     arrow = pyarrow(_WISH)
     if hasattr(series, "sparse"):
         series = series.sparse.to_dense()
     try:
         return _plain(_whole(arrow.array(series, from_pandas=True)))
     except (arrow.ArrowException, TypeError, ValueError, OverflowError):
-        texts = [None if gone else str(value) for value, gone in zip(series, series.isna(), strict=True)]
-        return arrow.array(texts, arrow.string())
+        kind = float if all(isinstance(each, SupportsFloat) for each in series.dropna()) else str
+        return arrow.array([None if gone else kind(each) for each, gone in zip(series, series.isna(), strict=True)])
 
 
 def _whole(column: Any) -> Any:
