@@ -92,10 +92,12 @@ class AsyncJob(Generic[T]):
             SubletError: the job failed; of the class that says whose fault it was, and with its `code`.
         """
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout) as wait:
                 async for _ in self.watch():
                     pass
         except TimeoutError:
+            if not wait.expired():
+                raise
             raise TimeoutError(f"{self.id} is {self.known.phase} after {timeout:g} s; it goes on") from None
         if self.known.output is None:
             raise failure(self.known)

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from nodes.client.errors import NetworkClosed
 
 CLOSE_SECONDS_MAX: Final = 20.0
-"""How long the end of a process waits for what is open."""
+"""How long closing waits for what is under way."""
 
 T = TypeVar("T")
 

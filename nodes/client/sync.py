@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, Unpack, overload
 
 from nodes.client.job import AsyncJob, Cost, Explanation
-from nodes.client.loop import Loop, at_exit
+from nodes.client.loop import CLOSE_SECONDS_MAX, Loop, at_exit
 from nodes.client.network import AsyncNetwork, Opening
 from nodes.client.quote import Quote
 from nodes.client.wishes import Wishes
@@ -29,7 +30,9 @@ class Network:
         except BaseException:
             self._loop.close()
             raise
-        at_exit(self.close)
+        self._at_exit = ExitStack()
+        self._at_exit.callback(self.close)
+        at_exit(self._at_exit.close)
 
     def quote(self, data: object, model: object, **wishes: Unpack[Wishes]) -> Quote:
         """What a job would take under each protection, or why not. Nothing is sent, and nothing is left behind.
@@ -82,9 +85,10 @@ class Network:
 
     def close(self) -> None:
         """End what was started here. Jobs of a running network go on; a local network ends with its jobs."""
+        self._at_exit.pop_all()  # nothing is left to do then
         if not self._loop.closed:
             try:
-                self._loop.run(self._core.close())
+                self._loop.run(self._core.close(), timeout=CLOSE_SECONDS_MAX)
             finally:
                 self._loop.close()
 
