@@ -129,7 +129,7 @@ class AsyncJob(Generic[T]):
     def _read(self, report: JobReport) -> T:
         assert report.output is not None
         with_ids = report.id_column is not None and not report.sum_rows
-        results = read_output(report.output, with_ids=with_ids, numbered=not with_ids and not report.sum_rows)
+        results = read_output(report.output, numbered=not with_ids and not report.sum_rows)
         like = Shape(self._like.library) if report.sum_rows else self._like
         found: Any = made(results, like, with_ids=with_ids)
         return found  # type: ignore[no-any-return]

@@ -1,40 +1,26 @@
-"""A job's output as an Arrow table: the one place that knows in which format the renter writes it."""
+"""A job's output as an Arrow table: the one place that knows in which form the renter keeps it."""
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from nodes.data.extra import pyarrow
 
-_WISH: Final = "have results as a table"
 
+def read_output(path: Path, *, numbered: bool) -> Any:
+    """A `pyarrow.Table`: ids as text first, where a column names the rows; then what the program gave, as it is.
 
-def read_output(path: Path, *, with_ids: bool, numbered: bool) -> Any:
-    """A `pyarrow.Table`: with ids first, as text; then what the program gave. Numbers of rows are left out.
+    Rows' numbers, which stand first where nothing names them (`numbered`), are left out.
 
     Raises:
         BadConfig: pyarrow is not installed.
+        BadData: the output has changed.
     """
-    arrow, reader = pyarrow(_WISH), pyarrow(_WISH, "pyarrow.csv")
-    with path.open(encoding="utf-8", newline="") as file:
-        names = next(csv.reader(file))
-    texts = reader.read_csv(  # as text first: else some would be taken for dates, or for missing
-        path,
-        parse_options=reader.ParseOptions(newlines_in_values=True),
-        convert_options=reader.ConvertOptions(
-            column_types=dict.fromkeys(names, arrow.string()), null_values=[], include_columns=names[numbered:]
-        ),
-    )
-    columns = [
-        column if with_ids and place == 0 else _numbers(column, arrow) for place, column in enumerate(texts.columns)
-    ]
-    return arrow.table(columns, names=texts.column_names)
+    arrow = pyarrow("have results as a table")
+    from nodes.data.results import batches, schema  # noqa: PLC0415 - needs NumPy
+    from nodes.data.table import open_table  # noqa: PLC0415
 
-
-def _numbers(column: Any, arrow: Any) -> Any:
-    try:
-        return column.cast(arrow.float64())
-    except arrow.ArrowInvalid:
-        return column
+    output = open_table(path)
+    found = arrow.Table.from_batches(batches(output), schema=schema(output))
+    return found.remove_column(0) if numbered else found

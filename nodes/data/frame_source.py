@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, SupportsFloat
 
-from nodes.data.arrow_source import ROWS_AT_ONCE, block_of, is_numeric
+from nodes.data.arrow_source import ROWS_AT_ONCE, block_of, header_of
 from nodes.data.extra import pyarrow
 from nodes.data.header import Header
 from nodes.data.port import SAMPLE_ROWS, Block
@@ -29,14 +29,14 @@ class FrameSource:
     column: Callable[[int, int, int], Any]
     """Position, first row and count: an Arrow array."""
 
-    def blocks(self, columns: Sequence[str], id_column: str | None) -> Iterator[Block]:
+    def blocks(self, columns: Sequence[str], texts: Sequence[str] = ()) -> Iterator[Block]:
         """As the port says."""
-        names = list(dict.fromkeys(columns if id_column is None else (*columns, id_column)))
+        names = list(dict.fromkeys((*columns, *texts)))
         places, batches = [self.header.position(name) for name in names], pyarrow(_WISH).RecordBatch
         for first in range(0, self.rows, ROWS_AT_ONCE):
             count = min(ROWS_AT_ONCE, self.rows - first)
             batch = batches.from_arrays([self.column(place, first, count) for place in places], names)
-            yield block_of(batch, columns, id_column, first + 1)
+            yield block_of(batch, columns, texts, first + 1)
 
 
 def open_pandas(frame: Any) -> FrameSource:
@@ -80,9 +80,9 @@ def open_table(table: Any) -> FrameSource:
 def _opened(what: str, names: Sequence[str], rows: int, column: Callable[[int, int, int], Any]) -> FrameSource:
     if not names:
         raise BadData(f"{what} has no columns")
-    types, seen = pyarrow(_WISH, "pyarrow.types"), min(rows, SAMPLE_ROWS)
-    numeric = tuple(name for place, name in enumerate(names) if is_numeric(types, column(place, 0, seen).type))
-    return FrameSource(Header(what, tuple(names), numeric), rows, column)
+    seen = min(rows, SAMPLE_ROWS)
+    schema = pyarrow(_WISH).schema([(name, column(place, 0, seen).type) for place, name in enumerate(names)])
+    return FrameSource(header_of(what, schema), rows, column)
 
 
 def _of_pandas(series: Any) -> Any:

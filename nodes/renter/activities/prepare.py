@@ -45,24 +45,26 @@ async def facts_of(services: Services, job: JobAtHand, *, sealing: bool = False)
         BadInput: nothing can be computed.
     """
     spec, program, table = job.spec, job.program, job.table
-    affine, reason = mapped(spec, program, table.gaps)
+    beginning, rest = job.cut or (program, None)
+    affine, reason = mapped(spec, beginning, table.gaps)
     wanted = () if affine is None else wanted_schemes(spec, affine.degree)
-    encodings = [encoding(spec, program, table, affine, scheme) for scheme in wanted if affine is not None]
+    encodings = [encoding(spec, beginning, table, affine, scheme) for scheme in wanted if affine is not None]
     facts = Facts(
         rows=table.rows,
         width_in=program.width_in,
         width_out=program.width_out,
+        width_cut=beginning.width_out if job.cut else 0,
         sum_rows=program.sum_rows,
         needs_enclave=reason,
         no_enclave=_no_enclave(services, spec),
         schemes=tuple(each.facts() for each in encodings),
         cores=services.crew.hands,
         free_cores=free_cores(services.crew.hands, os.getloadavg()[0]),
-        result_bits=sealed_result_bits(affine, table.bounds),
+        result_bits=sealed_result_bits(None if job.cut else affine, table.bounds),
     )
     if not rented_rows(spec, facts.rows):
         return facts
-    pricing = Pricing(spec, table, program, services.crew, services.calibration, sealing)
+    pricing = Pricing(spec, table, program, rest, services.crew, services.calibration, sealing)
     return await pricing.priced(facts, encodings)
 
 

@@ -25,8 +25,8 @@ RESULT = [2.0, 3.0, 4.0]
 def read(table: Any, *columns: str, id_column: str | None = None) -> tuple[list[list[float]], list[str] | None]:
     source = given(table, id_column).data
     assert not isinstance(source, Path)
-    blocks = list(source.blocks(columns, id_column))
-    ids = None if id_column is None else [each for block in blocks for each in block.ids or []]
+    blocks = list(source.blocks(columns, () if id_column is None else (id_column,)))
+    ids = None if id_column is None else [each for block in blocks for each in block.texts[0]]
     return np.concatenate([block.values for block in blocks]).tolist(), ids
 
 
@@ -159,7 +159,7 @@ def test_large_tables_are_read_in_blocks_of_chunks() -> None:
     table = pa.concat_tables([pa.table({"a": np.arange(50_000.0) + first}) for first in (0, 50_000)])
     source = given(table, None).data
     assert not isinstance(source, Path)
-    blocks = [block.values for block in source.blocks(["a"], None)]
+    blocks = [block.values for block in source.blocks(["a"])]
     assert [len(block) for block in blocks] == [ROWS_AT_ONCE, 100_000 - ROWS_AT_ONCE]
     assert np.concatenate(blocks)[:, 0].tolist() == list(range(100_000))
 
@@ -202,7 +202,7 @@ def test_a_frame_is_a_source_and_may_be_read_again() -> None:
     assert not isinstance(source, Path)
     assert (source.header.columns, source.header.numeric) == (("key", "a", "b"), ("a", "b"))
     for _ in range(2):
-        assert [block.values.tolist() for block in source.blocks(["b", "a"], None)] == [[[0.5, 1], [1.5, 2], [2.5, 3]]]
+        assert [block.values.tolist() for block in source.blocks(["b", "a"])] == [[[0.5, 1], [1.5, 2], [2.5, 3]]]
 
 
 class Stream:
