@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
-from nodes.programs.check import check
+from nodes.programs.encoder import read
 from nodes.programs.program import Program
 from schemas.errors import BadConfig, BadProgram
 
@@ -65,12 +65,26 @@ def _skl2onnx() -> Any:
 
 
 def _inputs(estimator: Any) -> list[tuple[str, Any]]:
-    """One matrix; where a part of the estimator picks columns by name, an input per column."""
+    """One matrix; an input per column where a part of the estimator picks them by name, or some of them hold text."""
     types = importlib.import_module("skl2onnx.common.data_types")
     kind = types.FloatTensorType if _fitted_on_float32(estimator) else types.DoubleTensorType
-    if any(_picks_by_name(part) for part in _parts(estimator)):
-        return [(str(name), kind([None, 1])) for name in estimator.feature_names_in_]
+    names = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
+    texts = _texts(estimator)
+    if texts or any(_picks_by_name(part) for part in _parts(estimator)):
+        return [(name, (types.StringTensorType if name in texts else kind)([None, 1])) for name in names]
     return [(INPUT, kind([None, estimator.n_features_in_]))]
+
+
+def _texts(estimator: Any) -> frozenset[str]:
+    """The columns whose categories are text, by the names that the estimator was fitted on."""
+    names = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
+    groups = [group for part in _parts(estimator) for group in getattr(part, "transformers_", ())]
+    taken = [(each, columns) for _, transformer, columns in groups for each in _parts(transformer)]
+    if not groups:
+        taken = [(part, names) for part in _parts(estimator)]
+    found = [pair for part, columns in taken for pair in zip(columns, getattr(part, "categories_", ()), strict=False)]
+    of_text = [column for column, categories in found if np.asarray(categories).dtype.kind in "OU"]
+    return frozenset(each if isinstance(each, str) else names[each] for each in of_text)
 
 
 def _parts(estimator: Any) -> Iterator[Any]:
@@ -175,7 +189,7 @@ def _rename_inputs(graph: GraphProto, names: list[str]) -> None:
 
 def _checked(model: ModelProto) -> Program:
     try:
-        return check(model.SerializeToString())
+        return read(model.SerializeToString())[0]
     except BadProgram as error:
         if any(each.type.tensor_type.elem_type == TensorProto.DOUBLE for each in model.graph.input):
             message = f"{error}; fitted on float32 (X.astype('float32')) this estimator may run"

@@ -19,7 +19,10 @@ import polars as pl
 import psutil  # type: ignore[import-untyped]
 import pyarrow as pa
 import pytest
-from sklearn.linear_model import LinearRegression
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import sublet
 from nodes.client.loop import Loop
@@ -80,6 +83,21 @@ def test_an_estimator_is_a_model_and_columns_are_found_by_name(net: sublet.Netwo
     estimator = LinearRegression().fit(frame[["b", "a"]], [1.0, 5.0, 2.0])
     found = scored(net, frame, estimator)
     assert np.abs(found["prediction"] - estimator.predict(frame[["b", "a"]])).max() < 1e-12
+
+
+@pytest.mark.parametrize("chosen", [["site", "arm"], [0, 1]], ids=["by-name", "by-place"])
+def test_an_estimator_of_columns_of_text_is_a_model(net: sublet.Network, chosen: list[Any]) -> None:
+    random = np.random.default_rng(3)
+    frame = pd.DataFrame({"site": random.choice(["n", "s", "é"], 60), "arm": random.choice(["u", "v"], 60)})
+    frame["arm"], frame["age"] = frame["arm"].astype("category"), random.integers(20, 90, 60)
+    encoders = ColumnTransformer([("text", OneHotEncoder(handle_unknown="ignore"), chosen)], remainder=StandardScaler())
+    label = np.where(frame["age"] > 50, "old", "young")
+    estimator = make_pipeline(encoders, LogisticRegression()).fit(frame, label)
+    for given in (frame, frame.assign(site="unknown"), pl.from_pandas(frame)):
+        found = scored(net, given, estimator)
+        rows = frame if isinstance(given, pl.DataFrame) else given
+        assert list(found["label"]) == list(estimator.predict(rows))
+        assert np.abs(found["probability_old"].to_numpy() - estimator.predict_proba(rows)[:, 0]).max() < 1e-6
 
 
 # What may go wrong ----------------------------------------------------------------------------------------------------

@@ -35,12 +35,12 @@ def test_examples_are_kept_without_outputs(path: Path) -> None:
 
 def test_a_model_is_scored_on_a_data_frame_of_pandas(tmp_path: Path) -> None:
     _, quoted, shown, scores, _ = executed(example("score"), tmp_path)
-    assert quoted.startswith("569 rows × 30 columns: enclave")
+    assert quoted.startswith("569 rows × 30 columns: homomorphic")
     assert shown == "<IPython.core.display.HTML object>"
     header, index, first, *_ = scores.splitlines()
     assert header.split() == ["label", "probability_0", "probability_1"]
     assert index.split() == ["patient"]
-    assert first.split()[:2] == ["0", "0.0"]
+    assert first.split()[:2] == ["0", "0"]
 
 
 def test_a_column_is_summed_across_with_polars(tmp_path: Path) -> None:

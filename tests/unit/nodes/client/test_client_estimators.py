@@ -112,8 +112,9 @@ def test_columns_have_the_names_that_the_estimator_was_fitted_on() -> None:
 def test_several_labels_name_their_probabilities() -> None:
     rows, _ = table("logistic")
     species = np.array(["setosa", "versicolor", "virginica"])[np.arange(ROWS) % 3]
-    names = check(converted(fitted("forest", rows, species))).output_names
-    assert names[-3:] == tuple(f"probability_{each}" for each in ("setosa", "versicolor", "virginica"))
+    for kind in ("forest", "scaled-logistic"):
+        names = check(converted(fitted(kind, rows, species))).output_names
+        assert names == ("label", *(f"probability_{each}" for each in ("setosa", "versicolor", "virginica")))
 
 
 def test_thresholds_between_neighbouring_numbers_of_float32_are_kept() -> None:
