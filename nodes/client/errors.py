@@ -15,7 +15,7 @@ from typing import Final
 
 from nodes.views.failures import kind_of
 from nodes.views.jobs import JobReport
-from schemas.errors import BadConfig, BadInput, SubletError, VerificationFailed
+from schemas.errors import BadConfig, SubletError, VerificationFailed
 
 _IN_PYTHON: Final = (
     (re.compile(r"--(protection|scheme|missing) ([a-z][a-z-]*[a-z])"), r'\1="\2"'),
@@ -48,7 +48,7 @@ def told_in_python() -> Iterator[None]:
     """Errors that name options of the command line name what they are called here."""
     try:
         yield
-    except BadInput as error:
+    except SubletError as error:
         error.args = (in_python(str(error)), *error.args[1:])
         raise
 

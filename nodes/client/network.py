@@ -124,19 +124,7 @@ class Opening:
         await self._network.close()
 
     async def _open(self) -> AsyncNetwork:
-        quiet_logs()
+        from nodes.client import logs  # noqa: PLC0415 - takes as long to import as all the rest
+
+        logs.quiet()
         return AsyncNetwork(await self._opened())
-
-
-def quiet_logs() -> None:
-    """Unless this process says itself where logs go: warnings to stderr, and nothing to stdout."""
-    import logging  # noqa: PLC0415
-    import sys  # noqa: PLC0415
-
-    import structlog  # noqa: PLC0415
-
-    if not structlog.is_configured():
-        structlog.configure(
-            wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
-            logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        )

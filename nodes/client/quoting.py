@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,12 +22,16 @@ from nodes.renter.protocol.assess import NoProtection, assess, candidates_for
 from nodes.renter.protocol.records import Facts
 from nodes.renter.submission import stage
 from nodes.store.blobs import BlobStore
+from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Store
 from nodes.views import orders
+from nodes.views.jobs import JOB_PREFIX
 from schemas.jobs import Candidate, JobSpec
 
 HOUR_SECONDS: Final = 3600
 MICROS: Final = 1e6
+JOBS_LOOKED_AT_MAX: Final = 20
+"""For prices."""
 
 
 async def quote(services: Services, order: Order) -> Quote:
@@ -56,12 +61,13 @@ async def quote(services: Services, order: Order) -> Quote:
 
 
 async def _prices(store: Store) -> Mapping[str, int]:
-    """The lowest price, in micros per unit and hour, by protection, of those that this renter's contracts say."""
+    """The lowest price, in micros per unit and hour, by protection, of some of this renter's contracts."""
     found: dict[str, int] = {}
-    for order in await orders.of_renter(store):
-        if order.kind == "sell":
-            for protection in order.protections:
-                found[protection] = min(order.price_micros, found.get(protection, order.price_micros))
+    for job in (await store.aggregates(JOB_PREFIX))[-JOBS_LOOKED_AT_MAX:]:
+        with contextlib.suppress(RecordUnreadable):  # its own job's trouble
+            for order in await orders.of_job(store, job):
+                for protection in order.protections if order.kind == "sell" else ():
+                    found[protection] = min(order.price_micros, found.get(protection, order.price_micros))
     return found
 
 
@@ -74,7 +80,7 @@ def _made(spec: JobSpec, facts: Facts, table: Table, prices: Mapping[str, int]) 
         chosen, reason = None, str(error)
     return Quote(
         rows=facts.rows,
-        columns=table.columns,
+        columns=table.known.taken or table.columns,
         chosen=chosen,
         reason=in_python(reason),
         offers=tuple(_offer(each, prices.get(each.protection)) for each in candidates),
