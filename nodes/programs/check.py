@@ -20,13 +20,15 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from nodes.programs.canonical import canonical_model
+from nodes.programs.divisors import require_divisors
 from nodes.programs.exports import trim
-from nodes.programs.graph import constants_of, is_name, nodes_of
+from nodes.programs.graph import constants_of, is_name, nodes_of, require_text
 from nodes.programs.interpret import input_values, run
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.operators import ML, operator_of
-from nodes.programs.probe import Outcome, probe, require_divisors
+from nodes.programs.probe import Outcome, probe
 from nodes.programs.program import Input, Node, Program
+from nodes.programs.scans import write_out
 from nodes.programs.tensors import widened
 from nodes.programs.values import Array, Context, Kind, PlainRows
 from schemas.errors import BadProgram
@@ -54,7 +56,9 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
     model = _parsed(data, limits)
     versions = _versions(model, limits)
     graph = model.graph
+    require_text(graph)
     exported = trim(graph)
+    write_out(graph, versions.get("", 0), limits)
     _require_counts(model, graph, limits)
     constants = constants_of(graph, limits)
     inputs = _inputs(graph, constants, limits)
@@ -68,7 +72,7 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
     columns = _names(model, "columns", width) if len(names) == 1 else ()
     unnamed = canonical_model(nodes, typed, graph, versions, {})
     if engine:
-        require_divisors(unnamed, nodes, typed)
+        require_divisors(unnamed, inputs, nodes, typed)
     if not engine or all(operator_of(node) for node in nodes):
         outcome = _trial(nodes, constants, inputs, outputs, limits)
     else:

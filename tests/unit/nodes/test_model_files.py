@@ -27,6 +27,16 @@ def test_weights_beside_the_model_are_put_into_it(tmp_path: Path) -> None:
     assert check(read_program(saved(tmp_path))).digest == check(data(whole)).digest
 
 
+@pytest.mark.parametrize("location", ["weights.bin", "deep/er/weights.bin"])
+def test_several_weights_may_lie_in_one_file_and_in_folders_below(tmp_path: Path, location: str) -> None:
+    constants = {"w": np.arange(6.0).reshape(3, 2), "b": [0.5, -0.5], "v": np.ones((2, 4))}
+    nodes = [node("Gemm", ["x", "w", "b"], ["h"]), node("MatMul", ["h", "v"], ["y"])]
+    (tmp_path / location).parent.mkdir(parents=True, exist_ok=True)
+    made, path = model(nodes, constants=constants), tmp_path / "model.onnx"
+    onnx.save(made, path, save_as_external_data=True, location=location, size_threshold=0)
+    assert check(read_program(path)).digest == check(data(model(nodes, constants=constants))).digest
+
+
 def test_a_missing_file_of_weights_is_named_with_what_to_do(tmp_path: Path) -> None:
     path = saved(tmp_path)
     (tmp_path / "model.onnx.data").unlink()

@@ -66,6 +66,21 @@ def test_other_weights_change_the_digest() -> None:
     assert check(data(made)).digest != digest
 
 
+@pytest.mark.parametrize("where", ["input", "output", "initialiser", "end", "body"])
+def test_a_name_that_is_no_text_is_refused_wherever_it_stands(where: str) -> None:
+    made = model([node("MatMul", ["x", "w"], ["m"]), node("Relu", ["m"], ["y"])], constants={"w": np.ones((3, 2))})
+    if where == "end":
+        made.graph.node.append(node("ZipMap", ["xxxx"], ["z"], domain="ai.onnx.ml"))
+        made.graph.output[0].name = "z"
+    elif where == "body":
+        body = helper.make_graph([node("Identity", ["xxxx"], ["b"])], "body", [], [])
+        made.graph.node.append(node("Scan", ["x", "w"], ["p", "q"], body=body, num_scan_inputs=1))
+    else:
+        places = {"input": made.graph.input, "output": made.graph.output, "initialiser": made.graph.initializer}
+        places[where][0].name = "xxxx"
+    assert "not UTF-8 text" in str(refused(data(made).replace(b"xxxx", b"cop\xc2")))
+
+
 def test_unknown_fields_are_discarded() -> None:
     plain = data(gemm())
     assert check(plain + b"\xfa\x3e\x05extra").digest == check(plain).digest
