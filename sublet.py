@@ -23,6 +23,7 @@ from nodes.client.programs import column_sum as sum  # noqa: A004 - of a column;
 from nodes.client.quote import Offer, Quote
 from nodes.client.sync import Job, Network
 from nodes.client.wishes import Wishes
+from nodes.store.errors import StoreFailed
 from nodes.views.errors import UnknownJob
 from nodes.views.jobs import JobReport
 from schemas.errors import (
@@ -57,6 +58,7 @@ __all__ = [
     "PolicyRefused",
     "Program",
     "Quote",
+    "StoreFailed",
     "SubletError",
     "UnknownJob",
     "VerificationFailed",

@@ -32,7 +32,11 @@ def connect(config: str | os.PathLike[str]) -> Network:
         >>> with sublet.connect("node.toml") as net:
         ...     job = net.submit(df, estimator, id="patient", protection="auto", accept=["software-enclave"])
         ...     scores = job.result(timeout=600)  # the same kind of table as df, in its order
-        >>> net.job("job-…").result()  # from another notebook, on another day
+
+        From another notebook, on another day:
+
+        >>> with sublet.connect("node.toml") as net:
+        ...     scores = net.job("job-…").result()
     """
     return Network(aconnect(config))
 
