@@ -31,8 +31,10 @@ FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
 
 
-def make_table(folder: Path, data: Path, program: Program, reading: Reading, encoder: Encoder | None = None) -> Table:
-    """Make `folder` and in it the table that the program takes of a user's file, what is text encoded.
+def make_table(
+    folder: Path, data: Path | Source, program: Program, reading: Reading, encoder: Encoder | None = None
+) -> Table:
+    """Make `folder` and in it the table that the program takes of a user's file or open source, what is text encoded.
 
     Raises:
         BadInput: the file, what the user says about it, and the program do not fit; names row and column.
@@ -40,7 +42,7 @@ def make_table(folder: Path, data: Path, program: Program, reading: Reading, enc
     if reading.missing not in get_args(Missing):
         raise BadConfig(f"--missing {reading.missing}: write nan or refuse", field="missing")
     require_width(program)
-    source = open_source(data, reading.dialect)
+    source = open_source(data, reading.dialect) if isinstance(data, Path) else data
     binding = bind(encoder or program, source.header, reading.id_column, reading.columns)
     if encoder is None:
         return lay_down(folder, source, binding, reading, types=program.types)
