@@ -26,6 +26,7 @@ from nodes.bootstrap import (
     renter_node,
 )
 from nodes.crew.crew import Crew
+from nodes.data.port import Source
 from nodes.hub.directory import HubConfig
 from nodes.identity import Identity
 from nodes.lessor.protocol.config import LessorConfig
@@ -139,16 +140,16 @@ class LocalNetwork:
     @property
     def store(self) -> Store:
         """The renter's store."""
-        return self._the_services.store
+        return self.services.store
 
     @property
     def jobs(self) -> Path:
         """The renter's job folders."""
-        return self._the_services.jobs
+        return self.services.jobs
 
-    def stage(self, data: Path, program: bytes, local_program: bytes | None, options: JobOptions) -> JobSpec:
+    def stage(self, data: Path | Source, program: bytes, local_program: bytes | None, options: JobOptions) -> JobSpec:
         """Check and lay down a job; see `nodes.renter.submission.stage`."""
-        services = self._the_services
+        services = self.services
         return stage(
             data, program, local_program, options, jobs=services.jobs, blobs=services.blobs, job_id=new_job_id()
         )
@@ -160,7 +161,7 @@ class LocalNetwork:
         await broker.close()
 
     async def cancel(self, job_id: str) -> None:
-        """Take a job back."""
+        """Ask the renter to take the job back."""
         broker = self.server.connect(LOCAL_RENTER)
         await publish_cancel(Post(self._identities[LOCAL_RENTER], broker, time.time), job_id)
         await broker.close()
@@ -206,7 +207,8 @@ class LocalNetwork:
         await waiting
 
     @property
-    def _the_services(self) -> Services:
+    def services(self) -> Services:
+        """What the renter's activities work with."""
         if self._services is None:
             raise RuntimeError("enter the network first")
         return self._services

@@ -222,7 +222,8 @@ class Invited:
         Raises:
             BadInput: half of what a partner needs is missing, or a file cannot be read.
         """
-        from nodes.cli.inputs import read_columns, read_numbers, read_program  # noqa: PLC0415
+        from nodes.cli.inputs import read_columns, read_numbers  # noqa: PLC0415
+        from nodes.model_files import read_program  # noqa: PLC0415
         from nodes.renter.invitation import Invitation  # noqa: PLC0415
         from schemas.errors import BadConfig  # noqa: PLC0415
 

@@ -7,9 +7,9 @@ from typing import Final, Literal
 
 from nodes.cli import show
 from nodes.cli.console import Output, table
-from nodes.cli.explanation import explanation
 from nodes.config import NodeConfig
 from nodes.views import journal, parts
+from nodes.views.explanation import explanation
 from nodes.views.parts import PartReport
 from nodes.views.source import open_store
 from schemas.errors import BadConfig

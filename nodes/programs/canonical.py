@@ -7,7 +7,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
+import numpy as np
+from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto, helper
 
 from nodes.programs.program import AttributeValue, Node
 from nodes.programs.tensors import tensor_of
@@ -59,20 +60,6 @@ def _node(node: Node) -> NodeProto:
 
 
 def _attribute(name: str, value: AttributeValue) -> AttributeProto:
-    if isinstance(value, tuple):
-        return _list_attribute(name, value)
-    if isinstance(value, int):
-        return AttributeProto(name=name, type=AttributeProto.INT, i=value)
-    if isinstance(value, float):
-        return AttributeProto(name=name, type=AttributeProto.FLOAT, f=value)
-    if isinstance(value, bytes):
-        return AttributeProto(name=name, type=AttributeProto.STRING, s=value)
-    return AttributeProto(name=name, type=AttributeProto.TENSOR, t=tensor_of(value, ""))
-
-
-def _list_attribute(name: str, values: tuple[int | float | bytes, ...]) -> AttributeProto:
-    if any(isinstance(value, bytes) for value in values):
-        return AttributeProto(name=name, type=AttributeProto.STRINGS, strings=values)
-    if any(isinstance(value, float) for value in values):
-        return AttributeProto(name=name, type=AttributeProto.FLOATS, floats=values)
-    return AttributeProto(name=name, type=AttributeProto.INTS, ints=values)
+    if isinstance(value, np.ndarray):
+        return AttributeProto(name=name, type=AttributeProto.TENSOR, t=tensor_of(value, ""))
+    return helper.make_attribute(name, value, attr_type=None if value != () else AttributeProto.INTS)

@@ -2,8 +2,8 @@
 
 The order matters: each step relies on the ones before it. Size; parse; drop what the format does not define; versions;
 cut off what exporters put at the end; counts; tensors as long as their dimensions say, never in another file; inputs;
-operators from the allow-list and no graphs inside them; that rows are independent: where the compiler knows every
-operator, by its rules in a trial run of three rows, else by the probe; then the model is written again from what was
+operators from the allow-list and no graphs inside them; that rows are independent: by the compiler's rules where it
+knows every operator, else by the probe; then the model is written again from what was
 understood, and only that (`canonical`) is hashed and sent on.
 
 It runs inside the enclave's locked child process: no files, threads or other processes, and no import after the first.
@@ -20,18 +20,19 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from nodes.programs.canonical import canonical_model
+from nodes.programs.divisors import require_divisors
 from nodes.programs.exports import trim
-from nodes.programs.graph import constants_of, is_name, nodes_of
+from nodes.programs.graph import constants_of, is_name, nodes_of, require_text
 from nodes.programs.interpret import input_values, run
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.operators import ML, operator_of
-from nodes.programs.probe import Outcome, probe, require_divisors
+from nodes.programs.probe import Outcome, probe
 from nodes.programs.program import Input, Node, Program
+from nodes.programs.scans import write_out
 from nodes.programs.tensors import widened
-from nodes.programs.values import Array, Context, Kind, PlainRows
+from nodes.programs.values import Array, Kind, Trial
 from schemas.errors import BadProgram
 
-TRIAL_ROWS = 3
 INPUT_TYPES = {
     TensorProto.FLOAT: "float32",
     TensorProto.DOUBLE: "float64",
@@ -54,7 +55,9 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
     model = _parsed(data, limits)
     versions = _versions(model, limits)
     graph = model.graph
+    require_text(graph)
     exported = trim(graph)
+    write_out(graph, versions.get("", 0), limits)
     _require_counts(model, graph, limits)
     constants = constants_of(graph, limits)
     inputs = _inputs(graph, constants, limits)
@@ -68,8 +71,8 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
     columns = _names(model, "columns", width) if len(names) == 1 else ()
     unnamed = canonical_model(nodes, typed, graph, versions, {})
     if engine:
-        require_divisors(unnamed, nodes, typed)
-    if not engine or all(operator_of(node) for node in nodes):
+        require_divisors(unnamed, inputs, nodes, typed)
+    if not engine or _compiles(nodes, names):
         outcome = _trial(nodes, constants, inputs, outputs, limits)
     else:
         outcome = probe(unnamed, inputs, nodes, outputs)
@@ -195,6 +198,18 @@ def _output_names(graph: GraphProto, limits: ProgramLimits) -> tuple[str, ...]:
     return names
 
 
+def _compiles(nodes: Sequence[Node], inputs: Sequence[str]) -> bool:
+    """Whether the compiler knows every operator as it is used here: it takes constant indices only."""
+    varying = set(inputs)
+    for node in nodes:
+        indices = node.inputs[1] if node.operator in ("Gather", "GatherElements", "GatherND") else ""
+        if operator_of(node) is None or indices in varying:
+            return False
+        if varying.intersection(node.inputs):
+            varying.update(node.outputs)
+    return True
+
+
 def _trial(
     nodes: Sequence[Node],
     constants: Mapping[str, Array],
@@ -202,9 +217,9 @@ def _trial(
     outputs: Sequence[str],
     limits: ProgramLimits,
 ) -> Outcome:
-    """Run rows of zeros. What every operator admits there it admits for any number of rows: rows are independent."""
-    zeros = input_values(inputs, np.zeros((TRIAL_ROWS, sum(each.width for each in inputs))))
-    trial = run(nodes, constants, zeros, outputs, Context(PlainRows(), limits))
+    """Run a row of zeros. What every operator admits there it admits for any number of rows: rows are independent."""
+    zeros = input_values(inputs, np.zeros((1, sum(each.width for each in inputs))))
+    trial = run(nodes, constants, zeros, outputs, Trial(1, limits))
     kinds = {value.kind for value in trial.outputs}
     if Kind.CONSTANT in kinds:
         raise BadProgram("an output of the program does not depend on its input")

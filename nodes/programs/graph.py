@@ -25,6 +25,17 @@ def is_name(name: object, limits: ProgramLimits) -> bool:
     return isinstance(name, str) and 0 < len(name.encode()) <= limits.name_bytes_max
 
 
+def require_text(graph: GraphProto) -> None:
+    """That all names are text, also those of graphs inside operators. Raises BadProgram."""
+    names = [each.name for each in (*graph.input, *graph.output, *graph.initializer)]
+    for node in graph.node:
+        names += (node.op_type, node.domain, *node.input, *node.output, *(each.name for each in node.attribute))
+        for attribute in node.attribute:
+            require_text(attribute.g)
+    if not all(isinstance(name, str) for name in names):
+        raise BadProgram("a name in the program is not UTF-8 text")
+
+
 def constants_of(graph: GraphProto, limits: ProgramLimits) -> dict[str, Array]:
     """The initialisers as arrays. Raises BadProgram."""
     constants: dict[str, Array] = {}
@@ -51,7 +62,6 @@ def nodes_of(
     defined = set(known)
     found: list[tuple[NodeProto, Signature, int]] = []
     for node in graph.node:
-        _require_text(node)
         operator, version = _signature(node, versions)
         _require_shape(node, operator, limits)
         for name in node.input:
@@ -66,12 +76,6 @@ def nodes_of(
         if name not in defined:
             raise BadProgram(f"nothing makes the program's output {name[:64]!r}")
     return _needed(found, outputs, limits)
-
-
-def _require_text(node: NodeProto) -> None:
-    texts = (node.op_type, node.domain, *node.input, *node.output, *(attribute.name for attribute in node.attribute))
-    if not all(isinstance(text, str) for text in texts):
-        raise BadProgram("a name in the program is not UTF-8 text")
 
 
 def _bad(node: NodeProto, reason: str) -> BadProgram:
@@ -141,9 +145,14 @@ def _needed(
 def _require_sound(node: Node, limits: ProgramLimits) -> None:
     if node.integer("training_mode", 0):
         raise BadProgram(f"{node.operator}: is in training mode; export it for inference", operator=node.operator)
+    if node.operator == "FeatureVectorizer" and min(node.integers("inputdimensions") or (0,)) < 1:
+        # the engine would write before its memory's beginning
+        raise BadProgram("FeatureVectorizer: its inputdimensions must be at least 1", operator=node.operator)
     try:
         require_trees(node, limits)
     except BadProgram as error:
+        if error.operator is not None:
+            raise
         raise BadProgram(f"{node.operator}: {error}", operator=node.operator) from error
 
 

@@ -54,10 +54,10 @@ def read(path: Path) -> tuple[list[str], Numbers]:
 
 def models(features: Numbers, labels: Numbers) -> dict[str, Any]:
     """The fitted models by name."""
-    from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier  # type: ignore[import-not-found]
-    from sklearn.neural_network import MLPClassifier  # type: ignore[import-not-found]
-    from sklearn.pipeline import make_pipeline  # type: ignore[import-not-found]
-    from sklearn.preprocessing import StandardScaler  # type: ignore[import-not-found]
+    from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
     network = MLPClassifier(hidden_layer_sizes=(64, 32), max_iter=1000, random_state=SEED)
     classes = labels.astype(np.int64)
@@ -70,8 +70,8 @@ def models(features: Numbers, labels: Numbers) -> dict[str, Any]:
 
 def write(path: Path, fitted: Any, columns: list[str]) -> None:
     """Export a model whose metadata names its columns."""
-    from skl2onnx import to_onnx  # type: ignore[import-not-found]
-    from skl2onnx.common.data_types import FloatTensorType  # type: ignore[import-not-found]
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import FloatTensorType
 
     options = {"zipmap": False} if hasattr(fitted, "predict_proba") else {}
     exported = to_onnx(fitted, initial_types=[("features", FloatTensorType([None, len(columns)]))], options=options)
