@@ -31,8 +31,10 @@ FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
 
 
-def make_table(folder: Path, data: Path, program: Program, reading: Reading, encoder: Encoder | None = None) -> Table:
-    """Make `folder` and in it the table that the program takes of a user's file, what is text encoded.
+def make_table(
+    folder: Path, data: Path | Source, program: Program, reading: Reading, encoder: Encoder | None = None
+) -> Table:
+    """Make `folder` and in it the table that the program takes of a user's file or open source, what is text encoded.
 
     Raises:
         BadInput: the file, what the user says about it, and the program do not fit; names row and column.
@@ -40,7 +42,7 @@ def make_table(folder: Path, data: Path, program: Program, reading: Reading, enc
     if reading.missing not in get_args(Missing):
         raise BadConfig(f"--missing {reading.missing}: write nan or refuse", field="missing")
     require_width(program)
-    source = open_source(data, reading.dialect)
+    source = open_source(data, reading.dialect) if isinstance(data, Path) else data
     binding = bind(encoder or program, source.header, reading.id_column, reading.columns)
     if encoder is None:
         return lay_down(folder, source, binding, reading, types=program.types)
@@ -111,12 +113,16 @@ def _fitting(
 
     With `gaps` the program is given missing values, which are no whole numbers; else they are not looked at here.
     """
-    types = types or [np.dtype(np.float64)] * len(names)
-    low, high = np.array([_range(kind) for kind in types], dtype=np.float64).reshape(-1, 2).T
-    whole, row = np.array([kind.kind != "f" for kind in types], dtype=np.bool_), 1
+    if all(kind == np.float64 for kind in types):
+        yield from blocks
+        return
+    low, high = np.array([_range(kind) for kind in types], dtype=np.float64).T
+    whole, row = np.array([kind.kind != "f" for kind in types]), 1
     for block in blocks:
         values = block.values
-        misfits = (values < low) | (values > high) | (whole & (np.rint(values) != values) & (gaps | ~np.isnan(values)))
+        misfits = (values < low) | (values > high)
+        if whole.any():
+            misfits |= whole & (np.rint(values) != values) & (gaps | ~np.isnan(values))
         if misfits.any():
             at, column = map(int, np.argwhere(misfits)[0])
             what = f"{types[column].name}, {'whole ' if whole[column] else ''}numbers"

@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from nodes.cli.inputs import read_program
+from nodes.model_files import read_program
 from nodes.programs.encoder import TEXT, Encoder
 from nodes.programs.program import Program
 from tests.models.exports.rows import FIT, tables

@@ -26,7 +26,7 @@ async def prepare(
     """Facts of the job, or why it is rejected."""
     spec = msgspec.convert(params["spec"], JobSpec)
     try:
-        facts = await _facts(services, await workbench.inputs(spec))
+        facts = await facts_of(services, await workbench.inputs(spec))
         facts = await _with_key(services, workbench, spec, facts)
     except BadInput as error:
         return [("job.spoiled", JobSpoiled(code=getattr(error, "code", "bad-input"), reason=str(error)))]
@@ -38,7 +38,12 @@ def free_cores(cores: int, load: float) -> float:
     return max(0.5, cores - load)
 
 
-async def _facts(services: Services, job: JobAtHand) -> Facts:
+async def facts_of(services: Services, job: JobAtHand, *, sealing: bool = False) -> Facts:
+    """What is known of a job before it is assessed; with `sealing`, what sealed results cost even where nobody asked.
+
+    Raises:
+        BadInput: nothing can be computed.
+    """
     spec, program, table = job.spec, job.program, job.table
     beginning, rest = job.cut or (program, None)
     affine, reason = mapped(spec, beginning, table.gaps)
@@ -59,7 +64,8 @@ async def _facts(services: Services, job: JobAtHand) -> Facts:
     )
     if not rented_rows(spec, facts.rows):
         return facts
-    return await Pricing(spec, table, program, rest, services.crew, services.calibration).priced(facts, encodings)
+    pricing = Pricing(spec, table, program, rest, services.crew, services.calibration, sealing)
+    return await pricing.priced(facts, encodings)
 
 
 def _no_enclave(services: Services, spec: JobSpec) -> str:

@@ -38,8 +38,8 @@ def assess(spec: JobSpec, facts: Facts) -> Assessment:
     Raises:
         NoProtection: the protection that was asked for cannot run this job, or none can.
     """
-    homomorphic = [_homomorphic(spec, facts, each) for each in facts.schemes] or [_none(facts)]
-    candidates = (*homomorphic, _enclave(facts), _sealed_result(spec, facts))
+    candidates = candidates_for(spec, facts)
+    homomorphic = [each for each in candidates if each.protection == CIPHERTEXT.name]
     chosen, reason = _choose(spec, candidates)
     costs = chosen.costs or _NOTHING
     return Assessment(
@@ -59,6 +59,12 @@ def assess(spec: JobSpec, facts: Facts) -> Assessment:
         candidates=candidates,
         reason=reason,
     )
+
+
+def candidates_for(spec: JobSpec, facts: Facts) -> tuple[Candidate, ...]:
+    """Every way to protect this job's data: the schemes of homomorphic encryption, then the enclaves."""
+    homomorphic = [_homomorphic(spec, facts, each) for each in facts.schemes] or [_none(facts)]
+    return (*homomorphic, _enclave(facts), _sealed_result(spec, facts))
 
 
 def rented_rows(spec: JobSpec, rows: int) -> int:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from nodes.cli.console import to_json
+import msgspec
 
 INDENT: Final = " " * 13
 """As wide as the time before an event."""
@@ -47,4 +47,6 @@ def _numbers(details: Mapping[str, Any], prefix: str = "") -> str:
 
 
 def _number(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else to_json(value) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return msgspec.json.encode(value).decode()
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

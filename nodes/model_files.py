@@ -1,4 +1,4 @@
-"""Weights that an exporter left in a file beside the model: PyTorch does so by default. Put back into the model."""
+"""Programs in files: read within bounds, with the weights that exporters leave in a file beside the model put back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,26 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, TensorProto
 
 from schemas.errors import BadProgram
+from schemas.limits import PROGRAM_BYTES_MAX
+
+
+def read_program(path: Path) -> bytes:
+    """A program's bytes.
+
+    Raises:
+        BadProgram: it cannot be read or is too large.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(PROGRAM_BYTES_MAX + 1)
+    except OSError as error:
+        raise BadProgram(f"cannot read the program {path}: {error.strerror or error}") from error
+    if len(raw) > PROGRAM_BYTES_MAX:
+        raise BadProgram(
+            f"{path.name} is larger than {PROGRAM_BYTES_MAX:,} bytes, the most that a program may have; limit a forest "
+            "by max_depth, max_leaf_nodes or fewer trees"
+        )
+    return inlined(raw, path.parent, PROGRAM_BYTES_MAX)
 
 
 def inlined(model: bytes, folder: Path, bytes_max: int) -> bytes:

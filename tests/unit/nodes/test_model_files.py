@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from nodes.cli.inputs import read_program
+from nodes.model_files import read_program
 from nodes.programs.check import check
 from schemas.errors import BadProgram
 from schemas.limits import PROGRAM_BYTES_MAX
