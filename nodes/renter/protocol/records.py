@@ -17,6 +17,7 @@ from nodes.renter.protocol.states import JobPhase, SubtaskPhase
 from schemas.contracts import Contract
 from schemas.ids import derive_id
 from schemas.jobs import Assessment, Costs, FixedPoint, JobSpec, Scheme
+from schemas.manifest import Manifest
 
 LOCAL: Final = "local"
 """Owner of the batches that the renter computes itself."""
@@ -45,6 +46,9 @@ class Facts(Struct, frozen=True, kw_only=True):
     width_in: int
     width_out: int
     sum_rows: bool
+    program: Manifest
+    memory_mib: int = 0
+    """Predicted for one unit of a lessor that computes in an enclave."""
     needs_enclave: str = ""
     """Why the program cannot run on ciphertext at all; empty when it can."""
     no_enclave: str = ""
@@ -53,8 +57,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """Those that the job may use."""
     enclave: Costs | None = None
     sealed_result: Costs | None = None
-    public_key: str = ""
-    """Digest of the job's homomorphic public key; empty when none was made."""
+    public_key: Manifest | None = None
+    """The job's homomorphic one; None when none was made."""
     cores: int = 1
     free_cores: float = 1.0
     result_bits: int = 0
@@ -144,6 +148,8 @@ class Subtask(Struct, frozen=True, kw_only=True):
     rows_done: int = 0
     started_at: float = 0.0
     heard_at: float = 0.0
+    pieces_sent: int = 0
+    """Of its files, to all its workers together."""
 
 
 class BatchRecord(Struct, frozen=True, kw_only=True):
