@@ -43,6 +43,8 @@ BATCHES_PER_JOB_MAX: Final = 100_000
 ROWS_PER_BATCH_MAX: Final = 1_000_000
 COLUMNS_MAX: Final = 4096
 PROGRAM_BYTES_MAX: Final = 64 * 1024 * 1024
+ROW_ELEMENTS_PER_BATCH_MAX: Final = 1 << 24
+"""Numbers that a program makes of one batch: 128 MiB at 8 bytes each."""
 BATCH_WINDOW: Final = 4
 """Batches under way per subtask: bounds memory at every step however large the job is."""
 BATCH_DEADLINE_SECONDS: Final = 60.0
@@ -51,6 +53,8 @@ BATCH_ATTEMPTS_MAX: Final = 5
 MATCH_SECONDS_DEFAULT: Final = 30.0
 HANDSHAKE_SECONDS_MAX: Final = 30.0
 """Whoever hears nothing for this long while a session is opened gives it up."""
+LOAD_BYTES_PER_SECOND_MIN: Final = 1024 * 1024
+"""A program is checked and loaded no slower: a sixth of what a quiet core of 2020 does with a forest."""
 LINK_BYTES_PER_SECOND_MIN: Final = 256 * 1024
 """2 Mbit/s: over the slowest link that a job is meant for, its files may take this long."""
 NONCE_SECONDS_MAX: Final = 300.0

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto
 
-from nodes.programs.tensors import tensor_of
+from nodes.programs.tensors import put
 from nodes.programs.values import Array
 from schemas.errors import BadProgram
 
@@ -78,14 +78,14 @@ def linear(
     model = _model()
     model.metadata_props.add(key="columns", value=json.dumps(list(weights)))
     _add_input(model, "columns", matrix.shape[0])
-    model.graph.initializer.append(tensor_of(np.array(bias, dtype=np.float64), "bias"))
-    model.graph.initializer.append(tensor_of(matrix, "weights"))
+    put(model.graph.initializer.add(), np.array(bias, dtype=np.float64), "bias")
+    put(model.graph.initializer.add(), matrix, "weights")
     names = ["result"] if list(outputs) == ["weight"] else list(outputs)
     whole = names[0] if len(names) == 1 else "results"
     model.graph.node.add(op_type="Gemm", input=["columns", "weights", "bias"], output=[whole])
     if len(names) > 1:
         lengths = np.ones(len(names), dtype=np.int64)
-        model.graph.initializer.append(tensor_of(lengths, "lengths"))
+        put(model.graph.initializer.add(), lengths, "lengths")
         split = model.graph.node.add(op_type="Split", input=["results", "lengths"], output=names)
         _add_integer(split, "axis", 1)
     for name in names:
@@ -101,7 +101,7 @@ def aggregate_sum(column: str) -> bytes:
     model.metadata_props.add(key="columns", value=json.dumps([column]))
     _add_input(model, column, 1)
     axes: Array = np.array([0], dtype=np.int64)
-    model.graph.initializer.append(tensor_of(axes, f"{column}/axes"))
+    put(model.graph.initializer.add(), axes, f"{column}/axes")
     node = model.graph.node.add(op_type="ReduceSum", input=[column, f"{column}/axes"], output=[f"sum_{column}"])
     _add_integer(node, "keepdims", 1)
     _add_output(model, f"sum_{column}")

@@ -36,6 +36,7 @@ from schemas.events import (
     SubtaskRequested,
 )
 from schemas.ids import Address
+from schemas.jobs import SubtaskTerms
 
 BLOB_BYTES_MAX: Final = 4 * limits.FILE_BYTES_MAX
 """Of pieces kept by digest; the oldest goes first that no session waits for."""
@@ -121,6 +122,7 @@ def sealed(draft: Draft, event: Event) -> None:
         draft.note("late", f"a key for {data.worker}, which is {session.phase} with {session.subtask}")
         return
     accepting = draft.advance(session, "sealed")
+    _await(draft, accepting.subtask, loading=accepting.terms)
     draft.perform("accept", accepting, terms=accepting.terms, seal=data, **_files(draft, accepting))
 
 
@@ -204,9 +206,10 @@ def _ask(draft: Draft, subtask: str, job: str, renter: Address) -> None:
     draft.send("subtask.requested", renter, job, request)
 
 
-def _await(draft: Draft, subtask: str) -> None:
-    """Give the renter so much time, from now on, to go on."""
-    draft.do(SetTimer(name=f"open/{subtask}", at=draft.now + limits.HANDSHAKE_SECONDS_MAX))
+def _await(draft: Draft, subtask: str, *, loading: SubtaskTerms | None = None) -> None:
+    """Give the renter so much time, from now on, to go on; and this worker to load the program."""
+    seconds = loading.program.size / limits.LOAD_BYTES_PER_SECOND_MIN if loading else 0.0
+    draft.do(SetTimer(name=f"open/{subtask}", at=draft.now + limits.HANDSHAKE_SECONDS_MAX + seconds))
 
 
 def _asked_for(draft: Draft, subtask: str, source: Address) -> Session:
@@ -226,6 +229,7 @@ def _gather(draft: Draft, session: Session) -> None:
         return
     building, terms = draft.advance(session, "complete"), session.terms
     assert terms is not None
+    _await(draft, session.subtask, loading=terms)
     if traits_of(terms.protection).attested:
         draft.perform("offer", building, nonce=session.nonce, contract=terms.contract.id, job=terms.job)
     else:

@@ -53,6 +53,7 @@ async def _facts(services: Services, job: JobAtHand) -> Facts:
         width_out=program.width_out,
         sum_rows=program.sum_rows,
         program=await asyncio.to_thread(keep, services.blobs, program.canonical),
+        row_elements=program.live_row_elements,
         memory_mib=memory_mib(program, _rows_each(spec, table.rows, program)),
         needs_enclave=reason,
         no_enclave=_no_enclave(services, spec),
@@ -67,7 +68,8 @@ async def _facts(services: Services, job: JobAtHand) -> Facts:
 
 
 def _rows_each(spec: JobSpec, rows: int, program: Program) -> int:
-    return rows_per_batch(spec, rows, max(program.width_in, program.width_out), spec.lessors)
+    width, elements = max(program.width_in, program.width_out), program.live_row_elements
+    return rows_per_batch(spec, rows, width, spec.lessors, row_elements=elements)
 
 
 def _no_enclave(services: Services, spec: JobSpec) -> str:

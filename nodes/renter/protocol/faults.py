@@ -108,10 +108,11 @@ def _order_replacement(draft: Draft, batches: Runs) -> None:
 
 
 def _check_key(draft: Draft, subtask: Subtask) -> None:
-    """Whoever is heard of gets more time, as much as the files may take over a slow link."""
+    """Whoever is heard of gets more time, as much as the files may take over a slow link and to be loaded."""
     files = sum(manifest.size for _, manifest in terms_of(draft, subtask).files())
     latest = subtask.started_at + files / limits.LINK_BYTES_PER_SECOND_MIN
-    until = min(subtask.heard_at, latest) + draft.config.handshake_seconds_max
+    loading = files / limits.LOAD_BYTES_PER_SECOND_MIN
+    until = min(subtask.heard_at, latest) + draft.config.handshake_seconds_max + loading
     if draft.now < until:
         draft.do(SetTimer(name=f"key/{subtask.id}", at=until))
     else:

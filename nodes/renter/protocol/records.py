@@ -47,6 +47,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     width_out: int
     sum_rows: bool
     program: Manifest
+    row_elements: int = 1
+    """Numbers that the program makes of a row."""
     memory_mib: int = 0
     """Predicted for one unit of a lessor that computes in an enclave."""
     needs_enclave: str = ""

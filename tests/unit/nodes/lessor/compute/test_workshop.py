@@ -10,6 +10,7 @@ from nodes.crew.crew import Crew
 from nodes.enclave.errors import Code, EnclaveEnded, EnclaveUnavailable, EndReason, Rejected
 from nodes.lessor.compute.workshop import Workshop
 from nodes.lessor.protocol.records import ComputerFailed, EvidenceMade
+from schemas.errors import BadProgram
 from schemas.ids import derive_id
 from schemas.manifest import cut
 from tests.unit.nodes.lessor.protocol.test_lessor_machine import BATCH, terms
@@ -57,8 +58,9 @@ async def test_an_offer_brings_the_evidence_of_a_fresh_enclave() -> None:
     ("enclave", "code"),
     [
         (EnclaveUnavailable(("landlock",)), "enclave-unavailable"),
-        (EnclaveEnded(EndReason.CRASH, "it died"), "enclave-unavailable"),
-        (FakeEnclave(EnclaveEnded(EndReason.CRASH, "it died")), "enclave-unavailable"),
+        (EnclaveEnded(EndReason.CRASH, "it died"), "enclave-crash"),
+        (FakeEnclave(EnclaveEnded(EndReason.MEMORY, "it died")), "enclave-memory"),
+        (FakeEnclave(BadProgram("it cannot be run")), "bad-program"),
         (FakeEnclave(Rejected(Code.NONCE_REUSED)), Code.NONCE_REUSED),
     ],
 )

@@ -19,13 +19,14 @@ from nodes.renter.protocol.outcomes import EvidenceAccepted, EvidenceRejected
 from nodes.renter.protocol.records import ContractRecord
 from schemas.events import JobCancelled, KeyConfirmed, KeyOffered, KeyRefused, PiecesRequested, SubtaskRequested
 from schemas.ids import Address, derive_id
-from schemas.limits import LINK_BYTES_PER_SECOND_MIN, NONCE_SECONDS_MAX
+from schemas.limits import LINK_BYTES_PER_SECOND_MIN, LOAD_BYTES_PER_SECOND_MIN, NONCE_SECONDS_MAX
 from schemas.manifest import cut
 from tests.unit.nodes.renter.protocol.world import JOB, ME, ONE, PROGRAM, SUBTASKS, TWO, World
 
 SUBTASK = SUBTASKS[ONE]
 WORKER, OTHER = derive_id("worker", 1), derive_id("worker", 2)
 NOWHERE = derive_id("subtask", "nowhere")
+LOADING = PROGRAM.size / LOAD_BYTES_PER_SECOND_MIN
 MACS = {WORKER: b"\x01" * 64, OTHER: b"\x02" * 64}
 EVIDENCE = b"evidence"
 NOTHING = JobCancelled(job=JOB, reason="another event's data")
@@ -389,13 +390,13 @@ def test_what_the_policy_refuses_in_one_enclave_it_refuses_in_all(code: str) -> 
 
 
 def test_a_lessor_without_a_key_in_time_is_lost() -> None:
-    require_lost(verifying().wait(5.0).timer(), "no-key")
+    require_lost(verifying().wait(5.0 + LOADING).timer(), "no-key")
 
 
 def test_a_lessor_that_is_heard_of_gets_the_time_that_its_files_may_take() -> None:
     """And no more, however often it asks."""
     slow, begin = talk().ask(), talk().world.now
-    latest = begin + PROGRAM.size / LINK_BYTES_PER_SECOND_MIN + 5.0
+    latest = begin + PROGRAM.size / LINK_BYTES_PER_SECOND_MIN + 5.0 + LOADING
     while slow.world.now + 4.0 < latest:
         slow.wait(3.5).fetch(PROGRAM.pieces[:1]).wait(0.25).timer()
         assert slow.phase == "keying"
