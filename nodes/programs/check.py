@@ -22,7 +22,7 @@ from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 from nodes.programs.canonical import canonical_model, canonical_names
 from nodes.programs.exports import trim
 from nodes.programs.fields import require_few
-from nodes.programs.graph import constants_of, is_name, nodes_of
+from nodes.programs.graph import constants_of, is_name, nodes_of, require_text
 from nodes.programs.interpret import input_values, run
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.operators import ML, operator_of
@@ -55,8 +55,9 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
     model = _parsed(data, limits)
     versions = _versions(model, limits)
     graph = model.graph
-    labels = trim(graph)
     _require_counts(model, graph, limits)
+    require_text(graph)
+    labels = trim(graph)
     constants = constants_of(graph, limits)
     inputs = _inputs(graph, constants, limits)
     names, width = tuple(each.name for each in inputs), sum(each.width for each in inputs)

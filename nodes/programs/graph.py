@@ -53,7 +53,6 @@ def nodes_of(
     defined = set(known)
     found: list[tuple[NodeProto, Signature, int]] = []
     for node in graph.node:
-        _require_text(node)
         operator, version = _signature(node, versions)
         _require_shape(node, operator, limits)
         for name in node.input:
@@ -70,10 +69,14 @@ def nodes_of(
     return _needed(found, outputs, limits)
 
 
-def _require_text(node: NodeProto) -> None:
-    texts = (node.op_type, node.domain, *node.input, *node.output, *(attribute.name for attribute in node.attribute))
-    if not all(isinstance(text, str) for text in texts):
-        raise BadProgram("a name in the program is not UTF-8 text")
+def require_text(graph: GraphProto) -> None:
+    """Raises BadProgram: an operator has a name that is not UTF-8, which the parser gives as bytes."""
+    for node in graph.node:
+        attributes = (attribute.name for attribute in node.attribute)
+        if not all(
+            isinstance(text, str) for text in (node.op_type, node.domain, *node.input, *node.output, *attributes)
+        ):
+            raise BadProgram("a name in the program is not UTF-8 text")
 
 
 def _bad(node: NodeProto, reason: str) -> BadProgram:

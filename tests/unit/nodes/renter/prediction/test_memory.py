@@ -1,4 +1,4 @@
-"""What memory an enclave is predicted to need; that it is enough, `tests/e2e/test_isolation.py` shows in a real one."""
+"""What memory an enclave is predicted to need; that it is enough, the enclaves of `test_process_programs.py` show."""
 
 from __future__ import annotations
 
