@@ -149,7 +149,7 @@ class LocalNetwork:
         return replace(base, **self._renter_settings)
 
     def output(self, job_id: str) -> Path:
-        """Where the job's result is, once it is completed."""
+        """The folder of the table that is the job's result, once it is completed."""
         return JobFolder(self.jobs / job_id).output
 
     async def _unless_failed(self, work: Any) -> None:

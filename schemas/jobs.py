@@ -27,6 +27,28 @@ Noise = Literal["fixed-base", "exact"]
 """Of Paillier ciphertexts. `fixed-base` is fast and assumes that short exponents hide; `exact` assumes nothing more."""
 
 
+class CutProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A program in two: the beginning runs on ciphertext, the rest on its decrypted results, at the renter."""
+
+    beginning: DigestField
+    rest: DigestField
+
+
+class CutNote(Struct, frozen=True, kw_only=True):
+    """Where a program is cut when it runs on ciphertext."""
+
+    at: tuple[str, ...]
+    """The values at the cut: the last that are computed on ciphertext."""
+    numbers: int
+    """That come back for each row."""
+    locally: tuple[str, ...]
+    """Operators that run at the renter, in their order, each once."""
+    factor: float | None
+    """What an error of 1 at the cut comes to at most in a result; None where that is not known."""
+    flips: bool
+    """Whether some results are labels or steps, which flip where they are near a tie."""
+
+
 class JobSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A job as its user submits it. The files named by digest lie in the renter's job folder."""
 
@@ -34,6 +56,9 @@ class JobSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     data: DigestField
     """SHA-256 of the input file."""
     program: DigestField
+    cut: CutProgram | None = None
+    """What runs instead of `program` when the assessment chooses ciphertext; None where that can run all of it, or
+    nothing worth while."""
     local_program: DigestField | None = None
     """Runs on the decrypted results, at the renter (H3, T3)."""
     id_column: ColumnName | None = None
@@ -56,7 +81,8 @@ class JobSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What it affords for homomorphic decryption of the results. Where given, `auto` has results sealed in the enclaves
     when encrypting the data is too dear (T2)."""
     max_error: Annotated[float, Meta(gt=0, le=1e9)] = limits.MAX_ERROR_DEFAULT
-    """Largest absolute error of a program's result that fixed-point encoding may cause."""
+    """Largest absolute error of a program's result that fixed-point encoding may cause; of values at the cut, where the
+    program is cut."""
     local_share: Annotated[float, Meta(ge=0, le=1)] = 0.1
     """Share of the rows that the renter computes itself (S1)."""
     batch_rows: Annotated[int, Meta(ge=1, le=limits.ROWS_PER_BATCH_MAX)] | None = None

@@ -11,13 +11,13 @@ from typing import Final
 from nodes.cli import show
 from nodes.cli.compare import Comparison, compare
 from nodes.cli.console import Output
-from nodes.cli.files import copy_file
+from nodes.cli.files import write_result
 from nodes.cli.inputs import Inputs
 from nodes.cli.progress import follow
 from nodes.local import LocalNetwork
 from nodes.renter.submission import JobOptions
 from nodes.views.jobs import SOFTWARE_NOTE, JobReport
-from schemas.errors import BadConfig, VerificationFailed
+from schemas.errors import VerificationFailed
 
 SOFTWARE_WARNING: Final = f"this network's enclaves are software, {SOFTWARE_NOTE}"
 
@@ -46,8 +46,6 @@ async def run_alone(request: Request, output: Output) -> int:
     Raises:
         SubletError: before the job began.
     """
-    if request.out is not None and not request.out.absolute().parent.is_dir():
-        raise BadConfig(f"there is no folder {request.out.absolute().parent} for --out", field="out")
     output.note(SOFTWARE_WARNING)
     with tempfile.TemporaryDirectory(prefix="sublet-") as folder:
         async with LocalNetwork(Path(folder), lessors=request.wishes.lessors) as network:
@@ -72,23 +70,24 @@ async def run_job(network: LocalNetwork, inputs: Inputs, wishes: JobOptions, out
 
 def difference(comparison: Comparison) -> str:
     """A comparison in words."""
+    near = f"; {comparison.near:,} rows are nearer than that to a tie or a step" if comparison.near else ""
     return (
         f"largest difference to plaintext {comparison.max_abs_error:.2e} over {comparison.rows:,} rows, "
-        f"allowed {comparison.tolerance:.2e}"
+        f"allowed {comparison.tolerance:.2e}{near}"
     )
 
 
 def _deliver(done: Done, out: Path | None, output: Output) -> int:
     report, comparison = done.report, done.comparison
     if report.output is not None and out is not None:
-        copy_file(report.output, out)
+        write_result(report.output, out)
     value = show.as_value(report) | {"output": out if report.output is not None else None}
     if comparison is not None:
-        value |= {"max_abs_error": comparison.max_abs_error, "tolerance": comparison.tolerance}
+        value |= {"max_abs_error": comparison.max_abs_error, "tolerance": comparison.tolerance, "near": comparison.near}
     output.result(value)
     _say(done, out, output)
     if report.output is not None and out is None and not output.as_json:
-        copy_file(report.output, None)
+        write_result(report.output, None)
     show.say_why(output, report)
     if comparison is not None and not comparison.good:
         raise _different(comparison)

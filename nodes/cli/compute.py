@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,9 +28,7 @@ def run(
     data: o.Data,
     asked: o.Asked,
     *,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="OUT.csv", help="Where the result goes; by default to stdout.")
-    ] = None,
+    out: o.ResultOut = None,
     check: Annotated[
         bool, typer.Option("--check", help="Compute in plaintext too and report the largest difference.")
     ] = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 WIDTH_IN_FILES: Final = 160
+SHOWN_NAMES: Final = 10
 
 
 class Output:
@@ -55,6 +57,17 @@ def table(title: str, *columns: str) -> Table:
     for column in columns:
         made.add_column(column.removeprefix("#"), justify="right" if column.startswith("#") else "left")
     return made
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many there are if that is not all."""
+    shown = ", ".join(names[:SHOWN_NAMES])
+    return shown if len(names) <= SHOWN_NAMES else f"{shown}, … ({len(names):,})"
+
+
+def numbers(count: int) -> str:
+    """Of each row."""
+    return f"{count:,} number{'' if count == 1 else 's'} per row"
 
 
 def _width(stream: TextIO) -> int | None:

@@ -77,8 +77,8 @@ def watch(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
     raise typer.Exit(finish(_running(config, as_json=as_json).watch(job)))
 
 
-def result(job: o.Job, *, config: o.Config, out: o.Out = None, as_json: o.Json = False) -> None:
-    """A completed job's output, as CSV; with --json a description of it."""
+def result(job: o.Job, *, config: o.Config, out: o.ResultOut = None, as_json: o.Json = False) -> None:
+    """A completed job's output; with --json a description of it."""
     raise typer.Exit(finish(_running(config, as_json=as_json).result(job, out)))
 
 

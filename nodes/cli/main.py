@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from nodes.cli import compute, evidence, jobs, network, roles
+from nodes.cli import compute, evidence, jobs, network, programs, roles
 from nodes.cli.console import to_json
 from schemas.errors import SubletError
 
@@ -35,6 +35,7 @@ def build() -> typer.Typer:
     app.callback()(_common)
     compute.add_to(app)
     jobs.add_to(app)
+    programs.add_to(app)
     evidence.add_to(app)
     network.add_to(app)
     roles.add_to(app)

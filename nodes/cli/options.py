@@ -31,6 +31,14 @@ Data = Annotated[
 Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, as `job submit` and `job list` print it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where it goes; by default to stdout.")]
+ResultOut = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FILE",
+        help="Where the result goes, as .csv, .parquet, .arrow or .feather; by default to stdout, as CSV.",
+    ),
+]
 
 PROGRAMS: Final = ("program", "linear", "aggregate", "local_program")
 """The fields of `Asked` that say what is computed."""
@@ -126,9 +134,9 @@ class Asked:
             "in the enclaves when encrypting the data takes too long.",
         ),
     ] = None
-    max_error: Annotated[float, _wish("--max-error", help="Largest error of a result that encoding may cause.")] = (
-        limits.MAX_ERROR_DEFAULT
-    )
+    max_error: Annotated[
+        float, _wish("--max-error", help="Largest error of a result, or at a cut, that encoding may cause.")
+    ] = limits.MAX_ERROR_DEFAULT
     local_share: Annotated[float, _wish("--local-share", min=0, max=1, help="Share of the rows computed here.")] = 0.1
     match_seconds: Annotated[float, _wish("--match-seconds", help="How long to look for lessors.")] = (
         limits.MATCH_SECONDS_DEFAULT
@@ -148,10 +156,12 @@ class Asked:
         """The files, programs read or made; `out` is where the result goes.
 
         Raises:
-            BadInput: none or several programs are named, one cannot be read, or the result would overwrite one.
+            BadInput: none or several programs are named, one cannot be read, or the result cannot be written there.
         """
+        from nodes.cli.files import require_writable  # noqa: PLC0415
         from nodes.cli.inputs import read_inputs, require_no_input  # noqa: PLC0415
 
+        require_writable(out)
         require_no_input(out, (data, self.program, self.linear, self.local_program))
         return read_inputs(data, self.program, self.linear, self.aggregate, self.local_program)
 

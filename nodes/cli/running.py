@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 from nodes.cli import show
 from nodes.cli.console import Output
 from nodes.cli.explanation import explanation
-from nodes.cli.files import copy, copy_file
+from nodes.cli.files import require_writable, write_result, writing
 from nodes.cli.progress import follow
 from nodes.config import NodeConfig
 from nodes.views import jobs, journal, orders
@@ -83,8 +82,9 @@ class Running:
         """A completed job's output to `out` or stdout.
 
         Raises:
-            BadConfig: the job has none (yet).
+            BadConfig: the job has none (yet), or it cannot be written there.
         """
+        require_writable(out)
         async with open_store(self.config) as store:
             report = await jobs.report(store, job, self.config.jobs)
         if report.phase == "failed":
@@ -94,7 +94,7 @@ class Running:
         if report.output is None:
             raise BadConfig(f"{job} is {report.phase}, it has no result yet", field="job")
         if out is not None or not self.output.as_json:
-            copy_file(report.output, out)
+            write_result(report.output, out)
         if out is not None:
             self.output.text(f"{out}")
         self.output.result(show.as_value(report) | {"output": out or report.output})
@@ -126,4 +126,5 @@ class Running:
         identity = self.config.identity()
         async with open_store(self.config) as store:
             lines = await journal.export(store, job, renter_config(self.config, identity), identity.sign)
-        copy(io.BytesIO(b"".join(line + b"\n" for line in lines)), out)
+        with writing(out) as file:
+            file.writelines(line + b"\n" for line in lines)

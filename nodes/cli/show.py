@@ -6,18 +6,17 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from nodes.cli.console import Output, table
+from nodes.cli.console import Output, listed, numbers, table
 from nodes.views.failures import kind_of
 from nodes.views.jobs import JobReport, Rental
 from nodes.views.orders import Order
 from schemas.ids import Address, hub_of
-from schemas.jobs import Assessment, Candidate, Costs
+from schemas.jobs import Assessment, Candidate, Costs, CutNote
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 MIB: Final = 1024 * 1024
-SHOWN_COLUMNS: Final = 10
 COLUMNS_BY: Final = {"name": "by name", "position": "by position", "choice": "as chosen"}
 UNNAMED: Final = " (the program names none)"
 
@@ -47,6 +46,7 @@ def as_value(report: JobReport) -> dict[str, Any]:
         "protection": report.protection,
         "asked": report.asked,
         "assessment": report.assessment,
+        "cut": report.cut,
         "spent": report.spent,
         "columns": report.columns,
         "columns_by": report.columns_by,
@@ -75,6 +75,7 @@ def job_lines(report: JobReport) -> list[str | Table]:
         lines.append(f"columns     {columns_line(report)}")
     if report.assessment is not None:
         lines += assessment_lines(report.assessment)
+        lines += [] if report.cut is None else cut_lines(report.cut, report.assessment.max_error)
     if report.contracts:
         lines += [contracts_table(report.contracts), *(f"route       {way}" for way in report.route)]
     if report.rows:
@@ -91,11 +92,8 @@ def job_lines(report: JobReport) -> list[str | Table]:
 
 def columns_line(report: JobReport) -> str:
     """Which columns the program takes, for people."""
-    shown = ", ".join(report.columns[:SHOWN_COLUMNS])
-    if len(report.columns) > SHOWN_COLUMNS:
-        shown += f", … ({len(report.columns):,})"
     by = report.columns_by
-    return f"{COLUMNS_BY.get(by, by)}: {shown}{UNNAMED if by == 'position' else ''}"
+    return f"{COLUMNS_BY.get(by, by)}: {listed(report.columns)}{UNNAMED if by == 'position' else ''}"
 
 
 def assessment_lines(assessment: Assessment) -> list[str | Table]:
@@ -114,6 +112,19 @@ def assessment_lines(assessment: Assessment) -> list[str | Table]:
         if candidate.costs is not None:
             lines.append(f"              {costs_line(candidate.costs)}{_error(candidate)}")
     return lines
+
+
+def cut_lines(cut: CutNote, max_error: float) -> list[str | Table]:
+    """What runs where, and what the asked error is an error of."""
+    at = ", ".join(map(repr, cut.at))
+    reach = "how far that reaches into results is not known"
+    if cut.factor is not None:
+        reach = f"at most {max_error * cut.factor:.2g} in results"
+    flips = "; labels and steps flip where they are that near a tie" if cut.flips else ""
+    return [
+        f"cut         on ciphertext: up to {at} ({numbers(cut.numbers)}); locally: {', '.join(cut.locally)}",
+        f"            error at most {max_error:g} at the cut, {reach}{flips}",
+    ]
 
 
 def costs_line(costs: Costs) -> str:

@@ -6,6 +6,7 @@ Their bytes may be anybody's: every batch is validated in full before it is look
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,7 +24,7 @@ from schemas.limits import ROWS_PER_JOB_MAX
 KINDS: Final = {b"PAR1": "Parquet", b"ARROW1\x00\x00": "Arrow"}
 """By the first bytes."""
 ROWS_AT_ONCE: Final = 1 << 16
-ID_BYTES_MAX: Final = 1 << 16
+TEXT_BYTES_MAX: Final = 1 << 16
 PAGE_BYTES: Final = 1 << 20
 """Read ahead of a Parquet column."""
 
@@ -36,31 +37,15 @@ class ArrowSource:
     kind: str
     header: Header
 
-    def blocks(self, columns: Sequence[str], id_column: str | None) -> Iterator[Block]:
+    def blocks(self, columns: Sequence[str], texts: Sequence[str] = ()) -> Iterator[Block]:
         """As the port says."""
-        names = columns if id_column is None else (*columns, id_column)
-        wanted, row = list(dict.fromkeys(names)), 1
+        wanted, row = list(dict.fromkeys((*columns, *texts))), 1
         for name in wanted:
             self.header.position(name)
-        with stream.opened(self.path) as file, _told(self.path, self.kind):
+        with stream.opened(self.path) as file, _undamaged(self.path, self.kind):
             for batch in _batches(file, self, wanted):
-                batch.validate(full=True)
-                yield Block(_numbers(batch, columns, row), None if id_column is None else _texts(batch, id_column, row))
+                yield block_of(batch, columns, texts, row)
                 row += batch.num_rows
-
-
-class _told:  # noqa: N801 - reads as a clause
-    """What pyarrow raises, as BadData."""
-
-    def __init__(self, path: Path, kind: str) -> None:
-        self._what = f"{path.name} cannot be read as {kind}"
-
-    def __enter__(self) -> None:
-        self._errors = (pyarrow("read tables").ArrowException, OSError, MemoryError, UnicodeError)
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, self._errors) and not isinstance(error, BadData):
-            raise BadData(f"{self._what}: it is damaged, cut short, or too large in one piece: {error}") from error
 
 
 def open_arrow(path: Path, kind: str) -> ArrowSource:
@@ -70,22 +55,38 @@ def open_arrow(path: Path, kind: str) -> ArrowSource:
         BadData: it is damaged, has no rows, or too many.
         BadConfig: pyarrow is not installed.
     """
-    types = pyarrow(f"read {kind}", "pyarrow.types")
-    with stream.opened(path) as file, _told(path, kind):
+    with stream.opened(path) as file, _undamaged(path, kind):
         if kind == "Parquet":
             found = pyarrow(f"read {kind}", "pyarrow.parquet").ParquetFile(file)
             schema, rows = found.schema_arrow, found.metadata.num_rows
         else:
-            reader = pyarrow(f"read {kind}", "pyarrow.ipc").open_file(file)
-            schema, rows = reader.schema, None
-        names = tuple(schema.names)
-        numeric = tuple(name for name, each in zip(names, schema.types, strict=True) if _is_numeric(types, each))
+            schema, rows = pyarrow(f"read {kind}", "pyarrow.ipc").open_file(file).schema, None
+        header = header_of(path.name, schema)
     if rows == 0:
         raise BadData(f"{path.name} has no rows: nothing to compute")
     _require_rows(path.name, rows or 0)
-    if not names:
+    if not header.columns:
         raise BadData(f"{path.name} has no columns")
-    return ArrowSource(path, kind, Header(path.name, names, numeric))
+    return ArrowSource(path, kind, header)
+
+
+def header_of(name: str, schema: Any) -> Header:
+    """The columns of a `pyarrow.Schema`."""
+    numeric = (column for column, kind in zip(schema.names, schema.types, strict=True) if _is_numeric(kind))
+    return Header(name, tuple(schema.names), tuple(numeric))
+
+
+def block_of(batch: Any, columns: Sequence[str], texts: Sequence[str], row: int) -> Block:
+    """Of a validated `pyarrow.RecordBatch`, whose first row is number `row`. Raises BadData naming row and column."""
+    values = np.empty((batch.num_rows, len(columns)))
+    for position, name in enumerate(columns):
+        values[:, position] = _floats(batch.column(name), name, row)
+    return Block(values, tuple(_texts(batch.column(name), name, row) for name in texts))
+
+
+def _undamaged(path: Path, kind: str) -> AbstractContextManager[None]:
+    errors = (pyarrow("read tables").ArrowException, OSError, MemoryError, UnicodeError)
+    return stream.undamaged(path.name, kind, errors)
 
 
 def _require_rows(name: str, rows: int) -> None:
@@ -93,7 +94,8 @@ def _require_rows(name: str, rows: int) -> None:
         raise BadData(f"{name} has {rows:,} rows; at most {ROWS_PER_JOB_MAX:,} are read")
 
 
-def _is_numeric(types: Any, kind: Any) -> bool:
+def _is_numeric(kind: Any) -> bool:
+    types = pyarrow("read tables", "pyarrow.types")
     if types.is_dictionary(kind):
         kind = kind.value_type
     return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind))
@@ -102,7 +104,9 @@ def _is_numeric(types: Any, kind: Any) -> bool:
 def _batches(file: Any, source: ArrowSource, wanted: list[str]) -> Iterator[Any]:
     if source.kind == "Parquet":
         found = pyarrow("read Parquet", "pyarrow.parquet").ParquetFile(file, buffer_size=PAGE_BYTES, pre_buffer=False)
-        yield from found.iter_batches(batch_size=ROWS_AT_ONCE, columns=wanted, use_threads=False)
+        for batch in found.iter_batches(batch_size=ROWS_AT_ONCE, columns=wanted, use_threads=False):
+            batch.validate(full=True)
+            yield batch
         return
     ipc = pyarrow("read Arrow", "pyarrow.ipc")
     schema = ipc.open_file(file).schema
@@ -116,17 +120,10 @@ def _batches(file: Any, source: ArrowSource, wanted: list[str]) -> Iterator[Any]
             yield batch.slice(first, ROWS_AT_ONCE)
 
 
-def _numbers(batch: Any, columns: Sequence[str], row: int) -> NDArray[np.float64]:
-    """float64 [rows, columns], NaN where a value is missing."""
-    values = np.empty((batch.num_rows, len(columns)))
-    for position, name in enumerate(columns):
-        values[:, position] = _floats(batch.column(name), name, row)
-    return values
-
-
 def _floats(column: Any, name: str, row: int) -> NDArray[np.float64]:
+    """NaN where a value is missing."""
     arrow, types = pyarrow("read tables"), pyarrow("read tables", "pyarrow.types")
-    if not _is_numeric(types, column.type):
+    if not _is_numeric(column.type):
         message = f"column {name!r} holds {column.type}, not numbers; convert it, or choose others with --columns"
         raise BadData(message, column=name)
     if types.is_dictionary(column.type):
@@ -136,25 +133,21 @@ def _floats(column: Any, name: str, row: int) -> NDArray[np.float64]:
     elif types.is_boolean(column.type):
         column = column.cast(arrow.uint8())
     found = np.asarray(column.cast(arrow.float64(), safe=False).to_numpy(zero_copy_only=False), dtype=np.float64)
-    infinite = np.flatnonzero(np.isinf(found))
-    if len(infinite):
-        at = row + int(infinite[0])
-        message = (
-            f"row {at}, column {name!r}: the value is {found[infinite[0]]}; only finite numbers can be computed with"
-        )
-        raise BadData(message, row=at, column=name)
+    if np.isinf(found).any():
+        at = int(np.flatnonzero(np.isinf(found))[0])
+        message = f"row {row + at}, column {name!r}: the value is {found[at]}; only finite numbers can be computed with"
+        raise BadData(message, row=row + at, column=name)
     return found
 
 
-def _texts(batch: Any, name: str, row: int) -> list[str]:
-    """One column as text; "" where it is missing."""
+def _texts(column: Any, name: str, row: int) -> list[str]:
     arrow, compute = pyarrow("read tables"), pyarrow("read tables", "pyarrow.compute")
-    column = batch.column(name)
     try:
         found = column.cast(arrow.string())
     except arrow.ArrowException as error:
-        raise BadData(f"column {name!r} holds {column.type}, which cannot name rows", column=name) from error
+        raise BadData(f"column {name!r} holds {column.type}, which cannot be read as text", column=name) from error
     longest = compute.max(compute.binary_length(found)).as_py() or 0
-    if longest > ID_BYTES_MAX:
-        raise BadData(f"column {name!r} has an id of {longest:,} bytes; at most {ID_BYTES_MAX:,}", row=row, column=name)
+    if longest > TEXT_BYTES_MAX:
+        message = f"column {name!r} has a text of {longest:,} bytes; at most {TEXT_BYTES_MAX:,}"
+        raise BadData(message, row=row, column=name)
     return [each or "" for each in found.to_pylist()]

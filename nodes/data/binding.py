@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+from nodes.data.header import Header
 from nodes.programs.program import Program
 from schemas.errors import BadData, BadProgram
 from schemas.limits import COLUMNS_MAX
@@ -13,19 +14,17 @@ from schemas.limits import COLUMNS_MAX
 SHOWN_COLUMNS: Final = 10
 
 
-class Columns(Protocol):
-    """What binding has to know about a table; `nodes.data.header.Header` is one."""
+class Takes(Protocol):
+    """What takes columns: a program, or what comes before it."""
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """All names, in the file's order; empty where the file gives none."""
-
+    def input_names(self) -> tuple[str, ...]: ...
     @property
-    def numeric(self) -> tuple[str, ...]:
-        """Those whose first value is a number."""
-
-    def position(self, column: str) -> int:
-        """Where a column stands. Raises BadData when it does not exist, or twice."""
+    def column_names(self) -> tuple[str, ...]: ...
+    @property
+    def width_in(self) -> int: ...
+    @property
+    def matrix(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,11 @@ class Binding:
 
     columns: tuple[str, ...]
     by: Literal["name", "position", "choice"]
+    taken: tuple[str, ...] = ()
+    """Of the file, where the program takes numbers that are made of its text."""
 
 
-def bind(program: Program, header: Columns, id_column: str | None = None, chosen: Sequence[str] = ()) -> Binding:
+def bind(program: Takes, header: Header, id_column: str | None = None, chosen: Sequence[str] = ()) -> Binding:
     """The columns that the program takes.
 
     Those that the user chose; else those that the program names, by its inputs or its metadata "columns"; else, by
@@ -58,26 +59,26 @@ def bind(program: Program, header: Columns, id_column: str | None = None, chosen
     raise BadData(_mismatch(program, candidates, numeric, id_column))
 
 
-def _named(program: Program, header: Columns) -> tuple[str, ...]:
-    """The names that the program gives its columns. That of a single input may be the tensor's only."""
+def _named(program: Takes, header: Header) -> tuple[str, ...]:
+    """The names that the program gives its columns. That of a single input, or of several columns, is the tensor's."""
     if program.column_names:
         return program.column_names
-    if len(program.input_names) > 1 or (program.input_names[0] in header.columns and not program.matrix):
+    if not program.matrix and (len(program.input_names) > 1 or program.input_names[0] in header.columns):
         return program.input_names
     return ()
 
 
-def _existing(header: Columns, names: Sequence[str]) -> tuple[str, ...]:
+def _existing(header: Header, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(header.columns[header.position(name)] for name in names)
 
 
-def _fitting(program: Program, chosen: Sequence[str]) -> Sequence[str]:
+def _fitting(program: Takes, chosen: Sequence[str]) -> Sequence[str]:
     if len(chosen) != program.width_in:
         raise BadData(f"--columns names {_count(len(chosen))}, but the program takes {program.width_in:,}")
     return chosen
 
 
-def _mismatch(program: Program, candidates: Sequence[str], numeric: Sequence[str], id_column: str | None) -> str:
+def _mismatch(program: Takes, candidates: Sequence[str], numeric: Sequence[str], id_column: str | None) -> str:
     names = "" if program.matrix else f" (its input is {program.input_names[0]!r})"
     message = f"the program takes {_count(program.width_in)}{names}, but the data has {len(numeric):,} with numbers"
     if len(numeric) > program.width_in:

@@ -8,18 +8,19 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TextIO
 
 from nodes.data import records, stream
 from nodes.data.header import Header
 from nodes.data.port import SAMPLE_ROWS, Block
 from nodes.data.reading import Dialect
-from nodes.data.records import RECORD_BYTES_MAX, Form, Records
+from nodes.data.records import RECORD_CHARACTERS_MAX, Form, Records
 from schemas.errors import BadConfig, BadData
 
+PIECE_CHARACTERS: Final = 1 << 20
 DELIMITERS: Final = (",", ";", "\t", "|")
 """Those that are told by themselves; the first that fits best is taken."""
-TOO_LONG: Final = "the header of {} is longer than {:,} bytes, or has an open quotation mark"
+TOO_LONG: Final = "the header of {} is longer than {:,} characters, or has an open quotation mark"
 _SEP: Final = re.compile(r"sep=(.)\r?\n")
 """A first line by which Excel says what separates fields."""
 
@@ -32,20 +33,15 @@ class CsvSource:
     encoding: str | None
     header: Header
     form: Form
-    skipped: int  # bytes of text before the first row
+    skipped: int  # characters before the first row
 
-    def blocks(self, columns: Sequence[str], id_column: str | None) -> Iterator[Block]:
+    def blocks(self, columns: Sequence[str], texts: Sequence[str] = ()) -> Iterator[Block]:
         """As the port says."""
-        wanted = [self.header.position(column) for column in columns]
-        named = None if id_column is None else self.header.position(id_column)
-        row = 1
-        with stream.opened(self.path) as file:
-            read = stream.text(file, self.path.name, self.encoding)
-            for chunk in _chunks(read, self.form, self.skipped):
-                values = records.numbers(chunk, self.form, wanted, row)
-                ids = None if named is None else records.texts(chunk, self.form, named, row)
-                row += len(values)
-                yield Block(values, ids)
+        wanted, named = ([self.header.position(each) for each in names] for names in (columns, texts))
+        with stream.text(self.path, self.encoding) as file:
+            file.read(self.skipped)
+            for found in _pieces(file, self.form):
+                yield Block(found.numbers(wanted), tuple(found.texts(position) for position in named))
 
 
 def open_csv(path: Path, dialect: Dialect) -> CsvSource:
@@ -56,22 +52,21 @@ def open_csv(path: Path, dialect: Dialect) -> CsvSource:
         BadConfig: the dialect makes no sense.
     """
     _require_possible(dialect)
-    with stream.opened(path) as file:
-        head, whole = _head(stream.text(file, path.name, dialect.encoding))
-    if b"\0" in head:
+    with stream.text(path, dialect.encoding) as file:
+        head, whole = _head(path.name, file)
+    if "\0" in head:
         raise BadData(f"{path.name} is not text; or if it is UTF-16, give --encoding utf-16-le")
-    text, skipped = _decoded(path.name, head, whole=whole), 0
-    text, skipped = text.lstrip("\r\n"), len(text) - len(text.lstrip("\r\n"))
+    text = head.lstrip("\r\n")
     if not text.strip():
         raise BadData(f"{path.name} is empty; the first line must name the columns")
-    said = dialect.delimiter
-    if (sep := _SEP.match(text)) and not said:
-        said, text, skipped = sep.group(1), text[sep.end() :], skipped + sep.end()
-    delimiter = said or _delimiter(text, whole=whole)
+    delimiter = dialect.delimiter
+    if (sep := _SEP.match(text)) and not delimiter:
+        delimiter, text = sep.group(1), text[sep.end() :]
+    delimiter = delimiter or _delimiter(text, whole=whole)
     sample, ends = _sample(path.name, text, delimiter, whole=whole)
     form = Form(_names(path.name, sample, dialect.decimal), delimiter, dialect.decimal)
     header = Header(path.name, form.columns, _numeric(sample, form))
-    return CsvSource(path, dialect.encoding, header, form, skipped + len(text[:ends].encode()))
+    return CsvSource(path, dialect.encoding, header, form, len(head) - len(text) + ends)
 
 
 def _require_possible(dialect: Dialect) -> None:
@@ -82,28 +77,16 @@ def _require_possible(dialect: Dialect) -> None:
         raise BadConfig(f"--decimal {dialect.decimal!r} is neither '.' nor ','", field="decimal")
 
 
-def _head(read: stream.Read) -> tuple[bytes, bool]:
-    """Enough of the file for its header and first rows, and whether that is all of it."""
-    head = b""
-    while block := read(stream.BLOCK_BYTES):
-        head += block
-        if len(head) >= stream.BLOCK_BYTES and (head.count(b"\n") > SAMPLE_ROWS or len(head) > 2 * RECORD_BYTES_MAX):
-            return head, False
-    return head, True
-
-
-def _decoded(name: str, head: bytes, *, whole: bool) -> str:
-    if not whole:  # the last character may be cut
-        head = head[: head.rfind(b"\n") + 1]
-    if not whole and not head:
-        raise BadData(TOO_LONG.format(name, RECORD_BYTES_MAX))
-    header = head[: head.find(b"\n") + 1] or head
-    try:
-        header.decode("utf-8")
-    except UnicodeDecodeError as error:
-        message = f"the header of {name} is not UTF-8 text; give its encoding, for example --encoding cp1252"
-        raise BadData(message) from error
-    return records.decoded(head, 0)
+def _head(name: str, file: TextIO) -> tuple[str, bool]:
+    """Enough of the text for its header and first rows, and whether that is all of it."""
+    head = ""
+    while len(head) < 2 * RECORD_CHARACTERS_MAX and head.count("\n") <= SAMPLE_ROWS:
+        if not (piece := file.read(PIECE_CHARACTERS)):
+            return head, True
+        head += piece
+    if "\n" not in head:
+        raise BadData(TOO_LONG.format(name, RECORD_CHARACTERS_MAX))
+    return head[: head.rfind("\n") + 1], False
 
 
 def _delimiter(text: str, *, whole: bool) -> str:
@@ -122,8 +105,9 @@ def _delimiter(text: str, *, whole: bool) -> str:
     return max(DELIMITERS, key=fit)
 
 
-def _sample(name: str, text: str, delimiter: str, *, whole: bool) -> tuple[Records, int]:
+def _sample(name: str, text: str, delimiter: str, *, whole: bool) -> tuple[list[list[str]], int]:
     """Header and first rows, and where the header ends. A fault in a row is told when the rows are read."""
+    records.require_utf8(text.partition("\n")[0], 0)
     walked, sample, ends = records.walk(text, delimiter, 0, last=whole), [], 0
     try:
         for record, end in itertools.islice(walked, SAMPLE_ROWS + 1):
@@ -133,20 +117,20 @@ def _sample(name: str, text: str, delimiter: str, *, whole: bool) -> tuple[Recor
         if not sample:
             raise BadData(f"the header of {name} cannot be read as CSV: {error.__cause__}") from error
     if not sample:
-        raise BadData(TOO_LONG.format(name, RECORD_BYTES_MAX))
+        raise BadData(TOO_LONG.format(name, RECORD_CHARACTERS_MAX))
     if not text[ends:].strip("\r\n"):
         raise BadData(f"{name} has a header but no rows: nothing to compute")
     return sample, ends
 
 
-def _width(names: Sequence[str], rows: Records) -> int:
+def _width(names: Sequence[str], rows: list[list[str]]) -> int:
     """Of the table: one more than it has names where every row ends with a delimiter."""
     full = [row for row in rows if row]
     more = bool(full) and all(len(row) == len(names) + 1 and not row[-1].strip() for row in full)
     return len(names) + more
 
 
-def _names(file: str, sample: Records, decimal: str) -> tuple[str, ...]:
+def _names(file: str, sample: list[list[str]], decimal: str) -> tuple[str, ...]:
     columns = tuple(name.strip() for name in sample[0])
     if not any(columns):
         raise BadData(f"{file} has no names in its first line; the first line must name the columns")
@@ -155,7 +139,7 @@ def _names(file: str, sample: Records, decimal: str) -> tuple[str, ...]:
     return columns + ("",) * (_width(columns, sample[1:]) - len(columns))
 
 
-def _numeric(sample: Records, form: Form) -> tuple[str, ...]:
+def _numeric(sample: list[list[str]], form: Form) -> tuple[str, ...]:
     """Columns whose first value that is not missing is a number."""
 
     def is_numeric(position: int) -> bool:
@@ -166,20 +150,17 @@ def _numeric(sample: Records, form: Form) -> tuple[str, ...]:
     return tuple(name for position, name in enumerate(form.columns) if name and is_numeric(position))
 
 
-def _chunks(read: stream.Read, form: Form, skipped: int) -> Iterator[records.Chunk]:
-    """Whole records, about a mebibyte at a time. Empty lines at the end are dropped."""
-    carry, row = b"", 1
-    while True:
-        block = read(stream.BLOCK_BYTES)
-        passed = min(skipped, len(block))
-        skipped, carry = skipped - passed, carry + block[passed:]
-        chunk, taken = records.split(carry, form, row, last=not block)
-        if taken:
-            yield chunk
-            carry, row = carry[taken:], row + records.count(chunk)
-        if not block:
-            return
-        if len(carry) > RECORD_BYTES_MAX:
-            raise BadData(
-                f"row {row} is longer than {RECORD_BYTES_MAX:,} bytes; look for an open quotation mark", row=row
-            )
+def _pieces(file: TextIO, form: Form) -> Iterator[Records]:
+    """All records, about a mebibyte of text at a time. Empty lines at the end are dropped."""
+    carry, row, last = "", 1, False
+    while not last:
+        piece = file.read(PIECE_CHARACTERS)
+        carry, last = carry + piece, not piece
+        found, taken = records.split(carry, form, row, last=last)
+        if found:
+            yield found
+            row += found.count
+        carry = carry[taken:]
+        if len(carry) > RECORD_CHARACTERS_MAX:
+            what = "look for an open quotation mark"
+            raise BadData(f"row {row} is longer than {RECORD_CHARACTERS_MAX:,} characters; {what}", row=row)

@@ -1,8 +1,9 @@
-"""What a job's table says about itself: a small file beside its rows, whose digest stands for all of it."""
+"""What a table of ours says about itself: a small file beside its rows, whose digest stands for all of it."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Final, Literal
 
@@ -13,20 +14,34 @@ from schemas.errors import BadData
 
 MANIFEST: Final = "table.json"
 VALUES: Final = "values.f64"
-"""Row-major little-endian float64; NaN where a value is missing."""
-IDS: Final = "ids.utf8"
-"""The id column's texts, one after the other."""
-ENDS: Final = "ids.u64"
+"""All numbers, row-major little-endian float64; NaN where a value is missing."""
+TEXTS: Final = "text{}.utf8"
+"""A column of text: the texts one after the other; columns are counted from 0."""
+ENDS: Final = "text{}.u64"
 """Where each of them ends, little-endian."""
+
+Kind = Literal["float64", "int64", "text"]
+"""int64 are whole numbers that float64 holds exactly."""
+By = Literal["", "name", "position", "choice"]
+"""What decided which columns a program takes."""
+
+
+class Column(Struct, frozen=True):
+    """A column and what it holds."""
+
+    name: str
+    kind: Kind = "float64"
 
 
 class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table's columns, and SHA-256 of each of its files."""
+    """A table's columns in their order, and SHA-256 of each of its files. Lists per column are of numbers only."""
 
-    columns: tuple[str, ...]
-    by: Literal["name", "position", "choice"]
-    """What decided which columns the program takes."""
-    id_column: str | None
+    columns: tuple[Column, ...]
+    id_column: str | None = None
+    """Which of the columns of text names the rows."""
+    by: By = ""
+    taken: tuple[str, ...] = ()
+    """Columns of the user's file, where numbers here are made of text there; else those of numbers."""
     rows: int
     bounds: tuple[float, ...]
     """Largest absolute value per column."""
@@ -39,18 +54,37 @@ class Manifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """By file name."""
 
     @property
+    def numbers(self) -> tuple[str, ...]:
+        """The columns of numbers."""
+        return tuple(each.name for each in self.columns if each.kind != "text")
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The columns of text."""
+        return tuple(each.name for each in self.columns if each.kind == "text")
+
+    @property
     def gaps_in_words(self) -> str:
         """Where values are missing; empty where none is."""
         if not self.rows_with_gaps:
             return ""
-        counts = ", ".join(f"{name} {gaps:,}" for name, gaps in zip(self.columns, self.gaps, strict=True) if gaps)
+        counts = ", ".join(f"{name} {gaps:,}" for name, gaps in zip(self.numbers, self.gaps, strict=True) if gaps)
         return f"values are missing in {self.rows_with_gaps:,} of {self.rows:,} rows (by column: {counts})"
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write(folder: Path, manifest: Manifest) -> str:
     """Put it beside the rows; its digest."""
     raw = msgspec.json.encode(manifest)
-    (folder / MANIFEST).write_bytes(raw)
+    with (folder / MANIFEST).open("wb") as file:
+        file.write(raw)
+        file.flush()
+        os.fsync(file.fileno())
     return hashlib.sha256(raw).hexdigest()
 
 

@@ -19,8 +19,8 @@ SAMPLE_ROWS: Final = 20
 class Block:
     """Some rows that follow each other."""
 
-    values: NDArray[np.float64]  # [rows, columns]; NaN where a value is missing, never infinite
-    ids: list[str] | None  # the id column's texts, exactly as they are; None without one
+    values: NDArray[np.float64]  # [rows, columns]; NaN where a value is missing
+    texts: tuple[list[str], ...] = ()  # one list per column of text, exactly as it is; "" where a value is missing
 
 
 class Source(Protocol):
@@ -30,9 +30,9 @@ class Source(Protocol):
     def header(self) -> Header:
         """Its columns."""
 
-    def blocks(self, columns: Sequence[str], id_column: str | None) -> Iterator[Block]:
-        """All rows in order, in memory that does not grow with their number; no block is empty.
+    def blocks(self, columns: Sequence[str], texts: Sequence[str] = ()) -> Iterator[Block]:
+        """All rows in order, `columns` as numbers, never infinite, and `texts` as text; no block is empty.
 
-        Raises:
-            BadData: a column does not exist; or naming row (from 1) and column of the first value that cannot be used.
+        Memory does not grow with the number of rows. Raises BadData: a column does not exist; or naming row (from 1)
+        and column of the first value that cannot be used.
         """

@@ -1,69 +1,108 @@
-"""OUT.csv: the id column, then one column per output element, in the order of the rows."""
+"""What a job gave, in the form that the user's file has by its name: CSV, Parquet or Arrow."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from schemas.errors import JobFailed
+from nodes.data.extra import pyarrow
+from nodes.data.port import Block
+from nodes.data.table import Table
+from schemas.errors import BadConfig
 
-Rows = NDArray[np.float64]
+Sink = Callable[[BinaryIO, Table], None]
+"""Writes all rows of a table to a file."""
+Array = list[str] | NDArray[Any]
 
 
-def write_csv(path: Path, header: Sequence[str], chunks: Iterable[tuple[Sequence[str], Rows]]) -> int:
-    """Write OUT.csv: `header` (id column, then one name per output), then each chunk's ids and values [count, width].
+def sink_for(out: Path | None) -> Sink:
+    """That of a file's ending; CSV without one.
 
-    Floats are written as the shortest text that reads back as the same float. The file appears whole or not at all.
-    Returns the number of rows. Raises JobFailed when the file cannot be written.
+    Raises:
+        BadConfig: there is none, or it needs an extra that is not installed.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            with temporary.open("w", encoding="utf-8", newline="") as file:
-                rows = _write(file, header, chunks)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise JobFailed(f"cannot write {path}: {error.strerror or error}") from error
-    return rows
+    ending = "" if out is None else out.suffix.lower()
+    if ending not in SINKS:
+        known = ", ".join(each for each in SINKS if each)
+        message = f"--out {out}: results are written as {known}; name one of these, and pack or convert it afterwards"
+        raise BadConfig(message, field="out")
+    sink = SINKS[ending]
+    if sink is not write_csv:
+        pyarrow(f"write {ending}", "pyarrow.parquet")
+    return sink
 
 
-def _write(file: TextIO, header: Sequence[str], chunks: Iterable[tuple[Sequence[str], Rows]]) -> int:
-    file.write(",".join(map(_quoted, header)) + "\n")
-    rows = 0
-    for ids, values in chunks:
-        if len(ids) != len(values):
-            raise ValueError(f"{len(ids)} ids for {len(values)} rows")
-        texts, width = _texts(values), values.shape[1]
-        columns = (texts[column::width] for column in range(width))
-        lines = zip(ids if _plain("".join(ids)) else map(_quoted, ids), *columns, strict=True)
-        file.write("".join(",".join(line) + "\n" for line in lines))
-        rows += len(values)
-    return rows
+def columns(table: Table, block: Block) -> Iterator[Array]:
+    """The columns of some rows in the table's order, each in its kind."""
+    texts, numbers = iter(block.texts), iter(block.values.T)
+    for column in table.known.columns:
+        yield next(texts) if column.kind == "text" else np.ascontiguousarray(next(numbers), dtype=column.kind)
 
 
-def _texts(values: Rows) -> list[str]:
-    """All values, row by row."""
-    flat = np.ascontiguousarray(values, dtype=np.float64).ravel()
-    if flat.size and np.isfinite(flat).all():  # JSON's numbers; it has no others
-        return orjson.dumps(flat, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].decode().split(",")
-    return list(map(repr, flat.tolist()))
+def write_csv(file: BinaryIO, table: Table) -> None:
+    """RFC 4180 in UTF-8. Floats are the shortest text that reads back as the same float."""
+    file.write(",".join(_quoted(column.name) for column in table.known.columns).encode() + b"\n")
+    for block in table.blocks():
+        lines = zip(*map(_texts, columns(table, block)), strict=True)
+        file.write("".join(",".join(line) + "\n" for line in lines).encode())
+
+
+def _texts(column: Array) -> list[str]:
+    if isinstance(column, list):
+        return column if _plain("".join(column)) else list(map(_quoted, column))
+    if column.size and np.isfinite(column).all():  # JSON's numbers; it has no others
+        return orjson.dumps(column, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].decode().split(",")
+    return list(map(repr, column.tolist()))
 
 
 def _quoted(text: str) -> str:
-    """As RFC 4180 quotes."""
     return text if _plain(text) else '"' + text.replace('"', '""') + '"'
 
 
 def _plain(text: str) -> bool:
     """Whether it needs no quotation marks."""
     return not any(mark in text for mark in ',"\r\n')
+
+
+def _write_parquet(file: BinaryIO, table: Table) -> None:
+    parquet = pyarrow("write Parquet", "pyarrow.parquet")
+    with parquet.ParquetWriter(file, schema(table)) as writer:
+        for batch in batches(table):
+            writer.write_batch(batch)
+
+
+def _write_arrow(file: BinaryIO, table: Table) -> None:
+    ipc = pyarrow("write Arrow", "pyarrow.ipc")
+    with ipc.new_file(file, schema(table)) as writer:
+        for batch in batches(table):
+            writer.write_batch(batch)
+
+
+def schema(table: Table) -> Any:
+    """A `pyarrow.Schema`."""
+    arrow = pyarrow("write tables")
+    kinds = {"text": arrow.string(), "float64": arrow.float64(), "int64": arrow.int64()}
+    return arrow.schema([arrow.field(each.name, kinds[each.kind]) for each in table.known.columns])
+
+
+def batches(table: Table) -> Iterator[Any]:
+    """All rows as `pyarrow.RecordBatch`es."""
+    arrow, wanted = pyarrow("write tables"), schema(table)
+    for block in table.blocks():
+        arrays = map(arrow.array, columns(table, block), wanted.types)
+        yield arrow.record_batch(list(arrays), schema=wanted)
+
+
+SINKS: Final[dict[str, Sink]] = {
+    "": write_csv,
+    ".csv": write_csv,
+    ".parquet": _write_parquet,
+    ".arrow": _write_arrow,
+    ".feather": _write_arrow,
+}
+"""By a file's ending."""

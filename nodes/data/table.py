@@ -1,4 +1,4 @@
-"""A job's table: ids as text and the program's columns as numbers, made once, read by row ranges by any worker.
+"""A table of ours: what a job takes, or what it gave. Numbers as a matrix and columns of text, read by row ranges.
 
 Opening checks every byte against the digest; reading a batch is one read of a slice. Files are read and not mapped, so
 that one that is cut short on a shared folder is an error and not the end of the process.
@@ -6,8 +6,9 @@ that one that is cut short on a shared folder is an error and not the end of the
 
 from __future__ import annotations
 
-import hashlib
 import itertools
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,28 +17,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nodes.data import manifest, stream
-from nodes.data.manifest import ENDS, IDS, VALUES
+from nodes.data.manifest import ENDS, TEXTS, VALUES, Manifest
+from nodes.data.port import Block
 from schemas.errors import BadData
 
 CHANGED: Final = "the job's {} has changed since the job began: it was cut short or written to; submit it again"
+ROWS_AT_ONCE: Final = 1 << 16
+NUMBERS_AT_ONCE: Final = 1 << 21
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The columns that a program needs, in its order, of all rows."""
+    """All rows of some columns."""
 
     folder: Path
-    columns: tuple[str, ...]
-    id_column: str | None
-    rows: int
-    bounds: NDArray[np.float64]  # largest absolute value per column
-    whole: NDArray[np.bool_]  # per column: whether it holds whole numbers only
-    gaps: str  # where values are missing, in words; empty where none is
+    known: Manifest
     digest: str  # sha256 of the manifest, hex
+    bounds: NDArray[np.float64]  # largest absolute value per column of numbers
+    whole: NDArray[np.bool_]  # per column of numbers: whether it holds whole numbers only
     _stamps: dict[str, tuple[int, int]] = field(repr=False)  # size and modification time of each file
 
+    @property
+    def rows(self) -> int:
+        """How many."""
+        return self.known.rows
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those of numbers: of a job's input all that the program takes, in its order."""
+        return self.known.numbers
+
+    @property
+    def gaps(self) -> str:
+        """Where values are missing, in words; empty where none is."""
+        return self.known.gaps_in_words
+
     def read(self, first: int, count: int) -> NDArray[np.float64]:
-        """Rows `first` (from 0) to `first + count`: float64 [count, len(columns)], NaN where a value is missing.
+        """Numbers of the rows `first` (from 0) to `first + count`: float64 [count, len(columns)], NaN where missing.
 
         Raises BadData when the file has changed since it was opened; IndexError for rows that do not exist.
         """
@@ -45,17 +61,30 @@ class Table:
         width = len(self.columns)
         return self._slice(VALUES, first * width, count * width, "<f8").reshape(count, width)
 
+    def texts(self, column: int, first: int, count: int) -> list[str]:
+        """A column of text, counted from 0, of the same rows; raises as `read`."""
+        self._require_rows(first, count)
+        before = min(first, 1)
+        ends = self._slice(ENDS.format(column), first - before, count + before, "<u8").tolist()
+        start = ends[0] if before else 0
+        found = self._slice(TEXTS.format(column), start, (ends[-1] if ends else start) - start, "u1").tobytes()
+        edges = [start, *ends[before:]]
+        return [found[a - start : b - start].decode() for a, b in itertools.pairwise(edges)]
+
     def ids(self, first: int, count: int) -> list[str]:
         """The id column of the same rows; without one the row numbers, counted from 1."""
+        if self.known.id_column is not None:
+            return self.texts(self.known.texts.index(self.known.id_column), first, count)
         self._require_rows(first, count)
-        if self.id_column is None:
-            return [str(row) for row in range(first + 1, first + count + 1)]
-        before = min(first, 1)
-        ends = self._slice(ENDS, first - before, count + before, "<u8").tolist()
-        start = ends[0] if before else 0
-        texts = self._slice(IDS, start, (ends[-1] if ends else start) - start, "u1").tobytes()
-        edges = [start, *ends[before:]]
-        return [texts[a - start : b - start].decode() for a, b in itertools.pairwise(edges)]
+        return [str(row) for row in range(first + 1, first + count + 1)]
+
+    def blocks(self) -> Iterator[Block]:
+        """All rows in order; raises as `read`."""
+        at_once = min(ROWS_AT_ONCE, NUMBERS_AT_ONCE // max(1, len(self.columns)))
+        for first in range(0, self.rows, at_once):
+            count = min(at_once, self.rows - first)
+            texts = (self.texts(column, first, count) for column in range(len(self.known.texts)))
+            yield Block(self.read(first, count), tuple(texts))
 
     def _require_rows(self, first: int, count: int) -> None:
         if first < 0 or count < 0 or first + count > self.rows:
@@ -63,7 +92,7 @@ class Table:
 
     def _slice(self, name: str, first: int, count: int, kind: str) -> NDArray[Any]:
         with (self.folder / name).open("rb") as file:
-            if stream.stamp(file) != self._stamps[name]:
+            if stream.stamp(os.fstat(file.fileno())) != self._stamps[name]:
                 raise BadData(CHANGED.format(name))
             file.seek(first * np.dtype(kind).itemsize)
             found = np.fromfile(file, dtype=kind, count=count)
@@ -72,25 +101,24 @@ class Table:
         return found
 
 
-def open_table(folder: Path, digest: str) -> Table:
-    """The table, every byte of it checked.
+def open_table(folder: Path, digest: str | None = None) -> Table:
+    """The table, every byte of it checked; with a digest that it is this one.
 
     Raises:
         FileNotFoundError: it is not there.
-        BadData: it is not the one with this digest.
+        BadData: it is damaged or another.
     """
     known, found = manifest.read(folder)
-    if found != digest:
+    if found != (digest or found):
         raise BadData(CHANGED.format(manifest.MANIFEST))
     stamps = {name: _checked(folder / name, expected) for name, expected in known.digests.items()}
     bounds, whole = np.array(known.bounds), np.array(known.whole)
     bounds.flags.writeable = whole.flags.writeable = False
-    return Table(folder, known.columns, known.id_column, known.rows, bounds, whole, known.gaps_in_words, digest, stamps)
+    return Table(folder, known, found, bounds, whole, stamps)
 
 
 def _checked(path: Path, digest: str) -> tuple[int, int]:
-    with path.open("rb") as file:
-        stamp = stream.stamp(file)
-        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-            raise BadData(CHANGED.format(path.name))
+    stamp = stream.stamp(path.stat())
+    if manifest.digest(path) != digest:
+        raise BadData(CHANGED.format(path.name))
     return stamp

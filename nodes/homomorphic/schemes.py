@@ -19,6 +19,7 @@ from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.homomorphic.port import SLOT_BITS, IntegerProgram, PublicKey, SecretKey, Shape
 from nodes.programs.affine import AffineMap
 from nodes.programs.compile import affine
+from nodes.programs.cut import Cut, cut
 from nodes.programs.polynomial import DEGREE_MAX, polynomial
 from nodes.programs.program import Program
 from schemas.errors import BadProgram
@@ -112,6 +113,24 @@ def runnable(program: Program, *, products: bool) -> AffineMap:
         if products:
             return polynomial(program).affine()
         raise BadProgram(f"{error}{PRODUCTS_HELP}", operator=error.operator) from None
+
+
+def cut_for(program: Program, *, products: bool) -> Cut | None:
+    """Where the program is cut for ciphertexts; None where they can compute all of it.
+
+    Raises BadProgram: not even a beginning that would be worth it.
+    """
+    try:
+        runnable(program, products=products)
+    except BadProgram as error:
+        try:
+            found = cut(program, products=products)
+            runnable(found.beginning, products=products)
+        except BadProgram as futile:
+            message = f"{error}; cutting the program before that gives nothing: {futile}"
+            raise BadProgram(message, operator=error.operator) from error
+        return found
+    return None
 
 
 def compiled(scheme: Scheme, program: Program) -> AffineMap:

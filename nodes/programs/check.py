@@ -57,7 +57,7 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
     graph = model.graph
     _require_counts(model, graph, limits)
     require_text(graph)
-    labels = trim(graph)
+    exported = trim(graph)
     constants = constants_of(graph, limits)
     inputs = _inputs(graph, constants, limits)
     names, width = tuple(each.name for each in inputs), sum(each.width for each in inputs)
@@ -77,10 +77,9 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
         outcome = _trial(nodes, constants, inputs, outputs, limits)
     else:
         outcome = probe(unnamed, inputs, nodes, outputs)
-    results = _names(said, "results", sum(outcome.widths)) or _element_names(outputs, outcome.widths, labels)
+    results = _names(said, "results", sum(outcome.widths))
     _require_outcome(outcome, limits)
-    named = {"columns": columns, "results": results if labels or _names(said, "results", len(results)) else ()}
-    canonical = unnamed + canonical_names(named)
+    canonical = unnamed + canonical_names({"columns": columns, "results": results})
     return Program(
         canonical=canonical,
         digest=hashlib.sha256(canonical).hexdigest(),
@@ -90,7 +89,8 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
         column_names=columns,
         width_in=width,
         width_out=sum(outcome.widths),
-        output_names=results,
+        output_names=results or _element_names(outputs, outcome.widths, exported.labels),
+        whole=_of_elements(outputs, outcome.widths, exported.whole),
         sum_rows=outcome.sum_rows,
         operators=frozenset(node.operator for node in nodes),
         live_row_elements=max(1, outcome.row_elements),
@@ -239,6 +239,14 @@ def _element_names(
         numbered = keys if len(keys) == width == len(set(keys)) else range(width)
         names += [name] if width == 1 else [f"{name}_{key}" for key in numbered]
     return tuple(names)
+
+
+def _of_elements(
+    outputs: Sequence[str], widths: Sequence[int], whole: Mapping[str, tuple[str, ...]]
+) -> Mapping[int, tuple[str, ...]]:
+    """By column of the result instead of by output."""
+    names = [name for name, width in zip(outputs, widths, strict=True) for _ in range(width)]
+    return {column: whole[name] for column, name in enumerate(names) if name in whole}
 
 
 def _names(said: Mapping[str, object], key: str, width: int) -> tuple[str, ...]:

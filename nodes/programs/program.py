@@ -79,7 +79,10 @@ class Program:
     column_names: tuple[str, ...]  # from the model's "columns" metadata; empty when it names none
     width_in: int
     width_out: int
-    output_names: tuple[str, ...]
+    output_names: tuple[str, ...] = field(compare=False)  # those from a dictionary's keys are not in `canonical`
+    whole: Mapping[int, tuple[str, ...]] = field(compare=False)
+    """Results that are whole numbers, by column: the texts that they stand for, from 0 on; none where they are numbers.
+    As the file declares them, and not in `canonical`."""
     sum_rows: bool
     operators: frozenset[str]
     live_row_elements: int  # numbers alive at the same time, for one row
@@ -87,3 +90,13 @@ class Program:
     constants: Mapping[str, Array] = field(repr=False, compare=False)
     outputs: tuple[str, ...] = field(repr=False, compare=False)
     limits: ProgramLimits = field(repr=False, compare=False)
+
+    @property
+    def types(self) -> tuple[np.dtype[Any], ...]:
+        """As the graph declares them, one per column."""
+        return tuple(each.dtype for each in self.inputs for _ in range(each.width))
+
+    @property
+    def travels(self) -> np.dtype[Any]:
+        """In which type rows travel into an enclave: float32 loses nothing where the program takes nothing else."""
+        return np.dtype("<f4" if set(self.types) == {np.dtype(np.float32)} else "<f8")

@@ -36,8 +36,8 @@ class WrongType(BadData):
     """A number does not fit the type that its input declares."""
 
 
-def evaluate(program: Program, rows: Rows) -> Rows:
-    """The program's outputs for `rows` [N, width_in]: float64 [N, width_out], or [1, width_out] with `sum_rows`.
+def evaluate(program: Program, rows: NDArray[Any]) -> Rows:
+    """Its outputs for `rows`, floats [N, width_in]: float64 [N, width_out], or [1, width_out] with `sum_rows`.
 
     Zero rows are allowed. Raises WrongType when a number does not fit the type that its input declares; BadData when
     the shape does not fit, a result is not finite (`row` counts from 1 within `rows`) or the batch is too large for the
@@ -106,7 +106,7 @@ def run(made: Any, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -
         raise _refusal(error, "an operator of the program failed on these rows") from _memory(error)
 
 
-def feeds(inputs: Sequence[Input], rows: Rows) -> Mapping[str, NDArray[Any]]:
+def feeds(inputs: Sequence[Input], rows: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
     """The columns of `rows` as the graph's inputs, each in its declared type. Raises WrongType."""
     made, first = {}, 0
     for each in inputs:
@@ -117,10 +117,10 @@ def feeds(inputs: Sequence[Input], rows: Rows) -> Mapping[str, NDArray[Any]]:
     return made
 
 
-def _typed(declared: Input, array: NDArray[np.float64]) -> NDArray[Any]:
+def _typed(declared: Input, array: NDArray[Any]) -> NDArray[Any]:
     if declared.dtype.kind == "f":
         with np.errstate(over="ignore"):
-            return array.astype(declared.dtype)
+            return array.astype(declared.dtype, copy=False)
     with np.errstate(invalid="ignore"):
         typed = array.astype(declared.dtype)
         same = typed.astype(np.float64) == array
@@ -145,7 +145,7 @@ def _joined(program: Program, outputs: Sequence[NDArray[Any]], rows: int) -> Row
     return result
 
 
-def _require_batch(program: Program, rows: Rows) -> None:
+def _require_batch(program: Program, rows: NDArray[Any]) -> None:
     if rows.ndim != 2 or rows.shape[1] != program.width_in:
         raise BadData(f"the program takes {program.width_in} columns, but was given rows of shape {list(rows.shape)}")
     if program.live_row_elements * rows.shape[0] > program.limits.batch_elements_max:

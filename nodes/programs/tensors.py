@@ -88,3 +88,10 @@ def put(tensor: TensorProto, array: Array, name: str) -> None:
     tensor.data_type = type_of(array.dtype)
     tensor.dims.extend(array.shape)
     tensor.raw_data = np.ascontiguousarray(array).tobytes()
+
+
+def tensor_of(array: Array, name: str) -> TensorProto:
+    """A tensor with the array's numbers."""
+    made = TensorProto()
+    put(made, array, name)
+    return made

@@ -6,6 +6,7 @@ to the blob store in their checked, canonical form.
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +20,23 @@ from nodes.data.making import make_table
 from nodes.data.reading import Dialect, Missing, Reading
 from nodes.data.table import Table
 from nodes.homomorphic import schemes
+from nodes.programs import encoder as encoders
 from nodes.programs.check import check
+from nodes.programs.cut import Cut
 from nodes.programs.program import Program
+from nodes.programs.steepness import steepness
 from nodes.protections import AUTO, CIPHERTEXT, asked
+from nodes.renter.files import outputs
 from nodes.renter.files.folder import JobFolder
+from nodes.renter.files.outputs import Outputs
 from nodes.renter.prediction.encodings import GAPS_NEED_ENCLAVE
 from nodes.runtime.post import Post
 from nodes.store.blobs import BlobStore
 from schemas import limits
-from schemas.errors import BadConfig, BadData
+from schemas.errors import BadConfig, BadData, BadProgram
 from schemas.events import JobCancelled, JobSubmitted
 from schemas.ids import derive_id
-from schemas.jobs import JobSpec
+from schemas.jobs import CutNote, CutProgram, JobSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,15 @@ class JobOptions:
         return Reading(self.id_column, self.columns, dialect, self.missing)
 
 
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """What a job may run."""
+
+    whole: Program
+    cut: Cut | None
+    local: Program | None
+
+
 def stage(
     data: Path,
     program: bytes,
@@ -82,10 +97,9 @@ def stage(
         BadInput: naming row and column, operator or option, and what to do.
     """
     wanted = asked(options.protection)
-    checked = check(program)
+    checked, encoder = encoders.read(program)
     local = check(local_program) if local_program is not None else None
-    if wanted is CIPHERTEXT:
-        schemes.runnable(checked, products=schemes.may_multiply(options.scheme, options.results_stay))
+    cut = cut_of(checked, options) if wanted in (None, CIPHERTEXT) else None
     if options.scheme == "ckks" and not options.results_stay:
         raise BadConfig(schemes.MUST_STAY, field="scheme")
     if local is not None:
@@ -94,16 +108,18 @@ def stage(
     folder = JobFolder(jobs / job_id)
     folder.make()
     try:
-        table = make_table(folder.table, data, checked, options.reading)
+        table = make_table(folder.table, data, checked, options.reading, encoder)
         if table.gaps and wanted is CIPHERTEXT:
             raise BadData(f"{table.gaps}; {GAPS_NEED_ENCLAVE}")
-        spec = _spec(table, checked, local, options, job_id)
+        last = local or checked
+        noted = None if cut is None else note_of(cut)
+        outputs.write(folder.path, Outputs(names=last.output_names, whole=dict(last.whole), cut=noted))
+        spec = _spec(table, Programs(checked, cut, local), options, job_id)
     except BaseException:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise
-    blobs.put(checked.canonical)
-    if local is not None:
-        blobs.put(local.canonical)
+    for each in (checked, *((cut.beginning, cut.rest) if cut else ()), *((local,) if local else ())):
+        blobs.put(each.canonical)
     return spec
 
 
@@ -125,14 +141,42 @@ async def _publish(post: Post, event_type: str, job_id: str, data: Struct) -> No
     await post.send(event_type, post.me, job_id, data, event_id=derive_id("event", job_id, event_type))
 
 
-def _spec(table: Table, program: Program, local: Program | None, options: JobOptions, job_id: str) -> JobSpec:
+def cut_of(program: Program, options: JobOptions) -> Cut | None:
+    """Where it is cut if ciphertext is chosen, by the user or by the assessment.
+
+    Raises:
+        BadProgram: the user chose it, and it can compute nothing of the program.
+    """
+    try:
+        return schemes.cut_for(program, products=schemes.may_multiply(options.scheme, options.results_stay))
+    except BadProgram:
+        if asked(options.protection) is CIPHERTEXT:
+            raise
+        return None
+
+
+def note_of(cut: Cut) -> CutNote:
+    """What is told of a cut."""
+    steep = steepness(cut.rest)
+    return CutNote(
+        at=cut.at,
+        numbers=cut.beginning.width_out,
+        locally=tuple(dict.fromkeys(each.operator for each in cut.rest.nodes if each.operator != "Identity")),
+        factor=steep.factor if math.isfinite(steep.factor) else None,
+        flips=steep.flips,
+    )
+
+
+def _spec(table: Table, programs: Programs, options: JobOptions, job_id: str) -> JobSpec:
+    cut, local = programs.cut, programs.local
     fields: dict[str, Any] = {
         name: getattr(options, name) for name in options.__dataclass_fields__ if name in JobSpec.__struct_fields__
     }
     fields |= {
         "id": job_id,
         "data": table.digest,
-        "program": program.digest,
+        "program": programs.whole.digest,
+        "cut": None if cut is None else CutProgram(beginning=cut.beginning.digest, rest=cut.rest.digest),
         "local_program": None if local is None else local.digest,
     }
     try:

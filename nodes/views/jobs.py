@@ -12,15 +12,16 @@ from msgspec import Struct
 
 from nodes.data import manifest
 from nodes.protections import traits_of
+from nodes.renter.files import outputs
 from nodes.renter.files.folder import JobFolder
 from nodes.renter.protocol.records import ContractRecord, Job, Progress, Subtask
 from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Store
 from nodes.views.errors import UnknownJob
 from schemas.contracts import Contract
-from schemas.errors import BadData
+from schemas.errors import BadData, JobFailed
 from schemas.ids import Address, hub_of
-from schemas.jobs import APPROXIMATE, Assessment, Costs
+from schemas.jobs import APPROXIMATE, Assessment, Costs, CutNote
 
 JOB_PREFIX: Final = "job-"
 UNREADABLE: Final = "unreadable"
@@ -72,6 +73,8 @@ class JobReport:
     """Why it failed; `nodes.views.failures` says whose fault that is."""
     reason: str = ""
     assessment: Assessment | None = None
+    cut: CutNote | None = None
+    """Where the program is cut, when only its beginning runs on ciphertext."""
     spent: Costs | None = None
     """What the assessment's `costs` predicted, as it came; None before any batch is done."""
     contracts: tuple[Rental, ...] = ()
@@ -103,6 +106,7 @@ async def report(store: Store, job_id: str, jobs: Path) -> JobReport:
         raise UnknownJob(job_id)
     contracts = [each.contract for each in records.values() if isinstance(each, ContractRecord)]
     columns, decided = _columns(JobFolder(jobs / job_id))
+    on_ciphertext = job.assessment is not None and traits_of(job.assessment.chosen).on_ciphertext
     return JobReport(
         id=job_id,
         phase=progress.phase,
@@ -119,6 +123,7 @@ async def report(store: Store, job_id: str, jobs: Path) -> JobReport:
         code=job.code,
         reason=job.reason,
         assessment=job.assessment,
+        cut=_cut(JobFolder(jobs / job_id)) if on_ciphertext else None,
         spent=progress.spent if progress.spent.encrypt_seconds else None,
         contracts=_rentals(records),
         route=tuple(dict.fromkeys(map(route, contracts))),
@@ -188,7 +193,15 @@ def _columns(folder: JobFolder) -> tuple[tuple[str, ...], str]:
         known, _ = manifest.read(folder.table)
     except (OSError, BadData):
         return (), ""
-    return known.columns, known.by
+    return known.taken or known.numbers, known.by
+
+
+def _cut(folder: JobFolder) -> CutNote | None:
+    """Where the job's program is cut for ciphertext, as long as its folder is there."""
+    try:
+        return outputs.read(folder.path).cut
+    except JobFailed:
+        return None
 
 
 def _rentals(records: Mapping[str, Struct]) -> tuple[Rental, ...]:

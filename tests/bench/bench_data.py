@@ -17,10 +17,13 @@ from typing import Any, Final
 
 import numpy as np
 
+from nodes.data.reading import Reading
 from nodes.data.results import write_csv
 from nodes.data.sources import open_source
+from nodes.data.table import Table
 from tests.bench.harness import Result, faster, interleave
 from tests.bench.inputs import write_table
+from tests.support.tables import table_of
 
 ROWS, COLUMNS = 100_000, 9
 NAMES: Final = ("data.read", "data.write")
@@ -33,27 +36,24 @@ def run(only: str) -> Iterator[Result]:
     with TemporaryDirectory(prefix="sublet-bench-") as folder:
         path, out = write_table(Path(folder) / "data.csv", ROWS, COLUMNS), Path(folder) / "out.csv"
         source, columns = open_source(path), [f"x{column}" for column in range(COLUMNS)]
-        blocks = list(source.blocks(columns, "id"))
-        values, ids = (
-            np.concatenate([each.values for each in blocks]),
-            [row for each in blocks for row in each.ids or ()],
-        )
+        table = table_of(path, *columns, reading=Reading("id"))
+        values, ids = table.read(0, ROWS), table.ids(0, ROWS)
         assert np.array_equal(values, _loadtxt(path))
         header = ["id", *columns]
         ours, theirs = out.with_name("ours.csv"), out.with_name("theirs.csv")
-        write_csv(ours, header, [(ids, values)])
+        _ours(ours, table)
         _write(theirs, header, ids, values)
         assert np.array_equal(_loadtxt(ours), _loadtxt(theirs))
         yield faster(
             "data.read",
-            *interleave(_timed(lambda: list(source.blocks(columns, None))), _timed(lambda: _loadtxt(path))),
+            *interleave(_timed(lambda: list(source.blocks(columns))), _timed(lambda: _loadtxt(path))),
             "numpy.loadtxt",
             "µs/row",
         )
         yield faster(
             "data.write",
             *interleave(
-                _timed(lambda: write_csv(ours, header, [(ids, values)])),
+                _timed(lambda: _ours(ours, table)),
                 _timed(lambda: _write(theirs, header, ids, values)),
             ),
             "csv.writer",
@@ -63,6 +63,11 @@ def run(only: str) -> Iterator[Result]:
 
 def _loadtxt(path: Path) -> Any:
     return np.loadtxt(path, delimiter=",", skiprows=1, usecols=range(1, COLUMNS + 1))
+
+
+def _ours(path: Path, table: Table) -> None:
+    with path.open("wb") as file:
+        write_csv(file, table)
 
 
 def _write(path: Path, header: list[str], ids: list[str], values: Any) -> None:

@@ -169,7 +169,7 @@ def _job(here: Deployment, folder: Path, rows: int) -> Run:
         here.until_parts(job, 1)
         sampler.look()
         begin, used = time.monotonic(), sum(sampler.usage().core_seconds.values())
-        output = here.config("A11.A12").parent / "data" / "jobs" / job / "output.csv"
+        output = here.config("A11.A12").parent / "data" / "jobs" / job / "output"
         while not output.exists() and time.monotonic() - begin < JOB_SECONDS_MAX:
             time.sleep(SAMPLE_SECONDS)
         sampler.look()

@@ -17,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec import structs
 from numpy.typing import NDArray
+from onnx import TensorProto, helper
 
 from nodes.data.making import make_table
 from nodes.data.manifest import VALUES
@@ -352,3 +353,21 @@ async def test_another_jobs_secret_opens_nothing(job: Job) -> None:
     if job.adapter.traits.attested:
         stranger = BUILDERS[job.adapter.traits](replace(job.given, secret=other))
         assert await refusal(stranger.open(BATCH, body)) == "commitment"
+
+
+@pytest.mark.parametrize("name", ["enclave", "sealed"])
+async def test_rows_of_a_float32_program_travel_in_half_the_bytes_and_give_the_same(
+    name: str, paillier_key: SecretKey, tmp_path: Path
+) -> None:
+    bodies = []
+    for kind in (TensorProto.FLOAT, TensorProto.DOUBLE):
+        info = [helper.make_tensor_value_info(name, kind, ["N", 2]) for name in ("x", "y")]
+        graph = helper.make_graph([helper.make_node("Mul", ["x", "x"], ["y"])], "square", info[:1], info[1:])
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        job = job_of(ADAPTERS[name], made.SerializeToString(), paillier_key, tmp_path / f"{kind}.csv")
+        closed = await job.protection().close(BATCH)
+        bodies.append(len(closed.body))
+        opened = await job.protection().open(BATCH, job.compute(BATCH, closed.body))
+        sealing = 2.0**-RESULT_BITS if name == "sealed" else 0.0
+        np.testing.assert_allclose(opened.rows, job.clear(), rtol=0, atol=sealing)
+    assert bodies[1] - bodies[0] == BATCH.rows * 2 * 4

@@ -37,6 +37,7 @@ from schemas.events import Event, OrderCancelled
 from schemas.ids import address, derive_id
 from tests.support.cheating import cheat, first_row
 from tests.support.silence import with_a_silent_lessor
+from tests.support.tables import as_csv
 from tests.unit.nodes.programs.models import data as serialised
 from tests.unit.nodes.programs.models import model, node
 
@@ -73,7 +74,7 @@ async def ended(network: LocalNetwork, job: str) -> JobReport:
 
 def read(path: Path | None) -> tuple[list[str], list[list[str]]]:
     assert path is not None
-    with path.open(newline="") as file:
+    with as_csv(path).open(newline="") as file:
         names, *rows = csv.reader(file)
     return names, rows
 
@@ -115,8 +116,7 @@ async def finish(protection: str, folder: Path) -> Finished:
         while (receipts(lines) < len(names) or secrets) and time.monotonic() < deadline:
             await asyncio.sleep(0)
             lines, secrets = await left(network, report.id, names)
-        output = folder / "output.csv"
-        shutil.copyfile(network.output(report.id), output)
+        output = shutil.copytree(network.output(report.id), folder / "output")
     return Finished(report, protection, output, secrets, lines)
 
 

@@ -165,23 +165,23 @@ def frame(data: bytes) -> None:
 
 
 def table(data: bytes) -> None:
-    """A user's file is refused by BadInput, or read twice alike: no number infinite, and an id for every row."""
+    """A user's file is refused by BadInput, or read twice alike: no number infinite, and a text for every row."""
     path = _scratch()
     path.write_bytes(data)
     try:
         source = open_source(path)
         columns = [name for name in source.header.numeric if source.header.columns.count(name) == 1][:3]
-        named = next((name for name in source.header.columns if name and source.header.columns.count(name) == 1), None)
+        texts = [name for name in source.header.columns if name and source.header.columns.count(name) == 1][:1]
         columns = columns or list(source.header.columns[:1])
-        first, second = (list(source.blocks(columns, named)) for _ in range(2))
+        first, second = (list(source.blocks(columns, texts)) for _ in range(2))
     except BadInput:
         return
-    assert [each.ids for each in first] == [each.ids for each in second]
+    assert [each.texts for each in first] == [each.texts for each in second]
     for one, other in zip(first, second, strict=True):
         assert one.values.tobytes() == other.values.tobytes()
         assert one.values.shape[1] == len(columns)
         assert not np.isinf(one.values).any()
-        assert one.ids is None or len(one.ids) == len(one.values)
+        assert [len(each) for each in one.texts] == [len(one.values)] * len(texts)
 
 
 @cache

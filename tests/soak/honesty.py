@@ -24,6 +24,7 @@ from nodes.programs import runtime
 from nodes.programs.check import check
 from nodes.renter.submission import JobOptions
 from tests.support.cheating import cheat, every_twentieth
+from tests.support.tables import as_csv
 
 DEMO: Final = Path(nodes.demo.__file__).parent
 PROGRAM: Final = (DEMO / "breast_cancer_linear.onnx").read_bytes()
@@ -62,7 +63,7 @@ def _error(output: Path) -> float:
     header, *lines = (line.split(",") for line in DATA.read_text().splitlines())
     columns = [header.index(name) for name in program.column_names]
     rows = np.array([[float(line[column]) for column in columns] for line in lines])
-    got = np.loadtxt(output, delimiter=",", skiprows=1, usecols=1)
+    got = np.loadtxt(as_csv(output), delimiter=",", skiprows=1, usecols=1)
     return float(np.abs(got - runtime.evaluate(program, rows)[:, 0]).max())
 
 

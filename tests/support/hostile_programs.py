@@ -398,7 +398,7 @@ HOSTILE: Final[Mapping[str, tuple[str, Callable[[], ModelProto | bytes]]]] = Map
             lambda: model([node("Relu", ["x"], ["a" * (1 << 20)])], outputs=["a" * (1 << 20)]),
         ),
         "a label of a megabyte": (
-            REFUSED,
+            RUNS,
             lambda: model(
                 [node("LabelEncoder", ["x"], ["y"], domain=ML, keys_floats=[0.0], values_strings=["a" * (1 << 20)])]
             ),

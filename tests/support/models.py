@@ -13,6 +13,7 @@ import nodes.demo
 from nodes.local import LocalNetwork
 from nodes.renter.submission import JobOptions
 from nodes.views.jobs import JobReport
+from tests.support.tables import as_csv
 
 MODELS: Final = Path(__file__).resolve().parents[1] / "models"
 NAMES: Final = ("mlp", "forest", "boosting")
@@ -41,7 +42,7 @@ async def score(network: LocalNetwork, model: str, data: Path) -> tuple[JobRepor
 
 
 def _error(model: str, output: Path) -> float:
-    got = np.genfromtxt(output, delimiter=",", names=True)
+    got = np.genfromtxt(as_csv(output), delimiter=",", names=True)
     known = _expected(model)
     assert set(known) <= set(got.dtype.names or ())
     return max(float(np.abs(got[n] - np.resize(column, len(got))).max()) for n, column in known.items())

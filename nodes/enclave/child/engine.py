@@ -8,7 +8,7 @@ sentences with row and column: never a value.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,6 @@ from schemas.errors import BadData, BadProgram
 
 OFFERS_PER_PROCESS_MAX: Final = 64
 RESULT_BITS_MAX: Final = 62
-VALUE_BYTES: Final = 8
 _INT64_LIMIT: Final = 2.0**63
 
 
@@ -137,14 +136,14 @@ class Enclave:
         fixed = _fixed_point(current.program, context, result, current.result_bits)
         return self._encrypt(current, context, memoryview(current.seal_key.encrypt(fixed)))
 
-    def _decrypt(self, current: _Session, context: BatchContext, body: memoryview) -> NDArray[np.float64]:
-        length = chunks.decrypted_bytes(len(body))
+    def _decrypt(self, current: _Session, context: BatchContext, body: memoryview) -> NDArray[Any]:
+        program, length = current.program, chunks.decrypted_bytes(len(body))
         plaintext = self._plaintext.view(length)
         key = key_agreement.data_key(current.secret, current.contract, current.job, DATA, context.epoch)
         chunks.decrypt_into(key, context.digest(), body, plaintext)
-        if context.rows < 1 or length != context.rows * current.program.width_in * VALUE_BYTES:
+        if context.rows < 1 or length != context.rows * program.width_in * program.travels.itemsize:
             raise DataFault(Fault.SHAPE)
-        return np.frombuffer(plaintext, dtype="<f8").reshape(context.rows, current.program.width_in)
+        return np.frombuffer(plaintext, dtype=program.travels).reshape(context.rows, program.width_in)
 
     def _encrypt(self, current: _Session, context: BatchContext, plaintext: memoryview) -> memoryview:
         ciphertext = self._ciphertext.view(chunks.encrypted_bytes(len(plaintext)))
@@ -185,7 +184,7 @@ def _require_memory(error: BadProgram) -> None:
         raise MemoryError from None
 
 
-def _evaluate(program: Program, context: BatchContext, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+def _evaluate(program: Program, context: BatchContext, rows: NDArray[Any]) -> NDArray[np.float64]:
     _require_no_infinity(program, context, rows)
     try:
         return evaluate(program, rows)
@@ -201,7 +200,7 @@ def _evaluate(program: Program, context: BatchContext, rows: NDArray[np.float64]
         raise DataFault(Fault.RESULT_NOT_FINITE, row=row, column=error.column) from None
 
 
-def _require_no_infinity(program: Program, context: BatchContext, rows: NDArray[np.float64]) -> None:
+def _require_no_infinity(program: Program, context: BatchContext, rows: NDArray[Any]) -> None:
     """NaN is a missing value, which a program may know what to do with."""
     infinite = np.isinf(rows)
     if not infinite.any():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,21 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from nodes.data.results import write_csv
+from nodes.data.making import WHOLE_MAX, write_table
+from nodes.data.manifest import Column, Kind
+from nodes.data.port import Block
+from nodes.data.table import open_table
 from nodes.programs import runtime
 from nodes.programs.program import Program
 from nodes.renter.activities.services import Services
-from nodes.renter.activities.workbench import JobAtHand, Workbench
+from nodes.renter.activities.workbench import Running, Workbench
+from nodes.renter.files import outputs
+from nodes.renter.files.outputs import Outputs
 from nodes.renter.files.parts import read_part
 from nodes.renter.protocol.outcomes import JobAssembled, JobSpoiled
 from nodes.renter.protocol.records import BatchRecord, Job
 from nodes.renter.protocol.split import ranges
-from schemas.errors import BadInput, SubletError
+from schemas.errors import BadData, BadInput, BadProgram, JobFailed, SubletError
 
 Rows = NDArray[np.float64]
 
@@ -31,7 +36,7 @@ Rows = NDArray[np.float64]
 class _Result:
     """All accepted parts of one job."""
 
-    at_hand: JobAtHand
+    running: Running
     job: Job
     digests: dict[int, str]
 
@@ -39,13 +44,13 @@ class _Result:
 async def assemble(
     services: Services, workbench: Workbench, params: dict[str, Any], job_id: str
 ) -> list[tuple[str, Struct]]:
-    """Write the job's output; done again it gives the same file."""
+    """Write the job's output; done again it gives the same table."""
     running, records = await workbench.running(job_id), await services.store.read(job_id)
     job = records["job"]
     assert isinstance(job, Job)
     digests = {record.number: record.digest for record in records.values() if isinstance(record, BatchRecord)}
     try:
-        rows, digest = await asyncio.to_thread(_write, _Result(running.job, job, digests))
+        rows, digest = await asyncio.to_thread(_write, _Result(running, job, digests))
     except BadInput as error:  # the local program has no result for what came back
         return [("job.spoiled", JobSpoiled(code="bad-program", reason=str(error)))]
     except SubletError as error:
@@ -53,49 +58,79 @@ async def assemble(
     return [("job.assembled", JobAssembled(rows=rows, digest=digest))]
 
 
-def header(program: Program, local: Program | None, id_column: str | None) -> list[str]:
-    """The output's column names: the id column, then one per output element; a sum over rows has no ids."""
-    names = list((local or program).output_names)
-    return names if program.sum_rows else [id_column or "row", *names]
+def header(program: Program, told: Outputs, id_column: str | None) -> list[Column]:
+    """The output's columns: the ids as text, then one per output element; a sum over rows has no ids."""
+    found = [Column(name, _kind(told.whole.get(column))) for column, name in enumerate(told.names)]
+    return found if program.sum_rows else [Column(id_column or "row", "text"), *found]
 
 
-def finish(program: Program, local: Program | None, rows: Rows) -> Rows:
-    """The renter's local program on decrypted results, or the results themselves (H3, T3)."""
-    return rows if local is None else runtime.evaluate(local, rows)
+def _kind(texts: tuple[str, ...] | None) -> Kind:
+    return "float64" if texts is None else "text" if texts else "int64"
+
+
+def finish(local: Sequence[Program], rows: Rows) -> Rows:
+    """The local programs on decrypted results, or the results themselves (H3, T3)."""
+    for program in local:
+        rows = runtime.evaluate(program, rows)
+    return rows
+
+
+def block(rows: Rows, told: Outputs, *before: list[str]) -> Block:
+    """Results as they are written, behind other columns of text: labels are text again.
+
+    Raises:
+        BadProgram: what its file says are whole numbers, or labels, are none.
+    """
+    for column, texts in told.whole.items():
+        values, (low, high) = rows[:, column], (0, len(texts) - 1) if texts else (-WHOLE_MAX, WHOLE_MAX)
+        if not ((np.rint(values) == values) & (low <= values) & (values <= high)).all():
+            raise BadProgram(f"the result {told.names[column]} is not one of the whole numbers that its file declares")
+    labels = {column: texts for column, texts in told.whole.items() if texts}
+    meant = ([texts[int(at)] for at in rows[:, column]] for column, texts in sorted(labels.items()))
+    return Block(np.delete(rows, list(labels), axis=1), (*before, *meant))
 
 
 def _write(result: _Result) -> tuple[int, str]:
-    at_hand = result.at_hand
-    names = header(at_hand.program, at_hand.local_program, at_hand.spec.id_column)
-    if at_hand.program.sum_rows:
-        rows = _write_sum(result, names)
-    else:
-        rows = write_csv(at_hand.folder.output, names, _chunks(result))
-    return rows, file_digest(at_hand.folder.output)
+    """The output in its place, whole: it is written aside and renamed. Rows, and the table's digest."""
+    running, folder = result.running, result.running.job.folder
+    told, output = outputs.read(folder.path), folder.output
+    columns = header(running.program, told, running.job.spec.id_column)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".output-", dir=output.parent) as beside:
+            aside = Path(beside) / output.name
+            if running.program.sum_rows:
+                table = write_table(aside, columns, _sum(result, told), id_column=None)
+            else:
+                table = write_table(aside, columns, _blocks(result, told), id_column=columns[0].name)
+            _put(aside, output, table.digest)
+    except OSError as error:
+        raise JobFailed(f"cannot write {output}: {error.strerror or error}") from error
+    return table.rows, table.digest
+
+
+def _put(aside: Path, output: Path, digest: str) -> None:
+    try:
+        aside.rename(output)
+    except OSError:  # it was made before, of the same parts
+        try:
+            open_table(output, digest)
+        except BadData as error:
+            raise JobFailed(f"{output} is not what was made before: {error}") from error
 
 
 def _parts(result: _Result) -> Iterator[tuple[int, int, Rows]]:
     """First row, rows, and the result of every batch, in row order."""
-    folder, width = result.at_hand.folder, result.at_hand.program.width_out
+    folder, width = result.running.job.folder, result.running.program.width_out
     for batch, first, count in ranges(result.job.parts, result.job.batch_rows):
         yield first, count, read_part(folder, batch, result.digests[batch], width)
 
 
-def _chunks(result: _Result) -> Iterator[tuple[list[str], Rows]]:
-    at_hand = result.at_hand
+def _blocks(result: _Result, told: Outputs) -> Iterator[Block]:
+    running = result.running
     for first, count, part in _parts(result):
-        yield at_hand.table.ids(first, count), finish(at_hand.program, at_hand.local_program, part)
+        yield block(finish(running.local_programs, part), told, running.job.table.ids(first, count))
 
 
-def _write_sum(result: _Result, names: list[str]) -> int:
-    at_hand, parts = result.at_hand, [part for _, _, part in _parts(result)]
-    total = finish(at_hand.program, at_hand.local_program, runtime.combine(at_hand.program, parts))
-    first, *rest = total.tolist()[0]
-    values = np.array([rest], dtype=np.float64).reshape(1, len(rest))
-    return write_csv(at_hand.folder.output, names, [([repr(first)], values)])
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sum(result: _Result, told: Outputs) -> Iterator[Block]:
+    running, parts = result.running, [part for _, _, part in _parts(result)]
+    yield block(finish(running.local_programs, runtime.combine(running.program, parts)), told)

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from nodes.programs import runtime
 from nodes.renter.activities.services import Services
-from nodes.renter.activities.workbench import JobAtHand, Workbench
+from nodes.renter.activities.workbench import Running, Workbench
 from nodes.renter.errors import OWN_FAULTS
 from nodes.renter.files.parts import write_part
 from nodes.renter.protections.port import timed
@@ -58,15 +58,15 @@ class Dispatcher:
     async def compute_local(self, params: dict[str, Any], job_id: str) -> list[tuple[str, Struct]]:
         """The renter's own part of the job, in plaintext, where the data already is (S1)."""
         number, first, rows = (int(params[name]) for name in ("batch", "first_row", "rows"))
-        job, clock = (await self.workbench.running(job_id)).job, self.services.core_clock
+        running, clock = await self.workbench.running(job_id), self.services.core_clock
         try:
-            digest, seconds = await asyncio.to_thread(timed, clock, _compute, job, number, first, rows)
+            digest, seconds = await asyncio.to_thread(timed, clock, _compute, running, number, first, rows)
         except OWN_FAULTS as error:
             return [("job.spoiled", own_fault(error))]
         done = ResultAccepted(batch=number, attempt=1, owner=LOCAL, digest=digest, compute_seconds=seconds)
         return [("result.accepted", done)]
 
 
-def _compute(job: JobAtHand, number: int, first: int, rows: int) -> str:
-    result = runtime.evaluate(job.program, job.table.read(first, rows))
-    return write_part(job.folder, number, result)
+def _compute(running: Running, number: int, first: int, rows: int) -> str:
+    result = runtime.evaluate(running.program, running.job.table.read(first, rows))
+    return write_part(running.job.folder, number, result)

@@ -44,15 +44,18 @@ def free_cores(cores: int, load: float) -> float:
 
 async def _facts(services: Services, job: JobAtHand) -> Facts:
     spec, program, table = job.spec, job.program, job.table
-    affine, reason = mapped(spec, program, table.gaps)
+    beginning, rest = job.cut or (program, None)
+    affine, reason = mapped(spec, beginning, table.gaps)
     wanted = () if affine is None else wanted_schemes(spec, affine.degree)
-    encodings = [encoding(spec, program, table, affine, scheme) for scheme in wanted if affine is not None]
+    encodings = [encoding(spec, beginning, table, affine, scheme) for scheme in wanted if affine is not None]
     facts = Facts(
         rows=table.rows,
         width_in=program.width_in,
         width_out=program.width_out,
+        width_cut=beginning.width_out if job.cut else 0,
         sum_rows=program.sum_rows,
         program=await asyncio.to_thread(keep, services.blobs, program.canonical),
+        beginning=await asyncio.to_thread(keep, services.blobs, beginning.canonical) if job.cut else None,
         row_elements=program.live_row_elements,
         memory_mib=memory_mib(program, _rows_each(spec, table.rows, program)),
         needs_enclave=reason,
@@ -60,11 +63,11 @@ async def _facts(services: Services, job: JobAtHand) -> Facts:
         schemes=tuple(each.facts() for each in encodings),
         cores=services.crew.hands,
         free_cores=free_cores(services.crew.hands, os.getloadavg()[0]),
-        result_bits=sealed_result_bits(affine, table.bounds),
+        result_bits=sealed_result_bits(None if job.cut else affine, table.bounds),
     )
     if not rented_rows(spec, facts.rows):
         return facts
-    return await Pricing(spec, table, program, services.crew, services.calibration).priced(facts, encodings)
+    return await Pricing(spec, table, program, rest, services.crew, services.calibration).priced(facts, encodings)
 
 
 def _rows_each(spec: JobSpec, rows: int, program: Program) -> int:

@@ -45,6 +45,8 @@ class JobAtHand:
     folder: JobFolder
     table: Table
     program: Program
+    cut: tuple[Program, Program] | None
+    """Its beginning, and the rest; where it is cut for ciphertext."""
     local_program: Program | None
     secrets: dict[str, bytes] = field(default_factory=dict, repr=False)
     """By subtask, as far as they were needed."""
@@ -56,6 +58,10 @@ class Running:
 
     job: JobAtHand
     facts: Facts
+    program: Program
+    """What lessors compute."""
+    local_programs: tuple[Program, ...]
+    """What runs here on the results, one after the other."""
     protection: Protection
 
 
@@ -140,11 +146,12 @@ class Workbench:
         try:
             folder.check()
             program = check(blobs.get(spec.program))
+            cut = (check(blobs.get(spec.cut.beginning)), check(blobs.get(spec.cut.rest))) if spec.cut else None
             local = check(blobs.get(spec.local_program)) if spec.local_program else None
             table = open_table(folder.table, spec.data)
         except FileNotFoundError as error:
             raise FilesGone(f"the job's files are not here: {error}") from error
-        return JobAtHand(spec, folder, table, program, local)
+        return JobAtHand(spec, folder, table, program, cut, local)
 
     async def _prepared(self, name: str) -> Running:
         records = await self._services.store.get(name, ["job", "progress"])
@@ -154,13 +161,14 @@ class Workbench:
         if job.facts is None or job.assessment is None:
             raise JobGone(f"job {name} is not prepared")
         inputs, traits = await self.inputs(job.spec), traits_of(job.assessment.chosen)
+        program, *local = (inputs.cut if traits.on_ciphertext else None) or (inputs.program,)
         key = None
         if traits.homomorphic_key:
             assert job.assessment.scheme is not None
             key = await self.keys.homomorphic(name, job.assessment.scheme)
         given = Ingredients(
             table=inputs.table,
-            program=inputs.program,
+            program=program,
             facts=job.facts,
             assessment=job.assessment,
             noise=job.spec.noise,
@@ -169,7 +177,8 @@ class Workbench:
             crew=self._services.crew,
             core_clock=self._services.core_clock,
         )
-        return Running(inputs, job.facts, await asyncio.to_thread(BUILDERS[traits], given))
+        local += [inputs.local_program] if inputs.local_program else []
+        return Running(inputs, job.facts, program, tuple(local), await asyncio.to_thread(BUILDERS[traits], given))
 
     async def _contract(self, job: str, contract: str) -> Contract:
         key = f"contract/{contract}"

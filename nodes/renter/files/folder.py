@@ -8,7 +8,7 @@ from typing import Final
 
 from nodes.renter.errors import OtherFormat
 
-FORMAT: Final = "2"
+FORMAT: Final = "3"
 """Of what lies in a job's folder. A release that lays it out otherwise counts up."""
 FOLDER_MODE: Final = 0o700
 
@@ -36,8 +36,8 @@ class JobFolder:
 
     @property
     def output(self) -> Path:
-        """The joined result."""
-        return self.path / "output.csv"
+        """The joined result: a table."""
+        return self.path / "output"
 
     def part(self, batch: int, digest: str) -> Path:
         """The file of one batch's result; the digest in its name keeps differing results apart."""

@@ -81,11 +81,12 @@ def mapped(spec: JobSpec, program: Program, gaps: str = "") -> tuple[AffineMap |
     """What ciphertexts can compute of the program on data with these `gaps`; or why they can not."""
     if gaps:
         return None, f"{gaps}; {GAPS_NEED_ENCLAVE}"
-    products = asked(spec.protection) in (None, CIPHERTEXT) and schemes.may_multiply(spec.scheme, spec.results_stay)
+    wanted = asked(spec.protection) in (None, CIPHERTEXT)
     try:
+        products = wanted and schemes.may_multiply(spec.scheme, spec.results_stay)
         return schemes.runnable(program, products=products), ""
     except BadProgram as error:
-        return None, str(error)
+        return None, f"{error}; a cut before that gives nothing" if wanted else str(error)
 
 
 def encoding(spec: JobSpec, program: Program, table: Table, affine: AffineMap, scheme: Scheme) -> Encoding:

@@ -42,6 +42,8 @@ class Size:
     hands: int
     """Processes of the renter."""
     lessors: int
+    value_bytes: int = VALUE_BYTES
+    """Of a number on its way into an enclave."""
 
 
 def homomorphic(size: Size, work: Work, units: Units, rows: CiphertextRows, shape: Shape, *, exact: bool) -> Costs:
@@ -62,7 +64,7 @@ def enclave(size: Size, rows: EnclaveRows) -> Costs:
         encrypt_seconds=size.rows * (rows.read + rows.encrypt),
         lessor_seconds=size.rows * rows.execute,
         decrypt_seconds=size.rows * rows.decrypt,
-        bytes_sent=size.rows * size.width_in * VALUE_BYTES,
+        bytes_sent=size.rows * size.width_in * size.value_bytes,
         bytes_back=size.rows * size.width_out * VALUE_BYTES,
     )
 

@@ -32,6 +32,8 @@ class Pricing:
     spec: JobSpec
     table: Table
     program: Program
+    rest: Program | None
+    """What follows here on results of ciphertexts, where the program is cut."""
     crew: Crew
     measured: Path
     """The calibration's file."""
@@ -48,6 +50,7 @@ class Pricing:
             width_out=facts.width_out,
             hands=self.crew.hands,
             lessors=spec.lessors,
+            value_bytes=self.program.travels.itemsize,
         )
         predicted = {each.scheme: await self._on_ciphertext(size, each, units) for each in usable}
         known = tuple(structs.replace(each, costs=predicted.get(each.scheme)) for each in facts.schemes)
@@ -60,7 +63,8 @@ class Pricing:
         assert program is not None
         cut = predict.batches(size, each)
         work = await asyncio.to_thread(costs.count, encoding.scheme, program, cut, encoding.shape.slots)
-        score = CiphertextScore(self.table, fixed, program, approximate=encoding.shape.relative_error > 0)
+        rest, approximate = self.rest.canonical if self.rest else b"", encoding.shape.relative_error > 0
+        score = CiphertextScore(self.table, fixed, program, approximate, rest)
         rows = await self.crew.call(rehearse_ciphertext, Kit.of(score), self._middle(each), each)
         exact = self.spec.noise == "exact"
         return predict.homomorphic(size, work, units[encoding.scheme], rows.result, encoding.shape, exact=exact)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +23,10 @@ from nodes.renter.protocol.records import Facts
 from schemas.jobs import Batch
 
 
-def encrypt(secret: bytes, contract: str, context: BatchContext, values: NDArray[np.float64]) -> bytes:
-    """A batch's rows, float64 [rows, F], as they travel (E3)."""
+def encrypt(secret: bytes, contract: str, context: BatchContext, values: NDArray[Any]) -> bytes:
+    """A batch's rows [rows, F], in the type in which the program's rows travel, encrypted (E3)."""
     key = key_agreement.data_key(secret, contract, context.job, context.direction, context.epoch)
-    return chunks.encrypt(key, context.digest(), np.ascontiguousarray(values, "<f8").tobytes())
+    return chunks.encrypt(key, context.digest(), values.tobytes())
 
 
 def decrypt(secret: bytes, contract: str, context: BatchContext, body: bytes) -> bytes:
@@ -40,6 +41,7 @@ class EnclaveProtection:
 
     table: Table
     facts: Facts
+    travels: np.dtype[Any]
     schema: bytes
     secret: Callable[[str], Awaitable[bytes]]
     core_clock: Callable[[], float]
@@ -48,13 +50,14 @@ class EnclaveProtection:
     def build(cls, given: Ingredients, seal: SealSpec | None = None) -> EnclaveProtection:
         """For enclaves that give their results back as `seal` says."""
         schema = key_agreement.schema_digest(given.program.canonical, seal)
-        return cls(given.table, given.facts, schema, given.secret, given.core_clock)
+        return cls(given.table, given.facts, given.program.travels, schema, given.secret, given.core_clock)
 
     async def close(self, batch: Batch) -> Closed:
         secret, context = await self.secret(batch.subtask), batch_context(batch, self.schema)
 
         def read_and_encrypt() -> bytes:
-            return encrypt(secret, batch.contract, context, self.table.read(batch.first_row, batch.rows))
+            values = self.table.read(batch.first_row, batch.rows).astype(self.travels)
+            return encrypt(secret, batch.contract, context, values)
 
         return Closed(*await asyncio.to_thread(timed, self.core_clock, read_and_encrypt))
 

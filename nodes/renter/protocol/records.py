@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from nodes.protections import Traits, traits_of
 from nodes.renter.protocol.runs import Runs
 from nodes.renter.protocol.states import JobPhase, SubtaskPhase
 from schemas.contracts import Contract
@@ -45,8 +46,13 @@ class Facts(Struct, frozen=True, kw_only=True):
     rows: int
     width_in: int
     width_out: int
+    """Of the program; once the protection is chosen, of what lessors compute of it."""
+    width_cut: int = 0
+    """Of its beginning, where only that runs on ciphertext; else 0."""
     sum_rows: bool
     program: Manifest
+    beginning: Manifest | None = None
+    """Of a program that is cut: what runs on ciphertext."""
     row_elements: int = 1
     """Numbers that the program makes of a row."""
     memory_mib: int = 0
@@ -70,6 +76,10 @@ class Facts(Struct, frozen=True, kw_only=True):
     def width(self) -> int:
         """Columns of the larger of input and output."""
         return max(self.width_in, self.width_out)
+
+    def under(self, chosen: Traits) -> Facts:
+        """Of a job whose protection is chosen."""
+        return structs.replace(self, width_out=self.width_cut) if self.width_cut and chosen.on_ciphertext else self
 
     def of(self, scheme: Scheme | None) -> SchemeFacts:
         """What is known of a scheme; raises LookupError where it was not looked at."""
@@ -108,6 +118,13 @@ class Job(Struct, frozen=True, kw_only=True):
     code: str = ""
     reason: str = ""
     ended_at: float = 0.0
+
+    @property
+    def computed(self) -> Manifest:
+        """The program that lessors compute, of a job that is past preparing."""
+        facts, assessment = self.decided
+        cut = facts.beginning if traits_of(assessment.chosen).on_ciphertext else None
+        return cut or facts.program
 
     @property
     def decided(self) -> tuple[Facts, Assessment]:

@@ -51,7 +51,7 @@ def prepared(draft: Draft, event: Event) -> None:
     except NoProtection as error:
         ending.fail(draft, error.code, str(error))
         return
-    draft.change_job(facts=facts, assessment=assessment)
+    draft.change_job(facts=facts.under(traits_of(assessment.chosen)), assessment=assessment)
     draft.advance("assessed")
     draft.note("assessment", assessment.reason, **msgspec.to_builtins(assessment))
     spec = draft.job.spec

@@ -21,7 +21,7 @@ def terms_of(draft: Draft, subtask: Subtask) -> SubtaskTerms:
         subtask=subtask.id,
         contract=contract,
         protection=contract.protection,
-        program=facts.program,
+        program=draft.job.computed,
         width_in=facts.width_in,
         width_out=facts.width_out,
         scheme=scheme.scheme if scheme else None,

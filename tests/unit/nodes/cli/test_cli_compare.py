@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from nodes.cli.compare import Comparison, compare
 from nodes.cli.inputs import read_inputs
+from nodes.data.making import write_table
+from nodes.data.manifest import Column
+from nodes.data.port import Block
+from nodes.data.reading import Reading
+from nodes.data.table import Table
 from nodes.renter.submission import JobOptions
 from nodes.views.jobs import JobReport
 from schemas.errors import VerificationFailed
+from tests.support.tables import table_of
+from tests.unit.nodes.programs.models import data, model, node
 
 
 def compared(folder: Path, change: Callable[[list[str]], list[str]], protection: str = "homomorphic") -> Comparison:
@@ -19,6 +29,20 @@ def compared(folder: Path, change: Callable[[list[str]], list[str]], protection:
     values = [2 * (row + 0.5) + row + 0.125 * row + 10 for row in range(1, 61)]
     rows = change([f"p{number},{value!r}" for number, value in enumerate(values, 1)])
     (folder / "output.csv").write_text("\n".join(["id,result", *rows, ""]))
+    output = table_of(folder / "output.csv", "result", reading=Reading("id"))
+    return against(folder, output, folder / "linear.onnx", protection)
+
+
+def labelled(folder: Path, labels: list[str], program: Path, protection: str = "homomorphic") -> Comparison:
+    """These labels against what the program gives for `good.csv`."""
+    columns, ids = [Column("id", "text"), Column("l", "text")], [f"p{row}" for row in range(1, 61)]
+    path = Path(tempfile.mkdtemp(dir=folder)) / "output"
+    output = write_table(path, columns, [Block(np.zeros((60, 0)), (ids, labels))], id_column="id")
+    return against(folder, output, program, protection)
+
+
+def against(folder: Path, output: Table, program: Path, protection: str) -> Comparison:
+    """An output against what the program gives for `good.csv`."""
     report = JobReport(
         id="job-000000000000000000000000",
         phase="completed",
@@ -37,9 +61,9 @@ def compared(folder: Path, change: Callable[[list[str]], list[str]], protection:
         contracts=(),
         route=(),
         confidential="",
-        output=folder / "output.csv",
+        output=output.folder,
     )
-    inputs = read_inputs(folder / "good.csv", folder / "linear.onnx", None, None, None)
+    inputs = read_inputs(folder / "good.csv", program, None, None, None)
     return compare(inputs, JobOptions(id_column="id", max_error=1e-4), report)
 
 
@@ -72,3 +96,26 @@ def test_other_rows_are_not_compared(folder: Path, change: Callable[[list[str]],
     with pytest.raises(VerificationFailed) as caught:
         compared(folder, change)
     assert caught.value.code == "wrong-rows"
+
+
+def test_labels_may_be_others_only_where_an_error_at_the_cut_makes_them_so(folder: Path) -> None:
+    texts = helper.make_tensor("texts", TensorProto.STRING, [2], [b"low", b"high, or more"])
+    nodes = [
+        node("MatMul", ["x", "w"], ["s"]),
+        node("Greater", ["s", "b"], ["g"]),
+        node("Cast", ["g"], ["i"], to=TensorProto.INT64),
+        node("Gather", ["texts", "i"], ["l"]),
+    ]
+    made = model(nodes, outputs={"l": TensorProto.STRING}, constants={"w": [[1.0], [0.0], [0.0]], "b": [10.5]})
+    made.graph.initializer.append(texts)
+    (folder / "labels.onnx").write_bytes(data(made))
+    program, low, high = folder / "labels.onnx", "low", "high, or more"
+    right = [low] * 10 + [high] * 50
+    exact = labelled(folder, right, program)
+    assert (exact.rows, exact.max_abs_error, exact.near) == (60, 0.0, 0)
+    tie = [low] * 9 + [high] * 51
+    assert labelled(folder, tie, program).good
+    assert labelled(folder, tie, program).near == 1
+    assert not labelled(folder, tie, program, "enclave").good
+    for wrong in (high, "middle"):
+        assert not labelled(folder, [low] * 8 + [wrong] + [low] + [high] * 50, program).good

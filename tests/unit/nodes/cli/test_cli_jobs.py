@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from pyarrow import feather
 
 from nodes.cli.main import main
 from nodes.config import read_config
@@ -104,7 +105,10 @@ def test_a_result_is_printed_or_copied(
     assert [(name, round(float(value), 3)) for name, value in rows] == [(f"p{row}", 3.0 * row + 1) for row in range(40)]
     assert main(["job", "result", site.job, *renter, "--out", str(tmp_path / "out.csv")]) == 0
     assert (tmp_path / "out.csv").read_text() == printed
+    assert main(["job", "result", site.job, *renter, "--out", str(tmp_path / "out.arrow")]) == 0
+    assert feather.read_table(tmp_path / "out.arrow").num_rows == len(printed.splitlines()) - 1
     assert main(["job", "result", site.job, *renter, "--out", str(tmp_path / "no" / "out.csv")]) == 2
+    assert main(["job", "result", site.job, *renter, "--out", str(tmp_path / "out.xlsx")]) == 2
 
 
 def test_a_job_is_explained_event_by_event(site: Site, renter: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,11 +6,14 @@ import io
 import json
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import parquet
 
+from nodes.cli.files import writing
 from nodes.cli.inputs import read_columns, read_inputs, require_no_input
 from nodes.cli.main import main
 from schemas.errors import BadConfig
@@ -193,6 +196,76 @@ def test_a_result_may_replace_what_is_no_input(here: Path) -> None:
     (here / "out.csv").touch()
     require_no_input(Path("out.csv"), (Path("weights.csv"), None, Path("-")))
     require_no_input(None, (Path("weights.csv"),))
+
+
+def test_a_result_has_the_form_of_its_name(here: Path) -> None:
+    (here / "data.csv").write_text("id,a,b\n007,1,2\nx,0.1,0.2\n")
+    (here / "scores.parquet").write_bytes(b"old")
+    arguments = ["--linear", "weights.csv", "--id-column", "id", *HOMOMORPHIC, "--check", "--out", "scores.parquet"]
+    assert main(["run", "data.csv", *arguments]) == 0
+    found = parquet.read_table("scores.parquet").to_pydict()
+    assert found == {"id": ["007", "x"], "result": [0.0, pytest.approx(0.0, abs=1e-6)]}
+    assert {each.name for each in here.iterdir()} == {
+        *("data.csv", "scores.parquet", "weights.csv", "unnamed.onnx", "tree.onnx")
+    }
+
+
+@pytest.mark.parametrize(
+    ("out", "words"),
+    [
+        ("scores.xlsx", "results are written as .csv, .parquet, .arrow, .feather; name one of these"),
+        ("scores.parquet.gz", "results are written as .csv, .parquet"),
+        ("scores.json", "results are written as .csv, .parquet"),
+        ("nowhere/scores.parquet", "there is no folder"),
+        (".", "--out . is a folder; name a file in it"),
+    ],
+)
+def test_a_result_that_cannot_be_written_is_refused_before_any_work(
+    here: Path, capfd: pytest.CaptureFixture[str], out: str, words: str
+) -> None:
+    (here / "data.csv").write_text("a,b\nnot,read\n")
+    assert words in refused(capfd, "data.csv", "--linear", "weights.csv", "--out", out)
+
+
+def test_a_missing_extra_is_named_before_any_work(
+    here: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr("nodes.data.extra.importlib.import_module", fail)
+    (here / "data.csv").write_text("a,b\nnot,read\n")
+    said = refused(capfd, "data.csv", "--linear", "weights.csv", "--out", "scores.parquet")
+    assert "to write .parquet, install the extra `tables`: pip install 'sublet[tables]'" in said
+
+
+def test_a_result_goes_through_links_and_into_pipes(here: Path) -> None:
+    (here / "real.csv").write_text("old")
+    (here / "link.csv").symlink_to("real.csv")
+    with writing(Path("link.csv")) as file:
+        file.write(b"new")
+    assert (Path("link.csv").is_symlink(), Path("real.csv").read_bytes()) == (True, b"new")
+    os.mkfifo(here / "pipe")
+    got: list[bytes] = []
+    reading = threading.Thread(target=lambda: got.append((here / "pipe").read_bytes()))
+    reading.start()
+    with writing(Path("pipe")) as file:
+        file.write(b"rows")
+    reading.join()
+    assert (got, (here / "pipe").is_fifo()) == ([b"rows"], True)
+
+
+def test_a_result_that_fails_half_way_leaves_the_old_file_alone(here: Path) -> None:
+    (here / "out.csv").write_text("old")
+    before = set(here.iterdir())
+
+    def rows() -> Iterator[bytes]:
+        yield b"half"
+        raise OSError("no space left")
+
+    with pytest.raises(BadConfig, match="cannot write"), writing(Path("out.csv")) as file:
+        file.writelines(rows())
+    assert ((here / "out.csv").read_text(), set(here.iterdir())) == ("old", before)
 
 
 @pytest.mark.parametrize(

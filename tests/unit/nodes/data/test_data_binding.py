@@ -83,6 +83,10 @@ def test_a_program_of_few_columns_finds_them_by_name_among_others(made: Program,
     assert bind(made, header("a", "b", "columns")) == by_name(*columns)
 
 
+def test_inputs_of_several_columns_take_them_by_position() -> None:
+    assert bind(program({"u": 2, "v": 1}), header("id", "a", "b", "c"), "id") == by_position("a", "b", "c")
+
+
 def test_one_column_without_a_name_is_not_guessed_among_several() -> None:
     with pytest.raises(BadData, match=r"takes 1 column \(its input is 'X'\), but .* 2 with numbers: a, b; choose with"):
         bind(program({"X": 1}), header("a", "b"))

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from nodes.data import arrow_source, csv_source, stream
+from nodes.data import arrow_source, csv_source
 from nodes.data.reading import Dialect, Reading
 from nodes.data.sources import open_source
 from nodes.data.table import Table
@@ -74,7 +74,7 @@ def test_packed_files_that_are_cut_or_damaged_are_refused(tmp_path: Path, kind: 
     rows = TEXT + "".join(f"r{i},{i},{i % 7}\n" for i in range(20_000))
     packed = PACKERS[kind](rows.encode())
     for raw in (packed[:-20], packed[: len(packed) // 2] + b"\xff" * 40 + packed[len(packed) // 2 + 40 :]):
-        with pytest.raises(BadData, match=rf"data.csv is damaged or cut short \({kind}\)|row|column|header"):
+        with pytest.raises(BadData, match=rf"data.csv is damaged, cut short, .* \({kind}\)|row|column|header"):
             opened(written(tmp_path, raw))
 
 
@@ -98,11 +98,11 @@ def test_an_encoding_can_be_named(tmp_path: Path, encoding: str) -> None:
     is_read(written(tmp_path, TEXT.encode(encoding)), encoding=encoding)
 
 
-@pytest.mark.parametrize("block_bytes", [1, 2, 3, 5])
+@pytest.mark.parametrize("characters", [1, 2, 3, 5])
 def test_characters_cut_between_blocks_are_whole_again(
-    tmp_path: Path, block_bytes: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, characters: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(csv_source, "PIECE_CHARACTERS", characters)
     for raw in (TEXT.encode(), TEXT.encode("utf-16"), TEXT.replace("é", '"é"').encode("utf-16")):
         is_read(written(tmp_path, raw))
 
@@ -117,7 +117,7 @@ def test_an_encoding_that_is_none_is_refused_by_its_option(tmp_path: Path, encod
 def test_text_of_another_encoding_is_refused_with_the_option(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="row 2 is not UTF-8 text; give its encoding, for example --encoding cp1252"):
         opened(written(tmp_path, TEXT.encode("latin-1")))
-    with pytest.raises(BadData, match=r"data.csv is not utf-16-le text: .*; give its --encoding"):
+    with pytest.raises(BadData, match=r"data.csv is not utf-16 text: .*; give its --encoding"):
         opened(written(tmp_path, b"\xff\xfe" + TEXT.encode("utf-16-le") + b"\x00"), encoding="utf-16")
 
 
@@ -203,7 +203,7 @@ def test_a_name_of_a_workbook_is_believed_where_the_text_makes_no_sense(tmp_path
 
 def test_a_file_that_is_written_to_while_it_is_read_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, b"id,a,b\n" + b"x,1,2\n" * 400_000)
-    blocks = open_source(path).blocks(["a"], None)
+    blocks = open_source(path).blocks(["a"])
     next(blocks)
     with path.open("ab") as file:
         file.write(b"x,3,4\n")
@@ -350,7 +350,7 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path, raw: bytes, monkeypa
 
 
 def test_an_endless_header_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_source, "RECORD_BYTES_MAX", 1_000)
-    monkeypatch.setattr(stream, "BLOCK_BYTES", 64)
-    with pytest.raises(BadData, match="longer than 1,000 bytes"):
+    monkeypatch.setattr(csv_source, "RECORD_CHARACTERS_MAX", 1_000)
+    monkeypatch.setattr(csv_source, "PIECE_CHARACTERS", 64)
+    with pytest.raises(BadData, match="longer than 1,000 characters"):
         open_source(written(tmp_path, b"a" * 5_000))

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto, helper
 
-from nodes.data import csv_source, stream
-from nodes.data.manifest import ENDS, IDS, MANIFEST, VALUES
-from nodes.data.reading import Reading
+from nodes.data import csv_source
+from nodes.data.making import make_table
+from nodes.data.manifest import ENDS, MANIFEST, TEXTS, VALUES
+from nodes.data.reading import Missing, Reading
 from nodes.data.sources import open_source
 from nodes.data.table import Table, open_table
+from nodes.programs.check import check
 from schemas.errors import BadData, BadInput
 from tests.support.tables import table_of
 
@@ -110,14 +113,14 @@ def test_quoted_fields_may_hold_commas_newlines_and_quotation_marks(write: Write
     st.data(),
 )
 def test_any_row_range_gives_what_the_csv_module_reads(
-    tmp_path: Path, rows: list[tuple[str, float]], block_bytes: int, data: st.DataObject
+    tmp_path: Path, rows: list[tuple[str, float]], characters: int, data: st.DataObject
 ) -> None:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("id", "x"), *((name, repr(x)) for name, x in rows)])
     path = tmp_path / "any.csv"
     path.write_text(text.getvalue(), encoding="utf-8", newline="")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream, "BLOCK_BYTES", block_bytes)
+        patch.setattr(csv_source, "PIECE_CHARACTERS", characters)
         found = opened(path, "x", id_column="id")
         first = data.draw(st.integers(0, len(rows)))
         count = data.draw(st.integers(0, len(rows) - first))
@@ -146,7 +149,7 @@ def test_rows_that_do_not_exist_are_an_error(write: Write) -> None:
             data.read(first, count)
 
 
-@pytest.mark.parametrize("name", [VALUES, IDS, ENDS])
+@pytest.mark.parametrize("name", [VALUES, TEXTS.format(0), ENDS.format(0)])
 @pytest.mark.parametrize("change", [lambda raw: raw[:-1], lambda raw: raw + b"x", lambda raw: b""])
 def test_files_that_changed_since_they_were_opened_are_refused(
     write: Write, name: str, change: Callable[[bytes], bytes]
@@ -202,6 +205,64 @@ def test_missing_values_are_refused_with_all_there_are(write: Write) -> None:
     assert "(by column: a 2, b 1); fill them in, or give --missing nan" in str(no.value)
 
 
+# Types ----------------------------------------------------------------------------------------------------------------
+
+
+def typed(folder: Path, kind: int, *fields: str, missing: Missing = "refuse") -> list[float]:
+    """What a program of one column of this type is given."""
+    info = [helper.make_tensor_value_info(name, kind, ["N", 1]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", info[:1], info[1:])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (folder / "data.csv").write_text("x\n" + "".join(f"{field}\n" for field in fields))
+    table = make_table(folder / "table", folder / "data.csv", check(made.SerializeToString()), Reading(missing=missing))
+    return [float(value) for value in table.read(0, table.rows)[:, 0]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (TensorProto.INT64, ("9007199254740991", "-9007199254740991", "1e3")),
+        (TensorProto.INT32, ("2147483647", "-2147483648")),
+        (TensorProto.BOOL, ("0", "True", "false", "1")),
+        (TensorProto.FLOAT, ("0.1", "3.4e38", "123456789.123")),
+        (TensorProto.DOUBLE, ("9007199254740993", "1e308")),
+    ],
+)
+def test_numbers_that_fit_the_programs_type_stay_as_they_are(tmp_path: Path, kind: int, fields: tuple[str]) -> None:
+    truths = {"True": 1.0, "false": 0.0}
+    assert typed(tmp_path, kind, *fields) == [truths.get(field) or float(truths.get(field, field)) for field in fields]
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "words"),
+    [
+        (
+            TensorProto.INT64,
+            "9007199254740993",
+            "int64, whole numbers from -9007199254740991 to 9007199254740991",
+        ),
+        (TensorProto.INT64, "-1e30", "-1e\\+30 does not fit; the program takes int64"),
+        (TensorProto.INT64, "1.5", "1.5 does not fit; the program takes int64"),
+        (TensorProto.INT64, "NA", "nan does not fit; the program takes int64"),
+        (TensorProto.INT32, "2147483648", "takes int32, whole numbers from -2147483648 to 2147483647"),
+        (TensorProto.BOOL, "2", "2.0 does not fit; the program takes bool, whole numbers from 0 to 1"),
+        (TensorProto.FLOAT, "1e39", "1e\\+39 does not fit; the program takes float32, numbers from -3.4"),
+        (TensorProto.FLOAT, "-3.5e38", "does not fit; the program takes float32"),
+    ],
+)
+def test_a_number_that_does_not_fit_the_programs_type_is_refused_with_its_row(
+    tmp_path: Path, kind: int, field: str, words: str
+) -> None:
+    with pytest.raises(BadData, match=f"row 3, column 'x': .*{words}") as refused:
+        typed(tmp_path, kind, "1", "0", field, missing="nan")
+    assert (refused.value.row, refused.value.column) == (3, "x")
+
+
+def test_a_missing_whole_number_is_refused_as_missing_unless_the_program_is_given_it(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match=r"row 1, column 'x': the value is missing; values are missing in 2 of 3 rows"):
+        typed(tmp_path, TensorProto.INT64, "NA", "0", "nan")
+
+
 # What is refused ------------------------------------------------------------------------------------------------------
 
 
@@ -217,7 +278,7 @@ def test_missing_values_are_refused_with_all_there_are(write: Write) -> None:
         (",,\n1,2,3\n", "has no names in its first line"),
         ("1.5,2\n3,4\n", "no header"),
         ("a\0,b\n1,2\n", "is not text; or if it is UTF-16, give --encoding utf-16-le"),
-        (b"a,\xff\n1,2\n", "header of data.csv is not UTF-8"),
+        (b"a,\xff\n1,2\n", "the header is not UTF-8 text; give its encoding"),
         ('a,"b\n1,2\n', "header of data.csv cannot be read as CSV: unexpected end of data"),
     ],
 )
@@ -239,9 +300,9 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 def test_a_missing_column_is_refused_with_those_there_are(write: Write) -> None:
     source = open_source(write("a,b,,b\n1,2,3,4\n"))
     with pytest.raises(BadData, match="two columns named 'b'; rename one"):
-        list(source.blocks(["a", "b"], None))
+        list(source.blocks(["a", "b"]))
     with pytest.raises(BadData, match="no column 'z'; its columns are: a, b, b") as caught:
-        list(source.blocks(["a", "z"], None))
+        list(source.blocks(["a", "z"]))
     assert caught.value.column == "z"
 
 
@@ -292,9 +353,9 @@ def test_a_stray_quotation_mark_does_not_join_rows(write: Write) -> None:
 
 def test_an_endless_row_is_refused(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write("a,b\n1,2\n" + "3" * 5_000)
-    monkeypatch.setattr(stream, "BLOCK_BYTES", 64)
-    monkeypatch.setattr(csv_source, "RECORD_BYTES_MAX", 1_000)
-    with pytest.raises(BadData, match="row 2 is longer than 1,000 bytes"):
+    monkeypatch.setattr(csv_source, "PIECE_CHARACTERS", 64)
+    monkeypatch.setattr(csv_source, "RECORD_CHARACTERS_MAX", 1_000)
+    with pytest.raises(BadData, match="row 2 is longer than 1,000 characters"):
         opened(path)
 
 

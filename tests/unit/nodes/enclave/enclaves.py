@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
+from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,6 +24,7 @@ from nodes.enclave.attestation.port import SOFTWARE
 from nodes.enclave.attestation.producers.software import SoftwareQuoter
 from nodes.enclave.host.process import EnclaveProcess
 from nodes.enclave.offer import Challenge, VerifiedOffer, verify_offer
+from nodes.programs.check import check
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CONTRACT = "contract-1"
@@ -70,6 +73,11 @@ def model(width: int, weights: NDArray[np.float64], *, activation: str | None = 
     return bytes(proto.SerializeToString())
 
 
+@cache
+def _travels(program: bytes) -> np.dtype[Any]:
+    return check(program).travels
+
+
 @dataclass(frozen=True)
 class Subtask:
     """The renter's view of one subtask after the handshake."""
@@ -84,7 +92,7 @@ class Subtask:
 
     def encrypt(self, context: BatchContext, rows: NDArray[np.float64]) -> bytes:
         key = key_agreement.data_key(self.secret, CONTRACT, JOB, DATA, context.epoch)
-        return chunks.encrypt(key, context.digest(), np.ascontiguousarray(rows, "<f8").tobytes())
+        return chunks.encrypt(key, context.digest(), rows.astype(_travels(self.program)).tobytes())
 
     def decrypt(self, context: BatchContext, body: bytes) -> bytes:
         key = key_agreement.data_key(self.secret, CONTRACT, JOB, RESULT, context.epoch)

@@ -203,10 +203,6 @@ def negative(made: ModelProto) -> None:
     made.graph.initializer[0].dims[:] = [-1, 6]
 
 
-def text(made: ModelProto) -> None:
-    made.graph.initializer[0].CopyFrom(helper.make_tensor("w", TensorProto.STRING, [1], [b"a"]))
-
-
 def twice(made: ModelProto) -> None:
     made.graph.initializer[0].float_data.append(1.0)
 
@@ -227,7 +223,6 @@ def axes(made: ModelProto) -> None:
         (short, "its dimensions ask for 24"),
         (giant, "at most 16,777,216"),
         (negative, "not allowed"),
-        (text, "data type 8"),
         (twice, "does not fit its type"),
         (segment, "segments"),
         (axes, "not allowed"),

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
-from onnx import TensorProto
+from onnx import ModelProto, TensorProto, helper
 
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.programs.runtime import evaluate
 from schemas.errors import BadProgram
-from tests.unit.nodes.programs.exported import exported, outside, rows_for
+from tests.unit.nodes.programs.exported import exported, ml, outside, rows_for
 from tests.unit.nodes.programs.models import data, model, node
 
 I64 = np.int64
@@ -40,6 +41,77 @@ def test_on_ciphertext_it_is_refused_without_being_run(label: str) -> None:
 def test_the_labels_of_a_dictionary_name_its_columns() -> None:
     names = check(data(exported()["trees with a dictionary of text"])).output_names
     assert [name.rsplit("_", 1)[-1] for name in names[-3:]] == ["a", "b", "c"]
+
+
+TEXTS = helper.make_tensor("texts", TensorProto.STRING, [3], [b"a", b"b", "\u00e9".encode()])
+UNLABELS = {"keys_strings": ["a"], "values_floats": [1.0]}
+LETTERS = ("a", "b", "\u00e9")
+LABELS = {"keys_int64s": [0, 1, 2], "values_strings": ["q", "p", "q"], "default_string": "else"}
+
+
+def labelled(*more: Any) -> ModelProto:
+    """The position of a row's largest number, and from there on."""
+    kinds = {more[-1].output[0]: TensorProto.STRING, "x2": TensorProto.FLOAT}
+    nodes = [node("ArgMax", ["x"], ["at"], axis=1), *more, node("Neg", ["x"], ["x2"])]
+    made = model(nodes, outputs=kinds, constants={"k": np.array([-1], I64)})
+    if any("texts" in each.input for each in more):
+        made.graph.initializer.append(TEXTS)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("more", "texts"),
+    [
+        ([ml("ArrayFeatureExtractor", ["texts", "at"], ["l"])], LETTERS),
+        (
+            [ml("ArrayFeatureExtractor", ["texts", "at"], ["t"]), node("Reshape", ["t", "k"], ["l"])],
+            LETTERS,
+        ),
+        (
+            [node("Gather", ["texts", "at"], ["t"]), node("Cast", ["t"], ["l"], to=TensorProto.STRING)],
+            LETTERS,
+        ),
+        ([ml("LabelEncoder", ["at"], ["t"], **LABELS), node("Identity", ["t"], ["l"])], ("q", "p", "else")),
+    ],
+    ids=["a list", "a list, reshaped", "a list, cast", "an encoder"],
+)
+def test_labels_made_of_text_are_positions_in_a_list(more: list[Any], texts: tuple[str, ...]) -> None:
+    made = labelled(*more)
+    rows = np.random.default_rng(3).normal(size=(40, 3))
+    said = onnxruntime.InferenceSession(data(made)).run(["l"], {"x": rows.astype(np.float32)})[0]
+    program = check(data(made))
+    assert (dict(program.whole), program.width_out) == ({0: texts}, 4)
+    assert [texts[int(at)] for at in evaluate(program, rows)[:, 0]] == said.ravel().tolist()
+    assert b"else" not in program.canonical
+    assert check(program.canonical) == program
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [node("Gather", ["texts", "at"], ["t"]), node("Equal", ["t", "t"], ["l"])],
+        [node("Gather", ["texts", "at"], ["t"]), node("Cast", ["t"], ["l"], to=TensorProto.FLOAT)],
+        [node("Gather", ["at", "texts"], ["l"])],
+        [node("MatMul", ["x", "texts"], ["l"])],
+        [
+            node("Gather", ["texts", "at"], ["t"]),
+            ml("LabelEncoder", ["t"], ["l"], keys_strings=["a"], values_floats=[1.0]),
+        ],
+    ],
+    ids=["compared", "cast", "looked up by", "multiplied", "encoded"],
+)
+def test_what_computes_with_text_is_refused_by_name(more: list[Any]) -> None:
+    with pytest.raises(BadProgram, match="computes with a label's text") as caught:
+        check(data(labelled(*more)))
+    assert caught.value.operator == more[-1].op_type
+
+
+def test_labels_that_are_whole_numbers_are_known_and_text_of_unknown_origin_is_left_out() -> None:
+    nodes = [node("ArgMax", ["x"], ["at"], axis=1), node("Cast", ["at"], ["t"], to=TensorProto.STRING)]
+    both = model(nodes, outputs={"t": TensorProto.STRING, "at": TensorProto.INT64})
+    assert (check(data(both)).outputs, dict(check(data(both)).whole)) == (("at",), {0: ()})
+    with pytest.raises(BadProgram, match="gives text only"):
+        check(data(model(nodes, outputs={"t": TensorProto.STRING})))
 
 
 def test_several_inputs_are_described_in_their_order() -> None:

@@ -280,17 +280,19 @@ def test_a_child_may_be_shared_as_splits_on_categories_are_exported() -> None:
     assert evaluate(program, np.array([[1.0, 0, 0], [4.0, 0, 0], [2.0, 0, 0]])).tolist() == [[10.0], [10.0], [20.0]]
 
 
-def test_text_labels_are_left_out_where_scores_stand_beside_them() -> None:
+def test_text_labels_are_positions_in_a_list_that_is_not_in_the_program() -> None:
     made = attribute(classifier(random_trees(np.random.default_rng(8), targets=3), [1, 2, 3]), "post_transform", "NONE")
     (operator,) = made.graph.node
     labels = next(each for each in operator.attribute if each.name == "classlabels_int64s")
     operator.attribute.remove(labels)
     attribute(made, "classlabels_strings", ["a", "b", "c"])
     made.graph.output[0].type.tensor_type.elem_type = TensorProto.STRING
-    assert check(data(made)).width_out == 3
-    del made.graph.output[1]
-    with pytest.raises(BadProgram, match="gives text only"):
-        check(data(made))
+    program = check(data(made))
+    assert (program.width_out, dict(program.whole)) == (4, {0: ("a", "b", "c")})
+    assert b"classlabels_strings" not in program.canonical
+    rows = np.random.default_rng(9).normal(size=(50, 3))
+    outside = onnxruntime.InferenceSession(data(made)).run(["label"], {"x": rows.astype(np.float32)})
+    assert [program.whole[0][int(at)] for at in evaluate(program, rows)[:, 0]] == outside[0].tolist()
 
 
 @given(st.integers(0, 2**32 - 1), st.data())

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 
 from nodes.programs.build import linear
+from nodes.programs.check import check
+from nodes.renter.files import outputs
 from nodes.renter.submission import JobOptions, stage
 from nodes.store.blobs import BlobStore
 from schemas.errors import BadConfig, BadProgram
 from schemas.ids import derive_id
-from schemas.jobs import JobSpec
+from schemas.jobs import CutNote, JobSpec
 from tests.unit.nodes.programs.models import data, model, node
 
 PROGRAM = linear({"a": [2.0]}, [10.0])
@@ -61,3 +63,50 @@ def test_schemes_are_part_of_the_job(tmp_path: Path, options: dict[str, Any]) ->
 def test_schemes_and_noise_that_do_not_exist_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
     with pytest.raises(BadConfig, match="an option is out of range"):
         staged(tmp_path, **options)
+
+
+SCORE = node("MatMul", ["x", "w"], ["s"])
+WEIGHTS = {"w": [[1.0], [2.0]]}
+LOGISTIC = data(model([SCORE, node("Sigmoid", ["s"], ["y"])], inputs={"x": 2}, constants=WEIGHTS))
+
+
+def staged_two(folder: Path, program: bytes, local: bytes | None = None, **options: Any) -> JobSpec:
+    (folder / "input.csv").write_text("a,b\n1,2\n3,4\n")
+    jobs, blobs, job_id = folder / "jobs", BlobStore(folder / "blobs"), derive_id("job", 1)
+    return stage(folder / "input.csv", program, local, JobOptions(**options), jobs=jobs, blobs=blobs, job_id=job_id)
+
+
+@pytest.mark.parametrize("protection", ["auto", "homomorphic"])
+def test_where_ciphertext_may_be_chosen_a_program_is_staged_whole_and_in_two(tmp_path: Path, protection: str) -> None:
+    spec = staged_two(tmp_path, LOGISTIC, protection=protection)
+    assert spec.cut is not None
+    blobs = BlobStore(tmp_path / "blobs")
+    whole, beginning, rest = (check(blobs.get(each)) for each in (spec.program, spec.cut.beginning, spec.cut.rest))
+    assert (whole.width_in, beginning.width_out, rest.width_in, rest.output_names) == (2, 1, 1, whole.output_names)
+    told = outputs.read(tmp_path / "jobs" / spec.id)
+    assert told.cut == CutNote(at=("s",), numbers=1, locally=("Sigmoid",), factor=0.25, flips=False)
+
+
+@pytest.mark.parametrize(
+    ("program", "protection"), [(LOGISTIC, "enclave"), (LOGISTIC, "sealed-result"), (PROGRAM, "auto"), (SQUARE, "auto")]
+)
+def test_what_needs_no_cut_or_gains_none_is_staged_whole(tmp_path: Path, program: bytes, protection: str) -> None:
+    stage_one = staged_two if program is LOGISTIC else staged
+    assert stage_one(tmp_path, program, protection=protection).cut is None
+    assert outputs.read(tmp_path / "jobs" / derive_id("job", 1)).cut is None
+
+
+def test_a_program_of_which_ciphertext_can_compute_nothing_worth_while_is_refused(tmp_path: Path) -> None:
+    relu = data(model([node("Relu", ["x"], ["y"])], inputs={"x": 2}))
+    with pytest.raises(
+        BadProgram, match="gives nothing: 2 numbers per row would come back for its 2 columns"
+    ) as refused:
+        staged_two(tmp_path, relu, protection="homomorphic")
+    assert refused.value.operator == "Relu"
+    assert not (tmp_path / "jobs").exists()
+
+
+def test_results_are_named_by_what_runs_last(tmp_path: Path) -> None:
+    local = data(model([node("Neg", ["x"], ["n"])], inputs={"x": 1}, outputs=["n"]))
+    spec = staged_two(tmp_path, LOGISTIC, local)
+    assert outputs.read(tmp_path / "jobs" / spec.id).names == ("n",)

@@ -102,7 +102,7 @@ class Desk:
         headers, body = codec.encode(event, by.sign)
         message = Message(key or routing_key(ME, event.source, "result"), body, headers, event.id)
         arrived, workbench = Arrived(message), Workbench(self.services)
-        running = Running(job=None, facts=None, protection=self.opening)  # type: ignore[arg-type]
+        running = Running(None, None, None, (), self.opening)  # type: ignore[arg-type]
         workbench.running = AsyncMock(return_value=running)  # type: ignore[method-assign]
         door = Door(ME, "renter", self.services.clock)
         collector = Collector(self.services, workbench, None, door, self.submit)  # type: ignore[arg-type]

@@ -32,7 +32,7 @@ def test_a_folder_carries_its_format(folder: JobFolder) -> None:
 
 def test_a_folder_without_a_format_is_of_another_release(tmp_path: Path) -> None:
     (tmp_path / "input.csv").write_text("a\n1\n")
-    with pytest.raises(OtherFormat, match="'none', not '2'"):
+    with pytest.raises(OtherFormat, match="'none', not '3'"):
         JobFolder(tmp_path).check()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -105,6 +106,7 @@ def test_enclaves_open_compute_and_seal_every_row() -> None:
     costs = predict.enclave(size(10), ENCLOSED)
     assert (costs.encrypt_seconds, costs.lessor_seconds, costs.decrypt_seconds) == (170.0, 1040.0, 1280.0)
     assert (costs.bytes_sent, costs.bytes_back) == (10 * 2 * 8, 10 * 2 * 8)
+    assert predict.enclave(replace(size(10), value_bytes=4), ENCLOSED).bytes_sent == 10 * 2 * 4
 
 
 def test_sealed_results_are_encrypted_in_the_enclaves_and_decrypted_here() -> None:

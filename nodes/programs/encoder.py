@@ -1,0 +1,228 @@
+"""What a program makes of text: it runs at the renter when a job's table is made, and only numbers go on. Pure.
+
+The mirror of the cut: a program with inputs of text is divided where numbers come of them (one-hot, ordinal, compared).
+What divides and what only moves text is said by name; the rest of the program has inputs of numbers in the place of
+text and is checked as any other. Nothing of the texts is in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
+
+from nodes.programs.allowed import names
+from nodes.programs.check import INPUT_TYPES, check
+from nodes.programs.cut import following
+from nodes.programs.program import Input, Program
+from nodes.programs.runtime import feeds, load, run, session
+from schemas.errors import BadProgram
+
+TEXT: Final = np.dtype(object)
+"""Of an input of text."""
+_MOVES: Final = frozenset(
+    {"ArrayFeatureExtractor", "Concat", "Flatten", "Gather", "Identity", "Reshape", "Slice", "Split", "Squeeze"}
+    | {"Transpose", "Unsqueeze", "Where"}
+)
+_NUMBERS: Final = frozenset({"OneHotEncoder", "LabelEncoder", "Equal", "Cast"})
+"""Make numbers of text, unless they say that they make text again."""
+_TYPES: Final = {
+    "tensor(float)": TensorProto.FLOAT,
+    "tensor(double)": TensorProto.DOUBLE,
+    "tensor(int64)": TensorProto.INT64,
+    "tensor(int32)": TensorProto.INT32,
+    "tensor(bool)": TensorProto.BOOL,
+}
+
+
+_Shapes = Mapping[str, tuple[int, tuple[int, ...]]]
+"""Type and shape of one row, by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """From the columns that a whole program takes to those that the rest of it takes."""
+
+    model: bytes = field(repr=False)
+    inputs: tuple[Input, ...]
+    """Of the whole program, in its order."""
+    used: frozenset[str]
+    """Those that the model takes."""
+    kept: tuple[str, ...]
+    """Those of numbers that the rest takes as they are, before what is encoded."""
+    outputs: tuple[tuple[str, int], ...]
+    """What is encoded: names, and numbers per row."""
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Of the whole program."""
+        return tuple(each.name for each in self.inputs)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """None beside those of the inputs."""
+        return ()
+
+    @property
+    def width_in(self) -> int:
+        """Columns of the whole program."""
+        return sum(each.width for each in self.inputs)
+
+    @property
+    def matrix(self) -> bool:
+        """Whether any input has several columns."""
+        return self.width_in > len(self.inputs)
+
+    @property
+    def types(self) -> tuple[np.dtype[Any], ...]:
+        """Of each column."""
+        return tuple(each.dtype for each in self.inputs for _ in range(each.width))
+
+    def names(self, numbers: Sequence[str]) -> tuple[str, ...]:
+        """Of the columns that are given, from those of the columns of numbers that are taken."""
+        encoded = (f"{name}_{at}" if width > 1 else name for name, width in self.outputs for at in range(width))
+        return (*(numbers[at] for at in self._kept_columns), *encoded)
+
+    def encode(self, numbers: NDArray[np.float64], texts: Sequence[Sequence[str]]) -> NDArray[np.float64]:
+        """Rows for the rest, from columns of numbers [rows, columns] and columns of text.
+
+        Raises BadProgram: the program knows no number for a text.
+        """
+        numeric = [each for each in self.inputs if each.dtype != TEXT]
+        given = dict(feeds(numeric, numbers)) if any(each.name in self.used for each in numeric) else {}
+        columns = iter(texts)
+        for each in self.inputs:
+            if each.dtype == TEXT:
+                block = np.array([next(columns) for _ in range(each.width)], dtype=object).T
+                given[each.name] = block if each.rank == 2 else block[:, 0]
+        given = {name: array for name, array in given.items() if name in self.used}
+        made = run(session(self.model), [name for name, _ in self.outputs], given)
+        encoded = [array.reshape(len(numbers), -1).astype(np.float64) for array in made]
+        return np.concatenate([numbers[:, list(self._kept_columns)], *encoded], axis=1)
+
+    @property
+    def _kept_columns(self) -> tuple[int, ...]:
+        """Among the columns of numbers."""
+        named = [each.name for each in self.inputs if each.dtype != TEXT for _ in range(each.width)]
+        return tuple(at for at, name in enumerate(named) if name in self.kept)
+
+
+def read(raw: bytes) -> tuple[Program, Encoder | None]:
+    """A program as a job takes it, and what comes before where it takes text. Raises BadProgram."""
+    model = ModelProto()
+    try:
+        model.ParseFromString(raw)
+    except (DecodeError, RuntimeError, ValueError):
+        return check(raw), None
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = [info for info in model.graph.input if info.name not in constants]
+    texts = {info.name for info in inputs if info.type.tensor_type.elem_type == TensorProto.STRING}
+    if not texts:
+        return check(raw), None
+    made = _numbers(model.graph, texts)
+    encoder, used = _encoder(model, made)
+    shapes = _shapes(encoder, made)
+    program = _rest(model, shapes)
+    kept = tuple(each.name for each in program.inputs if each.name in {info.name for info in inputs})
+    widths = tuple((each, int(np.prod(shapes[each][1], dtype=int))) for each in shapes)
+    return program, Encoder(encoder, tuple(map(_input, inputs)), used, kept, widths)
+
+
+def _rest(model: ModelProto, shapes: _Shapes) -> Program:
+    """What follows on the numbers. Exporters put float32 from one-hot encoders beside float64 columns, which the engine
+    refuses; zeros and ones are the same in both."""
+    wider = {TensorProto.FLOAT: TensorProto.DOUBLE}
+    wide = {name: (wider.get(kind, kind), shape) for name, (kind, shape) in shapes.items()}
+    try:
+        return _runnable(following(model, shapes))
+    except BadProgram:
+        with contextlib.suppress(BadProgram):
+            return _runnable(following(model, wide))
+        raise
+
+
+def _runnable(raw: bytes) -> Program:
+    program = check(raw)
+    session(program.canonical)
+    return program
+
+
+def _numbers(graph: GraphProto, texts: set[str]) -> list[str]:
+    """The values that numbers are in first, in their order. Raises BadProgram where text is computed with otherwise."""
+    text, found = set(texts), []
+    for node in graph.node:
+        if text.isdisjoint(node.input):
+            continue
+        if node.op_type not in _MOVES | _NUMBERS:
+            raise BadProgram(f"{node.op_type[:64]}: cannot take text; encode it before", operator=node.op_type[:64])
+        if node.op_type in _MOVES or _gives_text(node):
+            text.update(node.output)
+        else:
+            found += list(node.output)
+    if any(info.name in text for info in graph.output):
+        raise BadProgram("the program gives text of its input back; export it without that output")
+    if not found:
+        raise BadProgram("the program takes text and makes nothing of it; export it without that input")
+    return found
+
+
+def _gives_text(node: NodeProto) -> bool:
+    return any(
+        (each.name == "to" and each.i == TensorProto.STRING)
+        or (each.name == "values_strings" and len(each.strings))
+        or (each.name == "values_tensor" and each.t.data_type == TensorProto.STRING)
+        for each in node.attribute
+    )
+
+
+def _encoder(model: ModelProto, made: Iterable[str]) -> tuple[bytes, frozenset[str]]:
+    """What gives these values, and the inputs that it takes."""
+    encoder = ModelProto()
+    encoder.CopyFrom(model)
+    graph, wanted, kept = encoder.graph, set(made), []
+    for node in reversed(model.graph.node):
+        if wanted.isdisjoint(node.output):
+            continue
+        domain = "" if node.domain == "ai.onnx" else node.domain
+        if (domain, node.op_type) not in names():
+            raise BadProgram(f"the operator {node.op_type[:64]} is not allowed", operator=node.op_type[:64])
+        wanted.update(node.input)
+        kept.append(node)
+    inputs = [info for info in model.graph.input if info.name in wanted]
+    for name in ("node", "input", "output", "value_info"):
+        graph.ClearField(name)
+    graph.node.extend(reversed(kept))
+    graph.input.extend(inputs)
+    for name in made:
+        graph.output.add(name=name)
+    unused = [tensor for tensor in graph.initializer if tensor.name not in wanted]
+    for tensor in unused:
+        graph.initializer.remove(tensor)
+    return bytes(encoder.SerializeToString()), frozenset(info.name for info in inputs)
+
+
+def _shapes(encoder: bytes, made: Iterable[str]) -> _Shapes:
+    """Type and shape of one row, of each value. Raises BadProgram where they are not known before it runs."""
+    found = {each.name: each for each in load(encoder).get_outputs()}
+    shapes = {}
+    for name in made:
+        kind, shape = found[name].type, found[name].shape
+        if kind not in _TYPES or not shape or not all(isinstance(each, int) for each in shape[1:]):
+            raise BadProgram(f"what the program makes of text is not known to be rows of numbers: {name[:64]}")
+        shapes[name] = (_TYPES[kind], tuple(shape[1:]))
+    return shapes
+
+
+def _input(info: ValueInfoProto) -> Input:
+    """Raises BadProgram; what else may be wrong with inputs of numbers, `check` says of the rest."""
+    dims, kind = info.type.tensor_type.shape.dim, info.type.tensor_type.elem_type
+    width = dims[1].dim_value if len(dims) == 2 else 1
+    if not 1 <= len(dims) <= 2 or width < 1 or dims[0].HasField("dim_value"):
+        raise BadProgram(f"the input {info.name[:64]} must be declared as [N, columns]")
+    return Input(info.name, width, len(dims), np.dtype(INPUT_TYPES[kind]) if kind in INPUT_TYPES else TEXT)
