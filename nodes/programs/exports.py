@@ -82,7 +82,7 @@ def _cut_dictionaries(graph: GraphProto) -> dict[str, Texts]:
     makers = {name: node for node in graph.node for name in node.output}
     labels = {}
     for info in graph.output:
-        node = makers.get(info.name)
+        node = makers.pop(info.name, None)
         if node is not None and (node.domain, node.op_type) == (ML, "ZipMap") and len(node.input) == 1:
             info.name = node.input[0]
             info.ClearField("type")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from onnx import AttributeProto, GraphProto, NodeProto
 
@@ -15,6 +16,7 @@ from nodes.programs.trees import require_trees
 from nodes.programs.values import Array
 from schemas.errors import BadProgram
 
+T = TypeVar("T")
 CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 OPERATOR_ERRORS = (ArithmeticError, ValueError, TypeError, LookupError, MemoryError)
 """What wrong attributes and operands can raise in an operator's function."""
@@ -179,9 +181,21 @@ def _attribute(node: NodeProto, attribute: AttributeProto, limits: ProgramLimits
         return bytes(attribute.s)
     if kind == AttributeProto.TENSOR:
         return array_of(attribute.t, limits)
-    lists = {AttributeProto.FLOATS: attribute.floats, AttributeProto.INTS: attribute.ints}
-    if kind in lists and len(lists[kind]) <= limits.tensor_elements_max:
-        return tuple(lists[kind])
-    if kind == AttributeProto.STRINGS and len(attribute.strings) <= limits.tree_nodes_max:
-        return tuple(attribute.strings)
+    lists = {
+        AttributeProto.FLOATS: (attribute.floats, limits.tensor_elements_max),
+        AttributeProto.INTS: (attribute.ints, limits.tensor_elements_max),
+        AttributeProto.STRINGS: (attribute.strings, limits.tree_nodes_max),
+    }
+    values, most = lists.get(kind, ((), -1))
+    if len(values) <= most:
+        return _shared(values)
     raise _bad(node, f"has the attribute {attribute.name[:64]!r} of a type or size that is not allowed")
+
+
+def _shared(values: Iterable[T]) -> tuple[T, ...]:
+    """Equal ones once in memory: the lists of a forest repeat few numbers and texts a million times.
+
+    But for zeros, which are equal and not the same.
+    """
+    seen: dict[T, T] = {}
+    return tuple(seen.setdefault(value, value) if value else value for value in values)

@@ -58,6 +58,7 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
         ),
         JobFailed: (
             "activity-failed",
+            "bad-pieces",
             "cancelled",
             "enclave-closed",
             "enclave-unavailable",
@@ -66,6 +67,7 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
             "no-key",
             "no-lessor-left",
             "no-match",
+            "no-memory",
             "not-assembled",
             "partner-failed",
             "partner-silent",

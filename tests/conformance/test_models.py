@@ -42,7 +42,7 @@ OTHERWISE = {
 }
 """Exports that do not say what the framework says: their exporters' doing, which no one here could mend."""
 TOLERANCE = 1e-6
-UNITS = 4
+UNITS = 8
 """Of float32 by which a row alone may differ from the row among others: kernels add up in another order."""
 ALIKE = 0.99
 """Of rows, in which an export says what its framework says: some of these decide in float64, or the other way round."""

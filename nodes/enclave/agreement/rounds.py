@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 _HEAD: Final = struct.Struct("<iI")
 VALUE_BYTES: Final = 8
 VALUE_BITS_MAX: Final = 62
+KEPT_BYTES_MAX: Final = 256 * 1024**2
+"""Of rows that stay between rounds: the oldest give way, and come again when they are wanted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from nodes.enclave.agreement import chunks, key_agreement
 from nodes.enclave.agreement.chunks import DATA, RESULT, BatchContext
 from nodes.enclave.agreement.confirmation import confirmation
 from nodes.enclave.agreement.key_agreement import KeyPair, Sealed, SealSpec
-from nodes.enclave.agreement.rounds import Opening, unpacked
+from nodes.enclave.agreement.rounds import KEPT_BYTES_MAX, Opening, unpacked
 from nodes.enclave.errors import Code, DataFault, Fault, Rejected
 from nodes.enclave.frames import Buffer
 from nodes.homomorphic.errors import BadKey
@@ -31,8 +31,6 @@ from schemas.errors import BadData, BadProgram
 OFFERS_PER_PROCESS_MAX: Final = 64
 RESULT_BITS_MAX: Final = 62
 _LARGEST_INT64: Final = float(np.nextafter(2.0**63, 0))
-KEPT_BYTES_MAX: Final = 256 * 1024**2
-"""Of rows that stay between rounds: the oldest give way, and come again when they are wanted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,18 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 
+from nodes.enclave.agreement.rounds import KEPT_BYTES_MAX
+from nodes.programs.program import Program
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import JobAtHand, Workbench
+from nodes.renter.files.pieces import keep
 from nodes.renter.prediction.encodings import encoding, mapped, sealed_result_bits, wanted_schemes
+from nodes.renter.prediction.memory import MIB, memory_mib
 from nodes.renter.prediction.pricing import Pricing
 from nodes.renter.protocol.assess import NoProtection, assess, rented_rows
 from nodes.renter.protocol.outcomes import JobPrepared, JobSpoiled
 from nodes.renter.protocol.records import Facts
+from nodes.renter.protocol.split import rows_per_batch
 from schemas.errors import BadInput
 from schemas.jobs import JobSpec
 
@@ -46,7 +51,7 @@ async def facts_of(services: Services, job: JobAtHand, *, sealing: bool = False)
     """
     spec, program, table = job.spec, job.program, job.table
     if spec.joint is not None:
-        return _joint_facts(services, job)
+        return await _joint_facts(services, job)
     beginning, rest = job.cut or (program, None)
     affine, reason = mapped(spec, beginning, table.gaps)
     wanted = () if affine is None else wanted_schemes(spec, affine.degree)
@@ -57,6 +62,10 @@ async def facts_of(services: Services, job: JobAtHand, *, sealing: bool = False)
         width_out=program.width_out,
         width_cut=beginning.width_out if job.cut else 0,
         sum_rows=program.sum_rows,
+        program=await asyncio.to_thread(keep, services.blobs, program.canonical),
+        beginning=await asyncio.to_thread(keep, services.blobs, beginning.canonical) if job.cut else None,
+        row_elements=program.live_row_elements,
+        memory_mib=memory_mib(program, _rows_each(spec, table.rows, program)),
         needs_enclave=reason,
         no_enclave=_no_enclave(services, spec),
         schemes=tuple(each.facts() for each in encodings),
@@ -70,18 +79,27 @@ async def facts_of(services: Services, job: JobAtHand, *, sealing: bool = False)
     return await pricing.priced(facts, encodings)
 
 
-def _joint_facts(services: Services, job: JobAtHand) -> Facts:
+async def _joint_facts(services: Services, job: JobAtHand) -> Facts:
     """Of a job whose enclaves seal for a partner: there is nothing to choose, so nothing is priced."""
+    program, rows = job.program, job.table.rows
     return Facts(
-        rows=job.table.rows,
-        width_in=job.program.width_in,
-        width_out=job.program.width_out,
+        rows=rows,
+        width_in=program.width_in,
+        width_out=program.width_out,
         sum_rows=False,
+        program=await asyncio.to_thread(keep, services.blobs, program.canonical),
+        row_elements=program.live_row_elements,
+        memory_mib=memory_mib(program, _rows_each(job.spec, rows, program)) + KEPT_BYTES_MAX // MIB,
         needs_enclave="a partner computes on results that enclaves seal",
         no_enclave=_no_enclave(services, job.spec),
         cores=services.crew.hands,
         free_cores=free_cores(services.crew.hands, os.getloadavg()[0]),
     )
+
+
+def _rows_each(spec: JobSpec, rows: int, program: Program) -> int:
+    width, elements = max(program.width_in, program.width_out), program.live_row_elements
+    return rows_per_batch(spec, rows, width, spec.lessors, row_elements=elements)
 
 
 def _no_enclave(services: Services, spec: JobSpec) -> str:
@@ -101,5 +119,5 @@ async def _with_key(services: Services, workbench: Workbench, spec: JobSpec, fac
         return facts
     fixed = next((each.fixed_point for each in facts.schemes if each.scheme == scheme), None)
     key = await workbench.keys.make_homomorphic(spec.id, scheme, fixed.input_bits if fixed else 1)
-    public_key = await asyncio.to_thread(services.blobs.put, key.public.to_bytes())
+    public_key = await asyncio.to_thread(keep, services.blobs, key.public.to_bytes())
     return structs.replace(facts, public_key=public_key)

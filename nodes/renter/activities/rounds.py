@@ -75,13 +75,14 @@ class Rounds:
         """Activity `ask-partner`: the request, with the partner's program and the public key (J1)."""
         running = await self.workbench.running(job_id)
         spec, facts, joint, blobs = running.job.spec, running.facts, _joint(running), self.services.blobs
+        assert facts.public_key is not None
         asked = JointRequested(
             introduction=msgspec.convert(params["introduction"], Introduction),
             job=job_id,
             dataset=joint.dataset,
             columns=joint.columns,
             program=await asyncio.to_thread(blobs.get, joint.program),
-            public_key=await asyncio.to_thread(blobs.get, facts.public_key),
+            public_key=await asyncio.to_thread(blobs.get, facts.public_key.digest),
             rows=facts.rows,
             received=facts.width_out,
             rounds=joint.rounds,

@@ -73,7 +73,7 @@ class Pricing:
         return predict.homomorphic(size, work, units[encoding.scheme], rows.result, encoding.shape, exact=exact)
 
     async def _in_enclaves(self, facts: Facts, size: Size, units: Mapping[str, Units], *, sealing: bool) -> Facts:
-        each = rows_per_batch(self.spec, facts.rows, facts.width, self.spec.lessors)
+        each = rows_per_batch(self.spec, facts.rows, facts.width, self.spec.lessors, row_elements=facts.row_elements)
         score = EnclaveScore(self.table, self.program.canonical)
         rows = await self.crew.call(rehearse_enclave, Kit.of(score), self._middle(each), each)
         plain = predict.enclave(size, rows.result)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from nodes.protections import CIPHERTEXT, ENCLAVE, SEALED, asked
+from nodes.protections import CIPHERTEXT, ENCLAVE, SEALED, asked, traits_of
 from nodes.renter.protocol.records import Facts, SchemeFacts
 from schemas.errors import PolicyRefused
 from schemas.jobs import APPROXIMATE, Assessment, Candidate, Costs, JobSpec, Scheme
@@ -55,6 +55,7 @@ def assess(spec: JobSpec, facts: Facts) -> Assessment:
         encrypt_seconds_max=spec.encrypt_seconds_max,
         decrypt_seconds_max=spec.decrypt_seconds_max,
         max_error=spec.max_error,
+        memory_mib=facts.memory_mib if traits_of(chosen.protection).attested else 0,
         costs=costs,
         candidates=candidates,
         reason=reason,

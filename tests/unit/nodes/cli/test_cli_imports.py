@@ -14,6 +14,7 @@ import nodes.cli
 ROOT: Final = Path(nodes.cli.__file__).parent
 ALLOWED: Final = (
     *("nodes.cli", "nodes.views", "nodes.desk", "nodes.local", "nodes.model_files", "nodes.renter.submission"),
+    "nodes.renter.invitation",
     *(
         "nodes.bootstrap",
         "nodes.config",

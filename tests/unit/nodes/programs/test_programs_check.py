@@ -236,7 +236,7 @@ def axes(made: ModelProto) -> None:
         (external, "external data"),
         (external_without_the_flag, "external data"),
         (short, "its dimensions ask for 24"),
-        (giant, "at most 1,048,576"),
+        (giant, "at most 16,777,216"),
         (negative, "not allowed"),
         (twice, "does not fit its type"),
         (segment, "segments"),
