@@ -55,14 +55,14 @@ class Declared:
             Learned(party="partner", kind="value-bits", count=1, shape="power of two above every value", round=number),
         )
 
-    def answered(self, number: int) -> tuple[Learned, ...]:
-        """What the renter learns of a round that is answered."""
+    def answered(self, number: int, outputs: int) -> tuple[Learned, ...]:
+        """What the renter learns of a round that is answered with so many sums."""
         return (
             Learned(
                 party="renter",
                 kind="totals",
-                count=self.outputs,
-                shape=f"{self.outputs} sums over {self.rows} rows",
+                count=outputs,
+                shape=f"{outputs} sums over {self.rows} rows",
                 round=number,
             ),
             Learned(party="renter", kind="scale", count=1, shape="power of two that fits the outputs", round=number),

@@ -106,8 +106,8 @@ def stage(
     cut = cut_of(checked, options) if wanted in (None, CIPHERTEXT) and options.joint is None else None
     if options.scheme == "ckks" and not options.results_stay:
         raise BadConfig(schemes.MUST_STAY, field="scheme")
-    _check_id_column(options, checked)
     joint = _joint(options, checked)
+    _check_id_column(options, checked)
     if joint is not None and encoder is not None:
         raise BadProgram("the lessors' program of a joint job takes numbers only: encode text before")
     if local is not None:

@@ -42,7 +42,9 @@ async def answer(services: Services, desk: Desk, params: dict[str, Any], job: st
         whole = await _added(services, at_hand, [whole, *more])
     made = (await services.crew.call(finished, at_hand.kit, whole, list(at_hand.scales.plus))).result
     digest = await asyncio.to_thread(services.blobs.put, made.body)
-    return [("round.made", RoundAnswered(round=number, digest=digest, bits=at_hand.scales.bits))]
+    scales = at_hand.scales
+    found = RoundAnswered(round=number, digest=digest, outputs=len(scales.plus), bits=scales.bits)
+    return [("round.made", found)]
 
 
 def covers(taken: Sequence[Taken], rows: int) -> bool:

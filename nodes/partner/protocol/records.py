@@ -132,6 +132,8 @@ class RoundAnswered(Struct, frozen=True, kw_only=True):
 
     round: int
     digest: str = ""
+    outputs: int = 0
+    """Numbers in it."""
     bits: int = 0
     code: str = ""
     reason: str = ""

@@ -94,7 +94,7 @@ def answered(draft: Draft, event: Event) -> None:
     current = draft.round(data.round)
     if current is None or current.phase != "answering":
         return
-    draft.learn(*part.declared.answered(data.round))
+    draft.learn(*part.declared.answered(data.round, data.outputs))
     phase = advance(ROUND, current.phase, "answered")
     draft.put(f"round/{data.round}", structs.replace(current, phase=phase, output=data.digest))
     draft.put("part", structs.replace(draft.part, answered=data.round))

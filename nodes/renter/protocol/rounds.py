@@ -159,7 +159,7 @@ def output_accepted(draft: Draft, event: Event) -> None:
     phase = advance(ROUND, known.phase, "output")
     draft.put(f"round/{data.round}", structs.replace(known, phase=phase, output=data.digest))
     partnership.owes(draft, something=False)
-    _learn(draft, _declared(draft).answered(data.round))
+    _learn(draft, _declared(draft).answered(data.round, data.outputs))
     draft.note("round-answered", f"round {data.round} of {joint.rounds}", outputs=data.outputs, bytes=data.bytes_back)
     spent = draft.progress.spent
     seconds, size = spent.decrypt_seconds + data.decrypt_seconds, spent.bytes_back + data.bytes_back

@@ -59,7 +59,7 @@ async def keep(database: Path) -> None:
         answered=1,
         asked_at=START,
     )
-    ledger = Ledger(lines=(*LINES.at_first(), *LINES.opened(1), *LINES.answered(1)))
+    ledger = Ledger(lines=(*LINES.at_first(), *LINES.opened(1), *LINES.answered(1, 3)))
     decision = Decision(START, put={"part": part, "ledger": ledger})
     arguments: dict[str, Any] = {"owner": "o", "lease_until": START, "performs_max": 0}
     await store.apply([Input("event-1", JOB)], lambda _, __: decision, **arguments)

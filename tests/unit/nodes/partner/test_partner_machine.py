@@ -219,10 +219,10 @@ def test_nobody_learns_more_than_was_declared() -> None:
     assert isinstance(ledger, Ledger)
     totals = [each for each in ledger.lines if each.kind == "totals"]
     assert [(each.party, each.count, each.round) for each in totals] == [("renter", 2, 1), ("renter", 2, 2)]
-    more = Learned(party="renter", kind="totals", count=1, shape="", round=1)
+    more = Learned(party="renter", kind="totals", count=2, shape="", round=1)
     world = accepted().taken(0, 0, ROWS)
-    world.records["ledger"] = Ledger(lines=(structs.replace(more, count=3),))
-    world.made()
+    world.records["ledger"] = Ledger(lines=(more,))
+    world.made(outputs=3)
     assert (world.part.phase, world.part.code) == ("failed", "ledger-exceeded")
     assert [each.type for each in world.sent()] == ["joint.ended"]
 

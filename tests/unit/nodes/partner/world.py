@@ -129,7 +129,7 @@ class World:
         return self
 
     def made(self, number: int = 1, **fields: Any) -> World:
-        given: dict[str, Any] = {"round": number, "digest": "d" * 64, "bits": 40} | fields
+        given: dict[str, Any] = {"round": number, "digest": "d" * 64, "outputs": 2, "bits": 40} | fields
         self.handle("round.made", RoundAnswered(**given))
         return self
 
