@@ -35,6 +35,7 @@ async def answer(services: Services, desk: Desk, params: dict[str, Any], job: st
         return []
     except BadInput as error:
         return [("round.made", RoundAnswered(round=number, code="no-room", reason=str(error)))]
+    await asyncio.to_thread(services.folder(job).drop_before, number)
     paths = [services.folder(job).partial(number, each.batch, each.digest) for each in taken]
     whole = await _added(services, at_hand, [await asyncio.to_thread(each.read_bytes) for each in paths[:1]])
     for first in range(1, len(paths), AT_A_TIME):

@@ -58,6 +58,12 @@ class PartFolder:
         """Names the table."""
         return self.path / "table.sha256"
 
+    def drop_before(self, number: int) -> None:
+        """Remove what earlier rounds were added up from."""
+        for path in (self.path / "partials").glob("*.bin"):
+            if int(path.name.partition("-")[0]) < number:
+                path.unlink(missing_ok=True)
+
     def partial(self, number: int, batch: int, digest: str) -> Path:
         """The partial sums of one sealed result, still encrypted."""
         return self.path / "partials" / f"{number:04d}-{batch:06d}-{digest[:16]}.bin"

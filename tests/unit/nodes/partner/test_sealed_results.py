@@ -149,6 +149,20 @@ async def test_a_round_comes_out_as_the_sum_of_its_results(
     assert np.abs(np.ldexp(np.array(output, float), -made.bits) - expected).max() <= 1e-6 * np.abs(expected).max()
 
 
+async def test_what_earlier_rounds_were_added_up_from_goes_with_the_next(
+    counter: Counter, secret: PaillierSecret
+) -> None:
+    folder = counter.services.folder(JOB)
+    await put(counter.services, **{"round/2": Round(number=2, phase="open", value_bits=26, result_bits=22)})
+    body = sealed(secret, np.zeros((ROWS, 4)))
+    for number in (1, 2):
+        assert await counter.give(body, batch(0, 0, ROWS, number)) == "ack"
+    _, taken = counter.told[-1]
+    await put(counter.services, **{"taken/2/0": Taken(batch=0, first_row=0, rows=ROWS, lessor="", digest=taken.digest)})
+    await answer(counter.services, Desk(counter.services), {"round": 2}, JOB)
+    assert [path.name.partition("-")[0] for path in (folder.path / "partials").iterdir()] == ["0002"]
+
+
 async def test_a_round_that_lacks_rows_has_no_output(counter: Counter) -> None:
     found = Taken(batch=0, first_row=0, rows=25, lessor=LESSOR, digest="0" * 64)
     await put(counter.services, **{"taken/1/0": found})
