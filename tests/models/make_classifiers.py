@@ -29,7 +29,7 @@ Numbers = NDArray[np.float32]
 def main(folder: Path) -> None:
     """Write all files into `folder`."""
     from skl2onnx import to_onnx  # type: ignore[import-not-found]
-    from sklearn.datasets import load_wine  # type: ignore[import-not-found]
+    from sklearn.datasets import load_wine
 
     found = load_wine()
     rows: Numbers = found.data.astype(np.float32)
@@ -47,10 +47,10 @@ def write_people(folder: Path) -> None:
     """A pipeline over a DataFrame with text in it."""
     import pandas  # type: ignore[import-not-found,import-untyped,unused-ignore]
     from skl2onnx import to_onnx
-    from sklearn.compose import make_column_transformer  # type: ignore[import-not-found]
-    from sklearn.linear_model import LogisticRegression  # type: ignore[import-not-found]
-    from sklearn.pipeline import make_pipeline  # type: ignore[import-not-found]
-    from sklearn.preprocessing import OneHotEncoder, StandardScaler  # type: ignore[import-not-found]
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     random = np.random.default_rng(4)
     frame = pandas.DataFrame(
@@ -71,11 +71,11 @@ def write_people(folder: Path) -> None:
 
 def models(rows: Numbers, classes: NDArray[np.intp]) -> dict[str, Any]:
     """The fitted models by name."""
-    from sklearn.ensemble import RandomForestClassifier  # type: ignore[import-not-found]
+    from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
-    from sklearn.svm import SVC  # type: ignore[import-not-found]
+    from sklearn.svm import SVC
 
     two, three = TEXTS[(classes > 0).astype(int)], TEXTS[classes]
     return {

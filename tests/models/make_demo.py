@@ -31,7 +31,7 @@ Numbers = NDArray[np.float64]
 
 def main(folder: Path) -> None:
     """Write the four files into `folder`."""
-    from sklearn.datasets import load_breast_cancer  # type: ignore[import-not-found]
+    from sklearn.datasets import load_breast_cancer
 
     data = load_breast_cancer()
     features: Numbers = np.asarray(data.data, dtype=np.float64)
@@ -48,7 +48,7 @@ def main(folder: Path) -> None:
 
 def fit(features: Numbers, malignant: Sequence[int]) -> tuple[Numbers, Numbers, Numbers, float]:
     """Mean and standard deviation per column, weights and bias of the logistic regression on standardised columns."""
-    from sklearn.linear_model import LogisticRegression  # type: ignore[import-not-found]
+    from sklearn.linear_model import LogisticRegression
 
     mean, scale = features.mean(axis=0), features.std(axis=0)
     model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=ITERATIONS_MAX).fit(

@@ -54,10 +54,10 @@ def read(path: Path) -> tuple[list[str], Numbers]:
 
 def models(features: Numbers, labels: Numbers) -> dict[str, Any]:
     """The fitted models by name."""
-    from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier  # type: ignore[import-not-found]
-    from sklearn.neural_network import MLPClassifier  # type: ignore[import-not-found]
-    from sklearn.pipeline import make_pipeline  # type: ignore[import-not-found]
-    from sklearn.preprocessing import StandardScaler  # type: ignore[import-not-found]
+    from sklearn.ensemble import GradientBoostingRegressor, RandomForestClassifier
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
     network = MLPClassifier(hidden_layer_sizes=(64, 32), max_iter=1000, random_state=SEED)
     classes = labels.astype(np.int64)
