@@ -32,6 +32,19 @@ Integers = NDArray[np.int16] | NDArray[np.int32] | NDArray[np.int64]
 """As narrow as they can be: a partner's whole table stays in memory."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A row x of one party's columns as they came scores `x @ weights + offset`, which is 0 on average over the rows
+    that the model was fitted to. The linear predictor is the sum of both parties' scores and the target's intercept."""
+
+    weights: Floats
+    offset: float
+
+    def scores(self, values: Floats) -> Floats:
+        """Of rows [n, k], without missing values."""
+        return np.asarray(values @ self.weights + self.offset, dtype=np.float64)
+
+
 @dataclass(frozen=True)
 class Columns:
     """Column j is about `integers[:, j] * units[j] + offsets[j]`. `integers` [rows, width]."""
@@ -66,13 +79,11 @@ class Columns:
         found = np.sqrt(np.diag(self.gram) / self.rows)
         return np.where(found > 0, found, 1.0)
 
-    def raw(self, weights: Floats) -> Floats:
-        """Weights per unit of the columns as they came, of weights per integer."""
-        return weights / self.units
-
-    def centre(self) -> Floats:
-        """The means of the columns as they came."""
-        return self.means * self.units + self.offsets
+    def part(self, by_integer: Floats) -> Part:
+        """A party's part of a model, of weights [k] per integer of the first k columns."""
+        used = len(by_integer)
+        weights = by_integer / self.units[:used]
+        return Part(weights, -float(weights @ (self.means * self.units + self.offsets)[:used]))
 
 
 def centred_gram(integers: Integers) -> Floats:

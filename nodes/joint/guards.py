@@ -26,6 +26,8 @@ class Limits:
     support: int = 20
     """Rows that differ from a column's most frequent value, at least."""
     leverage: float = 0.2
+    rows_per_renter_column: int = 10
+    """Of all columns and labels that a renter ever brings to the same rows: each adds one more sum over them."""
 
 
 def require_safe(columns: Columns, penalty: float, limits: Limits) -> None:
@@ -49,6 +51,20 @@ def require_safe(columns: Columns, penalty: float, limits: Limits) -> None:
             f"{high} of {columns.rows} rows stand alone in the columns (leverage above {limits.leverage:g}): a result "
             "would show them; merge rare categories, leave out columns, or cut extreme values",
             code="high-leverage",
+        )
+
+
+def require_budget(rows: int, used: int, asked: int, limits: Limits) -> None:
+    """For the partner: a renter's columns and labels of earlier jobs on the same rows, and those of this one.
+
+    Raises TooRevealing `budget-spent`.
+    """
+    allowed = rows // limits.rows_per_renter_column
+    if used + asked > allowed:
+        raise TooRevealing(
+            f"the renter brought {used} columns to these {rows} rows and asks for {asked} more: at most {allowed} in "
+            "all",
+            code="budget-spent",
         )
 
 

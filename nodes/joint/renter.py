@@ -26,11 +26,12 @@ def encrypted(public: PaillierPublic, rows: NDArray[np.int64], size_max: int) ->
     return public.encrypt_plaintexts(Layout.widest(public.bits, rows.shape[1]).pack(rows))
 
 
-def opened(secret: PaillierSecret, body: bytes, width: int, count: int, size_bits: int) -> list[list[int]]:
-    """The partner's `count` rotated moments of `width` numbers each.
+def opened(secret: PaillierSecret, body: bytes, width: int, count: int, size_bits: int) -> list[list[float]]:
+    """The partner's `count` rotated moments of `width` numbers each; as floats, for they may pass 64 bits.
 
     Raises BadCiphertext, always the same unless the length is wrong, for anything but what was announced.
     """
     public = secret.public
     numbers = ciphertexts.read(body, public.n, public.ciphertext_bytes, count * public.ciphertext_bytes)
-    return Layout.widest(public.bits, width).unpack(secret.decrypt_plaintexts(numbers), public.n, 1 << size_bits)
+    rows = Layout.widest(public.bits, width).unpack(secret.decrypt_plaintexts(numbers), public.n, 1 << size_bits)
+    return [[float(number) for number in row] for row in rows]

@@ -34,14 +34,14 @@ class Solution:
     """Sum of squares of the centred target."""
 
 
-def solved(columns: Columns, moments: Sequence[Sequence[int]], step_bits: int, penalty: float) -> Solution:
+def solved(columns: Columns, moments: Sequence[Sequence[float]], step_bits: int, penalty: float) -> Solution:
     """From the renter's own columns, the target as the last of them, and the partner's rotated moments.
 
     Raises BadPeer `moments-impossible`: no columns of the partner have such moments.
     """
     scales = np.append(1 / columns.deviations[:-1], columns.units[-1])
     gram = columns.gram * np.outer(scales, scales)
-    rotated = np.array([[float(number) for number in row] for row in moments]) * 2.0**-step_bits * scales
+    rotated = np.ldexp(np.array(moments, dtype=np.float64), -step_bits) * scales
     remaining = gram - rotated.T @ rotated
     _require_possible(remaining, gram)
     schur = remaining[:-1, :-1] + penalty * np.eye(columns.width - 1)

@@ -51,16 +51,16 @@ def run(
     moments = _encrypted(secret, table, given, turned, size_max) if secret else _plain(table, given, turned)
     solution = schur.solved(table, moments, turned.step_bits, penalty)
     by_integer = turned.coefficients(solution.reply)
-    weights = solution.weights / table.units[:-1], given.raw(by_integer)
-    centre = weights[0] @ table.centre()[:-1] + weights[1] @ given.centre()
+    parts = table.part(solution.weights), given.part(by_integer)
     norm = float(((by_integer * given.deviations) ** 2).sum())
     seen = np.array(moments, dtype=np.float64)
-    return Outcome(*weights, intercept - float(centre), solution, norm, turned, seen)
+    offset = intercept + parts[0].offset + parts[1].offset
+    return Outcome(parts[0].weights, parts[1].weights, offset, solution, norm, turned, seen)
 
 
 def _encrypted(
     secret: PaillierSecret, table: Columns, given: Columns, turned: Rotation, size_max: int
-) -> list[list[int]]:
+) -> list[list[float]]:
     public = secret.public
     body = renter.encrypted(public, table.integers.astype(np.int64), size_max)
     moments = partner.cross_moments(public, body, given.integers)
@@ -68,7 +68,7 @@ def _encrypted(
     return renter.opened(secret, reply, table.width, given.width, turned.size_bits)
 
 
-def _plain(table: Columns, given: Columns, turned: Rotation) -> list[list[int]]:
+def _plain(table: Columns, given: Columns, turned: Rotation) -> list[list[float]]:
     moments = given.integers.astype(object).T @ table.integers.astype(object)
-    found: list[list[int]] = (turned.weights.astype(object) @ moments).tolist()
+    found: list[list[float]] = (turned.weights.astype(object) @ moments).tolist()
     return found

@@ -50,3 +50,10 @@ def test_leverages_are_those_of_ridge_regression() -> None:
 def test_columns_that_repeat_each_other_need_no_penalty() -> None:
     given = columns.scaled(np.column_stack([PLAIN, PLAIN[:, 0]]), 12)
     assert guards.leverages(given, 0.0).sum() == pytest.approx(4)
+
+
+def test_a_renters_columns_are_counted_over_all_jobs_on_the_same_rows() -> None:
+    guards.require_budget(400, 29, 11, Limits())
+    with pytest.raises(TooRevealing, match="at most 40 in all") as caught:
+        guards.require_budget(400, 30, 11, Limits())
+    assert caught.value.code == "budget-spent"
