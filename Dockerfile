@@ -11,6 +11,8 @@ COPY README.md LICENSE ./
 COPY schemas schemas
 COPY broker broker
 COPY nodes nodes
+COPY sublet.py ./
+COPY sublet-stubs sublet-stubs
 RUN pip install --quiet --no-deps .
 
 FROM python:3.12-slim

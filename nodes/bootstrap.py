@@ -115,12 +115,24 @@ async def renter_node(
     machine = RenterMachine(config)
     wishes.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = await SqliteStore.open(wishes.data_dir / "node.sqlite", machine.record_types)
+    services = renter_services(wishes, identity, store)
+    workbench = Workbench(services)
+    dispatcher = Dispatcher(services, workbench, Post(identity, broker, time.time))
+    offered = activities(services, workbench, dispatcher)
+    runtime = _runtime(machine, identity, broker, store, offered, services.blobs)
+    door = Door(identity.address, machine.name, time.time)
+    collector = Collector(services, workbench, broker, door, runtime.submit)
+    return StoredNode(runtime, store, (collector.run,)), services
+
+
+def renter_services(wishes: RenterWishes, identity: Identity, store: Store) -> Services:
+    """What a renter's activities work with."""
     evidence = replace(wishes.evidence, measurements=wishes.evidence.measurements | {measurement()})
 
     def policy(accept_software: bool) -> Policy:
         return replace(evidence, accept_software=accept_software and evidence.accept_software)
 
-    services = Services(
+    return Services(
         identity=identity,
         store=store,
         blobs=BlobStore(wishes.data_dir / "blobs"),
@@ -132,13 +144,6 @@ async def renter_node(
         policy=policy,
         verifiers=all_verifiers(),
     )
-    workbench = Workbench(services)
-    dispatcher = Dispatcher(services, workbench, Post(identity, broker, time.time))
-    offered = activities(services, workbench, dispatcher)
-    runtime = _runtime(machine, identity, broker, store, offered, services.blobs)
-    door = Door(identity.address, machine.name, time.time)
-    collector = Collector(services, workbench, broker, door, runtime.submit)
-    return StoredNode(runtime, store, (collector.run,)), services
 
 
 def lessor_worker(

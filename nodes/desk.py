@@ -13,6 +13,7 @@ from typing import Final
 from broker.port import Broker
 from nodes.bootstrap import connect, evidence_policy, new_job_id
 from nodes.config import NodeConfig
+from nodes.data.port import Source
 from nodes.protections import CIPHERTEXT, asked
 from nodes.renter.submission import JobOptions, publish_cancel, publish_job, stage
 from nodes.runtime.post import Post
@@ -26,7 +27,7 @@ FOLDER_MODE: Final = 0o700
 
 
 async def submit(
-    config: NodeConfig, data: Path, program: bytes, local_program: bytes | None, options: JobOptions
+    config: NodeConfig, data: Path | Source, program: bytes, local_program: bytes | None, options: JobOptions
 ) -> str:
     """Stage a job and hand it to this renter's workers; its id. Without success nothing of it is left.
 

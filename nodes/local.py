@@ -17,6 +17,7 @@ from broker.embedded import EmbeddedServer
 from broker.topology import Hub, Link, Network, Participant
 from nodes.bootstrap import RenterWishes, cores, hub_node, lessor_worker, new_job_id, renter_node
 from nodes.crew.crew import Crew
+from nodes.data.port import Source
 from nodes.hub.directory import HubConfig
 from nodes.identity import Identity
 from nodes.lessor.protocol.config import LessorConfig
@@ -25,7 +26,7 @@ from nodes.renter.activities.services import Services
 from nodes.renter.files.folder import JobFolder
 from nodes.renter.prediction.calibration import user_file
 from nodes.renter.protocol.config import RenterConfig
-from nodes.renter.submission import JobOptions, publish_job, stage
+from nodes.renter.submission import JobOptions, publish_cancel, publish_job, stage
 from nodes.runtime.post import Post
 from nodes.store.port import Store
 from nodes.views import jobs, journal
@@ -103,16 +104,16 @@ class LocalNetwork:
     @property
     def store(self) -> Store:
         """The renter's store."""
-        return self._the_services.store
+        return self.services.store
 
     @property
     def jobs(self) -> Path:
         """The renter's job folders."""
-        return self._the_services.jobs
+        return self.services.jobs
 
-    def stage(self, data: Path, program: bytes, local_program: bytes | None, options: JobOptions) -> JobSpec:
+    def stage(self, data: Path | Source, program: bytes, local_program: bytes | None, options: JobOptions) -> JobSpec:
         """Check and lay down a job; see `nodes.renter.submission.stage`."""
-        services = self._the_services
+        services = self.services
         return stage(
             data, program, local_program, options, jobs=services.jobs, blobs=services.blobs, job_id=new_job_id()
         )
@@ -121,6 +122,12 @@ class LocalNetwork:
         """Publish the job's event to the renter."""
         broker = self.server.connect(LOCAL_RENTER)
         await publish_job(Post(self._identities[LOCAL_RENTER], broker, time.time), spec)
+        await broker.close()
+
+    async def cancel(self, job_id: str) -> None:
+        """Ask the renter to take the job back."""
+        broker = self.server.connect(LOCAL_RENTER)
+        await publish_cancel(Post(self._identities[LOCAL_RENTER], broker, time.time), job_id)
         await broker.close()
 
     def watch(self, job_id: str) -> AsyncIterator[JobReport]:
@@ -164,7 +171,8 @@ class LocalNetwork:
         await waiting
 
     @property
-    def _the_services(self) -> Services:
+    def services(self) -> Services:
+        """What the renter's activities work with."""
         if self._services is None:
             raise RuntimeError("enter the network first")
         return self._services

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 
 from schemas import limits
 from schemas.contracts import Contract, Receipt
-from schemas.ids import Address, AddressField, IdField
+from schemas.ids import Address, AddressField, DigestField, IdField
 from schemas.jobs import Batch, JobSpec, SubtaskTerms
 from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder
 
@@ -172,6 +172,17 @@ class SubtaskAssigned(Struct, frozen=True, kw_only=True):
     policy_digest: Binary = b""
 
 
+class PiecesRequested(Struct, frozen=True, kw_only=True):
+    """A worker has the terms of a subtask and asks for pieces of its files, a few at a time: it asks for more as they
+    come, so that its lane never holds more, and what was lost on the way is asked for again."""
+
+    job: IdField
+    subtask: IdField
+    worker: WorkerId
+    lane: Lane
+    pieces: Annotated[tuple[DigestField, ...], Meta(min_length=1, max_length=limits.PIECES_UNDER_WAY_MAX)]
+
+
 class SubtaskRefused(Struct, frozen=True, kw_only=True):
     """The renter gives this worker nothing, and why. With the contract: a worker that knows nothing yet of the subtask
     learns from it whose signature this must be."""
@@ -305,8 +316,9 @@ def _rows() -> tuple[EventType, ...]:
             "S2, E1: terms and the nonce (key request)",
         ),
         row("subtask.refused", "renter", "lessor", SubtaskRefused, "lane", "S2"),
-        row("program.published", "renter", "lessor", None, "lane", "E2, H1: raw ONNX, content-addressed"),
-        row("public-key.published", "renter", "lessor", None, "lane", "T1: raw homomorphic public key"),
+        row("pieces.requested", "lessor", "renter", PiecesRequested, "control", "E2, H1: a worker lacks these pieces"),
+        row("program.published", "renter", "lessor", None, "lane", "E2, H1: a piece of ONNX, content-addressed"),
+        row("public-key.published", "renter", "lessor", None, "lane", "T1: a piece of a homomorphic public key"),
         row("key.offered", "lessor", "renter", KeyOffered, "control", "E1: evidence and enclave key"),
         row("key.sealed", "renter", "lessor", KeySealed, "lane", "E1: the subtask secret for one enclave"),
         row("key.confirmed", "lessor", "renter", KeyConfirmed, "control", "E1: the enclave holds it"),

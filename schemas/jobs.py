@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from schemas import limits
 from schemas.contracts import Contract
 from schemas.ids import DigestField, IdField
+from schemas.manifest import Manifest
 from schemas.orders import Micros, Protection
 
 Count = Annotated[int, Meta(ge=0, le=limits.ROWS_PER_JOB_MAX)]
@@ -110,7 +111,7 @@ class SubtaskTerms(Struct, frozen=True, kw_only=True):
     subtask: IdField
     contract: Contract
     protection: Protection
-    program: DigestField
+    program: Manifest
     width_in: Annotated[int, Meta(ge=1, le=limits.COLUMNS_MAX)]
     width_out: Annotated[int, Meta(ge=1, le=limits.COLUMNS_MAX)]
     scheme: Scheme | None = None
@@ -121,8 +122,13 @@ class SubtaskTerms(Struct, frozen=True, kw_only=True):
     """Digest of the integer program that the renter compiled from program and fixed point; the lessor's must agree."""
     result_bits: Annotated[int, Meta(ge=0, le=62)] | None = None
     """Of `sealed-result` subtasks: results are encrypted as round(y·2^result_bits)."""
-    public_key: DigestField | None = None
-    """The homomorphic public key to use, by digest."""
+    public_key: Manifest | None = None
+    """The homomorphic public key to use."""
+
+    def files(self) -> tuple[tuple[str, Manifest], ...]:
+        """What a worker needs besides: the type of event in which each file comes, and its pieces."""
+        program = ("program.published", self.program)
+        return (program,) if self.public_key is None else (program, ("public-key.published", self.public_key))
 
 
 class Batch(Struct, frozen=True, kw_only=True):
@@ -187,6 +193,8 @@ class Assessment(Struct, frozen=True, kw_only=True):
     encrypt_seconds_max: float
     decrypt_seconds_max: float | None = None
     max_error: float
+    memory_mib: int = 0
+    """That one unit of a lessor needs, in an enclave; 0 on ciphertext."""
     costs: Costs = Costs(encrypt_seconds=0.0, lessor_seconds=0.0, decrypt_seconds=0.0)
     """Predicted for what was chosen; compared with what it took when the job ends."""
     candidates: tuple[Candidate, ...]

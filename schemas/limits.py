@@ -11,6 +11,12 @@ BODY_BYTES_TARGET: Final = 1024 * 1024
 """Batches are cut so that their bodies stay near this: the best throughput per broker CPU."""
 BODY_BYTES_MAX: Final = 8 * 1024 * 1024
 """No body is larger; RabbitMQ 4 refuses messages over 16 MiB."""
+PIECE_BYTES: Final = BODY_BYTES_TARGET
+"""Programs and public keys travel in pieces of so much."""
+FILE_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Of what travels in pieces: at most 64 of them."""
+PIECES_UNDER_WAY_MAX: Final = 4
+"""Pieces that a worker has asked for and not got yet, per file: as many bytes as a window of batches."""
 ATTRIBUTE_CHARS_MAX: Final = 1024
 ATTRIBUTES_MAX: Final = 32
 REASON_CHARS_MAX: Final = 2000
@@ -36,7 +42,9 @@ ROWS_PER_JOB_MAX: Final = 1_000_000_000
 BATCHES_PER_JOB_MAX: Final = 100_000
 ROWS_PER_BATCH_MAX: Final = 1_000_000
 COLUMNS_MAX: Final = 4096
-PROGRAM_BYTES_MAX: Final = 4 * 1024 * 1024
+PROGRAM_BYTES_MAX: Final = 64 * 1024 * 1024
+ROW_ELEMENTS_PER_BATCH_MAX: Final = 1 << 24
+"""Numbers that a program makes of one batch: 128 MiB at 8 bytes each."""
 BATCH_WINDOW: Final = 4
 """Batches under way per subtask: bounds memory at every step however large the job is."""
 BATCH_DEADLINE_SECONDS: Final = 60.0
@@ -44,6 +52,11 @@ BATCH_DEADLINE_SECONDS: Final = 60.0
 BATCH_ATTEMPTS_MAX: Final = 5
 MATCH_SECONDS_DEFAULT: Final = 30.0
 HANDSHAKE_SECONDS_MAX: Final = 30.0
+"""Whoever hears nothing for this long while a session is opened gives it up."""
+LOAD_BYTES_PER_SECOND_MIN: Final = 1024 * 1024
+"""A program is checked and loaded no slower: a sixth of what a quiet core of 2020 does with a forest."""
+LINK_BYTES_PER_SECOND_MIN: Final = 256 * 1024
+"""2 Mbit/s: over the slowest link that a job is meant for, its files may take this long."""
 NONCE_SECONDS_MAX: Final = 300.0
 ENCRYPT_SECONDS_MAX_DEFAULT: Final = 60.0
 MAX_ERROR_DEFAULT: Final = 1e-4

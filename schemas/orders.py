@@ -84,4 +84,6 @@ class Capacity(Struct, frozen=True, kw_only=True):
     hub: AddressField
     units: dict[Protection, Annotated[int, Meta(ge=0)]]
     best_price_micros: dict[Protection, Micros]
+    memory_mib: dict[Protection, Annotated[int, Meta(ge=0)]] = {}
+    """The most that a unit of any living lessor may use, be it free or not."""
     at: Timestamp

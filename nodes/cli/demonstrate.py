@@ -11,8 +11,9 @@ from typing import Any, Final
 from nodes.cli import show
 from nodes.cli.alone import SOFTWARE_WARNING, Done, run_job
 from nodes.cli.console import Output, table
-from nodes.cli.inputs import Inputs, read_program
+from nodes.cli.inputs import Inputs
 from nodes.local import LocalNetwork
+from nodes.model_files import read_program
 from nodes.protections import CIPHERTEXT, ENCLAVE, SEALED
 from nodes.renter.submission import JobOptions
 from nodes.views import orders

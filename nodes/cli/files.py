@@ -22,6 +22,8 @@ def require_writable(out: Path | None) -> None:
     from nodes.data.results import sink_for  # noqa: PLC0415 - commands that only look start quicker
 
     sink_for(out)
+    if out is not None and out.is_dir():
+        raise BadConfig(f"--out {out} is a folder; name a file in it", field="out")
     if out is not None and not out.absolute().parent.is_dir():
         raise BadConfig(f"there is no folder {out.absolute().parent} for --out", field="out")
 

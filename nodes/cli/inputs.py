@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from nodes.cli.external import inlined
+from nodes.model_files import read_program
 from nodes.programs.build import aggregate_sum, linear_from_csv
 from schemas.errors import BadConfig, BadData, BadProgram
-from schemas.limits import PROGRAM_BYTES_MAX
 
 STDIN: Final = "-"
 COPY_BYTES: Final = 1 << 20
@@ -103,25 +102,6 @@ def _seekable(data: Path) -> Path:
 def open_pipe(data: Path) -> BinaryIO:
     """Its bytes."""
     return sys.stdin.buffer if str(data) == STDIN else data.open("rb")
-
-
-def read_program(path: Path) -> bytes:
-    """A program's bytes.
-
-    Raises:
-        BadProgram: it cannot be read or is too large.
-    """
-    try:
-        with path.open("rb") as file:
-            raw = file.read(PROGRAM_BYTES_MAX + 1)
-    except OSError as error:
-        raise BadProgram(f"cannot read the program {path}: {error.strerror or error}") from error
-    if len(raw) > PROGRAM_BYTES_MAX:
-        raise BadProgram(
-            f"{path.name} is larger than {PROGRAM_BYTES_MAX:,} bytes, the most that a program may have; limit a forest "
-            "by max_depth, max_leaf_nodes or fewer trees"
-        )
-    return inlined(raw, path.parent, PROGRAM_BYTES_MAX)
 
 
 def _text(path: Path) -> str:

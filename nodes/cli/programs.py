@@ -40,7 +40,7 @@ def show(
 
     The exit code is 2 when it is refused; what is known of it is shown all the same.
     """
-    from nodes.cli.inputs import read_program  # noqa: PLC0415
+    from nodes.model_files import read_program  # noqa: PLC0415
     from nodes.views.program import explain  # noqa: PLC0415
 
     output, view = Output(as_json=as_json), explain(read_program(file))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from nodes.cli import show
 from nodes.cli.console import Output
-from nodes.cli.explanation import explanation
 from nodes.cli.files import require_writable, write_result, writing
 from nodes.cli.progress import follow
 from nodes.config import NodeConfig
 from nodes.views import jobs, journal, orders
+from nodes.views.explanation import explanation
 from nodes.views.source import open_store
 from schemas.errors import BadConfig
 

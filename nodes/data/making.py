@@ -31,8 +31,10 @@ FOLDER_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
 
 
-def make_table(folder: Path, data: Path, program: Program, reading: Reading, encoder: Encoder | None = None) -> Table:
-    """Make `folder` and in it the table that the program takes of a user's file, what is text encoded.
+def make_table(
+    folder: Path, data: Path | Source, program: Program, reading: Reading, encoder: Encoder | None = None
+) -> Table:
+    """Make `folder` and in it the table that the program takes of a user's file or open source, what is text encoded.
 
     Raises:
         BadInput: the file, what the user says about it, and the program do not fit; names row and column.
@@ -40,7 +42,7 @@ def make_table(folder: Path, data: Path, program: Program, reading: Reading, enc
     if reading.missing not in get_args(Missing):
         raise BadConfig(f"--missing {reading.missing}: write nan or refuse", field="missing")
     require_width(program)
-    source = open_source(data, reading.dialect)
+    source = open_source(data, reading.dialect) if isinstance(data, Path) else data
     binding = bind(encoder or program, source.header, reading.id_column, reading.columns)
     if encoder is None:
         return lay_down(folder, source, binding, reading, types=program.types)
@@ -50,10 +52,13 @@ def make_table(folder: Path, data: Path, program: Program, reading: Reading, enc
 def lay_down(
     folder: Path, source: Source, binding: Binding, reading: Reading, types: Sequence[np.dtype[Any]] = ()
 ) -> Table:
-    """Write the columns of a binding. Raises BadData naming row and column; FileExistsError."""
+    """Write the columns of a binding. Raises BadData naming row and column; FileExistsError.
+
+    `types` are what the program declares for each of them; without, any number fits.
+    """
     texts = () if reading.id_column is None else (reading.id_column,)
     columns = (*(Column(name, "text") for name in texts), *map(Column, binding.columns))
-    blocks = _fitting(source.blocks(binding.columns, texts), binding.columns, types)
+    blocks = _fitting(source.blocks(binding.columns, texts), binding.columns, types, gaps=reading.missing == "nan")
     table = write_table(folder, columns, blocks, id_column=reading.id_column, by=binding.by, taken=binding.taken)
     if not table.rows:
         raise BadData(f"{source.header.file} has a header but no rows: nothing to compute")
@@ -101,25 +106,36 @@ def write_table(
     return open_table(folder, manifest.write(folder, known))
 
 
-def _fitting(blocks: Iterable[Block], names: Sequence[str], types: Sequence[np.dtype[Any]]) -> Iterator[Block]:
-    """The blocks as they are. Raises BadData where a number does not fit the type that the program declares for it."""
-    row = 1
+def _fitting(
+    blocks: Iterable[Block], names: Sequence[str], types: Sequence[np.dtype[Any]], *, gaps: bool = True
+) -> Iterator[Block]:
+    """The blocks as they are. Raises BadData where a number does not fit the type that the program declares for it.
+
+    With `gaps` the program is given missing values, which are no whole numbers; else they are not looked at here.
+    """
+    if all(kind == np.float64 for kind in types):
+        yield from blocks
+        return
+    low, high = np.array([_range(kind) for kind in types], dtype=np.float64).T
+    whole, row = np.array([kind.kind != "f" for kind in types]), 1
     for block in blocks:
-        for name, kind, values in zip(names, types, block.values.T, strict=False):
-            low, high = _range(kind)
-            misfits = (values < low) | (values > high)
-            if kind.kind != "f":  # a missing value is no whole number either
-                misfits |= np.rint(values) != values
-            if misfits.any():
-                at = int(np.argmax(misfits))
-                what = f"{kind.name}, {'' if kind.kind == 'f' else 'whole '}numbers from {low} to {high}"
-                message = f"row {row + at}, column {name!r}: {values[at]} does not fit; the program takes {what}"
-                raise BadData(message, row=row + at, column=name)
-        row += len(block.values)
+        values = block.values
+        misfits = (values < low) | (values > high)
+        if whole.any():
+            misfits |= whole & (np.rint(values) != values) & (gaps | ~np.isnan(values))
+        if misfits.any():
+            at, column = map(int, np.argwhere(misfits)[0])
+            what = f"{types[column].name}, {'whole ' if whole[column] else ''}numbers"
+            what += f" from {low[column]:.17g} to {high[column]:.17g}"
+            where = f"row {row + at}, column {names[column]!r}"
+            message = f"{where}: {values[at, column]} does not fit; the program takes {what}"
+            raise BadData(message, row=row + at, column=names[column])
+        row += len(values)
         yield block
 
 
 def _range(kind: np.dtype[Any]) -> tuple[float, float]:
+    """The least and the largest number that every part of the way holds."""
     if kind.kind == "f":
         return float(np.finfo(kind).min), float(np.finfo(kind).max)
     if kind.kind == "b":

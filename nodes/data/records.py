@@ -52,14 +52,17 @@ class Records:
     first_row: int
     """The number of the first, for messages."""
     count: int
-    joined: str = ""
-    """All fields, with delimiters between, where they are not cut yet."""
     cut: list[str] | None = None
+    lines: str = ""
+    """What is not cut yet: `matrix` are its numbers, of all columns."""
+    matrix: NDArray[np.float64] | None = None
 
     @cached_property
     def fields(self) -> list[str]:
         """All fields, one after the other."""
-        return self.joined.split(self.form.delimiter) if self.cut is None else self.cut
+        if self.cut is not None:
+            return self.cut
+        return self.lines.replace("\n", self.form.delimiter).split(self.form.delimiter)
 
     def texts(self, column: int) -> list[str]:
         """A column as it is."""
@@ -70,17 +73,17 @@ class Records:
 
         Raises BadData naming row and column of the first that is no finite number.
         """
-        form = self.form
-        if (form.delimiter, form.decimal) == (",", ".") and (found := _json(self.joined)):
-            values = np.fromiter(found, np.float64, len(found)).reshape(self.count, -1)[:, wanted]
+        if self.matrix is not None:
+            values = self.matrix[:, wanted]
         else:
             values = np.empty((self.count, len(wanted)))
             for position, column in enumerate(wanted):
-                values[:, position] = _floats(self.texts(column), form.decimal)
+                values[:, position] = _floats(self.texts(column), self.form.decimal)
         if np.isinf(values).any():
             row, position = map(int, np.argwhere(np.isinf(values))[0])
             column = wanted[position]
-            raise _refusal(self.texts(column)[row], form.decimal, self.first_row + row, form.columns[column])
+            text, name = self.texts(column)[row], self.form.columns[column]
+            raise _refusal(text, self.form.decimal, self.first_row + row, name)
         return values
 
 
@@ -96,9 +99,9 @@ def split(text: str, form: Form, first_row: int, *, last: bool) -> tuple[Records
     if not full:
         return None, 0
     lines = full.replace("\r\n", "\n")
-    if '"' in body or "\r" in lines or not _is_even(lines, form):
+    found = None if '"' in body or "\r" in lines else _cut(lines, form, first_row)
+    if found is None:
         return _parsed(body, form, first_row, last=last)
-    found = Records(form, first_row, lines.count("\n") + 1, lines.replace("\n", form.delimiter))
     return found, body.find("\n", len(full)) + 1 or len(body)
 
 
@@ -149,10 +152,19 @@ def walk(text: str, delimiter: str, first_row: int, *, last: bool) -> Iterator[t
         raise BadData(f"row {row} cannot be read as CSV: {error}; {what}", row=row) from error
 
 
-def _is_even(lines: str, form: Form) -> bool:
-    """Whether every line has as many fields as the header."""
-    counts = {line.count(form.delimiter) for line in lines.split("\n")}
-    return counts == {len(form.columns) - 1} and (len(form.columns) > 1 or "\n\n" not in f"\n{lines}")
+def _cut(lines: str, form: Form, first_row: int) -> Records | None:
+    """The records of lines without quotation marks; None where one has more or fewer fields than the header."""
+    sign, width, count = form.delimiter, len(form.columns), lines.count("\n") + 1
+    if (sign, form.decimal) == (",", ".") and (found := _json(lines.replace("\n", ","))):
+        if {line.count(sign) for line in lines.split("\n")} != {width - 1}:
+            return None
+        matrix = np.fromiter(found, np.float64, len(found)).reshape(count, width)
+        return Records(form, first_row, count, lines=lines, matrix=matrix)
+    fields = f"{lines}\n".replace("\n", f"{sign}\n{sign}").split(sign)[:-1]  # every line's end becomes a field
+    if fields[width :: width + 1] != ["\n"] * count or len(fields) != count * (width + 1):
+        return None
+    del fields[width :: width + 1]
+    return None if width == 1 and "" in fields else Records(form, first_row, count, fields)
 
 
 def _parsed(text: str, form: Form, first_row: int, *, last: bool) -> tuple[Records | None, int]:
@@ -168,7 +180,7 @@ def _parsed(text: str, form: Form, first_row: int, *, last: bool) -> tuple[Recor
             raise BadData(message, row=row)
         fields += record
         row, taken = row + 1, end
-    return Records(form, first_row, row - first_row, cut=fields) if fields else None, taken
+    return Records(form, first_row, row - first_row, fields) if fields else None, taken
 
 
 def _floats(texts: list[str], decimal: str) -> Sequence[float]:

@@ -111,7 +111,7 @@ def runnable(program: Program, *, products: bool) -> AffineMap:
         if error.operator not in MULTIPLYING:
             raise
         if products:
-            return polynomial(program).affine()
+            return polynomial(program)
         raise BadProgram(f"{error}{PRODUCTS_HELP}", operator=error.operator) from None
 
 
@@ -135,7 +135,7 @@ def cut_for(program: Program, *, products: bool) -> Cut | None:
 
 def compiled(scheme: Scheme, program: Program) -> AffineMap:
     """What the program computes, in the form in which the scheme can run it; raises BadProgram."""
-    return polynomial(program, 1 << DEPTHS[scheme]).affine() if scheme in DEPTHS else affine(program)
+    return polynomial(program, 1 << DEPTHS[scheme]) if scheme in DEPTHS else affine(program)
 
 
 def unavailable(scheme: Scheme) -> str:

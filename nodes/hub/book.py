@@ -91,19 +91,26 @@ class Book:
         self.draft.do(SetTimer(name="advertise", at=at))
 
     def capacity(self) -> Capacity:
-        """Sums of free units and best prices by protection."""
+        """Sums of free units, best prices and most memory by protection."""
         units: dict[Protection, int] = dict.fromkeys(PROTECTIONS, 0)
         best: dict[Protection, int] = {}
+        memory: dict[Protection, int] = {}
         for _, record in self.draft.each(SellRecord, "sell"):
-            free = record.free if self._matchable(record) else 0
-            if not free:
+            if not self._matchable(record):
                 continue
             price = record.order.price_micros
             for protection in set(record.order.protections):
-                units[protection] += free
-                best[protection] = min(price, best.get(protection, price))
-        in_order = {protection: best[protection] for protection in PROTECTIONS if protection in best}
-        return Capacity(hub=self.draft.config.me, units=units, best_price_micros=in_order, at=self.draft.now)
+                memory[protection] = max(record.order.memory_mib, memory.get(protection, 0))
+                units[protection] += record.free
+                if record.free:
+                    best[protection] = min(price, best.get(protection, price))
+        return Capacity(
+            hub=self.draft.config.me,
+            units=units,
+            best_price_micros=_in_order(best),
+            memory_mib=_in_order(memory),
+            at=self.draft.now,
+        )
 
     def _matchable(self, record: SellRecord) -> bool:
         return not record.silent and not record.cancelled and record.order.expires_at > self.draft.now
@@ -116,3 +123,8 @@ class Book:
                 if protection in record.order.protections and self._matchable(record)
             )
         return self._ranked[protection]
+
+
+def _in_order(of: dict[Protection, int]) -> dict[Protection, int]:
+    """The same news are the same bytes, whichever order came first."""
+    return {protection: of[protection] for protection in PROTECTIONS if protection in of}

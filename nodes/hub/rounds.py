@@ -19,11 +19,12 @@ from nodes.hub.records import BuyRecord, CapacityRecord
 from nodes.hub.states import BUY
 from nodes.hub.terms import Objection, acceptable, may_serve
 from nodes.machine import CancelTimer, SetTimer
+from nodes.protections import CIPHERTEXT
 from nodes.states import advance
 from schemas import limits
 from schemas.contracts import Contract
 from schemas.events import BuyOrderRefused, QuoteRequested
-from schemas.orders import BuyOrder, Need
+from schemas.orders import BuyOrder, Capacity, Need
 
 RETRY_SECONDS_MIN: Final = 1.0
 RETRY_SECONDS_MAX: Final = 16.0
@@ -60,8 +61,13 @@ def decide(book: Book, record: BuyRecord) -> None:
     if picked.complete:
         record = proposing.propose(book, _after("enough", record), picked.parts)
         answered(book, _wake(book.draft, record, proposing.PROPOSAL_SECONDS if record.proposed else 0.0))
+        return
+    lacking = _too_little_memory(book, record)
+    if lacking and _all_is_known(book.draft, record):
+        tell_refused(book.draft, record.order, Objection("no-memory", lacking))
+        close(book, record, "too-large")
     else:
-        _wait(book, record, picked.lacking(need))
+        _wait(book, record, lacking or f"{picked.lacking(need)}{_memory(record.order)}")
 
 
 def answered(book: Book, record: BuyRecord) -> None:
@@ -184,6 +190,33 @@ def _candidates(book: Book, record: BuyRecord, need: Need) -> Iterable[Candidate
     for each in record.offers:
         if acceptable(each.offer.sell, order, avoid):
             yield Candidate(each.offer, quote=each.quote, hub=each.hub)
+
+
+def _too_little_memory(book: Book, record: BuyRecord) -> str:
+    """What is lacking, when no living lessor that is known of has units as large as the order needs; else nothing."""
+    order = record.order
+    capacities = [book.capacity(), *_told(book.draft).values()]
+    most = max(each.memory_mib.get(order.protection, 0) for each in capacities)
+    if not 0 < most < order.memory_mib:
+        return ""
+    return f"the program needs {order.memory_mib:,} MiB per unit; the most offered is {most:,}"
+
+
+def _all_is_known(draft: Draft, record: BuyRecord) -> bool:
+    """Whether every hub has told of its lessors; one that told of none, or nothing, may do so in a moment."""
+    told, protection = _told(draft), record.order.protection
+    heard = all(hub in told and told[hub].memory_mib.get(protection) for hub in draft.config.others)
+    return heard or draft.now >= record.placed_at + limits.ADVERTISE_SECONDS
+
+
+def _told(draft: Draft) -> dict[str, Capacity]:
+    """What the other hubs told of their subnets."""
+    found = {hub: draft.find(CapacityRecord, f"capacity/{hub}") for hub in draft.config.others}
+    return {hub: record.capacity for hub, record in found.items() if record is not None}
+
+
+def _memory(order: BuyOrder) -> str:
+    return f", with {order.memory_mib:,} MiB each" if order.protection != CIPHERTEXT.name else ""
 
 
 def _wait(book: Book, record: BuyRecord, lacking: str) -> None:

@@ -8,7 +8,7 @@ from nodes.draft import data_of
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.records import CapacityRecord, Own, SellRecord
-from nodes.hub.terms import asks_more, may_serve
+from nodes.hub.terms import acceptable, asks_more, may_serve
 from nodes.machine import Refused, SetTimer
 from schemas import limits
 from schemas.events import Event, OrderCancelled
@@ -44,7 +44,7 @@ def placed(book: Book, event: Event) -> None:
         )
     book.write(record)
     draft.do(SetTimer(name=f"sell/{order.id}", at=order.expires_at))
-    book.announce(lambda buy: buy.protection in order.protections and order.price_micros <= buy.price_micros_max)
+    book.announce(lambda buy: acceptable(order, buy, frozenset(buy.avoid)))
 
 
 def cancelled(book: Book, event: Event) -> None:

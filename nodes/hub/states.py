@@ -41,6 +41,7 @@ BUY: Final[Mapping[tuple[BuyState, str], BuyState]] = MappingProxyType(
         ("collecting", "enough"): "proposing",
         ("collecting", "cancelled"): "cancelled",
         ("collecting", "overdue"): "refused",
+        ("collecting", "too-large"): "refused",
         ("waiting", "retried"): "collecting",
         ("waiting", "cancelled"): "cancelled",
         ("waiting", "overdue"): "refused",

@@ -37,7 +37,8 @@ def may_serve(capacity: Capacity, buy: BuyOrder) -> bool:
     best_price_micros = capacity.best_price_micros.get(buy.protection)
     if best_price_micros is None or not capacity.units.get(buy.protection):
         return False
-    return best_price_micros <= buy.price_micros_max
+    enough = capacity.memory_mib.get(buy.protection, 0) >= buy.memory_mib
+    return enough and best_price_micros <= buy.price_micros_max
 
 
 def asks_more(order: SellOrder, before: SellOrder) -> bool:

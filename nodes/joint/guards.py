@@ -11,9 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nodes.joint.columns import BLOCK_ROWS, Columns, Floats, Integers
+from nodes.joint.columns import BITS_MAX, BLOCK_ROWS, Columns, Floats, Integers, scaled
 from nodes.joint.errors import TooRevealing
 
+PULLS_MAX = 50
+"""Rounds of moving rows: each makes the columns' spread a little smaller, and so leverages larger."""
+PULL_TO = 0.95
+"""Part of the largest allowed leverage to which rows are moved."""
+PULL_ABOVE = 0.99
+"""Part of it above which a round is needed: rounding to fewer bits moves leverages a little."""
 RANK_TOLERANCE = 1e-12
 """Eigenvalues below this part of the largest possible one are rounding."""
 
@@ -52,6 +58,27 @@ def require_safe(columns: Columns, penalty: float, limits: Limits) -> None:
             "would show them; merge rare categories, leave out columns, or cut extreme values",
             code="high-leverage",
         )
+
+
+def pulled(values: Floats, penalty: float, limits: Limits) -> tuple[Floats, int]:
+    """Columns [rows, width] in which no row has a leverage above the limit, and how many rows were moved for it.
+
+    Such a row is moved towards the mean, all its columns by the same factor, so that its direction stays. This happens
+    at the party whose columns they are, which tells nobody; the model is then that of the moved rows.
+    """
+    moved = values.copy()
+    high = np.zeros(len(values), dtype=np.bool_)
+    for _ in range(PULLS_MAX):
+        made = scaled(moved, BITS_MAX)
+        found = leverages(made, penalty)
+        above = found > limits.leverage * PULL_TO
+        if not (found > limits.leverage * PULL_ABOVE).any():
+            break
+        high |= above
+        mean = moved.mean(axis=0)
+        factors = np.sqrt(limits.leverage * PULL_TO / found[above])[:, None]
+        moved[above] = mean + (moved[above] - mean) * factors
+    return moved, int(high.sum())
 
 
 def require_budget(rows: int, used: int, asked: int, limits: Limits) -> None:

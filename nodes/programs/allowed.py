@@ -12,7 +12,7 @@ from typing import Final
 
 from onnx import defs
 
-from nodes.programs.operators import ML, table
+from nodes.programs.operators import ML, TABLE
 
 _PLAIN: Final = """
     Abs Acos Acosh And ArgMax ArgMin Asin Asinh Atan Atanh CastLike Ceil Celu Clip ConstantOfShape Cos Cosh Elu Equal
@@ -28,6 +28,8 @@ _CLASSICAL: Final = """
     Binarizer FeatureVectorizer Imputer LabelEncoder Normalizer OneHotEncoder SVMClassifier SVMRegressor TreeEnsemble
     TreeEnsembleClassifier TreeEnsembleRegressor
 """
+_FOR_INFERENCE: Final = {"Dropout": (2, 1), "BatchNormalization": (5, 1)}
+"""Most operands and outputs of what else could be in training."""
 BEYOND: Final = frozenset(("", name) for name in _PLAIN.split()) | frozenset((ML, name) for name in _CLASSICAL.split())
 """(domain, name) of what only the engine runs."""
 
@@ -43,16 +45,14 @@ class Signature:
 
 def names() -> frozenset[tuple[str, str]]:
     """(domain, name) of every operator that is allowed."""
-    return BEYOND | frozenset(table())
+    return BEYOND | frozenset(TABLE)
 
 
 def signature(domain: str, name: str, version: int) -> Signature | None:
-    """Of an allowed operator: the compiler's if it knows it, else the specification's; None when there is none."""
-    known = table().get((domain, name))
-    if known is not None:
-        return Signature(known.operands, known.outputs, known.attributes)
+    """Of an allowed operator, as the specification has it for inference; None when it has none in this version."""
     try:
         schema = defs.get_schema(name, version, domain)
     except defs.SchemaError:
         return None
-    return Signature((schema.min_input, schema.max_input), schema.max_output, frozenset(schema.attributes))
+    operands, outputs = _FOR_INFERENCE.get(name, (schema.max_input, schema.max_output))
+    return Signature((schema.min_input, min(schema.max_input, operands)), outputs, frozenset(schema.attributes))

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from onnx import AttributeProto, ModelProto, NodeProto, TensorProto
+from onnx import NodeProto, TensorProto, helper
 
 from nodes.programs.tensors import tensor_of
 from nodes.programs.values import Array
@@ -74,57 +74,40 @@ def linear(
         raise BadProgram("every column needs one weight per output")
     if not all(outputs) or len(set(outputs)) != len(outputs):
         raise BadProgram("the outputs of the weights need different names")
-    matrix = np.array(list(weights.values()), dtype=np.float64)
-    model = _model()
-    model.metadata_props.add(key="columns", value=json.dumps(list(weights)))
-    _add_input(model, "columns", matrix.shape[0])
-    model.graph.initializer.append(tensor_of(np.array(bias, dtype=np.float64), "bias"))
-    model.graph.initializer.append(tensor_of(matrix, "weights"))
     names = ["result"] if list(outputs) == ["weight"] else list(outputs)
     whole = names[0] if len(names) == 1 else "results"
-    model.graph.node.add(op_type="Gemm", input=["columns", "weights", "bias"], output=[whole])
+    constants: dict[str, Array] = {
+        "bias": np.array(bias, dtype=np.float64),
+        "weights": np.array(list(weights.values()), dtype=np.float64),
+    }
+    nodes = [helper.make_node("Gemm", ["columns", "weights", "bias"], [whole])]
     if len(names) > 1:
-        lengths = np.ones(len(names), dtype=np.int64)
-        model.graph.initializer.append(tensor_of(lengths, "lengths"))
-        split = model.graph.node.add(op_type="Split", input=["results", "lengths"], output=names)
-        _add_integer(split, "axis", 1)
-    for name in names:
-        _add_output(model, name)
-    return bytes(model.SerializeToString(deterministic=True))
+        constants["lengths"] = np.ones(len(names), dtype=np.int64)
+        nodes.append(helper.make_node("Split", ["results", "lengths"], names, axis=1))
+    return _model("columns", list(weights), nodes, constants, names)
 
 
 def aggregate_sum(column: str) -> bytes:
     """The sum of one named column over all rows: an input [N, 1] with the column's name, a result [1, 1]."""
     if not column:
         raise BadProgram("the column to sum needs a name")
-    model = _model()
-    model.metadata_props.add(key="columns", value=json.dumps([column]))
-    _add_input(model, column, 1)
     axes: Array = np.array([0], dtype=np.int64)
-    model.graph.initializer.append(tensor_of(axes, f"{column}/axes"))
-    node = model.graph.node.add(op_type="ReduceSum", input=[column, f"{column}/axes"], output=[f"sum_{column}"])
-    _add_integer(node, "keepdims", 1)
-    _add_output(model, f"sum_{column}")
+    node = helper.make_node("ReduceSum", [column, f"{column}/axes"], [f"sum_{column}"], keepdims=1)
+    return _model(column, [column], [node], {f"{column}/axes": axes}, [f"sum_{column}"])
+
+
+def _model(
+    name: str, columns: list[str], nodes: Sequence[NodeProto], constants: Mapping[str, Array], outputs: Sequence[str]
+) -> bytes:
+    """The serialised model of doubles, with one input [N, columns]."""
+    graph = helper.make_graph(
+        nodes,
+        "program",
+        [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["N", len(columns)])],
+        [helper.make_tensor_value_info(output, TensorProto.DOUBLE, None) for output in outputs],
+        [tensor_of(array, constant) for constant, array in constants.items()],
+    )
+    opset = helper.make_opsetid("", OPSET)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="sublet")
+    model.metadata_props.add(key="columns", value=json.dumps(columns))
     return bytes(model.SerializeToString(deterministic=True))
-
-
-def _model() -> ModelProto:
-    model = ModelProto(ir_version=IR_VERSION, producer_name="sublet")
-    model.opset_import.add(domain="", version=OPSET)
-    model.graph.name = "program"
-    return model
-
-
-def _add_input(model: ModelProto, name: str, width: int) -> None:
-    tensor = model.graph.input.add(name=name).type.tensor_type
-    tensor.elem_type = TensorProto.DOUBLE
-    tensor.shape.dim.add(dim_param="N")
-    tensor.shape.dim.add(dim_value=width)
-
-
-def _add_output(model: ModelProto, name: str) -> None:
-    model.graph.output.add(name=name).type.tensor_type.elem_type = TensorProto.DOUBLE
-
-
-def _add_integer(node: NodeProto, name: str, value: int) -> None:
-    node.attribute.add(name=name, type=AttributeProto.INT, i=value)

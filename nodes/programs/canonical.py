@@ -7,10 +7,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, ValueInfoProto
+import numpy as np
+from onnx import AttributeProto, GraphProto, ModelProto, ValueInfoProto, helper
 
-from nodes.programs.program import AttributeValue, Node
-from nodes.programs.tensors import tensor_of
+from nodes.programs.program import AttributeValue, Input, Node
+from nodes.programs.tensors import put, type_of
 from nodes.programs.values import Array
 
 IR_VERSION = 8
@@ -19,60 +20,67 @@ IR_VERSION = 8
 def canonical_model(
     nodes: Sequence[Node],
     constants: Mapping[str, Array],
-    graph: GraphProto,
+    inputs: Sequence[Input],
+    outputs: Sequence[str],
     versions: Mapping[str, int],
-    names: Mapping[str, Sequence[str]],
 ) -> bytes:
-    """The serialised model. `names` are those of columns and of results, where the program says them."""
+    """The serialised model without names. Made in place: what is put into a protobuf message is copied."""
     model = ModelProto(ir_version=IR_VERSION)
     for domain in sorted(versions):
         model.opset_import.add(domain=domain, version=versions[domain])
-    for key in sorted(names):
-        if names[key]:
-            model.metadata_props.add(key=key, value=json.dumps(list(names[key])))
     model.graph.name = "program"
-    model.graph.node.extend(_node(node) for node in nodes)
-    model.graph.initializer.extend(tensor_of(constants[name], name) for name in sorted(constants))
-    model.graph.input.extend(_input(info) for info in graph.input if info.name not in _initialisers(graph))
-    model.graph.output.extend(ValueInfoProto(name=info.name) for info in graph.output)
+    for node in nodes:
+        _add_node(model.graph, node)
+    for name in sorted(constants):
+        put(model.graph.initializer.add(), constants[name], name)
+    for each in inputs:
+        _add_input(model.graph, each)
+    model.graph.output.extend(ValueInfoProto(name=name) for name in outputs)
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _initialisers(graph: GraphProto) -> frozenset[str]:
-    return frozenset(tensor.name for tensor in graph.initializer)
+def canonical_names(names: Mapping[str, Sequence[str]]) -> bytes:
+    """What to append to a model so that it says the names of columns and results, where the program says them: two
+    serialised messages after each other are the serialised whole, and nothing in a model comes after its metadata."""
+    model = ModelProto()
+    for key in sorted(names):
+        if names[key]:
+            model.metadata_props.add(key=key, value=json.dumps(list(names[key])))
+    return bytes(model.SerializeToString(deterministic=True))
 
 
-def _input(info: ValueInfoProto) -> ValueInfoProto:
-    result = ValueInfoProto(name=info.name)
-    tensor = result.type.tensor_type
-    tensor.elem_type = info.type.tensor_type.elem_type
+def _add_input(graph: GraphProto, declared: Input) -> None:
+    tensor = graph.input.add(name=declared.name).type.tensor_type
+    tensor.elem_type = type_of(declared.dtype)
     tensor.shape.dim.add(dim_param="N")
-    for dim in info.type.tensor_type.shape.dim[1:]:
-        tensor.shape.dim.add(dim_value=dim.dim_value)
-    return result
+    if declared.rank == 2:
+        tensor.shape.dim.add(dim_value=declared.width)
 
 
-def _node(node: Node) -> NodeProto:
-    result = NodeProto(op_type=node.operator, domain=node.domain, input=node.inputs, output=node.outputs)
-    result.attribute.extend(_attribute(name, node.attributes[name]) for name in sorted(node.attributes))
-    return result
+def _add_node(graph: GraphProto, node: Node) -> None:
+    made = graph.node.add(op_type=node.operator, domain=node.domain, input=node.inputs, output=node.outputs)
+    for name in sorted(node.attributes):
+        _set(made.attribute.add(name=name), node.attributes[name])
 
 
-def _attribute(name: str, value: AttributeValue) -> AttributeProto:
-    if isinstance(value, tuple):
-        return _list_attribute(name, value)
-    if isinstance(value, int):
-        return AttributeProto(name=name, type=AttributeProto.INT, i=value)
-    if isinstance(value, float):
-        return AttributeProto(name=name, type=AttributeProto.FLOAT, f=value)
-    if isinstance(value, bytes):
-        return AttributeProto(name=name, type=AttributeProto.STRING, s=value)
-    return AttributeProto(name=name, type=AttributeProto.TENSOR, t=tensor_of(value, ""))
+def _set(attribute: AttributeProto, value: AttributeValue) -> None:
+    if isinstance(value, np.ndarray):
+        attribute.type = AttributeProto.TENSOR
+        put(attribute.t, value, "")
+    elif isinstance(value, tuple):
+        _set_list(attribute, value)
+    else:
+        attribute.CopyFrom(helper.make_attribute(attribute.name, value))
 
 
-def _list_attribute(name: str, values: tuple[int | float | bytes, ...]) -> AttributeProto:
-    if any(isinstance(value, bytes) for value in values):
-        return AttributeProto(name=name, type=AttributeProto.STRINGS, strings=values)
-    if any(isinstance(value, float) for value in values):
-        return AttributeProto(name=name, type=AttributeProto.FLOATS, floats=values)
-    return AttributeProto(name=name, type=AttributeProto.INTS, ints=values)
+def _set_list(attribute: AttributeProto, values: tuple[int | float | bytes, ...]) -> None:
+    """All of one type, by the first: a forest has millions."""
+    if values and isinstance(values[0], bytes):
+        attribute.type = AttributeProto.STRINGS
+        attribute.strings.extend(values)
+    elif values and isinstance(values[0], float):
+        attribute.type = AttributeProto.FLOATS
+        attribute.floats.extend(values)
+    else:
+        attribute.type = AttributeProto.INTS
+        attribute.ints.extend(values)

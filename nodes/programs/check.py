@@ -1,9 +1,9 @@
 """The gate for programs: bytes from anybody become a `Program`, or are refused with the reason. Pure.
 
-The order matters: each step relies on the ones before it. Size; parse; drop what the format does not define; versions;
-cut off what exporters put at the end; counts; tensors as long as their dimensions say, never in another file; inputs;
-operators from the allow-list and no graphs inside them; that rows are independent: where the compiler knows every
-operator, by its rules in a trial run of three rows, else by the probe; then the model is written again from what was
+The order matters: each step relies on the ones before it. Size and number of parts; parse; drop what the format does
+not define; versions; cut off what exporters put at the end; counts; tensors as long as their dimensions say, never in
+another file; inputs; operators from the allow-list and no graphs inside them; that rows are independent: by the
+compiler's rules where it knows every operator, else by the probe; then the model is written again from what was
 understood, and only that (`canonical`) is hashed and sent on.
 
 It runs inside the enclave's locked child process: no files, threads or other processes, and no import after the first.
@@ -19,19 +19,21 @@ import numpy as np
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
-from nodes.programs.canonical import canonical_model
+from nodes.programs.canonical import canonical_model, canonical_names
+from nodes.programs.divisors import require_divisors
 from nodes.programs.exports import trim
-from nodes.programs.graph import constants_of, is_name, nodes_of
+from nodes.programs.fields import require_few
+from nodes.programs.graph import constants_of, is_name, nodes_of, require_text
 from nodes.programs.interpret import input_values, run
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.operators import ML, operator_of
-from nodes.programs.probe import Outcome, probe, require_divisors
+from nodes.programs.probe import Outcome, probe
 from nodes.programs.program import Input, Node, Program
+from nodes.programs.scans import write_out
 from nodes.programs.tensors import widened
-from nodes.programs.values import Array, Context, Kind, PlainRows
+from nodes.programs.values import Array, Kind, Trial
 from schemas.errors import BadProgram
 
-TRIAL_ROWS = 3
 INPUT_TYPES = {
     TensorProto.FLOAT: "float32",
     TensorProto.DOUBLE: "float64",
@@ -54,7 +56,10 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
     model = _parsed(data, limits)
     versions = _versions(model, limits)
     graph = model.graph
+    _require_counts(model, graph, limits)
+    require_text(graph)
     exported = trim(graph)
+    write_out(graph, versions.get("", 0), limits)
     _require_counts(model, graph, limits)
     constants = constants_of(graph, limits)
     inputs = _inputs(graph, constants, limits)
@@ -62,21 +67,22 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
     matrix = width > len(inputs)
     outputs = _output_names(graph, limits)
     nodes = nodes_of(graph, versions, frozenset(names) | frozenset(constants), outputs, limits)
+    said = {entry.key: entry.value for entry in reversed(model.metadata_props)}
+    del model, graph  # several times the program's size, and more is to come
     used = {name for node in nodes for name in node.inputs} | set(outputs)
     typed = {name: array for name, array in constants.items() if name in used}
     constants = {name: widened(array) for name, array in typed.items()}
-    columns = _names(model, "columns", width) if len(names) == 1 else ()
-    unnamed = canonical_model(nodes, typed, graph, versions, {})
+    columns = _names(said, "columns", width) if len(names) == 1 else ()
+    unnamed = canonical_model(nodes, typed, inputs, outputs, versions)
     if engine:
-        require_divisors(unnamed, nodes, typed)
-    if not engine or all(operator_of(node) for node in nodes):
+        require_divisors(unnamed, inputs, nodes, typed)
+    if not engine or _compiles(nodes, names):
         outcome = _trial(nodes, constants, inputs, outputs, limits)
     else:
         outcome = probe(unnamed, inputs, nodes, outputs)
-    said = _names(model, "results", sum(outcome.widths))
+    results = _names(said, "results", sum(outcome.widths))
     _require_outcome(outcome, limits)
-    named = {"columns": columns, "results": said}
-    canonical = canonical_model(nodes, typed, graph, versions, named)
+    canonical = unnamed + canonical_names({"columns": columns, "results": results})
     return Program(
         canonical=canonical,
         digest=hashlib.sha256(canonical).hexdigest(),
@@ -86,7 +92,7 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
         column_names=columns,
         width_in=width,
         width_out=sum(outcome.widths),
-        output_names=said or _element_names(outputs, outcome.widths, exported.labels),
+        output_names=results or _element_names(outputs, outcome.widths, exported.labels),
         whole=_of_elements(outputs, outcome.widths, exported.whole),
         sum_rows=outcome.sum_rows,
         operators=frozenset(node.operator for node in nodes),
@@ -103,6 +109,7 @@ def _parsed(data: bytes, limits: ProgramLimits) -> ModelProto:
         raise BadProgram("the program is empty")
     if len(data) > limits.program_bytes_max:
         raise BadProgram(f"the program has {len(data):,} bytes; at most {limits.program_bytes_max:,} are allowed")
+    require_few(data)
     model = ModelProto()
     try:
         model.ParseFromString(data)
@@ -195,6 +202,18 @@ def _output_names(graph: GraphProto, limits: ProgramLimits) -> tuple[str, ...]:
     return names
 
 
+def _compiles(nodes: Sequence[Node], inputs: Sequence[str]) -> bool:
+    """Whether the compiler knows every operator as it is used here: it takes constant indices only."""
+    varying = set(inputs)
+    for node in nodes:
+        indices = node.inputs[1] if node.operator in ("Gather", "GatherElements", "GatherND") else ""
+        if operator_of(node) is None or indices in varying:
+            return False
+        if varying.intersection(node.inputs):
+            varying.update(node.outputs)
+    return True
+
+
 def _trial(
     nodes: Sequence[Node],
     constants: Mapping[str, Array],
@@ -202,9 +221,9 @@ def _trial(
     outputs: Sequence[str],
     limits: ProgramLimits,
 ) -> Outcome:
-    """Run rows of zeros. What every operator admits there it admits for any number of rows: rows are independent."""
-    zeros = input_values(inputs, np.zeros((TRIAL_ROWS, sum(each.width for each in inputs))))
-    trial = run(nodes, constants, zeros, outputs, Context(PlainRows(), limits))
+    """Run a row of zeros. What every operator admits there it admits for any number of rows: rows are independent."""
+    zeros = input_values(inputs, np.zeros((1, sum(each.width for each in inputs))))
+    trial = run(nodes, constants, zeros, outputs, Trial(1, limits))
     kinds = {value.kind for value in trial.outputs}
     if Kind.CONSTANT in kinds:
         raise BadProgram("an output of the program does not depend on its input")
@@ -245,15 +264,15 @@ def _of_elements(
     return {column: whole[name] for column, name in enumerate(names) if name in whole}
 
 
-def _names(model: ModelProto, key: str, width: int) -> tuple[str, ...]:
+def _names(said: Mapping[str, object], key: str, width: int) -> tuple[str, ...]:
     """The names that the model's metadata has under `key`: a JSON list, or with commas; () when it has none."""
-    texts = [entry.value for entry in model.metadata_props if entry.key == key]
-    if not texts:
+    text = said.get(key)
+    if text is None:
         return ()
-    if not isinstance(texts[0], str):
+    if not isinstance(text, str):
         raise BadProgram(f'the program\'s metadata "{key}" is not UTF-8 text')
     try:
-        parsed = json.loads(texts[0]) if texts[0].lstrip().startswith("[") else texts[0].split(",")
+        parsed = json.loads(text) if text.lstrip().startswith("[") else text.split(",")
     except (ValueError, RecursionError) as error:
         raise BadProgram(f'the program\'s metadata "{key}" is neither a JSON list nor names with commas') from error
     names = tuple(name.strip() for name in parsed if isinstance(name, str))

@@ -18,14 +18,14 @@ import numpy as np
 from onnx import GraphProto, ModelProto, TensorProto
 
 from nodes.programs.check import check
-from nodes.programs.interpret import input_values, run
+from nodes.programs.interpret import apply, input_values
 from nodes.programs.linear_inside import OPENED, import_standard, opened
 from nodes.programs.operators import operator_of
 from nodes.programs.polynomial import DEGREE_MAX
 from nodes.programs.program import Node, Program
 from nodes.programs.runtime import load
 from nodes.programs.tensors import tensor_of
-from nodes.programs.values import Array, Context, Kind, PlainRows, Value
+from nodes.programs.values import Array, Kind, Trial, Value, constant
 from schemas.errors import BadProgram
 
 FLOATS: Final = {
@@ -36,7 +36,6 @@ FLOATS: Final = {
 """What the engine calls types that a value at the cut may have: results of ciphertexts are not exact."""
 CUT: Final = "/cut"
 """Ends the names of the rest's inputs."""
-_TRIAL_ROWS: Final = 2
 _SOURCE: Final = ("", False)
 _SINK: Final = ("", True)
 
@@ -56,7 +55,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What computing two rows of zeros says of values that a beginning may compute."""
+    """What computing a row of zeros says of values that a beginning may compute."""
 
     values: Mapping[str, Value]
     outside: frozenset[str]
@@ -95,7 +94,7 @@ def _cut(program: Program, degree_max: int) -> Cut:
         types = {each.name: each.type for each in load(beginning.canonical).get_outputs()}
         wrong = {name for name in at if types[name] not in FLOATS}
         if not wrong:
-            shapes = {name: (FLOATS[types[name]], known.values[name].inner) for name in at}
+            shapes = {name: (FLOATS[types[name]], known.values[name].shape[1:]) for name in at}
             return Cut(beginning, check(following(model, shapes)), at)
         inexact |= wrong
 
@@ -104,13 +103,13 @@ def _cut(program: Program, degree_max: int) -> Cut:
 
 
 def _examined(program: Program, degree_max: int) -> _Known:
-    """Try each operator on rows of zeros, if its rule says that the result is affine or of a low enough degree."""
-    values = dict(input_values(program.inputs, np.zeros((_TRIAL_ROWS, program.width_in))))
-    constants, context = dict(program.constants), Context(PlainRows(), program.limits)
+    """Try each operator on a row of zeros, if its rule says that the result is affine or of a low enough degree."""
+    values = input_values(program.inputs, np.zeros((1, program.width_in)))
+    constants, forms = dict(program.constants), Trial(1, program.limits)
     degrees, outside = dict.fromkeys(values, 1), set(program.outputs)
     for node in program.nodes:
         degree = _degree(node, degrees, constants)
-        made = _tried(node, constants, values, context) if degree <= degree_max else {}
+        made = _tried(node, constants, values, forms) if degree <= degree_max else {}
         if not made:
             outside.update(node.inputs)
         for name, value in made.items():
@@ -137,14 +136,13 @@ def _degree(node: Node, degrees: Mapping[str, int], constants: Mapping[str, Arra
 
 
 def _tried(
-    node: Node, constants: Mapping[str, Array], values: Mapping[str, Value], context: Context
+    node: Node, constants: Mapping[str, Array], values: Mapping[str, Value], forms: Trial
 ) -> Mapping[str, Value]:
     """The node's results that the program uses; none where it cannot be run."""
-    used = [name for name, wanted in zip(node.outputs, node.wanted, strict=True) if wanted]
-    read = {name: constants[name] for name in node.inputs if name in constants}
+    read = {name: constant(constants[name]) for name in node.inputs if name in constants}
     rows = {name: values[name] for name in node.inputs if name in values}
     try:
-        return dict(zip(used, run([node], read, rows, used, context).outputs, strict=True))
+        return apply(node, read | rows, forms)
     except BadProgram:
         return {}
 

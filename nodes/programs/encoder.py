@@ -20,6 +20,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 from nodes.programs.allowed import names
 from nodes.programs.check import INPUT_TYPES, check
 from nodes.programs.cut import following
+from nodes.programs.graph import require_text
 from nodes.programs.program import Input, Program
 from nodes.programs.runtime import feeds, load, run, session
 from schemas.errors import BadProgram
@@ -120,6 +121,7 @@ def read(raw: bytes) -> tuple[Program, Encoder | None]:
         model.ParseFromString(raw)
     except (DecodeError, RuntimeError, ValueError):
         return check(raw), None
+    require_text(model.graph)
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [info for info in model.graph.input if info.name not in constants]
     texts = {info.name for info in inputs if info.type.tensor_type.elem_type == TensorProto.STRING}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from onnx import GraphProto, NodeProto, TensorProto, helper
+from onnx import GraphProto, NodeProto, TensorProto, ValueInfoProto, helper
 
 from nodes.programs.operators import ML
 from nodes.programs.tensors import tensor_of
@@ -47,6 +47,7 @@ def trim(graph: GraphProto) -> Exported:
 
     Raises BadProgram when something is computed of a label's text, or when nothing but unknown text is given.
     """
+    _cut_lists(graph)
     labels, texts = _cut_dictionaries(graph), _number_texts(graph)
     for info in graph.output:
         if info.name in texts:
@@ -61,11 +62,27 @@ def trim(graph: GraphProto) -> Exported:
     return Exported(labels, {name: texts.get(name, ()) for name in whole})
 
 
+def _cut_lists(graph: GraphProto) -> None:
+    """A list at the end, as of a classifier with several labels, becomes an output for each of its values."""
+    makers = {name: node for node in graph.node for name in node.output}
+    outputs: list[ValueInfoProto] = []
+    for info in graph.output:
+        node = makers.get(info.name)
+        if node is None or node.domain or node.op_type != "SequenceConstruct":
+            outputs.append(info)
+            continue
+        outputs += [ValueInfoProto(name=name) for name in node.input]
+        graph.node.remove(node)
+    if len(outputs) != len(graph.output):
+        del graph.output[:]
+        graph.output.extend(outputs)
+
+
 def _cut_dictionaries(graph: GraphProto) -> dict[str, Texts]:
     makers = {name: node for node in graph.node for name in node.output}
     labels = {}
     for info in graph.output:
-        node = makers.get(info.name)
+        node = makers.pop(info.name, None)
         if node is not None and (node.domain, node.op_type) == (ML, "ZipMap") and len(node.input) == 1:
             info.name = node.input[0]
             info.ClearField("type")

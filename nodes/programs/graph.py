@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from onnx import AttributeProto, GraphProto, NodeProto
 
@@ -15,6 +16,7 @@ from nodes.programs.trees import require_trees
 from nodes.programs.values import Array
 from schemas.errors import BadProgram
 
+T = TypeVar("T")
 CONTROL_FLOW = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 OPERATOR_ERRORS = (ArithmeticError, ValueError, TypeError, LookupError, MemoryError)
 """What wrong attributes and operands can raise in an operator's function."""
@@ -23,6 +25,17 @@ OPERATOR_ERRORS = (ArithmeticError, ValueError, TypeError, LookupError, MemoryEr
 def is_name(name: object, limits: ProgramLimits) -> bool:
     """Whether it names a value. A name that is not UTF-8 comes out of the parser as bytes."""
     return isinstance(name, str) and 0 < len(name.encode()) <= limits.name_bytes_max
+
+
+def require_text(graph: GraphProto) -> None:
+    """That all names are text, also those of graphs inside operators. Raises BadProgram."""
+    names = [each.name for each in (*graph.input, *graph.output, *graph.initializer)]
+    for node in graph.node:
+        names += (node.op_type, node.domain, *node.input, *node.output, *(each.name for each in node.attribute))
+        for attribute in node.attribute:
+            require_text(attribute.g)
+    if not all(isinstance(name, str) for name in names):
+        raise BadProgram("a name in the program is not UTF-8 text")
 
 
 def constants_of(graph: GraphProto, limits: ProgramLimits) -> dict[str, Array]:
@@ -51,7 +64,6 @@ def nodes_of(
     defined = set(known)
     found: list[tuple[NodeProto, Signature, int]] = []
     for node in graph.node:
-        _require_text(node)
         operator, version = _signature(node, versions)
         _require_shape(node, operator, limits)
         for name in node.input:
@@ -66,12 +78,6 @@ def nodes_of(
         if name not in defined:
             raise BadProgram(f"nothing makes the program's output {name[:64]!r}")
     return _needed(found, outputs, limits)
-
-
-def _require_text(node: NodeProto) -> None:
-    texts = (node.op_type, node.domain, *node.input, *node.output, *(attribute.name for attribute in node.attribute))
-    if not all(isinstance(text, str) for text in texts):
-        raise BadProgram("a name in the program is not UTF-8 text")
 
 
 def _bad(node: NodeProto, reason: str) -> BadProgram:
@@ -141,9 +147,14 @@ def _needed(
 def _require_sound(node: Node, limits: ProgramLimits) -> None:
     if node.integer("training_mode", 0):
         raise BadProgram(f"{node.operator}: is in training mode; export it for inference", operator=node.operator)
+    if node.operator == "FeatureVectorizer" and min(node.integers("inputdimensions") or (0,)) < 1:
+        # the engine would write before its memory's beginning
+        raise BadProgram("FeatureVectorizer: its inputdimensions must be at least 1", operator=node.operator)
     try:
         require_trees(node, limits)
     except BadProgram as error:
+        if error.operator is not None:
+            raise
         raise BadProgram(f"{node.operator}: {error}", operator=node.operator) from error
 
 
@@ -170,9 +181,21 @@ def _attribute(node: NodeProto, attribute: AttributeProto, limits: ProgramLimits
         return bytes(attribute.s)
     if kind == AttributeProto.TENSOR:
         return array_of(attribute.t, limits)
-    lists = {AttributeProto.FLOATS: attribute.floats, AttributeProto.INTS: attribute.ints}
-    if kind in lists and len(lists[kind]) <= limits.tensor_elements_max:
-        return tuple(lists[kind])
-    if kind == AttributeProto.STRINGS and len(attribute.strings) <= limits.tree_nodes_max:
-        return tuple(attribute.strings)
+    lists = {
+        AttributeProto.FLOATS: (attribute.floats, limits.tensor_elements_max),
+        AttributeProto.INTS: (attribute.ints, limits.tensor_elements_max),
+        AttributeProto.STRINGS: (attribute.strings, limits.tree_nodes_max),
+    }
+    values, most = lists.get(kind, ((), -1))
+    if len(values) <= most:
+        return _shared(values)
     raise _bad(node, f"has the attribute {attribute.name[:64]!r} of a type or size that is not allowed")
+
+
+def _shared(values: Iterable[T]) -> tuple[T, ...]:
+    """Equal ones once in memory: the lists of a forest repeat few numbers and texts a million times.
+
+    But for zeros, which are equal and not the same.
+    """
+    seen: dict[T, T] = {}
+    return tuple(seen.setdefault(value, value) if value else value for value in values)

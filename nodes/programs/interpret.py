@@ -1,7 +1,7 @@
-"""The one loop that runs a graph, over plain rows or over affine forms. Pure.
+"""The one loop that runs a graph over forms. Pure.
 
-An operator that is not linear is refused where only affine forms can pass: everywhere when compiling, and after a sum
-over rows always, because sums of batches add up only while affine operators follow.
+An operator that is not linear is refused where only forms can pass: everywhere when compiling, and after a sum over
+rows always, because sums of batches add up only while affine operators follow.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nodes.programs.call import Call
 from nodes.programs.graph import OPERATOR_ERRORS
-from nodes.programs.operators import Operator, operator_of
+from nodes.programs.operators import operator_of
 from nodes.programs.program import Input, Node
-from nodes.programs.values import Array, Context, Kind, Value, constant
+from nodes.programs.values import Array, Forms, Kind, Value, constant
 from schemas.errors import BadProgram
 
 
@@ -33,7 +34,7 @@ def run(
     constants: Mapping[str, Array],
     inputs: Mapping[str, Value],
     outputs: Sequence[str],
-    context: Context,
+    forms: Forms,
 ) -> Run:
     """Run the nodes in their order; values are dropped after their last use.
 
@@ -42,17 +43,14 @@ def run(
     values = {name: constant(array) for name, array in constants.items()} | dict(inputs)
     uses = Counter(name for node in nodes for name in node.inputs if name) + Counter(outputs)
     folded = sum(array.size for array in constants.values())
-    live = sum(value.elements for value in inputs.values())
-    peak = live
+    live = peak = sum(value.elements for value in inputs.values())
     for node in nodes:
-        produced = _apply(operator_of(node), node, values, context)
-        for name, value in zip(node.outputs, produced, strict=False):
-            if uses[name]:
-                values[name] = value
-                live += value.elements if value.variable else 0
-                folded += 0 if value.variable else value.elements
+        for name, value in apply(node, values, forms).items():
+            values[name] = value
+            live += value.elements if value.variable else 0
+            folded += 0 if value.variable else value.elements
         peak = max(peak, live)
-        _bound(context, node, live, folded)
+        _require_room(forms, node, live, folded)
         for name in node.inputs:
             uses[name] -= 1
             if name and not uses[name]:
@@ -61,32 +59,20 @@ def run(
     return Run(tuple(values[name] for name in outputs), peak)
 
 
-def _bound(context: Context, node: Node, live: int, folded: int) -> None:
-    limits = context.limits
-    if live > limits.live_row_elements_max:
-        raise BadProgram(
-            f"{node.operator}: {live:,} numbers would be alive for one row; at most {limits.live_row_elements_max:,} "
-            "are allowed",
-            operator=node.operator,
-        )
-    if folded > limits.constant_elements_max:
-        raise BadProgram(
-            f"{node.operator}: the constants hold {folded:,} numbers; at most {limits.constant_elements_max:,} are "
-            "allowed",
-            operator=node.operator,
-        )
-
-
-def _apply(operator: Operator | None, node: Node, values: Mapping[str, Value], context: Context) -> tuple[Value, ...]:
-    operands = [values[name] if name else None for name in node.inputs]
-    _require_affine(operator, node, operands, context)
+def apply(node: Node, values: Mapping[str, Value], forms: Forms) -> dict[str, Value]:
+    """The node's outputs that the program uses, by name. Raises BadProgram as `run` does."""
+    operands = tuple(values[name] if name else None for name in node.inputs)
+    _require_linear(node, operands, forms)
+    operator = operator_of(node)
     if operator is None:
         raise BadProgram(
             f"{node.operator} of constants is not compiled; fold constants when exporting", operator=node.operator
         )
     try:
         with np.errstate(all="ignore"):
-            return operator.run(context, node, operands)
+            produced = operator.run(Call(node, operands, forms))
+        made = zip(node.outputs, node.wanted, strict=True)
+        return {name: produced[position] for position, (name, wanted) in enumerate(made) if wanted}
     except BadProgram as error:
         if error.operator is not None:
             raise
@@ -95,26 +81,37 @@ def _apply(operator: Operator | None, node: Node, values: Mapping[str, Value], c
         raise BadProgram(f"{node.operator} cannot be run on its operands: {error}", operator=node.operator) from error
 
 
-def _require_affine(operator: Operator | None, node: Node, operands: Sequence[Value | None], context: Context) -> None:
+def _require_room(forms: Forms, node: Node, live: int, folded: int) -> None:
+    for count, most, what in (
+        (live, forms.limits.live_row_elements_max, "numbers would be alive for one row"),
+        (folded, forms.limits.constant_elements_max, "numbers would be in constants"),
+    ):
+        if count > most:
+            raise BadProgram(f"{node.operator}: {count:,} {what}; at most {most:,} are allowed", operator=node.operator)
+
+
+def _require_linear(node: Node, operands: Sequence[Value | None], forms: Forms) -> None:
     variable = tuple(value is not None and value.variable for value in operands)
-    summed = any(value is not None and value.kind in (Kind.SUMMED, Kind.FLAT) for value in operands)
-    if not any(variable) or (operator is not None and not (summed or context.rows.affine_only)):
+    if not any(variable) or _is_linear(node, variable):
         return
-    if operator is not None and operator.linear(node, variable):
-        return
-    if context.rows.affine_only or not summed:
+    if operator_of(node) is None or not forms.allows(node.operator, variable):
         raise BadProgram(
             f"{node.operator} is not linear{_why(variable)}: homomorphic protection cannot run it; use --protection "
             "enclave, or move it to --local-program",
             operator=node.operator,
         )
-    raise _unsound_sum(node, variable)
+    if any(value is not None and value.kind is Kind.SUMMED for value in operands):
+        raise _unsound_sum(node, variable)
+
+
+def _is_linear(node: Node, variable: tuple[bool, ...]) -> bool:
+    operator = operator_of(node)
+    return operator is not None and operator.linear(node, variable)
 
 
 def sums_stay_linear(node: Node, variable: tuple[bool, ...]) -> None:
     """That a node may follow a sum over rows; `variable` says which operands depend on the input. Raises BadProgram."""
-    operator = operator_of(node)
-    if operator is None or not operator.linear(node, variable):
+    if not _is_linear(node, variable):
         raise _unsound_sum(node, variable)
 
 
@@ -130,17 +127,11 @@ def _why(variable: tuple[bool, ...]) -> str:
     return " when several of its operands depend on the input" if sum(variable) > 1 else ""
 
 
-def input_values(inputs: Sequence[Input], rows: Array) -> Mapping[str, Value]:
-    """The graph's inputs, cut out of the columns of `rows`."""
+def input_values(inputs: Sequence[Input], columns: NDArray[np.float64]) -> dict[str, Value]:
+    """The graph's inputs as forms, cut out of those of all columns [forms, width_in]."""
     values, first = {}, 0
     for each in inputs:
-        block = rows[:, first : first + each.width]
+        shape = (1, each.width) if each.rank == 2 else (1,)
+        values[each.name] = Value(columns[:, first : first + each.width].reshape(-1, *shape), Kind.ROWS)
         first += each.width
-        values[each.name] = Value(block if each.rank == 2 else block[:, 0], Kind.ROWS)
     return values
-
-
-def joined_columns(outputs: Sequence[Value], rows: int) -> NDArray[np.float64]:
-    """The outputs side by side as columns [rows, width_out], float64."""
-    columns = [value.array.reshape(rows, value.elements).astype(np.float64, copy=False) for value in outputs]
-    return columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from schemas.limits import PROGRAM_BYTES_MAX
+
 
 @dataclass(frozen=True, slots=True)
 class ProgramLimits:
     """What a checked program may be at most.
 
-    Parsing a protobuf takes up to about 110 times its size in memory: `program_bytes_max` guards all that follows.
+    Parsing takes up to 16 times a program's size in memory once its parts are counted (`fields`), which would take 100
+    times without; checking and loading it 11 times with weights and 22 with trees (`renter/prediction/memory`).
     Elements are float64 numbers, 8 bytes each; a row element is one number that is kept for every row of the input.
     """
 
-    program_bytes_max: int = 4 * 1024 * 1024
+    program_bytes_max: int = PROGRAM_BYTES_MAX
     ir_version_min: int = 3
     ir_version_max: int = 14
     opset_min: int = 7  # since 7 operators broadcast as NumPy does
@@ -25,11 +28,11 @@ class ProgramLimits:
     attributes_per_node_max: int = 32
     names_per_node_max: int = 10_000
     name_bytes_max: int = 512
-    tree_nodes_max: int = 1 << 19
+    tree_nodes_max: int = 1 << 21
     tree_depth_max: int = 1_000  # the engine builds trees by recursion
     tensor_rank_max: int = 8
-    tensor_elements_max: int = 1 << 20
-    constant_elements_max: int = 1 << 22  # all constants together, folded ones too
+    tensor_elements_max: int = 1 << 24
+    constant_elements_max: int = 1 << 24  # all constants together, folded ones too
     inputs_max: int = 10_000
     columns_max: int = 10_000
     outputs_max: int = 64

@@ -1,4 +1,4 @@
-"""The operators that the compiler knows: one table from name to function, with arity, attributes and the linear rule.
+"""The operators that the compiler knows: one table from name to function, with the rule when it is linear.
 
 The section of the specification is the operator's own page, `https://onnx.ai/onnx/operators/onnx__<Name>.html` for the
 domain ai.onnx and `onnx_aionnxml_<Name>.html` for ai.onnx.ml. What else a program may use, `allowed` says. Functions
@@ -9,40 +9,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 
-from nodes.programs import operators_algebra as algebra
-from nodes.programs import operators_arithmetic as arithmetic
-from nodes.programs import operators_layout as layout
-from nodes.programs import operators_select as select
-from nodes.programs import operators_windows as windows
-from nodes.programs.operators_arithmetic import Function
+from nodes.programs import algebra, moves, windows
+from nodes.programs.algebra import reduction, unary
+from nodes.programs.call import Call, Function
+from nodes.programs.moves import moving
 from nodes.programs.program import Node
 
 Linear = Callable[[Node, tuple[bool, ...]], bool]
-ML = "ai.onnx.ml"
-VARIADIC = 1_000
+"""Whether the outputs are affine in the operands that depend on the input; of each operand, whether it does."""
+ML: Final = "ai.onnx.ml"
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
     """One row of the table."""
 
-    name: str
-    domain: str
     run: Function
-    linear: Linear  # whether the outputs are affine in the operands that depend on the input
-    operands: tuple[int, int]  # fewest and most
-    outputs: int  # most
-    attributes: frozenset[str]
+    linear: Linear
 
 
 def always(_: Node, __: tuple[bool, ...]) -> bool:
-    """Linear in all operands together."""
+    """In all operands together."""
     return True
+
+
+def in_first(_: Node, variable: tuple[bool, ...]) -> bool:
+    """In the first operand, while the others (shapes, axes, indices, weights) are constant."""
+    return not any(variable[1:])
+
+
+def product(_: Node, variable: tuple[bool, ...]) -> bool:
+    """While at most one factor depends on the input."""
+    return sum(variable) <= 1
 
 
 def never(_: Node, __: tuple[bool, ...]) -> bool:
@@ -50,147 +52,86 @@ def never(_: Node, __: tuple[bool, ...]) -> bool:
     return False
 
 
-@cache
-def table() -> Mapping[tuple[str, str], Operator]:
-    """All operators by (domain, name)."""
-    rows = (
-        *_arithmetic(),
-        *_functions(),
-        *_layout(),
-        *_algebra(),
-        *_classical(),
-        *_selection(),
-        *_windows(),
+def _gemm(_: Node, variable: tuple[bool, ...]) -> bool:
+    """alpha A B + beta C, while A or B is constant."""
+    return sum(variable[:2]) <= 1
+
+
+def _where(_: Node, variable: tuple[bool, ...]) -> bool:
+    """While the condition is constant."""
+    return not variable[0]
+
+
+def _cast(node: Node, _: tuple[bool, ...]) -> bool:
+    """A cast to a float type is the identity; one to integers cuts."""
+    return node.integer("to", 0) in algebra.FLOATS
+
+
+def _classifier(node: Node, _: tuple[bool, ...]) -> bool:
+    """Its scores are; the label, and the scores after a post-transform, are not."""
+    return not node.wanted[0] and node.text("post_transform", "NONE") == "NONE"
+
+
+TABLE: Final[Mapping[tuple[str, str], Operator]] = {
+    (domain, name): Operator(run, linear)
+    for domain, name, run, linear in (
+        ("", "Add", algebra.add, always),
+        ("", "Sub", algebra.subtract, always),
+        ("", "Sum", algebra.add, always),
+        ("", "Mean", algebra.mean, always),
+        ("", "Neg", unary(np.negative), always),
+        ("", "Mul", algebra.multiply, product),
+        ("", "Div", algebra.divide, in_first),
+        ("", "Cast", algebra.cast, _cast),
+        ("", "Constant", algebra.constant_node, always),
+        ("", "Shape", algebra.shape_of, always),
+        ("", "Pow", algebra.power, never),
+        ("", "Exp", unary(np.exp), never),
+        ("", "Log", unary(np.log), never),
+        ("", "Sqrt", unary(np.sqrt), never),
+        ("", "Abs", unary(np.abs), never),
+        ("", "Reciprocal", unary(np.reciprocal), never),
+        ("", "MatMul", algebra.matmul, product),
+        ("", "Gemm", algebra.gemm, _gemm),
+        ("", "Einsum", algebra.einsum, product),
+        ("", "ReduceSum", reduction(np.sum, 13, rows=True), in_first),
+        ("", "ReduceMean", reduction(np.mean, 18), in_first),
+        ("", "CumSum", algebra.cumulative_sum, in_first),
+        (ML, "Scaler", algebra.scaler, always),
+        (ML, "LinearRegressor", algebra.linear_regressor, always),
+        (ML, "LinearClassifier", algebra.linear_classifier, _classifier),
+        ("", "Identity", moves.identity, always),
+        ("", "Dropout", moves.identity, always),
+        ("", "Concat", moving(moves.concat, Call.all), always),
+        ("", "Slice", moving(moves.slice_), in_first),
+        ("", "Split", moving(moves.split), in_first),
+        ("", "Gather", moving(moves.gather), in_first),
+        ("", "GatherElements", moving(moves.gather_elements), in_first),
+        ("", "GatherND", moving(moves.gather_nd), in_first),
+        (ML, "ArrayFeatureExtractor", moving(moves.feature_extractor), in_first),
+        ("", "Compress", moving(moves.compress), in_first),
+        ("", "Reshape", moving(moves.reshape), in_first),
+        ("", "Transpose", moving(moves.transpose), always),
+        ("", "Squeeze", moving(moves.squeeze), in_first),
+        ("", "Unsqueeze", moving(moves.unsqueeze), in_first),
+        ("", "Expand", moving(moves.expand), in_first),
+        ("", "Tile", moving(moves.tile), in_first),
+        ("", "Flatten", moving(moves.flatten), always),
+        ("", "Trilu", moving(moves.trilu), in_first),
+        ("", "Where", algebra.where, _where),
+        ("", "Pad", moving(moves.pad, moves.padded), in_first),
+        ("", "DepthToSpace", moving(moves.depth_to_space), always),
+        ("", "SpaceToDepth", moving(moves.space_to_depth), always),
+        ("", "Conv", windows.conv, in_first),
+        ("", "AveragePool", windows.average_pool, always),
+        ("", "GlobalAveragePool", windows.global_average_pool, always),
+        ("", "BatchNormalization", windows.batch_normalization, in_first),
     )
-    return MappingProxyType({(row.domain, row.name): row for row in rows})
+}
+"""All operators by (domain, name)."""
 
 
 def operator_of(node: Node) -> Operator | None:
-    """What the compiler has for a node: nothing for most operators that are not linear."""
-    found = table().get((node.domain, node.operator))
-    return None if node.operator == "LinearClassifier" and not algebra.classifier_is_linear(node, (True,)) else found
-
-
-def _row(
-    name: str,
-    run: Function,
-    linear: Linear,
-    operands: tuple[int, int] = (1, 1),
-    *attributes: str,
-    outputs: int = 1,
-    domain: str = "",
-) -> Operator:
-    return Operator(name, domain, run, linear, operands, outputs, frozenset(attributes))
-
-
-def _arithmetic() -> tuple[Operator, ...]:
-    terms, factors = arithmetic.terms, arithmetic.factors
-    two, many, first, product = (2, 2), (1, VARIADIC), layout.is_first_linear, algebra.product_is_linear
-    return (
-        _row("Add", terms(np.add), always, two),
-        _row("Sub", terms(np.subtract), always, two),
-        _row("Sum", terms(np.add), always, many),
-        _row("Mean", arithmetic.mean, always, many),
-        _row("Neg", arithmetic.unary(np.negative), always),
-        _row("Mul", factors(np.multiply), product, two),
-        _row("Div", factors(arithmetic.divide), first, two),
-        _row("Cast", arithmetic.cast, arithmetic.cast_is_linear, (1, 1), "to", "saturate", "round_mode"),
-        _row("Pow", factors(arithmetic.power), never, two),
-    )
-
-
-def _functions() -> tuple[Operator, ...]:
-    functions: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        "Exp": np.exp,
-        "Log": np.log,
-        "Sqrt": np.sqrt,
-        "Abs": np.abs,
-        "Reciprocal": np.reciprocal,
-    }
-    return tuple(_row(name, arithmetic.unary(function), never) for name, function in functions.items())
-
-
-def _layout() -> tuple[Operator, ...]:
-    first = layout.is_first_linear
-    values = ("value", "value_float", "value_int", "value_floats", "value_ints")
-    return (
-        _row("Identity", layout.identity, always),
-        _row("Dropout", layout.identity, always, (1, 2), "ratio", "seed"),
-        _row("Constant", layout.constant_node, always, (0, 0), *values),
-        _row("Concat", layout.concat, always, (1, VARIADIC), "axis"),
-        _row("Slice", layout.slice_, first, (1, 5), "starts", "ends", "axes"),
-        _row("Split", layout.split, first, (1, 2), "axis", "split", "num_outputs", outputs=VARIADIC),
-        _row("Gather", layout.gather, first, (2, 2), "axis"),
-        _row("Reshape", layout.reshape, first, (2, 2), "allowzero"),
-        _row("Transpose", layout.transpose, always, (1, 1), "perm"),
-        _row("Squeeze", layout.squeeze, first, (1, 2), "axes"),
-        _row("Unsqueeze", layout.unsqueeze, first, (1, 2), "axes"),
-        _row("Expand", layout.expand, first, (2, 2)),
-        _row("Flatten", layout.flatten, always, (1, 1), "axis"),
-    )
-
-
-def _algebra() -> tuple[Operator, ...]:
-    reduction, first = algebra.reduction, layout.is_first_linear
-    axes = ("axes", "keepdims", "noop_with_empty_axes")
-    return (
-        _row("MatMul", algebra.matmul, algebra.product_is_linear, (2, 2)),
-        _row("Gemm", algebra.gemm, algebra.gemm_is_linear, (2, 3), "alpha", "beta", "transA", "transB"),
-        _row("ReduceSum", reduction(np.sum, 13, rows=True), first, (1, 2), *axes),
-        _row("ReduceMean", reduction(np.mean, 18), first, (1, 2), *axes),
-    )
-
-
-def _classical() -> tuple[Operator, ...]:
-    classifier = (
-        "coefficients",
-        "intercepts",
-        "classlabels_ints",
-        "classlabels_strings",
-        "post_transform",
-        "multi_class",
-    )
-    regressor = ("coefficients", "intercepts", "targets", "post_transform")
-    return (
-        _row("Scaler", algebra.scaler, always, (1, 1), "offset", "scale", domain=ML),
-        _row("LinearRegressor", algebra.linear_regressor, always, (1, 1), *regressor, domain=ML),
-        _row(
-            "LinearClassifier",
-            algebra.linear_classifier,
-            algebra.classifier_is_linear,
-            (1, 1),
-            *classifier,
-            outputs=2,
-            domain=ML,
-        ),
-    )
-
-
-def _selection() -> tuple[Operator, ...]:
-    first = layout.is_first_linear
-    return (
-        _row("Where", select.where, select.where_is_linear, (3, 3)),
-        _row("Shape", select.shape_of, always, (1, 1), "start", "end"),
-        _row("Tile", select.tile, first, (2, 2)),
-        _row("Trilu", select.trilu, first, (1, 2), "upper"),
-        _row("Compress", select.compress, first, (2, 2), "axis"),
-        _row("GatherElements", select.gather_elements, first, (2, 2), "axis"),
-        _row("GatherND", select.gather_nd, first, (2, 2), "batch_dims"),
-        _row("CumSum", select.cumulative_sum, first, (2, 2), "exclusive", "reverse"),
-        _row("Einsum", select.einsum, algebra.product_is_linear, (1, VARIADIC), "equation"),
-        _row("ArrayFeatureExtractor", select.feature_extractor, first, (2, 2), domain=ML),
-    )
-
-
-def _windows() -> tuple[Operator, ...]:
-    first = layout.is_first_linear
-    window = ("kernel_shape", "strides", "dilations", "pads", "auto_pad")
-    return (
-        _row("Conv", windows.conv, first, (2, 3), *window, "group"),
-        _row("AveragePool", windows.average_pool, always, (1, 1), *window, "ceil_mode", "count_include_pad"),
-        _row("GlobalAveragePool", windows.global_average_pool, always),
-        _row("BatchNormalization", windows.batch_normalization, first, (5, 5), "epsilon", "momentum", "training_mode"),
-        _row("Pad", windows.pad, first, (1, 4), "mode", "pads", "value"),
-        _row("DepthToSpace", windows.depth_to_space, always, (1, 1), "blocksize", "mode"),
-        _row("SpaceToDepth", windows.space_to_depth, always, (1, 1), "blocksize", "mode"),
-    )
+    """What the compiler has for a node: nothing for most operators that are not linear, nor for labels of classes."""
+    found = TABLE.get((node.domain, node.operator))
+    return None if node.operator == "LinearClassifier" and not _classifier(node, (True,)) else found

@@ -1,12 +1,13 @@
 """Runs a program on a few rows, every value watched: is each row computed by itself, and what comes out?
 
 It proves by trying what no static rule says of a wide set of operators. Every value that depends on the input must have
-the rows as its first axis, at two different numbers of rows; and must be the same for a row wherever it stands. Sums
-over rows are followed by linear operators only, so that sums of batches add up.
+one axis that grows with the number of rows, and be the same for a row wherever it stands; in results this is the first
+axis. Sums over rows are followed by linear operators only, so that sums of batches add up.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -19,15 +20,15 @@ from onnx import ModelProto
 from nodes.programs.interpret import sums_stay_linear
 from nodes.programs.program import Input, Node
 from nodes.programs.runtime import feeds, load, run
+from nodes.programs.samples import samples
 from schemas.errors import BadProgram
 
-ROWS: Final = (61, 67)
-"""Two primes that are the width of nothing."""
-FEW: Final = 2
-"""Rows among which every row stands out: a largest one of many may be the largest of most of them too."""
+COUNTS: Final = (67, 61, 2)
+"""Of rows. Among two every row stands out: a largest one of many may be the largest of most of them too."""
 TOLERANCE: Final = 1e-3
 """Of a value among the rows of another order; float16 differs by this much."""
 
+_NO_ENTRY: Final = "its result does not have one entry per row"
 _DEPENDS: Final = "the result for a row depends on the other rows"
 
 Values = Mapping[str, NDArray[Any]]
@@ -40,6 +41,21 @@ class Kind(Enum):
     SIZE = "size"  # on its shape only
     ROWS = "rows"  # row by row
     SUM = "sum"  # on the sum of all rows
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value has its rows: in an axis, in which a row's entries stand together or, if `apart`, a row's length
+    from each other."""
+
+    axis: int
+    apart: bool
+
+    def rows(self, value: NDArray[Any], count: int) -> NDArray[Any]:
+        """The value as [count, entries of a row]."""
+        before, each, after = value.shape[: self.axis], value.shape[self.axis] // count, value.shape[self.axis + 1 :]
+        split = (each, count) if self.apart else (count, each)
+        return np.moveaxis(value.reshape(*before, *split, *after), self.axis + self.apart, 0).reshape(count, -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,48 +72,26 @@ def probe(canonical: bytes, inputs: tuple[Input, ...], nodes: tuple[Node, ...], 
 
     Raises BadProgram naming the operator that mixes rows, or that fails.
     """
-    made = load(_watched(canonical, nodes))
+    made = load(watched(canonical, nodes))
     names = [name for node in nodes for name, wanted in zip(node.outputs, node.wanted, strict=True) if wanted]
-    fewer, more = ROWS
-    rows, turned = _rows(inputs, more), np.roll(np.arange(more), 17)
-    whole, part, other, few = (
+    rows, turned = samples(canonical, inputs, nodes, COUNTS[0]), np.roll(np.arange(COUNTS[0]), 17)
+    whole, other, part, few = (
         dict(feeds(inputs, each)) | dict(zip(names, run(made, names, feeds(inputs, each)), strict=True))
-        for each in (rows, rows[:fewer], rows[turned], rows[:FEW])
+        for each in (rows, rows[turned], *(rows[:count] for count in COUNTS[1:]))
     )
     kinds = {each.name: Kind.ROWS for each in inputs}
     for node in nodes:
-        kind = _kind(node, kinds, whole)
+        kind = _kind(node, kinds, whole, part)
         for name in (name for name in node.outputs if name in whole):
             kinds[name] = kind
             if kind is Kind.ROWS:
-                _require_rows(node, (whole[name], part[name], other[name]), turned)
-                _require_alone(node, whole[name], few[name])
+                place = _place(node, (whole[name], other[name], part[name], few[name]), turned)
+                if name in outputs and (place.apart or math.prod(whole[name].shape[: place.axis]) > 1):
+                    raise _mixes(node, _NO_ENTRY)
     return _outcome(outputs, kinds, whole)
 
 
-def require_divisors(canonical: bytes, nodes: Sequence[Node], constants: Values) -> None:
-    """That whole numbers are divided by constants other than 0 and -1: by these a processor ends the process.
-
-    Raises BadProgram.
-    """
-    known: dict[str, object] = {n.outputs[0]: n.attributes.get("value") for n in nodes if n.operator == "Constant"}
-    known |= constants
-    divisions = [(node, known.get(node.inputs[1])) for node in nodes if node.operator in ("Div", "Mod")]
-    doubtful = [node for node, divisor in divisions if not isinstance(divisor, np.ndarray)]
-    kinds = {each.name: each.type for each in load(_watched(canonical, nodes)).get_outputs()} if doubtful else {}
-    for node, divisor in divisions:
-        if _ends(divisor) if isinstance(divisor, np.ndarray) else "int" in kinds[node.outputs[0]]:
-            raise BadProgram(
-                f"{node.operator}: divides whole numbers by what may be 0 or -1; cast them to float before",
-                operator=node.operator,
-            )
-
-
-def _ends(divisor: NDArray[Any]) -> bool:
-    return divisor.dtype.kind != "f" and bool(((divisor == 0) | (divisor == -1)).any())
-
-
-def _watched(canonical: bytes, nodes: Sequence[Node]) -> bytes:
+def watched(canonical: bytes, nodes: Sequence[Node]) -> bytes:
     """The model with every value that is used as an output."""
     model = ModelProto.FromString(canonical)
     known = {info.name for info in model.graph.output}
@@ -108,20 +102,7 @@ def _watched(canonical: bytes, nodes: Sequence[Node]) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _rows(inputs: Sequence[Input], count: int) -> NDArray[np.float64]:
-    """Numbers without a pattern that anything could share; zeros and ones where whole numbers are declared."""
-    width = sum(each.width for each in inputs)
-    numbers = 3.0 * np.sin(np.arange(1, count * width + 1, dtype=np.float64) ** 1.5).reshape(count, width)
-    first = 0
-    for each in inputs:
-        if each.dtype.kind != "f":
-            block = numbers[:, first : first + each.width]
-            block[:] = block > 0
-        first += each.width
-    return numbers
-
-
-def _kind(node: Node, kinds: Mapping[str, Kind], values: Values) -> Kind:
+def _kind(node: Node, kinds: Mapping[str, Kind], whole: Values, part: Values) -> Kind:
     found = [kinds.get(name, Kind.CONSTANT) for name in node.inputs]
     if node.operator in ("Shape", "Size") and not node.domain:
         return Kind.CONSTANT if set(found) <= {Kind.CONSTANT} else Kind.SIZE
@@ -131,35 +112,40 @@ def _kind(node: Node, kinds: Mapping[str, Kind], values: Values) -> Kind:
             raise _mixes(node, "a sum over rows meets single rows")
         return Kind.SUM
     if Kind.ROWS in found:
-        array = values[next(name for name in node.outputs if name in values)]
-        return Kind.SUM if node.operator == "ReduceSum" and ROWS[1] not in array.shape else Kind.ROWS
+        name = next(name for name in node.outputs if name in whole)
+        same = node.operator == "ReduceSum" and whole[name].shape == part[name].shape
+        return Kind.SUM if same else Kind.ROWS
     return Kind.SIZE if Kind.SIZE in found else Kind.CONSTANT
 
 
-def _require_rows(node: Node, values: tuple[NDArray[Any], ...], turned: NDArray[np.intp]) -> None:
-    fewer, more = ROWS
-    if not all(_has_rows(value, count) for value, count in zip(values, (more, fewer, more), strict=True)):
-        raise _mixes(node, "its result does not have one entry per row")
-    whole, part, other = (value.reshape(count, -1) for value, count in zip(values, (more, fewer, more), strict=True))
-    if whole.dtype.kind not in "fiub":
-        return
-    if not (_same(whole[:fewer], part) and _same(whole[turned], other)):
-        raise _mixes(node, _DEPENDS)
+def _place(node: Node, values: tuple[NDArray[Any], ...], turned: NDArray[np.intp]) -> Place:
+    """Of the rows in a value, of which are given: all, all in another order, the first, the first two."""
+    whole, other, *firsts = values
+    axis = _row_axis(whole, *firsts)
+    if axis is None or whole.shape != other.shape:
+        raise _mixes(node, _NO_ENTRY)
+    for place in (Place(axis, apart=False), Place(axis, apart=True)):
+        every, among = place.rows(whole, COUNTS[0]), place.rows(other, COUNTS[0])
+        cut = (place.rows(value, count) for value, count in zip(firsts, COUNTS[1:], strict=True))
+        if _same(every[turned], among) and all(_same(every[: len(rows)], rows) for rows in cut):
+            return place
+    raise _mixes(node, _DEPENDS)
 
 
-def _require_alone(node: Node, whole: NDArray[Any], few: NDArray[Any]) -> None:
-    if whole.dtype.kind in "fiub" and not (
-        few.size * ROWS[1] == whole.size * FEW and _same(whole.reshape(ROWS[1], -1)[:FEW], few.reshape(FEW, -1))
-    ):
-        raise _mixes(node, _DEPENDS)
-
-
-def _has_rows(value: NDArray[Any], count: int) -> bool:
-    """[N, ...], or [1, N], which is how scikit-learn's labels are looked up."""
-    return (value.shape[:1] == (count,) and count not in value.shape[1:]) or value.shape == (1, count)
+def _row_axis(*values: NDArray[Any]) -> int | None:
+    """The one axis that is longer the more rows there are, by their ratio."""
+    shapes = [value.shape for value in values]
+    if len({len(shape) for shape in shapes}) > 1:
+        return None
+    grows = [axis for axis, sizes in enumerate(zip(*shapes, strict=True)) if len(set(sizes)) > 1]
+    sizes = [shape[axis] for shape in shapes for axis in grows]
+    each = sizes[0] // COUNTS[0] if sizes else 0
+    return grows[0] if sizes == [each * count for count in COUNTS] else None
 
 
 def _same(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    if one.dtype.kind not in "fiub":
+        return np.array_equal(one, other)
     a, b = one.astype(np.float64), other.astype(np.float64)
     return one.shape == other.shape and np.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
 
@@ -178,6 +164,6 @@ def _outcome(outputs: Sequence[str], kinds: Mapping[str, Kind], values: Values) 
     if text is not None:
         raise BadProgram(f"the output {text[:64]} is not numbers; export the program without it")
     sum_rows = found == {Kind.SUM}
-    each = 1 if sum_rows else ROWS[1]
-    live = sum(values[name].size for name, kind in kinds.items() if kind is Kind.ROWS and name in values) // ROWS[1]
+    each = 1 if sum_rows else COUNTS[0]
+    live = sum(values[name].size for name, kind in kinds.items() if kind is Kind.ROWS and name in values) // COUNTS[0]
     return Outcome(tuple(values[name].size // each for name in outputs), sum_rows, live)

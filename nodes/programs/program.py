@@ -10,6 +10,7 @@ import numpy as np
 
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.values import Array
+from schemas.errors import BadProgram
 
 AttributeValue = int | float | bytes | Array | tuple[int, ...] | tuple[float, ...] | tuple[bytes, ...]
 
@@ -37,14 +38,22 @@ class Node:
         return float(value) if isinstance(value, int | float) else default
 
     def integers(self, name: str) -> tuple[int, ...] | None:
-        """A list of integers, or None when it is not given."""
-        value = self.attributes.get(name)
-        return tuple(int(v) for v in value) if isinstance(value, tuple) else None
+        """A list of integers, or None when it is not given. Raises BadProgram when it holds something else."""
+        value = self._list(name, int)
+        return None if value is None else tuple(map(int, value))
 
     def numbers(self, name: str) -> tuple[float, ...] | None:
-        """A list of floats, or None when it is not given."""
+        """A list of numbers, or None when it is not given. Raises BadProgram when it holds something else."""
+        value = self._list(name, int | float)
+        return None if value is None else tuple(map(float, value))
+
+    def _list(self, name: str, kind: Any) -> tuple[Any, ...] | None:
         value = self.attributes.get(name)
-        return tuple(float(v) for v in value) if isinstance(value, tuple) else None
+        if not isinstance(value, tuple):
+            return None
+        if not all(isinstance(each, kind) for each in value):
+            raise BadProgram(f"{self.operator}: its {name} are of another type", operator=self.operator)
+        return value
 
     def text(self, name: str, default: str) -> str:
         """A text attribute."""

@@ -26,6 +26,10 @@ Rows = NDArray[np.float64]
 SESSIONS_MAX: Final = 8
 ROWS_MIN: Final = 2
 """A single row is computed twice: kernels for one row add up in another order (1.8e-7 apart)."""
+FAILED: Final = "an operator of the program failed on these rows"
+UNKNOWN_CATEGORY: Final = (
+    "a row holds a category that it does not know; leave such rows out, or fit it with handle_unknown='ignore'"
+)
 _LOG_NOTHING_BELOW_FATAL: Final = 4
 _CANNOT_RUN: Final = "ONNX Runtime cannot run this program: a type, a shape or a version is not supported"
 _FAILED_NODE: Final = re.compile(r"running (\w{1,64}) node")
@@ -103,7 +107,7 @@ def run(made: Any, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -
     try:
         return [np.asarray(each) for each in made.run(list(outputs), dict(inputs))]
     except Exception as error:  # its exceptions have no common class
-        raise _refusal(error, "an operator of the program failed on these rows") from _memory(error)
+        raise _refusal(error, FAILED) from _memory(error)
 
 
 def feeds(inputs: Sequence[Input], rows: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
@@ -175,7 +179,10 @@ def _memory(error: Exception) -> MemoryError | None:
 
 def _refusal(error: Exception, sentence: str) -> BadProgram:
     found = _FAILED_NODE.search(str(error))
-    return BadProgram(f"{found[1]}: {sentence}" if found else sentence, operator=found[1] if found else None)
+    if found is None:
+        return BadProgram(sentence)
+    said = UNKNOWN_CATEGORY if found[1] == "OneHotEncoder" else sentence
+    return BadProgram(f"{found[1]}: {said}", operator=found[1])
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from onnx import TensorProto
@@ -76,9 +77,21 @@ def widened(array: Array) -> Array:
     return array.astype(bool if array.dtype.kind == "b" else np.int64)
 
 
+def type_of(dtype: np.dtype[Any]) -> int:
+    """The TensorProto.DataType of a dtype that is among `FORMATS`."""
+    return next(kind for kind, (name, _) in FORMATS.items() if np.dtype(name) == dtype)
+
+
+def put(tensor: TensorProto, array: Array, name: str) -> None:
+    """Write the array's numbers into an empty tensor, as `raw_data`."""
+    tensor.name = name
+    tensor.data_type = type_of(array.dtype)
+    tensor.dims.extend(array.shape)
+    tensor.raw_data = np.ascontiguousarray(array).tobytes()
+
+
 def tensor_of(array: Array, name: str) -> TensorProto:
-    """A tensor with the array's numbers in `raw_data`."""
-    kind = next(kind for kind, (dtype, _) in FORMATS.items() if np.dtype(dtype) == array.dtype)
-    return TensorProto(
-        name=name, data_type=kind, dims=list(array.shape), raw_data=np.ascontiguousarray(array).tobytes()
-    )
+    """A tensor with the array's numbers."""
+    made = TensorProto()
+    put(made, array, name)
+    return made

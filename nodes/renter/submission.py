@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from nodes.data.binding import require_chain
 from nodes.data.making import make_table
+from nodes.data.port import Source
 from nodes.data.reading import Dialect, Missing, Reading
 from nodes.data.table import Table
 from nodes.homomorphic import schemes
@@ -82,7 +83,7 @@ class Programs:
 
 
 def stage(
-    data: Path,
+    data: Path | Source,
     program: bytes,
     local_program: bytes | None,
     options: JobOptions,

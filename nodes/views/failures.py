@@ -32,6 +32,7 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
         ),
         JobFailed: (
             "activity-failed",
+            "bad-pieces",
             "cancelled",
             "enclave-closed",
             "enclave-unavailable",
@@ -40,6 +41,7 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
             "no-key",
             "no-lessor-left",
             "no-match",
+            "no-memory",
             "not-assembled",
             "silent",
             "too-many-attempts",

@@ -33,7 +33,7 @@ exported = to_onnx(fitted, X[:1].astype("float32"))  # or a DataFrame of one row
 open("model.onnx", "wb").write(exported.SerializeToString())""",
         on_ciphertext="linear models, discriminant analyses and linear support vector machines, behind scalers and PCA "
         "too, up to their scores; probabilities and labels follow here",
-        in_enclaves="all but nearest neighbours and Gaussian processes, whose exports have loops",
+        in_enclaves="all that was tried but what fills gaps from neighbours (KNNImputer): its export brings functions",
         beware="defaults are right: probabilities come as columns named by their classes, labels as text",
     ),
     Framework(

@@ -49,6 +49,8 @@ class Rental:
     rows: int
     batches: int
     """Both done so far."""
+    seconds: float = 0.0
+    """From the subtask's beginning to the last that was heard of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,10 @@ class JobReport:
     route: tuple[str, ...] = ()
     confidential: str = ""
     output: Path | None = None
+    id_column: str | None = None
+    """That names the rows of the output; without one they are numbered."""
+    sum_rows: bool = False
+    """Whether the output is one row, for all rows together."""
 
     @property
     def ended(self) -> bool:
@@ -129,6 +135,8 @@ async def report(store: Store, job_id: str, jobs: Path) -> JobReport:
         route=tuple(dict.fromkeys(map(route, contracts))),
         confidential=_confidential(job),
         output=JobFolder(jobs / job_id).output if progress.phase == "completed" else None,
+        id_column=job.spec.id_column,
+        sum_rows=job.facts is not None and job.facts.sum_rows,
     )
 
 
@@ -155,7 +163,7 @@ async def watch(
     """
     last: JobReport | None = None
     while last is None or not last.ended:
-        now = await _report_when_taken(store, job_id, jobs)
+        now = await report_when_taken(store, job_id, jobs)
         if now is not None and now != last:
             yield now
         last = now
@@ -177,7 +185,7 @@ async def _report_or_why(store: Store, job_id: str, jobs: Path) -> JobReport:
         return JobReport(id=job_id, phase=UNREADABLE, code=error.code, reason=str(error))
 
 
-async def _report_when_taken(store: Store, job_id: str, jobs: Path) -> JobReport | None:
+async def report_when_taken(store: Store, job_id: str, jobs: Path) -> JobReport | None:
     """The report; None while the job's folder is all there is of it."""
     try:
         return await report(store, job_id, jobs)
@@ -224,6 +232,7 @@ def _rental(record: ContractRecord, subtask: Subtask | None) -> Rental:
         subtask=subtask.phase if subtask else "",
         rows=subtask.rows_done if subtask else 0,
         batches=subtask.batches_done if subtask else 0,
+        seconds=max(0.0, subtask.heard_at - subtask.started_at) if subtask else 0.0,
     )
 
 

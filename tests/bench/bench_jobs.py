@@ -35,6 +35,7 @@ from schemas.contracts import Contract
 from schemas.events import ContractsCompleted, ContractSigned, Event, JobSubmitted
 from schemas.ids import Address, address, derive_id, hub_address
 from schemas.jobs import Batch, Costs, FixedPoint, JobSpec
+from schemas.manifest import cut
 from schemas.orders import BuyOrder, SellOrder
 from tests.bench.harness import Result, faster
 
@@ -184,6 +185,7 @@ def facts(rows: int) -> Facts:
         width_in=COLUMNS,
         width_out=1,
         sum_rows=False,
+        program=cut(b"a program")[0],
         schemes=(scheme,),
     )
 

@@ -28,8 +28,8 @@ from tests.support.onnx_backend import (
     Floats,
     Trial,
     Way,
+    cases_of,
     choices,
-    eligible_cases,
     exception,
     linear_operators,
     trial,
@@ -53,7 +53,7 @@ ENCRYPTED_MAX = 100
 """Results of a case that are computed on ciphertext, evenly spread: a ciphertext knows nothing of its neighbours. The
 map itself is held against all results."""
 
-CASES = {case.name: case for case in eligible_cases()}
+CASES = {case.name: case for case in cases_of(linear_operators())}
 
 
 @pytest.fixture(scope="module")

@@ -44,6 +44,7 @@ from nodes.renter.protocol.records import Facts, SchemeFacts
 from schemas.errors import BadData, VerificationFailed
 from schemas.ids import derive_id
 from schemas.jobs import Assessment, Batch, JobSpec, Scheme
+from schemas.manifest import cut
 from tests.conformance.test_scheme import require
 from tests.support.desk import Desk
 
@@ -186,6 +187,7 @@ def facts_of(adapter: Adapter, program: Program, table: Table) -> Facts:
         width_in=program.width_in,
         width_out=program.width_out,
         sum_rows=program.sum_rows,
+        program=cut(program.canonical)[0],
         schemes=known,
         result_bits=RESULT_BITS,
     )

@@ -36,7 +36,7 @@ def main(name: str, seconds: int, folder: Path) -> None:
         "len_control": 0,
     }
     argv = [sys.argv[0], *(f"-{option}={value}" for option, value in options.items()), str(corpus)]
-    atheris.Setup(argv, target.run, custom_mutator=_models if name == "program" else None)
+    atheris.Setup(argv, target.run, custom_mutator=_models if name == "gate" else None)
     atheris.Fuzz()
 
 

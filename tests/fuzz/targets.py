@@ -5,6 +5,7 @@ A target that raises anything else, or whose assertion fails, has found a mistak
 
 from __future__ import annotations
 
+import asyncio
 import bz2
 import contextlib
 import gzip
@@ -24,8 +25,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.feather as feather
 import pyarrow.parquet as pq
+from aiormq.connection import FrameReceiver
+from aiormq.exceptions import AMQPError
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pamqp import commands, frame, header
+from pamqp.body import ContentBody
+from pamqp.heartbeat import Heartbeat
 
+from broker.rabbitmq.frames import FIXED_BYTES, improve
 from nodes.data.sources import open_source
 from nodes.enclave import frames
 from nodes.enclave.agreement import chunks
@@ -42,19 +49,21 @@ from nodes.enclave.frames import FrameError
 from nodes.programs.build import aggregate_sum, linear_from_csv
 from nodes.programs.check import check
 from nodes.programs.compile import affine
-from nodes.programs.limits import ProgramLimits
 from schemas import codec
 from schemas.errors import BadInput, BadProgram
 from schemas.events import Event, KeyOffered, OrderCancelled, batch_attributes
 from schemas.ids import address, derive_id
 from schemas.jobs import Batch
+from tests.fuzz.inside import SMALL, Inside
+from tests.support import exported
 from tests.unit.nodes.programs import trees
 
 KEY: Final = bytes(range(32))
 NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
 KINDS: Final = (port.SOFTWARE, port.SNP, port.TDX, port.SGX, port.NITRO)
-SMALL: Final = ProgramLimits(row_multiplications_max=1 << 16, row_elements_max=1 << 14, tensor_elements_max=1 << 16)
-"""Bounds for fuzzing: the same rules, and no time lost in large products."""
+SEED_BYTES_MAX: Final = 2_500
+"""Of exported models to begin with."""
+INSIDE: Final = Inside()
 
 
 @dataclass(frozen=True)
@@ -66,11 +75,10 @@ class Target:
     bytes_max: int
 
 
-def program(data: bytes) -> None:
-    """The gate refuses by BadProgram, or gives a program that is itself again and compiles or refuses.
-
-    The engine is left out: what ends it would end the fuzzer. It meets programs of strangers in locked children only.
-    """
+def gate(data: bytes) -> None:
+    """The gate refuses by BadProgram, or gives a program that is itself again and compiles or refuses; and none that
+    ends the engine, which runs in a process of its own."""
+    INSIDE.feed(data)
     try:
         checked = check(data, limits=SMALL, engine=False)
     except BadProgram:
@@ -147,7 +155,7 @@ def chunk(data: bytes) -> None:
         raise AssertionError("a changed ciphertext was opened")
 
 
-def frame(data: bytes) -> None:
+def enclave_frame(data: bytes) -> None:
     """Frames between host and child are refused by FrameError; fields are taken apart as they were put together."""
     if len(data) >= frames.HEADER.size:
         try:
@@ -162,6 +170,25 @@ def frame(data: bytes) -> None:
     except FrameError:
         return
     assert lp(*fields) == data
+
+
+def amqp(data: bytes) -> None:
+    """A frame of a broker is read, or its connection ended by an error of the client's; a sender's properties, which
+    stand behind the fixed part of a header, never end it."""
+    improve()
+    if len(data) >= FIXED_BYTES:
+        header.ContentHeader().unmarshal(data)
+    with contextlib.suppress(AMQPError, StopAsyncIteration):
+        asyncio.run(_first_of(data))
+
+
+async def _first_of(data: bytes) -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data(data)
+    reader.feed_eof()
+    receiver = FrameReceiver(reader)
+    receiver.started = True
+    await receiver.get_frame()
 
 
 def table(data: bytes) -> None:
@@ -200,6 +227,9 @@ def programs() -> Iterator[bytes]:
     yield _raw(trees.regressor(trees.stump()))
     yield _raw(trees.classifier(trees.random_trees(random, trees=2, depth=2, targets=3), [1, 2, 3]))
     yield _raw(trees.ensemble(trees.stump()))
+    for path in sorted(exported.FOLDER.glob("*.onnx")):
+        if len(model := path.read_bytes()) <= SEED_BYTES_MAX:
+            yield model
 
 
 def _raw(model: Any) -> bytes:
@@ -254,6 +284,19 @@ def fields() -> Iterator[bytes]:
     yield lp(b"nonce", "contract", 7)
 
 
+def amqp_frames() -> Iterator[bytes]:
+    properties = commands.Basic.Properties(headers={"a": [1, "b", {"c": None}]}, message_id="m", timestamp=NOW)
+    head = header.ContentHeader(body_size=7, properties=properties)
+    yield head.marshal()
+    for one in (
+        head,
+        ContentBody(b"content"),
+        commands.Basic.Deliver("tag", 1, False, "hub.A11", "A11.A12"),
+        Heartbeat(),
+    ):
+        yield frame.marshal(one, 1)
+
+
 def tables() -> Iterator[bytes]:
     text = 'id,a,b,note\nx,1,2.5,"q, ""r"""\ny,-3e2,NA,5" pipe\n'
     yield text.encode()
@@ -270,11 +313,12 @@ def tables() -> Iterator[bytes]:
 
 TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
     {
-        "program": Target(program, programs, 16_384),
+        "gate": Target(gate, programs, 16_384),
         "evidence": Target(evidence, envelopes, 8_192),
         "event": Target(event, events, 4_096),
         "chunk": Target(chunk, ciphertexts, 40_000),
         "table": Target(table, tables, 8_192),
-        "frame": Target(frame, fields, 512),
+        "frames": Target(enclave_frame, fields, 512),
+        "amqp": Target(amqp, amqp_frames, 1_024),
     }
 )

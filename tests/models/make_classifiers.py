@@ -28,7 +28,7 @@ Numbers = NDArray[np.float32]
 
 def main(folder: Path) -> None:
     """Write all files into `folder`."""
-    from skl2onnx import to_onnx  # type: ignore[import-not-found]
+    from skl2onnx import to_onnx
     from sklearn.datasets import load_wine
 
     found = load_wine()

@@ -70,8 +70,8 @@ def models(features: Numbers, labels: Numbers) -> dict[str, Any]:
 
 def write(path: Path, fitted: Any, columns: list[str]) -> None:
     """Export a model whose metadata names its columns."""
-    from skl2onnx import to_onnx  # type: ignore[import-not-found]
-    from skl2onnx.common.data_types import FloatTensorType  # type: ignore[import-not-found]
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import FloatTensorType
 
     options = {"zipmap": False} if hasattr(fitted, "predict_proba") else {}
     exported = to_onnx(fitted, initial_types=[("features", FloatTensorType([None, len(columns)]))], options=options)

@@ -17,6 +17,7 @@ import itertools
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -25,7 +26,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx.backend.test.case.node import collect_testcases
 
 from nodes.programs.limits import ProgramLimits
-from nodes.programs.operators import never, table
+from nodes.programs.operators import TABLE, never
 
 Floats = NDArray[np.float64]
 Way = Literal["summed", "rows"]
@@ -92,23 +93,28 @@ class Trial:
 
 def linear_operators() -> frozenset[tuple[str, str]]:
     """(domain, name) of every operator that may be linear."""
-    return frozenset(key for key, operator in table().items() if operator.linear is not never)
+    return frozenset(key for key, operator in TABLE.items() if operator.linear is not never)
 
 
-def eligible_cases() -> list[Case]:
-    """Every backend node case all of whose operators may be linear, data set by data set."""
-    linear = linear_operators()
+@cache
+def cases_of(operators: frozenset[tuple[str, str]]) -> tuple[Case, ...]:
+    """Every backend node case that uses no other operators, data set by data set."""
     found = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # ONNX's generators overflow on purpose
-        collected = collect_testcases(None)
-    for case in collected:
+    for case in _collected():
         names = {("" if n.domain == "ai.onnx" else n.domain, n.op_type) for n in case.model.graph.node}
-        if names <= linear:
+        if names <= operators:
             for number, (inputs, outputs) in enumerate(case.data_sets):
                 name = case.name if len(case.data_sets) == 1 else f"{case.name}-{number}"
                 found.append(Case(name, case.model, _arrays(inputs), _arrays(outputs), case.rtol, case.atol))
-    return found
+    return tuple(found)
+
+
+@cache
+def _collected() -> Sequence[Any]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ONNX's generators overflow on purpose
+        cases: Sequence[Any] = collect_testcases(None)
+        return cases
 
 
 def _arrays(values: Sequence[Any]) -> tuple[Any, ...]:

@@ -23,7 +23,7 @@ from nodes.homomorphic.errors import BadKey
 from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.programs.check import check
 from nodes.programs.program import Program
-from nodes.programs.runtime import WrongType, evaluate, session
+from nodes.programs.runtime import FAILED, UNKNOWN_CATEGORY, WrongType, evaluate, session
 from schemas.errors import BadData, BadProgram
 
 OFFERS_PER_PROCESS_MAX: Final = 64
@@ -190,7 +190,8 @@ def _evaluate(program: Program, context: BatchContext, rows: NDArray[Any]) -> ND
         return evaluate(program, rows)
     except BadProgram as error:
         _require_memory(error)
-        raise BadProgram("an operator of the program failed on this batch", operator=error.operator) from None
+        said = UNKNOWN_CATEGORY if error.operator == "OneHotEncoder" else FAILED
+        raise BadProgram(f"{error.operator}: {said}" if error.operator else FAILED, operator=error.operator) from None
     except WrongType as error:
         raise DataFault(Fault.INPUT_TYPE, row=context.first_row + (error.row or 1), column=error.column) from None
     except BadData as error:

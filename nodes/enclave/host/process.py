@@ -37,6 +37,7 @@ from nodes.enclave.errors import (
 from nodes.enclave.frames import Frame, FrameError, Kind
 from nodes.enclave.host import supervise
 from nodes.enclave.host.pipe import Pipe
+from schemas import limits
 from schemas.errors import BadProgram
 
 MEMORY_BYTES: Final = 1024**3
@@ -192,7 +193,8 @@ class EnclaveProcess:
         fields: tuple[Part, ...] = (handed.sealed, handed.signature, renter_public, policy_digest, claims)
         if seal is not None:
             fields = (*fields, seal.public_key, seal.result_bits)
-        child, seconds = await self._started(), self._options.handshake_seconds_max
+        child = await self._started()
+        seconds = self._options.handshake_seconds_max + len(program) / limits.LOAD_BYTES_PER_SECOND_MIN
         answer = await self._call(child, Kind.ACCEPT, *fields, body=program, seconds=seconds)
         return self._expect(Kind.ACCEPTED, answer).fields[0]
 

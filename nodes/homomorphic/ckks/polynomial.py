@@ -30,7 +30,6 @@ from nodes.homomorphic.ckks.seal import SLOTS, Memory
 from nodes.homomorphic.errors import BadCiphertext, invalid
 from nodes.homomorphic.packing import blocks_of, body_bytes
 from nodes.homomorphic.port import SLOT_VALUE_LIMIT, IntegerProgram, Noise
-from nodes.programs.polynomial import PolynomialMap
 from schemas.errors import BadConfig, BadData, BadProgram
 
 POLYNOMIAL_ERROR: Final = 2.0**-19
@@ -129,7 +128,7 @@ class PolynomialPublic(keys.Public):
             {(): float(bias)} | {m: w * unit for m, w, unit in zip(monomials, weights, units, strict=True) if w}
             for weights, bias in zip(program.weights, program.bias, strict=True)
         )
-        return evaluate_polynomial(self, body, rows, PolynomialMap(program.width_in, outputs))
+        return evaluate_polynomial(self, body, rows, ckks_products.Polynomials(program.width_in, outputs))
 
     def add(self, left: bytes, right: bytes, rows: int, width: int) -> bytes:
         """As the port says, of inputs or of results."""
@@ -222,7 +221,7 @@ def generate(depth: int = 2, input_bits: int = INPUT_BITS_DEFAULT) -> Polynomial
     return PolynomialSecret.make(input_bits, depth, CHAINS[depth].modulus_bits)
 
 
-def evaluate_polynomial(public: PolynomialPublic, body: bytes, rows: int, program: PolynomialMap) -> bytes:
+def evaluate_polynomial(public: PolynomialPublic, body: bytes, rows: int, program: ckks_products.Polynomials) -> bytes:
     """The polynomials of each row, [rows, width_out], randomised afresh by the encryption of their constants.
 
     Raises BadProgram before any work for a higher degree than the key's, or more than PRODUCTS_MAX products of columns;

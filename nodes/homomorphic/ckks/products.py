@@ -20,7 +20,6 @@ from typing import Any, Final, Protocol
 from nodes.homomorphic.ckks import frames as ckks_frames
 from nodes.homomorphic.ckks.seal import Engine
 from nodes.programs.affine import Monomial
-from nodes.programs.polynomial import PolynomialMap
 from schemas.errors import BadProgram
 
 PRODUCTS_MAX: Final = 512
@@ -51,6 +50,24 @@ class Tools(Protocol):
         """Products in a row."""
 
 
+@dataclass(frozen=True, slots=True)
+class Polynomials:
+    """`y_k = sum of coefficient * product of columns` for every row; outputs [K]."""
+
+    width_in: int
+    outputs: tuple[Mapping[Monomial, float], ...]
+
+    @property
+    def width_out(self) -> int:
+        """Number of outputs."""
+        return len(self.outputs)
+
+    @property
+    def degree(self) -> int:
+        """The largest total degree of any monomial."""
+        return max((len(monomial) for output in self.outputs for monomial in output), default=0)
+
+
 def bound_exponent(output: Mapping[Monomial, float]) -> int:
     """The smallest e with `sum of |coefficient| <= 2^e`: no value of the polynomial passes it. Raises BadProgram."""
     total = sum(map(abs, output.values()))
@@ -61,7 +78,7 @@ def bound_exponent(output: Mapping[Monomial, float]) -> int:
     return max(exponent, ckks_frames.EXPONENT_MIN)
 
 
-def pairs(program: PolynomialMap) -> set[Monomial]:
+def pairs(program: Polynomials) -> set[Monomial]:
     """The products of two columns from which all monomials are made; raises BadProgram for too many."""
     halves = {half for output in program.outputs for monomial in output for half in (monomial[:2], monomial[2:])}
     made: set[Monomial] = {half for half in halves if len(half) == 2}

@@ -34,7 +34,7 @@ class EnclaveComputer:
         """A fresh enclave without keys.
 
         Raises:
-            CannotCompute: enclave-unavailable.
+            CannotCompute: enclave-unavailable, or as it ended.
         """
         with _told():
             return cls(await start())
@@ -86,5 +86,9 @@ def _told() -> Iterator[None]:
         yield
     except Rejected as error:
         raise CannotCompute(error.code, str(error)) from error
-    except (BadInput, EnclaveEnded, EnclaveUnavailable) as error:
+    except BadInput as error:
+        raise CannotCompute("bad-program", str(error)) from error
+    except EnclaveEnded as error:
+        raise CannotCompute(f"enclave-{error.reason}", str(error)) from error
+    except EnclaveUnavailable as error:
         raise CannotCompute("enclave-unavailable", str(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,10 @@ from nodes.lessor.compute.port import CannotCompute, Computed, Computer
 from nodes.lessor.protocol.records import ComputerFailed, ComputerReady, EvidenceMade, SealAccepted
 from schemas.events import KeySealed
 from schemas.jobs import Batch, SubtaskTerms
+from schemas.manifest import joined
 
+Pieces = tuple[bytes, ...]
+"""Of a file, in order."""
 Outcome = tuple[str, Struct]
 """An internal event: its type and data."""
 
@@ -57,9 +61,10 @@ class Workshop:
         for subtask in list(self._computers):
             await self.close(subtask)
 
-    async def _build(self, subtask: str, terms: SubtaskTerms, program: bytes, public_key: bytes) -> Outcome:
+    async def _build(self, subtask: str, terms: SubtaskTerms, program: Pieces, public_key: Pieces) -> Outcome:
         """Compile the program for ciphertexts."""
-        await self._keep(subtask, await CiphertextComputer.build(terms, program, public_key, self.crew))
+        files = await asyncio.to_thread(_files, terms, program, public_key)
+        await self._keep(subtask, await CiphertextComputer.build(terms, *files, self.crew))
         return "computer.ready", ComputerReady(subtask=subtask)
 
     async def _offer(self, subtask: str, nonce: bytes, contract: str, job: str) -> Outcome:
@@ -69,15 +74,24 @@ class Workshop:
         return "evidence.made", EvidenceMade(subtask=subtask, evidence=await computer.offer(nonce, contract, job))
 
     async def _accept(
-        self, subtask: str, seal: KeySealed, terms: SubtaskTerms, program: bytes, public_key: bytes
+        self, subtask: str, seal: KeySealed, terms: SubtaskTerms, program: Pieces, public_key: Pieces
     ) -> Outcome:
         """Let the enclave open the renter's seal."""
         computer = self._computers.get(subtask)
         if not isinstance(computer, EnclaveComputer):
             raise CannotCompute("enclave-closed", "the enclave that made the offer is gone")
-        mac = await computer.accept(seal, terms, program, public_key)
+        files = await asyncio.to_thread(_files, terms, program, public_key)
+        mac = await computer.accept(seal, terms, *files)
         return "seal.accepted", SealAccepted(subtask=subtask, mac=mac, protections=computer.process.protections)
 
     async def _keep(self, subtask: str, computer: Computer) -> None:
         await self.close(subtask)
         self._computers[subtask] = computer
+
+
+def _files(terms: SubtaskTerms, program: Pieces, public_key: Pieces) -> tuple[bytes, bytes]:
+    """Program and public key; raises CannotCompute."""
+    try:
+        return joined(terms.program, program), joined(terms.public_key, public_key) if terms.public_key else b""
+    except ValueError as error:
+        raise CannotCompute("bad-pieces", str(error)) from error

@@ -49,6 +49,6 @@ class Draft(draft.Draft[LessorConfig]):
         self.do(Perform(activity=activity, params={"subtask": session.subtask, **params}))
 
     def blob(self, digest: str) -> bytes | None:
-        """The program or key of this digest, if it is here."""
+        """The piece of this digest, if it is here."""
         blob = self.find(Blob, f"blob/{digest}")
         return None if blob is None else blob.raw

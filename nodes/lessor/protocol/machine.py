@@ -5,7 +5,8 @@ they need. It takes a lane, offers compute, and waits.
 
     renter ──subtask.announced, batch.dispatched──► worker      of a subtask that it does not know: it asks
     worker ──subtask.requested──► renter                        on its lane, where all of this comes:
-    renter ──subtask.assigned, program.published, public-key.published──► worker
+    renter ──subtask.assigned──► worker ──pieces.requested──► renter                         until it has all files
+    renter ──program.published, public-key.published──► worker
     worker ──key.offered──► renter ──key.sealed──► worker ──key.confirmed──► renter           where enclaves compute
     renter ──batch.dispatched──► worker ──batch.completed, batch.failed──► renter
     renter ──subtask.completed──► worker ──receipt.countersigned──► renter

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
+from msgspec import structs
+
 from nodes.draft import data_of
 from nodes.lessor.protocol.draft import Draft
 from nodes.lessor.protocol.records import (
@@ -16,6 +18,7 @@ from nodes.lessor.protocol.records import (
     Session,
     SessionWanted,
 )
+from nodes.lessor.protocol.states import OPENING
 from nodes.lessor.protocol.terms import check_contract, check_running, check_terms
 from nodes.machine import CancelTimer, Perform, Refused, SetTimer
 from nodes.protections import traits_of
@@ -26,15 +29,19 @@ from schemas.events import (
     KeyOffered,
     KeyRefused,
     KeySealed,
+    PiecesRequested,
     SubtaskAnnounced,
     SubtaskAssigned,
     SubtaskRefused,
     SubtaskRequested,
 )
 from schemas.ids import Address
+from schemas.jobs import SubtaskTerms
 
-BLOBS_MAX: Final = 32
-"""Programs and keys kept by digest; the oldest goes first."""
+BLOB_BYTES_MAX: Final = 4 * limits.FILE_BYTES_MAX
+"""Of pieces kept by digest; the oldest goes first that no session waits for."""
+BLOB_BYTES_MIN: Final = 256 * 1024
+"""A smaller piece counts as much: so there are at most a thousand."""
 
 
 def announced(draft: Draft, event: Event) -> None:
@@ -65,15 +72,23 @@ def assigned(draft: Draft, event: Event) -> None:
 
 
 def published(draft: Draft, event: Event) -> None:
-    """`program.published`, `public-key.published`: content-addressed, so what was asked for is known by its digest."""
+    """`program.published`, `public-key.published`: a piece, known by its digest whatever it is sent as.
+
+    Each that comes gives the renter time for the next; one that is here already is no news.
+    """
     session, raw = _asked_for(draft, event.subject, event.source), bytes(event.body)
     digest = hashlib.sha256(raw).hexdigest()
-    if digest not in session.digests:
+    if digest not in session.pieces:
         raise Refused("not-asked-for", f"{event.source} sent {digest[:16]}…, which {event.subject} does not need")
+    if len(raw) > limits.PIECE_BYTES:
+        raise Refused("piece-too-large", f"{event.source} sent {len(raw)} bytes; a piece has {limits.PIECE_BYTES}")
+    if session.phase != "gathering" or draft.blob(digest) is not None:
+        return
+    if not _make_room(draft, len(raw)):
+        give_up(draft, session, "", f"no room for the files of {session.subtask} beside those of others")
+        return
     draft.put(f"blob/{digest}", Blob(raw=raw, kept_at=draft.now))
-    kept = sorted(draft.each(Blob, "blob"), key=lambda found: found[1].kept_at)
-    for key, _ in kept[: max(0, len(kept) - BLOBS_MAX)]:
-        draft.delete(key)
+    _await(draft, session.subtask)
     for _, each in list(draft.each(Session, "session")):
         _gather(draft, each)
 
@@ -107,6 +122,7 @@ def sealed(draft: Draft, event: Event) -> None:
         draft.note("late", f"a key for {data.worker}, which is {session.phase} with {session.subtask}")
         return
     accepting = draft.advance(session, "sealed")
+    _await(draft, accepting.subtask, loading=accepting.terms)
     draft.perform("accept", accepting, terms=accepting.terms, seal=data, **_files(draft, accepting))
 
 
@@ -186,8 +202,14 @@ def _ask(draft: Draft, subtask: str, job: str, renter: Address) -> None:
     draft.advance(new, "wanted")
     worker = draft.worker
     request = SubtaskRequested(job=job, subtask=subtask, worker=worker.name, lane=worker.lane)
-    draft.do(SetTimer(name=f"open/{subtask}", at=draft.now + limits.HANDSHAKE_SECONDS_MAX))
+    _await(draft, subtask)
     draft.send("subtask.requested", renter, job, request)
+
+
+def _await(draft: Draft, subtask: str, *, loading: SubtaskTerms | None = None) -> None:
+    """Give the renter so much time, from now on, to go on; and this worker to load the program."""
+    seconds = loading.program.size / limits.LOAD_BYTES_PER_SECOND_MIN if loading else 0.0
+    draft.do(SetTimer(name=f"open/{subtask}", at=draft.now + limits.HANDSHAKE_SECONDS_MAX + seconds))
 
 
 def _asked_for(draft: Draft, subtask: str, source: Address) -> Session:
@@ -198,23 +220,64 @@ def _asked_for(draft: Draft, subtask: str, source: Address) -> Session:
 
 
 def _gather(draft: Draft, session: Session) -> None:
-    """Once program and key are here, let the shell build what computes."""
-    if session.phase != "gathering" or any(draft.blob(digest) is None for digest in session.digests):
+    """Ask for the next pieces; once all are here, let the shell build what computes."""
+    if session.phase != "gathering":
+        return
+    missing = [digest for digest in session.pieces if draft.blob(digest) is None]
+    if missing:
+        _fetch(draft, session, missing)
         return
     building, terms = draft.advance(session, "complete"), session.terms
     assert terms is not None
+    _await(draft, session.subtask, loading=terms)
     if traits_of(terms.protection).attested:
         draft.perform("offer", building, nonce=session.nonce, contract=terms.contract.id, job=terms.job)
     else:
         draft.perform("build", building, terms=terms, **_files(draft, building))
 
 
-def _files(draft: Draft, session: Session) -> dict[str, bytes]:
+def _fetch(draft: Draft, session: Session, missing: list[str]) -> None:
+    """Keep a few pieces under way; ask for more when half of them have come."""
+    asked = [digest for digest in session.asked if digest in missing]
+    if len(asked) > limits.PIECES_UNDER_WAY_MAX // 2:
+        return
+    more = [digest for digest in missing if digest not in asked][: limits.PIECES_UNDER_WAY_MAX - len(asked)]
+    if not more:
+        return
+    draft.put(f"session/{session.subtask}", structs.replace(session, asked=(*asked, *more)))
+    worker = draft.worker
+    request = PiecesRequested(
+        job=session.job, subtask=session.subtask, worker=worker.name, lane=worker.lane, pieces=tuple(more)
+    )
+    draft.send("pieces.requested", session.renter, session.job, request)
+
+
+def _make_room(draft: Draft, wanted: int) -> bool:
+    """Forget the oldest pieces that no session waits for, until `wanted` bytes more may be kept."""
+    opening = [each for _, each in draft.each(Session, "session") if each.phase in OPENING]
+    needed = {f"blob/{digest}" for session in opening for digest in session.pieces}
+    kept = sorted(draft.each(Blob, "blob"), key=lambda found: found[1].kept_at)
+    room = BLOB_BYTES_MAX - sum(_weight(len(blob.raw)) for _, blob in kept) - _weight(wanted)
+    for key, blob in kept:
+        if room >= 0:
+            break
+        if key not in needed:
+            draft.delete(key)
+            room += _weight(len(blob.raw))
+    return room >= 0
+
+
+def _weight(size: int) -> int:
+    return max(size, BLOB_BYTES_MIN)
+
+
+def _files(draft: Draft, session: Session) -> dict[str, tuple[bytes, ...]]:
+    """The pieces of program and public key, in order."""
     assert session.terms is not None
-    key = session.terms.public_key
+    program, key = session.terms.program, session.terms.public_key
     return {
-        "program": draft.blob(session.terms.program) or b"",
-        "public_key": (draft.blob(key) or b"") if key else b"",
+        name: tuple(draft.blob(digest) or b"" for digest in (manifest.pieces if manifest else ()))
+        for name, manifest in (("program", program), ("public_key", key))
     }
 
 

@@ -29,17 +29,18 @@ class Session(Struct, frozen=True, kw_only=True):
     terms: SubtaskTerms | None = None
     """With the contract, whose signatures were verified when the terms came."""
     nonce: bytes = b""
+    asked: tuple[str, ...] = ()
+    """Digests of pieces that are on their way."""
 
     @property
-    def digests(self) -> tuple[str, ...]:
-        """Of the files that it needs: the program, and the homomorphic public key where there is one."""
-        if self.terms is None:
-            return ()
-        return (self.terms.program, *([self.terms.public_key] if self.terms.public_key else []))
+    def pieces(self) -> tuple[str, ...]:
+        """Digests of the pieces that it needs, in order."""
+        files = self.terms.files() if self.terms else ()
+        return tuple(dict.fromkeys(piece for _, manifest in files for piece in manifest.pieces))
 
 
 class Blob(Struct, frozen=True, kw_only=True):
-    """A program or public key, by the digest in its key."""
+    """A piece of a program or public key, by the digest in its key."""
 
     raw: bytes
     kept_at: float

@@ -9,13 +9,17 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 
+from nodes.programs.program import Program
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import JobAtHand, Workbench
+from nodes.renter.files.pieces import keep
 from nodes.renter.prediction.encodings import encoding, mapped, sealed_result_bits, wanted_schemes
+from nodes.renter.prediction.memory import memory_mib
 from nodes.renter.prediction.pricing import Pricing
 from nodes.renter.protocol.assess import NoProtection, assess, rented_rows
 from nodes.renter.protocol.outcomes import JobPrepared, JobSpoiled
 from nodes.renter.protocol.records import Facts
+from nodes.renter.protocol.split import rows_per_batch
 from schemas.errors import BadInput
 from schemas.jobs import JobSpec
 
@@ -26,7 +30,7 @@ async def prepare(
     """Facts of the job, or why it is rejected."""
     spec = msgspec.convert(params["spec"], JobSpec)
     try:
-        facts = await _facts(services, await workbench.inputs(spec))
+        facts = await facts_of(services, await workbench.inputs(spec))
         facts = await _with_key(services, workbench, spec, facts)
     except BadInput as error:
         return [("job.spoiled", JobSpoiled(code=getattr(error, "code", "bad-input"), reason=str(error)))]
@@ -38,7 +42,12 @@ def free_cores(cores: int, load: float) -> float:
     return max(0.5, cores - load)
 
 
-async def _facts(services: Services, job: JobAtHand) -> Facts:
+async def facts_of(services: Services, job: JobAtHand, *, sealing: bool = False) -> Facts:
+    """What is known of a job before it is assessed; with `sealing`, what sealed results cost even where nobody asked.
+
+    Raises:
+        BadInput: nothing can be computed.
+    """
     spec, program, table = job.spec, job.program, job.table
     beginning, rest = job.cut or (program, None)
     affine, reason = mapped(spec, beginning, table.gaps)
@@ -50,6 +59,10 @@ async def _facts(services: Services, job: JobAtHand) -> Facts:
         width_out=program.width_out,
         width_cut=beginning.width_out if job.cut else 0,
         sum_rows=program.sum_rows,
+        program=await asyncio.to_thread(keep, services.blobs, program.canonical),
+        beginning=await asyncio.to_thread(keep, services.blobs, beginning.canonical) if job.cut else None,
+        row_elements=program.live_row_elements,
+        memory_mib=memory_mib(program, _rows_each(spec, table.rows, program)),
         needs_enclave=reason,
         no_enclave=_no_enclave(services, spec),
         schemes=tuple(each.facts() for each in encodings),
@@ -59,7 +72,13 @@ async def _facts(services: Services, job: JobAtHand) -> Facts:
     )
     if not rented_rows(spec, facts.rows):
         return facts
-    return await Pricing(spec, table, program, rest, services.crew, services.calibration).priced(facts, encodings)
+    pricing = Pricing(spec, table, program, rest, services.crew, services.calibration, sealing)
+    return await pricing.priced(facts, encodings)
+
+
+def _rows_each(spec: JobSpec, rows: int, program: Program) -> int:
+    width, elements = max(program.width_in, program.width_out), program.live_row_elements
+    return rows_per_batch(spec, rows, width, spec.lessors, row_elements=elements)
 
 
 def _no_enclave(services: Services, spec: JobSpec) -> str:
@@ -79,5 +98,5 @@ async def _with_key(services: Services, workbench: Workbench, spec: JobSpec, fac
         return facts
     fixed = next((each.fixed_point for each in facts.schemes if each.scheme == scheme), None)
     key = await workbench.keys.make_homomorphic(spec.id, scheme, fixed.input_bits if fixed else 1)
-    public_key = await asyncio.to_thread(services.blobs.put, key.public.to_bytes())
+    public_key = await asyncio.to_thread(keep, services.blobs, key.public.to_bytes())
     return structs.replace(facts, public_key=public_key)

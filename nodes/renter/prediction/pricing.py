@@ -37,11 +37,14 @@ class Pricing:
     crew: Crew
     measured: Path
     """The calibration's file."""
+    sealing: bool = False
+    """Price sealed results though the job's wishes do not choose them."""
 
     async def priced(self, facts: Facts, encodings: list[Encoding]) -> Facts:
         """With the predicted costs of every candidate that can be chosen."""
         spec, usable = self.spec, [each for each in encodings if not each.refused]
-        sealing = not facts.no_enclave and (asked(spec.protection) is SEALED or spec.decrypt_seconds_max is not None)
+        wanted = self.sealing or asked(spec.protection) is SEALED or spec.decrypt_seconds_max is not None
+        sealing = wanted and not facts.no_enclave
         names = [each.scheme for each in usable] + ([sealing_scheme(spec)] if sealing else [])
         units = await calibration.units(self.crew, self.measured, names) if names else {}
         size = Size(
@@ -70,7 +73,7 @@ class Pricing:
         return predict.homomorphic(size, work, units[encoding.scheme], rows.result, encoding.shape, exact=exact)
 
     async def _in_enclaves(self, facts: Facts, size: Size, units: Mapping[str, Units], *, sealing: bool) -> Facts:
-        each = rows_per_batch(self.spec, facts.rows, facts.width, self.spec.lessors)
+        each = rows_per_batch(self.spec, facts.rows, facts.width, self.spec.lessors, row_elements=facts.row_elements)
         score = EnclaveScore(self.table, self.program.canonical)
         rows = await self.crew.call(rehearse_enclave, Kit.of(score), self._middle(each), each)
         plain = predict.enclave(size, rows.result)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from nodes.protections import CIPHERTEXT, ENCLAVE, SEALED, asked
+from nodes.protections import CIPHERTEXT, ENCLAVE, SEALED, asked, traits_of
 from nodes.renter.protocol.records import Facts, SchemeFacts
 from schemas.errors import PolicyRefused
 from schemas.jobs import APPROXIMATE, Assessment, Candidate, Costs, JobSpec, Scheme
@@ -38,8 +38,8 @@ def assess(spec: JobSpec, facts: Facts) -> Assessment:
     Raises:
         NoProtection: the protection that was asked for cannot run this job, or none can.
     """
-    homomorphic = [_homomorphic(spec, facts, each) for each in facts.schemes] or [_none(facts)]
-    candidates = (*homomorphic, _enclave(facts), _sealed_result(spec, facts))
+    candidates = candidates_for(spec, facts)
+    homomorphic = [each for each in candidates if each.protection == CIPHERTEXT.name]
     chosen, reason = _choose(spec, candidates)
     costs = chosen.costs or _NOTHING
     return Assessment(
@@ -55,10 +55,17 @@ def assess(spec: JobSpec, facts: Facts) -> Assessment:
         encrypt_seconds_max=spec.encrypt_seconds_max,
         decrypt_seconds_max=spec.decrypt_seconds_max,
         max_error=spec.max_error,
+        memory_mib=facts.memory_mib if traits_of(chosen.protection).attested else 0,
         costs=costs,
         candidates=candidates,
         reason=reason,
     )
+
+
+def candidates_for(spec: JobSpec, facts: Facts) -> tuple[Candidate, ...]:
+    """Every way to protect this job's data: the schemes of homomorphic encryption, then the enclaves."""
+    homomorphic = [_homomorphic(spec, facts, each) for each in facts.schemes] or [_none(facts)]
+    return (*homomorphic, _enclave(facts), _sealed_result(spec, facts))
 
 
 def rented_rows(spec: JobSpec, rows: int) -> int:

@@ -6,13 +6,15 @@ from __future__ import annotations
 from msgspec import structs
 
 from nodes.draft import data_of
-from nodes.machine import ActivityFailed, PublishFailed, TimerFired
+from nodes.machine import ActivityFailed, PublishFailed, SetTimer, TimerFired
 from nodes.renter.protocol import ending, market, runs, windows
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import ResultRefused
 from nodes.renter.protocol.records import Subtask
 from nodes.renter.protocol.runs import Runs
 from nodes.renter.protocol.states import SERVING
+from nodes.renter.protocol.subtasks import terms_of
+from schemas import limits
 from schemas.events import BatchFailed, DeliveryFailed, Event
 
 
@@ -63,7 +65,7 @@ def timer_fired(draft: Draft, event: Event) -> None:
         if not draft.job.expected_contracts or draft.phase == "ordering":
             ending.fail(draft, "hub-silent", "the hub did not answer the buy order in time")
     elif kind == "key" and draft.subtask(subtask_id).phase == "keying":
-        lose(draft, subtask_id, "no-key", "no enclave of this lessor proved itself in time")
+        _check_key(draft, draft.subtask(subtask_id))
     elif kind == "silent" and draft.subtask(subtask_id).phase == "running":
         _check_silence(draft, draft.subtask(subtask_id))
 
@@ -103,6 +105,18 @@ def _order_replacement(draft: Draft, batches: Runs) -> None:
         return
     draft.change_progress(waiting=(*draft.progress.waiting, *batches))
     market.place_order(draft, lessors=1, units=1)
+
+
+def _check_key(draft: Draft, subtask: Subtask) -> None:
+    """Whoever is heard of gets more time, as much as the files may take over a slow link and to be loaded."""
+    files = sum(manifest.size for _, manifest in terms_of(draft, subtask).files())
+    latest = subtask.started_at + files / limits.LINK_BYTES_PER_SECOND_MIN
+    loading = files / limits.LOAD_BYTES_PER_SECOND_MIN
+    until = min(subtask.heard_at, latest) + draft.config.handshake_seconds_max + loading
+    if draft.now < until:
+        draft.do(SetTimer(name=f"key/{subtask.id}", at=until))
+    else:
+        lose(draft, subtask.id, "no-key", "no enclave of this lessor proved itself in time")
 
 
 def _check_silence(draft: Draft, subtask: Subtask) -> None:

@@ -1,13 +1,14 @@
 """The renter's half of the key agreement (E1): one secret per lessor, sealed to each of its verified enclaves. Pure.
 
-A worker asks for a subtask on its lane and gets terms, program and public key, and for enclaves a fresh nonce.
+A worker asks for a subtask and gets its terms on its lane, and for enclaves a fresh nonce; then it asks for program and
+public key, piece by piece, as fast as it can take them.
 Its enclave answers with evidence bound to that nonce; only evidence that the policy accepts gets the secret. Verifying
 and sealing need secrets and a parser for foreign bytes, so they are activities; the decisions stand here.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from msgspec import structs
 
@@ -29,17 +30,20 @@ from schemas.events import (
     KeyOffered,
     KeyRefused,
     KeySealed,
+    PiecesRequested,
     SubtaskAssigned,
     SubtaskRefused,
     SubtaskRequested,
 )
 
+SENDINGS_PER_UNIT_MAX: Final = 16
+"""A lessor gets a subtask's files this often per unit: each of its workers once, and those that restarted again."""
 REFUSALS_PER_SUBTASK_MAX: Final = 3
 """A lessor with this many refused enclaves, and none that proved itself, is lost for the job."""
 
 
 def requested(draft: Draft, event: Event) -> None:
-    """`subtask.requested`: a worker lacks terms, program or key."""
+    """`subtask.requested`: a worker does not know a subtask yet."""
     data = data_of(event, SubtaskRequested)
     subtask = draft.subtask_from(event, data.subtask)
     if draft.phase != "running" or subtask.phase not in SERVING:
@@ -54,12 +58,27 @@ def requested(draft: Draft, event: Event) -> None:
     worker = Worker(lane=data.lane, nonce=nonce, asked_at=draft.now, state="assigned")
     draft.put(f"worker/{subtask.id}/{data.worker}", worker)
     draft.change_subtask(subtask.id, heard_at=draft.now)
-    lane: dict[str, Any] = {"lane": data.lane}
-    if terms.public_key:
-        draft.send("public-key.published", event.source, subtask.id, blob=terms.public_key, **lane)
-    draft.send("program.published", event.source, subtask.id, blob=terms.program, **lane)
     assigned = SubtaskAssigned(terms=terms, worker=data.worker, nonce=nonce)
-    draft.send("subtask.assigned", event.source, subtask.id, assigned, **lane)
+    draft.send("subtask.assigned", event.source, subtask.id, assigned, lane=data.lane)
+
+
+def pieces_requested(draft: Draft, event: Event) -> None:
+    """`pieces.requested`: parts of the files that the terms name, and no others, so often."""
+    data = data_of(event, PiecesRequested)
+    subtask = draft.subtask_from(event, data.subtask)
+    _worker(draft, subtask.id, data.worker)
+    if subtask.phase not in SERVING:
+        draft.note("late", f"{data.worker} asks for files of {subtask.id}, which is {subtask.phase}")
+        return
+    known = {piece: kind for kind, manifest in terms_of(draft, subtask).files() for piece in manifest.pieces}
+    if not known.keys() >= set(data.pieces):
+        raise Refused("unknown-piece", f"{data.worker} asks for what {subtask.id} does not have")
+    sent = subtask.pieces_sent + len(data.pieces)
+    if sent > len(known) * SENDINGS_PER_UNIT_MAX * draft.contract(subtask.contract).contract.units:
+        raise Refused("too-many-pieces", f"{event.source} has got the files of {subtask.id} too often")
+    draft.change_subtask(subtask.id, heard_at=draft.now, pieces_sent=sent)
+    for piece in data.pieces:
+        draft.send(known[piece], event.source, subtask.id, blob=piece, lane=data.lane)
 
 
 def offered(draft: Draft, event: Event) -> None:
@@ -73,6 +92,7 @@ def offered(draft: Draft, event: Event) -> None:
     if age_seconds > limits.NONCE_SECONDS_MAX:
         raise Refused("stale-nonce", f"{data.worker} answered after {limits.NONCE_SECONDS_MAX:.0f} s")
     draft.put(f"worker/{subtask.id}/{data.worker}", structs.replace(worker, state="verifying", lane=data.lane))
+    draft.change_subtask(subtask.id, heard_at=draft.now)
     params = {
         "subtask": subtask.id,
         "worker": data.worker,

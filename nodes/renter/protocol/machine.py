@@ -40,6 +40,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "order.buy.matched": (frozenset({"ordering", "running"}), starting.matched),
         "order.buy.refused": (frozenset({"ordering", "running"}), starting.order_refused),
         "subtask.requested": (LIVE | ENDED, handshakes.requested),
+        "pieces.requested": (frozenset({"running"}), handshakes.pieces_requested),
         "key.offered": (frozenset({"running"}), handshakes.offered),
         "evidence.accepted": (frozenset({"running"}), handshakes.evidence_accepted),
         "evidence.rejected": (frozenset({"running"}), handshakes.evidence_rejected),

@@ -16,6 +16,8 @@ from schemas.signing import struct_bytes
 
 MATCH_GRACE_SECONDS: Final = 5.0
 """The hub is given this much longer than the order's own time limit to answer."""
+MEMORY_MIB_MIN: Final = 64
+"""No order asks for less."""
 ORDERS_PER_JOB_MAX: Final = 4
 """Replacement orders after lessors were lost are bounded."""
 
@@ -34,6 +36,7 @@ def place_order(draft: Draft, *, lessors: int, units: int) -> None:
         lessors_max=lessors,
         price_micros_max=spec.price_micros_max,
         protection=assessment.chosen,
+        memory_mib=max(MEMORY_MIB_MIN, assessment.memory_mib),
         lease_seconds=spec.lease_seconds,
         match_by=draft.now + spec.match_seconds,
         avoid=job.avoid,

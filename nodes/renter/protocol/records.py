@@ -18,6 +18,7 @@ from nodes.renter.protocol.states import JobPhase, SubtaskPhase
 from schemas.contracts import Contract
 from schemas.ids import derive_id
 from schemas.jobs import Assessment, Costs, FixedPoint, JobSpec, Scheme
+from schemas.manifest import Manifest
 
 LOCAL: Final = "local"
 """Owner of the batches that the renter computes itself."""
@@ -49,6 +50,13 @@ class Facts(Struct, frozen=True, kw_only=True):
     width_cut: int = 0
     """Of its beginning, where only that runs on ciphertext; else 0."""
     sum_rows: bool
+    program: Manifest
+    beginning: Manifest | None = None
+    """Of a program that is cut: what runs on ciphertext."""
+    row_elements: int = 1
+    """Numbers that the program makes of a row."""
+    memory_mib: int = 0
+    """Predicted for one unit of a lessor that computes in an enclave."""
     needs_enclave: str = ""
     """Why the program cannot run on ciphertext at all; empty when it can."""
     no_enclave: str = ""
@@ -57,8 +65,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """Those that the job may use."""
     enclave: Costs | None = None
     sealed_result: Costs | None = None
-    public_key: str = ""
-    """Digest of the job's homomorphic public key; empty when none was made."""
+    public_key: Manifest | None = None
+    """The job's homomorphic one; None when none was made."""
     cores: int = 1
     free_cores: float = 1.0
     result_bits: int = 0
@@ -112,11 +120,11 @@ class Job(Struct, frozen=True, kw_only=True):
     ended_at: float = 0.0
 
     @property
-    def computed(self) -> str:
-        """Digest of the program that lessors compute, of a job that is past preparing."""
-        _, assessment = self.decided
-        cut = self.spec.cut if traits_of(assessment.chosen).on_ciphertext else None
-        return cut.beginning if cut else self.spec.program
+    def computed(self) -> Manifest:
+        """The program that lessors compute, of a job that is past preparing."""
+        facts, assessment = self.decided
+        cut = facts.beginning if traits_of(assessment.chosen).on_ciphertext else None
+        return cut or facts.program
 
     @property
     def decided(self) -> tuple[Facts, Assessment]:
@@ -159,6 +167,8 @@ class Subtask(Struct, frozen=True, kw_only=True):
     rows_done: int = 0
     started_at: float = 0.0
     heard_at: float = 0.0
+    pieces_sent: int = 0
+    """Of its files, to all its workers together."""
 
 
 class BatchRecord(Struct, frozen=True, kw_only=True):

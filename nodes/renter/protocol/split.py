@@ -33,7 +33,9 @@ class Packing(Protocol):
         ...
 
 
-def rows_per_batch(spec: JobSpec, rows: int, width: int, lessors: int, scheme: Packing | None = None) -> int:
+def rows_per_batch(
+    spec: JobSpec, rows: int, width: int, lessors: int, scheme: Packing | None = None, *, row_elements: int = 1
+) -> int:
     """As the job asks; otherwise near the target body size, often enough to share, whole ciphertexts where packed.
 
     Args:
@@ -42,6 +44,7 @@ def rows_per_batch(spec: JobSpec, rows: int, width: int, lessors: int, scheme: P
         width: the larger of input and output columns.
         lessors: that share them, beside the local part.
         scheme: in which the data travels; None for plain values.
+        row_elements: numbers that the program makes of a row, where it runs on plain values.
 
     Raises:
         BadInput: the job would have more than `BATCHES_PER_JOB_MAX` batches.
@@ -50,7 +53,8 @@ def rows_per_batch(spec: JobSpec, rows: int, width: int, lessors: int, scheme: P
     parts = lessors + (1 if spec.local_share else 0)
     by_size = max(1, limits.BODY_BYTES_TARGET // (width * value_bytes)) * slots
     by_share = max(ROWS_PER_BATCH_MIN, ceil(rows / (parts * BATCHES_PER_PART_MIN)))
-    chosen = spec.batch_rows or min(by_size, ceil(by_share / slots) * slots, limits.ROWS_PER_BATCH_MAX)
+    by_memory = max(1, limits.ROW_ELEMENTS_PER_BATCH_MAX // row_elements)
+    chosen = spec.batch_rows or min(by_size, ceil(by_share / slots) * slots, by_memory, limits.ROWS_PER_BATCH_MAX)
     if ceil(rows / chosen) + parts > limits.BATCHES_PER_JOB_MAX:
         raise BadInput(f"{rows} rows in batches of {chosen} are more than {limits.BATCHES_PER_JOB_MAX} batches")
     return chosen

@@ -134,7 +134,8 @@ def _split(draft: Draft, records: list[ContractRecord]) -> list[Runs]:
     """Each contract's queue; raises BadInput when the job would have too many batches."""
     spec, (facts, assessment) = draft.job.spec, draft.job.decided
     scheme = facts.of(assessment.scheme) if traits_of(assessment.chosen).on_ciphertext else None
-    rows_each = rows_per_batch(spec, facts.rows, facts.width, len(records), scheme)
+    elements = 1 if scheme else facts.row_elements
+    rows_each = rows_per_batch(spec, facts.rows, facts.width, len(records), scheme, row_elements=elements)
     owners = [(subtask_of(record.contract.id), record.contract.units) for record in records]
     parts = split(facts.rows, rows_each, owners, spec.local_share)
     batches = sum(part.batches for part in parts)

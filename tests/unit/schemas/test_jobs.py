@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import msgspec
 
-from nodes.renter.protocol.records import Facts
 from schemas.jobs import Assessment
 
 BEFORE_SCHEMES: Final[dict[str, Any]] = {
@@ -32,16 +31,3 @@ def test_an_assessment_from_before_schemes_had_names_is_still_read() -> None:
     read = msgspec.convert(BEFORE_SCHEMES, Assessment)
     assert (read.chosen, read.scheme, read.rows) == ("homomorphic", None, 512)
     assert read.candidates[0].costs is None
-
-
-def test_facts_from_before_schemes_had_names_are_still_read() -> None:
-    fields = {
-        "rows": 5,
-        "columns": ["x"],
-        "width_in": 1,
-        "width_out": 1,
-        "sum_rows": False,
-        "key_bits": 3072,
-        "slots": 47,
-    }
-    assert msgspec.convert(fields | {"ciphertext_bytes": 768}, Facts).schemes == ()

@@ -13,7 +13,7 @@ import nodes.cli
 
 ROOT: Final = Path(nodes.cli.__file__).parent
 ALLOWED: Final = (
-    *("nodes.cli", "nodes.views", "nodes.desk", "nodes.local", "nodes.renter.submission"),
+    *("nodes.cli", "nodes.views", "nodes.desk", "nodes.local", "nodes.model_files", "nodes.renter.submission"),
     *(
         "nodes.bootstrap",
         "nodes.config",

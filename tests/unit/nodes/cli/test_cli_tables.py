@@ -217,6 +217,7 @@ def test_a_result_has_the_form_of_its_name(here: Path) -> None:
         ("scores.parquet.gz", "results are written as .csv, .parquet"),
         ("scores.json", "results are written as .csv, .parquet"),
         ("nowhere/scores.parquet", "there is no folder"),
+        (".", "--out . is a folder; name a file in it"),
     ],
 )
 def test_a_result_that_cannot_be_written_is_refused_before_any_work(

@@ -66,6 +66,13 @@ def test_a_named_input_takes_its_column() -> None:
     assert bind(check(aggregate_sum("b")), header("id", "a", "b"), "id") == by_name("b")
 
 
+@pytest.mark.parametrize("inputs", [{"u": 3, "v": 3}, {"u": 1, "v": 5}, {"u": 2, "v": 2, "w": 2}])
+def test_blocks_take_their_columns_by_position(inputs: dict[str, int]) -> None:
+    columns = ("a", "b", "c", "d", "e", "f")
+    assert bind(program(inputs), header(*columns)) == by_position(*columns)
+    assert bind(program(inputs), header("id", *columns), "id") == by_position(*columns)
+
+
 def test_a_single_input_takes_the_single_column_whatever_its_name() -> None:
     assert bind(matrix(1), header("id", "a"), "id") == by_position("a")
 

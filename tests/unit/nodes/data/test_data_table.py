@@ -258,6 +258,11 @@ def test_a_number_that_does_not_fit_the_programs_type_is_refused_with_its_row(
     assert (refused.value.row, refused.value.column) == (3, "x")
 
 
+def test_a_missing_whole_number_is_refused_as_missing_unless_the_program_is_given_it(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match=r"row 1, column 'x': the value is missing; values are missing in 2 of 3 rows"):
+        typed(tmp_path, TensorProto.INT64, "NA", "0", "nan")
+
+
 # What is refused ------------------------------------------------------------------------------------------------------
 
 

@@ -149,7 +149,6 @@ def test_an_order_is_spread_over_as_many_lessors_as_it_asks_for(world: World) ->
     [
         ({"price_micros_max": 99}, {}),
         ({"protection": "homomorphic"}, {"protections": ("enclave",)}),
-        ({"memory_mib": 4096}, {"memory_mib": 2048}),
         ({"units": 5}, {}),
         ({"units": 2, "lessors_min": 2, "lessors_max": 2}, {}),
         ({"avoid": ("B11.B12",)}, {}),
@@ -239,6 +238,50 @@ def test_an_order_that_waits_is_matched_when_a_contract_ends(world: World) -> No
     assert shares(world.contracts(RENTER)) == [("B11.B12", 2)]
 
 
+@pytest.mark.parametrize("hubs", [(B,), (B, C)])
+def test_an_order_that_no_lessor_can_hold_is_refused_as_soon_as_that_is_known(
+    world: World, hubs: tuple[str, ...]
+) -> None:
+    """At once where every hub has told; else when those without lessors would have told of some."""
+    for hub in hubs:
+        world.sell(f"{hub.removesuffix('.hub')}.{'B12' if hub == B else 'C12'}", memory_mib=1024)
+    world.run(1)
+    world.buy(RENTER, memory_mib=2300)
+    world.run(0.5 if hubs == (B, C) else 2 * limits.ADVERTISE_SECONDS)
+    (refused,) = world.got(RENTER, "order.buy.refused")
+    assert isinstance(refused, BuyOrderRefused)
+    assert refused.code == "no-memory"
+    assert refused.reason == "the program needs 2,300 MiB per unit; the most offered is 1,024"
+    assert not [event for event in world.wire("quote.requested") if event.to == B]
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_an_order_that_a_lessor_can_hold_waits_for_it(world: World, busy: bool) -> None:
+    """One that is too dear may come down, and one that is busy will be free."""
+    world.sell("B11.B12", memory_mib=4096, units=2, price_micros=100 if busy else 2000)
+    world.sell("C11.C12", memory_mib=1024, units=2, price_micros=200)
+    world.run(1)
+    if busy:
+        world.buy("A11.A14", memory_mib=2300)
+        world.run(1)
+    world.buy(RENTER, memory_mib=2300)
+    world.run(20)
+    assert not world.got(RENTER, "order.buy.refused")
+    world.run(60)
+    (refused,) = world.got(RENTER, "order.buy.refused")
+    assert isinstance(refused, BuyOrderRefused)
+    assert (refused.code, "with 2,300 MiB each" in refused.reason) == ("no-match", True)
+
+
+def test_units_of_enough_memory_are_rented_wherever_they_are(world: World) -> None:
+    world.sell("A11.A13", memory_mib=1024, price_micros=10)
+    world.sell("B11.B12", memory_mib=2300, price_micros=500)
+    world.run(1)
+    world.buy(RENTER, memory_mib=2300)
+    world.settle()
+    assert_matched(world, ("B11.B12", 2))
+
+
 def test_only_hubs_that_may_serve_are_asked_and_unknown_ones_are(world: World) -> None:
     world.sell("B11.B12", price_micros=2000)
     world.run(1)
@@ -249,7 +292,9 @@ def test_only_hubs_that_may_serve_are_asked_and_unknown_ones_are(world: World) -
 
 def test_capacity_that_is_older_than_known_is_ignored(world: World) -> None:
     for at, units in ((START + 2, 7), (START + 1, 3)):
-        told = Capacity(hub=B, units={"enclave": units}, best_price_micros={"enclave": 5}, at=at)
+        told = Capacity(
+            hub=B, units={"enclave": units}, memory_mib={"enclave": 64}, best_price_micros={"enclave": 5}, at=at
+        )
         world.send("capacity.advertised", B, told, to=A)
     world.settle()
     kept = world.records[A][f"capacity/{B}"]
@@ -267,6 +312,7 @@ def test_capacity_is_told_in_sums_at_most_every_few_seconds(world: World) -> Non
     assert isinstance(last, Capacity)
     assert last.units == {"homomorphic": 40, "enclave": 40, "sealed-result": 40}
     assert last.best_price_micros == {"homomorphic": 100, "enclave": 100, "sealed-result": 100}
+    assert last.memory_mib == {"homomorphic": 1024, "enclave": 1024, "sealed-result": 1024}
 
 
 def test_two_orders_that_want_the_same_units_are_never_both_served(world: World) -> None:

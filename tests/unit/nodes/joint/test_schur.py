@@ -14,9 +14,10 @@ from sklearn.preprocessing import StandardScaler
 
 from nodes.homomorphic.errors import BadCiphertext
 from nodes.homomorphic.paillier.secret import PaillierSecret
-from nodes.joint import columns, renter, report, schur
+from nodes.joint import columns, guards, renter, report, schur
 from nodes.joint.columns import Floats
-from nodes.joint.errors import BadPeer
+from nodes.joint.errors import BadPeer, TooRevealing
+from nodes.joint.guards import Limits
 from nodes.joint.models import MODELS
 from tests.support import joint
 from tests.support.joint import Outcome
@@ -117,6 +118,21 @@ def test_a_whole_job_on_ciphertexts_is_the_same_as_on_plain_numbers(secret: Pail
     calibrated = report.log_loss(breast.label, found.probabilities(scores))
     assert theirs < calibrated < 0.5 * raw
     assert report.auc(breast.label, scores) > report.auc(breast.label, full.decision_function(breast.pooled)) - 0.015
+
+
+def test_both_parties_of_breast_have_rows_that_stand_alone_and_moving_them_costs_little(breast: Data) -> None:
+    penalty = 1e-3 * len(breast.label)
+    moved = []
+    for values in (breast.renter, breast.partner):
+        with pytest.raises(TooRevealing):
+            guards.require_safe(columns.scaled(values, 12), penalty, Limits())
+        found, count = guards.pulled(values, penalty, Limits())
+        guards.require_safe(columns.scaled(found, 12), penalty, Limits())
+        assert count < 20
+        moved.append(found)
+    target = MODELS["logistic"].target(breast.label)
+    outcome = joint.run(None, moved[0], target.values, moved[1], penalty, intercept=target.intercept)
+    assert report.auc(breast.label, breast.scores(outcome)) > 0.995
 
 
 def test_first_order_poisson_is_close_to_the_maximum_of_the_likelihood_for_small_effects() -> None:

@@ -13,6 +13,7 @@ from nodes.lessor.protocol.market import sell_order
 from schemas.contracts import Contract
 from schemas.ids import Address, address, derive_id, hub_address
 from schemas.jobs import SubtaskTerms
+from schemas.manifest import cut
 from schemas.orders import BuyOrder
 from schemas.signing import struct_bytes
 
@@ -65,7 +66,7 @@ def terms(of: Contract) -> SubtaskTerms:
         subtask=derive_id("subtask", of.id),
         contract=of,
         protection=of.protection,
-        program="0" * 64,
+        program=cut(b"a program")[0],
         width_in=1,
         width_out=1,
     )

@@ -157,6 +157,22 @@ def test_the_affine_map_of_a_sum_takes_the_summed_columns(keepdims: int) -> None
     )
 
 
+@pytest.mark.parametrize("keepdims", [0, 1])
+def test_a_sum_has_no_rows_left_and_may_be_laid_out_anew(keepdims: int) -> None:
+    nodes = [
+        node("ReduceSum", ["x", "rows"], ["s"], keepdims=keepdims),
+        node("Reshape", ["s", "square"], ["q"]),
+        node("Transpose", ["q"], ["t"]),
+        node("Slice", ["t", "rows", "one"], ["y"]),
+    ]
+    constants = {"rows": np.array([0], I64), "square": np.array([2, 2], I64), "one": np.array([1], I64)}
+    program = check(data(model(nodes, inputs={"x": 4}, constants=constants)))
+    rows = np.arange(12.0).reshape(3, 4)
+    compiled = affine(program)
+    assert evaluate(program, rows).tolist() == [[12.0, 18.0]]
+    assert (rows.sum(axis=0) @ compiled.weights + compiled.bias).tolist() == [12.0, 18.0]
+
+
 def test_a_sum_over_everything_gives_one_number() -> None:
     program = check(data(model([node("ReduceSum", ["x"], ["y"], keepdims=0)])))
     rows = np.arange(6.0).reshape(2, 3)

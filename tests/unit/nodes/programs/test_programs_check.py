@@ -66,6 +66,21 @@ def test_other_weights_change_the_digest() -> None:
     assert check(data(made)).digest != digest
 
 
+@pytest.mark.parametrize("where", ["input", "output", "initialiser", "end", "body"])
+def test_a_name_that_is_no_text_is_refused_wherever_it_stands(where: str) -> None:
+    made = model([node("MatMul", ["x", "w"], ["m"]), node("Relu", ["m"], ["y"])], constants={"w": np.ones((3, 2))})
+    if where == "end":
+        made.graph.node.append(node("ZipMap", ["xxxx"], ["z"], domain="ai.onnx.ml"))
+        made.graph.output[0].name = "z"
+    elif where == "body":
+        body = helper.make_graph([node("Identity", ["xxxx"], ["b"])], "body", [], [])
+        made.graph.node.append(node("Scan", ["x", "w"], ["p", "q"], body=body, num_scan_inputs=1))
+    else:
+        places = {"input": made.graph.input, "output": made.graph.output, "initialiser": made.graph.initializer}
+        places[where][0].name = "xxxx"
+    assert "not UTF-8 text" in str(refused(data(made).replace(b"xxxx", b"cop\xc2")))
+
+
 def test_unknown_fields_are_discarded() -> None:
     plain = data(gemm())
     assert check(plain + b"\xfa\x3e\x05extra").digest == check(plain).digest
@@ -221,7 +236,7 @@ def axes(made: ModelProto) -> None:
         (external, "external data"),
         (external_without_the_flag, "external data"),
         (short, "its dimensions ask for 24"),
-        (giant, "at most 1,048,576"),
+        (giant, "at most 16,777,216"),
         (negative, "not allowed"),
         (twice, "does not fit its type"),
         (segment, "segments"),
@@ -381,6 +396,20 @@ ROWS = [
     ([node("Add", ["x", "c"], ["y"])], {"c": np.ones((3, 3))}),
     ([node("Expand", ["x", "s"], ["y"])], {"s": np.array([3, 3], I64)}),
     ([node("Unsqueeze", ["x", "a"], ["y"])], {"a": np.array([0], I64)}),
+    ([node("Reshape", ["x", "s"], ["y"])], {"s": np.array([2, -1], I64)}),
+    ([node("Reshape", ["x", "s"], ["y"], allowzero=1)], {"s": np.array([0, 3], I64)}),
+    ([node("Flatten", ["x"], ["y"], axis=2)], {}),
+    ([node("Trilu", ["x", "k"], ["y"], upper=0)], {"k": np.array(1_000, I64)}),
+    ([node("CumSum", ["x", "k"], ["y"])], {"k": np.array(-2, I64)}),
+    ([node("Compress", ["x", "k"], ["y"])], {"k": np.ones(3, bool)}),
+    ([node("GatherElements", ["x", "i"], ["y"], axis=1)], {"i": np.zeros((2, 2), I64)}),
+    ([node("GatherElements", ["x", "i"], ["y"], axis=1)], {"i": np.zeros((3, 2), I64)}),
+    ([node("GatherND", ["x", "i"], ["y"], batch_dims=1)], {"i": np.zeros((2, 1), I64)}),
+    ([node("Tile", ["x", "i"], ["y"])], {"i": np.array([0, 1], I64)}),
+    ([node("Pad", ["x", "i"], ["y"])], {"i": np.array([0, 0, 1, 0], I64)}),
+    ([node("Where", ["k", "x", "c"], ["y"])], {"k": np.ones((3, 3), bool), "c": np.ones(3)}),
+    ([node("Concat", ["x", "c"], ["y"], axis=1)], {"c": np.ones((2, 1))}),
+    ([node("Einsum", ["x", "c"], ["y"], equation="nf,nf->n")], {"c": np.ones((3, 3))}),
     ([node("ReduceSum", ["x", "a"], ["s"]), node("Sub", ["x", "s"], ["y"])], {"a": np.array([0], I64)}),
 ]
 
@@ -415,6 +444,31 @@ def test_an_expansion_of_constants_beyond_memory_is_refused() -> None:
     assert refused(made).operator == "Expand"
 
 
+@pytest.mark.parametrize(
+    ("operator", "operands", "words"),
+    [
+        ("Expand", [np.array([1, -1], I64)], "negative"),
+        ("Reshape", [np.array([-1, -(2**63)], I64)], "negative length"),
+        ("Tile", [np.array([1, 1 << 40], I64)], "at most 1,048,576"),
+        ("Tile", [np.array([1, -5], I64)], "length -15"),
+        ("Pad", [np.array([0, 0, 0, 1 << 20], I64)], "at most 1,048,576"),
+        ("Pad", [np.array([0, -(1 << 62), 0, 0], I64)], "pads"),
+        ("Gather", [np.array([3], I64)], "index 3 is out of bounds"),
+        ("Unsqueeze", [np.arange(1, 500)], "501 axes"),
+        ("ReduceSum", [np.array([-3], I64)], "axis -3 does not exist"),
+        ("Squeeze", [np.array([-3], I64)], "axis -3 does not exist"),
+    ],
+)
+def test_sizes_and_axes_without_sense_are_refused_before_anything_is_made(
+    operator: str, operands: list[Any], words: str
+) -> None:
+    constants = {f"c{position}": operand for position, operand in enumerate(operands)}
+    attributes = {"axis": 1} if operator == "Gather" else {}
+    error = refused(model([node(operator, ["x", *constants], ["y"], **attributes)], constants=constants))
+    assert error.operator == operator
+    assert words in str(error)
+
+
 def test_doubling_over_and_over_is_refused() -> None:
     nodes = [node("Concat", [f"v{i}", f"v{i}"], [f"v{i + 1}"], axis=1) for i in range(60)]
     made = model([node("Neg", ["x"], ["v0"]), *nodes], outputs=("v60",))
@@ -436,6 +490,18 @@ def test_work_without_end_is_refused() -> None:
     total = node("Sum", [f"y{i}" for i in range(200)], ["y"])
     made = model([*nodes, total], inputs={"x": 1_000}, constants={"w": np.ones((1_000, 1_000))})
     assert "multiplications" in str(refused(made))
+
+
+def test_moving_without_end_is_refused() -> None:
+    large = [node("Unsqueeze", ["x", "a"], ["u"]), node("Expand", ["u", "s"], ["y0"])]
+    turns = [node("Transpose", [f"y{i}"], [f"y{i + 1}"], perm=[0, 2, 1]) for i in range(200)]
+    total = node("ReduceSum", ["y200", "b"], ["y"])
+    constants = {"a": np.array([1], I64), "s": np.array([1, 1_000, 1_000], I64), "b": np.array([1, 2], I64)}
+    error = refused(
+        model([*large, *turns, total], inputs={"x": 1}, constants=constants),
+        limits=ProgramLimits(row_multiplications_max=10_000_000),
+    )
+    assert error.operator == "Transpose"
 
 
 def test_too_many_operators_are_refused() -> None:

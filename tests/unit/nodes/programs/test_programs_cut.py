@@ -110,13 +110,9 @@ def rows(width: int = COLUMNS, count: int = 64) -> NDArray[np.float64]:
 def parts_give(program: Program, given: NDArray[np.float64], *, products: bool = False) -> NDArray[np.float64]:
     """As a job does it: coefficients on the columns, and then the rest."""
     found = cut(program, products=products)
-    at = polynomial(found.beginning).evaluate(given) if products else _affine(found.beginning, given)
-    return evaluate(found.rest, at)
-
-
-def _affine(program: Program, given: NDArray[np.float64]) -> NDArray[np.float64]:
-    mapped = affine(program)
-    return given @ mapped.weights + mapped.bias
+    mapped = polynomial(found.beginning) if products else affine(found.beginning)
+    columns = np.column_stack([given, *(given[:, list(each)].prod(axis=1) for each in mapped.products)])
+    return evaluate(found.rest, columns @ mapped.weights + mapped.bias)
 
 
 def made(case: Case) -> Program:

@@ -14,6 +14,7 @@ from nodes.programs.encoder import Encoder, read
 from nodes.programs.program import Program
 from nodes.programs.runtime import evaluate
 from schemas.errors import BadProgram
+from tests.support.models import MODELS
 from tests.unit.nodes.programs.exported import ml
 from tests.unit.nodes.programs.models import data, model, node
 
@@ -181,3 +182,17 @@ def test_what_cannot_be_divided_is_refused(label: str) -> None:
     made, words = REFUSED[label]
     with pytest.raises(BadProgram, match=words):
         read(data(made))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_flipped_bytes_are_read_or_refused(seed: int) -> None:
+    random, raw = np.random.default_rng(seed), (MODELS / "classifiers" / "people.onnx").read_bytes()
+    refused = 0
+    for _ in range(40):
+        flipped = bytearray(raw)
+        flipped[random.integers(len(raw))] = random.integers(256)
+        try:
+            read(bytes(flipped))
+        except BadProgram:
+            refused += 1
+    assert 0 < refused < 40

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from onnx import ModelProto, TensorProto, helper
+from onnx import AttributeProto, ModelProto, TensorProto, helper
 
 from nodes.programs.check import check
 from nodes.programs.compile import affine
@@ -114,6 +114,26 @@ def test_labels_that_are_whole_numbers_are_known_and_text_of_unknown_origin_is_l
         check(data(model(nodes, outputs={"t": TensorProto.STRING})))
 
 
+def test_a_list_at_the_end_becomes_outputs() -> None:
+    nodes = [
+        node("Relu", ["x"], ["r"]),
+        node("Softplus", ["x"], ["s"]),
+        node("SequenceConstruct", ["r", "s"], ["both"]),
+    ]
+    program = check(data(model(nodes, outputs=("both",))))
+    assert program.output_names == ("r_0", "r_1", "r_2", "s_0", "s_1", "s_2")
+
+
+@pytest.mark.parametrize("widths", [[1, -1], [-1, 3], [0, 1], [-(1 << 63), 1], []])
+def test_widths_by_which_the_engine_would_write_outside_are_refused(widths: list[int]) -> None:
+    vector = ml("FeatureVectorizer", ["a", "b"], ["v"])
+    vector.attribute.add(name="inputdimensions", type=AttributeProto.INTS, ints=widths)
+    made = model([vector, node("Softmax", ["v"], ["y"])], inputs={"a": 1, "b": 1})
+    with pytest.raises(BadProgram, match="inputdimensions must be at least 1") as caught:
+        check(data(made))
+    assert caught.value.operator == "FeatureVectorizer"
+
+
 def test_several_inputs_are_described_in_their_order() -> None:
     program = check(data(exported()["blocks"]))
     assert [(each.name, each.width, each.dtype.name) for each in program.inputs] == [
@@ -213,6 +233,40 @@ def test_whole_numbers_are_not_divided_by_what_would_end_the_process(operator: s
     made = model(nodes, constants={} if divisor is None else constants)
     with pytest.raises(BadProgram, match="whole numbers by what may be 0 or -1"):
         check(data(made))
+
+
+SHAPED = [
+    node("Shape", ["x"], ["h"]),
+    node("Gather", ["h", "place"], ["d"], axis=0),
+    node("Cast", ["x"], ["i"], to=TensorProto.INT64),
+    node("Div", ["i", "d"], ["q"]),
+    node("Softplus", ["x"], ["p"]),
+    node("Cast", ["q"], ["f"], to=TensorProto.FLOAT),
+    node("Mul", ["f", "p"], ["y"]),
+]
+
+
+def test_whole_numbers_are_divided_by_what_follows_from_the_width() -> None:
+    program = check(data(model(SHAPED, constants={"place": np.array([1], I64)})))
+    found = evaluate(program, np.array([[9.0, 2.0, -7.0]]))
+    np.testing.assert_allclose(found, [[3.0, 0.0, -2.0] * np.log1p(np.exp([9.0, 2.0, -7.0]))], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "divisor",
+    [
+        [node("Shape", ["x"], ["h"]), node("Gather", ["h", "zero"], ["d"], axis=0)],
+        [node("Shape", ["x"], ["h"]), node("Gather", ["h", "one"], ["w"], axis=0), node("Sub", ["w", "three"], ["d"])],
+        [node("Sub", ["zero", "one"], ["d"])],
+        [node("Mul", ["zero", "one"], ["d"])],
+        [node("Softsign", ["x"], ["s"]), node("Cast", ["s"], ["d"], to=TensorProto.INT64)],
+    ],
+    ids=["rows", "width less itself", "minus one", "zero", "a result"],
+)
+def test_a_divisor_that_is_computed_is_looked_at_before_it_divides(divisor: list[Any]) -> None:
+    constants = {name: np.array([value], I64) for value, name in enumerate(("zero", "one", "two", "three"))}
+    with pytest.raises(BadProgram, match="whole numbers by what may be 0 or -1"):
+        check(data(model([*divisor, *SHAPED[2:]], constants=constants)))
 
 
 def test_whole_numbers_and_floats_are_divided_otherwise() -> None:

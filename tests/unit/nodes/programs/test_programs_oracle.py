@@ -12,7 +12,7 @@ from onnx import ModelProto, TensorProto
 
 from nodes.programs.check import check
 from nodes.programs.compile import affine
-from nodes.programs.operators import table
+from nodes.programs.operators import TABLE
 from nodes.programs.runtime import evaluate
 from tests.unit.nodes.programs.models import data, model, node
 
@@ -285,4 +285,4 @@ def test_an_operator_that_is_not_linear_is_refused_by_name(label: str) -> None:
 def test_every_operator_of_the_table_is_compared_with_onnx_runtime() -> None:
     compared = {n.op_type for made, _ in CASES.values() for n in made.graph.node}
     on_sums_only = {"GatherElements", "GatherND"}  # never on rows: compared in the backend cases
-    assert {name for _, name in table()} <= compared | on_sums_only
+    assert {name for _, name in TABLE} <= compared | on_sums_only

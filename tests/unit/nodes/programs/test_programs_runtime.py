@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from onnx import TensorProto
@@ -28,6 +30,63 @@ def test_a_double_threshold_is_compared_as_double() -> None:
     made.graph.input[0].type.tensor_type.elem_type = TensorProto.DOUBLE
     made.graph.initializer[0].CopyFrom(TensorProto(name="t", dims=[1], data_type=TensorProto.DOUBLE, double_data=[0.1]))
     assert evaluate(check(data(made)), np.array([[np.nextafter(0.1, 0)], [0.1]])).tolist() == [[1.0], [0.0]]
+
+
+DECIDED_IN_FLOAT32: dict[str, tuple[list[Any], list[float], list[float]]] = {
+    "rounding down": (
+        [node("Mul", ["x", "ten"], ["m"]), node("Floor", ["m"], ["y"])],
+        [0.7, 0.1, 16_777_217.0],
+        [7.0, 1.0, 167_772_160.0],
+    ),
+    "whole numbers": (
+        [
+            node("Mul", ["x", "ten"], ["m"]),
+            node("Cast", ["m"], ["i"], to=TensorProto.INT64),
+            node("Cast", ["i"], ["y"], to=TensorProto.FLOAT),
+        ],
+        [0.3, 0.6, 2.9999999999],
+        [3.0, 6.0, 30.0],
+    ),
+    "equality": (
+        [node("Equal", ["x", "tenth"], ["b"]), node("Cast", ["b"], ["y"], to=TensorProto.FLOAT)],
+        [0.1, 0.1 + 1e-12, 0.1001],
+        [1.0, 1.0, 0.0],
+    ),
+    "the largest": (
+        [
+            node("Add", ["x", "tiny"], ["t"]),
+            node("Concat", ["x", "t"], ["c"], axis=1),
+            node("ArgMax", ["c"], ["i"], axis=1),
+            node("Cast", ["i"], ["y"], to=TensorProto.FLOAT),
+        ],
+        [1.0, 0.001, 100.0],
+        [0.0, 1.0, 0.0],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("label", DECIDED_IN_FLOAT32)
+def test_what_a_float_program_decides_it_decides_in_float(label: str) -> None:
+    nodes, given, expected = DECIDED_IN_FLOAT32[label]
+    constants = {"ten": [10.0], "tenth": [0.1], "tiny": [1e-9]}
+    program = check(data(model(nodes, inputs={"x": 1}, constants=constants)))
+    assert evaluate(program, np.array(given).reshape(-1, 1)).ravel().tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("cast", "given", "expected"),
+    [
+        (node("CastLike", ["x", "half"], ["h"]), 0.1, float(np.float16(F32(0.1)))),
+        (node("Cast", ["x"], ["h"], to=TensorProto.FLOAT16), 1e-9, 0.0),
+        (node("Cast", ["x"], ["h"], to=TensorProto.INT32), -2.75, -2.0),
+        (node("Cast", ["x"], ["h"], to=TensorProto.BOOL), 0.25, 1.0),
+    ],
+    ids=["like", "tiny", "int32", "bool"],
+)
+def test_a_cast_there_and_back_loses_what_the_type_does_not_hold(cast: Any, given: float, expected: float) -> None:
+    made = model([cast, node("Cast", ["h"], ["y"], to=TensorProto.FLOAT)], inputs={"x": 1})
+    made.graph.initializer.append(TensorProto(name="half", dims=[1], data_type=TensorProto.FLOAT16, raw_data=bytes(2)))
+    assert evaluate(check(data(made)), np.array([[given]]))[0, 0] == expected
 
 
 def test_a_cast_to_half_precision_rounds_and_overflows() -> None:

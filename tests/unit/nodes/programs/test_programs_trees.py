@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto
+from onnx import AttributeProto, ModelProto, TensorProto
 
 from nodes.programs.check import check
 from nodes.programs.compile import affine
@@ -280,6 +280,36 @@ def test_a_child_may_be_shared_as_splits_on_categories_are_exported() -> None:
     assert evaluate(program, np.array([[1.0, 0, 0], [4.0, 0, 0], [2.0, 0, 0]])).tolist() == [[10.0], [10.0], [20.0]]
 
 
+def test_a_whole_branch_may_be_shared_by_several_categories() -> None:
+    listed = Listed()
+    for number, category in enumerate((1.0, 4.0, 6.0)):
+        listed.node(0, number, "BRANCH_EQ", category, 0, 3, number + 1 if number < 2 else 4)
+    listed.node(0, 3, "BRANCH_LEQ", 0.5, 1, 5, 6)
+    for number in (4, 5, 6):
+        listed.node(0, number, "LEAF")
+    listed.leaves += [(0, 4, 0, 10.0), (0, 5, 0, 20.0), (0, 6, 0, 30.0)]
+    made = regressor(listed)
+    rows = np.array([[c, x, 0.0] for c in (0.0, 1.0, 2.0, 4.0, 6.0, np.nan) for x in (0.25, 0.75)])
+    outside = onnxruntime.InferenceSession(data(made)).run(None, {"x": rows.astype(np.float32)})[0]
+    found = evaluate(check(data(made)), rows)
+    assert found.tolist() == outside.tolist()
+    assert found.ravel().tolist()[:4] == [10.0, 10.0, 20.0, 30.0]
+
+
+def test_a_leaf_may_be_shared_in_a_classifier() -> None:
+    listed = Listed()
+    listed.node(0, 0, "BRANCH_EQ", 2.0, 0, 2, 1)
+    listed.node(0, 1, "BRANCH_EQ", 3.0, 0, 2, 3)
+    listed.node(0, 2, "LEAF")
+    listed.node(0, 3, "LEAF")
+    listed.leaves += [(0, 2, 0, 1.0), (0, 3, 1, 1.0)]
+    made, rows = classifier(listed, [5, 7, 9]), np.array([[2.0, 0, 0], [3.0, 0, 0], [1.0, 0, 0]])
+    label, scores = onnxruntime.InferenceSession(data(made)).run(None, {"x": rows.astype(np.float32)})
+    found = evaluate(check(data(made)), rows)
+    assert found.tolist() == np.column_stack([label, scores]).tolist()
+    assert len(set(found[:, 0])) == 2
+
+
 def test_text_labels_are_positions_in_a_list_that_is_not_in_the_program() -> None:
     made = attribute(classifier(random_trees(np.random.default_rng(8), targets=3), [1, 2, 3]), "post_transform", "NONE")
     (operator,) = made.graph.node
@@ -307,3 +337,16 @@ def test_shuffled_numbers_are_a_forest_or_are_refused(seed: int, choose: st.Data
     except BadProgram:
         return
     evaluate(program, np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(("field", "kind"), [("strings", AttributeProto.STRINGS), ("floats", AttributeProto.FLOATS)])
+@pytest.mark.parametrize("name", ["nodes_treeids", "nodes_truenodeids", "target_ids", "nodes_featureids"])
+def test_numbers_of_nodes_that_are_no_whole_numbers_are_refused(name: str, field: str, kind: int) -> None:
+    made = regressor(stump())
+    listed = next(each for each in made.graph.node[0].attribute if each.name == name)
+    count = len(listed.ints)
+    listed.ClearField("ints")
+    listed.type = kind
+    getattr(listed, field).extend([b"x" if field == "strings" else float("nan")] * count)
+    with pytest.raises(BadProgram, match=f"{name} are of another type"):
+        check(data(made))

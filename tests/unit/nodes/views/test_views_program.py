@@ -77,9 +77,16 @@ def text_input() -> ModelProto:
     return made
 
 
+def test_inputs_of_text_are_shown_as_encoded_here() -> None:
+    view = explain((MODELS / "classifiers" / "people.onnx").read_bytes())
+    assert (view.columns, view.encoded) == (("sex", "age", "town", "income"), ("sex", "town"))
+    assert [each.type for each in view.inputs] == ["string", "int64", "string", "double"]
+    assert (view.sizes["columns"][0], on_ciphertext(view).runs) == (7, "beginning")
+
+
 def test_what_is_refused_is_shown_as_far_as_its_file_says_anything() -> None:
     view = explain(data(text_input()))
-    assert "must be a tensor of float" in view.refused
+    assert "gives text of its input back" in view.refused
     assert [(each.name, each.type) for each in view.inputs] == [("x", "string")]
     assert (view.operators, view.protections, view.results) == ({"Identity": 1}, (), ())
     assert [each.name for each in view.frameworks] == ["PyTorch"]

@@ -7,6 +7,8 @@ import pytest
 
 from nodes.enclave.errors import EnclaveEnded, EndReason
 from nodes.enclave.host.process import EnclaveOptions, EnclaveProcess
+from nodes.programs.check import check
+from nodes.renter.prediction.memory import MIB, memory_mib
 from schemas.errors import BadProgram
 from tests.unit.nodes.enclave.enclaves import agree, quoter
 from tests.unit.nodes.programs.exported import exported, outside, rows_for
@@ -15,9 +17,11 @@ from tests.unit.nodes.programs.models import data, model, node
 
 @pytest.mark.parametrize("label", exported())
 async def test_an_export_gives_inside_what_it_gives_outside(label: str) -> None:
+    """With the memory that it was predicted to need."""
     made = exported()[label]
     rows = rows_for(made)
-    async with EnclaveProcess(quoter()) as enclave:
+    memory = memory_mib(check(data(made)), len(rows)) * MIB
+    async with EnclaveProcess(quoter(), EnclaveOptions(memory_bytes=memory)) as enclave:
         subtask = await agree(enclave, data(made))
         context = subtask.context(len(rows))
         result = await enclave.execute(context, subtask.encrypt(context, rows))

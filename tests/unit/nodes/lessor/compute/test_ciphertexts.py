@@ -28,6 +28,7 @@ from nodes.programs.check import check
 from nodes.programs.compile import affine
 from schemas.ids import derive_id
 from schemas.jobs import Batch, FixedPoint, SubtaskTerms
+from schemas.manifest import cut
 from tests.unit.nodes.lessor.rentals import contract
 from tests.unit.nodes.programs.models import data, model, node
 
@@ -83,7 +84,7 @@ def terms(**changes: Any) -> SubtaskTerms:
         subtask=derive_id("subtask", 1),
         contract=agreed,
         protection="homomorphic",
-        program=check(PROGRAM).digest,
+        program=cut(PROGRAM)[0],
         width_in=2,
         width_out=1,
         scheme="paillier",

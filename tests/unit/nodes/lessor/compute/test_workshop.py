@@ -10,8 +10,10 @@ from nodes.crew.crew import Crew
 from nodes.enclave.errors import Code, EnclaveEnded, EnclaveUnavailable, EndReason, Rejected
 from nodes.lessor.compute.workshop import Workshop
 from nodes.lessor.protocol.records import ComputerFailed, EvidenceMade
+from schemas.errors import BadProgram
 from schemas.ids import derive_id
-from tests.unit.nodes.lessor.protocol.test_lessor_machine import BATCH
+from schemas.manifest import cut
+from tests.unit.nodes.lessor.protocol.test_lessor_machine import BATCH, terms
 
 SUBTASK = derive_id("subtask", 1)
 
@@ -56,8 +58,9 @@ async def test_an_offer_brings_the_evidence_of_a_fresh_enclave() -> None:
     ("enclave", "code"),
     [
         (EnclaveUnavailable(("landlock",)), "enclave-unavailable"),
-        (EnclaveEnded(EndReason.CRASH, "it died"), "enclave-unavailable"),
-        (FakeEnclave(EnclaveEnded(EndReason.CRASH, "it died")), "enclave-unavailable"),
+        (EnclaveEnded(EndReason.CRASH, "it died"), "enclave-crash"),
+        (FakeEnclave(EnclaveEnded(EndReason.MEMORY, "it died")), "enclave-memory"),
+        (FakeEnclave(BadProgram("it cannot be run")), "bad-program"),
         (FakeEnclave(Rejected(Code.NONCE_REUSED)), Code.NONCE_REUSED),
     ],
 )
@@ -78,6 +81,17 @@ async def test_a_seal_for_an_enclave_that_is_gone_is_refused() -> None:
     name, data = await shop.perform("accept", SUBTASK, seal=None, terms=None, program=b"", public_key=b"")
     assert isinstance(data, ComputerFailed)
     assert (name, data.code) == ("computer.failed", "enclave-closed")
+
+
+@pytest.mark.parametrize("pieces", [(b"a ",), (b"program", b"a "), (b"a program", b"!"), ()])
+async def test_pieces_that_do_not_make_up_the_announced_program_are_not_run(pieces: tuple[bytes, ...]) -> None:
+    announced = terms(program=cut(b"a program")[0])
+    shop = workshop(FakeEnclave())
+    await shop.perform("offer", **params())
+    for activity, more in (("build", {}), ("accept", {"seal": None})):
+        _, data = await shop.perform(activity, SUBTASK, terms=announced, program=pieces, public_key=(), **more)
+        assert isinstance(data, ComputerFailed)
+        assert data.code == "bad-pieces"
 
 
 async def test_a_batch_of_a_closed_session_finds_no_computer() -> None:

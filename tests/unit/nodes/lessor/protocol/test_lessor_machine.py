@@ -11,10 +11,10 @@ import pytest
 from msgspec import Struct, structs
 
 from nodes.identity import verify
+from nodes.lessor.protocol import opening
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.protocol.draft import Worker
 from nodes.lessor.protocol.machine import LessorMachine
-from nodes.lessor.protocol.opening import BLOBS_MAX
 from nodes.lessor.protocol.records import (
     INTERNAL_TYPES,
     BatchUnfit,
@@ -43,7 +43,8 @@ from schemas.events import (
 )
 from schemas.ids import Address, derive_id
 from schemas.jobs import Batch, FixedPoint, SubtaskTerms
-from schemas.limits import HANDSHAKE_SECONDS_MAX
+from schemas.limits import HANDSHAKE_SECONDS_MAX, LOAD_BYTES_PER_SECOND_MIN, PIECE_BYTES, PIECES_UNDER_WAY_MAX
+from schemas.manifest import cut
 from schemas.orders import Protection
 from schemas.signing import struct_bytes
 from tests.unit.nodes.lessor.rentals import HUB_B, HUB_KEYS, IDENTITIES, LESSOR, OTHER, RENTER, contract
@@ -60,15 +61,15 @@ def sha(raw: bytes) -> str:
 
 def terms(protection: Protection = "homomorphic", **changes: Any) -> SubtaskTerms:
     of = rented(protection)
-    ciphertext = {"scheme": "paillier", "fixed_point": FIXED, "computation": "0" * 64, "public_key": sha(PUBLIC_KEY)}
-    sealed = {"result_bits": 20, "public_key": sha(PUBLIC_KEY)}
+    ciphertext = {"scheme": "paillier", "fixed_point": FIXED, "computation": "0" * 64, "public_key": cut(PUBLIC_KEY)[0]}
+    sealed = {"result_bits": 20, "public_key": cut(PUBLIC_KEY)[0]}
     special = {"homomorphic": ciphertext, "enclave": {}, "sealed-result": sealed}[protection]
     fields: dict[str, Any] = {
         "job": of.buy.job,
         "subtask": derive_id("subtask", of.id),
         "contract": of,
         "protection": protection,
-        "program": sha(PROGRAM),
+        "program": cut(PROGRAM)[0],
         "width_in": 1,
         "width_out": 1,
     }
@@ -162,6 +163,10 @@ class Desk:
     def performed(self) -> list[str]:
         return [each.activity for each in self.did if isinstance(each, Perform)]
 
+    def deadline(self) -> float:
+        """Seconds until the session is given up, as the last event set it."""
+        return [each.at for each in self.did if isinstance(each, SetTimer)][-1] - self.now
+
     def params(self, activity: str) -> dict[str, Any]:
         (params,) = (each.params for each in self.did if isinstance(each, Perform) and each.activity == activity)
         return params
@@ -209,7 +214,7 @@ def test_ciphertexts_are_computed_when_program_and_key_are_here_in_any_order(fir
     desk = Desk().announce().assign()
     assert (desk.phase, desk.publish(first).performed) == ("gathering", [])
     assert desk.publish(second).performed == ["build"]
-    assert (desk.params("build")["program"], desk.params("build")["public_key"]) == (PROGRAM, PUBLIC_KEY)
+    assert (desk.params("build")["program"], desk.params("build")["public_key"]) == ((PROGRAM,), (PUBLIC_KEY,))
     desk.inside("computer.ready", ComputerReady(subtask=SUBTASK))
     assert (desk.phase, desk.performed, desk.params("resolve")["code"]) == ("open", ["resolve"], "")
 
@@ -227,7 +232,7 @@ def test_an_enclave_offers_a_key_and_confirms_the_seal(protection: Protection) -
     assert desk.inside("evidence.made", EvidenceMade(subtask=SUBTASK, evidence=b"e")).sent == ["key.offered"]
     desk.seal()
     assert desk.performed == ["accept"]
-    assert desk.params("accept")["public_key"] == (PUBLIC_KEY if protection == "sealed-result" else b"")
+    assert desk.params("accept")["public_key"] == ((PUBLIC_KEY,) if protection == "sealed-result" else ())
     desk.inside("seal.accepted", SealAccepted(subtask=SUBTASK, mac=b"m", protections=("landlock",)))
     assert (desk.phase, desk.sent, desk.performed) == ("open", ["key.confirmed"], ["resolve"])
 
@@ -241,18 +246,72 @@ def test_what_is_known_already_is_not_asked_for_again() -> None:
     assert desk.assign().performed == ["build"]
 
 
-def test_kept_files_are_bounded_and_the_oldest_goes_first() -> None:
+PIECES = (*(bytes([number]) * PIECE_BYTES for number in range(9)), b"the rest")
+LARGE = cut(b"".join(PIECES))[0]
+
+
+def test_a_large_program_is_asked_for_a_few_pieces_at_a_time_until_it_is_here() -> None:
+    """In any order, some twice: each is asked for once, and never more than a few are under way."""
+    desk, asked, here = Desk().announce("enclave").assign("enclave", program=LARGE), list[str](), 0
+    while desk.performed != ["offer"]:
+        if "pieces.requested" in desk.sent:
+            assert (desk.data("pieces.requested")["lane"], desk.data("pieces.requested")["worker"]) == (LANE, NAME)
+            asked += desk.data("pieces.requested")["pieces"]
+        assert 0 < len(asked) - here <= PIECES_UNDER_WAY_MAX
+        piece = PIECES[LARGE.pieces.index(asked[here ^ 1 if here ^ 1 < len(asked) else here])]
+        desk.publish(piece)
+        assert desk.deadline() >= HANDSHAKE_SECONDS_MAX
+        here, desk.now = here + 1, desk.now + HANDSHAKE_SECONDS_MAX - 1
+        if desk.phase == "gathering" and not desk.sent:
+            assert desk.publish(piece).did == ()
+    assert sorted(asked) == sorted(LARGE.pieces)
+    desk.inside("evidence.made", EvidenceMade(subtask=SUBTASK, evidence=b"e")).seal()
+    assert desk.params("accept")["program"] == PIECES
+    assert desk.deadline() == HANDSHAKE_SECONDS_MAX + LARGE.size / LOAD_BYTES_PER_SECOND_MIN
+
+
+def test_pieces_that_came_before_the_renter_fell_silent_are_not_asked_for_again() -> None:
+    desk = Desk().announce("enclave").assign("enclave", program=LARGE)
+    desk.publish(PIECES[0]).publish(PIECES[1])
+    assert desk.timer(f"open/{SUBTASK}").phase == "gone"
+    desk.announce("enclave").assign("enclave", program=LARGE)
+    assert desk.data("pieces.requested")["pieces"] == LARGE.pieces[2 : 2 + PIECES_UNDER_WAY_MAX]
+
+
+def test_a_file_that_repeats_itself_is_asked_for_once() -> None:
+    desk = Desk().announce("enclave").assign("enclave", program=cut(bytes(3 * PIECE_BYTES))[0])
+    assert len(desk.data("pieces.requested")["pieces"]) == 1
+    assert desk.publish(bytes(PIECE_BYTES)).performed == ["offer"]
+
+
+def test_a_renter_that_sends_more_than_a_piece_is_refused() -> None:
+    raw = bytes(PIECE_BYTES + 1)
+    desk = Desk().announce("enclave")
+    desk.assign("enclave", program=structs.replace(cut(PROGRAM)[0], pieces=(sha(raw),)))
+    with pytest.raises(Refused) as refused:
+        desk.publish(raw)
+    assert (refused.value.code, len(desk.records.under("blob"))) == ("piece-too-large", 0)
+
+
+def test_kept_pieces_are_bounded_and_the_oldest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "BLOB_BYTES_MAX", 3 * opening.BLOB_BYTES_MIN)
     desk = Desk()
-    for number in range(BLOBS_MAX + 3):
+    for number in range(5):
         desk.now = NOW + number / 100
         raw = f"program {number}".encode()
         desk.inside("session.wanted", SessionWanted(subtask=SUBTASK, job=JOB, renter=RENTER))
-        desk.assign("enclave", program=sha(raw)).publish(raw)
+        desk.assign("enclave", program=cut(raw)[0]).publish(raw)
         desk.inside("computer.failed", ComputerFailed(subtask=SUBTASK, code="enclave-unavailable", reason=""))
-    kept = set(desk.records.under("blob"))
-    assert len(kept) == BLOBS_MAX
-    assert f"blob/{sha(b'program 2')}" not in kept
-    assert f"blob/{sha(b'program 3')}" in kept
+    assert set(desk.records.under("blob")) == {f"blob/{sha(f'program {number}'.encode())}" for number in (2, 3, 4)}
+
+
+def test_pieces_that_a_session_waits_for_do_not_give_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What finds no room beside them is asked for later."""
+    monkeypatch.setattr(opening, "BLOB_BYTES_MAX", 2 * PIECE_BYTES)
+    desk = Desk().announce("enclave").assign("enclave", program=LARGE)
+    desk.publish(PIECES[0]).publish(PIECES[1]).publish(PIECES[2])
+    assert (desk.phase, desk.performed, desk.params("resolve")["code"]) == ("gone", ["close", "resolve"], "")
+    assert len(desk.records.under("blob")) == 2
 
 
 def test_who_cannot_compute_tells_the_renter_and_whoever_waits() -> None:
@@ -428,6 +487,7 @@ REFUSALS: dict[str, tuple[Callable[[Desk], object], str, str]] = {
     ),
     "a program of somebody else": (lambda desk: desk.publish(source=OTHER), "not-asked-for", "B11.B13 was not asked"),
     "a program that is not the one asked for": (lambda desk: desk.publish(b"other"), "not-asked-for", "does not need"),
+    "a piece of another program": (lambda desk: desk.publish(PIECES[0]), "not-asked-for", "does not need"),
     "a key for a session that is not here": (
         lambda desk: desk.handle(
             "key.sealed",

@@ -16,6 +16,7 @@ from nodes.renter.submission import JobOptions, stage
 from nodes.store.port import Decision, Input, Store
 from schemas.ids import derive_id
 from schemas.jobs import Assessment, JobSpec
+from schemas.manifest import cut
 
 JOB = derive_id("job", 1)
 _numbers = itertools.count()
@@ -46,7 +47,7 @@ async def prepared(
 ) -> JobSpec:
     """A staged job whose protection was decided."""
     spec = staged(services, job)
-    facts = Facts(rows=6, width_in=2, width_out=1, sum_rows=False)
+    facts = Facts(rows=6, width_in=2, width_out=1, sum_rows=False, program=cut(b"a program")[0])
     assessment = Assessment(
         asked="auto",
         chosen=traits.name,

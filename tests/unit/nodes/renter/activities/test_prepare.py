@@ -42,6 +42,7 @@ from nodes.store.blobs import BlobStore
 from nodes.store.sqlite import SqliteStore
 from schemas.ids import address, derive_id
 from schemas.jobs import JobSpec, Scheme
+from schemas.manifest import joined
 from tests.conformance.test_scheme import require
 from tests.support.desk import Desk
 from tests.unit.nodes.programs.models import data, model, node
@@ -308,15 +309,18 @@ async def test_homomorphic_jobs_get_a_key_for_their_values(renter: Renter, keys:
     fixed = facts.of("paillier").fixed_point
     assert fixed is not None
     assert renter.generated == [("paillier", fixed.input_bits)]
-    assert facts.public_key == keys["paillier"].public.digest
-    assert renter.services.blobs.get(facts.public_key) == keys["paillier"].public.to_bytes()
+    assert facts.public_key is not None
+    assert facts.public_key.digest == keys["paillier"].public.digest
+    assert renter.services.blobs.get(facts.public_key.pieces[0]) == keys["paillier"].public.to_bytes()
 
 
 async def test_the_key_is_of_the_scheme_that_was_chosen(renter: Renter) -> None:
     require("ckks")
     facts = await renter.facts(renter.spec(protection="homomorphic", scheme="ckks", results_stay=True))
     assert [scheme for scheme, _ in renter.generated] == ["ckks"]
-    public = schemes.read_public("ckks", renter.services.blobs.get(facts.public_key))
+    assert facts.public_key is not None
+    pieces = tuple(map(renter.services.blobs.get, facts.public_key.pieces))
+    public = schemes.read_public("ckks", joined(facts.public_key, pieces))
     assert public.slots == facts.of("ckks").slots
 
 
@@ -329,14 +333,14 @@ async def test_sealed_results_get_a_key_of_paillier(renter: Renter) -> None:
 async def test_enclaves_need_no_homomorphic_key(renter: Renter, options: dict[str, Any]) -> None:
     facts = await renter.facts(renter.spec(**options))
     assert renter.generated == []
-    assert facts.public_key == ""
+    assert facts.public_key is None
 
 
 async def test_a_job_that_will_be_refused_gets_no_key(renter: Renter) -> None:
     facts = await renter.facts(renter.spec(encrypt_seconds_max=0.0, accept_software_enclave=False))
     assert renter.generated == []
     assert facts.no_enclave
-    assert facts.public_key == ""
+    assert facts.public_key is None
 
 
 async def test_whoever_prepares_again_takes_the_same_key(renter: Renter) -> None:

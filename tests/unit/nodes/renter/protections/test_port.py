@@ -10,6 +10,7 @@ from nodes.renter.protocol.records import Facts
 from schemas.errors import VerificationFailed
 from schemas.ids import derive_id
 from schemas.jobs import Batch
+from schemas.manifest import cut
 
 BATCH = Batch(
     job=derive_id("job", 1),
@@ -23,7 +24,7 @@ BATCH = Batch(
 
 
 def facts(*, sum_rows: bool = False) -> Facts:
-    return Facts(rows=3, width_in=1, width_out=2, sum_rows=sum_rows)
+    return Facts(rows=3, width_in=1, width_out=2, sum_rows=sum_rows, program=cut(b"a program")[0])
 
 
 @pytest.mark.parametrize(("sum_rows", "rows"), [(False, 3), (True, 1)])

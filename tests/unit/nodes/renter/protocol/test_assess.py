@@ -9,6 +9,7 @@ import pytest
 from nodes.renter.protocol.assess import NoProtection, assess
 from nodes.renter.protocol.records import Facts, SchemeFacts
 from schemas.jobs import Costs, JobSpec
+from schemas.manifest import cut
 
 DIGEST = "0" * 64
 
@@ -34,6 +35,7 @@ def facts(**changes: Any) -> Facts:
         "width_in": 10,
         "width_out": 1,
         "sum_rows": False,
+        "program": cut(b"a program")[0],
         "schemes": (scheme(),),
         "enclave": costs(0.1, 0.1),
         "sealed_result": costs(0.1, 3.0),

@@ -13,17 +13,20 @@ from msgspec import Struct, structs
 from nodes.enclave.agreement.confirmation import confirmation_digest
 from nodes.enclave.errors import POLICY_CODES
 from nodes.identity import verify
-from nodes.machine import TIMER_FIRED, CancelTimer, Context, Note, Perform, Publish, Refused, TimerFired
-from nodes.renter.protocol.handshakes import REFUSALS_PER_SUBTASK_MAX
+from nodes.machine import TIMER_FIRED, CancelTimer, Context, Note, Perform, Publish, Refused, SetTimer, TimerFired
+from nodes.renter.protocol.handshakes import REFUSALS_PER_SUBTASK_MAX, SENDINGS_PER_UNIT_MAX
 from nodes.renter.protocol.outcomes import EvidenceAccepted, EvidenceRejected
-from schemas.events import JobCancelled, KeyConfirmed, KeyOffered, KeyRefused, SubtaskRequested
+from nodes.renter.protocol.records import ContractRecord
+from schemas.events import JobCancelled, KeyConfirmed, KeyOffered, KeyRefused, PiecesRequested, SubtaskRequested
 from schemas.ids import Address, derive_id
-from schemas.limits import NONCE_SECONDS_MAX
-from tests.unit.nodes.renter.protocol.world import JOB, ME, ONE, SUBTASKS, TWO, World
+from schemas.limits import LINK_BYTES_PER_SECOND_MIN, LOAD_BYTES_PER_SECOND_MIN, NONCE_SECONDS_MAX
+from schemas.manifest import cut
+from tests.unit.nodes.renter.protocol.world import JOB, ME, ONE, PROGRAM, SUBTASKS, TWO, World
 
 SUBTASK = SUBTASKS[ONE]
 WORKER, OTHER = derive_id("worker", 1), derive_id("worker", 2)
 NOWHERE = derive_id("subtask", "nowhere")
+LOADING = PROGRAM.size / LOAD_BYTES_PER_SECOND_MIN
 MACS = {WORKER: b"\x01" * 64, OTHER: b"\x02" * 64}
 EVIDENCE = b"evidence"
 NOTHING = JobCancelled(job=JOB, reason="another event's data")
@@ -47,6 +50,10 @@ class Talk:
         return self.say(
             "subtask.requested", SubtaskRequested(job=JOB, subtask=subtask, worker=worker, lane="w1"), source
         )
+
+    def fetch(self, pieces: tuple[str, ...] = PROGRAM.pieces, source: Address = ONE, subtask: str = SUBTASK) -> Talk:
+        wanted = PiecesRequested(job=JOB, subtask=subtask, worker=WORKER, lane="w1", pieces=pieces)
+        return self.say("pieces.requested", wanted, source)
 
     def offer(self, worker: str = WORKER, source: Address = ONE, subtask: str = SUBTASK) -> Talk:
         offered = KeyOffered(job=JOB, subtask=subtask, worker=worker, lane="w1", evidence=EVIDENCE)
@@ -123,10 +130,48 @@ def test_each_worker_that_asks_gets_a_nonce_of_its_own_on_its_lane() -> None:
         asked = talk().ask(worker)
         (assigned,) = asked.sent("subtask.assigned")
         assert (assigned.to, assigned.lane, assigned.data["worker"]) == (ONE, "w1", worker)
-        assert [each.lane for each in asked.sent("program.published")] == ["w1"]
         nonces.add(b64decode(assigned.data["nonce"]))
     assert len(nonces) == 2
     assert {len(nonce) for nonce in nonces} == {32}
+
+
+def test_a_worker_gets_the_pieces_that_it_asks_for_on_its_lane() -> None:
+    first, last = PROGRAM.pieces
+    asked = talk().ask()
+    for wanted in ((last,), (first, last)):
+        asked.fetch(wanted)
+        sent = [(each.blob, each.lane, each.to, each.subject) for each in asked.sent("program.published")]
+        assert sent == [(piece, "w1", ONE, SUBTASK) for piece in wanted]
+
+
+def test_a_public_key_comes_the_same_way() -> None:
+    key = cut(b"a public key")[0]
+    asked = talk()
+    known, assessment = asked.world.job.decided
+    changed = structs.replace(known, public_key=key, result_bits=8)
+    asked.world.records["job"] = structs.replace(asked.world.job, facts=changed, assessment=assessment)
+    record = asked.world.records[f"contract/{asked.world.subtask(ONE).contract}"]
+    assert isinstance(record, ContractRecord)
+    sealed_result = structs.replace(record.contract, protection="sealed-result")
+    asked.world.records[f"contract/{record.contract.id}"] = structs.replace(record, contract=sealed_result)
+    asked.ask().fetch((key.digest,))
+    assert [each.blob for each in asked.sent("public-key.published")] == [key.digest]
+
+
+def test_a_subtask_that_is_over_sends_no_pieces() -> None:
+    asked = talk().ask()
+    asked.world.records[f"subtask/{SUBTASK}"] = structs.replace(asked.world.subtask(ONE), phase="lost")
+    asked.fetch(PROGRAM.pieces)
+    assert (asked.sent("program.published"), list(asked.notes())) == ([], ["late"])
+
+
+def test_a_lessor_gets_the_files_only_so_often() -> None:
+    asked = talk().ask()
+    for _ in range(SENDINGS_PER_UNIT_MAX):
+        asked.fetch(PROGRAM.pieces)
+    with pytest.raises(Refused) as refused:
+        asked.fetch(PROGRAM.pieces[:1])
+    assert refused.value.code == "too-many-pieces"
 
 
 def test_nobody_can_know_a_nonce_before_its_event_was_handled() -> None:
@@ -170,6 +215,10 @@ def test_a_second_worker_confirms_its_own_seal_and_changes_nothing_else() -> Non
 REFUSALS: dict[str, tuple[Callable[[], Talk], Callable[[Talk], object], str]] = {
     "a request for a subtask that is not here": (talk, lambda t: t.ask(subtask=NOWHERE), "unknown-subtask"),
     "a request of another lessor": (talk, lambda t: t.ask(source=TWO), "not-the-lessor"),
+    "pieces for a subtask that is not here": (talk, lambda t: t.fetch(subtask=NOWHERE), "unknown-subtask"),
+    "pieces for another lessor": (lambda: talk().ask(), lambda t: t.fetch(source=TWO), "not-the-lessor"),
+    "pieces for a worker that never asked": (talk, lambda t: t.fetch(), "unknown-worker"),
+    "pieces of another file": (lambda: talk().ask(), lambda t: t.fetch(("0" * 64,)), "unknown-piece"),
     "an offer for a subtask that is not here": (
         lambda: talk().ask(),
         lambda t: t.offer(subtask=NOWHERE),
@@ -341,7 +390,20 @@ def test_what_the_policy_refuses_in_one_enclave_it_refuses_in_all(code: str) -> 
 
 
 def test_a_lessor_without_a_key_in_time_is_lost() -> None:
-    require_lost(verifying().timer(), "no-key")
+    require_lost(verifying().wait(5.0 + LOADING).timer(), "no-key")
+
+
+def test_a_lessor_that_is_heard_of_gets_the_time_that_its_files_may_take() -> None:
+    """And no more, however often it asks."""
+    slow, begin = talk().ask(), talk().world.now
+    latest = begin + PROGRAM.size / LINK_BYTES_PER_SECOND_MIN + 5.0 + LOADING
+    while slow.world.now + 4.0 < latest:
+        slow.wait(3.5).fetch(PROGRAM.pieces[:1]).wait(0.25).timer()
+        assert slow.phase == "keying"
+        (again,) = [each for each in slow.world.step.effects if isinstance(each, SetTimer)]
+        assert again.at <= latest
+    slow.fetch(PROGRAM.pieces[:1]).world.now = latest
+    require_lost(slow.timer(), "no-key")
 
 
 def test_the_time_for_a_key_does_not_end_a_subtask_that_has_one() -> None:

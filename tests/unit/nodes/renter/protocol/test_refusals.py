@@ -35,6 +35,7 @@ from tests.unit.nodes.renter.protocol.world import (
     JOB,
     ME,
     ONE,
+    PROGRAM,
     SUBTASKS,
     TWO,
     World,
@@ -217,7 +218,7 @@ def no_match(world: World) -> Step:
 
 def no_protection(world: World) -> Step:
     world.records["progress"] = Progress(phase="preparing")
-    known = Facts(rows=1, width_in=1, width_out=1, sum_rows=False, no_enclave="no kind is accepted")
+    known = Facts(rows=1, width_in=1, width_out=1, sum_rows=False, program=PROGRAM, no_enclave="no kind is accepted")
     return world.handle("job.prepared", JobPrepared(facts=known))
 
 

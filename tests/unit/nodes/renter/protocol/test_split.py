@@ -81,6 +81,12 @@ def test_packed_batches_are_whole_ciphertexts(rows: int, lessors: int, width: in
     assert chosen == 47 or chosen // 47 * 768 * width <= limits.BODY_BYTES_TARGET
 
 
+@pytest.mark.parametrize(("elements", "expected"), [(1, 131_072), (128, 131_072), (8831, 1899), (1 << 25, 1)])
+def test_batches_fit_into_memory_by_what_the_program_makes_of_a_row(elements: int, expected: int) -> None:
+    spec = JobSpec(id=derive_id("job", 1), data="0" * 64, program="0" * 64)
+    assert rows_per_batch(spec, 90_000 if expected == 1 else 10**8, 1, 2, row_elements=elements) == expected
+
+
 @pytest.mark.parametrize(("rows", "each"), [(10**9, None), (200_000, 1)])
 def test_a_job_of_too_many_batches_is_refused(rows: int, each: int | None) -> None:
     """However its batches were chosen."""

@@ -25,6 +25,8 @@ from schemas.contracts import Contract
 from schemas.events import BatchFailed, Event
 from schemas.ids import Address, address, derive_id, hub_address
 from schemas.jobs import Assessment, Batch, Costs, JobSpec
+from schemas.limits import PIECE_BYTES
+from schemas.manifest import cut
 from schemas.orders import BuyOrder, SellOrder
 
 START = 1_800_000_000.0
@@ -32,6 +34,7 @@ ME, ONE, TWO = address("A11", "A12"), address("B11", "B12"), address("B11", "B13
 JOB = derive_id("job", 1)
 IDENTITY = Identity.from_seed(ME, b"\x07" * 32)
 WINDOW, DEADLINE = 2, 10.0
+PROGRAM = cut(bytes(PIECE_BYTES) + b"the rest of a program")[0]
 SUBTASKS = {ONE: derive_id("subtask", ONE), TWO: derive_id("subtask", TWO)}
 
 
@@ -134,6 +137,7 @@ def job(batches: int) -> Job:
         width_in=1,
         width_out=1,
         sum_rows=False,
+        program=PROGRAM,
     )
     assessment = Assessment(
         asked="enclave",

@@ -1,0 +1,60 @@
+"""What the client raises beside what a job or its submission raise.
+
+SubletError
+ ├── BadConfig
+ │    └── NetworkClosed   the network was closed, and with it what a local one had
+ └── …                    of a job that failed: the class that its code belongs to (`nodes/views/failures.py`)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from nodes.views.failures import kind_of
+from nodes.views.jobs import JobReport
+from schemas.errors import BadConfig, SubletError, VerificationFailed
+
+_IN_PYTHON: Final = (
+    (re.compile(r"--(protection|scheme|missing) ([a-z][a-z-]*[a-z])"), r'\1="\2"'),
+    (re.compile(r"--results-stay"), "results_stay=True"),
+    (re.compile(r"--accept-software-enclave"), 'accept=["software-enclave"]'),
+    (re.compile(r"--id-column"), "id"),
+    (re.compile(r"--price-max"), "price_micros_max"),
+    (re.compile(r"--([a-z][a-z-]*[a-z])"), lambda found: found[1].replace("-", "_")),
+)
+"""What the command line calls its options, and what they are called here."""
+
+
+class NetworkClosed(BadConfig):
+    """The network was closed."""
+
+    def __init__(self) -> None:
+        super().__init__("this network was closed: open another with sublet.connect or sublet.local", field="network")
+
+
+def failure(report: JobReport) -> SubletError:
+    """Why a job failed, as an error; its `code` is the job's."""
+    kind, text = kind_of(report.code), f"{report.id} failed ({report.code}): {in_python(report.reason)}"
+    error = VerificationFailed(text, code=report.code) if kind is VerificationFailed else kind(text)
+    vars(error)["code"] = report.code
+    return error
+
+
+@contextmanager
+def told_in_python() -> Iterator[None]:
+    """Errors that name options of the command line name what they are called here."""
+    try:
+        yield
+    except SubletError as error:
+        error.args = (in_python(str(error)), *error.args[1:])
+        raise
+
+
+def in_python(text: str) -> str:
+    """The text with options of the command line called what they are called here."""
+    for option, name in _IN_PYTHON:
+        text = option.sub(name, text)
+    return text

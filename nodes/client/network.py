@@ -1,0 +1,130 @@
+"""A network, awaited: jobs go in here. `nodes/client/sync.py` says the same in plain calls."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Generator
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack, overload
+
+from nodes.client.errors import NetworkClosed, told_in_python
+from nodes.client.frames import given, loaded
+from nodes.client.job import AsyncJob
+from nodes.client.order import Order, order
+from nodes.client.places import Place
+from nodes.client.quote import Quote
+from nodes.client.wishes import Wishes
+from nodes.views import jobs
+
+T = TypeVar("T")
+
+
+class AsyncNetwork:
+    """An open network. `async with` closes it at the end."""
+
+    def __init__(self, place: Place) -> None:
+        """Made by `sublet.aconnect` and `sublet.alocal`."""
+        self._open: Place | None = place
+
+    async def quote(self, data: object, model: object, **wishes: Unpack[Wishes]) -> Quote:
+        """What a job would take under each protection, or why not. Nothing is sent, and nothing is left behind.
+
+        Arguments and errors are those of `submit`.
+        """
+        ordered = await self._ordered(data, model, wishes)
+        with told_in_python():
+            return await self._place.quote(ordered)
+
+    @overload
+    async def submit(self, data: str | os.PathLike[str], model: object, **wishes: Unpack[Wishes]) -> AsyncJob[Any]: ...
+    @overload
+    async def submit(self, data: T, model: object, **wishes: Unpack[Wishes]) -> AsyncJob[T]: ...
+    async def submit(self, data: object, model: object, **wishes: Unpack[Wishes]) -> AsyncJob[Any]:
+        """Submit a job: `model` is computed on every row of `data`, by lessors that do not see it.
+
+        Args:
+            data: a DataFrame of pandas or polars, an Arrow table, a DuckDB relation, anything with the Arrow PyCapsule
+                interface, or a path to CSV, Parquet or Arrow.
+            model: a scikit-learn estimator, an ONNX model, its bytes or path, `sublet.linear(…)`, `sublet.sum(…)`.
+            wishes: see `help(sublet.Wishes)`.
+
+        Raises:
+            BadInput: data, model or wishes cannot be used; says what to do.
+            PolicyRefused: this renter's own policy forbids it.
+            BrokerUnreachable: no connection to the broker.
+        """
+        ordered = await self._ordered(data, model, wishes)
+        with told_in_python():
+            job = await self._place.submit(ordered)
+        return AsyncJob(self._place, job, ordered.given.shape)
+
+    async def job(self, job_id: str, *, like: object = None) -> AsyncJob[Any]:
+        """A job that was submitted before, in this process or another.
+
+        Args:
+            job_id: as `job.id` said.
+            like: the table that was submitted, if it is at hand: results come back like it. Without it they are a
+                DataFrame of pandas where pandas is imported, else of polars where that is, else a `pyarrow.Table`.
+
+        Raises:
+            UnknownJob: there is none.
+            BadData: `like` is no table, or has no column that the job's ids came from.
+        """
+        found: AsyncJob[Any] = AsyncJob(self._place, job_id, loaded())
+        known = await found.report()
+        return found if like is None else AsyncJob(self._place, job_id, given(like, known.id_column).shape, known)
+
+    async def jobs(self) -> list[AsyncJob[Any]]:
+        """All jobs of this renter, oldest first."""
+        found = await jobs.list_jobs(self._place.store, self._place.jobs)
+        return [AsyncJob(self._place, each.id, loaded(), each) for each in found]
+
+    async def close(self) -> None:
+        """End what was started here. Jobs of a running network go on; a local network ends with its jobs."""
+        place, self._open = self._open, None
+        if place is not None:
+            await place.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    @property
+    def _place(self) -> Place:
+        if self._open is None:
+            raise NetworkClosed
+        return self._open
+
+    async def _ordered(self, data: object, model: object, wishes: Wishes) -> Order:
+        return await asyncio.to_thread(order, data, model, wishes, own_lessors=self._place.own_lessors)
+
+
+class Opening:
+    """`async with` this, or await it: an `AsyncNetwork`."""
+
+    def __init__(self, place: Callable[[], Coroutine[Any, Any, Place]]) -> None:
+        """Made by `sublet.aconnect` and `sublet.alocal`."""
+        self._opened = place
+
+    def __await__(self) -> Generator[Any, None, AsyncNetwork]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> AsyncNetwork:
+        self._network = await self._open()
+        return self._network
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._network.close()
+
+    async def _open(self) -> AsyncNetwork:
+        from nodes.client import logs  # noqa: PLC0415 - takes as long to import as all the rest
+
+        logs.quiet()
+        return AsyncNetwork(await self._opened())

@@ -1,0 +1,71 @@
+"""The ways in: a running network or one of your own, in plain calls or awaited."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from nodes.client.network import Opening
+from nodes.client.places import Alone, Running
+from nodes.client.sync import Network
+
+LESSORS: Final = 2
+
+
+def connect(config: str | os.PathLike[str]) -> Network:
+    """Open a running network from a renter's folder, as `sublet job …  --config FILE` does.
+
+    Jobs are done by the renter's own workers (`sublet renter`), which share that folder: they go on when this process
+    ends, and `net.job(id)` finds them again. The broker is asked only when a job is submitted or cancelled.
+
+    Args:
+        config: the renter's `node.toml`. `SUBLET_*` variables win over what it says.
+
+    Raises:
+        BadConfig: a field is missing, unknown or out of range; names it.
+        StoreFailed: the renter's store cannot be opened.
+
+    Example:
+        >>> import sublet
+        >>> with sublet.connect("node.toml") as net:
+        ...     job = net.submit(df, estimator, id="patient", protection="auto", accept=["software-enclave"])
+        ...     scores = job.result(timeout=600)  # the same kind of table as df, in its order
+
+        From another notebook, on another day:
+
+        >>> with sublet.connect("node.toml") as net:
+        ...     scores = net.job("job-…").result()
+    """
+    return Network(aconnect(config))
+
+
+def local(*, lessors: int = LESSORS) -> Network:
+    """Open a whole network in this process: two hubs, a renter and lessors, to try things out.
+
+    Its enclaves are software, on this machine: they show how it works and keep nothing from its owner. It ends, with
+    its jobs and files, when it is closed or this process ends.
+
+    Args:
+        lessors: how many.
+
+    Example:
+        >>> import sublet
+        >>> with sublet.local() as net:
+        ...     scores = net.submit(df, estimator).result()
+    """
+    return Network(alocal(lessors=lessors))
+
+
+def aconnect(config: str | os.PathLike[str]) -> Opening:
+    """As `connect`, for asyncio: `async with sublet.aconnect("node.toml") as net`, or `net = await …`.
+
+    The network is an `AsyncNetwork`: what it and its jobs do is awaited.
+    """
+    return Opening(partial(Running.open, Path(config)))
+
+
+def alocal(*, lessors: int = LESSORS) -> Opening:
+    """As `local`, for asyncio: `async with sublet.alocal() as net`, or `net = await …`."""
+    return Opening(partial(Alone.open, lessors))

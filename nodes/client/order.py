@@ -1,0 +1,41 @@
+"""What a user asks for, in the form that a renter takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nodes.client.errors import told_in_python
+from nodes.client.frames import Given, given
+from nodes.client.programs import program_bytes
+from nodes.client.wishes import Wishes, options
+
+if TYPE_CHECKING:
+    from nodes.renter.submission import JobOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A job that is not submitted yet."""
+
+    given: Given
+    program: bytes = field(repr=False)
+    local_program: bytes | None = field(repr=False)
+    options: JobOptions
+
+
+def order(data: object, model: object, wishes: Wishes, *, own_lessors: int | None) -> Order:
+    """Make it; a model may take seconds to convert.
+
+    Raises:
+        BadInput: data, model or wishes are of no kind that is known; says which are.
+    """
+    with told_in_python():
+        asked = options(wishes, own_lessors)
+        local = wishes.get("local_program")
+        return Order(
+            given=given(data, asked.id_column),
+            program=program_bytes(model),
+            local_program=None if local is None else program_bytes(local),
+            options=asked,
+        )

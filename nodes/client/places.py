@@ -1,0 +1,145 @@
+"""Where jobs go: a running network seen from a renter's folder, or a network in this process. What differs is here."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self
+
+from nodes.views import jobs
+from nodes.views.jobs import JobReport
+
+if TYPE_CHECKING:
+    from nodes.client.order import Order
+    from nodes.client.quote import Quote
+    from nodes.config import NodeConfig
+    from nodes.local import LocalNetwork
+    from nodes.renter.activities.services import Services
+    from nodes.store.port import Store
+
+
+class Place(Protocol):
+    """A renter, as its user meets it. What is said of a job is read from its store."""
+
+    store: Store
+    jobs: Path
+    """The folder of all jobs."""
+    own_lessors: int | None
+    """How many, where all are in this process: whoever asked for them accepts software enclaves."""
+
+    async def submit(self, order: Order) -> str:
+        """The id of a new job. Raises SubletError: it cannot be submitted; nothing of it is left."""
+
+    async def quote(self, order: Order) -> Quote:
+        """What the job would take. Raises BadInput: it cannot be submitted."""
+
+    async def cancel(self, job: str) -> None:
+        """Ask the renter to take the job back."""
+
+    def watch(self, job: str) -> AsyncIterator[JobReport]:
+        """The job's report at every change, until it has ended."""
+
+    async def close(self) -> None:
+        """End what was started."""
+
+
+class Running:
+    """A renter of a running network, from its folder. Its workers do the work; this process only asks them."""
+
+    own_lessors: int | None = None
+
+    def __init__(self, config: NodeConfig, store: Store, services: Services, stack: AsyncExitStack) -> None:
+        """Use `open`."""
+        self.store, self.jobs = store, config.jobs
+        self._config, self._services, self._stack = config, services, stack
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """The renter that the file describes.
+
+        Raises:
+            BadConfig: the file, a variable or the node's key is not right.
+            StoreFailed: the renter's store cannot be opened.
+        """
+        from nodes import bootstrap  # noqa: PLC0415 - needs NumPy and onnx
+        from nodes.config import read_config  # noqa: PLC0415
+        from nodes.crew.crew import Crew  # noqa: PLC0415
+        from nodes.views.source import open_store  # noqa: PLC0415
+
+        config = await asyncio.to_thread(read_config, path, os.environ, role="renter")
+        async with AsyncExitStack() as stack:
+            config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            store = await stack.enter_async_context(open_store(config, make=True))
+            crew = Crew(bootstrap.hands(config))
+            stack.push_async_callback(crew.close)
+            wishes = bootstrap.RenterWishes(config.data_dir, crew, evidence=bootstrap.evidence_policy(config))
+            services = bootstrap.renter_services(wishes, config.identity(), store)
+            return cls(config, store, services, stack.pop_all())
+
+    async def submit(self, order: Order) -> str:
+        from nodes import desk  # noqa: PLC0415
+
+        return await desk.submit(self._config, order.given.data, order.program, order.local_program, order.options)
+
+    async def quote(self, order: Order) -> Quote:
+        from nodes.client.quoting import quote  # noqa: PLC0415
+
+        return await quote(self._services, order)
+
+    async def cancel(self, job: str) -> None:
+        from nodes import desk  # noqa: PLC0415
+
+        await desk.cancel(self._config, job)
+
+    def watch(self, job: str) -> AsyncIterator[JobReport]:
+        return jobs.watch(self.store, job, self.jobs)
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+class Alone:
+    """A network of its own in this process, in a temporary folder that goes with it."""
+
+    def __init__(self, network: LocalNetwork, lessors: int, stack: AsyncExitStack) -> None:
+        """Use `open`."""
+        self.store, self.jobs = network.store, network.jobs
+        self.own_lessors: int | None = lessors
+        self._network, self._stack = network, stack
+
+    @classmethod
+    async def open(cls, lessors: int) -> Self:
+        """A network with so many lessors."""
+        from nodes.local import LocalNetwork  # noqa: PLC0415 - needs all roles
+
+        async with AsyncExitStack() as stack:
+            folder = tempfile.mkdtemp(prefix="sublet-")
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            network = await stack.enter_async_context(LocalNetwork(Path(folder), lessors=lessors))
+            return cls(network, lessors, stack.pop_all())
+
+    async def submit(self, order: Order) -> str:
+        spec = await asyncio.to_thread(
+            self._network.stage, order.given.data, order.program, order.local_program, order.options
+        )
+        await self._network.submit(spec)
+        return spec.id
+
+    async def quote(self, order: Order) -> Quote:
+        from nodes.client.quoting import quote  # noqa: PLC0415
+
+        return await quote(self._network.services, order)
+
+    async def cancel(self, job: str) -> None:
+        await self._network.cancel(job)
+
+    def watch(self, job: str) -> AsyncIterator[JobReport]:
+        return self._network.watch(job)
+
+    async def close(self) -> None:
+        await self._stack.aclose()

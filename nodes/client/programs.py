@@ -1,0 +1,94 @@
+"""What a user brings as a program, and programs made of a few numbers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, SupportsFloat
+
+from schemas.errors import BadProgram
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """An ONNX model that was made here."""
+
+    about: str
+    onnx: bytes = field(repr=False)
+    """Serialised."""
+
+
+def linear(
+    weights: Mapping[str, float | Sequence[float]],
+    bias: float | Sequence[float] | None = None,
+    outputs: Sequence[str] = ("result",),
+) -> Program:
+    """The linear model `bias + Σ weight · column`; it runs on ciphertext.
+
+    Args:
+        weights: by column name: a number, or with several outputs one for each.
+        bias: a number, or one for each output; by default 0.
+        outputs: what the results are called.
+
+    Raises:
+        BadProgram: numbers are missing, or two outputs have one name.
+
+    Example:
+        >>> sublet.linear({"age": 0.04, "dose": -1.5}, bias=0.2)
+    """
+    from nodes.programs import build  # noqa: PLC0415 - needs NumPy and onnx
+
+    named = {str(name): _numbers(each) for name, each in weights.items()}
+    onnx = build.linear(named, [0.0] * len(outputs) if bias is None else _numbers(bias), list(outputs))
+    return Program(f"linear model of {', '.join(named)}", onnx)
+
+
+def column_sum(column: str) -> Program:
+    """The sum of a column over all rows; it runs on ciphertext. Its result is one row, called `sum_<column>`.
+
+    Raises:
+        BadProgram: the column has no name.
+    """
+    from nodes.programs import build  # noqa: PLC0415 - needs NumPy and onnx
+
+    return Program(f"sum of {column}", build.aggregate_sum(column))
+
+
+def program_bytes(model: object) -> bytes:
+    """The serialised ONNX model of whatever a user calls a model.
+
+    Raises:
+        BadProgram: it is no model, cannot be read, or has no ONNX form.
+        BadConfig: it is a scikit-learn estimator, and the extra `sklearn` is not installed.
+    """
+    if isinstance(model, Program):
+        return model.onnx
+    if isinstance(model, bytes | bytearray | memoryview):
+        return bytes(model)
+    if isinstance(model, str | os.PathLike):
+        from nodes.model_files import read_program  # noqa: PLC0415 - needs onnx
+
+        return read_program(Path(model))
+    serialise: Any = getattr(model, "SerializeToString", None)
+    if serialise is not None:
+        return bytes(serialise())
+    if (base := sys.modules.get("sklearn.base")) is not None and isinstance(model, base.BaseEstimator):
+        from nodes.client.estimators import converted  # noqa: PLC0415 - needs scikit-learn
+
+        return converted(model)
+    raise BadProgram(
+        f"a {type(model).__name__} is no program: bring a scikit-learn estimator, an ONNX model or its path, "
+        f"sublet.linear(…) or sublet.sum(…){_advice(model)}"
+    )
+
+
+def _advice(model: object) -> str:
+    return "; export it with torch.onnx.export" if type(model).__module__.partition(".")[0] == "torch" else ""
+
+
+def _numbers(given: float | Sequence[float]) -> list[float]:
+    """A number is a list of one. How many there must be is known where the model is built."""
+    return [float(given)] if isinstance(given, SupportsFloat) else [float(each) for each in given]

@@ -1,0 +1,99 @@
+"""What a job may be given besides its data and its program."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
+
+from nodes.data.reading import Missing
+from schemas.errors import BadConfig
+from schemas.jobs import Noise, ProtectionWish, SchemeWish
+
+if TYPE_CHECKING:
+    from nodes.renter.submission import JobOptions
+
+Accepted = Literal["software-enclave"]
+
+
+class Wishes(TypedDict, total=False):
+    """Keywords of `quote` and `submit`. None has to be given.
+
+    id: the column that names the rows; it never leaves this machine. Without one results come back under the
+        DataFrame's own index, or simply in its order.
+    columns: what the program takes, in its order; by default the columns that it names, or all in the table's order.
+    protection: "homomorphic", "enclave", "sealed-result", or "auto", which measures what this machine can afford.
+    accept: what protects less than it says, by name. "software-enclave": enclaves that are not confidential against the
+        owner of their host. `sublet.local()` always accepts them: its lessors are this process.
+    missing: "refuse", or "nan" to give missing values to programs that know them, in enclaves only.
+    local_program: runs here, on the decrypted results: for what cannot run on ciphertext. Any model.
+    lessors: how many at most.
+    local_share: of the rows, computed on this machine; 0 to 1.
+    max_error: largest absolute error of a result that encoding for ciphertext may cause.
+    encrypt_seconds_max, decrypt_seconds_max: what "auto" may spend on homomorphic encryption, seconds.
+    scheme, noise, results_stay: of homomorphic encryption; see `sublet job submit --help`.
+    match_seconds: how long to look for lessors.
+    price_micros_max: highest price per unit and hour, in millionths of the network's currency.
+    batch_rows: rows per batch; by default chosen.
+    delimiter, decimal, encoding: of text files, where it cannot be told.
+    """
+
+    id: str | None
+    columns: Sequence[str]
+    protection: ProtectionWish
+    accept: Sequence[Accepted]
+    missing: Missing
+    local_program: object
+    lessors: int
+    local_share: float
+    max_error: float
+    encrypt_seconds_max: float
+    decrypt_seconds_max: float | None
+    scheme: SchemeWish
+    noise: Noise
+    results_stay: bool
+    match_seconds: float
+    price_micros_max: int
+    batch_rows: int | None
+    delimiter: str | None
+    decimal: str
+    encoding: str | None
+
+
+_NOT_OPTIONS: Final = ("id", "columns", "accept", "local_program")
+"""What `JobOptions` calls otherwise, or does not have."""
+
+
+def options(wishes: Mapping[str, Any], own_lessors: int | None = None) -> JobOptions:
+    """As the renter takes them. Of lessors in this process there are so many, and their enclaves are accepted.
+
+    Raises:
+        BadConfig: there is no such wish, or nothing of that name to accept.
+    """
+    from nodes.renter.submission import JobOptions  # noqa: PLC0415 - whoever only looks waits for nothing
+
+    for name in wishes:
+        if name not in Wishes.__annotations__:
+            raise BadConfig(f"there is no option {name!r}{_meant(name, Wishes.__annotations__)}", field=name)
+    accepted = _names(wishes.get("accept", ()))
+    for name in accepted:
+        if name not in get_args(Accepted):
+            message = f"there is nothing to accept called {name!r}{_meant(name, get_args(Accepted))}"
+            raise BadConfig(message, field="accept")
+    defaults = {} if own_lessors is None else {"lessors": own_lessors}
+    return JobOptions(
+        id_column=wishes.get("id"),
+        columns=_names(wishes.get("columns", ())),
+        accept_software_enclave=own_lessors is not None or bool(accepted),
+        **defaults | {name: value for name, value in wishes.items() if name not in _NOT_OPTIONS},
+    )
+
+
+def _names(given: str | Sequence[str]) -> tuple[str, ...]:
+    """One name is a list of one."""
+    return (given,) if isinstance(given, str) else tuple(map(str, given))
+
+
+def _meant(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}"

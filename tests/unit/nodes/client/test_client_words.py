@@ -1,0 +1,123 @@
+"""What users wish for, and what they are told, is in the words of Python."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, get_args
+
+import pytest
+
+from nodes.cli.options import PROGRAMS, Asked
+from nodes.client.errors import failure, in_python, told_in_python
+from nodes.client.programs import linear, program_bytes
+from nodes.client.showing import html, line
+from nodes.client.wishes import Accepted, Wishes, options
+from nodes.programs.check import check
+from nodes.renter.submission import JobOptions
+from nodes.views.failures import FAILURES
+from nodes.views.jobs import JobReport
+from schemas.errors import BadConfig, BadData, BadProgram, VerificationFailed
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("fill them in, or give --missing nan if", 'fill them in, or give missing="nan" if'),
+        (
+            "use --protection enclave, or move it to --local-program",
+            'use protection="enclave", or move it to local_program',
+        ),
+        ("ask for --scheme ckks --results-stay", 'ask for scheme="ckks" results_stay=True'),
+        ("accept that by --accept-software-enclave", 'accept that by accept=["software-enclave"]'),
+        ("leave --id-column out; --columns names 3", "leave id out; columns names 3"),
+        ("at most 1e-06 is allowed (--max-error)", "at most 1e-06 is allowed (max_error)"),
+        ("a - b -- c", "a - b -- c"),
+    ],
+    ids=range(7),
+)
+def test_options_of_the_command_line_are_called_what_they_are_here(said: str, told: str) -> None:
+    assert in_python(said) == told
+    with pytest.raises(BadData) as raised, told_in_python():
+        raise BadData(said, row=3, column="a")
+    assert (str(raised.value), raised.value.row, raised.value.column) == (told, 3, "a")
+
+
+def test_every_option_of_the_command_line_can_be_wished_for() -> None:
+    offered = {each.name for each in fields(Asked)} - set(PROGRAMS)
+    renamed = {"id_column": "id"}
+    assert {renamed.get(name, name) for name in offered} - set(Wishes.__annotations__) == set()
+
+
+def test_wishes_become_the_options_of_a_job() -> None:
+    wishes: Any = {"id": "k", "columns": ("a", 7), "accept": ["software-enclave"], "local_share": 0.5, "lessors": 3}
+    expected = JobOptions(id_column="k", columns=("a", "7"), accept_software_enclave=True, local_share=0.5, lessors=3)
+    assert options(wishes) == expected
+    assert options({}) == JobOptions()
+    assert options({"columns": "age", "accept": "software-enclave"}) == JobOptions(
+        columns=("age",), accept_software_enclave=True
+    )
+    assert options({}, 1) == JobOptions(lessors=1, accept_software_enclave=True)
+    assert options({"lessors": 4}, 1).lessors == 4
+
+
+@pytest.mark.parametrize(
+    ("wishes", "says", "field"),
+    [
+        ({"protecton": "auto"}, "there is no option 'protecton'; did you mean 'protection'", "protecton"),
+        ({"zzz": 1}, "there is no option 'zzz'; there are id, columns, protection", "zzz"),
+        ({"accept": ["hardware"]}, f"called 'hardware'; there are {', '.join(get_args(Accepted))}", "accept"),
+    ],
+    ids=["close", "unknown", "accept"],
+)
+def test_wishes_that_do_not_exist_are_refused_by_name(wishes: dict[str, Any], says: str, field: str) -> None:
+    with pytest.raises(BadConfig, match=says) as refused:
+        options(wishes)
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("code", sorted(FAILURES))
+def test_a_failed_job_is_an_error_of_its_codes_class(code: str) -> None:
+    error = failure(JobReport(id="job-1", phase="failed", code=code, reason="use --max-error"))
+    assert (type(error), vars(error)["code"]) == (FAILURES[code], code)
+    assert str(error) == f"job-1 failed ({code}): use max_error"
+
+
+def test_a_lessors_own_code_is_kept_too() -> None:
+    error = failure(JobReport(id="job-1", phase="failed", code="odd", reason="why"))
+    assert (error.exit_code, vars(error)["code"]) == (1, "odd")
+    assert isinstance(failure(JobReport(id="job-1", phase="failed", code="wrong-result")), VerificationFailed)
+
+
+def test_a_job_is_shown_without_running_what_its_names_say() -> None:
+    report = JobReport(id="job-1", phase="running", columns=("<script>",), rows=10, rows_done=5)
+    assert line(report) == "<job-1 running 5 of 10 rows>"
+    assert "<script>" not in html(report)
+    assert "<b>running</b>" in html(report)
+    assert "value='0.500'" in html(report)
+    failed = JobReport(id="job-1", phase="failed", code="bad-data", reason="<i>")
+    assert (line(failed), "bad-data: &lt;i&gt;" in html(failed)) == ("<job-1 failed (bad-data)>", True)
+
+
+# Programs -------------------------------------------------------------------------------------------------------------
+
+
+def test_linear_models_are_made_of_numbers() -> None:
+    one = check(linear({"a": 2, "b": -1.0}, bias=0.5).onnx)
+    assert (one.column_names, one.output_names) == (("a", "b"), ("result",))
+    two = check(linear({"a": [2, 0], "b": (0, 1)}, bias=[1, 1], outputs=["u", "v"]).onnx)
+    assert two.output_names == ("u", "v")
+    assert check(linear({"a": [2, 0]}, outputs=["u", "v"]).onnx).width_out == 2
+    assert repr(linear({"a": 2})) == "Program(about='linear model of a')"
+    for weights, bias in (({"a": [1.0, 2.0]}, 0.0), ({"a": 1.0}, [1.0, 2.0]), ({}, 0.0)):
+        with pytest.raises(BadProgram, match="every column needs one weight per output"):
+            linear(weights, bias)
+
+
+def test_what_is_no_program_is_refused_with_what_would_be() -> None:
+    torch = type("Linear", (), {"__module__": "torch.nn.modules.linear"})()
+    for model, says in ((len, "a builtin_function_or_method is no program: bring"), (torch, "torch.onnx.export")):
+        with pytest.raises(BadProgram, match=says):
+            program_bytes(model)
+    with pytest.raises(BadProgram, match=r"cannot read the program absent.onnx"):
+        program_bytes("absent.onnx")
+    assert program_bytes(bytearray(b"x")) == b"x"
