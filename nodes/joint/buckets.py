@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import compress, pairwise
+from itertools import pairwise
 
 import numpy as np
 from gmpy2 import invert, mpz, powmod
@@ -89,7 +89,7 @@ def groups(integers: Integers) -> list[list[int]]:
     """Which columns share buckets: those of the fewest levels together, as long as each is cheaper for it."""
     rows, width = integers.shape
     alone = [int(np.count_nonzero(column)) for column in integers.T]
-    levels = [len(np.unique(column)) for column in integers.T]
+    levels = [len(np.unique(column[column != 0])) + 1 for column in integers.T]
     made: list[list[int]] = []
     group: list[int] = []
     combinations = 1
@@ -114,12 +114,12 @@ def _cost(group: Sequence[int], combinations: int, alone: Sequence[int], rows: i
 
 def joint_products(heads: Sequence[mpz], integers: Integers, n_squared: mpz) -> list[mpz]:
     """The product of heads[i]^integers[i, j] modulo n^2, for every column j."""
-    combinations, codes = _codes(integers)
+    used = np.flatnonzero((integers != 0).any(axis=1))
+    combinations, codes = _codes(integers[used])
     buckets: list[mpz | None] = [None] * len(combinations)
-    weighted: list[bool] = (integers != 0).any(axis=1).tolist()
-    for code, head in zip(compress(codes, weighted), compress(heads, weighted), strict=True):
+    for code, row in zip(codes, used.tolist(), strict=True):
         held = buckets[code]
-        buckets[code] = head if held is None else held * head % n_squared
+        buckets[code] = heads[row] if held is None else held * heads[row] % n_squared
     filled = [(levels, bucket) for levels, bucket in zip(combinations, buckets, strict=True) if bucket is not None]
     return [
         finished(_marginal([(levels[column], bucket) for levels, bucket in filled], n_squared), n_squared)

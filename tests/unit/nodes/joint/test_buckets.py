@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from math import prod
+
+import gmpy2
 import numpy as np
 import pytest
 from gmpy2 import mpz
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 from nodes.homomorphic.errors import BadCiphertext
@@ -43,20 +49,20 @@ def _columns(kind: str) -> NDArray[np.int64]:
 
 @pytest.mark.parametrize("kind", ["dense", "wide", "sparse", "binary", "mixed", "negative"])
 def test_the_pass_gives_exact_sums_for_all_columns_of_a_row_at_once(secret: PaillierSecret, kind: str) -> None:
-    given = np.random.default_rng(4).integers(-(2**15), 2**15, size=(ROWS, 7))
+    table = np.random.default_rng(4).integers(-(2**15), 2**15, size=(ROWS, 7))
     weights = _columns(kind)
-    body = renter.encrypted(secret.public, given, 2**15)
+    body = renter.encrypted(secret.public, table, 2**15)
     found = _opened(secret, partner.cross_moments(secret.public, body, weights), 7)
-    assert found == (weights.T @ given).tolist()
+    assert found == (weights.T @ table).tolist()
 
 
 def test_blocks_of_rows_add_up(secret: PaillierSecret) -> None:
-    given, weights = np.arange(-20, 20)[:, None], np.arange(40)[:, None] % 7
+    table, weights = np.arange(-20, 20)[:, None], np.arange(40)[:, None] % 7
     size, public = secret.public.ciphertext_bytes, secret.public
-    body = renter.encrypted(public, given, 20)
+    body = renter.encrypted(public, table, 20)
     first = partner.cross_moments(public, body[: 25 * size], weights[:25])
     second = partner.cross_moments(public, body[25 * size :], weights[25:])
-    assert _opened(secret, partner.added(public, first, second), 1) == (weights.T @ given).tolist()
+    assert _opened(secret, partner.added(public, first, second), 1) == (weights.T @ table).tolist()
 
 
 def test_columns_of_few_levels_share_buckets_and_others_do_not() -> None:
@@ -94,6 +100,21 @@ def test_a_body_of_another_length_is_refused(secret: PaillierSecret) -> None:
     with pytest.raises(BadCiphertext) as caught:
         partner.cross_moments(secret.public, body[:-1], np.ones((5, 1), dtype=np.int64))
     assert caught.value.code == "ciphertext-length"
+
+
+@given(
+    arrays(
+        np.int64, st.tuples(st.integers(1, 30), st.integers(1, 4)), elements=st.sampled_from([-(2**20), -3, 0, 1, 2, 7])
+    )
+)
+def test_joint_products_are_products_of_powers(integers: NDArray[np.int64]) -> None:
+    n_squared = mpz(1009 * 2003) ** 2
+    heads = [mpz(5 + 7 * at) for at in range(len(integers))]
+    naive = [
+        prod((gmpy2.powmod(head, weight, n_squared) for head, weight in zip(heads, column, strict=True)), start=mpz(1))
+        for column in integers.T.tolist()
+    ]
+    assert buckets.joint_products(heads, integers, n_squared) == [each % n_squared for each in naive]
 
 
 def test_sums_of_tails_are_exact_for_the_widest_columns() -> None:

@@ -6,8 +6,10 @@ import asyncio
 import secrets
 from itertools import pairwise
 
+import gmpy2
 import numpy as np
 import pytest
+from gmpy2 import mpz
 
 from nodes.crew.crew import Crew, Kit
 from nodes.homomorphic.paillier.secret import PaillierSecret
@@ -41,3 +43,15 @@ async def test_a_job_runs_in_the_processes_of_a_crew(secret: PaillierSecret) -> 
         await crew.close()
     assert opened == (np.array([[1, 2], [0, -5]]) @ weights.T @ given).tolist()
     assert len(twice) == alignment.REMASKED_BYTES
+
+
+def test_what_goes_to_the_renter_bears_full_noise(secret: PaillierSecret) -> None:
+    """Powers of the key's noise base, of which rows and moments are made, all have the Jacobi symbol 1."""
+    public = secret.public
+    body = renter.encrypted(public, np.array([[5], [-7]]), 9)
+    moments = partner.cross_moments(public, body, np.array([[1], [2]]))
+    turned = partner.rotated(public, moments, [[3]] * 40)
+    numbers = [mpz.from_bytes(turned[at : at + 512], "big") for at in range(0, len(turned), 512)]
+    assert gmpy2.jacobi(mpz.from_bytes(moments, "big"), public.n) == 1
+    assert {gmpy2.jacobi(number, public.n) for number in numbers} == {-1, 1}
+    assert set(map(tuple, renter.opened(secret, turned, 1, 40, 6))) == {(-27.0,)}
