@@ -14,7 +14,7 @@ from typing import Literal
 from nodes.joint.errors import BadPeer
 from nodes.joint.rotation import ROTATION_BITS
 
-Party = Literal["renter", "partner", "enclave"]
+Party = Literal["renter", "partner", "lessor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def moments(dimensions: Dimensions) -> tuple[Learned, ...]:
     """Of ridge, OLS, first-order logistic and first-order Poisson regression by rotated moments."""
     width = dimensions.renter_columns + 1
     entries = [
-        Learned("enclave", "renter-rows", (dimensions.rows, width)),
+        Learned("lessor", "renter-rows", (dimensions.rows, width), "in its enclave"),
         Learned("partner", "rows", ()),
         Learned("partner", "renter-columns", ()),
         Learned("partner", "encrypted-rows", (dimensions.rows,), "Paillier under the renter's key"),
