@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ BLOCK_ROWS = 4096
 """Rows that are widened to float64 at a time."""
 
 Floats = NDArray[np.float64]
-Integers = NDArray[np.int16] | NDArray[np.int32] | NDArray[np.int64]
+Integers = NDArray[np.signedinteger[Any]]
 """As narrow as they can be: a partner's whole table stays in memory."""
 
 
@@ -130,31 +131,28 @@ def scaled(values: Floats, bits: int) -> Columns:
     """The partner's columns. Whole numbers that fit stay exact, with their most frequent value at zero, and times a
     whole number that brings them to the size of the others."""
     _require_bits(bits)
-    made = [_scaled(column, bits) for column in values.T]
-    integers = np.column_stack([column for column, _, _ in made])
-    return Columns(
-        _narrow(integers, bits), np.array([unit for _, unit, _ in made]), np.array([offset for *_, offset in made])
-    )
+    integers, units, offsets = zip(*[_scaled(column, bits) for column in values.T], strict=True)
+    return Columns(np.column_stack(integers), np.array(units), np.array(offsets))
 
 
-def _scaled(column: Floats, bits: int) -> tuple[NDArray[np.int64], float, float]:
+def _scaled(column: Floats, bits: int) -> tuple[Integers, float, float]:
     found, counts = np.unique(column, return_counts=True)
     mode = float(found[np.argmax(counts)])
     largest = float(max(found[-1] - mode, mode - found[0]))
     most = (1 << (bits - 1)) - 1
     if np.array_equal(found, np.rint(found)) and largest <= most:
         times = most // int(largest or 1)
-        return np.rint(column - mode).astype(np.int64) * times, 1 / times, mode
+        return _narrow(np.rint(column - mode) * times, bits), 1 / times, mode
     mean = float(column.mean())
     unit = float(_units(np.abs(column - mean).max(keepdims=True), bits)[0])
-    return np.rint((column - mean) / unit).astype(np.int64), unit, mean
+    return _narrow(np.rint((column - mean) / unit), bits), unit, mean
 
 
 def _units(largest: Floats, bits: int) -> Floats:
     return np.where(largest > 0, largest / ((1 << (bits - 1)) - 1), 1.0)
 
 
-def _narrow(integers: NDArray[np.int64], bits: int) -> Integers:
+def _narrow(integers: NDArray[np.int64] | Floats, bits: int) -> Integers:
     return integers.astype(np.int16) if bits <= 16 else integers.astype(np.int32)
 
 
