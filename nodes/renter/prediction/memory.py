@@ -17,6 +17,8 @@ PER_WEIGHT_BYTE: Final = 12
 WEIGHT_BYTES: Final = 4
 """Of one number in a tensor, at least."""
 VALUE_BYTES: Final = 8
+PROBE_ROWS: Final = 200
+"""A program is tried on so many rows in all, every value kept, before it gets any (`nodes/programs/probe.py`)."""
 
 
 def memory_mib(program: Program, rows: int) -> int:
@@ -24,5 +26,5 @@ def memory_mib(program: Program, rows: int) -> int:
     weights = WEIGHT_BYTES * sum(array.size for array in program.constants.values())
     weights = min(weights, len(program.canonical))
     lists = len(program.canonical) - weights
-    batch = rows * (program.live_row_elements + program.width_in + program.width_out) * VALUE_BYTES
+    batch = max(rows, PROBE_ROWS) * (program.live_row_elements + program.width_in + program.width_out) * VALUE_BYTES
     return BASE_MIB + -(-(lists * PER_LIST_BYTE + weights * PER_WEIGHT_BYTE + batch) // MIB)

@@ -83,7 +83,7 @@ def test_whole_numbers_stay_within_the_proved_bound(
     weights = rng.integers(-3, 4, (width, 2)).astype(float) if whole_weights else rng.normal(size=(width, 2))
     program = AffineMap(weights, rng.normal(size=2) if others else np.array([1.0, -2.0]), sum_rows)
     whole = np.array([True] * len(bits) + [False] * others)
-    fixed, bound = quantise(program, np.abs(rows).max(axis=0), 20, 31, 1e6, whole=whole)
+    fixed, bound = quantise(program, np.abs(rows).max(axis=0), 20, 31, 1e9, whole=whole)
     result = decode(run(integer_program(program, fixed), encode(rows, fixed)), fixed)
     inputs = [[sum(map(Fraction, column)) for column in rows.T.tolist()]] if sum_rows else rows.tolist()
     for found, row in zip(result.tolist(), inputs, strict=True):

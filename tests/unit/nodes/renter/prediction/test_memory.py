@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nodes.programs.check import check
-from nodes.renter.prediction.memory import BASE_MIB, PER_LIST_BYTE, PER_WEIGHT_BYTE, memory_mib
+from nodes.renter.prediction.memory import BASE_MIB, PER_LIST_BYTE, PER_WEIGHT_BYTE, PROBE_ROWS, memory_mib
 from tests.support.models import program
 from tests.unit.nodes.programs.models import data, model, node
 
@@ -17,11 +17,18 @@ def test_a_small_program_needs_little_more_than_the_least() -> None:
 
 
 def test_weights_need_less_than_trees_do() -> None:
-    weights = np.zeros((3, 1 << 19), np.float32)
-    nodes = [node("MatMul", ["x", "w"], ["z"]), node("Relu", ["z"], ["r"]), node("ReduceMax", ["r"], ["y"], axes=[1])]
-    dense, trees = check(data(model(nodes, constants={"w": weights}))), check(program("forest"))
-    assert 0 <= memory_mib(dense, 0) - BASE_MIB - PER_WEIGHT_BYTE * weights.nbytes / MIB < 2
-    assert 0 <= memory_mib(trees, 0) - BASE_MIB - PER_LIST_BYTE * len(trees.canonical) / MIB < 2
+    weights = {"a": np.zeros((3, 512), np.float32), "b": np.zeros((512, 512), np.float32)}
+    nodes = [node("MatMul", ["x", "a"], ["h"]), node("Relu", ["h"], ["r"]), node("MatMul", ["r", "b"], ["y"])]
+    dense, trees = check(data(model(nodes, constants=weights))), check(program("forest"))
+    bytes_of_weights = sum(each.nbytes for each in weights.values())
+    assert 0 <= memory_mib(dense, 0) - BASE_MIB - PER_WEIGHT_BYTE * bytes_of_weights / MIB < 5
+    assert 0 <= memory_mib(trees, 0) - BASE_MIB - PER_LIST_BYTE * len(trees.canonical) / MIB < 5
+
+
+def test_trying_a_program_needs_what_it_makes_of_the_rows_tried() -> None:
+    nodes = [node("MatMul", ["x", "w"], ["h"]), node("Relu", ["h"], ["r"]), node("ReduceMax", ["r"], ["y"], axes=[1])]
+    wide = check(data(model(nodes, constants={"w": np.zeros((3, 4096), np.float32)})))
+    assert memory_mib(wide, 1) == memory_mib(wide, PROBE_ROWS) >= BASE_MIB + 8 * PROBE_ROWS * 2 * 4096 / MIB
 
 
 def test_a_batch_needs_what_the_program_makes_of_its_rows() -> None:
