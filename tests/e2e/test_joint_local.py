@@ -14,8 +14,8 @@ from nodes.data.table import open_table
 from nodes.local import LocalNetwork
 from nodes.views import parts
 from nodes.views.jobs import JobReport
-from tests.support import joint
-from tests.support.joint import Case
+from tests.support import together as joint
+from tests.support.together import Case
 
 JOB_SECONDS_MAX = 60
 

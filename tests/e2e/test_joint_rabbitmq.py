@@ -18,10 +18,10 @@ import pytest
 
 from broker.topology import route_of
 from nodes.network import described, read_network
-from tests.support import joint
+from tests.support import together as joint
 from tests.support.deployment import Deployment, deployment
-from tests.support.joint import Case
 from tests.support.rabbitmq import Server
+from tests.support.together import Case
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(180)]
 

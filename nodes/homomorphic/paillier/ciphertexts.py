@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gmpy2 import f_divmod, gcd, mpz
+from gmpy2 import f_divmod, gcd, invert, mpz
 
 from nodes.homomorphic.errors import BadCiphertext, invalid
 from nodes.homomorphic.paillier.residues import Pair
@@ -75,6 +75,25 @@ def units(lows: Sequence[mpz], n: mpz) -> bool:
     for low in lows:
         product = product * low % n
     return bool(gcd(product, n) == 1)
+
+
+def inverses(values: Sequence[mpz], n: mpz) -> list[mpz]:
+    """All inverses modulo n for the price of one and three products each (Montgomery's trick).
+
+    Raises BadCiphertext unless all are coprime to n.
+    """
+    prefixes, running = [], mpz(1)
+    for value in values:
+        prefixes.append(running)
+        running = running * value % n
+    if gcd(running, n) != 1:
+        raise invalid()
+    running = invert(running, n)
+    inverted = []
+    for value, prefix in zip(reversed(values), reversed(prefixes), strict=True):
+        inverted.append(running * prefix % n)
+        running = running * value % n
+    return inverted[::-1]
 
 
 def any_bare(lows: Sequence[mpz], n: mpz) -> bool:

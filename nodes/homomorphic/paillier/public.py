@@ -16,12 +16,12 @@ from typing import ClassVar, Final
 
 import gmpy2
 import numpy as np
-from gmpy2 import invert, mpz
+from gmpy2 import mpz
 from numpy.typing import NDArray
 from phe import PaillierPublicKey
 
 from nodes.homomorphic import packing
-from nodes.homomorphic.errors import BadKey, invalid
+from nodes.homomorphic.errors import BadKey
 from nodes.homomorphic.paillier import ciphertexts, noise
 from nodes.homomorphic.paillier.multiexp import SignedPowers, compile_powers, compile_signed
 from nodes.homomorphic.paillier.residues import Pair, add_message, join
@@ -128,7 +128,10 @@ class PaillierPublic:
 
     def encrypt(self, values: NDArray[np.int64]) -> bytes:
         """Encrypt int64 [rows, width] into a body of ceil(rows / slots) ciphertexts per column, on fixed-base noise."""
-        plaintexts = self.pack(values)
+        return self.encrypt_plaintexts(self.pack(values))
+
+    def encrypt_plaintexts(self, plaintexts: Sequence[mpz]) -> bytes:
+        """Ciphertexts of plaintexts that the caller packed, any integers modulo n, on fixed-base noise."""
         fresh = zip(self._noise.draw(len(plaintexts)), plaintexts, strict=True)
         return self.serialise([noise.seal(self.n, drawn, plaintext) for drawn, plaintext in fresh])
 
@@ -154,7 +157,7 @@ class PaillierPublic:
         return self.serialise([block for output in outputs for block in output])
 
     def _columns(self, body: bytes, rows: int, program: IntegerProgram) -> list[list[Pair]]:
-        """The input columns. Those with a weight are proved coprime to n by `_inverses` of products of them."""
+        """The input columns. Those with a weight are proved coprime to n by `inverses` of products of them."""
         width = program.width_in
         pairs = ciphertexts.parse_unproven(body, self.n, self.ciphertext_bytes, self.body_bytes(rows, width))
         size = len(pairs) // width
@@ -167,31 +170,13 @@ class PaillierPublic:
         """One output of several blocks: weights, bias and fresh noise."""
         n = self.n
         started = [weights.start(block, n) for block in blocks]
-        inverses = self._inverses([running.lows[-1] for running in started])
+        inverses = ciphertexts.inverses([running.lows[-1] for running in started], n)
         results = []
         drawn = self._noise.draw(len(blocks))
         for running, last_inverse, message, (product, tail) in zip(started, inverses, messages, drawn, strict=True):
             weighted = weights.finish(running, last_inverse, message + tail, n)
             results.append(join(weighted, n) * product % self.n_squared)
         return results
-
-    def _inverses(self, values: Sequence[mpz]) -> list[mpz]:
-        """All inverses modulo n for the price of one and three products each (Montgomery's trick).
-
-        Raises BadCiphertext unless all are coprime to n.
-        """
-        prefixes, running = [], mpz(1)
-        for value in values:
-            prefixes.append(running)
-            running = running * value % self.n
-        if gmpy2.gcd(running, self.n) != 1:
-            raise invalid()
-        running = invert(running, self.n)
-        inverses = []
-        for value, prefix in zip(reversed(values), reversed(prefixes), strict=True):
-            inverses.append(running * prefix % self.n)
-            running = running * value % self.n
-        return inverses[::-1]
 
     def add(self, left: bytes, right: bytes, rows: int, width: int) -> bytes:
         """The body of the sums of two [rows, width] matrices; raises BadCiphertext.

@@ -136,8 +136,9 @@ class PaillierSecret:
         slots = self.public.slots
         held = min(rows, slots) if sum_rows else rows
         blocks = [join(pair, self.public.n) for pair in self.public.parse(body, held, width)]
+        n, lift = self.public.n, packing.lift(slots)
         try:
-            values = packing.unpack(self._decrypt_blocks(blocks), slots)
+            values = packing.unpack([(plain + lift) % n for plain in self.decrypt_plaintexts(blocks)], slots)
         except OverflowError:
             raise invalid() from None
         columns = values.reshape(width, -1)
@@ -149,17 +150,14 @@ class PaillierSecret:
 
     def plaintexts(self, body: bytes, width: int) -> list[mpz]:
         """What `width` single ciphertexts hold, modulo n and not taken for packed; raises BadCiphertext."""
-        blocks = [join(pair, self.public.n) for pair in self.public.parse(body, 1, width)]
-        lift = packing.lift(self.public.slots)
-        return [(raised - lift) % self.public.n for raised in self._decrypt_blocks(blocks)]
+        return self.decrypt_plaintexts([join(pair, self.public.n) for pair in self.public.parse(body, 1, width)])
 
-    def _decrypt_blocks(self, blocks: Sequence[mpz]) -> list[mpz]:
-        """Plaintexts modulo n, raised by the lift of all slots (Paillier's section 7, by Chinese remainders)."""
+    def decrypt_plaintexts(self, blocks: Sequence[mpz]) -> list[mpz]:
+        """Plaintexts modulo n of valid ciphertexts (Paillier's section 7, by Chinese remainders)."""
         by_p = self._half(blocks, self.p, self._p_squared, self.q, self.orders and self.orders.p)
         by_q = self._half(blocks, self.q, self._q_squared, self.p, self.orders and self.orders.q)
-        p, q, n, inverse = self.p, self.q, self.public.n, self._q_inverse
-        lift = packing.lift(self.public.slots)
-        return [(b + q * ((a - b) * inverse % p) + lift) % n for a, b in zip(by_p, by_q, strict=True)]
+        p, q, inverse = self.p, self.q, self._q_inverse
+        return [b + q * ((a - b) * inverse % p) for a, b in zip(by_p, by_q, strict=True)]
 
     @staticmethod
     def _half(blocks: Sequence[mpz], prime: mpz, squared: mpz, other: mpz, order: mpz | None) -> list[mpz]:

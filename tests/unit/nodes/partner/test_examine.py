@@ -21,8 +21,8 @@ from nodes.store.blobs import BlobStore
 from nodes.store.port import Decision, Input
 from nodes.store.sqlite import SqliteStore
 from schemas.joint import JointRequested
-from tests.support import joint
-from tests.support.joint import Case
+from tests.support import together as joint
+from tests.support.together import Case
 from tests.unit.nodes.hub.world import START
 from tests.unit.nodes.partner.world import JOB, ME, request
 

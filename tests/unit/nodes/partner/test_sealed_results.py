@@ -42,7 +42,7 @@ from schemas import codec
 from schemas.events import Event, batch_attributes
 from schemas.ids import Address
 from schemas.jobs import Batch
-from tests.support import joint
+from tests.support import together as joint
 from tests.unit.nodes.hub.world import START, public_key, signer
 from tests.unit.nodes.partner.world import JOB, LESSOR, ME, RENTER, batch, contract, request
 from tests.unit.nodes.renter.activities.test_collect import Arrived

@@ -12,7 +12,7 @@ from nodes.partner.activities.answer import covers
 from nodes.partner.activities.sums import Split, Sums, added, finished, partial_sums, scales
 from nodes.partner.protocol.records import Taken
 from nodes.programs.check import check
-from tests.support import joint
+from tests.support import together as joint
 
 ROWS, VALUE_BITS, RESULT_BITS = 90, 26, 22
 RANGES = ((0, 40), (40, 50))

@@ -15,8 +15,8 @@ from nodes.store.blobs import BlobStore
 from schemas.errors import BadConfig, BadInput, BadProgram
 from schemas.ids import derive_id
 from schemas.jobs import JobSpec
-from tests.support import joint
-from tests.support.joint import Case
+from tests.support import together as joint
+from tests.support.together import Case
 from tests.unit.nodes.programs.models import data as serialised
 from tests.unit.nodes.programs.models import model, node
 

@@ -23,7 +23,7 @@ from schemas import codec
 from schemas.errors import VerificationFailed
 from schemas.events import Event
 from schemas.ids import address
-from tests.support import joint
+from tests.support import together as joint
 from tests.unit.nodes.renter.activities.conftest import ME
 from tests.unit.nodes.renter.activities.records import JOB, put
 from tests.unit.nodes.renter.activities.test_collect import BATCH, Arrived

@@ -1,0 +1,182 @@
+"""Columns as integers, which is all that ciphertexts and moments ever see of them. Pure.
+
+Everything else (Gram matrices, means, deviations) is taken from *these* integers: an exact Gram matrix beside rounded
+cross moments is not a Gram matrix, and the Schur complement of the two may be negative.
+
+The renter's columns and target are scaled to their full bits first and made to sum to exactly zero then. So whatever
+constant is added to a partner's column changes no cross moment: the partner's centring is implied, one-hot columns stay
+sparse, and nobody shares a mean. For the same reason the partner may take its most frequent value as zero.
+
+Each column is scaled by its own maximum. A common bound would clip heavy tails, and no precision mends that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.errors import BadConfig, BadData
+
+BITS_MIN = 2
+BITS_MAX = 31
+"""Signed integers of a column have so many bits at most, the sign among them."""
+BLOCK_ROWS = 4096
+"""Rows that are widened to float64 at a time."""
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.signedinteger[Any]]
+"""As narrow as they can be: a partner's whole table stays in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A row x of one party's columns as they came scores `x @ weights + offset`, which is 0 on average over the rows
+    that the model was fitted to. The linear predictor is the sum of both parties' scores and the target's intercept."""
+
+    weights: Floats
+    offset: float
+
+    def scores(self, values: Floats) -> Floats:
+        """Of rows [n, k], without missing values."""
+        return np.asarray(values @ self.weights + self.offset, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Column j is about `integers[:, j] * units[j] + offsets[j]`. `integers` [rows, width]."""
+
+    integers: Integers
+    units: Floats
+    offsets: Floats
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return int(self.integers.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return int(self.integers.shape[1])
+
+    @cached_property
+    def means(self) -> Floats:
+        """Of the integers."""
+        return np.asarray(self.integers.mean(axis=0), dtype=np.float64)
+
+    @cached_property
+    def gram(self) -> Floats:
+        """Of the centred integers, [width, width]: exact sums, rounded once."""
+        return centred_gram(self.integers)
+
+    @cached_property
+    def deviations(self) -> Floats:
+        """Standard deviations of the integers, by which columns are standardised; 1 for a column without any."""
+        found = np.sqrt(np.diag(self.gram) / self.rows)
+        return np.where(found > 0, found, 1.0)
+
+    def part(self, by_integer: Floats) -> Part:
+        """A party's part of a model, of weights [k] per integer of the first k columns."""
+        used = len(by_integer)
+        weights = by_integer / self.units[:used]
+        return Part(weights, -float(weights @ (self.means * self.units + self.offsets)[:used]))
+
+
+def centred_gram(integers: Integers) -> Floats:
+    """X'X of the centred columns. What is multiplied is centred to whole numbers, so that sums below 2^53 are exact."""
+    rows, width = integers.shape
+    middle = np.rint(integers.mean(axis=0))
+    found, sums = np.zeros((width, width)), np.zeros(width)
+    for start in range(0, rows, BLOCK_ROWS):
+        block = integers[start : start + BLOCK_ROWS] - middle
+        found += block.T @ block
+        sums += block.sum(axis=0)
+    return np.asarray(found - np.outer(sums, sums) / rows, dtype=np.float64)
+
+
+def filled(values: Floats) -> Floats:
+    """Missing values (NaN) become the mean of the column, as scikit-learn's SimpleImputer has it. Raises BadData."""
+    missing = np.isnan(values)
+    if missing.all(axis=0).any():
+        raise BadData("a column has no value in any of the rows: leave it out")
+    if np.isinf(values).any():
+        raise BadData("a column holds an infinite number: leave those rows out or mend them")
+    return np.where(missing, np.nanmean(values, axis=0), values) if missing.any() else values
+
+
+def zero_sum(values: Floats, bits: int) -> Columns:
+    """The renter's columns: as large as `bits` allow, each summing to exactly zero.
+
+    The last units go where rounding went up or down the most, so that no number passes the bound.
+    """
+    _require_bits(bits)
+    means = values.mean(axis=0)
+    centred = values - means
+    units = _units(np.abs(centred).max(axis=0), bits)
+    exact = centred / units
+    integers = np.rint(exact).astype(np.int64)
+    for column, wanted in zip(integers.T, exact.T, strict=True):
+        excess = int(column.sum())
+        order = np.argsort((wanted - column) * np.sign(excess), kind="stable")
+        column[order[: abs(excess)]] -= np.sign(excess)
+    return Columns(_narrow(integers, bits), units, means)
+
+
+def scaled(values: Floats, bits: int) -> Columns:
+    """The partner's columns. Whole numbers that fit stay exact, with their most frequent value at zero, and times a
+    whole number that brings them to the size of the others."""
+    _require_bits(bits)
+    integers, units, offsets = zip(*[_scaled(column, bits) for column in values.T], strict=True)
+    return Columns(np.column_stack(integers), np.array(units), np.array(offsets))
+
+
+def _scaled(column: Floats, bits: int) -> tuple[Integers, float, float]:
+    found, counts = np.unique(column, return_counts=True)
+    mode = float(found[np.argmax(counts)])
+    largest = float(max(found[-1] - mode, mode - found[0]))
+    most = (1 << (bits - 1)) - 1
+    if np.array_equal(found, np.rint(found)) and largest <= most:
+        times = most // int(largest or 1)
+        return _narrow(np.rint(column - mode) * times, bits), 1 / times, mode
+    mean = float(column.mean())
+    unit = float(_units(np.abs(column - mean).max(keepdims=True), bits)[0])
+    return _narrow(np.rint((column - mean) / unit), bits), unit, mean
+
+
+def _units(largest: Floats, bits: int) -> Floats:
+    return np.where(largest > 0, largest / ((1 << (bits - 1)) - 1), 1.0)
+
+
+def _narrow(integers: NDArray[np.int64] | Floats, bits: int) -> Integers:
+    return integers.astype(np.int16) if bits <= 16 else integers.astype(np.int32)
+
+
+def _require_bits(bits: int) -> None:
+    if not BITS_MIN <= bits <= BITS_MAX:
+        raise BadConfig(f"columns of {bits} bits: give {BITS_MIN} to {BITS_MAX}", field="bits")
+
+
+def kept_categories(values: Sequence[str], support: int) -> tuple[str, ...]:
+    """The categories that have a column of their own, in order; all others share one, which has `support` rows too.
+
+    One that is left over alone, or together with others has too few rows, takes the rarest of the kept ones with it.
+    """
+    found, counts = np.unique(np.array(values, dtype=np.str_), return_counts=True)
+    by_count = np.argsort(counts, kind="stable")
+    rare = int((counts < support).sum())
+    while 0 < rare < len(counts) and counts[by_count[:rare]].sum() < support:
+        rare += 1
+    return tuple(sorted(str(found[at]) for at in by_count[rare:]))
+
+
+def one_hot(values: Sequence[str], kept: Sequence[str]) -> Floats:
+    """A column of 0 and 1 for every kept category, and a last one for the others where there are any."""
+    texts = np.array(values, dtype=np.str_)[:, None]
+    made = (texts == np.array(kept, dtype=np.str_)[None, :]).astype(np.float64)
+    others = 1 - made.sum(axis=1, keepdims=True)
+    return np.hstack([made, others]) if others.any() else made
