@@ -18,12 +18,13 @@ from nodes.machine import Refused
 from nodes.partner.activities.desk import Desk, PartGone
 from nodes.partner.activities.services import Services
 from nodes.partner.activities.sums import Made, partial_sums
-from nodes.partner.protocol.records import ContractRecord, Part, PartialRefused, PartialTaken, Round
+from nodes.partner.protocol.records import ContractRecord, Part, PartialRefused, PartialTaken, Round, RoundAnswered
 from nodes.partner.protocol.states import ENDED
 from nodes.runtime.consuming import consume_for_ever
 from nodes.runtime.door import Door, Later
 from nodes.whole import write_whole
 from schemas import codec
+from schemas.errors import BadInput
 from schemas.events import Event
 from schemas.jobs import Batch
 
@@ -92,6 +93,10 @@ class Collector:
             at_hand = await self.desk.round(batch.job, batch.round)
             made = (await self.services.crew.call(partial_sums, at_hand.kit, bytes(event.body), batch.rows)).result
         except PartGone:
+            return
+        except BadInput as error:  # no result of this round can be summed up
+            spoiled = RoundAnswered(round=batch.round, code="no-room", reason=str(error))
+            await self.submit("round.made", spoiled, batch.job, event_id=f"sealed/{event.id}")
             return
         except HandLost as error:
             made = Made(code="ciphertext-invalid", reason=str(error))

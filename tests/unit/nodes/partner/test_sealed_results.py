@@ -178,6 +178,9 @@ async def test_a_round_whose_values_leave_no_room_has_no_output(counter: Counter
     ((_, made),) = await answer(counter.services, Desk(counter.services), {"round": 1}, JOB)
     assert isinstance(made, RoundAnswered)
     assert made.code == "no-room"
+    assert await counter.give(b"body", batch(0, 0, ROWS)) == "ack"
+    ((event_type, told),) = counter.told
+    assert (event_type, told.code) == ("round.made", "no-room")
 
 
 @pytest.mark.parametrize(

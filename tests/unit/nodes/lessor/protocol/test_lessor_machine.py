@@ -399,6 +399,16 @@ def test_a_session_without_batches_is_swept_away(seconds: float, phase: str) -> 
     assert any(isinstance(each, SetTimer) and each.name == "sweep" for each in desk.did)
 
 
+def test_a_session_of_a_joint_job_rests_between_rounds() -> None:
+    resting = terms("sealed-result", contract=rented("sealed-result", ends_at=NOW + 1000), partner="C11.C12")
+    desk = Desk().open()
+    desk.records.put(f"session/{SUBTASK}", structs.replace(_session(desk), terms=resting))
+    desk.now += IDLE_SECONDS_MAX + 1
+    assert desk.timer("sweep").phase == "open"
+    desk.now = NOW + 1000
+    assert desk.timer("sweep").phase == "gone"
+
+
 def test_a_session_whose_contract_is_over_is_swept_away() -> None:
     desk = Desk().open()
     desk.now = rented().ends_at
@@ -477,6 +487,11 @@ REFUSALS: dict[str, tuple[Callable[[Desk], object], str, str]] = {
         lambda desk: desk.assign("sealed-result", result_bits=None),
         "bad-terms",
         "fixed-point bits",
+    ),
+    "a partner for results that are not sealed": (
+        lambda desk: desk.assign("enclave", partner="C11.C12"),
+        "bad-terms",
+        "only sealed results",
     ),
     "terms that nobody asked for": (
         lambda desk: desk.handle(
