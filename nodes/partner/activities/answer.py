@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from nodes.partner.activities.desk import Desk, PartGone, RoundAtHand
 from nodes.partner.activities.services import Services
-from nodes.partner.activities.sums import added, finished
+from nodes.partner.activities.sums import NO_ROOM, added, finished
 from nodes.partner.protocol.records import Part, RoundAnswered, Taken
 from schemas.errors import BadInput
 
@@ -33,8 +33,8 @@ async def answer(services: Services, desk: Desk, params: dict[str, Any], job: st
         at_hand = await desk.round(job, number)
     except PartGone:
         return []
-    except BadInput as error:
-        return [("round.made", RoundAnswered(round=number, code="no-room", reason=str(error)))]
+    except BadInput:
+        return [("round.made", RoundAnswered(round=number, code="no-room", reason=NO_ROOM))]
     await asyncio.to_thread(services.folder(job).drop_before, number)
     paths = [services.folder(job).partial(number, each.batch, each.digest) for each in taken]
     whole = await _added(services, at_hand, [await asyncio.to_thread(each.read_bytes) for each in paths[:1]])

@@ -17,7 +17,7 @@ from nodes.crew.errors import HandLost
 from nodes.machine import Refused
 from nodes.partner.activities.desk import Desk, PartGone
 from nodes.partner.activities.services import Services
-from nodes.partner.activities.sums import Made, partial_sums
+from nodes.partner.activities.sums import NO_ROOM, Made, partial_sums
 from nodes.partner.protocol.records import ContractRecord, Part, PartialRefused, PartialTaken, Round, RoundAnswered
 from nodes.partner.protocol.states import ENDED
 from nodes.runtime.consuming import consume_for_ever
@@ -94,8 +94,8 @@ class Collector:
             made = (await self.services.crew.call(partial_sums, at_hand.kit, bytes(event.body), batch.rows)).result
         except PartGone:
             return
-        except BadInput as error:  # no result of this round can be summed up
-            spoiled = RoundAnswered(round=batch.round, code="no-room", reason=str(error))
+        except BadInput:  # no result of this round can be summed up
+            spoiled = RoundAnswered(round=batch.round, code="no-room", reason=NO_ROOM)
             await self.submit("round.made", spoiled, batch.job, event_id=f"sealed/{event.id}")
             return
         except HandLost as error:

@@ -30,6 +30,10 @@ from nodes.programs.program import Program
 from schemas.errors import VerificationFailed
 
 TOTAL_BITS: Final = 62
+NO_ROOM: Final = (
+    "a total over all rows leaves no room for the program's weights: narrow what the lessors' program gives"
+)
+"""What the renter is told; how much room the partner's own sums take is not its business."""
 WEIGHT_BITS_MAX: Final = 52
 WEIGHT_BITS_MIN: Final = 8
 """Of the smallest weight: fewer would round it away."""
