@@ -18,6 +18,8 @@ from tests.support import together as joint
 from tests.support.together import Case
 
 JOB_SECONDS_MAX = 60
+LONG = {"batch_rows": 5}
+"""So many batches, and rounds, that the job goes on when somebody acts upon its second round."""
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +93,7 @@ async def test_a_partner_that_is_gone_for_good_ends_the_job_by_name(tmp_path: Pa
     partner = joint.local_partner(case, joint.policy(tmp_path))
     patience = {"partner_seconds_max": 4.0}
     async with LocalNetwork(tmp_path / "network", partner=partner, renter=patience) as network:
-        job = await submit(network, case)
+        job = await submit(network, case, LONG, rounds=5)
         await until_round(network, job, 2)
         await network.end_partner()
         report = await ended(network, job)
@@ -101,7 +103,7 @@ async def test_a_partner_that_is_gone_for_good_ends_the_job_by_name(tmp_path: Pa
 
 
 async def test_what_the_partner_withdraws_ends_the_job_and_is_erased(network: LocalNetwork, case: Case) -> None:
-    job = await submit(network, case, {"batch_rows": 20})
+    job = await submit(network, case, LONG, rounds=5)
     await until_round(network, job, 2)
     folder = network.partner_folder / "jobs" / job
     assert folder.exists()
@@ -116,7 +118,7 @@ async def test_what_the_partner_withdraws_ends_the_job_and_is_erased(network: Lo
 
 
 async def test_what_the_renter_takes_back_is_erased_at_the_partner(network: LocalNetwork, case: Case) -> None:
-    job = await submit(network, case, {"batch_rows": 20})
+    job = await submit(network, case, LONG, rounds=5)
     await until_round(network, job, 2)
     await network.cancel(job)
     assert (await ended(network, job)).code == "cancelled"
