@@ -95,10 +95,12 @@ def _require_rows(name: str, rows: int) -> None:
 
 
 def _is_numeric(kind: Any) -> bool:
+    """Whether it holds numbers, or nothing but missing values, which are not told to be of text."""
     types = pyarrow("read tables", "pyarrow.types")
     if types.is_dictionary(kind):
         kind = kind.value_type
-    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_decimal(kind))
+    known = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
+    return any(fits(kind) for fits in known)
 
 
 def _batches(file: Any, source: ArrowSource, wanted: list[str]) -> Iterator[Any]:

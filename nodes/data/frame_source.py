@@ -93,8 +93,23 @@ def _of_pandas(series: Any) -> Any:
     try:
         return _plain(_whole(arrow.array(series, from_pandas=True)))
     except (arrow.ArrowException, TypeError, ValueError, OverflowError):
-        kind = float if all(isinstance(each, SupportsFloat) for each in series.dropna()) else str
-        return arrow.array([None if gone else kind(each) for each, gone in zip(series, series.isna(), strict=True)])
+        given = [None if gone else each for each, gone in zip(series, series.isna(), strict=True)]
+    try:
+        return arrow.array([None if each is None else _float(each) for each in given])
+    except (TypeError, ValueError, OverflowError):  # arrays say that they are numbers, and may be none
+        return arrow.array([None if each is None else _text(each) for each in given])
+
+
+def _float(value: object) -> float:
+    """Of a number, not of text that looks like one. Raises TypeError, ValueError or OverflowError."""
+    if not isinstance(value, SupportsFloat):
+        raise TypeError(type(value).__name__)
+    return float(value)
+
+
+def _text(value: object) -> str:
+    """Half characters, which bytes that are not UTF-8 become in Python, are written out: Arrow has none."""
+    return str(value).encode(errors="backslashreplace").decode()
 
 
 def _whole(column: Any) -> Any:

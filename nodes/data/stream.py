@@ -44,6 +44,7 @@ FOREIGN: Final = {
     b"\xd0\xcf\x11\xe0": "is an Excel workbook: export its sheet as CSV",
     b"PAR1": "is Parquet inside a compressed file: unpack it first",
     b"ARROW1": "is Arrow inside a compressed file: unpack it first",
+    b"\xff\xff\xff\xff": "is an Arrow stream: write it as an Arrow file, Parquet or CSV",
     b"FEA1": "is Feather of version 1: write it as version 2 or as CSV",
     b"\x89HDF": "is HDF5: export it as CSV or Parquet",
     b"SQLite format 3": "is a SQLite database: export a table of it as CSV",

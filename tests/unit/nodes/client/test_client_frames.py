@@ -129,6 +129,24 @@ def test_what_is_no_number_is_refused_where_it_is_computed_on_and_nowhere_else()
             read(frame, name)
 
 
+def test_objects_of_any_kind_are_passed_over_where_nothing_is_computed_on_them() -> None:
+    odd: dict[str, list[Any]] = {
+        "arrays": [np.arange(2), np.arange(3), None],
+        "huge": [10**400, 1, 2],
+        "half": ["\ud800", 1, None],
+    }
+    frame = pd.DataFrame(COLUMNS).assign(**{name: pd.Series(values, dtype=object) for name, values in odd.items()})
+    assert read(frame, "a") == ([[1.0], [2.0], [3.0]], None)
+    for name in odd:
+        with pytest.raises(BadData, match=f"column '{name}' holds .*, not numbers"):
+            read(frame, name)
+
+
+def test_a_column_without_any_value_is_one_of_missing_numbers() -> None:
+    for table in (pd.DataFrame({"a": [None] * 3}), pl.DataFrame({"a": [None] * 3}), pa.table({"a": pa.nulls(3)})):
+        assert np.isnan(read(table, "a")[0]).all()
+
+
 def test_infinity_is_refused_with_its_row() -> None:
     frame = pd.DataFrame({"a": np.arange(ROWS_AT_ONCE + 3.0)})
     frame.loc[ROWS_AT_ONCE + 1, "a"] = np.inf

@@ -185,6 +185,7 @@ def workbook() -> bytes:
         (gzip.compress(b"PAR1" + bytes(20)), "is Parquet inside a compressed file: unpack it first"),
         (gzip.compress(workbook()), "is an Excel workbook or a ZIP archive"),
         (b"FEA1" + bytes(20), "is Feather of version 1"),
+        (b"\xff\xff\xff\xff" + bytes(20), "is an Arrow stream: write it as an Arrow file"),
         (bytes(100), "is not text"),
     ],
     # Archives hold the time of day: workers that run tests side by side must know a test by the same name.
