@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +22,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import sublet
-from nodes.client.loop import Loop
 from tests.unit.nodes.programs.models import model, node
 
 MODEL = sublet.linear({"a": 2.0, "b": -1.0}, bias=0.5)
@@ -239,23 +235,6 @@ async def test_the_same_awaited() -> None:
         assert (await (await net.job(job.id)).status()) == "completed"
     with pytest.raises(sublet.NetworkClosed):
         await net.jobs()
-
-
-def test_whoever_interrupts_a_wait_gets_the_prompt_back_and_the_wait_is_cancelled() -> None:
-    loop, cancelled = Loop(), threading.Event()
-
-    async def wait() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            cancelled.set()
-            raise
-
-    with pytest.raises(KeyboardInterrupt):
-        loop.run(wait())
-    assert cancelled.wait(WAIT_SECONDS)
-    loop.close()
 
 
 def test_what_was_closed_says_how_to_open_another() -> None:
