@@ -107,11 +107,12 @@ def stage(
     if options.scheme == "ckks" and not options.results_stay:
         raise BadConfig(schemes.MUST_STAY, field="scheme")
     joint = _joint(options, checked)
-    _check_id_column(options, checked)
     if joint is not None and encoder is not None:
         raise BadProgram("the lessors' program of a joint job takes numbers only: encode text before")
     if local is not None:
         require_chain(checked if joint is None else joint.program, local)
+    last = local or (checked if joint is None else joint.program)
+    _check_id_column(options, checked, last)
     folder = JobFolder(jobs / job_id)
     folder.make()
     try:
@@ -119,7 +120,6 @@ def stage(
         table = make_table(folder.table, data, taken, options.reading, encoder)
         if table.gaps and wanted is CIPHERTEXT:
             raise BadData(f"{table.gaps}; {GAPS_NEED_ENCLAVE}")
-        last = local or (checked if joint is None else joint.program)
         noted = None if cut is None else note_of(cut)
         outputs.write(folder.path, Outputs(names=last.output_names, whole=dict(last.whole), cut=noted))
         spec = _spec(table, Programs(checked, cut, local), options, job_id)
@@ -199,9 +199,12 @@ def _spec(table: Table, programs: Programs, options: JobOptions, job_id: str) ->
         raise BadConfig(f"an option is out of range: {error}") from error
 
 
-def _check_id_column(options: JobOptions, program: Program) -> None:
+def _check_id_column(options: JobOptions, program: Program, last: Program) -> None:
     if options.id_column is not None and program.sum_rows:
         raise BadData("a program that sums over rows gives one row without an id: leave --id-column out")
+    if options.id_column in last.output_names:
+        message = f"the id column {options.id_column!r} is called as a result of the program: rename that column"
+        raise BadData(message, column=options.id_column)
 
 
 def _joint(options: JobOptions, program: Program) -> Checked | None:

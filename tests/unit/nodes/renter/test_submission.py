@@ -12,7 +12,7 @@ from nodes.programs.check import check
 from nodes.renter.files import outputs
 from nodes.renter.submission import JobOptions, stage
 from nodes.store.blobs import BlobStore
-from schemas.errors import BadConfig, BadProgram
+from schemas.errors import BadConfig, BadData, BadProgram
 from schemas.ids import derive_id
 from schemas.jobs import CutNote, JobSpec
 from tests.unit.nodes.programs.models import data, model, node
@@ -110,3 +110,13 @@ def test_results_are_named_by_what_runs_last(tmp_path: Path) -> None:
     local = data(model([node("Neg", ["x"], ["n"])], inputs={"x": 1}, outputs=["n"]))
     spec = staged_two(tmp_path, LOGISTIC, local)
     assert outputs.read(tmp_path / "jobs" / spec.id).names == ("n",)
+
+
+@pytest.mark.parametrize("local", [False, True], ids=["program", "local program"])
+def test_an_id_column_that_is_called_as_a_result_is_refused(tmp_path: Path, local: bool) -> None:
+    last = data(model([node("Neg", ["x"], ["a"])], inputs={"x": 1}, outputs=["a"])) if local else None
+    program = LOGISTIC if local else linear({"b": [2.0]}, [0.0], ["a"])
+    with pytest.raises(BadData, match="the id column 'a' is called as a result of the program") as refused:
+        staged_two(tmp_path, program, last, id_column="a")
+    assert refused.value.column == "a"
+    assert not (tmp_path / "jobs").exists()
