@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, SupportsFloat
+from typing import Any
 
 from schemas.errors import BadProgram
 
@@ -34,7 +35,7 @@ def linear(
         outputs: what the results are called.
 
     Raises:
-        BadProgram: numbers are missing, or two outputs have one name.
+        BadProgram: numbers are missing or not finite, or two outputs have one name.
 
     Example:
         >>> sublet.linear({"age": 0.04, "dose": -1.5}, bias=0.2)
@@ -90,5 +91,13 @@ def _advice(model: object) -> str:
 
 
 def _numbers(given: float | Sequence[float]) -> list[float]:
-    """A number is a list of one. How many there must be is known where the model is built."""
-    return [float(given)] if isinstance(given, SupportsFloat) else [float(each) for each in given]
+    """A number is a list of one. How many there must be is known where the model is built. Raises BadProgram."""
+    several = isinstance(given, Iterable) and not isinstance(given, str)  # NumPy's arrays too
+    values: Any = given if several else (given,)
+    try:
+        found = [float(each) for each in values]
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadProgram(f"a weight or bias is no number: {given!r:.40}") from error
+    if not all(map(math.isfinite, found)):
+        raise BadProgram(f"a weight or bias is not finite: {given!r:.40}")
+    return found

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 
 from nodes.cli.options import PROGRAMS, Asked
@@ -107,10 +109,32 @@ def test_linear_models_are_made_of_numbers() -> None:
     two = check(linear({"a": [2, 0], "b": (0, 1)}, bias=[1, 1], outputs=["u", "v"]).onnx)
     assert two.output_names == ("u", "v")
     assert check(linear({"a": [2, 0]}, outputs=["u", "v"]).onnx).width_out == 2
+    arrays: Any = {"a": np.array([2, 0]), "b": np.array([0, 1])}
+    assert check(linear(arrays, bias=[1, 1], outputs=["u", "v"]).onnx).digest == two.digest
     assert repr(linear({"a": 2})) == "Program(about='linear model of a')"
     for weights, bias in (({"a": [1.0, 2.0]}, 0.0), ({"a": 1.0}, [1.0, 2.0]), ({}, 0.0)):
         with pytest.raises(BadProgram, match="every column needs one weight per output"):
             linear(weights, bias)
+
+
+@pytest.mark.parametrize(
+    ("weight", "says"),
+    [
+        ("x", "is no number: 'x'"),
+        (None, "is no number: "),
+        ([1.0, "y"], "is no number: "),
+        (10**400, "is no number: 1000"),
+        (math.nan, "is not finite: nan"),
+        ([1.0, -math.inf], "is not finite: "),
+    ],
+    ids=["text", "nothing", "text among numbers", "huge", "nan", "infinite among numbers"],
+)
+def test_weights_that_are_no_finite_numbers_are_refused(weight: Any, says: str) -> None:
+    outputs = ["u", "v"][: len(weight) if isinstance(weight, list) else 1]
+    with pytest.raises(BadProgram, match=f"a weight or bias {says}"):
+        linear({"a": weight}, outputs=outputs)
+    with pytest.raises(BadProgram, match="a weight or bias is no"):
+        linear({"a": [1.0] * len(outputs)}, weight if isinstance(weight, list) else [weight], outputs)
 
 
 def test_what_is_no_program_is_refused_with_what_would_be() -> None:
