@@ -121,7 +121,7 @@ def where(call: Call) -> tuple[Value, ...]:
     return (Value(np.where(chosen, yes, no), kind),)
 
 
-FLOATS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16})
+FLOATS = frozenset({TensorProto.FLOAT, TensorProto.DOUBLE})
 CASTS: dict[int, type] = dict.fromkeys(FLOATS, np.float64) | {
     TensorProto.INT32: np.int64,
     TensorProto.INT64: np.int64,
@@ -130,8 +130,10 @@ CASTS: dict[int, type] = dict.fromkeys(FLOATS, np.float64) | {
 
 
 def cast(call: Call) -> tuple[Value, ...]:
-    """Cast. All float types are float64 here, so a cast between them changes nothing."""
+    """Cast. float and double are float64 here, so a cast between them changes nothing; one to float16 rounds."""
     value, target = call.given(0), call.node.integer("to", 0)
+    if target == TensorProto.FLOAT16:
+        return (value.with_array(value.array.astype(np.float16).astype(np.float64)),)
     if target not in CASTS:
         raise BadProgram(f"casts to data type {target}; use float, double, int32, int64 or bool")
     return (value.with_array(value.array.astype(CASTS[target], copy=False)),)
@@ -314,8 +316,6 @@ def _scores(call: Call, targets: int) -> Value:
 
 def linear_regressor(call: Call) -> tuple[Value, ...]:
     """LinearRegressor without a post-transform."""
-    if call.node.text("post_transform", "NONE") != "NONE":
-        raise BadProgram("with a post_transform is not supported; append the operator itself")
     return (_scores(call, call.node.integer("targets", 1)),)
 
 

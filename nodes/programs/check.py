@@ -161,8 +161,7 @@ def _inputs(graph: GraphProto, constants: Mapping[str, Array], limits: ProgramLi
     if not infos:
         raise BadProgram("the program has no input")
     names = tuple(info.name for info in infos)
-    if len(set(names)) != len(names) or not all(is_name(name, limits) for name in names):
-        raise BadProgram("the program's inputs need different names")
+    _require_names(names, "inputs", limits)
     if len(infos) > limits.inputs_max:
         raise BadProgram(f"the program has {len(infos):,} inputs; at most {limits.inputs_max:,} are allowed")
     inputs = tuple(map(_input, infos))
@@ -188,18 +187,26 @@ def _row_shape(info: ValueInfoProto) -> tuple[int, ...]:
     dims = info.type.tensor_type.shape.dim
     if len(dims) not in (1, 2):
         raise BadProgram(f"the input {name} has {len(dims)} axes; a table has rows and columns: [N, F], [N, 1] or [N]")
-    if dims[0].HasField("dim_value"):
+    if dims[0].HasField("dim_value") and dims[0].dim_value >= 0:  # some exporters write -1 for what is free
         raise BadProgram(f"the input {name} has a fixed number of rows; export it with a free first axis")
-    if len(dims) == 2 and not dims[1].HasField("dim_value"):
+    if len(dims) == 2 and (not dims[1].HasField("dim_value") or dims[1].dim_value < 0):
         raise BadProgram(f"the input {name} does not say its number of columns; declare it as [N, columns]")
     return tuple(dim.dim_value for dim in dims[1:])
 
 
 def _output_names(graph: GraphProto, limits: ProgramLimits) -> tuple[str, ...]:
     names = tuple(info.name for info in graph.output)
-    if not names or len(set(names)) != len(names) or not all(is_name(name, limits) for name in names):
-        raise BadProgram("the program needs outputs with different names")
+    if not names:
+        raise BadProgram("the program has no output")
+    _require_names(names, "outputs", limits)
     return names
+
+
+def _require_names(names: Sequence[str], what: str, limits: ProgramLimits) -> None:
+    if len(set(names)) != len(names) or not all(names):
+        raise BadProgram(f"the program's {what} need different names")
+    if not all(is_name(name, limits) for name in names):
+        raise BadProgram(f"a name among the program's {what} is longer than {limits.name_bytes_max} bytes; shorten it")
 
 
 def _compiles(nodes: Sequence[Node], inputs: Sequence[str]) -> bool:
@@ -276,6 +283,7 @@ def _names(said: Mapping[str, object], key: str, width: int) -> tuple[str, ...]:
     except (ValueError, RecursionError) as error:
         raise BadProgram(f'the program\'s metadata "{key}" is neither a JSON list nor names with commas') from error
     names = tuple(name.strip() for name in parsed if isinstance(name, str))
-    if len(names) != len(parsed) or len(names) != width or len(set(names)) != width or not all(names):
-        raise BadProgram(f'the program\'s metadata "{key}" must name {width} different columns; it names {len(parsed)}')
+    different = len(set(filter(None, names)))
+    if not len(names) == len(parsed) == different == width:
+        raise BadProgram(f'the program\'s metadata "{key}" must name {width} different columns; it names {different}')
     return names

@@ -31,6 +31,11 @@ def compiled(program: Program, forms: Forms, products: Sequence[Monomial] = ()) 
 
     Of the products those are left that the program makes.
     """
+    if any(each.dtype == np.float16 for each in program.inputs):
+        raise BadProgram(
+            "its inputs are float16, whose rounding homomorphic protection does not compute; export it with inputs of "
+            "float, or use --protection enclave"
+        )
     taken = forms.size * program.live_row_elements
     if taken > program.limits.coefficients_max:
         raise BadProgram(

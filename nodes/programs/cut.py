@@ -31,7 +31,6 @@ from schemas.errors import BadProgram
 FLOATS: Final = {
     "tensor(float)": TensorProto.FLOAT,
     "tensor(double)": TensorProto.DOUBLE,
-    "tensor(float16)": TensorProto.FLOAT16,
 }
 """What the engine calls types that a value at the cut may have: results of ciphertexts are not exact."""
 CUT: Final = "/cut"
@@ -86,7 +85,9 @@ def _cut(program: Program, degree_max: int) -> Cut:
         at = _smallest(program, known, inexact)
         width = sum(known.values[name].elements for name in at)
         if not at:
-            raise BadProgram("what follows on its linear beginning takes whole numbers, and ciphertexts are not exact")
+            raise BadProgram(
+                "what follows on its linear beginning takes whole numbers or float16; ciphertexts are inexact"
+            )
         if width >= program.width_in:
             raise BadProgram(f"{width:,} numbers per row would come back for its {program.width_in:,} columns")
         model = ModelProto.FromString(program.canonical)

@@ -40,7 +40,8 @@ _TYPES: Final = {
     "tensor(int32)": TensorProto.INT32,
     "tensor(bool)": TensorProto.BOOL,
 }
-
+_TRIED: Final = (2, 3)
+"""Rows of a trial."""
 
 _Shapes = Mapping[str, tuple[int, tuple[int, ...]]]
 """Type and shape of one row, by name."""
@@ -129,7 +130,7 @@ def read(raw: bytes) -> tuple[Program, Encoder | None]:
         return check(raw), None
     made = _numbers(model.graph, texts)
     encoder, used = _encoder(model, made)
-    shapes = _shapes(encoder, made)
+    shapes = _shapes(encoder, tuple(each for each in map(_input, inputs) if each.name in used), made)
     program = _rest(model, shapes)
     kept = tuple(each.name for each in program.inputs if each.name in {info.name for info in inputs})
     widths = tuple((each, int(np.prod(shapes[each][1], dtype=int))) for each in shapes)
@@ -209,22 +210,45 @@ def _encoder(model: ModelProto, made: Iterable[str]) -> tuple[bytes, frozenset[s
     return bytes(encoder.SerializeToString()), frozenset(info.name for info in inputs)
 
 
-def _shapes(encoder: bytes, made: Iterable[str]) -> _Shapes:
-    """Type and shape of one row, of each value. Raises BadProgram where they are not known before it runs."""
-    found = {each.name: each for each in load(encoder).get_outputs()}
+def _shapes(encoder: bytes, inputs: Sequence[Input], made: Sequence[str]) -> _Shapes:
+    """Type and shape of one row, of each value. Raises BadProgram where neither the file nor a trial says them."""
+    engine = load(encoder)
+    found = {each.name: (each.type, each.shape) for each in engine.get_outputs()}
+    if not all(_is_known(shape) for _, shape in found.values()):
+        with contextlib.suppress(BadProgram):
+            tried = _tried(engine, inputs)
+            found = {name: (kind, tried[name]) for name, (kind, _) in found.items()}
     shapes = {}
     for name in made:
-        kind, shape = found[name].type, found[name].shape
-        if kind not in _TYPES or not shape or not all(isinstance(each, int) for each in shape[1:]):
+        kind, shape = found[name]
+        if kind not in _TYPES or not _is_known(shape):
             raise BadProgram(f"what the program makes of text is not known to be rows of numbers: {name[:64]}")
         shapes[name] = (_TYPES[kind], tuple(shape[1:]))
     return shapes
+
+
+def _is_known(shape: Sequence[object]) -> bool:
+    return len(shape) > 0 and all(isinstance(each, int) for each in shape[1:])
+
+
+def _tried(engine: Any, inputs: Sequence[Input]) -> Mapping[str, Sequence[object]]:
+    """Shapes of what comes of rows without text, () where it does not grow with them: exporters pick columns of text
+    out of a matrix by operators whose shapes nothing infers. Raises BadProgram: it does not run."""
+    names = [each.name for each in engine.get_outputs()]
+    few, more = ([each.shape for each in run(engine, names, _empty(inputs, count))] for count in _TRIED)
+    grows = [(one[:1], other) == (_TRIED[:1], (*_TRIED[1:], *one[1:])) for one, other in zip(few, more, strict=True)]
+    return {name: shape if as_rows else () for name, shape, as_rows in zip(names, few, grows, strict=True)}
+
+
+def _empty(inputs: Sequence[Input], rows: int) -> dict[str, NDArray[Any]]:
+    shapes = {each.name: (rows, each.width)[: each.rank] for each in inputs}
+    return {each.name: np.full(shapes[each.name], "" if each.dtype == TEXT else 0, each.dtype) for each in inputs}
 
 
 def _input(info: ValueInfoProto) -> Input:
     """Raises BadProgram; what else may be wrong with inputs of numbers, `check` says of the rest."""
     dims, kind = info.type.tensor_type.shape.dim, info.type.tensor_type.elem_type
     width = dims[1].dim_value if len(dims) == 2 else 1
-    if not 1 <= len(dims) <= 2 or width < 1 or dims[0].HasField("dim_value"):
+    if not 1 <= len(dims) <= 2 or width < 1 or (dims[0].HasField("dim_value") and dims[0].dim_value >= 0):
         raise BadProgram(f"the input {info.name[:64]} must be declared as [N, columns]")
     return Input(info.name, width, len(dims), np.dtype(INPUT_TYPES[kind]) if kind in INPUT_TYPES else TEXT)

@@ -63,13 +63,18 @@ def _where(_: Node, variable: tuple[bool, ...]) -> bool:
 
 
 def _cast(node: Node, _: tuple[bool, ...]) -> bool:
-    """A cast to a float type is the identity; one to integers cuts."""
+    """A cast to float or double is the identity; one to integers cuts, one to float16 rounds."""
     return node.integer("to", 0) in algebra.FLOATS
 
 
-def _classifier(node: Node, _: tuple[bool, ...]) -> bool:
+def _regressor(node: Node, _: tuple[bool, ...]) -> bool:
+    """While no transform comes after it."""
+    return node.text("post_transform", "NONE") == "NONE"
+
+
+def _classifier(node: Node, variable: tuple[bool, ...]) -> bool:
     """Its scores are; the label, and the scores after a post-transform, are not."""
-    return not node.wanted[0] and node.text("post_transform", "NONE") == "NONE"
+    return not node.wanted[0] and _regressor(node, variable)
 
 
 TABLE: Final[Mapping[tuple[str, str], Operator]] = {
@@ -98,7 +103,7 @@ TABLE: Final[Mapping[tuple[str, str], Operator]] = {
         ("", "ReduceMean", reduction(np.mean, 18), in_first),
         ("", "CumSum", algebra.cumulative_sum, in_first),
         (ML, "Scaler", algebra.scaler, always),
-        (ML, "LinearRegressor", algebra.linear_regressor, always),
+        (ML, "LinearRegressor", algebra.linear_regressor, _regressor),
         (ML, "LinearClassifier", algebra.linear_classifier, _classifier),
         ("", "Identity", moves.identity, always),
         ("", "Dropout", moves.identity, always),
@@ -132,6 +137,8 @@ TABLE: Final[Mapping[tuple[str, str], Operator]] = {
 
 
 def operator_of(node: Node) -> Operator | None:
-    """What the compiler has for a node: nothing for most operators that are not linear, nor for labels of classes."""
+    """What the compiler has for a node: nothing for most operators that are not linear, nor for labels of classes or
+    what a transform makes of scores."""
     found = TABLE.get((node.domain, node.operator))
-    return None if node.operator == "LinearClassifier" and not _classifier(node, (True,)) else found
+    scores = node.operator in ("LinearClassifier", "LinearRegressor")
+    return None if found is None or (scores and not found.linear(node, (True,))) else found

@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from nodes.programs.algebra import FLOATS
 from nodes.programs.program import Node, Program
 
 STEPS: Final = frozenset(
@@ -18,6 +19,8 @@ STEPS: Final = frozenset(
     | {"LessOrEqual", "Round", "Sign"}
 )
 """What comes out of them stays the same until it flips."""
+_LABELLING: Final = frozenset({"LinearClassifier", "SVMClassifier"})
+"""Their first output is a label."""
 _FLAT: Final = frozenset(
     {"Abs", "Cast", "Concat", "Dropout", "Flatten", "Gather", "Identity", "Neg", "Relu", "Reshape", "Slice", "Split"}
     | {"Squeeze", "Tanh", "Transpose", "Unsqueeze"}
@@ -50,13 +53,18 @@ def steepness(program: Program) -> Steepness:
                 factors[name] = max(known) if same else _factor(node, position, max(known))
                 if same or "SOFTMAX" in (node.operator.upper(), node.text("post_transform", "NONE")):
                     shares.add(name)
-        flips |= bool(known) and (node.operator in STEPS or (node.operator == "LinearClassifier" and node.wanted[0]))
+        flips |= bool(known) and (_is_step(node) or (node.operator in _LABELLING and node.wanted[0]))
     return Steepness(max(factors[name] for name in program.outputs), flips)
+
+
+def _is_step(node: Node) -> bool:
+    """Casts to whole numbers are, and to float16, whose neighbours are far from each other."""
+    return node.operator in STEPS or (node.operator == "Cast" and node.integer("to", 0) not in FLOATS)
 
 
 def _factor(node: Node, position: int, before: float) -> float:
     """0 for what only flips."""
-    if node.operator in STEPS or before == 0.0:
+    if _is_step(node) or before == 0.0:
         return 0.0
     if node.operator == "LinearClassifier":
         return before * _classifier(node) if position else 0.0

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import TensorProto
 
 from nodes.programs.build import aggregate_sum, linear_from_csv
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.programs.runtime import combine, evaluate
 from schemas.errors import BadData, BadProgram
+from tests.unit.nodes.programs.exported import ml
 from tests.unit.nodes.programs.models import data, model, node
 
 I64 = np.int64
@@ -96,6 +98,40 @@ def test_the_first_operator_that_is_not_linear_is_named() -> None:
     with pytest.raises(BadProgram) as caught:
         affine(check(data(made)))
     assert caught.value.operator == "Relu"
+
+
+def test_rounding_to_float16_is_not_linear() -> None:
+    nodes = [node("Cast", ["x"], ["h"], to=TensorProto.FLOAT16), node("Cast", ["h"], ["y"], to=TensorProto.FLOAT)]
+    with pytest.raises(BadProgram, match="Cast is not linear"):
+        affine(check(data(model(nodes))))
+
+
+def test_columns_of_float16_are_not_compiled() -> None:
+    made = model([node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)])
+    made.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT16
+    with pytest.raises(BadProgram, match="inputs of float, or use --protection enclave"):
+        affine(check(data(made)))
+
+
+def test_weights_rounded_to_float16_are_compiled_as_rounded() -> None:
+    nodes = [
+        node("Cast", ["w"], ["h"], to=TensorProto.FLOAT16),
+        node("Cast", ["h"], ["v"], to=TensorProto.FLOAT),
+        node("Mul", ["x", "v"], ["y"]),
+    ]
+    program = check(data(model(nodes, inputs={"x": 1}, constants={"w": [0.1]})))
+    assert affine(program).weights.tolist() == [[float(np.float16(0.1))]]
+
+
+@pytest.mark.parametrize("transform", ["LOGISTIC", "SOFTMAX"])
+def test_a_regressor_with_a_transform_runs_and_is_not_linear(transform: str) -> None:
+    attributes = {"coefficients": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], "targets": 2, "post_transform": transform}
+    program = check(data(model([ml("LinearRegressor", ["x"], ["y"], **attributes)])))
+    powers = np.exp([0.5, -1.0])
+    expected = powers / powers.sum() if transform == "SOFTMAX" else powers / (1 + powers)
+    np.testing.assert_allclose(evaluate(program, np.array([[0.5, -1.0, 9.0]]))[0], expected, rtol=1e-6)
+    with pytest.raises(BadProgram, match="LinearRegressor is not linear"):
+        affine(program)
 
 
 def test_a_product_of_columns_is_not_linear() -> None:

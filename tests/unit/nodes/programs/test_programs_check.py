@@ -98,6 +98,12 @@ def test_an_input_may_be_a_vector_of_rows() -> None:
     np.testing.assert_array_equal(evaluate(program, np.array([[1.0], [2.0]])), [[2.0], [4.0]])
 
 
+def test_rows_may_be_declared_as_minus_one_for_free() -> None:
+    made = gemm()
+    made.graph.input[0].type.tensor_type.shape.dim[0].dim_value = -1
+    assert check(data(made)) == check(data(gemm()))
+
+
 def test_several_outputs_stand_side_by_side() -> None:
     nodes = [node("Exp", ["x"], ["e"]), node("Neg", ["x"], ["n"])]
     program = check(data(model(nodes, inputs={"x": 2}, outputs=("n", "e"))))
@@ -119,6 +125,12 @@ def test_metadata_that_does_not_name_each_column_once_is_refused(written: str) -
     made = gemm()
     made.metadata_props.add(key="columns", value=written)
     assert "columns" in str(refused(made))
+
+
+def test_metadata_that_names_a_column_twice_is_refused_with_the_number_of_different_names() -> None:
+    made = gemm()
+    made.metadata_props.add(key="columns", value="a,a,b")
+    assert "must name 3 different columns; it names 2" in str(refused(made))
 
 
 # What is refused ------------------------------------------------------------------------------------------------------
@@ -345,6 +357,14 @@ def wrong_width(made: ModelProto) -> None:
     made.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 4
 
 
+def long_name(made: ModelProto) -> None:
+    made.graph.input[0].name = made.graph.node[0].input[0] = "é" * 257
+
+
+def columns_of_unknown_number(made: ModelProto) -> None:
+    made.graph.input[0].type.tensor_type.shape.dim[1].dim_value = -1
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -362,7 +382,9 @@ def wrong_width(made: ModelProto) -> None:
         (image, "3 axes"),
         (shapeless, "its shape"),
         (endless_columns, "10,000 are allowed"),
-        (no_output, "outputs"),
+        (no_output, "has no output"),
+        (long_name, "longer than 512 bytes"),
+        (columns_of_unknown_number, "number of columns"),
         (made_by_nobody, "nothing makes"),
         (constant_output, "does not depend on its input"),
         (unknown_attribute, "'extra'"),

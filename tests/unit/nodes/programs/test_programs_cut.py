@@ -173,6 +173,26 @@ def test_whole_numbers_are_not_taken_from_ciphertexts() -> None:
 SQUARES = [node("Mul", ["x", "x"], ["q"]), node("MatMul", ["q", "w"], ["s"]), node("Sigmoid", ["s"], ["y"])]
 
 
+def test_rounding_to_float16_comes_after_the_cut() -> None:
+    nodes = [
+        SCORE,
+        node("Cast", ["s"], ["h"], to=TensorProto.FLOAT16),
+        node("Cast", ["h"], ["y"], to=TensorProto.FLOAT),
+    ]
+    found = cut(check(data(model(nodes, inputs={"x": COLUMNS}, constants={"w": W1}))))
+    assert found.at == ("s",)
+    np.testing.assert_array_equal(evaluate(found.rest, np.array([[0.1]])), [[float(np.float16(0.1))]])
+
+
+def test_a_regressor_with_a_transform_is_cut_before_it() -> None:
+    attributes = {"coefficients": W2.T.ravel().tolist(), "intercepts": [0.5, -0.5], "targets": 2}
+    program = check(
+        data(model([ml("LinearRegressor", ["x"], ["y"], post_transform="SOFTMAX", **attributes)], {"x": COLUMNS}))
+    )
+    assert cut(program).beginning.width_out == 2
+    np.testing.assert_allclose(parts_give(program, rows()), evaluate(program, rows()), atol=2e-6)
+
+
 def test_products_move_the_cut_only_where_they_may_and_must() -> None:
     program = check(data(model(SQUARES, {"x": COLUMNS}, constants={"w": W1})))
     with pytest.raises(BadProgram, match="5 numbers per row"):

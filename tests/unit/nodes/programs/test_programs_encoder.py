@@ -134,6 +134,18 @@ def test_numbers_beside_text_may_be_wider_than_what_is_encoded() -> None:
     assert got[:, 0].tolist() == np.exp(NUMBERS[:, 0]).tolist()
 
 
+def test_columns_picked_out_of_a_matrix_of_text_are_known_by_trying() -> None:
+    picked = [ml("ArrayFeatureExtractor", ["both", f"at{each}"], [f"p{each}"]) for each in (0, 1)]
+    known = {"keys_strings": ["a", "b"], "values_floats": [1.5, 2.5], "default_float": -1.0}
+    numbered = [ml("LabelEncoder", [f"p{each}"], [f"n{each}"], **known) for each in (0, 1)]
+    both, joined = node("Concat", ["t", "u"], ["both"], axis=1), node("Concat", ["n1", "n0"], ["y"], axis=1)
+    places = {"at0": np.array([0], np.int64), "at1": np.array([1], np.int64)}
+    made = model([both, *picked, *numbered, joined], {"t": 1, "u": 1}, constants=places)
+    program, encoder = taken(texts(made, "t", "u"))
+    rows = encoder.encode(np.zeros((3, 0)), [["a", "b", "z"], ["b", "b", "a"]])
+    assert evaluate(program, rows).tolist() == [[2.5, 1.5], [2.5, 2.5], [1.5, -1.0]]
+
+
 def test_a_program_without_text_is_read_as_it_is() -> None:
     raw = data(model([node("Relu", ["x"], ["y"])]))
     assert read(raw) == (check(raw), None)

@@ -38,6 +38,16 @@ CASES: dict[str, tuple[list[Any], dict[str, int] | None, Steepness]] = {
     ),
     "exponential": ([node("Exp", ["x"], ["y"])], None, Steepness(math.inf, flips=False)),
     "a label only": ([node("ArgMax", ["x"], ["y"], axis=1)], {"y": TensorProto.INT64}, Steepness(0.0, flips=True)),
+    "whole numbers": (
+        [node("Cast", ["x"], ["y"], to=TensorProto.INT64)],
+        {"y": TensorProto.INT64},
+        Steepness(0.0, True),
+    ),
+    "double": (
+        [node("Cast", ["x"], ["y"], to=TensorProto.DOUBLE)],
+        {"y": TensorProto.DOUBLE},
+        Steepness(1.0, flips=False),
+    ),
     "logistic": (*classified("LOGISTIC"), Steepness(0.25, flips=True)),
     "shares": (*classified("SOFTMAX", ml("Normalizer", ["p"], ["n"], norm="L1")), Steepness(0.5, flips=True)),
     "norms of anything": (
@@ -45,6 +55,23 @@ CASES: dict[str, tuple[list[Any], dict[str, int] | None, Steepness]] = {
         Steepness(math.inf, True),
     ),
 }
+
+
+def test_rounding_to_float16_flips_and_so_does_the_label_of_a_support_vector_machine() -> None:
+    half = [node("Cast", ["x"], ["h"], to=TensorProto.FLOAT16), node("Cast", ["h"], ["y"], to=TensorProto.FLOAT)]
+    assert steepness(check(data(model(half)))) == Steepness(0.0, flips=True)
+    attributes = {
+        "classlabels_ints": [4, 5],
+        "coefficients": [1.0, -1.0],
+        "kernel_params": [0.0, 0.0, 0.0],
+        "kernel_type": "LINEAR",
+        "rho": [0.0],
+        "support_vectors": [1.0, 0.0, 0.5, -1.0, 0.25, 2.0],
+        "vectors_per_class": [1, 1],
+    }
+    outputs = {"l": TensorProto.INT64, "s": TensorProto.FLOAT}
+    made = model([ml("SVMClassifier", ["x"], list(outputs), **attributes)], outputs=outputs)
+    assert steepness(check(data(made))) == Steepness(math.inf, flips=True)
 
 
 @pytest.mark.parametrize("label", CASES)
