@@ -50,9 +50,7 @@ def without(program: Program, name: str) -> Program:
     inputs = tuple(each for each in program.inputs if each.name != name)
     if not inputs:
         raise BadProgram(f"the program has no other input than {name!r}")
-    width = sum(each.width for each in inputs)
-    names = tuple(each.name for each in inputs)
-    return replace(program, inputs=inputs, input_names=names, width_in=width, matrix=width > len(inputs))
+    return replace(program, inputs=inputs)
 
 
 def widened(program: Program, rows: Rows, values: Sequence[float] | Rows, name: str = PARAMETERS) -> Rows:

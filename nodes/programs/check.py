@@ -64,7 +64,6 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
     constants = constants_of(graph, limits)
     inputs = _inputs(graph, constants, limits)
     names, width = tuple(each.name for each in inputs), sum(each.width for each in inputs)
-    matrix = width > len(inputs)
     outputs = _output_names(graph, limits)
     nodes = nodes_of(graph, versions, frozenset(names) | frozenset(constants), outputs, limits)
     said = {entry.key: entry.value for entry in reversed(model.metadata_props)}
@@ -86,11 +85,8 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
     return Program(
         canonical=canonical,
         digest=hashlib.sha256(canonical).hexdigest(),
-        input_names=names,
         inputs=inputs,
-        matrix=matrix,
         column_names=columns,
-        width_in=width,
         width_out=sum(outcome.widths),
         output_names=results or _element_names(outputs, outcome.widths, exported.labels),
         whole=_of_elements(outputs, outcome.widths, exported.whole),

@@ -21,7 +21,7 @@ from nodes.programs.allowed import names
 from nodes.programs.check import INPUT_TYPES, check
 from nodes.programs.cut import following
 from nodes.programs.graph import require_text
-from nodes.programs.program import Input, Program
+from nodes.programs.program import Input, Program, Takes
 from nodes.programs.runtime import feeds, load, run, session
 from schemas.errors import BadProgram
 
@@ -47,44 +47,17 @@ _Shapes = Mapping[str, tuple[int, tuple[int, ...]]]
 """Type and shape of one row, by name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Encoder:
-    """From the columns that a whole program takes to those that the rest of it takes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoder(Takes):
+    """From the columns that a whole program takes to those that the rest of it takes; `inputs` are the whole's."""
 
     model: bytes = field(repr=False)
-    inputs: tuple[Input, ...]
-    """Of the whole program, in its order."""
     used: frozenset[str]
     """Those that the model takes."""
     kept: tuple[str, ...]
     """Those of numbers that the rest takes as they are, before what is encoded."""
     outputs: tuple[tuple[str, int], ...]
     """What is encoded: names, and numbers per row."""
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        """Of the whole program."""
-        return tuple(each.name for each in self.inputs)
-
-    @property
-    def column_names(self) -> tuple[str, ...]:
-        """None beside those of the inputs."""
-        return ()
-
-    @property
-    def width_in(self) -> int:
-        """Columns of the whole program."""
-        return sum(each.width for each in self.inputs)
-
-    @property
-    def matrix(self) -> bool:
-        """Whether any input has several columns."""
-        return self.width_in > len(self.inputs)
-
-    @property
-    def types(self) -> tuple[np.dtype[Any], ...]:
-        """Of each column."""
-        return tuple(each.dtype for each in self.inputs for _ in range(each.width))
 
     def names(self, numbers: Sequence[str]) -> tuple[str, ...]:
         """Of the columns that are given, from those of the columns of numbers that are taken."""
@@ -134,7 +107,8 @@ def read(raw: bytes) -> tuple[Program, Encoder | None]:
     program = _rest(model, shapes)
     kept = tuple(each.name for each in program.inputs if each.name in {info.name for info in inputs})
     widths = tuple((each, int(np.prod(shapes[each][1], dtype=int))) for each in shapes)
-    return program, Encoder(encoder, tuple(map(_input, inputs)), used, kept, widths)
+    whole = tuple(map(_input, inputs))
+    return program, Encoder(inputs=whole, model=encoder, used=used, kept=kept, outputs=widths)
 
 
 def _rest(model: ModelProto, shapes: _Shapes) -> Program:

@@ -71,8 +71,42 @@ class Input:
     dtype: np.dtype[Any]  # as the graph declares it
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Takes:
+    """What takes a table of `width_in` columns: a program, or the encoder before it."""
+
+    inputs: tuple[Input, ...]
+    column_names: tuple[str, ...] = ()
+    """From the model's metadata "columns"; empty where it names none."""
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """In their order."""
+        return tuple(each.name for each in self.inputs)
+
+    @property
+    def width_in(self) -> int:
+        """Columns of all inputs."""
+        return sum(each.width for each in self.inputs)
+
+    @property
+    def matrix(self) -> bool:
+        """Whether any input has several columns."""
+        return self.width_in > len(self.inputs)
+
+    @property
+    def types(self) -> tuple[np.dtype[Any], ...]:
+        """As the graph declares them, one per column."""
+        return tuple(each.dtype for each in self.inputs for _ in range(each.width))
+
+    @property
+    def named_columns(self) -> tuple[str, ...]:
+        """The names of its columns; empty where they have none: that of an input of several is the tensor's."""
+        return self.column_names or (() if self.matrix else self.input_names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program(Takes):
     """A program that passed `check`: safe to run, and the same for everybody who holds the same `digest`.
 
     The input is a table of `width_in` float columns: with `matrix` one input [N, width_in] named `input_names[0]`, else
@@ -82,11 +116,6 @@ class Program:
 
     canonical: bytes = field(repr=False)  # the stripped ONNX model, serialised again
     digest: str  # sha256 of `canonical`, hex
-    input_names: tuple[str, ...]
-    inputs: tuple[Input, ...]
-    matrix: bool
-    column_names: tuple[str, ...]  # from the model's "columns" metadata; empty when it names none
-    width_in: int
     width_out: int
     output_names: tuple[str, ...] = field(compare=False)  # those from a dictionary's keys are not in `canonical`
     whole: Mapping[int, tuple[str, ...]] = field(compare=False)
@@ -99,11 +128,6 @@ class Program:
     constants: Mapping[str, Array] = field(repr=False, compare=False)
     outputs: tuple[str, ...] = field(repr=False, compare=False)
     limits: ProgramLimits = field(repr=False, compare=False)
-
-    @property
-    def types(self) -> tuple[np.dtype[Any], ...]:
-        """As the graph declares them, one per column."""
-        return tuple(each.dtype for each in self.inputs for _ in range(each.width))
 
     @property
     def travels(self) -> np.dtype[Any]:

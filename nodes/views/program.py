@@ -10,7 +10,7 @@ from typing import Final, Literal
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
-from nodes.data.binding import Takes, require_width
+from nodes.data.binding import require_width
 from nodes.homomorphic import schemes
 from nodes.programs import encoder as encoders
 from nodes.programs.encoder import TEXT, Encoder
@@ -109,12 +109,13 @@ def _view(
     raw: bytes, said: ModelProto, program: Program | None, encoder: Encoder | None, refused: BadProgram | None
 ) -> ProgramView:
     constants = {tensor.name for tensor in said.graph.initializer}
+    takes = encoder or program
     return ProgramView(
         producer=f"{said.producer_name} {said.producer_version}".strip(),
         operator_sets={entry.domain or "ai.onnx": entry.version for entry in said.opset_import},
         operators=dict(sorted(Counter(str(node.op_type) for node in said.graph.node).items())),
         inputs=tuple(_input(info) for info in said.graph.input if info.name not in constants),
-        columns=_columns(encoder or program),
+        columns=takes.named_columns if takes else (),
         encoded=tuple(each.name for each in encoder.inputs if each.dtype == TEXT) if encoder else (),
         results=_results(program) if program else (),
         sums_rows=program.sum_rows if program else False,
@@ -131,10 +132,6 @@ def _input(info: ValueInfoProto) -> InputView:
     kind = TensorProto.DataType.Name(tensor.elem_type).lower() if tensor.elem_type else "unknown"
     shape = tuple(dim.dim_value if dim.HasField("dim_value") else str(dim.dim_param or "?") for dim in tensor.shape.dim)
     return InputView(name=str(info.name), type=kind, shape=shape)
-
-
-def _columns(takes: Takes | None) -> tuple[str, ...]:
-    return () if takes is None else takes.column_names or (() if takes.matrix else takes.input_names)
 
 
 def _results(program: Program) -> tuple[ResultView, ...]:
