@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.programs.program import Program
+from nodes.programs.program import Program, with_columns
 from schemas.errors import BadProgram
 
 PARAMETERS: Final = "parameters"
@@ -28,12 +28,7 @@ Rows = NDArray[np.float64]
 
 def columns_of(program: Program, name: str) -> slice:
     """Which of the program's columns the input of this name takes; none where there is no such input."""
-    first = 0
-    for each in program.inputs:
-        if each.name == name:
-            return slice(first, first + each.width)
-        first += each.width
-    return slice(0, 0)
+    return next((columns for each, columns in with_columns(program.inputs) if each.name == name), slice(0, 0))
 
 
 def width_of(program: Program, name: str) -> int:

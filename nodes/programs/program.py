@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -69,6 +69,14 @@ class Input:
     width: int
     rank: int
     dtype: np.dtype[Any]  # as the graph declares it
+
+
+def with_columns(inputs: Iterable[Input]) -> Iterator[tuple[Input, slice]]:
+    """Each input, and which of all columns it takes."""
+    last = 0
+    for each in inputs:
+        first, last = last, last + each.width
+        yield each, slice(first, last)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

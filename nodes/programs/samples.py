@@ -25,13 +25,9 @@ def samples(canonical: bytes, inputs: Sequence[Input], nodes: Sequence[Node], co
     up as it is."""
     width = sum(each.width for each in inputs)
     numbers = 3.0 * np.sin(np.arange(1, count * width + 1, dtype=np.float64) ** 1.5).reshape(count, width)
-    first = 0
-    for each in inputs:
-        if each.dtype.kind != "f":
-            block = numbers[:, first : first + each.width]
-            block[:] = block > 0
-        first += each.width
     types = [each.dtype for each in inputs for _ in range(each.width)]
+    whole = [kind.kind != "f" for kind in types]
+    numbers[:, whole] = numbers[:, whole] > 0
     for column, keys in _categories(canonical, inputs, nodes).items():
         with np.errstate(all="ignore"):
             known = keys[keys.astype(types[column]).astype(np.float64) == keys]
