@@ -154,60 +154,46 @@ def _tried(
 def _smallest(program: Program, known: _Known, inexact: Set[str]) -> tuple[str, ...]:
     """The values of the latest smallest cut, in the order in which they are made; none where every cut is infinite."""
     room = _rooms(program, known, inexact)
-    while path := _way(room):
-        steps = list(itertools.pairwise(path))
-        least = min(room[one][other] for one, other in steps)
+    while _SOURCE in (after := _towards_sink(room)):
+        way = [_SOURCE]
+        while way[-1] != _SINK:
+            way.append(after[way[-1]])
+        steps = list(itertools.pairwise(way))
+        least = min(room[other][one] for one, other in steps)
         if math.isinf(least):
             return ()
         for one, other in steps:
-            room[one][other] -= least
-            room[other][one] = room[other].get(one, 0.0) + least
-    late = _before(room, _SINK)
-    return tuple(name for name in known.values if (name, True) in late and (name, False) not in late)
+            room[other][one] -= least
+            room[one][other] = room[one].get(other, 0.0) + least
+    return tuple(name for name in known.values if (name, True) in after and (name, False) not in after)
 
 
 def _rooms(program: Program, known: _Known, inexact: Set[str]) -> _Room:
-    """How many numbers may pass from side to side: through a value as many as it has for one row."""
-    room: _Room = {_SOURCE: {(each.name, False): math.inf for each in program.inputs}, _SINK: {}}
+    """How many numbers may pass to a side, by where from: through a value as many as it has for one row."""
+    room: _Room = {_SOURCE: {}, _SINK: {(name, True): math.inf for name in known.outside}}
     for name, value in known.values.items():
-        room[name, False] = {(name, True): math.inf if name in inexact else float(value.elements)}
-        room[name, True] = {_SINK: math.inf} if name in known.outside else {}
+        room[name, False] = {}
+        room[name, True] = {(name, False): math.inf if name in inexact else float(value.elements)}
+    for each in program.inputs:
+        room[each.name, False][_SOURCE] = math.inf
     for node in program.nodes:
         for one, other in itertools.product(node.inputs, node.outputs):
             if one in known.values and other in known.values:
-                room[one, True][other, False] = math.inf
+                room[other, False][one, True] = math.inf
     return room
 
 
-def _way(room: _Room) -> list[_Side]:
-    """A shortest way from source to sink with room left; empty where there is none."""
-    came: dict[_Side, _Side] = {_SOURCE: _SOURCE}
-    waiting = deque([_SOURCE])
-    while waiting and _SINK not in came:
-        one = waiting.popleft()
-        for other, left in room[one].items():
-            if left and other not in came:
-                came[other] = one
-                waiting.append(other)
-    way = [_SINK] if _SINK in came else []
-    while way and way[-1] != _SOURCE:
-        way.append(came[way[-1]])
-    return way[::-1]
-
-
-def _before(room: _Room, end: _Side) -> set[_Side]:
-    """All sides from which there is a way with room left."""
-    into: dict[_Side, list[_Side]] = {side: [] for side in room}
-    for one, others in room.items():
-        for other, left in others.items():
-            if left:
-                into[other].append(one)
-    found, waiting = {end}, [end]
+def _towards_sink(room: _Room) -> Mapping[_Side, _Side]:
+    """The next side on a shortest way to the sink, of all sides that have one with room left."""
+    after: dict[_Side, _Side] = {_SINK: _SINK}
+    waiting = deque([_SINK])
     while waiting:
-        new = [one for one in into[waiting.pop()] if one not in found]
-        found.update(new)
-        waiting += new
-    return found
+        other = waiting.popleft()
+        for one, left in room[other].items():
+            if left and one not in after:
+                after[one] = other
+                waiting.append(one)
+    return after
 
 
 # The two parts --------------------------------------------------------------------------------------------------------
