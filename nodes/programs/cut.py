@@ -10,21 +10,21 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from onnx import GraphProto, ModelProto, TensorProto
+from onnx import TensorProto
 
 from nodes.programs.check import check
 from nodes.programs.interpret import apply, input_values
-from nodes.programs.linear_inside import OPENED, import_standard, opened
+from nodes.programs.linear_inside import OPENED, opened
 from nodes.programs.operators import operator_of
+from nodes.programs.parts import following, giving
 from nodes.programs.polynomial import DEGREE_MAX
 from nodes.programs.program import Node, Program
 from nodes.programs.runtime import load
-from nodes.programs.tensors import tensor_of
 from nodes.programs.values import Array, Kind, Trial, Value, constant
 from schemas.errors import BadProgram
 
@@ -33,8 +33,6 @@ FLOATS: Final = {
     "tensor(double)": TensorProto.DOUBLE,
 }
 """What the engine calls types that a value at the cut may have: results of ciphertexts are not exact."""
-CUT: Final = "/cut"
-"""Ends the names of the rest's inputs."""
 _SOURCE: Final = ("", False)
 _SINK: Final = ("", True)
 
@@ -90,13 +88,12 @@ def _cut(program: Program, degree_max: int) -> Cut:
             )
         if width >= program.width_in:
             raise BadProgram(f"{width:,} numbers per row would come back for its {program.width_in:,} columns")
-        model = ModelProto.FromString(program.canonical)
-        beginning = check(_beginning(model, at))
+        beginning = check(giving(program.canonical, at))
         types = {each.name: each.type for each in load(beginning.canonical).get_outputs()}
         wrong = {name for name in at if types[name] not in FLOATS}
         if not wrong:
             shapes = {name: (FLOATS[types[name]], known.values[name].shape[1:]) for name in at}
-            return Cut(beginning, check(following(model, shapes)), at)
+            return Cut(beginning, check(following(program.canonical, shapes)), at)
         inexact |= wrong
 
 
@@ -194,57 +191,3 @@ def _towards_sink(room: _Room) -> Mapping[_Side, _Side]:
                 after[one] = other
                 waiting.append(one)
     return after
-
-
-# The two parts --------------------------------------------------------------------------------------------------------
-
-
-def _beginning(model: ModelProto, at: Sequence[str]) -> bytes:
-    """Of the whole program, what gives these values."""
-    made = _without(model, "results")
-    made.graph.ClearField("output")
-    for name in at:
-        made.graph.output.add(name=name)
-    return bytes(made.SerializeToString())
-
-
-def following(model: ModelProto, shapes: Mapping[str, tuple[int, tuple[int, ...]]]) -> bytes:
-    """Of the whole program, what follows from values of these types and shapes of one row, and from inputs."""
-    made = _without(model, "columns")
-    graph, wanted, kept = made.graph, {info.name for info in model.graph.output}, []
-    for node in reversed(model.graph.node):
-        if not wanted.isdisjoint(name for name in node.output if name not in shapes):
-            wanted.update(node.input)
-            kept.append(node)
-    inputs = [info for info in model.graph.input if info.name in wanted and info.name not in shapes]
-    graph.ClearField("input")
-    graph.ClearField("node")
-    graph.input.extend(inputs)
-    for name, (kind, shape) in shapes.items():
-        _enter(graph, name, kind, shape)
-    graph.node.extend(reversed(kept))
-    return bytes(made.SerializeToString())
-
-
-def _enter(graph: GraphProto, name: str, kind: int, shape: tuple[int, ...]) -> None:
-    """An input of rows of numbers, and from it the value as the beginning had it."""
-    tensor = graph.input.add(name=name + CUT).type.tensor_type
-    tensor.elem_type = kind
-    tensor.shape.dim.add(dim_param="N")
-    if shape:
-        tensor.shape.dim.add(dim_value=math.prod(shape))
-    if len(shape) < 2:
-        graph.node.add(op_type="Identity", input=[name + CUT], output=[name])
-        return
-    graph.initializer.append(tensor_of(np.array([0, *shape], np.int64), f"{name}{CUT}/shape"))
-    graph.node.add(op_type="Reshape", input=[name + CUT, f"{name}{CUT}/shape"], output=[name])
-
-
-def _without(model: ModelProto, key: str) -> ModelProto:
-    made = ModelProto()
-    made.CopyFrom(model)
-    kept = [entry for entry in model.metadata_props if entry.key != key]
-    made.ClearField("metadata_props")
-    made.metadata_props.extend(kept)
-    import_standard(made)
-    return made

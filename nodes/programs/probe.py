@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto
 
 from nodes.programs.interpret import sums_stay_linear
+from nodes.programs.parts import giving
 from nodes.programs.program import Input, Node
 from nodes.programs.runtime import feeds, load, run
 from nodes.programs.samples import samples
@@ -72,8 +72,8 @@ def probe(canonical: bytes, inputs: tuple[Input, ...], nodes: tuple[Node, ...], 
 
     Raises BadProgram naming the operator that mixes rows, or that fails.
     """
-    made = load(watched(canonical, nodes))
     names = [name for node in nodes for name, wanted in zip(node.outputs, node.wanted, strict=True) if wanted]
+    made = load(giving(canonical, names))
     rows, turned = samples(canonical, inputs, nodes, COUNTS[0]), np.roll(np.arange(COUNTS[0]), 17)
     whole, other, part, few = (
         dict(feeds(inputs, each)) | dict(zip(names, run(made, names, feeds(inputs, each)), strict=True))
@@ -89,17 +89,6 @@ def probe(canonical: bytes, inputs: tuple[Input, ...], nodes: tuple[Node, ...], 
                 if name in outputs and (place.apart or math.prod(whole[name].shape[: place.axis]) > 1):
                     raise _mixes(node, _NO_ENTRY)
     return _outcome(outputs, kinds, whole)
-
-
-def watched(canonical: bytes, nodes: Sequence[Node]) -> bytes:
-    """The model with every value that is used as an output."""
-    model = ModelProto.FromString(canonical)
-    known = {info.name for info in model.graph.output}
-    for node in nodes:
-        for name, wanted in zip(node.outputs, node.wanted, strict=True):
-            if wanted and name not in known:
-                model.graph.output.add(name=name)
-    return bytes(model.SerializeToString(deterministic=True))
 
 
 def _kind(node: Node, kinds: Mapping[str, Kind], whole: Values, part: Values) -> Kind:

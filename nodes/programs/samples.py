@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, ValueInfoProto
 
+from nodes.programs.parts import giving
 from nodes.programs.program import Input, Node
 from nodes.programs.runtime import feeds, load, run
 from schemas.errors import BadInput
@@ -45,7 +45,7 @@ def _categories(canonical: bytes, inputs: Sequence[Input], nodes: Sequence[Node]
     try:
         fed = feeds(inputs, own)
         names = [name for name in keys if name not in fed]
-        made = run(load(up_to(canonical, names)), names, fed) if names else []
+        made = run(load(giving(canonical, names)), names, fed) if names else []
     except BadInput:  # a number that a type or an operator on the way does not take
         return {}
     found, columns = dict(fed) | dict(zip(names, made, strict=True)), dict[int, Rows]()
@@ -66,17 +66,3 @@ def _keys(nodes: Sequence[Node]) -> Mapping[str, Rows]:
         if known or looked_up.intersection(node.inputs):
             looked_up.update(node.outputs)
     return keys
-
-
-def up_to(canonical: bytes, names: Sequence[str]) -> bytes:
-    """What of the model makes the named values, which are its outputs."""
-    graph = (model := ModelProto.FromString(canonical)).graph
-    wanted, kept = set(names), []
-    for node in reversed(graph.node):
-        if wanted.intersection(node.output):
-            wanted.update(node.input)
-            kept.append(node)
-    del graph.node[:], graph.output[:]
-    graph.node.extend(reversed(kept))
-    graph.output.extend(ValueInfoProto(name=name) for name in names)
-    return bytes(model.SerializeToString(deterministic=True))
