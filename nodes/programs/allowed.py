@@ -36,9 +36,10 @@ BEYOND: Final = frozenset(("", name) for name in _PLAIN.split()) | frozenset((ML
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What an operator takes: fewest and most operands, most outputs, names of attributes."""
+    """What an operator takes: fewest and most operands, their names, most outputs, names of attributes."""
 
     operands: tuple[int, int]
+    names: tuple[str, ...]
     outputs: int
     attributes: frozenset[str]
 
@@ -55,4 +56,5 @@ def signature(domain: str, name: str, version: int) -> Signature | None:
     except defs.SchemaError:
         return None
     operands, outputs = _FOR_INFERENCE.get(name, (schema.max_input, schema.max_output))
-    return Signature((schema.min_input, min(schema.max_input, operands)), outputs, frozenset(schema.attributes))
+    takes = tuple(str(each.name) for each in schema.inputs)
+    return Signature((schema.min_input, min(schema.max_input, operands)), takes, outputs, frozenset(schema.attributes))

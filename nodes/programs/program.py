@@ -17,11 +17,11 @@ AttributeValue = int | float | bytes | Array | tuple[int, ...] | tuple[float, ..
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One operator of the graph. `version` is the operator set of its domain that the program imports."""
+    """One operator of the graph. `takes` are its operands' names in the specification, in the program's version."""
 
     operator: str
     domain: str
-    version: int
+    takes: tuple[str, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, AttributeValue]
