@@ -6,15 +6,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, ValueInfoProto, helper
 
 from nodes.programs.program import AttributeValue, Input, Node
-from nodes.programs.tensors import put, type_of
+from nodes.programs.tensors import put
 from nodes.programs.values import Array
 
 IR_VERSION = 8
+_LISTS: Final[dict[type, tuple[AttributeProto.AttributeType, str]]] = {
+    bytes: (AttributeProto.STRINGS, "strings"),
+    float: (AttributeProto.FLOATS, "floats"),
+    int: (AttributeProto.INTS, "ints"),
+}
 
 
 def canonical_model(
@@ -51,7 +57,7 @@ def canonical_names(names: Mapping[str, Sequence[str]]) -> bytes:
 
 def _add_input(graph: GraphProto, declared: Input) -> None:
     tensor = graph.input.add(name=declared.name).type.tensor_type
-    tensor.elem_type = type_of(declared.dtype)
+    tensor.elem_type = helper.np_dtype_to_tensor_dtype(declared.dtype)
     tensor.shape.dim.add(dim_param="N")
     if declared.rank == 2:
         tensor.shape.dim.add(dim_value=declared.width)
@@ -64,23 +70,12 @@ def _add_node(graph: GraphProto, node: Node) -> None:
 
 
 def _set(attribute: AttributeProto, value: AttributeValue) -> None:
+    """All numbers of a list are of one type, that of the first: a forest has millions."""
     if isinstance(value, np.ndarray):
         attribute.type = AttributeProto.TENSOR
         put(attribute.t, value, "")
     elif isinstance(value, tuple):
-        _set_list(attribute, value)
+        attribute.type, name = _LISTS[type(value[0]) if value else int]
+        getattr(attribute, name).extend(value)
     else:
         attribute.CopyFrom(helper.make_attribute(attribute.name, value))
-
-
-def _set_list(attribute: AttributeProto, values: tuple[int | float | bytes, ...]) -> None:
-    """All of one type, by the first: a forest has millions."""
-    if values and isinstance(values[0], bytes):
-        attribute.type = AttributeProto.STRINGS
-        attribute.strings.extend(values)
-    elif values and isinstance(values[0], float):
-        attribute.type = AttributeProto.FLOATS
-        attribute.floats.extend(values)
-    else:
-        attribute.type = AttributeProto.INTS
-        attribute.ints.extend(values)

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from onnx import TensorProto
 
+from nodes.programs.algebra import FLOATS
 from nodes.programs.check import check
 from nodes.programs.interpret import apply, input_values
 from nodes.programs.linear_inside import OPENED, opened
@@ -25,14 +25,10 @@ from nodes.programs.parts import following, giving
 from nodes.programs.polynomial import DEGREE_MAX
 from nodes.programs.program import Node, Program
 from nodes.programs.runtime import load
+from nodes.programs.tensors import ENGINE_TYPES
 from nodes.programs.values import Array, Kind, Trial, Value, constant
 from schemas.errors import BadProgram
 
-FLOATS: Final = {
-    "tensor(float)": TensorProto.FLOAT,
-    "tensor(double)": TensorProto.DOUBLE,
-}
-"""What the engine calls types that a value at the cut may have: results of ciphertexts are not exact."""
 _SOURCE: Final = ("", False)
 _SINK: Final = ("", True)
 
@@ -89,10 +85,10 @@ def _cut(program: Program, degree_max: int) -> Cut:
         if width >= program.width_in:
             raise BadProgram(f"{width:,} numbers per row would come back for its {program.width_in:,} columns")
         beginning = check(giving(program.canonical, at))
-        types = {each.name: each.type for each in load(beginning.canonical).get_outputs()}
-        wrong = {name for name in at if types[name] not in FLOATS}
+        types = {each.name: ENGINE_TYPES[each.type] for each in load(beginning.canonical).get_outputs()}
+        wrong = {name for name in at if types[name] not in FLOATS}  # results of ciphertexts are not exact
         if not wrong:
-            shapes = {name: (FLOATS[types[name]], known.values[name].shape[1:]) for name in at}
+            shapes = {name: (types[name], known.values[name].shape[1:]) for name in at}
             return Cut(beginning, check(following(program.canonical, shapes)), at)
         inexact |= wrong
 

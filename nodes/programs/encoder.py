@@ -23,6 +23,7 @@ from nodes.programs.graph import require_text
 from nodes.programs.parts import Shapes, following, giving
 from nodes.programs.program import Input, Program, Takes
 from nodes.programs.runtime import feeds, load, run, session
+from nodes.programs.tensors import ENGINE_TYPES
 from schemas.errors import BadProgram
 
 TEXT: Final = np.dtype(object)
@@ -33,13 +34,6 @@ _MOVES: Final = frozenset(
 )
 _NUMBERS: Final = frozenset({"OneHotEncoder", "LabelEncoder", "Equal", "Cast"})
 """Make numbers of text, unless they say that they make text again."""
-_TYPES: Final = {
-    "tensor(float)": TensorProto.FLOAT,
-    "tensor(double)": TensorProto.DOUBLE,
-    "tensor(int64)": TensorProto.INT64,
-    "tensor(int32)": TensorProto.INT32,
-    "tensor(bool)": TensorProto.BOOL,
-}
 _TRIED: Final = (2, 3)
 """Rows of a trial."""
 
@@ -171,10 +165,11 @@ def _shapes(encoder: bytes, inputs: Sequence[Input], made: Sequence[str]) -> Sha
             found = {name: (kind, tried[name]) for name, (kind, _) in found.items()}
     shapes = {}
     for name in made:
-        kind, shape = found[name]
-        if kind not in _TYPES or not _is_known(shape):
+        said, shape = found[name]
+        kind = ENGINE_TYPES.get(said, TensorProto.UNDEFINED)
+        if kind not in INPUT_TYPES or not _is_known(shape):
             raise BadProgram(f"what the program makes of text is not known to be rows of numbers: {name[:64]}")
-        shapes[name] = (_TYPES[kind], tuple(shape[1:]))
+        shapes[name] = (kind, tuple(shape[1:]))
     return shapes
 
 
