@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from nodes.programs.allowed import names
 from nodes.programs.check import INPUT_TYPES, check
+from nodes.programs.fields import parsed
 from nodes.programs.graph import require_text
 from nodes.programs.parts import Shapes, following, giving
 from nodes.programs.program import Input, Program, Takes
@@ -78,10 +78,7 @@ class Encoder(Takes):
 
 def read(raw: bytes) -> tuple[Program, Encoder | None]:
     """A program as a job takes it, and what comes before where it takes text. Raises BadProgram."""
-    model = ModelProto()
-    try:
-        model.ParseFromString(raw)
-    except (DecodeError, RuntimeError, ValueError):
+    if (model := parsed(raw)) is None:
         return check(raw), None
     require_text(model.graph)
     constants = {tensor.name for tensor in model.graph.initializer}

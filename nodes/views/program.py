@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
 from nodes.data.binding import require_width
 from nodes.homomorphic import schemes
 from nodes.programs import encoder as encoders
 from nodes.programs.encoder import TEXT, Encoder
+from nodes.programs.fields import parsed
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.program import Program
 from nodes.protections import CIPHERTEXT, ENCLAVE, SEALED
@@ -96,13 +96,8 @@ def explain(raw: bytes) -> ProgramView:
 
 def _said(raw: bytes) -> ModelProto:
     """The file as it is; empty where it is no model, or too large to be looked at."""
-    model = ModelProto()
-    try:
-        if len(raw) <= ProgramLimits().program_bytes_max:
-            model.ParseFromString(raw)
-    except (DecodeError, RuntimeError, ValueError):
-        return ModelProto()
-    return model
+    model = parsed(raw) if len(raw) <= ProgramLimits().program_bytes_max else None
+    return model or ModelProto()
 
 
 def _view(
