@@ -6,21 +6,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, ValueInfoProto, helper
 
+from nodes.programs.allowed import FIELDS, signature
 from nodes.programs.program import AttributeValue, Input, Node
 from nodes.programs.tensors import put
 from nodes.programs.values import Array
 
 IR_VERSION = 8
-_LISTS: Final[dict[type, tuple[AttributeProto.AttributeType, str]]] = {
-    bytes: (AttributeProto.STRINGS, "strings"),
-    float: (AttributeProto.FLOATS, "floats"),
-    int: (AttributeProto.INTS, "ints"),
-}
 
 
 def canonical_model(
@@ -36,7 +31,7 @@ def canonical_model(
         model.opset_import.add(domain=domain, version=versions[domain])
     model.graph.name = "program"
     for node in nodes:
-        _add_node(model.graph, node)
+        _add_node(model.graph, node, versions[node.domain])
     for name in sorted(constants):
         put(model.graph.initializer.add(), constants[name], name)
     for each in inputs:
@@ -63,19 +58,18 @@ def _add_input(graph: GraphProto, declared: Input) -> None:
         tensor.shape.dim.add(dim_value=declared.width)
 
 
-def _add_node(graph: GraphProto, node: Node) -> None:
+def _add_node(graph: GraphProto, node: Node, version: int) -> None:
     made = graph.node.add(op_type=node.operator, domain=node.domain, input=node.inputs, output=node.outputs)
+    operator = signature(node.domain, node.operator, version)
+    assert operator is not None
     for name in sorted(node.attributes):
-        _set(made.attribute.add(name=name), node.attributes[name])
+        _set(made.attribute.add(name=name, type=operator.attributes[name]), node.attributes[name])
 
 
 def _set(attribute: AttributeProto, value: AttributeValue) -> None:
-    """All numbers of a list are of one type, that of the first: a forest has millions."""
     if isinstance(value, np.ndarray):
-        attribute.type = AttributeProto.TENSOR
         put(attribute.t, value, "")
     elif isinstance(value, tuple):
-        attribute.type, name = _LISTS[type(value[0]) if value else int]
-        getattr(attribute, name).extend(value)
+        getattr(attribute, FIELDS[attribute.type]).extend(value)
     else:
-        attribute.CopyFrom(helper.make_attribute(attribute.name, value))
+        setattr(attribute, FIELDS[attribute.type], value)

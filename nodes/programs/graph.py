@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from onnx import AttributeProto, GraphProto, NodeProto
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
 
-from nodes.programs.allowed import Signature, names, signature
+from nodes.programs.allowed import FIELDS, Signature, names, signature
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.operators import ML
 from nodes.programs.program import AttributeValue, Node
@@ -167,29 +167,23 @@ def _attributes(node: NodeProto, operator: Signature, limits: ProgramLimits) -> 
             raise _bad(node, "has a graph inside; programs have no control flow")
         if attribute.name not in operator.attributes or attribute.name in attributes:
             raise _bad(node, f"has the attribute {attribute.name[:64]!r}, which is not allowed")
-        attributes[attribute.name] = _attribute(node, attribute, limits)
+        attributes[attribute.name] = _attribute(node, attribute, operator.attributes[attribute.name], limits)
     return attributes
 
 
-def _attribute(node: NodeProto, attribute: AttributeProto, limits: ProgramLimits) -> AttributeValue:
-    kind = attribute.type
-    if kind == AttributeProto.FLOAT:
-        return float(attribute.f)
-    if kind == AttributeProto.INT:
-        return int(attribute.i)
-    if kind == AttributeProto.STRING and len(attribute.s) <= limits.name_bytes_max:
-        return bytes(attribute.s)
-    if kind == AttributeProto.TENSOR:
-        return array_of(attribute.t, limits)
-    lists = {
-        AttributeProto.FLOATS: (attribute.floats, limits.tensor_elements_max),
-        AttributeProto.INTS: (attribute.ints, limits.tensor_elements_max),
-        AttributeProto.STRINGS: (attribute.strings, limits.tree_nodes_max),
+def _attribute(node: NodeProto, attribute: AttributeProto, kind: int, limits: ProgramLimits) -> AttributeValue:
+    value = getattr(attribute, FIELDS[kind]) if attribute.type == kind in FIELDS else None
+    most = {
+        AttributeProto.STRING: limits.name_bytes_max,
+        AttributeProto.FLOATS: limits.tensor_elements_max,
+        AttributeProto.INTS: limits.tensor_elements_max,
+        AttributeProto.STRINGS: limits.tree_nodes_max,
     }
-    values, most = lists.get(kind, ((), -1))
-    if len(values) <= most:
-        return _shared(values)
-    raise _bad(node, f"has the attribute {attribute.name[:64]!r} of a type or size that is not allowed")
+    if value is None or (kind in most and len(value) > most[kind]):
+        raise _bad(node, f"the values of its {attribute.name} are of another type or size than it takes")
+    if isinstance(value, TensorProto):
+        return array_of(value, limits)
+    return value if isinstance(value, int | float | bytes) else _shared(value)
 
 
 def _shared(values: Iterable[T]) -> tuple[T, ...]:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.values import Array
-from schemas.errors import BadProgram
 
 AttributeValue = int | float | bytes | Array | tuple[int, ...] | tuple[float, ...] | tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One operator of the graph. `takes` are its operands' names in the specification, in the program's version."""
+    """One operator of the graph. `takes` are its operands' names in the specification of the program's version, and of
+    the types there are its attributes."""
 
     operator: str
     domain: str
@@ -29,31 +29,19 @@ class Node:
 
     def integer(self, name: str, default: int) -> int:
         """An integer attribute."""
-        value = self.attributes.get(name, default)
-        return value if isinstance(value, int) else default
+        return cast("int", self.attributes.get(name, default))
 
     def number(self, name: str, default: float) -> float:
         """A float attribute."""
-        value = self.attributes.get(name, default)
-        return float(value) if isinstance(value, int | float) else default
+        return cast("float", self.attributes.get(name, default))
 
     def integers(self, name: str) -> tuple[int, ...] | None:
-        """A list of integers, or None when it is not given. Raises BadProgram when it holds something else."""
-        value = self._list(name, int)
-        return None if value is None else tuple(map(int, value))
+        """A list of integers, or None when it is not given."""
+        return cast("tuple[int, ...] | None", self.attributes.get(name))
 
     def numbers(self, name: str) -> tuple[float, ...] | None:
-        """A list of numbers, or None when it is not given. Raises BadProgram when it holds something else."""
-        value = self._list(name, int | float)
-        return None if value is None else tuple(map(float, value))
-
-    def _list(self, name: str, kind: Any) -> tuple[Any, ...] | None:
-        value = self.attributes.get(name)
-        if not isinstance(value, tuple):
-            return None
-        if not all(isinstance(each, kind) for each in value):
-            raise BadProgram(f"{self.operator}: its {name} are of another type", operator=self.operator)
-        return value
+        """A list of numbers, or None when it is not given."""
+        return cast("tuple[float, ...] | None", self.attributes.get(name))
 
     def text(self, name: str, default: str) -> str:
         """A text attribute."""

@@ -62,7 +62,7 @@ def _keys(nodes: Sequence[Node]) -> Mapping[str, Rows]:
     for node in nodes:
         known = next((k for name in _KEYS.get(node.operator, ()) if (k := node.numbers(name))), ())
         if known and node.inputs[0] not in looked_up:
-            keys.setdefault(node.inputs[0], np.array(known))
+            keys.setdefault(node.inputs[0], np.array(known, dtype=np.float64))
         if known or looked_up.intersection(node.inputs):
             looked_up.update(node.outputs)
     return keys
