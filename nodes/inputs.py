@@ -50,9 +50,9 @@ def without(program: Program, name: str) -> Program:
 
 def widened(program: Program, rows: Rows, values: Sequence[float] | Rows, name: str = PARAMETERS) -> Rows:
     """Rows [N, F] with the same `values` [P] in every row where the program's input `name` has its columns."""
-    at = columns_of(program, name)
-    repeated = np.broadcast_to(np.asarray(values, dtype=np.float64), (len(rows), int(at.stop) - int(at.start)))
-    return np.concatenate([rows[:, : at.start], repeated, rows[:, at.start :]], axis=1)
+    first = columns_of(program, name).start
+    repeated = np.broadcast_to(np.asarray(values, dtype=np.float64), (len(rows), width_of(program, name)))
+    return np.concatenate([rows[:, :first], repeated, rows[:, first:]], axis=1)
 
 
 def require_inputs(program: Program, wanted: Sequence[str], may: Sequence[str], whose: str) -> None:
