@@ -141,7 +141,7 @@ def ready(network: Deployment) -> None:
         if wanted <= {each["queue"]["name"] for each in found}:
             return
         assert time.monotonic() < deadline, network.logs()
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)  # the server tells nobody when a consumer comes
 
 
 @pytest.mark.timeout(240)

@@ -286,7 +286,7 @@ def _basic(user: str | None, password: str | None) -> str:
 def _pause(deadline: float, what: str) -> None:
     if time.monotonic() > deadline:
         raise TimeoutError(what)
-    time.sleep(POLL_SECONDS)
+    time.sleep(POLL_SECONDS)  # it lists connections late, and tells nobody when
 
 
 def main() -> int:
