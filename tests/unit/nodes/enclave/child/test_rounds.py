@@ -15,6 +15,8 @@ from nodes.enclave.child import engine
 from nodes.enclave.errors import Code, DataFault, Fault, Rejected
 from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.paillier.secret import PaillierSecret
+from schemas.fields import SCALE_BITS_MAX
+from schemas.joint import VALUE_BITS_MAX
 from tests.unit.nodes.enclave.child.test_engine import Renter
 from tests.unit.nodes.enclave.enclaves import CONTRACT, JOB
 from tests.unit.nodes.programs.models import data as serialised
@@ -103,3 +105,12 @@ def test_a_round_of_another_length_is_no_round(cut: int) -> None:
     whole = packed(Opening(RESULT_BITS, VALUE_BITS, np.ones(2), ROWS)) + b"more"
     with pytest.raises(ValueError, match="round"):
         unpacked(whole[:cut], 2, len(ROWS), 2)
+
+
+@pytest.mark.parametrize(
+    ("result_bits", "value_bits"),
+    [(SCALE_BITS_MAX + 1, 1), (-SCALE_BITS_MAX - 1, 1), (0, 0), (0, VALUE_BITS_MAX + 1)],
+)
+def test_scales_that_no_round_may_have_are_refused(result_bits: int, value_bits: int) -> None:
+    with pytest.raises(ValueError, match="scales"):
+        unpacked(packed(Opening(result_bits, value_bits, np.ones(2), ROWS)), 2, len(ROWS), 2)
