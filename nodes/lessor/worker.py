@@ -21,8 +21,8 @@ from typing import Any
 import structlog
 from msgspec import Struct
 
+from broker.names import queue_name
 from broker.port import Broker, Delivery
-from broker.topology import queue_name
 from nodes.identity import Identity, verify
 from nodes.lessor.compute.port import BatchRefused, Computed
 from nodes.lessor.compute.workshop import Workshop

@@ -22,6 +22,7 @@ from broker.errors import (
     QueueBusy,
     Unroutable,
 )
+from broker.names import WAIT_STEPS, dead_queue, lane, queue_name, routing_key, unroutable_queue
 from broker.port import (
     DEAD_KEY,
     DEAD_QUEUE,
@@ -33,7 +34,6 @@ from broker.port import (
     Headers,
     Message,
 )
-from broker.topology import WAIT_STEPS, dead_queue, lane, queue_name, routing_key, unroutable_queue
 from schemas import limits
 from schemas.ids import Address, hub_address
 from tests.support.wires import DELIVERIES_MAX, LESSOR, NEIGHBOUR, PARTNER, RENTER, Line, Wire

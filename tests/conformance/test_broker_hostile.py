@@ -17,6 +17,7 @@ from aiormq import exceptions as amqp
 from aiormq import spec
 
 from broker.errors import NotSetAside
+from broker.names import dead_queue, hub_exchange, queue_name, routing_key
 from broker.port import (
     DEAD_CUT,
     DEAD_KEY,
@@ -34,7 +35,6 @@ from broker.port import (
     Headers,
     Message,
 )
-from broker.topology import dead_queue, hub_exchange, queue_name, routing_key
 from schemas import limits
 from schemas.ids import hub_address
 from tests.support.wires import DELIVERIES_MAX, LESSOR, RENTER, RabbitMQWire, Wire

@@ -15,9 +15,9 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from aiormq.exceptions import ChannelAccessRefused
 
 from broker.errors import AccessRefused, BrokerUnreachable
+from broker.names import dead_queue, hub_exchange, lane, queue_name, routing_key
 from broker.port import Delivery, Message
 from broker.rabbitmq import connect
-from broker.topology import dead_queue, hub_exchange, lane, queue_name, routing_key
 from schemas.ids import Address, hub_address
 from tests.support.wires import LESSOR, NEIGHBOUR, PARTNER, RENTER, RabbitMQWire
 

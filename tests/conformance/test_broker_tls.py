@@ -12,9 +12,9 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from broker.errors import BrokerUnreachable, BrokerUntrusted, PublishUnknown
+from broker.names import queue_name, routing_key
 from broker.port import Message
 from broker.rabbitmq import connect
-from broker.topology import queue_name, routing_key
 from schemas.errors import BadConfig
 from tests.support.certificates import Authority
 from tests.support.rabbitmq import Server, Tls

@@ -16,8 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 import nodes.demo
+from broker.names import routing_key
 from broker.port import Message
-from broker.topology import routing_key
 from nodes.identity import verify
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.programs import runtime

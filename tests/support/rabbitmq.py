@@ -34,7 +34,8 @@ from urllib.parse import quote, urlsplit
 import orjson
 
 from broker.definitions import definitions, password_hash
-from broker.topology import Network, Topology, topology
+from broker.network import Network
+from broker.topology import Topology, topology
 from schemas.ids import Address
 from tests.support.certificates import Authority
 
