@@ -372,7 +372,7 @@ def test_an_outcome_of_a_session_that_is_gone_changes_nothing(outcome: Struct) -
 
 def test_a_batch_of_an_open_session_is_computed() -> None:
     desk = Desk().open().batch()
-    assert desk.params("compute")["batch"] == BATCH
+    assert desk.params("compute") == {"subtask": SUBTASK, "batch": BATCH, "partner": None}
 
 
 def test_a_batch_without_a_result_is_told_and_an_ended_enclave_closes_its_session() -> None:
@@ -403,6 +403,7 @@ def test_a_session_of_a_joint_job_rests_between_rounds() -> None:
     resting = terms("sealed-result", contract=rented("sealed-result", ends_at=NOW + 1000), partner="C11.C12")
     desk = Desk().open()
     desk.records.put(f"session/{SUBTASK}", structs.replace(_session(desk), terms=resting))
+    assert desk.batch().params("compute")["partner"] == "C11.C12"
     desk.now += IDLE_SECONDS_MAX + 1
     assert desk.timer("sweep").phase == "open"
     desk.now = NOW + 1000
