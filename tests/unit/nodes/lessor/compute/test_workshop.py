@@ -13,7 +13,7 @@ from nodes.lessor.protocol.records import ComputerFailed, EvidenceMade
 from schemas.errors import BadProgram
 from schemas.ids import derive_id
 from schemas.manifest import cut
-from tests.unit.nodes.lessor.protocol.test_lessor_machine import BATCH, terms
+from tests.unit.nodes.lessor.protocol.desk import BATCH, terms
 
 SUBTASK = derive_id("subtask", 1)
 
