@@ -28,9 +28,9 @@ IMPATIENT_SECONDS: Final = 0.5
 
 @pytest.fixture
 def tls(rabbitmq: Server) -> Tls:
-    """Of the tests' own server."""
+    """Of the tests' own server: whoever gives another cannot be asked for a certificate that its authority signed."""
     if rabbitmq.tls is None:
-        pytest.skip("the given server's certificates are its own")
+        pytest.skip("the given server's certificates are its own: install RabbitMQ here to test TLS")
     return rabbitmq.tls
 
 

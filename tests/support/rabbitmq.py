@@ -164,7 +164,10 @@ def private() -> Iterator[Server]:
     """
     epmd, script = shutil.which("epmd"), Path(os.environ.get("SUBLET_TEST_RABBITMQ_SCRIPT") or SCRIPT)
     if not script.exists() or epmd is None:
-        raise NoServer(f"no RabbitMQ: {script} is not there. Install rabbitmq-server or set SUBLET_TEST_AMQP_URL")
+        raise NoServer(
+            f"no RabbitMQ: {script} is not there. Install rabbitmq-server, set SUBLET_TEST_AMQP_URL, or let "
+            "tests/support/with_rabbitmq.sh see to one, as `make test` does"
+        )
     folder = Path(tempfile.mkdtemp(prefix="sublet-rabbitmq-"))
     amqp, api, distribution, names, secured = _free_ports(5)
     password = secrets.token_hex(16)
