@@ -98,7 +98,7 @@ def test_an_introduction_that_was_tampered_with_does_not_verify(change: str) -> 
     assert failure.value.code == code
 
 
-def test_a_hub_vouches_only_for_its_own_and_signs_only_what_it_asked() -> None:
+def test_a_hub_vouches_only_for_its_own_and_for_the_keys_that_it_knows() -> None:
     made = introduced()
     cases: list[tuple[str, str, str, Introduction, str]] = [
         (C, "introduction.proposed", "B11.hub", made, "wrong-hub"),
