@@ -51,12 +51,12 @@ def terms(protection: Protection = "homomorphic", **changes: Any) -> SubtaskTerm
     return SubtaskTerms(**(fields | special | changes))
 
 
-def rented(protection: Protection = "homomorphic", **changes: Any) -> Contract:
-    made = contract(now=NOW)
+def rented(protection: Protection = "homomorphic", *, now: float = NOW, **changes: Any) -> Contract:
+    made = contract(now=now)
     buy = structs.replace(made.buy, protection=protection, signature=b"")
     buy = structs.replace(buy, signature=IDENTITIES[RENTER].sign(struct_bytes(buy)))
     fields = {"buy": buy, "protection": protection, **changes}
-    return contract(now=NOW, **fields)
+    return contract(now=now, **fields)
 
 
 SUBTASK = terms().subtask

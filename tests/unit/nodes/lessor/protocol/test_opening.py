@@ -93,12 +93,14 @@ LARGE = cut(b"".join(PIECES))[0]
 
 
 def test_a_large_program_is_asked_for_a_few_pieces_at_a_time_until_it_is_here() -> None:
-    """In any order, some twice: each is asked for once, and never more than a few are under way."""
+    """In any order, some twice: each is asked for once, half a window at a time, never more than a few under way."""
     desk, asked, here = Desk().announce("enclave").assign("enclave", program=LARGE), list[str](), 0
+    requests = 0
     while desk.performed != ["offer"]:
         if "pieces.requested" in desk.sent:
             assert (desk.data("pieces.requested")["lane"], desk.data("pieces.requested")["worker"]) == (LANE, NAME)
             asked += desk.data("pieces.requested")["pieces"]
+            requests += 1
         assert 0 < len(asked) - here <= PIECES_UNDER_WAY_MAX
         piece = PIECES[LARGE.pieces.index(asked[here ^ 1 if here ^ 1 < len(asked) else here])]
         desk.publish(piece)
@@ -107,6 +109,7 @@ def test_a_large_program_is_asked_for_a_few_pieces_at_a_time_until_it_is_here() 
         if desk.phase == "gathering" and not desk.sent:
             assert desk.publish(piece).did == ()
     assert sorted(asked) == sorted(LARGE.pieces)
+    assert requests == 1 + (len(PIECES) - PIECES_UNDER_WAY_MAX) // (PIECES_UNDER_WAY_MAX // 2)
     desk.inside("evidence.made", EvidenceMade(subtask=SUBTASK, evidence=b"e")).seal()
     assert desk.params("accept")["program"] == PIECES
     assert desk.deadline() == HANDSHAKE_SECONDS_MAX + LARGE.size / LOAD_BYTES_PER_SECOND_MIN

@@ -42,6 +42,15 @@ def test_a_session_without_batches_is_swept_away(seconds: float, phase: str) -> 
     assert any(isinstance(each, SetTimer) and each.name == "sweep" for each in desk.did)
 
 
+def test_a_batch_keeps_its_session_from_being_swept_away() -> None:
+    lasting = rented(ends_at=NOW + 1000)
+    desk = Desk().open()
+    desk.records.put(f"session/{SUBTASK}", structs.replace(session_of(desk), terms=terms(contract=lasting)))
+    desk.now += IDLE_SECONDS_MAX
+    desk.batch().now += IDLE_SECONDS_MAX
+    assert desk.timer("sweep").phase == "open"
+
+
 def test_a_session_of_a_joint_job_rests_between_rounds() -> None:
     resting = terms("sealed-result", contract=rented("sealed-result", ends_at=NOW + 1000), partner="C11.C12")
     desk = Desk().open()
