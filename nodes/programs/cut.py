@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +24,7 @@ from nodes.programs.operators import operator_of
 from nodes.programs.polynomial import DEGREE_MAX
 from nodes.programs.program import Node, Program
 from nodes.programs.runtime import load
+from nodes.programs.samples import up_to, without
 from nodes.programs.tensors import tensor_of
 from nodes.programs.values import Array, Kind, Trial, Value, constant
 from schemas.errors import BadProgram
@@ -91,7 +92,7 @@ def _cut(program: Program, degree_max: int) -> Cut:
         if width >= program.width_in:
             raise BadProgram(f"{width:,} numbers per row would come back for its {program.width_in:,} columns")
         model = ModelProto.FromString(program.canonical)
-        beginning = check(_beginning(model, at))
+        beginning = check(up_to(program.canonical, at))
         types = {each.name: each.type for each in load(beginning.canonical).get_outputs()}
         wrong = {name for name in at if types[name] not in FLOATS}
         if not wrong:
@@ -213,26 +214,17 @@ def _before(room: _Room, end: _Side) -> set[_Side]:
 # The two parts --------------------------------------------------------------------------------------------------------
 
 
-def _beginning(model: ModelProto, at: Sequence[str]) -> bytes:
-    """Of the whole program, what gives these values."""
-    made = _without(model, "results")
-    made.graph.ClearField("output")
-    for name in at:
-        made.graph.output.add(name=name)
-    return bytes(made.SerializeToString())
-
-
 def following(model: ModelProto, shapes: Mapping[str, tuple[int, tuple[int, ...]]]) -> bytes:
     """Of the whole program, what follows from values of these types and shapes of one row, and from inputs."""
-    made = _without(model, "columns")
+    made = without(model, "columns")
+    import_standard(made)
     graph, wanted, kept = made.graph, {info.name for info in model.graph.output}, []
     for node in reversed(model.graph.node):
         if not wanted.isdisjoint(name for name in node.output if name not in shapes):
             wanted.update(node.input)
             kept.append(node)
     inputs = [info for info in model.graph.input if info.name in wanted and info.name not in shapes]
-    graph.ClearField("input")
-    graph.ClearField("node")
+    del graph.input[:], graph.node[:]
     graph.input.extend(inputs)
     for name, (kind, shape) in shapes.items():
         _enter(graph, name, kind, shape)
@@ -252,13 +244,3 @@ def _enter(graph: GraphProto, name: str, kind: int, shape: tuple[int, ...]) -> N
         return
     graph.initializer.append(tensor_of(np.array([0, *shape], np.int64), f"{name}{CUT}/shape"))
     graph.node.add(op_type="Reshape", input=[name + CUT, f"{name}{CUT}/shape"], output=[name])
-
-
-def _without(model: ModelProto, key: str) -> ModelProto:
-    made = ModelProto()
-    made.CopyFrom(model)
-    kept = [entry for entry in model.metadata_props if entry.key != key]
-    made.ClearField("metadata_props")
-    made.metadata_props.extend(kept)
-    import_standard(made)
-    return made

@@ -74,7 +74,7 @@ def _keys(nodes: Sequence[Node]) -> Mapping[str, Rows]:
 
 def up_to(canonical: bytes, names: Sequence[str]) -> bytes:
     """What of the model makes the named values, which are its outputs."""
-    graph = (model := ModelProto.FromString(canonical)).graph
+    graph = (model := without(ModelProto.FromString(canonical), "results")).graph
     wanted, kept = set(names), []
     for node in reversed(graph.node):
         if wanted.intersection(node.output):
@@ -84,3 +84,12 @@ def up_to(canonical: bytes, names: Sequence[str]) -> bytes:
     graph.node.extend(reversed(kept))
     graph.output.extend(ValueInfoProto(name=name) for name in names)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def without(model: ModelProto, key: str) -> ModelProto:
+    """A copy, in which `key` is missing from the metadata."""
+    made = ModelProto()
+    made.CopyFrom(model)
+    del made.metadata_props[:]
+    made.metadata_props.extend(entry for entry in model.metadata_props if entry.key != key)
+    return made
