@@ -89,6 +89,7 @@ def _held(table: Table, computed: Computed, report: JobReport) -> Comparison:
             )
         differences = np.abs(_read(found, computed.whole, comparison.rows, count) - expected)
         tolerances = allowed + computed.rounding * np.maximum(terms, np.abs(expected))
+        tolerances[:, list(computed.whole)] = allowed  # a label is right or wrong, however large the number
         comparison = comparison.joined(_compared(computed, columns, differences, tolerances))
     if found.rows > comparison.rows:
         raise VerificationFailed(f"the output has more than {comparison.rows} rows", code="wrong-rows")
@@ -97,7 +98,7 @@ def _held(table: Table, computed: Computed, report: JobReport) -> Comparison:
 
 def _compared(computed: Computed, columns: Rows, differences: Rows, tolerances: Rows) -> Comparison:
     """Of some rows; those of which errors at the cut may make more are counted apart."""
-    over = np.flatnonzero(~(differences <= tolerances).all(axis=1))  # what is no number is
+    over = np.flatnonzero(~(differences <= tolerances).all(axis=1))  # NaN is
     if computed.cut is None or not len(over):
         return _worst(differences, tolerances)
     errors = computed.errors(columns[over])

@@ -218,10 +218,11 @@ def by_parts(folder: Path, program: ModelProto, rows: NDArray[np.float64]) -> Co
     return against(folder, output, folder / "cut.onnx", "homomorphic", "rows.csv", None)
 
 
-def machine(**attributes: Any) -> ModelProto:
-    """A classifier of support vectors, with labels and scores."""
-    outputs = {"l": TensorProto.INT64, "s": TensorProto.FLOAT}
-    return model([ml("SVMClassifier", ["x"], list(outputs), **attributes)], {"x": 6}, outputs)
+def machine(*outputs: str, **attributes: Any) -> ModelProto:
+    """A classifier of support vectors, with labels and scores or one of them."""
+    kinds = {"l": TensorProto.INT64, "s": TensorProto.FLOAT}
+    made = ml("SVMClassifier", ["x"], list(kinds), **attributes)
+    return model([made], {"x": 6}, {each: kinds[each] for each in outputs or kinds})
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -233,6 +234,17 @@ def test_a_wrong_cut_excuses_nothing(folder: Path, monkeypatch: pytest.MonkeyPat
     wrong = by_parts(folder, machine(**vectors(0.0, 2.0)), rows)
     assert not wrong.good
     assert wrong.max_abs_error > 0.1
+
+
+def test_a_wrong_label_is_wrong_however_large_its_number(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = [10_000_000_000, 10_000_000_001, 10_000_000_002]
+    program = machine("l", **vectors(0.0, 2.0) | {"classlabels_ints": labels})
+    rows = np.random.default_rng(9).normal(size=(80, 6))
+    assert by_parts(folder, program, rows).good
+    plant(monkeypatch, "one sum for another")
+    wrong = by_parts(folder, program, rows)
+    assert not wrong.good
+    assert wrong.max_abs_error in (1.0, 2.0)
 
 
 @pytest.mark.parametrize("kind", [TensorProto.FLOAT, TensorProto.DOUBLE], ids=["float", "double"])
