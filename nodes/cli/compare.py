@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from nodes.cli.computed import Computed, Rows, absolute_terms, linear
+from nodes.cli.computed import Computed, Rows, absolute_terms, map_of
 from nodes.cli.inputs import Inputs
 from nodes.data.making import make_table
 from nodes.data.table import Table, open_table
@@ -117,20 +117,26 @@ def _worst(differences: Rows, tolerances: Rows) -> Comparison:
 
 
 def _expected(table: Table, computed: Computed) -> Iterator[tuple[list[str], Rows, Rows, Rows]]:
-    """Ids of rows, columns, results, and each row's largest sum of absolute terms that a result was added up from."""
+    """Ids of rows, columns, results, and each row's largest sum of absolute terms that a result was added up from.
+
+    Where nothing says what these are, each result's largest number in some rows takes their place.
+    """
     program, parts, sums = computed.program, [], np.zeros((1, 1))
     at_once = max(1, min(ROWS_AT_ONCE, program.limits.batch_elements_max // max(1, program.live_row_elements)))
-    mapped = linear(program)
+    mapped = map_of(program)
     for first in range(0, table.rows, at_once):
         count = min(at_once, table.rows - first)
         columns = table.read(first, count)
         result = runtime.evaluate(program, columns)
-        terms = np.zeros((1, 1)) if mapped is None else absolute_terms(mapped, columns).max(axis=1, keepdims=True)
+        terms = None if mapped is None else absolute_terms(mapped, columns).max(axis=1, keepdims=True)
         if program.sum_rows:
             parts.append(result)
-            sums = sums + terms
-        else:
-            yield table.ids(first, count), columns, computed.finished(result), terms
+            sums = sums + (0.0 if terms is None else terms)
+            continue
+        finished = computed.finished(result)
+        if terms is None:
+            terms = np.abs(finished).max(axis=0, keepdims=True) * (computed.cut is None)
+        yield table.ids(first, count), columns, finished, terms
     if program.sum_rows:
         yield [], np.zeros((1, 0)), computed.finished(runtime.combine(program, parts)), sums
 

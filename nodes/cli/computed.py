@@ -7,6 +7,7 @@ excuses no other.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,6 +21,7 @@ from nodes.programs.compile import affine
 from nodes.programs.cut import Cut
 from nodes.programs.linear_inside import opened
 from nodes.programs.operators import ML
+from nodes.programs.polynomial import polynomial
 from nodes.programs.program import Program
 from nodes.programs.samples import up_to
 from schemas.errors import BadProgram
@@ -71,7 +73,7 @@ class Computed:
         made = runtime.session(up_to(opened(self.program.canonical, absolute=True), self.cut.at))
         values = runtime.run(made, self.cut.at, runtime.feeds(self.program.inputs, columns))
         terms = np.concatenate([np.abs(each.reshape(len(columns), -1)) for each in values], axis=1, dtype=np.float64)
-        mapped = linear(self.cut.beginning)
+        mapped = map_of(self.cut.beginning)
         terms = terms if mapped is None else np.maximum(terms, absolute_terms(mapped, columns))
         return 2 * (self.max_error + self.rounding * terms)
 
@@ -91,15 +93,16 @@ class Computed:
         return total
 
 
-def linear(program: Program) -> AffineMap | None:
-    """The program's map, if it is affine."""
-    try:
-        return affine(program)
-    except BadProgram:
-        return None
+def map_of(program: Program) -> AffineMap | None:
+    """The program's map, if it is affine or a polynomial."""
+    for compiled in (affine, polynomial):
+        with suppress(BadProgram):
+            return compiled(program)
+    return None
 
 
 def absolute_terms(mapped: AffineMap, columns: Rows) -> Rows:
     """Sums of absolute terms: [rows, results]; of one row with `sum_rows`."""
     rows = np.abs(columns)
+    rows = np.column_stack([rows, *(rows[:, list(each)].prod(axis=1) for each in mapped.products)])
     return (rows.sum(axis=0, keepdims=True) if mapped.sum_rows else rows) @ np.abs(mapped.weights) + np.abs(mapped.bias)

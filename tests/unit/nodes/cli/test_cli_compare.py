@@ -137,6 +137,31 @@ def test_whole_numbers_are_rounded_where_the_program_computes_in_float32(folder:
     assert comparison.max_abs_error >= 1.0
 
 
+def test_a_polynomial_is_rounded_by_its_terms(folder: Path) -> None:
+    """1000.3 squared less 1000.1 squared: in float32, the difference of numbers that are right to 0.06."""
+    nodes = [node("Mul", ["x", "x"], ["q"]), node("MatMul", ["q", "w"], ["y"])]
+    (folder / "squares.onnx").write_bytes(data(model(nodes, {"x": 2}, constants={"w": [[1.0], [-1.0]]})))
+    (folder / "rows.csv").write_text("a,b\n1000.3,1000.1\n0.3,0.1\n")
+    results = np.array([[1000.3**2 - 1000.1**2], [0.3**2 - 0.1**2]])
+    for off, good in (([0.0, 0.0], True), ([0.0, 0.01], False)):
+        blocks = [Block(results + np.array([off]).T)]
+        output = write_table(Path(tempfile.mkdtemp(dir=folder)) / "output", [Column("y")], blocks, id_column=None)
+        comparison = against(folder, output, folder / "squares.onnx", "homomorphic", "rows.csv", None)
+        assert comparison.good == good
+        assert comparison.max_abs_error > 5e-3
+
+
+@pytest.mark.parametrize(("protection", "good"), [("enclave", True), ("homomorphic", False)])
+def test_the_largest_result_stands_for_terms_that_are_not_known(folder: Path, protection: str, good: bool) -> None:
+    """Of a program that is neither cut nor a polynomial."""
+    nodes = [node("MatMul", ["x", "w"], ["s"]), node("Relu", ["s"], ["y"])]
+    (folder / "steps.onnx").write_bytes(data(model(nodes, {"x": 2}, constants={"w": [[1.0], [1.0]]})))
+    (folder / "rows.csv").write_text("a,b\n1000000,0\n1,1\n")
+    results = np.array([[1e6], [2.1]])
+    output = write_table(folder / "output", [Column("y")], [Block(results)], id_column=None)
+    assert against(folder, output, folder / "steps.onnx", protection, "rows.csv", None).good == good
+
+
 def test_what_is_no_number_is_not_allowed(folder: Path) -> None:
     assert not linear_map(folder, TensorProto.FLOAT, [[1, 1], [2, 1]], math.nan).good
 
