@@ -373,13 +373,13 @@ async def test_keys_reach_no_exception() -> None:
 
 async def test_keys_reach_neither_command_line_nor_environment_nor_a_core_file(monkeypatch: pytest.MonkeyPatch) -> None:
     statuses: list[int] = []
-    collect = process._kill_and_collect
+    collect = process._collect
 
     def keep_status(pid: int) -> int:
         statuses.append(collect(pid))
         return statuses[-1]
 
-    monkeypatch.setattr(process, "_kill_and_collect", keep_status)
+    monkeypatch.setattr(process, "_collect", keep_status)
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import nbformat
+from jupyter_core.utils import ensure_event_loop
 from nbclient import NotebookClient
 
 EXAMPLES: Final = Path(__file__).resolve().parents[2] / "docs" / "examples"
@@ -28,7 +30,8 @@ def of_cells(*sources: str) -> Any:
 def executed(notebook: Any, folder: Path, **environment: str) -> list[str]:
     """What its cells of code showed, as text, each; raises CellExecutionError. `folder` is its working directory."""
     client = NotebookClient(notebook, timeout=CELL_SECONDS_MAX, resources={"metadata": {"path": str(folder)}})
-    client.execute(env={**os.environ, **environment})
+    with _loop():
+        client.execute(env={**os.environ, **environment})
     return [_shown(cell) for cell in notebook.cells if cell.cell_type == "code"]
 
 
@@ -36,8 +39,19 @@ def executed(notebook: Any, folder: Path, **environment: str) -> list[str]:
 def kernel(notebook: Any, folder: Path) -> Iterator[NotebookClient]:
     """A kernel to execute the notebook's cells in, one by one; it may be killed meanwhile."""
     client = NotebookClient(notebook, timeout=CELL_SECONDS_MAX, resources={"metadata": {"path": str(folder)}})
-    with client.setup_kernel():
+    with _loop(), client.setup_kernel():
         yield client
+
+
+@contextmanager
+def _loop() -> Iterator[None]:
+    """The event loop that Jupyter's blocking calls make for themselves and never close."""
+    loop = ensure_event_loop()
+    try:
+        yield
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
 
 
 def _shown(cell: Any) -> str:

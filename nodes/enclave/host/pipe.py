@@ -66,7 +66,9 @@ class Pipe:
     async def close(self) -> None:
         """Abort, and close the socket when nobody uses it any more."""
         self.abort()
-        async with self._writing, self._reading:
+        try:
+            await self.idle()
+        finally:
             self._sock.close()
 
     async def _write(self, head: bytes, body: bytes) -> None:

@@ -326,14 +326,16 @@ class _Child:
         return await asyncio.shield(self._ending)
 
     async def _kill(self, ended: Ended | None, timed_out: bool) -> Ended:
-        status = await asyncio.to_thread(_kill_and_collect, self.pid)
-        await self.pipe.close()
+        with contextlib.suppress(ProcessLookupError):  # killing one that is dying does not change how it died
+            os.kill(self.pid, signal.SIGKILL)
+        try:
+            status = await asyncio.to_thread(_collect, self.pid)
+        finally:  # also when the loop ends meanwhile
+            await self.pipe.close()
         kills = supervise.out_of_memory_kills() - self._out_of_memory_kills
         return ended or supervise.end_reason(status, timed_out=timed_out, out_of_memory_kills=kills)
 
 
-def _kill_and_collect(pid: int) -> int:
-    """The child's wait status. Killing one that is dying already does not change how it died."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    return os.wait4(pid, 0)[1]
+def _collect(pid: int) -> int:
+    """The wait status of a child that ends."""
+    return os.waitpid(pid, 0)[1]

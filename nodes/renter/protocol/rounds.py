@@ -21,11 +21,12 @@ from nodes.machine import Perform, Refused, TimerFired
 from nodes.renter.protocol import ending, faults, market, partnership, runs, windows
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import OutputAccepted, OutputRefused, RoundPlanned, RoundsDone
-from nodes.renter.protocol.records import Agreement, BatchRecord, Ledger, Subtask
+from nodes.renter.protocol.records import Agreement, BatchRecord, Ledger, Subtask, subtask_of
 from nodes.renter.protocol.states import ROUND, SERVING
 from nodes.states import advance
 from schemas.errors import VerificationFailed
 from schemas.events import BatchForwarded, BatchRejected, BatchTaken, Event
+from schemas.jobs import Batch
 from schemas.joint import IntroductionProposed, IntroductionRefused, Joint, JointEnded, Learned, RoundOpened
 
 
@@ -120,7 +121,7 @@ def taken(draft: Draft, event: Event) -> None:
     """`batch.taken`: the partner has the result; the first counts."""
     _require_partner(draft, event)
     batch = data_of(event, BatchTaken).batch
-    subtask, record = draft.subtask(batch.subtask), draft.batch(batch.batch)
+    subtask, record = _sealed_by(draft, batch), draft.batch(batch.batch)
     if record is None or record.round != batch.round or record.digest:
         return
     record = structs.replace(record, digest="taken", owner=subtask.id, rows_at=subtask.id)
@@ -138,7 +139,7 @@ def rejected(draft: Draft, event: Event) -> None:
     """`batch.rejected`: what the lessor sent cannot be used; its work goes elsewhere."""
     _require_partner(draft, event)
     data = data_of(event, BatchRejected)
-    subtask, record = draft.subtask(data.batch.subtask), draft.batch(data.batch.batch)
+    subtask, record = _sealed_by(draft, data.batch), draft.batch(data.batch.batch)
     draft.note("incident", f"{event.source} refused a result of {subtask.lessor}: {data.reason}", code=data.code)
     if record is None or record.round != data.batch.round or record.digest:
         return
@@ -203,6 +204,11 @@ def timer_fired(draft: Draft, event: Event) -> None:
         return
     what = f"round {draft.progress.round}" if agreement.accepted else "the request"
     ending.fail(draft, "partner-silent", f"nothing from the partner {partner} for {seconds:.0f} s about {what}")
+
+
+def _sealed_by(draft: Draft, batch: Batch) -> Subtask:
+    """Whose result the partner speaks of: it checked the contract against the sender; the subtask a lessor may name."""
+    return draft.subtask(subtask_of(batch.contract))
 
 
 def _sent_on(draft: Draft, subtask: Subtask, record: BatchRecord) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from functools import cache
@@ -29,6 +31,7 @@ from tests.unit.nodes.enclave.enclaves import Subtask, agree, model, quoter, ren
 
 WEIGHTS = np.array([[1.0, -2.0], [0.5, 3.0], [2.0, 0.25]])
 RESULT_BITS = 20
+WAIT_SECONDS = 20
 
 
 def rows(count: int, width: int = 3) -> NDArray[np.float64]:
@@ -372,6 +375,40 @@ async def test_a_cancelled_call_ends_the_child(enclave: EnclaveProcess) -> None:
     with pytest.raises(asyncio.CancelledError):
         await call
     assert not enclave.alive
+
+
+def test_a_loop_that_ends_while_a_child_is_collected_leaves_neither_child_nor_socket(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ends: list[tuple[socket.socket, socket.socket]] = []
+    collecting, go_on = threading.Event(), threading.Event()
+    pair, collect = socket.socketpair, process._collect
+
+    def kept() -> tuple[socket.socket, socket.socket]:
+        ends.append(pair())
+        return ends[-1]
+
+    def late(pid: int) -> int:
+        collecting.set()
+        go_on.wait(WAIT_SECONDS)
+        return collect(pid)
+
+    async def leave_closing() -> int:
+        monkeypatch.setattr(socket, "socketpair", kept)
+        monkeypatch.setattr(process, "_collect", late)
+        enclave = EnclaveProcess(quoter())
+        await enclave.start()
+        pid, closing = enclave.pid, asyncio.create_task(enclave.close())
+        assert await asyncio.to_thread(collecting.wait, WAIT_SECONDS)
+        assert not closing.done()
+        return pid
+
+    with asyncio.Runner() as runner:
+        pid = runner.run(leave_closing())
+        runner.get_loop().call_soon(go_on.set)
+    assert ends[0][0].fileno() == -1
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 async def test_a_call_that_is_cancelled_before_its_turn_disturbs_nobody(enclave: EnclaveProcess) -> None:

@@ -13,7 +13,7 @@ from nodes.machine import TIMER_FIRED, Perform, Refused, TimerFired
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.machine import RenterMachine
 from nodes.renter.protocol.outcomes import OutputAccepted, OutputRefused, RoundPlanned, RoundsDone
-from nodes.renter.protocol.records import Agreement, Ledger, Progress, Round
+from nodes.renter.protocol.records import Agreement, BatchRecord, Ledger, Progress, Round
 from schemas.events import BatchForwarded, BatchRejected, BatchTaken
 from schemas.ids import Address, address, derive_id, hub_address
 from schemas.jobs import Batch
@@ -175,7 +175,7 @@ def test_the_update_program_may_end_the_rounds() -> None:
     world = JointWorld().planned().all_taken().answered()
     world.handle("rounds.done", RoundsDone(round=2))
     assert world.progress.phase == "assembling"
-    assert "round/2" not in world.records or world.step.delete == {"round/2"}
+    assert "round/2" not in world.records
 
 
 def test_what_the_partner_takes_first_counts_whatever_comes_first() -> None:
@@ -197,6 +197,18 @@ def test_a_result_that_the_partner_refuses_loses_its_lessor() -> None:
     assert world.progress.forwarded == 0
     waiting = {number for run in world.subtask(TWO).queue for number in range(*run)}
     assert waiting == {0, 1}
+
+
+def test_a_lessor_that_names_anothers_subtask_is_held_to_its_own_contract() -> None:
+    lying = structs.replace(batch(0, TWO), subtask=SUBTASKS[ONE])
+    world = JointWorld().planned()
+    world.handle("batch.rejected", BatchRejected(batch=lying, code="ciphertext-invalid", reason="no"), PARTNER)
+    assert (world.subtask(ONE).phase, world.subtask(TWO).phase) == ("running", "lost")
+    world = JointWorld().planned()
+    world.handle("batch.taken", BatchTaken(batch=structs.replace(lying, batch=2)), PARTNER)
+    record = world.records["batch/2"]
+    assert isinstance(record, BatchRecord)
+    assert (record.digest, record.owner) == ("taken", SUBTASKS[TWO])
 
 
 def _forwarded() -> JointWorld:

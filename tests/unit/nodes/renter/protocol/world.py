@@ -20,6 +20,7 @@ from nodes.renter.protocol.records import (
     Part,
     Progress,
     Subtask,
+    subtask_of,
 )
 from schemas.contracts import Contract
 from schemas.events import BatchFailed, Event
@@ -35,7 +36,7 @@ JOB = derive_id("job", 1)
 IDENTITY = Identity.from_seed(ME, b"\x07" * 32)
 WINDOW, DEADLINE = 2, 10.0
 PROGRAM = cut(bytes(PIECE_BYTES) + b"the rest of a program")[0]
-SUBTASKS = {ONE: derive_id("subtask", ONE), TWO: derive_id("subtask", TWO)}
+SUBTASKS = {each: subtask_of(derive_id("contract", each)) for each in (ONE, TWO)}
 
 
 class World:
@@ -70,6 +71,7 @@ class World:
         self.step = self.machine.handle(self.records, event, context)
         assert self.machine.handle(self.records, event, context) == self.step
         assert self.records == before
+        self.records = {key: record for key, record in self.records.items() if key not in self.step.delete}
         self.records |= self.step.put
         self.now += 0.25
         return self.step
