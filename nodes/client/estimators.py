@@ -48,7 +48,7 @@ def converted(estimator: Any) -> bytes:
     _skl2onnx()
     if not hasattr(estimator, "n_features_in_"):
         raise BadProgram(f"this {type(estimator).__name__} is not fitted: call its fit first")
-    _require_apart(estimator)
+    _require_exact(estimator)
     if _fitted_on_float32(estimator):
         return _written(estimator, SINGLE)
     try:
@@ -134,14 +134,17 @@ def _fitted_on_float32(estimator: Any) -> bool:
     return kinds == {np.dtype(np.float32)}
 
 
-def _require_apart(estimator: Any) -> None:
-    """Raises BadProgram: an encoder knows numbers that are one in float32, in which they are compared here."""
+def _require_exact(estimator: Any) -> None:
+    """Raises BadProgram: what skl2onnx rounds to float32 decides: splits, or numbers that are categories."""
     for part in _parts(estimator):
-        for each in getattr(part, "categories_", ()) if type(part).__name__ != "OneHotEncoder" else ():
+        name = type(part).__name__
+        if name.startswith("HistGradientBoosting"):
+            message = f"skl2onnx rounds the numbers at which a {name} splits its columns"
+            raise BadProgram(f"{message}: fit a {name.removeprefix('Hist')}, or bring an export of LightGBM or XGBoost")
+        for each in getattr(part, "categories_", ()) if name != "OneHotEncoder" else ():
             known = np.asarray(each)
             if known.dtype.kind in "fiu" and len(np.unique(known.astype(np.float32))) < len(known):
-                message = f"categories of this {type(part).__name__} are the same number in float32: encode them before"
-                raise BadProgram(message)
+                raise BadProgram(f"categories of this {name} are the same number in float32: encode them before")
 
 
 def _is_of_trees(estimator: Any) -> bool:
@@ -160,11 +163,10 @@ def _mend(model: ModelProto, estimator: Any) -> None:
     learned = _imputed(estimator)
     for place, node in _on_doubles(model, IMPUTERS):
         _impute(model.graph, place, node, learned)
-    if not any(type(part).__name__.startswith("HistGradientBoosting") for part in _parts(estimator)):
-        for place, node in _on_doubles(model, TREES):
-            rounded = f"{node.input[0]}/float32/{place}"
-            model.graph.node.insert(place, helper.make_node("Cast", [node.input[0]], [rounded], to=TensorProto.FLOAT))
-            model.graph.node[place + 1].input[0] = rounded
+    for place, node in _on_doubles(model, TREES):
+        rounded = f"{node.input[0]}/float32/{place}"
+        model.graph.node.insert(place, helper.make_node("Cast", [node.input[0]], [rounded], to=TensorProto.FLOAT))
+        model.graph.node[place + 1].input[0] = rounded
 
 
 def _on_doubles(model: ModelProto, operators: Container[str]) -> list[tuple[int, NodeProto]]:

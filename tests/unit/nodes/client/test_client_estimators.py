@@ -16,6 +16,7 @@ from sklearn.ensemble import (
     AdaBoostClassifier,
     ExtraTreesRegressor,
     GradientBoostingClassifier,
+    HistGradientBoostingRegressor,
     IsolationForest,
     RandomForestClassifier,
 )
@@ -153,6 +154,10 @@ def test_what_has_no_form_that_runs_is_refused_with_the_reason() -> None:
         (LinearRegression(), "this LinearRegression is not fitted"),
         (binned.fit(values, labels), r"in float32 it can be run: bring skl2onnx.to_onnx\(estimator, X\[:1\].astype"),
         (Strange().fit(rows, labels), "skl2onnx cannot convert this Strange"),
+        (
+            make_pipeline(HistGradientBoostingRegressor(max_iter=1)).fit(rows, labels),
+            "fit a GradientBoostingRegressor, or",
+        ),
     ):
         with pytest.raises(BadProgram, match=says):
             program_bytes(estimator)
