@@ -37,8 +37,14 @@ END_SECONDS_MAX: Final = 1.0
 
 _COMMAND: Final = (sys.executable, "-s", "-P", "-m", "nodes.crew")
 _CODE_ROOT: Final = Path(__file__).resolve().parents[2]
-_ENVIRONMENT: Final = {"PYTHONPATH": str(_CODE_ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-"""One process computes on one core: the crew is as large as the cores."""
+_ENVIRONMENT: Final = {
+    "LANG": "C.UTF-8",
+    "PYTHONPATH": str(_CODE_ROOT),
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+}
+"""All that a process inherits, no variable of the node's: those hold its passwords. It computes on one core, for the
+crew is as large as the cores."""
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -124,9 +130,12 @@ class _Hand:
             if self.closed:
                 raise HandLost("the crew was closed before this was computed")
             if self.process is None:
-                environment = os.environ | _ENVIRONMENT
                 self.process = subprocess.Popen(  # noqa: S603 - our own module
-                    _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
+                    (*_COMMAND, str(os.getpid()), str(self.task_seconds_max + END_SECONDS_MAX)),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env=_ENVIRONMENT,
+                    start_new_session=True,
                 )
             return self.process
 
