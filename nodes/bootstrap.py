@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -59,6 +59,8 @@ from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
 from schemas.ids import derive_id
+
+T = TypeVar("T")
 
 CONNECT_SECONDS_MAX: Final = 300.0
 """A node waits this long for its broker at its start: the parts of a stack come up in any order."""
@@ -245,7 +247,7 @@ def _runtime(  # noqa: PLR0917 - wires what it is given
 
 
 async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
-    """One role as a process on RabbitMQ, until `stop` is set.
+    """One role as a process on RabbitMQ, until `stop` is set; also while it waits for its broker.
 
     Raises:
         BrokerUnreachable: no connection within `CONNECT_SECONDS_MAX`.
@@ -253,8 +255,10 @@ async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
     """
     keep_memory()
     identity = config.identity()
-    broker, crew = await connect(config), Crew(hands(config))
-    row = ROLES[config.role]
+    broker = await _unless(stop, connect(config))
+    if broker is None:
+        return
+    crew, row = Crew(hands(config)), ROLES[config.role]
     try:
         await row.load(row.server)(config, identity, broker, crew, stop)
     finally:
@@ -397,6 +401,18 @@ def hub_config(config: NodeConfig) -> HubConfig:
     """The hub's directory."""
     participants = config.subnet.keys if config.subnet is not None else {}
     return HubConfig(me=config.address, hub_keys=config.network.hub_keys, participants=participants)
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` gives; None, and it is cancelled, when `stop` is set before."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.wait([working, stopping])
+    return None if working.cancelled() else working.result()
 
 
 async def _together(stop: asyncio.Event, until: Coroutine[Any, Any, Any], *beside: Coroutine[Any, Any, None]) -> None:

@@ -42,6 +42,8 @@ POLL_SECONDS: Final = 1.0
 FORGET_SECONDS: Final = 600.0
 """How often to forget old inbox ids."""
 STORE_RETRY_SECONDS: Final = 1.0
+STOP_SECONDS_MAX: Final = 10.0
+"""For settling what was taken in; it comes again if the broker cannot be told in time."""
 
 __all__ = ["Activity", "Runtime"]
 
@@ -104,8 +106,8 @@ class Runtime:
                 loops = [group.create_task(loop) for loop in (self._fire_timers(), self._claim(), self._keep())]
                 consuming = group.create_task(self._reception.run(stop))
                 await stop.wait()
-                await asyncio.wait([consuming])
-                for loop in loops:
+                await asyncio.wait([consuming], timeout=STOP_SECONDS_MAX)
+                for loop in (consuming, *loops):
                     loop.cancel()
         finally:
             await self._outbox.stop()
