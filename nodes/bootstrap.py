@@ -54,6 +54,7 @@ from nodes.runtime.door import Door
 from nodes.runtime.loop import Runtime
 from nodes.runtime.outbox import Activity
 from nodes.runtime.post import Post
+from nodes.runtime.storage import Storage
 from nodes.runtime.undelivered import Undelivered
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
@@ -125,8 +126,9 @@ async def hub_node(config: HubConfig, data_dir: Path, identity: Identity, broker
     machine = HubMachine(config)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at the start
     store = await SqliteStore.open(data_dir / "node.sqlite", machine.record_types)
-    runtime = _runtime(machine, identity, broker, store, {}, BlobStore(data_dir / "blobs"))
-    door, post = Door(identity.address, machine.name, time.time), Post(identity, broker, time.time)
+    storage = Storage(data_dir)
+    runtime = _runtime(machine, identity, broker, store, {}, BlobStore(data_dir / "blobs"), storage)
+    door, post = _door(machine, identity, storage), Post(identity, broker, time.time)
     return StoredNode(runtime, store, (Undelivered(broker, door, post).run,))
 
 
@@ -142,8 +144,9 @@ async def renter_node(
     post = Post(identity, broker, time.time)
     dispatcher, rounds = Dispatcher(services, workbench, post), Rounds(services, workbench, post)
     offered = activities(services, workbench, dispatcher, rounds)
-    runtime = _runtime(machine, identity, broker, store, offered, services.blobs)
-    door = Door(identity.address, machine.name, time.time)
+    storage = Storage(wishes.data_dir)
+    runtime = _runtime(machine, identity, broker, store, offered, services.blobs, storage)
+    door = _door(machine, identity, storage)
     collector = Collector(services, workbench, broker, door, runtime.submit, rounds)
     return StoredNode(runtime, store, (collector.run,)), services
 
@@ -184,9 +187,9 @@ async def partner_node(config: PartnerConfig, wishes: PartnerWishes, identity: I
         policy=wishes.policy,
         datasets=wishes.datasets,
     )
-    desk = Desk(services)
-    runtime = _runtime(machine, identity, broker, store, partner_activities(services, desk), services.blobs)
-    door = Door(identity.address, machine.name, time.time)
+    desk, storage = Desk(services), Storage(wishes.data_dir)
+    runtime = _runtime(machine, identity, broker, store, partner_activities(services, desk), services.blobs, storage)
+    door = _door(machine, identity, storage)
     return StoredNode(runtime, store, (SealedCollector(services, desk, broker, door, runtime.submit).run,))
 
 
@@ -230,6 +233,7 @@ def _runtime(  # noqa: PLR0917 - wires what it is given
     store: Store,
     activities: Mapping[str, Activity],
     blobs: BlobStore,
+    storage: Storage,
 ) -> Runtime:
     return Runtime(
         machine=machine,
@@ -240,7 +244,13 @@ def _runtime(  # noqa: PLR0917 - wires what it is given
         activities=activities,
         blobs=blobs,
         entropy=os.urandom,
+        storage=storage,
     )
+
+
+def _door(machine: Machine, identity: Identity, storage: Storage) -> Door:
+    """For what is consumed beside the loop."""
+    return Door(identity.address, machine.name, time.time, storage=storage)
 
 
 # ---------------------------------------------------------------- one role on RabbitMQ

@@ -15,6 +15,7 @@ from broker.topology import Hub, Network, Participant, dead_queue, queue_name, r
 from nodes.identity import Identity
 from nodes.runtime.loop import Runtime
 from nodes.runtime.outbox import Activity
+from nodes.runtime.storage import Storage
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
@@ -113,6 +114,7 @@ class World:
         broker: Broker | None = None,
         machine: ToyMachine | None = None,
         store: Store | None = None,
+        storage: Storage | None = None,
     ) -> Running:
         """One process of the node under test."""
         store = store or await self.store()
@@ -125,6 +127,7 @@ class World:
             activities=activities or {},
             blobs=BlobStore(self.folder / "blobs"),
             entropy=os.urandom,
+            storage=storage,
         )
         stop = asyncio.Event()
         running = Running(runtime, store, stop, asyncio.create_task(runtime.run(stop)))

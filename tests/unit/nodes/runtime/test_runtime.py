@@ -22,6 +22,7 @@ from nodes.machine import Context, Records, Step
 from nodes.runtime.checks import EVENT_AGE_SECONDS_MAX
 from nodes.runtime.journal import replay
 from nodes.runtime.outbox import ACTIVITY_ATTEMPTS_MAX
+from nodes.runtime.storage import Storage
 from nodes.store.errors import StoreFailed
 from nodes.store.port import Decide, Input, Outcome, Store
 from nodes.store.sqlite import SqliteStore
@@ -220,10 +221,9 @@ class _FailingStore(SqliteStore):
         return await super().apply(inputs, decide, owner=owner, lease_until=lease_until, performs_max=performs_max)
 
 
-async def test_a_store_that_fails_for_a_while_loses_no_event(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nodes.runtime.loop.STORE_RETRY_SECONDS", 0.0)
+async def test_a_store_that_fails_for_a_while_loses_no_event(world: World) -> None:
     store = await _FailingStore.open(world.folder / "node.sqlite", ToyMachine.record_types)
-    await world.start(store=store)
+    await world.start(store=store, storage=Storage(pause=lambda seconds: asyncio.sleep(0)))
     await world.tell(message(told(1, "hello")))
     assert reasons(await world.answered(1)) == ["hello"]
 

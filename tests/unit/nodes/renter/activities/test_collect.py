@@ -240,7 +240,7 @@ async def test_a_result_whose_job_ends_while_it_is_opened_is_dropped(desk: Desk)
 
 
 @pytest.mark.parametrize(
-    ("raised", "settled"), [(OSError("no space left"), "retry"), (LookupError("a bug"), "handler-failed")]
+    ("raised", "settled"), [(OSError(24, "too many files"), "retry"), (LookupError("a bug"), "handler-failed")]
 )
 async def test_whatever_is_raised_ends_as_a_settled_delivery(desk: Desk, raised: Exception, settled: str) -> None:
     desk.opening.answer = raised
