@@ -51,6 +51,7 @@ from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.machine import RenterMachine
 from nodes.roles import ROLES
 from nodes.runtime.door import Door
+from nodes.runtime.hearing import Hearing
 from nodes.runtime.loop import Runtime
 from nodes.runtime.outbox import Activity
 from nodes.runtime.post import Post
@@ -145,10 +146,12 @@ async def renter_node(
     dispatcher, rounds = Dispatcher(services, workbench, post), Rounds(services, workbench, post)
     offered = activities(services, workbench, dispatcher, rounds)
     storage = Storage(wishes.data_dir)
-    runtime = _runtime(machine, identity, broker, store, offered, services.blobs, storage)
+    wait_seconds = min(config.batch_deadline_seconds, config.handshake_seconds_max)
+    hearing = Hearing(broker, config.me, "result", wait_seconds=wait_seconds, clock=time.time)
+    runtime = _runtime(machine, identity, broker, store, offered, services.blobs, storage, lambda: hearing.since)
     door = _door(machine, identity, storage)
-    collector = Collector(services, workbench, broker, door, runtime.submit, rounds)
-    return StoredNode(runtime, store, (collector.run,)), services
+    collector = Collector(services, workbench, broker, door, runtime.submit, rounds, hearing)
+    return StoredNode(runtime, store, (collector.run, hearing.run)), services
 
 
 def renter_services(wishes: RenterWishes, identity: Identity, store: Store) -> Services:
@@ -234,6 +237,7 @@ def _runtime(  # noqa: PLR0917 - wires what it is given
     activities: Mapping[str, Activity],
     blobs: BlobStore,
     storage: Storage,
+    hearing_since: Callable[[], float] = lambda: 0.0,
 ) -> Runtime:
     return Runtime(
         machine=machine,
@@ -245,6 +249,7 @@ def _runtime(  # noqa: PLR0917 - wires what it is given
         blobs=blobs,
         entropy=os.urandom,
         storage=storage,
+        hearing_since=hearing_since,
     )
 
 

@@ -66,6 +66,7 @@ class Runtime:
         entropy: Callable[[int], bytes],
         activities_max: int = ACTIVITIES_MAX,
         storage: Storage | None = None,
+        hearing_since: Callable[[], float] = lambda: 0.0,
     ) -> None:
         """Wire a process.
 
@@ -80,6 +81,7 @@ class Runtime:
             entropy: so many fresh random bytes.
             activities_max: activities under way at a time.
             storage: the disk on which the store is.
+            hearing_since: since when this process hears answers without a gap, seconds since 1970 (`Hearing.since`).
         """
         self._store = store
         self._storage = storage or Storage()
@@ -87,7 +89,14 @@ class Runtime:
         self._owner = entropy(16).hex()
         self._quiet = Quiet()
         self._commits = Commits(
-            machine, store, identity, clock=clock, entropy=entropy, owner=self._owner, quiet=self._quiet
+            machine,
+            store,
+            identity,
+            clock=clock,
+            entropy=entropy,
+            owner=self._owner,
+            quiet=self._quiet,
+            hearing_since=hearing_since,
         )
         post = Post(identity, broker, clock)
         means = Means(machine, post, store, blobs, activities, self._conclude, self._storage, activities_max)

@@ -115,6 +115,7 @@ class World:
         machine: ToyMachine | None = None,
         store: Store | None = None,
         storage: Storage | None = None,
+        hearing_since: Callable[[], float] = lambda: 0.0,
     ) -> Running:
         """One process of the node under test."""
         store = store or await self.store()
@@ -128,6 +129,7 @@ class World:
             blobs=BlobStore(self.folder / "blobs"),
             entropy=os.urandom,
             storage=storage,
+            hearing_since=hearing_since,
         )
         stop = asyncio.Event()
         running = Running(runtime, store, stop, asyncio.create_task(runtime.run(stop)))

@@ -51,6 +51,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "batch.sent": (frozenset({"running"}), batches.sent),
         "batch.failed": (frozenset({"running"}), faults.batch_failed),
         "result.accepted": (frozenset({"running", "assembling", "completed"}), batches.result_accepted),
+        "result.held": (frozenset({"running"}), batches.held),
         "result.refused": (frozenset({"running"}), faults.result_refused),
         "introduction.made": (frozenset({"agreeing"}), rounds.introduced),
         "introduction.refused": (frozenset({"agreeing"}), rounds.not_introduced),
