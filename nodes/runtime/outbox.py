@@ -40,6 +40,9 @@ PUBLISH_WINDOW: Final = 64
 ACTIVITIES_MAX: Final = 8
 """Activities under way at a time, per process."""
 ACTIVITY_ATTEMPTS_MAX: Final = 5
+"""Times that an activity may fail. That its process was killed is no failure of it."""
+PROCESSES_LOST_MAX: Final = 50
+"""As many processes may be killed while they carry out one activity; more, and it is what kills them."""
 RETRY_SECONDS_MIN: Final = 0.1
 RETRY_SECONDS_MAX: Final = 5.0
 _ERROR_CHARS_MAX: Final = 500
@@ -214,12 +217,12 @@ class Outbox:
 
     async def _attempts(self, row: OutboxRow, effect: Perform) -> Sequence[tuple[str, Struct]]:
         """The activity's outcome; raises _ActivityFailed when it has had its attempts."""
-        attempt, delay = row.attempts, RETRY_SECONDS_MIN
+        attempt, delay = row.failures + 1, RETRY_SECONDS_MIN
         activity, persist = self._means.activities.get(effect.activity), self._means.storage.persist
         if activity is None:
             raise _ActivityFailed(f"no activity {effect.activity!r} here")
-        if attempt > ACTIVITY_ATTEMPTS_MAX:
-            raise _ActivityFailed(f"every process that tried it ended ({attempt - 1} attempts)")
+        if row.attempts > PROCESSES_LOST_MAX:
+            raise _ActivityFailed(f"each of the {PROCESSES_LOST_MAX} processes that tried it was killed over it")
         while True:
             try:
                 events = await persist(partial(activity, effect.params, row.aggregate))
@@ -231,7 +234,7 @@ class Outbox:
                 if attempt >= ACTIVITY_ATTEMPTS_MAX:
                     raise _ActivityFailed(f"{type(error).__name__}: {error}"[:_ERROR_CHARS_MAX]) from error
                 attempt += 1
-                await persist(partial(self._means.store.attempted, row.seq))
+                await persist(partial(self._means.store.failed, row.seq))
             await asyncio.sleep(delay)
             delay = min(delay * 2, RETRY_SECONDS_MAX)
 

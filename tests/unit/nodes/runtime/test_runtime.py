@@ -21,7 +21,7 @@ from nodes.identity import verify
 from nodes.machine import Context, Records, Step
 from nodes.runtime.checks import EVENT_AGE_SECONDS_MAX
 from nodes.runtime.journal import replay
-from nodes.runtime.outbox import ACTIVITY_ATTEMPTS_MAX
+from nodes.runtime.outbox import ACTIVITY_ATTEMPTS_MAX, PROCESSES_LOST_MAX
 from nodes.runtime.storage import Storage
 from nodes.store.errors import StoreFailed
 from nodes.store.port import Decide, Input, Outcome, Store
@@ -408,6 +408,33 @@ async def test_attempts_at_an_activity_are_counted_across_processes(
     await until(lambda: empty(second.store))
     assert attempts == ACTIVITY_ATTEMPTS_MAX + 1, "all but the one that stopping cut short"
     assert (await tally(second.store)).seen[-1] == "activity.failed"
+
+
+@pytest.mark.parametrize(
+    ("lost", "outcome"), [(PROCESSES_LOST_MAX - 1, "work.done"), (PROCESSES_LOST_MAX, "activity.failed")]
+)
+async def test_an_activity_whose_processes_are_killed_goes_on_many_times(world: World, lost: int, outcome: str) -> None:
+    """As when somebody restarts a node again and again: that is no failure of the activity."""
+
+    async def endless(params: dict[str, Any], aggregate: str) -> Sequence[tuple[str, Struct]]:
+        begun.set()
+        await asyncio.Event().wait()
+        return []
+
+    async def work(params: dict[str, Any], aggregate: str) -> Sequence[tuple[str, Struct]]:
+        return [("work.done", WorkDone(number=1))]
+
+    begun = asyncio.Event()
+    first = await world.start(activities={"work": endless})
+    await world.tell(message(told(1, "work")))
+    await begun.wait()
+    await first.end()
+    store, now = await world.store(), world.clock.now
+    for number in range(lost):
+        assert await store.claim(f"killed-{number}", now=now, lease_until=now - 1, publishes_max=0, performs_max=1)
+    second = await world.start(activities={"work": work})
+    await until(lambda: empty(second.store))
+    assert (await tally(second.store)).seen[-1] == outcome
 
 
 async def _two_effects(store: Store) -> bool:
