@@ -32,6 +32,7 @@ from schemas.joint import (
 )
 from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder
 
+EVERYBODY: Final = "hub|renter|lessor|partner"
 Role = Literal["hub", "renter", "lessor", "partner", "user"]
 Text = Annotated[str, Meta(max_length=limits.REASON_CHARS_MAX)]
 Code = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}\Z", max_length=64)]
@@ -299,6 +300,15 @@ class DeliveryFailed(Struct, frozen=True, kw_only=True):
     reason: Text
 
 
+class EventRefused(Struct, frozen=True, kw_only=True):
+    """A receiver does not believe its sender, by its clock or its key; so it will not believe what it sends next."""
+
+    event: Text
+    type: Text
+    code: Code
+    reason: Text
+
+
 # ---------------------------------------------------------------- the list
 
 
@@ -379,6 +389,7 @@ def _rows() -> tuple[EventType, ...]:
         row("round.answered", "partner", "renter", None, "result", "J4: raw homomorphic ciphertext"),
         row("subtask.completed", "renter", "lessor", SubtaskCompleted, "control", "half a receipt"),
         row("receipt.countersigned", "lessor", "renter", ReceiptCountersigned, "control", "the whole receipt"),
+        row("event.refused", EVERYBODY, EVERYBODY, EventRefused, "control", "the sender's clock or key is not right"),
         row("delivery.failed", "hub", "hub|renter|lessor|partner", DeliveryFailed, "control", "N2: no such address"),
     )
 

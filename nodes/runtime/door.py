@@ -24,11 +24,12 @@ from nodes.identity import verify
 from nodes.machine import Refused
 from nodes.runtime import bulk
 from nodes.runtime.checks import Receiver, check_event, check_signature, read_route
+from nodes.runtime.complaints import Complaints
 from nodes.runtime.storage import Storage
 from nodes.store.errors import RecordUnreadable
 from schemas.codec import Received
 from schemas.errors import SubletError, VerificationFailed
-from schemas.events import Event, Role
+from schemas.events import Event, EventRefused, Role
 from schemas.ids import Address
 
 K = TypeVar("K")
@@ -55,9 +56,12 @@ class Door:
         role: Role,
         clock: Callable[[], float],
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        *,
         storage: Storage | None = None,
+        complaints: Complaints | None = None,
     ) -> None:
         """A door of this node; `clock` gives seconds since 1970, `pause` waits so many seconds."""
+        self._complaints = complaints
         self._storage = storage or Storage(pause=pause)
         self._receiver = Receiver(me, role)
         self._clock = clock
@@ -99,6 +103,9 @@ class Door:
             route = read_route(message.key, self._receiver)
             received = await bulk.decode(message.headers, message.body)
             check_event(received.event, route, self._receiver, self._clock())
+            if isinstance(told := received.event.data, EventRefused):
+                by = received.event.source
+                self._log.error("not believed", by=by, type=told.type, code=told.code, why=told.reason)
         except Refused:
             raise
         except VerificationFailed as error:
@@ -134,8 +141,12 @@ class Door:
 
     async def set_aside(self, delivery: Delivery, code: str, reason: str) -> None:
         """Move it to the dead letters. Raises nothing."""
-        self._log.warning("set aside", code=code, reason=reason, id=delivery.message.id, key=delivery.message.key)
+        message = delivery.message
+        sender = ".".join(message.key.split(".")[2:4])  # as the broker pinned it
+        self._log.warning("set aside", code=code, reason=reason, sender=sender, id=message.id, key=message.key)
         await self._answer(delivery, delivery.reject(code))
+        if self._complaints is not None:
+            await self._complaints.tell(message, code, reason)
 
     async def bring_again(self, delivery: Delivery, seconds: float = RETRY_SECONDS) -> None:
         """Let it come again after a pause. Raises nothing."""

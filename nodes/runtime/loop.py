@@ -26,6 +26,7 @@ from nodes.identity import Identity
 from nodes.machine import Machine
 from nodes.runtime.checks import EVENT_AGE_SECONDS_MAX
 from nodes.runtime.commits import Commits
+from nodes.runtime.complaints import Complaints
 from nodes.runtime.door import Door
 from nodes.runtime.outbox import ACTIVITIES_MAX, Activity, Means, Outbox
 from nodes.runtime.post import Post
@@ -102,7 +103,8 @@ class Runtime:
         means = Means(machine, post, store, blobs, activities, self._conclude, self._storage, activities_max)
         self._outbox = self._commits.outbox = Outbox(means, self._quiet)
         self._timer_wake = self._commits.timers = Wake(self._quiet)
-        door = Door(identity.address, machine.name, clock, storage=self._storage)
+        complaints = Complaints(post, clock)
+        door = Door(identity.address, machine.name, clock, storage=self._storage, complaints=complaints)
         self._reception = Reception(
             me=identity.address,
             machine=machine,

@@ -3,6 +3,10 @@ lessor can mend ends the job. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
 from msgspec import structs
 
 from nodes.draft import data_of
@@ -16,7 +20,12 @@ from nodes.renter.protocol.runs import Runs
 from nodes.renter.protocol.states import SERVING
 from nodes.renter.protocol.subtasks import terms_of
 from schemas import limits
-from schemas.events import BatchFailed, DeliveryFailed, Event
+from schemas.events import BatchFailed, DeliveryFailed, Event, EventRefused
+
+WANTED: Final[Mapping[str, str]] = MappingProxyType(
+    {"ordering": "order.buy.placed", "agreeing": "introduction.requested"}
+)
+"""What was asked of it, by the job's phase."""
 
 
 def result_refused(draft: Draft, event: Event) -> None:
@@ -64,6 +73,14 @@ def publish_failed(draft: Draft, event: Event) -> None:
 def delivery_failed(draft: Draft, event: Event) -> None:
     """`delivery.failed`: a hub on the way knows nobody at the address."""
     draft.note("undelivered", "a hub could not route a message", **structs.asdict(data_of(event, DeliveryFailed)))
+
+
+def not_believed(draft: Draft, event: Event) -> None:
+    """`event.refused`: a job that waits for its hub's answer to what the hub does not believe waits for nothing."""
+    data = data_of(event, EventRefused)
+    draft.note("not-believed", f"{event.source}: {data.reason}", type=data.type, code=data.code)
+    if data.type == WANTED.get(draft.phase):
+        ending.fail(draft, "not-believed", f"{event.source} does not believe {draft.config.me}: {data.reason}")
 
 
 def timer_fired(draft: Draft, event: Event) -> None:

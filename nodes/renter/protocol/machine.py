@@ -70,6 +70,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "receipt.countersigned": (frozenset({"assembling", "completed"}), ending.receipt_countersigned),
         "activity.failed": (LIVE, faults.activity_failed),
         "publish.failed": (LIVE, faults.publish_failed),
+        "event.refused": (LIVE | ENDED, faults.not_believed),
         "delivery.failed": (NEW, faults.delivery_failed),
         TIMER_FIRED: (LIVE, rounds.timer_fired),
     }
