@@ -11,8 +11,8 @@ from typing import Final
 
 import structlog
 
+from broker.names import parse_key
 from broker.port import Message
-from broker.topology import parse_key
 from nodes.runtime.post import Post
 from schemas import limits
 from schemas.errors import BadConfig, SubletError

@@ -17,8 +17,8 @@ from typing import Final, NoReturn
 import structlog
 
 from broker.errors import BrokerError
+from broker.names import parse_key, routing_key
 from broker.port import Broker, Message
-from broker.topology import parse_key, routing_key
 from schemas.errors import BadConfig, BrokerUnreachable
 from schemas.ids import Address
 

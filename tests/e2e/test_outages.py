@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 import nodes.demo
-from broker.topology import queue_name
+from broker.names import queue_name
 from nodes.crew.crew import Crew, Kit
 from nodes.lessor.compute.port import Computed
 from nodes.lessor.compute.workshop import Workshop

@@ -16,8 +16,8 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from broker.names import queue_name
 from broker.port import Broker, Delivery, Message
-from broker.topology import queue_name
 from nodes.machine import Refused
 from nodes.renter.activities.rounds import Answered, Rounds
 from nodes.renter.activities.services import Services

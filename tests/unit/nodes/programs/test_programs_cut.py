@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, numpy_helper
 
 from nodes.programs.check import check
 from nodes.programs.compile import affine
@@ -317,3 +317,13 @@ def test_a_linear_support_vector_regressor_is_one_sum() -> None:
     attributes |= {"kernel_type": "RBF", "kernel_params": [0.5, 0.0, 0.0]}
     with pytest.raises(BadProgram, match="numbers per row"):
         cut(check(data(model([ml("SVMRegressor", ["x"], ["y"], **attributes)], {"x": COLUMNS}))))
+
+
+def test_the_beginning_keeps_the_names_of_columns_and_the_rest_those_of_results() -> None:
+    whole = model([SCORE, node("Sigmoid", ["s"], ["p"]), node("Concat", ["p", "p"], ["y"], axis=1)], {"x": COLUMNS})
+    whole.graph.initializer.append(numpy_helper.from_array(W1.astype(np.float32), "w"))
+    whole.metadata_props.add(key="columns", value="a,b,c,d,e")
+    whole.metadata_props.add(key="results", value="p,q")
+    found = cut(check(data(whole)))
+    assert (found.beginning.column_names, found.rest.output_names) == (("a", "b", "c", "d", "e"), ("p", "q"))
+    assert (found.beginning.output_names, found.rest.column_names) == (("s",), ())

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from broker.names import routing_key
 from broker.port import Message
-from broker.topology import routing_key
 from nodes.machine import Refused
 from nodes.runtime.checks import Receiver, check_event, read_route
 from nodes.runtime.complaints import TELL_SECONDS, TOLD, Complaints

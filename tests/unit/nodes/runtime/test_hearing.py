@@ -12,8 +12,9 @@ import pytest
 
 from broker.embedded import EmbeddedServer
 from broker.errors import PublishUnknown, QueueFull
+from broker.names import queue_name, routing_key
+from broker.network import Hub, Network, Participant
 from broker.port import Message
-from broker.topology import Hub, Network, Participant, queue_name, routing_key
 from nodes.runtime.hearing import ECHOES_PER_WAIT, MISSED_MAX, Hearing
 from schemas.errors import BrokerUnreachable
 from schemas.ids import Address
