@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,7 +19,6 @@ from schemas.errors import BadConfig
 if TYPE_CHECKING:
     from nodes.cli.inputs import Inputs
     from nodes.renter.submission import JobOptions
-    from nodes.store.port import Store
 
 
 TAKEN_SECONDS_MAX: Final = 5.0
@@ -48,7 +45,8 @@ class Running:
             self.output.note(f"submitted {job}")
             return await self.watch(job)
         async with open_store(self.config, make=True) as store:
-            taken = await self._taken(store, job)
+            taken = await jobs.is_taken(store, job, self.config.jobs, TAKEN_SECONDS_MAX)
+        self._say_unless(taken, job)
         self.output.text(job)
         self.output.result({"job": job, "state": "submitted", "taken": taken})
         return 0
@@ -82,24 +80,19 @@ class Running:
     async def watch(self, job: str) -> int:
         """Follow a job to its end; its exit code. A job that the workers have not taken yet is waited for."""
         async with open_store(self.config, make=True) as store:
-            await self._taken(store, job)
+            self._say_unless(await jobs.is_taken(store, job, self.config.jobs, TAKEN_SECONDS_MAX), job)
             report = await follow(jobs.watch(store, job, self.config.jobs), self.output)
         show.show(self.output, report)
         show.say_why(self.output, report)
         return show.exit_code(report)
 
-    async def _taken(self, store: Store, job: str) -> bool:
-        """Whether a worker has taken a job, given a little time; says so if not, for it may wait for ever."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(TAKEN_SECONDS_MAX):
-                while await jobs.report_when_taken(store, job, self.config.jobs) is None:  # noqa: ASYNC110 - a store
-                    await asyncio.sleep(jobs.WATCH_SECONDS)
-                return True
-        self.output.note(
-            f"{job} waits: no worker of {self.config.address} has taken it yet. Is `sublet renter` running? "
-            "If it is, its log says what it set aside, and why"
-        )
-        return False
+    def _say_unless(self, taken: bool, job: str) -> None:
+        """A job may wait for a worker for ever: nobody shall wait for it without a word."""
+        if not taken:
+            self.output.note(
+                f"{job} waits: no worker of {self.config.address} has taken it yet. Is `sublet renter` running? "
+                "If it is, its log says what it set aside, and why"
+            )
 
     async def result(self, job: str, out: Path | None) -> int:
         """A completed job's output to `out` or stdout.

@@ -34,7 +34,7 @@ from nodes.hub.directory import HubConfig
 from nodes.hub.draft import Draft
 from nodes.hub.records import INTERNAL_TYPES, RECORD_TYPES
 from nodes.machine import TIMER_FIRED, Context, Machine, PublishFailed, Records, Refused, Step, TimerFired
-from schemas.events import DeliveryFailed, Event, EventRefused, Role
+from schemas.events import CheckAnswered, CheckRequested, DeliveryFailed, Event, EventRefused, Role
 
 Handler = Callable[[Book, Event], None]
 AGGREGATE: Final = "hub"
@@ -52,6 +52,12 @@ def _timer_fired(book: Book, event: Event) -> None:
         TIMERS[what](book, name)
     else:
         raise Refused("unknown-timer", f"a hub sets no timer {fired.name}; nothing is done")
+
+
+def _checked(book: Book, event: Event) -> None:
+    """Whoever came so far is believed; the time of the answer tells it how its clock goes."""
+    answered = CheckAnswered(event=event.id)
+    book.draft.send("check.answered", event.source, event.id, answered, lane=data_of(event, CheckRequested).lane)
 
 
 def _event_refused(book: Book, event: Event) -> None:
@@ -95,6 +101,7 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
         "introduction.proposed": introducing.proposed,
         "introduction.countersigned": introducing.countersigned,
         "introduction.refused": introducing.refused,
+        "check.requested": _checked,
         "event.refused": _event_refused,
         "delivery.failed": _delivery_failed,
         "publish.failed": _delivery_failed,

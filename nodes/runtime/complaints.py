@@ -11,12 +11,12 @@ from typing import Final
 
 import structlog
 
-from broker.names import parse_key
+from broker.names import DESK, parse_key
 from broker.port import Message
 from nodes.runtime.post import Post
 from schemas import limits
 from schemas.errors import BadConfig, SubletError
-from schemas.events import EventRefused
+from schemas.events import CheckAnswered, EventRefused
 from schemas.ids import Address, derive_id, hub_address, hub_of
 
 TOLD: Final = frozenset(
@@ -49,14 +49,18 @@ class Complaints:
             sender = parse_key(message.key).src
         except BadConfig:
             return
-        if code not in TOLD or event_type in UNTOLD or not self._is_due(sender, code):
+        if code not in TOLD or event_type in UNTOLD:
             return
-        name = message.id[:TEXT_CHARS_MAX] or "nameless"
-        subject = str(message.headers.get("ce-subject", ""))[:TEXT_CHARS_MAX] or name
-        refused = EventRefused(event=name, type=event_type, code=code, reason=reason[: limits.REASON_CHARS_MAX])
+        name, why = message.id[:TEXT_CHARS_MAX] or "nameless", reason[: limits.REASON_CHARS_MAX]
         event_id = derive_id("refused", self._post.me, message.id, code)
         try:
-            await self._post.send("event.refused", sender, subject, refused, event_id=event_id)
+            if event_type == "check.requested":  # who asks is always told
+                answered = CheckAnswered(event=name, code=code, reason=why)
+                await self._post.send("check.answered", sender, name, answered, event_id=event_id, lane=DESK)
+            elif self._is_due(sender, code):
+                subject = str(message.headers.get("ce-subject", ""))[:TEXT_CHARS_MAX] or name
+                refused = EventRefused(event=name, type=event_type, code=code, reason=why)
+                await self._post.send("event.refused", sender, subject, refused, event_id=event_id)
         except SubletError as error:
             log.info("a sender was not told", sender=sender, error=str(error))
 
