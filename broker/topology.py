@@ -28,6 +28,7 @@ from broker.names import (
     BROKER_NAME,
     CONTROL,
     DEAD,
+    DESK,
     RESULT,
     UNROUTABLE,
     WAIT_STEPS,
@@ -147,7 +148,7 @@ _Owned = tuple[Address, tuple[str, ...]]
 
 
 def _subnet(network: Network, hub: Hub) -> Topology:
-    owned: list[_Owned] = [(hub_address(hub.name), (CONTROL,))]
+    owned: list[_Owned] = [(hub_address(hub.name), (CONTROL, DESK))]
     owned += [(address(hub.name, participant.name), kinds(participant)) for participant in hub.participants]
     out = _out_queues(network, hub)
     queues = [_queue(hub.name, of, kind) for of, of_kinds in owned for kind in of_kinds]

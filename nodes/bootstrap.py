@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -51,14 +51,18 @@ from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.machine import RenterMachine
 from nodes.roles import ROLES
 from nodes.runtime.door import Door
+from nodes.runtime.hearing import Hearing
 from nodes.runtime.loop import Runtime
 from nodes.runtime.outbox import Activity
 from nodes.runtime.post import Post
+from nodes.runtime.storage import Storage
 from nodes.runtime.undelivered import Undelivered
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
 from schemas.ids import derive_id
+
+T = TypeVar("T")
 
 CONNECT_SECONDS_MAX: Final = 300.0
 """A node waits this long for its broker at its start: the parts of a stack come up in any order."""
@@ -123,8 +127,9 @@ async def hub_node(config: HubConfig, data_dir: Path, identity: Identity, broker
     machine = HubMachine(config)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at the start
     store = await SqliteStore.open(data_dir / "node.sqlite", machine.record_types)
-    runtime = _runtime(machine, identity, broker, store, {}, BlobStore(data_dir / "blobs"))
-    door, post = Door(identity.address, machine.name, time.time), Post(identity, broker, time.time)
+    storage = Storage(data_dir)
+    runtime = _runtime(machine, identity, broker, store, {}, BlobStore(data_dir / "blobs"), storage)
+    door, post = _door(machine, identity, storage), Post(identity, broker, time.time)
     return StoredNode(runtime, store, (Undelivered(broker, door, post).run,))
 
 
@@ -140,10 +145,13 @@ async def renter_node(
     post = Post(identity, broker, time.time)
     dispatcher, rounds = Dispatcher(services, workbench, post), Rounds(services, workbench, post)
     offered = activities(services, workbench, dispatcher, rounds)
-    runtime = _runtime(machine, identity, broker, store, offered, services.blobs)
-    door = Door(identity.address, machine.name, time.time)
-    collector = Collector(services, workbench, broker, door, runtime.submit, rounds)
-    return StoredNode(runtime, store, (collector.run,)), services
+    storage = Storage(wishes.data_dir)
+    wait_seconds = min(config.batch_deadline_seconds, config.handshake_seconds_max)
+    hearing = Hearing(broker, config.me, "result", wait_seconds=wait_seconds, clock=time.time)
+    runtime = _runtime(machine, identity, broker, store, offered, services.blobs, storage, lambda: hearing.since)
+    door = _door(machine, identity, storage)
+    collector = Collector(services, workbench, broker, door, runtime.submit, rounds, hearing)
+    return StoredNode(runtime, store, (collector.run, hearing.run)), services
 
 
 def renter_services(wishes: RenterWishes, identity: Identity, store: Store) -> Services:
@@ -182,9 +190,9 @@ async def partner_node(config: PartnerConfig, wishes: PartnerWishes, identity: I
         policy=wishes.policy,
         datasets=wishes.datasets,
     )
-    desk = Desk(services)
-    runtime = _runtime(machine, identity, broker, store, partner_activities(services, desk), services.blobs)
-    door = Door(identity.address, machine.name, time.time)
+    desk, storage = Desk(services), Storage(wishes.data_dir)
+    runtime = _runtime(machine, identity, broker, store, partner_activities(services, desk), services.blobs, storage)
+    door = _door(machine, identity, storage)
     return StoredNode(runtime, store, (SealedCollector(services, desk, broker, door, runtime.submit).run,))
 
 
@@ -228,6 +236,8 @@ def _runtime(  # noqa: PLR0917 - wires what it is given
     store: Store,
     activities: Mapping[str, Activity],
     blobs: BlobStore,
+    storage: Storage,
+    hearing_since: Callable[[], float] = lambda: 0.0,
 ) -> Runtime:
     return Runtime(
         machine=machine,
@@ -238,14 +248,21 @@ def _runtime(  # noqa: PLR0917 - wires what it is given
         activities=activities,
         blobs=blobs,
         entropy=os.urandom,
+        storage=storage,
+        hearing_since=hearing_since,
     )
+
+
+def _door(machine: Machine, identity: Identity, storage: Storage) -> Door:
+    """For what is consumed beside the loop."""
+    return Door(identity.address, machine.name, time.time, storage=storage)
 
 
 # ---------------------------------------------------------------- one role on RabbitMQ
 
 
 async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
-    """One role as a process on RabbitMQ, until `stop` is set.
+    """One role as a process on RabbitMQ, until `stop` is set; also while it waits for its broker.
 
     Raises:
         BrokerUnreachable: no connection within `CONNECT_SECONDS_MAX`.
@@ -253,8 +270,10 @@ async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
     """
     keep_memory()
     identity = config.identity()
-    broker, crew = await connect(config), Crew(hands(config))
-    row = ROLES[config.role]
+    broker = await _unless(stop, connect(config))
+    if broker is None:
+        return
+    crew, row = Crew(hands(config)), ROLES[config.role]
     try:
         await row.load(row.server)(config, identity, broker, crew, stop)
     finally:
@@ -397,6 +416,18 @@ def hub_config(config: NodeConfig) -> HubConfig:
     """The hub's directory."""
     participants = config.subnet.keys if config.subnet is not None else {}
     return HubConfig(me=config.address, hub_keys=config.network.hub_keys, participants=participants)
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` gives; None, and it is cancelled, when `stop` is set before."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.wait([working, stopping])
+    return None if working.cancelled() else working.result()
 
 
 async def _together(stop: asyncio.Event, until: Coroutine[Any, Any, Any], *beside: Coroutine[Any, Any, None]) -> None:

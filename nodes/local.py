@@ -107,6 +107,8 @@ class LocalNetwork:
         self._tasks: list[asyncio.Task[None]] = []
         self._working: list[tuple[Address, asyncio.Task[None]]] = []
         self._services: Services | None = None
+        self._renter_task: asyncio.Task[None]
+        self._renter_stop = asyncio.Event()
         self.partner_store: Store | None = None
         """The partner's, where there is one."""
         self._partner_task: asyncio.Task[None] | None = None
@@ -128,8 +130,8 @@ class LocalNetwork:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        self._partner_stop.set()
+        for stop in (self._stop, self._renter_stop, self._partner_stop):
+            stop.set()
         for lessor in self._lessors:
             await self.silence(lessor)
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -247,7 +249,19 @@ class LocalNetwork:
         node, self._services = await renter_node(
             self.renter_config, wishes, identity, self.server.connect(LOCAL_RENTER)
         )
-        self._tasks.append(asyncio.create_task(node.run(self._stop)))
+        self._renter_stop = asyncio.Event()
+        self._renter_task = asyncio.create_task(node.run(self._renter_stop))
+        self._tasks.append(self._renter_task)
+
+    async def end_renter(self) -> None:
+        """End the renter's process; its queues and store stay."""
+        self._renter_stop.set()
+        await self._renter_task
+        self._tasks.remove(self._renter_task)
+
+    async def begin_renter(self) -> None:
+        """Start the renter's process again, where it was ended."""
+        await self._start_renter()
 
     async def _start_partner(self, partner: LocalPartner) -> None:
         identity = self._identities[LOCAL_PARTNER]

@@ -33,6 +33,7 @@ from schemas.joint import (
 )
 from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder
 
+EVERYBODY: Final = "hub|renter|lessor|partner"
 Role = Literal["hub", "renter", "lessor", "partner", "user"]
 Lane = Annotated[str, Meta(pattern=r"^w[0-9]{1,3}\Z", max_length=4)]
 WorkerId = IdField
@@ -298,6 +299,30 @@ class DeliveryFailed(Struct, frozen=True, kw_only=True):
     reason: Text
 
 
+class CheckRequested(Struct, frozen=True, kw_only=True):
+    """A node asks its hub whether it is believed."""
+
+    lane: Lane
+
+
+class CheckAnswered(Struct, frozen=True, kw_only=True):
+    """It is, or why not; the answer's time is the hub's."""
+
+    event: Text
+    code: Annotated[str, Meta(max_length=64)] = ""
+    """Empty when it is believed."""
+    reason: Text = ""
+
+
+class EventRefused(Struct, frozen=True, kw_only=True):
+    """A receiver does not believe its sender, by its clock or its key; so it will not believe what it sends next."""
+
+    event: Text
+    type: Text
+    code: Code
+    reason: Text
+
+
 # ---------------------------------------------------------------- the list
 
 
@@ -378,6 +403,9 @@ def _rows() -> tuple[EventType, ...]:
         row("round.answered", "partner", "renter", None, "result", "J4: raw homomorphic ciphertext"),
         row("subtask.completed", "renter", "lessor", SubtaskCompleted, "control", "half a receipt"),
         row("receipt.countersigned", "lessor", "renter", ReceiptCountersigned, "control", "the whole receipt"),
+        row("check.requested", EVERYBODY, "hub", CheckRequested, "control", "is this node believed?"),
+        row("check.answered", "hub", EVERYBODY, CheckAnswered, "lane", "it is, or why not"),
+        row("event.refused", EVERYBODY, EVERYBODY, EventRefused, "control", "the sender's clock or key is not right"),
         row("delivery.failed", "hub", "hub|renter|lessor|partner", DeliveryFailed, "control", "N2: no such address"),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nodes.cli import show
 from nodes.cli.console import Output
@@ -19,6 +19,10 @@ from schemas.errors import BadConfig
 if TYPE_CHECKING:
     from nodes.cli.inputs import Inputs
     from nodes.renter.submission import JobOptions
+
+
+TAKEN_SECONDS_MAX: Final = 5.0
+"""A running worker takes a job in a fraction of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,11 @@ class Running:
         if wait:
             self.output.note(f"submitted {job}")
             return await self.watch(job)
+        async with open_store(self.config, make=True) as store:
+            taken = await jobs.is_taken(store, job, self.config.jobs, TAKEN_SECONDS_MAX)
+        self._say_unless(taken, job)
         self.output.text(job)
-        self.output.result({"job": job, "state": "submitted"})
+        self.output.result({"job": job, "state": "submitted", "taken": taken})
         return 0
 
     async def cancel(self, job: str) -> None:
@@ -73,10 +80,19 @@ class Running:
     async def watch(self, job: str) -> int:
         """Follow a job to its end; its exit code. A job that the workers have not taken yet is waited for."""
         async with open_store(self.config, make=True) as store:
+            self._say_unless(await jobs.is_taken(store, job, self.config.jobs, TAKEN_SECONDS_MAX), job)
             report = await follow(jobs.watch(store, job, self.config.jobs), self.output)
         show.show(self.output, report)
         show.say_why(self.output, report)
         return show.exit_code(report)
+
+    def _say_unless(self, taken: bool, job: str) -> None:
+        """A job may wait for a worker for ever: nobody shall wait for it without a word."""
+        if not taken:
+            self.output.note(
+                f"{job} waits: no worker of {self.config.address} has taken it yet. Is `sublet renter` running? "
+                "If it is, its log says what it set aside, and why"
+            )
 
     async def result(self, job: str, out: Path | None) -> int:
         """A completed job's output to `out` or stdout.

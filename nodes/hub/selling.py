@@ -96,7 +96,8 @@ def _check_order(draft: Draft, event: Event, order: SellOrder) -> None:
     if not draft.context.verify(draft.config.participants[order.lessor], struct_bytes(order), order.signature):
         raise Refused("sell-order-signature", f"{order.lessor} has not signed {order.id} so; sign it again")
     if order.expires_at <= draft.now:
-        raise Refused("expired", f"{order.id} expired before it came; place it again with a later time")
+        age = f"{order.id} expired before it came, {draft.now - event.time:.0f} s after its date by this clock"
+        raise Refused("expired", f"{age}; set both clocks, and place it again with a later time")
     if order.expires_at > draft.now + limits.SELL_ORDER_SECONDS_MAX + limits.CLOCK_SKEW_SECONDS_MAX:
         most = f"{limits.SELL_ORDER_SECONDS_MAX:.0f} seconds"
         raise Refused("expires-too-late", f"{order.id} lasts longer than {most}; place it for less, and renew it")

@@ -45,11 +45,12 @@ from nodes.machine import (
     own_event,
 )
 from nodes.records import RecordSet
+from nodes.runtime.complaints import Complaints
 from nodes.runtime.consuming import consume_for_ever, handle_all
 from nodes.runtime.door import Door, Later
 from nodes.runtime.post import Post
 from schemas import codec, limits
-from schemas.events import BatchFailed, BatchForwarded, Event, SubtaskAnnounced, batch_attributes
+from schemas.events import BatchFailed, BatchForwarded, Event, EventRefused, SubtaskAnnounced, batch_attributes
 from schemas.ids import Address, derive_id
 from schemas.jobs import Batch
 
@@ -100,8 +101,8 @@ class _Shift:
         self._records = RecordSet()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._waiting: dict[str, asyncio.Future[None]] = {}
-        self._door = Door(self._me, "lessor", of.clock)
         self._post = Post(of.identity, of.broker, of.clock)
+        self._door = Door(self._me, "lessor", of.clock, complaints=Complaints(self._post, of.clock))
 
     async def run(self) -> None:
         """Consume all queues, and offer compute, until cancelled or the lane is lost: another worker may have it."""
@@ -133,6 +134,8 @@ class _Shift:
 
     async def _handle(self, event: Event, _: None) -> None:
         await self._give(event)
+        if isinstance(event.data, EventRefused) and event.data.type == "order.sell.placed":
+            self._of.ready.clear()
         if isinstance(event.data, SubtaskAnnounced):  # whoever takes it over, when this worker dies, asks as well
             terms = event.data.terms
             await self._opened(SessionWanted(subtask=terms.subtask, job=terms.job, renter=event.source))

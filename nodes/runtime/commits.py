@@ -42,8 +42,10 @@ class Commits:
         entropy: Callable[[int], bytes],
         owner: str,
         quiet: Quiet,
+        hearing_since: Callable[[], float],
     ) -> None:
         """See `Runtime`; `owner` names this process in the store."""
+        self._hearing_since = hearing_since
         self._machine = machine
         self._store = store
         self._me = identity.address
@@ -68,7 +70,7 @@ class Commits:
     def fired(self, timer: Timer) -> Input:
         """A timer that is due."""
         name = derive_id("timer", timer.aggregate, timer.name, timer.serial)
-        data = TimerFired(name=timer.name, at=timer.due_at)
+        data = TimerFired(name=timer.name, at=timer.due_at, hearing_since=self._hearing_since())
         return Input(name, timer.aggregate, self._internal(name, TIMER_FIRED, data, timer.aggregate, ""), timer=timer)
 
     def outcomes(self, row: OutboxRow, events: Sequence[tuple[str, Struct]]) -> list[Input]:

@@ -23,6 +23,7 @@ from broker.errors import AccessRefused, MessageTooLarge, PublishUnknown, Unrout
 from nodes.machine import ActivityFailed, Machine, Perform, Publish, PublishFailed
 from nodes.runtime.post import Post, Undeliverable
 from nodes.runtime.quiet import Quiet, Wake
+from nodes.runtime.storage import Storage
 from nodes.store.blobs import BlobStore
 from nodes.store.errors import BlobDamaged, BlobMissing, StoreClosed, StoreFailed
 from nodes.store.port import OutboxRow, Store, Unreadable
@@ -39,6 +40,9 @@ PUBLISH_WINDOW: Final = 64
 ACTIVITIES_MAX: Final = 8
 """Activities under way at a time, per process."""
 ACTIVITY_ATTEMPTS_MAX: Final = 5
+"""Times that an activity may fail. That its process was killed is no failure of it."""
+PROCESSES_LOST_MAX: Final = 50
+"""As many processes may be killed while they carry out one activity; more, and it is what kills them."""
 RETRY_SECONDS_MIN: Final = 0.1
 RETRY_SECONDS_MAX: Final = 5.0
 _ERROR_CHARS_MAX: Final = 500
@@ -55,6 +59,7 @@ class Means:
     activities: Mapping[str, Activity]
     conclude: Conclude
     """Applies an activity's outcome and completes its row, in one transaction."""
+    storage: Storage
     activities_max: int = ACTIVITIES_MAX
 
 
@@ -191,7 +196,7 @@ class Outbox:
         try:
             while self._done:
                 seqs = list(self._done)
-                await self._until_stored(partial(self._means.store.done, seqs))
+                await self._means.storage.persist(partial(self._means.store.done, seqs))
                 del self._done[: len(seqs)]
         finally:
             self._finishing = False
@@ -202,7 +207,7 @@ class Outbox:
         try:
             async with self._slots:
                 events = await self._attempts(row, effect)
-                await self._until_stored(lambda: self._means.conclude(row, events))
+                await self._means.storage.persist(lambda: self._means.conclude(row, events))
         except _ActivityFailed as error:
             failed = ActivityFailed(activity=effect.activity, params=effect.params, error=str(error))
             await self._report(row, "activity.failed", failed)
@@ -212,15 +217,15 @@ class Outbox:
 
     async def _attempts(self, row: OutboxRow, effect: Perform) -> Sequence[tuple[str, Struct]]:
         """The activity's outcome; raises _ActivityFailed when it has had its attempts."""
-        attempt, delay = row.attempts, RETRY_SECONDS_MIN
-        activity = self._means.activities.get(effect.activity)
+        attempt, delay = row.failures + 1, RETRY_SECONDS_MIN
+        activity, persist = self._means.activities.get(effect.activity), self._means.storage.persist
         if activity is None:
             raise _ActivityFailed(f"no activity {effect.activity!r} here")
-        if attempt > ACTIVITY_ATTEMPTS_MAX:
-            raise _ActivityFailed(f"every process that tried it ended ({attempt - 1} attempts)")
+        if row.attempts > PROCESSES_LOST_MAX:
+            raise _ActivityFailed(f"each of the {PROCESSES_LOST_MAX} processes that tried it was killed over it")
         while True:
             try:
-                events = await activity(effect.params, row.aggregate)
+                events = await persist(partial(activity, effect.params, row.aggregate))
                 return [(name, self._checked(name, data)) for name, data in events]
             except (PublishUnknown, BrokerUnreachable) as error:
                 self._log.info("activity waits for the broker", activity=effect.activity, error=str(error))
@@ -229,7 +234,7 @@ class Outbox:
                 if attempt >= ACTIVITY_ATTEMPTS_MAX:
                     raise _ActivityFailed(f"{type(error).__name__}: {error}"[:_ERROR_CHARS_MAX]) from error
                 attempt += 1
-                await self._means.store.attempted(row.seq)
+                await persist(partial(self._means.store.failed, row.seq))
             await asyncio.sleep(delay)
             delay = min(delay * 2, RETRY_SECONDS_MAX)
 
@@ -239,18 +244,7 @@ class Outbox:
 
     async def _report(self, row: OutboxRow, event_type: str, failure: Struct) -> None:
         events = [(event_type, failure)] if event_type in self._means.machine.internal_types else []
-        await self._until_stored(lambda: self._means.conclude(row, events))
-
-    async def _until_stored(self, work: Callable[[], Awaitable[None]]) -> None:
-        """A store that fails for a while (disk full, locked) delays, and loses nothing."""
-        while True:
-            try:
-                await work()
-            except StoreFailed as error:
-                self._log.error("the store failed, trying again", error=str(error))
-                await asyncio.sleep(RETRY_SECONDS_MAX)
-            else:
-                return
+        await self._means.storage.persist(lambda: self._means.conclude(row, events))
 
 
 class _ActivityFailed(Exception):  # noqa: N818

@@ -109,7 +109,9 @@ class OutboxRow:
     effect: Publish | Perform | Unreadable
     created_at: float
     attempts: int
-    """How often it was claimed or tried, this time included."""
+    """How often it was claimed, this time included: by all but the last process it was left."""
+    failures: int = 0
+    """How often carrying it out failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +157,8 @@ class Store(Protocol):
         """Lengthen the lease of these rows, as far as they still belong to this owner."""
         ...
 
-    async def attempted(self, seq: int) -> None:
-        """Count one more attempt at an outbox row."""
+    async def failed(self, seq: int) -> None:
+        """Count one more failure of an outbox row."""
         ...
 
     async def done(self, seqs: Sequence[int]) -> None:

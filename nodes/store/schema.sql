@@ -34,7 +34,8 @@ CREATE TABLE outbox (
     created_at REAL NOT NULL,
     owner TEXT NOT NULL,
     claimed_until REAL NOT NULL,
-    attempts INTEGER NOT NULL
+    attempts INTEGER NOT NULL,
+    failures INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX outbox_by_claim ON outbox (kind, claimed_until);
 CREATE INDEX outbox_by_owner ON outbox (owner);

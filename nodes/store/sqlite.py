@@ -85,8 +85,8 @@ class SqliteStore:
     async def extend(self, owner: str, seqs: Sequence[int], lease_until: float) -> None:
         await self._write(lambda tables: tables.extend(seqs, Lease(owner, lease_until)))
 
-    async def attempted(self, seq: int) -> None:
-        await self._write(lambda tables: tables.attempted(seq))
+    async def failed(self, seq: int) -> None:
+        await self._write(lambda tables: tables.failed(seq))
 
     async def done(self, seqs: Sequence[int]) -> None:
         await self._write(lambda tables: tables.delete_effects(seqs))

@@ -22,7 +22,7 @@ INBOX_PRUNE_MAX: Final = 10_000
 PUBLISH: Final = "publish"
 PERFORM: Final = "perform"
 _CLAIMABLE: Final = "SELECT seq FROM outbox WHERE kind = ? AND claimed_until < ? ORDER BY seq LIMIT ?"
-_ROW: Final = "seq, aggregate, event_id, effect_index, effect, created_at, attempts"
+_ROW: Final = "seq, aggregate, event_id, effect_index, effect, created_at, attempts, failures"
 
 
 class Head(NamedTuple):
@@ -159,8 +159,8 @@ class Tables:
         statement = "UPDATE outbox SET claimed_until = ? WHERE seq = ? AND owner = ?"
         self.connection.executemany(statement, [(lease.until, seq, lease.owner) for seq in seqs])
 
-    def attempted(self, seq: int) -> None:
-        self._change("UPDATE outbox SET attempts = attempts + 1 WHERE seq = ?", seq)
+    def failed(self, seq: int) -> None:
+        self._change("UPDATE outbox SET failures = failures + 1 WHERE seq = ?", seq)
 
     def delete_effects(self, seqs: Iterable[int]) -> None:
         """Remove effects that were carried out."""
@@ -196,5 +196,5 @@ class Tables:
 
 
 def _outbox_row(*columns: Any) -> OutboxRow:
-    seq, aggregate, event_id, index, effect, created_at, attempts = columns
-    return OutboxRow(seq, aggregate, event_id, index, decode_effect(effect), created_at, attempts)
+    seq, aggregate, event_id, index, effect, created_at, attempts, failures = columns
+    return OutboxRow(seq, aggregate, event_id, index, decode_effect(effect), created_at, attempts, failures)

@@ -22,6 +22,7 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
             "dataset-unfit",
             "no-file",
             "not-aligned",
+            "not-believed",
             "other-format",
             "other-release",
             "unknown-hub",

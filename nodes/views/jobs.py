@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,6 +185,16 @@ async def watch(
         last = now
         if last is None or not last.ended:
             await (asyncio.sleep(WATCH_SECONDS) if pause is None else pause())
+
+
+async def is_taken(store: Store, job_id: str, jobs: Path, seconds: float) -> bool:
+    """Whether a worker has taken a submitted job, given so many seconds; raises as `watch`."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while await report_when_taken(store, job_id, jobs) is None:  # noqa: ASYNC110 - a store is asked
+                await asyncio.sleep(WATCH_SECONDS)
+            return True
+    return False
 
 
 def route(contract: Contract) -> str:

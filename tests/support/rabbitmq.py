@@ -107,6 +107,17 @@ class Site:
         """Close every connection of this address from the server's side; the server may not have noted it yet."""
         await asyncio.to_thread(self._cut, f"connections/username/{quote(address)}")
 
+    @contextlib.contextmanager
+    def refused(self, address: Address) -> Iterator[None]:
+        """While it lasts the account may not enter the virtual host."""
+        path = f"permissions/{self.vhost}/{quote(address)}"
+        row = self.server.call("GET", path)
+        self.server.call("DELETE", path)
+        try:
+            yield
+        finally:
+            self.server.call("PUT", path, {what: row[what] for what in ("configure", "write", "read")})
+
     def unbind(self, exchange: str, queue: str) -> None:
         """Remove every binding between these two."""
         bindings = f"bindings/{self.vhost}/e/{quote(exchange)}/q/{quote(queue)}"

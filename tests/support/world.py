@@ -16,6 +16,7 @@ from broker.port import DEAD_REASON, Broker, Consumer, Message
 from nodes.identity import Identity
 from nodes.runtime.loop import Runtime
 from nodes.runtime.outbox import Activity
+from nodes.runtime.storage import Storage
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
@@ -114,6 +115,8 @@ class World:
         broker: Broker | None = None,
         machine: ToyMachine | None = None,
         store: Store | None = None,
+        storage: Storage | None = None,
+        hearing_since: Callable[[], float] = lambda: 0.0,
     ) -> Running:
         """One process of the node under test."""
         store = store or await self.store()
@@ -126,6 +129,8 @@ class World:
             activities=activities or {},
             blobs=BlobStore(self.folder / "blobs"),
             entropy=os.urandom,
+            storage=storage,
+            hearing_since=hearing_since,
         )
         stop = asyncio.Event()
         running = Running(runtime, store, stop, asyncio.create_task(runtime.run(stop)))

@@ -304,7 +304,7 @@ class _Child:
             try:
                 pid = os.posix_spawn(
                     sys.executable,
-                    [sys.executable, "-s", "-P", "-m", _CHILD],
+                    [sys.executable, "-s", "-P", "-m", _CHILD, str(os.getpid())],
                     {**_ENVIRONMENT, "PYTHONPATH": str(code_root())},
                     file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0), *null],
                     setpgroup=0,  # a terminal's Ctrl-C is for the host, which then ends the child

@@ -40,6 +40,7 @@ from schemas import codec
 from schemas.events import (
     DeliveryFailed,
     Event,
+    EventRefused,
     Role,
     SubtaskAnnounced,
     SubtaskAssigned,
@@ -68,6 +69,11 @@ def _undelivered(draft: Draft, event: Event) -> None:
     draft.note("undelivered", f"{data.type} did not reach {data.to}: {data.reason}")
 
 
+def _not_believed(draft: Draft, event: Event) -> None:
+    data = data_of(event, EventRefused)
+    draft.note("not-believed", f"{event.source}: {data.reason}", type=data.type, code=data.code)
+
+
 TIMERS: Final[Mapping[str, Callable[[Draft, str], None]]] = MappingProxyType(
     {"offer": market.offer, "sweep": serving.swept, "open": opening.overdue}
 )
@@ -90,6 +96,7 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
         "batch.dispatched": serving.dispatched,
         "batch.unfit": serving.unfit,
         "subtask.completed": serving.completed,
+        "event.refused": _not_believed,
         "delivery.failed": _undelivered,
         TIMER_FIRED: _timer_fired,
     }

@@ -8,9 +8,13 @@ there, and the machine sees an equal duplicate.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+import structlog
 
 from broker.names import queue_name
 from broker.port import Broker, Delivery, Message
@@ -21,15 +25,18 @@ from nodes.renter.activities.workbench import Workbench
 from nodes.renter.errors import OWN_FAULTS, JobGone
 from nodes.renter.files import incidents
 from nodes.renter.files.parts import write_part
-from nodes.renter.protocol.outcomes import JobSpoiled, ResultAccepted, ResultRefused, own_fault
+from nodes.renter.protocol.outcomes import JobSpoiled, ResultAccepted, ResultHeld, ResultRefused, own_fault
 from nodes.renter.protocol.records import BatchRecord, Progress, Subtask
 from nodes.renter.protocol.states import ENDED
 from nodes.runtime.consuming import consume_for_ever
 from nodes.runtime.door import Door
+from nodes.runtime.hearing import ECHOES_PER_WAIT, Hearing
 from schemas import codec
-from schemas.errors import VerificationFailed
+from schemas.errors import SubletError, VerificationFailed
 from schemas.events import Event
 from schemas.jobs import Batch
+
+log = structlog.get_logger(__name__)
 
 RESULT_PREFETCH: Final = 8
 """Results decrypted or waiting for it at a time."""
@@ -48,6 +55,8 @@ class _Sent:
     batch: Batch
     ended: bool
     """Whether its job did."""
+    heard_at: float
+    """When its lessor was last heard of, seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,7 @@ class Collector:
     door: Door
     submit: Submit
     rounds: Rounds
+    hearing: Hearing
 
     async def run(self) -> None:
         """Consume until cancelled; results are worked on concurrently, each bounded by the prefetch."""
@@ -67,6 +77,11 @@ class Collector:
         await consume_for_ever(self.broker, queue, RESULT_PREFETCH, self._serve)
 
     async def _serve(self, delivery: Delivery) -> None:
+        if self.hearing.is_echo(delivery.message):
+            self.hearing.heard()
+            await self.door.acknowledge(delivery)
+            return
+
         async def accept(event: Event, known: _Sent | Answered) -> None:
             if isinstance(known, _Sent):
                 await self._accept(delivery.message, event, known)
@@ -92,7 +107,8 @@ class Collector:
         if event.source != subtask.lessor:
             raise Refused("not-the-lessor", f"{event.source} does not serve {subtask.id}")
         contract = await self.workbench.contract(batch.job, batch.contract)
-        return contract.lessor_key, _Sent(batch, progress.phase in ENDED)
+        heard_at = max(subtask.heard_at, subtask.started_at)
+        return contract.lessor_key, _Sent(batch, progress.phase in ENDED, heard_at)
 
     async def _records(self, batch: Batch) -> list[Any]:
         keys = ("progress", f"subtask/{batch.subtask}", f"batch/{batch.batch}")
@@ -105,8 +121,9 @@ class Collector:
         batch, folder = sent.batch, self.services.folder(sent.batch.job)
         outcome: ResultAccepted | ResultRefused | JobSpoiled
         try:
-            running = await self.workbench.running(batch.job)
-            opened = await running.protection.open(batch, bytes(event.body))
+            async with self._noticed(sent):
+                running = await self.workbench.running(batch.job)
+                opened = await running.protection.open(batch, bytes(event.body))
             outcome = ResultAccepted(
                 batch=batch.batch,
                 attempt=batch.attempt,
@@ -130,6 +147,29 @@ class Collector:
                 evidence=await asyncio.to_thread(incidents.keep, folder, message.headers, message.body),
             )
         await self.submit(_EVENT_OF[type(outcome)], outcome, batch.job, event_id=f"result/{event.id}")
+
+    @contextlib.asynccontextmanager
+    async def _noticed(self, sent: _Sent) -> AsyncIterator[None]:
+        """While a result waits here for its turn, its lessor counts as heard of."""
+        noticing = asyncio.create_task(self._notice(sent))
+        try:
+            yield
+        finally:
+            noticing.cancel()
+            await asyncio.wait([noticing])
+
+    async def _notice(self, sent: _Sent) -> None:
+        """Early where little is left of the lessor's time; else a result that is soon decrypted costs no event."""
+        hearing, batch = self.hearing, sent.batch
+        if self.services.clock() - sent.heard_at < hearing.every_seconds * ECHOES_PER_WAIT / 2:
+            await hearing.pause(hearing.every_seconds)
+        while True:
+            if hearing.is_news(batch.subtask):
+                try:
+                    await self.submit("result.held", ResultHeld(owner=batch.subtask), batch.job, event_id="")
+                except SubletError as error:
+                    log.info("a result that waits was not noted", job=batch.job, error=str(error))
+            await hearing.pause(hearing.every_seconds)
 
 
 _EVENT_OF: Final = {

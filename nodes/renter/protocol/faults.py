@@ -3,6 +3,10 @@ lessor can mend ends the job. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
 from msgspec import structs
 
 from nodes.draft import data_of
@@ -16,7 +20,12 @@ from nodes.renter.protocol.runs import Runs
 from nodes.renter.protocol.states import SERVING
 from nodes.renter.protocol.subtasks import terms_of
 from schemas import limits
-from schemas.events import BatchFailed, DeliveryFailed, Event
+from schemas.events import BatchFailed, DeliveryFailed, Event, EventRefused
+
+WANTED: Final[Mapping[str, str]] = MappingProxyType(
+    {"ordering": "order.buy.placed", "agreeing": "introduction.requested"}
+)
+"""What was asked of it, by the job's phase."""
 
 
 def result_refused(draft: Draft, event: Event) -> None:
@@ -66,16 +75,25 @@ def delivery_failed(draft: Draft, event: Event) -> None:
     draft.note("undelivered", "a hub could not route a message", **structs.asdict(data_of(event, DeliveryFailed)))
 
 
+def not_believed(draft: Draft, event: Event) -> None:
+    """`event.refused`: a job that waits for its hub's answer to what the hub does not believe waits for nothing."""
+    data = data_of(event, EventRefused)
+    draft.note("not-believed", f"{event.source}: {data.reason}", type=data.type, code=data.code)
+    if data.type == WANTED.get(draft.phase):
+        ending.fail(draft, "not-believed", f"{event.source} does not believe {draft.config.me}: {data.reason}")
+
+
 def timer_fired(draft: Draft, event: Event) -> None:
     """`timer.fired`: no answer from the hub, no key from an enclave, or silence of a lessor."""
-    kind, _, subtask_id = data_of(event, TimerFired).name.partition("/")
+    data = data_of(event, TimerFired)
+    kind, _, subtask_id = data.name.partition("/")
     if kind == "match":
         if not draft.job.expected_contracts or draft.phase == "ordering":
-            ending.fail(draft, "hub-silent", "the hub did not answer the buy order in time")
+            _check_match(draft, data.hearing_since)
     elif kind == "key" and draft.subtask(subtask_id).phase == "keying":
-        _check_key(draft, draft.subtask(subtask_id))
+        _check_key(draft, draft.subtask(subtask_id), data.hearing_since)
     elif kind == "silent" and draft.subtask(subtask_id).phase == "running":
-        _check_silence(draft, draft.subtask(subtask_id))
+        _check_silence(draft, draft.subtask(subtask_id), data.hearing_since)
 
 
 def lose(draft: Draft, subtask_id: str, code: str, reason: str) -> None:
@@ -115,24 +133,33 @@ def _order_replacement(draft: Draft, batches: Runs) -> None:
     market.place_order(draft, lessors=1, units=1)
 
 
-def _check_key(draft: Draft, subtask: Subtask) -> None:
+def _check_match(draft: Draft, hearing_since: float) -> None:
+    until = hearing_since + draft.job.spec.match_seconds + market.MATCH_GRACE_SECONDS
+    if draft.now < until:
+        draft.do(SetTimer(name="match", at=until))
+    else:
+        ending.fail(draft, "hub-silent", "the hub did not answer the buy order in time")
+
+
+def _check_key(draft: Draft, subtask: Subtask, hearing_since: float) -> None:
     """Whoever is heard of gets more time, as much as the files may take over a slow link and to be loaded."""
     files = sum(manifest.size for _, manifest in terms_of(draft, subtask).files())
     latest = subtask.started_at + files / limits.LINK_BYTES_PER_SECOND_MIN
     loading = files / limits.LOAD_BYTES_PER_SECOND_MIN
-    until = min(subtask.heard_at, latest) + draft.config.handshake_seconds_max + loading
+    heard_at = max(min(subtask.heard_at, latest), hearing_since)
+    until = heard_at + draft.config.handshake_seconds_max + loading
     if draft.now < until:
         draft.do(SetTimer(name=f"key/{subtask.id}", at=until))
     else:
         lose(draft, subtask.id, "no-key", "no enclave of this lessor proved itself in time")
 
 
-def _check_silence(draft: Draft, subtask: Subtask) -> None:
+def _check_silence(draft: Draft, subtask: Subtask, hearing_since: float) -> None:
     if not subtask.under_way:
         return
     records = (draft.batch(number) for number in subtask.under_way)
     sent = [record.sent_at for record in records if record is not None and record.sent_at]
-    since = max(min(sent), subtask.heard_at) if sent else draft.now
+    since = max(min(sent), subtask.heard_at, hearing_since) if sent else draft.now
     seconds = draft.now - since
     if seconds < draft.config.batch_deadline_seconds:
         windows.watch(draft, subtask.id, since)

@@ -51,6 +51,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "batch.sent": (frozenset({"running"}), batches.sent),
         "batch.failed": (frozenset({"running"}), faults.batch_failed),
         "result.accepted": (frozenset({"running", "assembling", "completed"}), batches.result_accepted),
+        "result.held": (frozenset({"running"}), batches.held),
         "result.refused": (frozenset({"running"}), faults.result_refused),
         "introduction.made": (frozenset({"agreeing"}), rounds.introduced),
         "introduction.refused": (frozenset({"agreeing"}), rounds.not_introduced),
@@ -69,6 +70,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "receipt.countersigned": (frozenset({"assembling", "completed"}), ending.receipt_countersigned),
         "activity.failed": (LIVE, faults.activity_failed),
         "publish.failed": (LIVE, faults.publish_failed),
+        "event.refused": (LIVE | ENDED, faults.not_believed),
         "delivery.failed": (NEW, faults.delivery_failed),
         TIMER_FIRED: (LIVE, rounds.timer_fired),
     }

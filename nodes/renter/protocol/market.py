@@ -49,7 +49,7 @@ def place_order(draft: Draft, *, lessors: int, units: int) -> None:
     )
     order = structs.replace(unsigned, signature=draft.context.sign(struct_bytes(unsigned)))
     draft.change_job(order=order.id, orders_placed=number, expected_contracts=())
-    draft.send("order.buy.placed", _hub(draft), order.id, order)
+    draft.send("order.buy.placed", _hub(draft), spec.id, order)
     draft.do(SetTimer(name="match", at=order.match_by + MATCH_GRACE_SECONDS))
 
 

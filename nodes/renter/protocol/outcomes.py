@@ -63,6 +63,12 @@ class ResultAccepted(Struct, frozen=True, kw_only=True):
     bytes_back: int = 0
 
 
+class ResultHeld(Struct, frozen=True, kw_only=True):
+    """`result.held`: a lessor's result is here, and waits to be decrypted: its lessor is not silent."""
+
+    owner: str
+
+
 class ResultRefused(Struct, frozen=True, kw_only=True):
     """`result.refused`: a result could not be authenticated, decrypted or has the wrong shape."""
 
@@ -135,6 +141,7 @@ INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "evidence.rejected": EvidenceRejected,
         "batch.sent": BatchSent,
         "result.accepted": ResultAccepted,
+        "result.held": ResultHeld,
         "result.refused": ResultRefused,
         "round.planned": RoundPlanned,
         "rounds.done": RoundsDone,

@@ -52,11 +52,11 @@ def owes(draft: Draft, something: bool) -> None:
     """From now on the partner owes an answer, or none: what it says in time starts its time anew."""
     draft.put("agreement", structs.replace(draft.agreement, owes_since=draft.now if something else 0.0))
     if something:
-        remind(draft)
+        remind(draft, draft.now)
     else:
         draft.do(CancelTimer(name="partner"))
 
 
-def remind(draft: Draft) -> None:
-    """Look again when the partner's time is over."""
-    draft.do(SetTimer(name="partner", at=draft.agreement.owes_since + draft.config.partner_seconds_max))
+def remind(draft: Draft, since: float) -> None:
+    """Look again when the partner's time, which began then, is over."""
+    draft.do(SetTimer(name="partner", at=since + draft.config.partner_seconds_max))

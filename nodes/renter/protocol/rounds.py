@@ -58,7 +58,7 @@ def deferred(draft: Draft, event: Event) -> None:
     if not draft.agreement.accepted:
         ahead = draft.config.approval_seconds_max - draft.config.partner_seconds_max
         draft.put("agreement", structs.replace(draft.agreement, owes_since=draft.now + ahead))
-        partnership.remind(draft)
+        partnership.remind(draft, draft.agreement.owes_since)
         draft.note("partner-deferred", f"{event.source} waits for a person to approve")
 
 
@@ -189,18 +189,20 @@ def rounds_done(draft: Draft, event: Event) -> None:
 
 def timer_fired(draft: Draft, event: Event) -> None:
     """`timer.fired`: the partner's, or another."""
-    if data_of(event, TimerFired).name != "partner":
+    data = data_of(event, TimerFired)
+    if data.name != "partner":
         faults.timer_fired(draft, event)
         return
     partner, agreement = _joint(draft).partner, draft.find(Agreement, "agreement")
-    if agreement is None:
-        ending.fail(draft, "hub-silent", f"no hub introduced the partner {partner} in time")
-        return
-    seconds = draft.now - agreement.owes_since
-    if not agreement.owes_since:
+    since = max(draft.job.submitted_at if agreement is None else agreement.owes_since, data.hearing_since)
+    seconds = draft.now - since
+    if agreement is not None and not agreement.owes_since:
         return
     if seconds < draft.config.partner_seconds_max:
-        partnership.remind(draft)
+        partnership.remind(draft, since)
+        return
+    if agreement is None:
+        ending.fail(draft, "hub-silent", f"no hub introduced the partner {partner} in time")
         return
     what = f"round {draft.progress.round}" if agreement.accepted else "the request"
     ending.fail(draft, "partner-silent", f"nothing from the partner {partner} for {seconds:.0f} s about {what}")

@@ -17,7 +17,10 @@ ALLOWED: Final = (
     "nodes.renter.invitation",
     *(
         "nodes.bootstrap",
+        "nodes.checkup",
         "nodes.config",
+        "nodes.process",
+        "nodes.runtime.storage",
         "nodes.roles",
         "nodes.network",
         "nodes.network_init",

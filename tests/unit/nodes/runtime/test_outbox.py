@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from broker.errors import PublishUnknown
 from broker.port import Broker, Consumer, Message
-from nodes.runtime.outbox import ACTIVITY_ATTEMPTS_MAX
+from nodes.runtime.outbox import ACTIVITY_ATTEMPTS_MAX, PROCESSES_LOST_MAX
 from nodes.store.port import Store
 from schemas.errors import BrokerUnreachable
 from tests.support.toy_machine import WorkDone
@@ -161,6 +161,33 @@ async def test_an_activity_cut_short_by_stopping_is_done_by_the_next_process(wor
     second = await world.start(activities={"work": work})
     await until(lambda: empty(second.store))
     assert (await tally(second.store)).words == ("work", "done 1")
+
+
+@pytest.mark.parametrize(
+    ("lost", "outcome"), [(PROCESSES_LOST_MAX - 1, "work.done"), (PROCESSES_LOST_MAX, "activity.failed")]
+)
+async def test_an_activity_whose_processes_are_killed_goes_on_many_times(world: World, lost: int, outcome: str) -> None:
+    """As when somebody restarts a node again and again: that is no failure of the activity."""
+
+    async def endless(params: dict[str, Any], aggregate: str) -> Sequence[tuple[str, Struct]]:
+        begun.set()
+        await asyncio.Event().wait()
+        return []
+
+    async def work(params: dict[str, Any], aggregate: str) -> Sequence[tuple[str, Struct]]:
+        return [("work.done", WorkDone(number=1))]
+
+    begun = asyncio.Event()
+    first = await world.start(activities={"work": endless})
+    await world.tell(message(told(1, "work")))
+    await begun.wait()
+    await first.end()
+    store, now = await world.store(), world.clock.now
+    for number in range(lost):
+        assert await store.claim(f"killed-{number}", now=now, lease_until=now - 1, publishes_max=0, performs_max=1)
+    second = await world.start(activities={"work": work})
+    await until(lambda: empty(second.store))
+    assert (await tally(second.store)).seen[-1] == outcome
 
 
 async def test_attempts_at_an_activity_are_counted_across_processes(

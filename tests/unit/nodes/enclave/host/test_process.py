@@ -459,5 +459,5 @@ async def test_calls_after_close_say_so(enclave: EnclaveProcess) -> None:
 
 async def test_nothing_secret_stands_in_the_command_line(enclave: EnclaveProcess) -> None:
     arguments = (await asyncio.to_thread(Path(f"/proc/{enclave.pid}/cmdline").read_bytes)).split(b"\0")
-    assert arguments[1:] == [b"-s", b"-P", b"-m", b"nodes.enclave.child.main", b""]
+    assert arguments[1:] == [b"-s", b"-P", b"-m", b"nodes.enclave.child.main", str(os.getpid()).encode(), b""]
     assert quoter().key.private_bytes_raw().hex() not in repr(enclave)

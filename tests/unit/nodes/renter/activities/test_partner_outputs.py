@@ -19,6 +19,7 @@ from nodes.renter.activities.workbench import Workbench
 from nodes.renter.protections.joint import JointProtection
 from nodes.renter.protocol.records import Agreement, Progress, Round
 from nodes.runtime.door import Door
+from nodes.runtime.hearing import Hearing
 from schemas import codec
 from schemas.errors import VerificationFailed
 from schemas.events import Event
@@ -53,7 +54,9 @@ class Table:
         arrived = Arrived(Message(routing_key(ME, by.address, "result"), raw, headers, "e"))
         workbench, door = Workbench(self.services), Door(ME, "renter", self.services.clock)
         rounds = Rounds(self.services, workbench, None)  # type: ignore[arg-type]
-        await Collector(self.services, workbench, None, door, self.submit, rounds)._serve(arrived)  # type: ignore[arg-type]
+        hearing = Hearing(None, ME, "result", wait_seconds=60.0, clock=self.services.clock)  # type: ignore[arg-type]
+        collector = Collector(self.services, workbench, None, door, self.submit, rounds, hearing)  # type: ignore[arg-type]
+        await collector._serve(arrived)
         (settled,) = arrived.settled
         return settled
 

@@ -92,8 +92,9 @@ class World:
     def result(self, batch: int, lessor: Address, digest: str = "aa", attempt: int = 1) -> Step:
         return self.handle("result.accepted", self.accepted(batch, lessor, digest, attempt))
 
-    def silence(self, lessor: Address) -> Step:
-        return self.handle(TIMER_FIRED, TimerFired(name=f"silent/{SUBTASKS[lessor]}", at=self.now))
+    def silence(self, lessor: Address, *, hearing_since: float = 0.0) -> Step:
+        name = f"silent/{SUBTASKS[lessor]}"
+        return self.handle(TIMER_FIRED, TimerFired(name=name, at=self.now, hearing_since=hearing_since))
 
     def all_sent(self) -> None:
         """The broker confirmed everything that was dispatched."""
