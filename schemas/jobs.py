@@ -71,8 +71,10 @@ class JobSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     results_stay: bool = False
     """The user shows the results to nobody. Only then may CKKS be used: its decryptions give its key away."""
     lessors: Annotated[int, Meta(ge=1, le=limits.LESSORS_PER_JOB_MAX)] = 2
+    """At most: the job starts with those that there are."""
+    lessors_min: Annotated[int, Meta(ge=1, le=limits.LESSORS_PER_JOB_MAX)] = 1
     units: Annotated[int, Meta(ge=1, le=limits.UNITS_PER_ORDER_MAX)] | None = None
-    """Units wanted in all; by default one per lessor."""
+    """Units wanted in all, at most; by default one per lessor."""
     price_micros_max: Micros = limits.PRICE_MICROS_MAX
     lease_seconds: Annotated[float, Meta(gt=0, le=7 * 24 * 3600.0)] = 3600.0
     match_seconds: Annotated[float, Meta(gt=0, le=3600.0)] = limits.MATCH_SECONDS_DEFAULT

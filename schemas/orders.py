@@ -37,12 +37,14 @@ class SellOrder(Struct, frozen=True, kw_only=True):
 
 
 class BuyOrder(Struct, frozen=True, kw_only=True):
-    """What a renter asks for: `units` in all, spread over `lessors_min` to `lessors_max` lessors (R3)."""
+    """What a renter asks for: up to `units` in all, spread over `lessors_min` to `lessors_max` lessors (R3)."""
 
     id: IdField
     renter: AddressField
     job: IdField
     units: Units
+    units_min: Units | None = None
+    """Fewer are no match; by default all of them."""
     lessors_min: Annotated[int, Meta(ge=1, le=limits.LESSORS_PER_JOB_MAX)] = 1
     lessors_max: Annotated[int, Meta(ge=1, le=limits.LESSORS_PER_JOB_MAX)] = 1
     price_micros_max: Micros

@@ -124,7 +124,10 @@ class Asked:
             help="I show the results to nobody: allows CKKS, which also computes polynomials up to degree 4.",
         ),
     ] = False
-    lessors: Annotated[int, _wish("--lessors", min=1, help="How many lessors at most.")] = 2
+    lessors: Annotated[
+        int, _wish("--lessors", min=1, help="How many lessors at most: the job starts with those that there are.")
+    ] = 2
+    lessors_min: Annotated[int, _wish("--lessors-min", min=1, help="With fewer lessors the job does not start.")] = 1
     encrypt_seconds_max: Annotated[
         float,
         _wish("--encrypt-seconds-max", help="For `auto`: seconds that homomorphic encryption of all data may take."),

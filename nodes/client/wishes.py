@@ -27,7 +27,7 @@ class Wishes(TypedDict, total=False):
         owner of their host. `sublet.local()` always accepts them: its lessors are this process.
     missing: "refuse", or "nan" to give missing values to programs that know them, in enclaves only.
     local_program: runs here, on the decrypted results: for what cannot run on ciphertext. Any model.
-    lessors: how many at most.
+    lessors, lessors_min: how many at most, and how few will do; the job starts with those that there are.
     local_share: of the rows, computed on this machine; 0 to 1.
     max_error: largest absolute error of a result that encoding for ciphertext may cause.
     encrypt_seconds_max, decrypt_seconds_max: what "auto" may spend on homomorphic encryption, seconds.
@@ -45,6 +45,7 @@ class Wishes(TypedDict, total=False):
     missing: Missing
     local_program: object
     lessors: int
+    lessors_min: int
     local_share: float
     max_error: float
     encrypt_seconds_max: float

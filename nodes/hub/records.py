@@ -78,6 +78,8 @@ class BuyRecord(Struct, frozen=True, kw_only=True):
     """Contracts that wait for the other hub's signature."""
     signed: tuple[str, ...] = ()
     """Contracts with both hubs' signatures."""
+    aimed_units: int = 0
+    """Of all its contracts, were this round's proposals all signed."""
     rests: dict[str, str] = {}
     """Hubs by quote id, where a part of what was quoted is not needed and is released after the proposals' answers."""
     proposals: int = 0

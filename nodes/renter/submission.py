@@ -57,6 +57,7 @@ class JobOptions:
     encoding: str | None = None
     missing: Missing = "refuse"
     lessors: int = 2
+    lessors_min: int = 1
     units: int | None = None
     encrypt_seconds_max: float = limits.ENCRYPT_SECONDS_MAX_DEFAULT
     decrypt_seconds_max: float | None = None
@@ -106,6 +107,9 @@ def stage(
     cut = cut_of(checked, options) if wanted in (None, CIPHERTEXT) and options.joint is None else None
     if options.scheme == "ckks" and not options.results_stay:
         raise BadConfig(schemes.MUST_STAY, field="scheme")
+    if options.lessors_min > options.lessors:
+        least, most = options.lessors_min, options.lessors
+        raise BadConfig(f"at least {least} lessors and at most {most}: raise --lessors", field="lessors_min")
     joint = _joint(options, checked)
     if joint is not None and encoder is not None:
         raise BadProgram("the lessors' program of a joint job takes numbers only: encode text before")

@@ -25,11 +25,12 @@ ORDERS_PER_JOB_MAX: Final = 4
 def place_first_order(draft: Draft) -> None:
     """As the job wishes."""
     spec = draft.job.spec
-    place_order(draft, lessors=spec.lessors, units=max(spec.units or spec.lessors, spec.lessors))
+    units = max(spec.units or spec.lessors, spec.lessors)
+    place_order(draft, lessors=spec.lessors, lessors_min=spec.lessors_min, units=units)
 
 
-def place_order(draft: Draft, *, lessors: int, units: int) -> None:
-    """Publish a signed buy order for this many lessors, and wait a bounded time for the answer."""
+def place_order(draft: Draft, *, lessors: int, lessors_min: int = 1, units: int) -> None:
+    """Publish a signed buy order for this many lessors at most, and wait a bounded time for the answer."""
     job = draft.job
     spec, (_, assessment) = job.spec, job.decided
     number = job.orders_placed + 1
@@ -38,7 +39,8 @@ def place_order(draft: Draft, *, lessors: int, units: int) -> None:
         renter=draft.config.me,
         job=spec.id,
         units=units,
-        lessors_min=lessors,
+        units_min=lessors_min,
+        lessors_min=lessors_min,
         lessors_max=lessors,
         price_micros_max=spec.price_micros_max,
         protection=assessment.chosen,

@@ -241,6 +241,7 @@ def buys_one_too_many(market: Market) -> Event:
 BUY_ORDERS_REFUSED: list[tuple[str, str, Arrange]] = [
     ("bad-order", "1 units cannot be spread over 2 to 2", buys_for(units=1, lessors_min=2, lessors_max=2)),
     ("bad-order", "cannot be spread over 2 to 1", buys_for(lessors_min=2, lessors_max=1)),
+    ("bad-order", "at least 3 of 2 units; ask for fewer", buys_for(units=2, units_min=3)),
     ("bad-order", "3600 seconds away; ask for less", buys_for(match_by=START + 10**6)),
     ("no-match", "over before it came; place it again", buys_for(match_by=START - 1)),
     ("hub-full", "2 buy orders, no more fit; try again later", buys_one_too_many),
