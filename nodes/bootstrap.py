@@ -59,6 +59,7 @@ from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
 from schemas.ids import derive_id
+from schemas.money import to_micros
 
 CONNECT_SECONDS_MAX: Final = 300.0
 """A node waits this long for its broker at its start: the parts of a stack come up in any order."""
@@ -320,7 +321,7 @@ def lessor_config(config: NodeConfig, identity: Identity) -> LessorConfig:
         hub_keys=config.network.hub_keys,
         lanes=settings.lanes,
         units=settings.units,
-        price_micros=settings.price_micros,
+        price_micros=to_micros(settings.price, "price"),
         protections=settings.protections,
         memory_mib=settings.memory_mib,
     )

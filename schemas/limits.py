@@ -27,6 +27,10 @@ UNITS_PER_ORDER_MAX: Final = 4096
 """A unit is one worker computing at a time."""
 PRICE_MICROS_MAX: Final = 10**12
 """Millionths of the network's currency per unit and hour."""
+PRICE_MICROS_DEFAULT: Final = 1_000_000
+"""What a lessor asks that says nothing else."""
+PRICE_MICROS_MAX_DEFAULT: Final = 10 * PRICE_MICROS_DEFAULT
+"""What a renter pays at most that says nothing else."""
 LESSORS_PER_JOB_MAX: Final = 64
 QUOTE_LEASE_SECONDS: Final = 15.0
 """How long another hub keeps what it quoted reserved."""

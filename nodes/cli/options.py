@@ -16,6 +16,7 @@ from nodes.data.reading import Missing
 from nodes.protections import AUTO
 from schemas import limits
 from schemas.jobs import Noise, ProtectionWish, SchemeWish
+from schemas.money import MICROS
 
 if TYPE_CHECKING:
     from nodes.cli.inputs import Inputs
@@ -29,6 +30,9 @@ Data = Annotated[
         metavar="DATA.csv",
         help="The input: text whose first line names the columns, packed or not, or Parquet or Arrow; - is stdin.",
     ),
+]
+AcceptSoftware = Annotated[
+    bool, typer.Option("--accept-software-enclave", help="Accept enclaves that are not confidential.")
 ]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, as `job submit` and `job list` print it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -147,15 +151,10 @@ class Asked:
     match_seconds: Annotated[float, _wish("--match-seconds", help="How long to look for lessors.")] = (
         limits.MATCH_SECONDS_DEFAULT
     )
-    price_micros_max: Annotated[
-        int,
-        _wish(
-            "--price-max",
-            min=0,
-            metavar="MICROS",
-            help="Highest price per unit and hour, in millionths of the network's currency.",
-        ),
-    ] = limits.PRICE_MICROS_MAX
+    price_max: Annotated[
+        float,
+        _wish("--price-max", min=0, help="Highest price per unit and hour, in the network's currency; 0.25 is fine."),
+    ] = limits.PRICE_MICROS_MAX_DEFAULT / MICROS
     batch_rows: Annotated[int | None, _wish("--batch-rows", min=1, help="Rows per batch; by default chosen.")] = None
 
     def inputs(self, data: Path, out: Path | None = None) -> Inputs:

@@ -33,7 +33,7 @@ class Wishes(TypedDict, total=False):
     encrypt_seconds_max, decrypt_seconds_max: what "auto" may spend on homomorphic encryption, seconds.
     scheme, noise, results_stay: of homomorphic encryption; see `sublet job submit --help`.
     match_seconds: how long to look for lessors.
-    price_micros_max: highest price per unit and hour, in millionths of the network's currency.
+    price_max: highest price per unit and hour, in the network's currency.
     batch_rows: rows per batch; by default chosen.
     delimiter, decimal, encoding: of text files, where it cannot be told.
     """
@@ -54,7 +54,7 @@ class Wishes(TypedDict, total=False):
     noise: Noise
     results_stay: bool
     match_seconds: float
-    price_micros_max: int
+    price_max: float
     batch_rows: int | None
     delimiter: str | None
     decimal: str

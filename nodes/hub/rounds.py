@@ -24,6 +24,7 @@ from nodes.states import advance
 from schemas import limits
 from schemas.contracts import Contract
 from schemas.events import BuyOrderRefused, QuoteRequested
+from schemas.money import shown
 from schemas.orders import BuyOrder, Capacity, Need
 
 RETRY_SECONDS_MIN: Final = 1.0
@@ -67,7 +68,7 @@ def decide(book: Book, record: BuyRecord) -> None:
         tell_refused(book.draft, record.order, Objection("no-memory", lacking))
         close(book, record, "too-large")
     else:
-        _wait(book, record, lacking or f"{picked.lacking(need)}{_memory(record.order)}")
+        _wait(book, record, lacking or f"{picked.lacking(need)}{_memory(record.order)}{_too_dear(book, record)}")
 
 
 def answered(book: Book, record: BuyRecord) -> None:
@@ -233,6 +234,16 @@ def _told(draft: Draft) -> dict[str, Capacity]:
 
 def _memory(order: BuyOrder) -> str:
     return f", with {order.memory_mib:,} MiB each" if order.protection != CIPHERTEXT.name else ""
+
+
+def _too_dear(book: Book, record: BuyRecord) -> str:
+    """What the cheapest free unit that is known of costs, where that is more than the order pays."""
+    order = record.order
+    prices = (each.best_price_micros.get(order.protection) for each in (book.capacity(), *_told(book.draft).values()))
+    best = min((price for price in prices if price is not None), default=0)
+    if best <= order.price_micros_max:
+        return ""
+    return f"; the lowest price is {shown(best)} per unit and hour, the order pays {shown(order.price_micros_max)}"
 
 
 def _wait(book: Book, record: BuyRecord, lacking: str) -> None:

@@ -40,6 +40,7 @@ from schemas.errors import BadConfig, BadData, BadProgram
 from schemas.events import JobCancelled, JobSubmitted
 from schemas.ids import derive_id
 from schemas.jobs import CutNote, CutProgram, JobSpec
+from schemas.money import MICROS, to_micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ class JobOptions:
     decrypt_seconds_max: float | None = None
     max_error: float = limits.MAX_ERROR_DEFAULT
     local_share: float = 0.1
-    price_micros_max: int = limits.PRICE_MICROS_MAX
+    price_max: float = limits.PRICE_MICROS_MAX_DEFAULT / MICROS
+    """Per unit and hour, in the network's currency."""
     match_seconds: float = limits.MATCH_SECONDS_DEFAULT
     lease_seconds: float = 3600.0
     batch_rows: int | None = None
@@ -194,6 +196,7 @@ def _spec(table: Table, programs: Programs, options: JobOptions, job_id: str) ->
         "id": job_id,
         "data": table.digest,
         "program": programs.whole.digest,
+        "price_micros_max": to_micros(options.price_max, "price_max"),
         "cut": None if cut is None else CutProgram(beginning=cut.beginning.digest, rest=cut.rest.digest),
         "local_program": None if local is None else local.digest,
     }

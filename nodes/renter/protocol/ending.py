@@ -13,9 +13,9 @@ from nodes.renter.protocol.records import Subtask
 from nodes.renter.protocol.states import SERVING
 from schemas.contracts import Receipt
 from schemas.events import Event, ReceiptCountersigned, SubtaskCompleted
+from schemas.money import cost_micros
 from schemas.signing import struct_bytes
 
-SECONDS_PER_HOUR = 3600.0
 DIGITS = 4
 """Of seconds in notes, after the point."""
 
@@ -102,7 +102,6 @@ def _compare(draft: Draft) -> None:
 
 def _complete(draft: Draft, subtask: Subtask) -> None:
     contract = draft.contract(subtask.contract).contract
-    hours = (draft.now - subtask.started_at) / SECONDS_PER_HOUR
     unsigned = Receipt(
         contract=contract.id,
         job=draft.job.spec.id,
@@ -111,7 +110,7 @@ def _complete(draft: Draft, subtask: Subtask) -> None:
         batches=subtask.batches_done,
         started_at=subtask.started_at,
         ended_at=draft.now,
-        cost_micros=round(contract.price_micros * contract.units * hours),
+        cost_micros=cost_micros(contract.price_micros, contract.units, draft.now - subtask.started_at),
     )
     receipt = structs.replace(unsigned, renter_signature=draft.context.sign(struct_bytes(unsigned)))
     draft.advance_subtask(subtask.id, "all-done")

@@ -11,6 +11,7 @@ from nodes.renter.protocol.draft import Draft
 from schemas.contracts import Contract, Receipt
 from schemas.events import ContractEnded, OrderCancelled
 from schemas.ids import derive_id, hub_address, hub_of
+from schemas.money import cost_micros, shown
 from schemas.orders import BuyOrder
 from schemas.signing import struct_bytes
 
@@ -23,8 +24,10 @@ ORDERS_PER_JOB_MAX: Final = 4
 
 
 def place_first_order(draft: Draft) -> None:
-    """As the job wishes."""
-    spec = draft.job.spec
+    """As the job wishes; before that, what the rented compute may cost."""
+    spec, seconds = draft.job.spec, draft.job.decided[1].costs.lessor_seconds
+    about, price = cost_micros(spec.price_micros_max, 1, seconds), shown(spec.price_micros_max)
+    draft.note("estimate", f"about {shown(about)} at most: {seconds:.3g} lessors' core-seconds at {price} an hour")
     units = max(spec.units or spec.lessors, spec.lessors)
     place_order(draft, lessors=spec.lessors, lessors_min=spec.lessors_min, units=units)
 

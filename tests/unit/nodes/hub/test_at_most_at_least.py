@@ -86,3 +86,12 @@ def test_what_is_signed_serves_when_another_hub_does_not_answer(world: World) ->
     world.send("capacity.advertised", B, Capacity(hub=B, units={}, best_price_micros={}, at=world.now), to=A)
     world.run(60)
     assert matched(world) == [("A11.A13", 1)]
+
+
+def test_an_order_that_pays_too_little_is_told_the_lowest_price(world: World) -> None:
+    world.sell("B11.B12", price_micros=2_500_000)
+    world.settle()
+    world.buy(RENTER, price_micros_max=1_000_000)
+    world.run(60)
+    (refused,) = world.got(RENTER, "order.buy.refused")
+    assert "the lowest price is 2.5 per unit and hour, the order pays 1" in refused.reason
