@@ -291,7 +291,7 @@ async def serve_lessor(config: NodeConfig, identity: Identity, broker: Broker, c
     """A lessor's worker."""
     settings, hardware = lessor_config(config, identity), lessor_hardware(config)
     worker = lessor_worker(settings, identity, broker, crew, hardware=hardware)
-    await _together(stop, stop.wait(), worker.run())
+    await worker.run(stop)
 
 
 def hands(config: NodeConfig) -> int:

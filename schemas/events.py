@@ -63,11 +63,20 @@ class Event:
 # ---------------------------------------------------------------- data of the events
 
 
+class SellOrderPlaced(Struct, frozen=True, kw_only=True):
+    """One of the lessor's workers stands behind its order."""
+
+    order: SellOrder
+    worker: WorkerId
+
+
 class OrderCancelled(Struct, frozen=True, kw_only=True):
     """The author takes its order back; contracts already signed go on."""
 
     order: IdField
     reason: Text = ""
+    worker: WorkerId | None = None
+    """Of a sell order: the worker that ends. The order stays while others stand behind it."""
 
 
 class BuyOrderRefused(Struct, frozen=True, kw_only=True):
@@ -321,7 +330,7 @@ def _rows() -> tuple[EventType, ...]:
         return EventType(name, *as_tuple, data, kind, about)
 
     return (
-        row("order.sell.placed", "lessor", "hub", SellOrder, "control", "R1: a lessor offers compute, or renews"),
+        row("order.sell.placed", "lessor", "hub", SellOrderPlaced, "control", "R1: a lessor offers compute, or renews"),
         row("order.sell.cancelled", "lessor", "hub", OrderCancelled, "control", "R1"),
         row("order.buy.placed", "renter", "hub", BuyOrder, "control", "R1: a renter asks for compute"),
         row("order.buy.cancelled", "renter", "hub", OrderCancelled, "control", "R1"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from schemas import limits
 from schemas.ids import AddressField, IdField
@@ -20,7 +20,8 @@ Timestamp = Annotated[float, Meta(ge=0.0, le=4e9)]
 
 
 class SellOrder(Struct, frozen=True, kw_only=True):
-    """A lessor's offer of idle compute. Placing the same id again renews it (and shows that the lessor lives).
+    """A lessor's offer of idle compute. Placing the same id again renews it (and shows that the lessor lives), or puts
+    other terms in the place of its own.
 
     `units` workers compute at a time; `price_micros` is millionths of the currency per unit and hour.
     """
@@ -32,8 +33,15 @@ class SellOrder(Struct, frozen=True, kw_only=True):
     protections: Annotated[tuple[Protection, ...], Meta(min_length=1, max_length=3)]
     memory_mib: Annotated[int, Meta(ge=64, le=2**24)] = 1024
     """Memory that one unit may use."""
+    since: Timestamp = 0.0
+    """When its lessor began to offer these terms: of two orders of one id those that are younger count."""
     expires_at: Timestamp
     signature: bytes = b""
+
+    def has_terms_of(self, other: SellOrder) -> bool:
+        """Whether it offers the same: an order and its renewals do."""
+        later = {"since": other.since, "expires_at": other.expires_at, "signature": other.signature}
+        return structs.replace(self, **later) == other
 
 
 class BuyOrder(Struct, frozen=True, kw_only=True):

@@ -34,13 +34,17 @@ class SellRecord(Struct, frozen=True, kw_only=True):
     placed_at: float
     """When it reached this hub: time priority. A renewal keeps it unless the lessor asks more."""
     said_at: float
-    """The lessor's time of the newest placing; older ones that arrive late are ignored."""
+    """The lessor's time of the newest word on it; older ones that arrive late are ignored."""
+    since: float = 0.0
+    """The youngest `since` of these terms."""
+    workers: dict[str, float] = {}
+    """The lessor's workers that stand behind it, and until when."""
     held: dict[str, int] = {}
     """Units by holder's key."""
     silent: bool = False
     """A renter found the lessor silent: not matched until the lessor renews."""
     cancelled: bool = False
-    """Kept only until nothing holds its units."""
+    """Kept only until nothing holds its units, or it is placed again."""
 
     @property
     def free(self) -> int:

@@ -13,10 +13,11 @@ asked for) comes on its lane, of which it is the only consumer; the lane of a de
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from msgspec import Struct
@@ -30,7 +31,7 @@ from nodes.lessor.lane import Lane, take_lane
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.protocol.draft import Worker
 from nodes.lessor.protocol.machine import LessorMachine
-from nodes.lessor.protocol.records import BatchUnfit, Session, SessionWanted, WorkerStarted
+from nodes.lessor.protocol.records import BatchUnfit, Session, SessionWanted, WorkerEnding, WorkerStarted
 from nodes.machine import (
     TIMER_FIRED,
     CancelTimer,
@@ -55,6 +56,9 @@ from schemas.jobs import Batch
 
 log = structlog.get_logger(__name__)
 
+WITHDRAW_SECONDS_MAX: Final = 5.0
+"""A worker that ends does not wait longer for a broker to take its word."""
+
 
 @dataclass(slots=True)
 class LessorWorker:
@@ -73,8 +77,8 @@ class LessorWorker:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the sell order is placed and all queues are consumed."""
 
-    async def run(self) -> None:
-        """Work until cancelled.
+    async def run(self, stop: asyncio.Event | None = None) -> None:
+        """Work until `stop` is set, and take the order back then; or until cancelled, as if the machine had stopped.
 
         Raises:
             BadConfig: every lane is taken: the network description allows no more workers.
@@ -83,7 +87,7 @@ class LessorWorker:
             self.lane = lane.name
             log.info("worker ready", address=self.config.me, lane=lane.name, worker=self.name, enclaves=self.enclaves)
             try:
-                await _Shift(self, lane).run()
+                await _Shift(self, lane).run(stop or asyncio.Event())
             finally:
                 await self.workshop.close_all()
 
@@ -103,15 +107,21 @@ class _Shift:
         self._door = Door(self._me, "lessor", of.clock)
         self._post = Post(of.identity, of.broker, of.clock)
 
-    async def run(self) -> None:
-        """Consume all queues, and offer compute, until cancelled or the lane is lost: another worker may have it."""
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume all queues, and offer compute, until told to stop or the lane is lost: another worker may have it."""
         try:
             async with self._group as group:
-                group.create_task(handle_all(self._lane.deliveries, self._serve))
+                serving = [group.create_task(handle_all(self._lane.deliveries, self._serve))]
                 for kind, prefetch in (("control", limits.CONTROL_PREFETCH), ("batch", limits.BATCH_PREFETCH)):
                     queue = queue_name(self._me, kind)
-                    group.create_task(consume_for_ever(self._of.broker, queue, prefetch, self._serve))
+                    serving.append(group.create_task(consume_for_ever(self._of.broker, queue, prefetch, self._serve)))
                 await self._by_itself(self._internal("worker.started", WorkerStarted()))
+                await stop.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(WITHDRAW_SECONDS_MAX):
+                        await self._by_itself(self._internal("worker.ending", WorkerEnding()))
+                for task in serving:
+                    task.cancel()
         finally:
             for name in list(self._timers):
                 self._cancel(name)

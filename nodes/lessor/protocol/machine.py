@@ -52,7 +52,7 @@ AGGREGATE: Final = "worker"
 
 
 def _started(draft: Draft, event: Event) -> None:
-    market.offer(draft)
+    market.begin(draft)
     serving.watch(draft)
 
 
@@ -73,6 +73,7 @@ TIMERS: Final[Mapping[str, Callable[[Draft, str], None]]] = MappingProxyType(
 TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
     {
         "worker.started": _started,
+        "worker.ending": market.withdraw,
         "contract.signed": market.contract_signed,
         "contract.ended": serving.contract_ended,
         "subtask.announced": opening.announced,

@@ -1,6 +1,6 @@
 """What one worker of a lessor keeps, in memory alone, and the outcomes of its shell's activities. Frozen data, pure.
 
-One aggregate. Keys: `session/<subtask>`, `blob/<digest>`.
+One aggregate. Keys: `offered`, `session/<subtask>`, `blob/<digest>`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,15 @@ from nodes.lessor.protocol.states import SessionPhase
 from schemas.events import BatchFailed
 from schemas.ids import Address
 from schemas.jobs import SubtaskTerms
+
+OFFERED: Final = "offered"
+
+
+class Offered(Struct, frozen=True, kw_only=True):
+    """The terms that this worker was started with."""
+
+    since: float
+    """Seconds since 1970."""
 
 
 class Session(Struct, frozen=True, kw_only=True):
@@ -46,11 +55,15 @@ class Blob(Struct, frozen=True, kw_only=True):
     kept_at: float
 
 
-RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType({"session": Session, "blob": Blob})
+RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType({OFFERED: Offered, "session": Session, "blob": Blob})
 
 
 class WorkerStarted(Struct, frozen=True, kw_only=True):
     """`worker.started`: the worker has its lane."""
+
+
+class WorkerEnding(Struct, frozen=True, kw_only=True):
+    """`worker.ending`: the worker was told to end."""
 
 
 class SessionWanted(Struct, frozen=True, kw_only=True):
@@ -100,6 +113,7 @@ class BatchUnfit(Struct, frozen=True, kw_only=True):
 INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
     {
         "worker.started": WorkerStarted,
+        "worker.ending": WorkerEnding,
         "session.wanted": SessionWanted,
         "computer.ready": ComputerReady,
         "evidence.made": EvidenceMade,

@@ -30,7 +30,7 @@ from schemas.events import (
 from schemas.ids import derive_id
 from schemas.orders import BuyOrder, Capacity, Need, SellOrder
 from schemas.signing import struct_bytes
-from tests.unit.nodes.hub.world import START, World, buy_order, hold_proposals, sell_order, signer
+from tests.unit.nodes.hub.world import START, World, buy_order, hold_proposals, placed, sell_order, signer
 
 A, B, C = "A11.hub", "B11.hub", "C11.hub"
 RENTER, OTHER_RENTER, LESSOR, OTHER_LESSOR = "A11.A12", "A11.A14", "B11.B12", "B11.B13"
@@ -100,7 +100,7 @@ def renamed(order: SellOrder | BuyOrder, by: str) -> Any:
 
 
 def sells(data: SellOrder, source: str = LESSOR) -> Arrange:
-    return lambda market: market.send("order.sell.placed", source, data)
+    return lambda market: market.send("order.sell.placed", source, placed(data))
 
 
 def buys(data: BuyOrder, source: str = RENTER) -> Arrange:

@@ -28,7 +28,7 @@ from schemas.events import (
 )
 from schemas.ids import derive_id
 from schemas.orders import Capacity, Need, Offer
-from tests.unit.nodes.hub.world import START, World, buy_order, hold_proposals, public_key, sell_order, verify
+from tests.unit.nodes.hub.world import START, World, buy_order, hold_proposals, placed, public_key, sell_order, verify
 
 SUBNETS = {"A11": ["A12", "A13", "A14"], "B11": ["B12", "B13"], "C11": ["C12"]}
 A, B, C = "A11.hub", "B11.hub", "C11.hub"
@@ -576,7 +576,7 @@ def test_a_renewal_older_than_what_is_known_is_ignored(world: World) -> None:
     world.run(5)
     world.sell("B11.B12", expires_at=START + 7200)
     world.settle()
-    world.send("order.sell.placed", "B11.B12", sell_order("B11.B12", units=1), time=START)
+    world.send("order.sell.placed", "B11.B12", placed(sell_order("B11.B12", units=1)), time=START)
     world.settle()
     assert [record.order.units for record in world.all("B11", SellRecord)] == [4]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -159,11 +160,27 @@ async def test_a_lane_is_free_again_when_its_worker_is_gone(server: EmbeddedServ
         await asyncio.gather(task, return_exceptions=True)
 
 
-def test_placing_the_order_again_renews_the_same_order() -> None:
+def test_a_lessor_has_one_order_which_is_renewed_or_gets_other_terms() -> None:
     config, sign = LessorConfig(me=LESSOR, key=IDENTITIES[LESSOR].public), IDENTITIES[LESSOR].sign
-    first, later = sell_order(config, 100.0, sign), sell_order(config, 120.0, sign)
-    assert first.id == later.id
+    first, later = (sell_order(config, 90.0, now, sign) for now in (100.0, 120.0))
+    dearer = sell_order(replace(config, price_micros=2), 130.0, 130.0, sign)
+    assert first.id == later.id == dearer.id
     assert later.expires_at == first.expires_at + 20
-    assert (
-        sell_order(LessorConfig(me=LESSOR, key=IDENTITIES[LESSOR].public, price_micros=2), 100.0, sign).id != first.id
-    )
+    assert later.has_terms_of(first)
+    assert not dearer.has_terms_of(first)
+
+
+async def test_a_worker_that_is_told_to_end_takes_its_order_back(server: EmbeddedServer) -> None:
+    running, stop = worker_of(server), asyncio.Event()
+    task = asyncio.create_task(running.run(stop))
+    await asyncio.wait_for(running.ready.wait(), SECONDS_MAX)
+    stop.set()
+    await asyncio.wait_for(task, SECONDS_MAX)
+    hub, said = server.connect(HUB_B), []
+    async with asyncio.timeout(SECONDS_MAX), hub.consume(queue_name(HUB_B, "control"), prefetch=2) as consumer:
+        for _ in range(2):
+            delivery = await anext(aiter(consumer))
+            said.append(codec.decode(delivery.message.headers, delivery.message.body).event)
+            await delivery.ack()
+    assert [each.type for each in said] == ["order.sell.placed", "order.sell.cancelled"]
+    assert {getattr(each.data, "worker", "") for each in said} == {running.name}

@@ -187,7 +187,7 @@ def test_a_worker_places_its_order_and_renews_it_before_it_ends() -> None:
     desk = Desk().inside("worker.started", WorkerStarted())
     assert desk.sent == ["order.sell.placed"]
     timers = {each.name: each.at for each in desk.did if isinstance(each, SetTimer)}
-    assert NOW < timers["offer"] < desk.data("order.sell.placed")["expires_at"]
+    assert NOW < timers["offer"] < desk.data("order.sell.placed")["order"]["expires_at"]
     assert desk.timer("offer").sent == ["order.sell.placed"]
 
 
