@@ -19,7 +19,7 @@ from nodes.lessor.protocol.records import (
     SessionWanted,
 )
 from nodes.lessor.protocol.states import OPENING
-from nodes.lessor.protocol.terms import check_contract, check_running, check_terms
+from nodes.lessor.protocol.terms import check_contract, check_current, check_running, check_terms
 from nodes.machine import CancelTimer, Perform, Refused, SetTimer
 from nodes.protections import traits_of
 from schemas import limits
@@ -48,6 +48,7 @@ def announced(draft: Draft, event: Event) -> None:
     """`subtask.announced`: get keys before data comes."""
     terms = data_of(event, SubtaskAnnounced).terms
     check_contract(terms.contract, event.source, draft.config, draft.context)
+    check_current(terms.contract, draft)
     check_running(terms.contract, draft.now)
     _ask(draft, terms.subtask, terms.job, event.source)
 
@@ -63,6 +64,7 @@ def assigned(draft: Draft, event: Event) -> None:
     data = data_of(event, SubtaskAssigned)
     terms, session = data.terms, _asked_for(draft, data.terms.subtask, event.source)
     check_contract(terms.contract, event.source, draft.config, draft.context)
+    check_current(terms.contract, draft)
     check_running(terms.contract, draft.now)
     check_terms(terms)
     if data.worker != draft.worker.name or session.phase != "asked":

@@ -19,6 +19,8 @@ MATCH_GRACE_SECONDS: Final = 5.0
 """The hub is given this much longer than the order's own time limit to answer."""
 MEMORY_MIB_MIN: Final = 64
 """No order asks for less."""
+HUB_SKEW_SECONDS_MAX: Final = 30.0
+"""By which a hub's clock may be behind the renter's."""
 ORDERS_PER_JOB_MAX: Final = 4
 """Replacement orders after lessors were lost are bounded."""
 
@@ -53,7 +55,7 @@ def place_order(draft: Draft, *, lessors: int, lessors_min: int = 1, units: int)
         avoid=job.avoid,
     )
     order = structs.replace(unsigned, signature=draft.context.sign(struct_bytes(unsigned)))
-    draft.change_job(order=order.id, orders_placed=number, expected_contracts=())
+    draft.change_job(order=order.id, ordered_at=draft.now, orders_placed=number, expected_contracts=())
     draft.send("order.buy.placed", _hub(draft), order.id, order)
     draft.do(SetTimer(name="match", at=order.match_by + MATCH_GRACE_SECONDS))
 

@@ -109,6 +109,8 @@ class Job(Struct, frozen=True, kw_only=True):
     facts: Facts | None = None
     assessment: Assessment | None = None
     order: str = ""
+    ordered_at: float = 0.0
+    """When it was placed, seconds since 1970."""
     orders_placed: int = 0
     expected_contracts: tuple[str, ...] = ()
     batch_rows: int = 0

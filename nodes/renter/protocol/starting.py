@@ -70,6 +70,8 @@ def contract_signed(draft: Draft, event: Event) -> None:
     except VerificationFailed as error:
         raise Refused(error.code, f"{event.source} sent a contract that does not verify: {error}") from error
     job = draft.job
+    if contract.starts_at < job.ordered_at - market.HUB_SKEW_SECONDS_MAX:
+        raise Refused("backdated", f"{contract.id} began before {contract.buy.id} was placed, on an order of its time")
     if contract.buy.id != job.order or draft.phase not in ("ordering", "running"):
         draft.note("late", f"contract {contract.id} of an order that is no longer wanted")
         market.end_contract(draft, contract, "not-wanted")

@@ -36,6 +36,7 @@ from tests.unit.nodes.renter.protocol.world import (
     ME,
     ONE,
     PROGRAM,
+    START,
     SUBTASKS,
     TWO,
     World,
@@ -70,11 +71,12 @@ def receipt(**changes: Any) -> ReceiptCountersigned:
 
 
 def signed_contract(**changes: Any) -> Contract:
-    """As the hubs sign it; changes are made afterwards."""
+    """As the hubs sign it, with these times; other changes are made afterwards."""
     known = contract_with(ONE)
     buy = structs.replace(known.buy, signature=IDENTITY.sign(struct_bytes(known.buy)))
     sell = structs.replace(known.sell, signature=LESSOR.sign(struct_bytes(known.sell)))
-    contract = structs.replace(known, buy=buy, sell=sell, lessor_key=LESSOR.public)
+    times = {name: changes.pop(name) for name in ("starts_at", "ends_at") if name in changes}
+    contract = structs.replace(known, buy=buy, sell=sell, lessor_key=LESSOR.public, **times)
     signature = {
         "renter_hub_signature": HUBS[contract.renter_hub].sign(struct_bytes(contract)),
         "lessor_hub_signature": HUBS[contract.lessor_hub].sign(struct_bytes(contract)),
@@ -135,6 +137,13 @@ REFUSED = [
         "does not verify",
         "contract.signed",
         ContractSigned(contract=signed_contract(lessor_hub_signature=b"\0" * 64)),
+        HUB,
+    ),
+    Case(
+        "backdated",
+        "began before",
+        "contract.signed",
+        ContractSigned(contract=signed_contract(starts_at=START - 31, ends_at=START + 29)),
         HUB,
     ),
 ]

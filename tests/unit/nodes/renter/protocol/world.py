@@ -164,6 +164,7 @@ def job(batches: int) -> Job:
         facts=facts,
         assessment=assessment,
         order="order-000000000000000000000001",
+        ordered_at=START,
         orders_placed=1,
         expected_contracts=("contract",),
         batch_rows=10,
