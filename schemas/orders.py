@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, structs
 
 from schemas import limits
+from schemas.fields import PublicKeyField, SignatureField
 from schemas.ids import AddressField, IdField
 
 Protection = Literal["homomorphic", "enclave", "sealed-result"]
@@ -36,7 +37,7 @@ class SellOrder(Struct, frozen=True, kw_only=True):
     since: Timestamp = 0.0
     """When its lessor began to offer these terms: of two orders of one id those that are younger count."""
     expires_at: Timestamp
-    signature: bytes = b""
+    signature: SignatureField = b""
 
     def has_terms_of(self, other: SellOrder) -> bool:
         """Whether it offers the same: an order and its renewals do."""
@@ -64,7 +65,7 @@ class BuyOrder(Struct, frozen=True, kw_only=True):
     """Without a match by then the order is refused."""
     avoid: Annotated[tuple[AddressField, ...], Meta(max_length=limits.LESSORS_PER_JOB_MAX)] = ()
     """Lessors that this job does not want (they fell silent or erred)."""
-    signature: bytes = b""
+    signature: SignatureField = b""
 
 
 class Need(Struct, frozen=True, kw_only=True):
@@ -81,7 +82,7 @@ class Offer(Struct, frozen=True, kw_only=True):
     """Units of one sell order that its hub keeps reserved for one buy order until `reserved_until`."""
 
     sell: SellOrder
-    lessor_key: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    lessor_key: PublicKeyField
     units: Units
     placed_at: Timestamp
     """When the sell order reached its hub: time priority among equal prices."""
