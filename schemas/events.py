@@ -31,9 +31,10 @@ from schemas.joint import (
     JointRequested,
     RoundOpened,
 )
-from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder
+from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder, Timestamp
 
-Role = Literal["hub", "renter", "lessor", "partner", "user"]
+Role = Literal["hub", "renter", "lessor", "partner", "user", "worker"]
+"""The last two speak as the node that they belong to."""
 Lane = Annotated[str, Meta(pattern=r"^w[0-9]{1,3}\Z", max_length=4)]
 WorkerId = IdField
 Binary = Annotated[bytes, Meta(max_length=64 * 1024)]
@@ -298,6 +299,18 @@ class ReceiptCountersigned(Struct, frozen=True, kw_only=True):
     receipt: Receipt
 
 
+class ContractClosed(Struct, frozen=True, kw_only=True):
+    """A worker tells the others of its lessor that nothing more is computed under a contract."""
+
+    contract: IdField
+    until: Timestamp
+    """When its lease ends at the latest."""
+    renter: AddressField | None = None
+    renter_key: Annotated[bytes, Meta(max_length=32)] = b""
+    receipt: Receipt | None = None
+    """The one that was countersigned."""
+
+
 class DeliveryFailed(Struct, frozen=True, kw_only=True):
     """A hub tells a sender that its message could not be routed."""
 
@@ -387,6 +400,7 @@ def _rows() -> tuple[EventType, ...]:
         row("round.answered", "partner", "renter", None, "result", "J4: raw homomorphic ciphertext"),
         row("subtask.completed", "renter", "lessor", SubtaskCompleted, "control", "half a receipt"),
         row("receipt.countersigned", "lessor", "renter", ReceiptCountersigned, "control", "the whole receipt"),
+        row("contract.closed", "worker", "lessor", ContractClosed, "lane", "R4: among workers"),
         row("delivery.failed", "hub", "hub|renter|lessor|partner", DeliveryFailed, "control", "N2: no such address"),
     )
 

@@ -37,6 +37,7 @@ QUOTE_LEASE_SECONDS: Final = 15.0
 QUOTE_WAIT_SECONDS: Final = 3.0
 """How long a hub waits for the quotes of others before it decides with what it has."""
 SELL_ORDER_SECONDS_MAX: Final = 24 * 3600.0
+LEASE_SECONDS_MAX: Final = 7 * 24 * 3600.0
 ADVERTISE_SECONDS: Final = 5.0
 SELL_ORDERS_PER_HUB_MAX: Final = 100_000
 OFFERS_PER_QUOTE_MAX: Final = 64

@@ -59,7 +59,7 @@ class BuyOrder(Struct, frozen=True, kw_only=True):
     price_micros_max: Micros
     protection: Protection
     memory_mib: Annotated[int, Meta(ge=64, le=2**24)] = 64
-    lease_seconds: Annotated[float, Meta(gt=0, le=7 * 24 * 3600.0)]
+    lease_seconds: Annotated[float, Meta(gt=0, le=limits.LEASE_SECONDS_MAX)]
     """How long the contracts shall run, counted from their signing."""
     match_by: Timestamp
     """Without a match by then the order is refused."""

@@ -17,11 +17,13 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, Final
 
 import structlog
 from msgspec import Struct
 
+from broker.errors import Unroutable
 from broker.names import queue_name
 from broker.port import Broker, Delivery
 from nodes.identity import Identity, verify
@@ -31,7 +33,7 @@ from nodes.lessor.lane import Lane, take_lane
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.protocol.draft import Worker
 from nodes.lessor.protocol.machine import LessorMachine
-from nodes.lessor.protocol.records import BatchUnfit, Session, SessionWanted, WorkerEnding, WorkerStarted
+from nodes.lessor.protocol.records import BatchReturned, BatchUnfit, Session, SessionWanted, WorkerEnding, WorkerStarted
 from nodes.machine import (
     TIMER_FIRED,
     CancelTimer,
@@ -133,13 +135,21 @@ class _Shift:
 
     async def _sender(self, event: Event) -> tuple[bytes | None, None]:
         """The sender's key. A batch waits until its session is open: the contract that names the key comes with it."""
-        if event.type == "batch.dispatched":
-            batch = codec.batch_of(event)
-            await self._opened(SessionWanted(subtask=batch.subtask, job=batch.job, renter=event.source))
+        if event.type == "batch.dispatched" and self._machine.closed(self._records, event) is None:
+            await self._open_for(event)
         key = self._machine.key_of(self._records, event)
         if key is None and self._machine.awaits_terms(self._records, event):
             raise Later(f"{event.type} of {event.source} came before its terms")
         return key, None
+
+    async def _open_for(self, event: Event) -> None:
+        """Open the session of a batch. Raises Refused or Later; not where it came out that the contract has ended."""
+        batch = codec.batch_of(event)
+        try:
+            await self._opened(SessionWanted(subtask=batch.subtask, job=batch.job, renter=event.source))
+        except Refused:
+            if self._machine.closed(self._records, event) is None:
+                raise
 
     async def _handle(self, event: Event, _: None) -> None:
         await self._give(event)
@@ -206,7 +216,11 @@ class _Shift:
 
     async def _publish(self, effect: Publish, event: Event, index: int) -> None:
         event_id = derive_id("event", self._of.name, event.id, index)
-        await self._post.deliver(effect, event_id=event_id, cause=event.id)
+        try:
+            await self._post.deliver(effect, event_id=event_id, cause=event.id)
+        except Unroutable:
+            if effect.type != "contract.closed":  # the network may have fewer lanes than this worker was told
+                raise
         if effect.type == "order.sell.placed":
             self._of.ready.set()
 
@@ -223,6 +237,7 @@ class _Shift:
 
     async def _compute(self, batch: Batch, partner: str | None, event: Event) -> None:
         """Activity `compute`: the result goes to the renter, or to its partner; or the reason why there is none."""
+        began = monotonic()
         try:
             computed = await self._of.workshop.compute(batch, bytes(event.body))
         except LookupError as error:
@@ -236,6 +251,8 @@ class _Shift:
             await self._return(batch, event, computed)
         else:
             await self._forward(batch, event, computed, partner)
+        done = BatchReturned(batch=batch, seconds=monotonic() - began)
+        await self._give(self._internal("batch.returned", done))
 
     async def _return(self, batch: Batch, event: Event, computed: Computed) -> None:
         await self._post.send(

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from nodes import draft
 from nodes.lessor.protocol.config import LessorConfig
-from nodes.lessor.protocol.records import OFFERED, Blob, Offered, Session
+from nodes.lessor.protocol.records import OFFERED, Blob, Closed, Offered, Session
 from nodes.lessor.protocol.states import SESSION
 from nodes.machine import Context, Perform, Records
 from nodes.states import advance
@@ -34,6 +34,10 @@ class Draft(draft.Draft[LessorConfig]):
     def session(self, subtask: str) -> Session | None:
         """The session with this subtask, or None."""
         return self.find(Session, f"session/{subtask}")
+
+    def closed(self, contract: str) -> Closed | None:
+        """What is known of an ended contract; None while it runs, as far as is known."""
+        return self.find(Closed, f"closed/{contract}")
 
     @property
     def offered_since(self) -> float:

@@ -11,6 +11,7 @@ from nodes.draft import data_of
 from nodes.lessor.protocol.draft import Draft
 from nodes.lessor.protocol.records import (
     Blob,
+    Closed,
     ComputerFailed,
     ComputerReady,
     EvidenceMade,
@@ -49,7 +50,7 @@ def announced(draft: Draft, event: Event) -> None:
     terms = data_of(event, SubtaskAnnounced).terms
     check_contract(terms.contract, event.source, draft.config, draft.context)
     check_current(terms.contract, draft)
-    check_running(terms.contract, draft.now)
+    check_running(terms.contract, draft)
     _ask(draft, terms.subtask, terms.job, event.source)
 
 
@@ -65,10 +66,15 @@ def assigned(draft: Draft, event: Event) -> None:
     terms, session = data.terms, _asked_for(draft, data.terms.subtask, event.source)
     check_contract(terms.contract, event.source, draft.config, draft.context)
     check_current(terms.contract, draft)
-    check_running(terms.contract, draft.now)
     check_terms(terms)
     if data.worker != draft.worker.name or session.phase != "asked":
         draft.note("late", f"terms of {session.subtask} for {data.worker} while it is {session.phase}")
+        return
+    try:
+        check_running(terms.contract, draft)
+    except Refused as refusal:
+        draft.put(f"closed/{terms.contract.id}", Closed.of(terms.contract))
+        give_up(draft, session, refusal.code, refusal.reason)
         return
     _gather(draft, draft.advance(session, "assigned", terms=terms, nonce=data.nonce))
 

@@ -51,10 +51,10 @@ def _unsigned(_: bytes) -> bytes:
     return b""
 
 
-def check_running(contract: Contract, now: float) -> None:
-    """Raises Refused (contract-ended) when the lease is over at `now`, seconds since 1970."""
-    if contract.ends_at <= now:
-        raise Refused("contract-ended", f"{contract.id} has run out")
+def check_running(contract: Contract, draft: Draft) -> None:
+    """Raises Refused (contract-ended) when its lease is over, or it ended before."""
+    if contract.ends_at <= draft.now or draft.closed(contract.id) is not None:
+        raise Refused("contract-ended", f"{contract.id} has ended")
 
 
 def check_terms(terms: SubtaskTerms) -> None:

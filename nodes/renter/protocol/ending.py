@@ -102,6 +102,7 @@ def _compare(draft: Draft) -> None:
 
 def _complete(draft: Draft, subtask: Subtask) -> None:
     contract = draft.contract(subtask.contract).contract
+    seconds = min(draft.now - subtask.started_at, contract.ends_at - contract.starts_at)
     unsigned = Receipt(
         contract=contract.id,
         job=draft.job.spec.id,
@@ -109,8 +110,8 @@ def _complete(draft: Draft, subtask: Subtask) -> None:
         rows=subtask.rows_done,
         batches=subtask.batches_done,
         started_at=subtask.started_at,
-        ended_at=draft.now,
-        cost_micros=cost_micros(contract.price_micros, contract.units, draft.now - subtask.started_at),
+        ended_at=subtask.started_at + seconds,
+        cost_micros=cost_micros(contract.price_micros, contract.units, seconds),
     )
     receipt = structs.replace(unsigned, renter_signature=draft.context.sign(struct_bytes(unsigned)))
     draft.advance_subtask(subtask.id, "all-done")

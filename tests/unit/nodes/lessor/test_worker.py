@@ -23,7 +23,7 @@ from nodes.lessor.worker import LessorWorker
 from schemas import codec
 from schemas.contracts import Receipt
 from schemas.errors import BadConfig
-from schemas.events import CATALOGUE, Event, SubtaskAnnounced, SubtaskCompleted
+from schemas.events import CATALOGUE, ContractClosed, Event, SubtaskAnnounced, SubtaskCompleted
 from schemas.ids import Address, derive_id
 from tests.unit.nodes.lessor.rentals import HUB_B, HUB_KEYS, IDENTITIES, LESSOR, OTHER, RENTER, contract, terms
 
@@ -56,12 +56,19 @@ async def worker(server: EmbeddedServer) -> AsyncIterator[LessorWorker]:
 
 
 async def send(
-    broker: Broker, event_type: str, data: Struct | None, *, signer: Address = RENTER, body: bytes = b"", lane: str = ""
+    broker: Broker,
+    event_type: str,
+    data: Struct | None,
+    *,
+    source: Address = RENTER,
+    signer: Address = RENTER,
+    body: bytes = b"",
+    lane: str = "",
 ) -> None:
     event = Event(
         id=f"event-{event_type}",
         type=event_type,
-        source=RENTER,
+        source=source,
         to=LESSOR,
         time=time.time(),
         subject="subtask",
@@ -69,7 +76,7 @@ async def send(
         body=body,
     )
     headers, raw = codec.encode(event, IDENTITIES[signer].sign)
-    key = routing_key(LESSOR, RENTER, lane or CATALOGUE[event_type].kind)
+    key = routing_key(LESSOR, source, lane or CATALOGUE[event_type].kind)
     await broker.publish(Message(key=key, body=raw, headers=headers, id=event.id), timeout_seconds=SECONDS_MAX)
 
 
@@ -144,6 +151,20 @@ async def test_a_receipt_that_the_renter_did_not_sign_is_not_countersigned(
     )
     await send(server.connect(RENTER), "subtask.completed", SubtaskCompleted(contract=signed, receipt=receipt))
     assert await reason_of_the_dead_letter(server) == "bad-receipt"
+
+
+async def test_a_worker_hears_of_ended_contracts_from_others_of_its_lessor_and_from_nobody_else(
+    server: EmbeddedServer, worker: LessorWorker
+) -> None:
+    over = contract()
+    closed = ContractClosed(contract=over.id, until=over.ends_at)
+    await send(server.connect(RENTER), "contract.closed", closed, lane=worker.lane)
+    assert await reason_of_the_dead_letter(server) == "wrong-role"
+    await send(server.connect(LESSOR), "contract.closed", closed, source=LESSOR, signer=LESSOR, lane=worker.lane)
+    for _ in range(20):  # the lane is another queue than theirs: some may come before
+        await send(server.connect(RENTER), "subtask.announced", SubtaskAnnounced(terms=terms(over)))
+        await asyncio.sleep(0)
+    assert await reason_of_the_dead_letter(server) == "contract-ended"
 
 
 async def test_a_worker_without_a_free_lane_says_so_and_ends(server: EmbeddedServer, worker: LessorWorker) -> None:

@@ -31,7 +31,7 @@ END_NO_JOB: Final = {
     # a worker does not serve a subtask
     *("ended", "no-scheme", "other-computation"),
     # hubs among themselves
-    *("expired", "lease", "not-as-quoted", "order-cancelled", "order-replaced", "reservation-ended"),
+    *("contract-ended", "expired", "lease", "not-as-quoted", "order-cancelled", "order-replaced", "reservation-ended"),
 }
 
 
