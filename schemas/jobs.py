@@ -77,7 +77,10 @@ class JobSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     units: Annotated[int, Meta(ge=1, le=limits.UNITS_PER_ORDER_MAX)] | None = None
     """Units wanted in all, at most; by default one per lessor."""
     price_micros_max: Micros = limits.PRICE_MICROS_MAX_DEFAULT
-    lease_seconds: Annotated[float, Meta(gt=0, le=limits.LEASE_SECONDS_MAX)] = 3600.0
+    budget_micros: Annotated[int, Meta(ge=0, le=10**18)] | None = None
+    """Millionths of the network's currency that all its contracts may cost together."""
+    lease_seconds: Annotated[float, Meta(gt=0, le=limits.LEASE_SECONDS_MAX)] = limits.LEASE_SECONDS_DEFAULT
+    """Of a contract; those that are still needed are renewed."""
     match_seconds: Annotated[float, Meta(gt=0, le=3600.0)] = limits.MATCH_SECONDS_DEFAULT
     encrypt_seconds_max: Annotated[float, Meta(ge=0, le=1e9)] = limits.ENCRYPT_SECONDS_MAX_DEFAULT
     """What the renter affords for homomorphic encryption of the target data (A1)."""

@@ -37,6 +37,9 @@ QUOTE_LEASE_SECONDS: Final = 15.0
 QUOTE_WAIT_SECONDS: Final = 3.0
 """How long a hub waits for the quotes of others before it decides with what it has."""
 SELL_ORDER_SECONDS_MAX: Final = 24 * 3600.0
+RENEWAL_SECONDS_MAX: Final = 60.0
+"""So long before its end a contract may be renewed."""
+LEASE_SECONDS_DEFAULT: Final = 3600.0
 LEASE_SECONDS_MAX: Final = 7 * 24 * 3600.0
 ADVERTISE_SECONDS: Final = 5.0
 SELL_ORDERS_PER_HUB_MAX: Final = 100_000

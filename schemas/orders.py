@@ -65,6 +65,8 @@ class BuyOrder(Struct, frozen=True, kw_only=True):
     """Without a match by then the order is refused."""
     avoid: Annotated[tuple[AddressField, ...], Meta(max_length=limits.LESSORS_PER_JOB_MAX)] = ()
     """Lessors that this job does not want (they fell silent or erred)."""
+    renews: Annotated[tuple[IdField, ...], Meta(max_length=limits.LESSORS_PER_JOB_MAX)] = ()
+    """Contracts of this renter that soon end: their units count as free for this order."""
     signature: SignatureField = b""
 
 

@@ -155,6 +155,13 @@ class Asked:
         float,
         _wish("--price-max", min=0, help="Highest price per unit and hour, in the network's currency; 0.25 is fine."),
     ] = limits.PRICE_MICROS_MAX_DEFAULT / MICROS
+    budget: Annotated[
+        float | None,
+        _wish("--budget", min=0, help="What all contracts may cost together; without one a job runs until it is done."),
+    ] = None
+    lease_seconds: Annotated[
+        float, _wish("--lease-seconds", help="How long a contract runs; what is still needed then is renewed.")
+    ] = limits.LEASE_SECONDS_DEFAULT
     batch_rows: Annotated[int | None, _wish("--batch-rows", min=1, help="Rows per batch; by default chosen.")] = None
 
     def inputs(self, data: Path, out: Path | None = None) -> Inputs:

@@ -34,6 +34,8 @@ class Wishes(TypedDict, total=False):
     scheme, noise, results_stay: of homomorphic encryption; see `sublet job submit --help`.
     match_seconds: how long to look for lessors.
     price_max: highest price per unit and hour, in the network's currency.
+    budget: what all contracts may cost together; without one a job runs until it is done.
+    lease_seconds: how long a contract runs; what is still needed then is renewed.
     batch_rows: rows per batch; by default chosen.
     delimiter, decimal, encoding: of text files, where it cannot be told.
     """
@@ -55,6 +57,8 @@ class Wishes(TypedDict, total=False):
     results_stay: bool
     match_seconds: float
     price_max: float
+    budget: float | None
+    lease_seconds: float
     batch_rows: int | None
     delimiter: str | None
     decimal: str

@@ -49,9 +49,13 @@ class SellRecord(Struct, frozen=True, kw_only=True):
     @property
     def free(self) -> int:
         """Units that may be matched."""
+        return self.free_beside(frozenset())
+
+    def free_beside(self, holders: frozenset[str]) -> int:
+        """Units that may be matched for whoever gives up what these hold."""
         if self.silent or self.cancelled:
             return 0
-        return max(0, self.order.units - sum(self.held.values())) if self.held else self.order.units
+        return max(0, self.order.units - sum(units for key, units in self.held.items() if key not in holders))
 
 
 class Quoted(Struct, frozen=True, kw_only=True):

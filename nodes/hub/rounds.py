@@ -170,9 +170,10 @@ def _collect(book: Book, record: BuyRecord) -> None:
 def _ask(draft: Draft, record: BuyRecord, need: Need) -> dict[str, str]:
     """Ask every hub that may serve, as far as it told; the hubs by quote id."""
     asked = {}
+    renewed = {found.contract.lessor_hub for each in record.order.renews if (found := draft.contract(each))}
     for hub in draft.config.others:
         known = draft.find(CapacityRecord, f"capacity/{hub}")
-        if known is None or may_serve(known.capacity, record.order):
+        if known is None or hub in renewed or may_serve(known.capacity, record.order):
             quote = draft.context.new_id("quote", hub, record.order.id, record.rounds)
             request = QuoteRequested(quote=quote, buy=record.order, need=need)
             draft.send("quote.requested", hub, record.order.id, request)

@@ -66,8 +66,10 @@ class JobOptions:
     local_share: float = 0.1
     price_max: float = limits.PRICE_MICROS_MAX_DEFAULT / MICROS
     """Per unit and hour, in the network's currency."""
+    budget: float | None = None
+    """That all its contracts may cost together, in the network's currency."""
     match_seconds: float = limits.MATCH_SECONDS_DEFAULT
-    lease_seconds: float = 3600.0
+    lease_seconds: float = limits.LEASE_SECONDS_DEFAULT
     batch_rows: int | None = None
     accept_software_enclave: bool = False
     joint: Invitation | None = None
@@ -197,6 +199,7 @@ def _spec(table: Table, programs: Programs, options: JobOptions, job_id: str) ->
         "data": table.digest,
         "program": programs.whole.digest,
         "price_micros_max": to_micros(options.price_max, "price_max"),
+        "budget_micros": None if options.budget is None else to_micros(options.budget, "budget"),
         "cut": None if cut is None else CutProgram(beginning=cut.beginning.digest, rest=cut.rest.digest),
         "local_program": None if local is None else local.digest,
     }

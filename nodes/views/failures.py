@@ -77,6 +77,7 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
             "no-match",
             "no-memory",
             "not-assembled",
+            "over-budget",
             "partner-failed",
             "partner-silent",
             "renter-silent",

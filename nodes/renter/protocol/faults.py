@@ -13,7 +13,7 @@ from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import ResultRefused
 from nodes.renter.protocol.records import Subtask
 from nodes.renter.protocol.runs import Runs
-from nodes.renter.protocol.states import SERVING
+from nodes.renter.protocol.states import OPEN, SERVING
 from nodes.renter.protocol.subtasks import terms_of
 from schemas import limits
 from schemas.events import BatchFailed, DeliveryFailed, Event
@@ -74,14 +74,14 @@ def timer_fired(draft: Draft, event: Event) -> None:
             ending.fail(draft, "hub-silent", "the hub did not answer the buy order in time")
     elif kind == "key" and draft.subtask(subtask_id).phase == "keying":
         _check_key(draft, draft.subtask(subtask_id))
-    elif kind == "silent" and draft.subtask(subtask_id).phase == "running":
+    elif kind == "silent" and draft.subtask(subtask_id).phase in ("running", "closing"):
         _check_silence(draft, draft.subtask(subtask_id))
 
 
 def lose(draft: Draft, subtask_id: str, code: str, reason: str) -> None:
     """End a subtask's contract; its batches go to the other subtasks, or wait for a replacement contract."""
     subtask, job = draft.subtask(subtask_id), draft.job
-    if subtask.phase not in SERVING:
+    if subtask.phase not in OPEN:
         return
     rest = (*runs.single(subtask.under_way), *subtask.queue)
     draft.advance_subtask(subtask_id, "lost", queue=(), under_way=())
@@ -92,14 +92,17 @@ def lose(draft: Draft, subtask_id: str, code: str, reason: str) -> None:
     hand_over(draft, rest, last="")
 
 
-def hand_over(draft: Draft, batches: Runs, *, last: str) -> None:
-    """Share batches among live subtasks; `last` is preferred least. Without any, order a replacement."""
+def hand_over(draft: Draft, batches: Runs, *, last: str, faulty: bool = True) -> None:
+    """Share batches among live subtasks; `last` is preferred least. Without any, order a replacement.
+
+    `faulty` says whether it is for a lessor's fault: such orders are few.
+    """
     if not batches:
         return
     live = [each for each in draft.subtasks() if each.phase in SERVING]
     others = [each for each in live if each.id != last] or live
     if not others:
-        _order_replacement(draft, batches)
+        _order_replacement(draft, batches, faulty)
         return
     for subtask, share in zip(others, runs.shares(batches, len(others)), strict=True):
         if share:
@@ -107,11 +110,15 @@ def hand_over(draft: Draft, batches: Runs, *, last: str) -> None:
             windows.fill(draft, subtask.id)
 
 
-def _order_replacement(draft: Draft, batches: Runs) -> None:
-    if draft.job.orders_placed >= market.ORDERS_PER_JOB_MAX:
+def _order_replacement(draft: Draft, batches: Runs, faulty: bool) -> None:
+    draft.change_progress(waiting=(*draft.progress.waiting, *batches))
+    if market.is_pending(draft):
+        return
+    replacements = draft.job.replacements + faulty
+    if replacements > market.REPLACEMENTS_PER_JOB_MAX:
         ending.fail(draft, "no-lessor-left", "every lessor was lost and no more may be ordered")
         return
-    draft.change_progress(waiting=(*draft.progress.waiting, *batches))
+    draft.change_job(replacements=replacements)
     market.place_order(draft, lessors=1, units=1)
 
 

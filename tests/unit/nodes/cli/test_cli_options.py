@@ -34,12 +34,11 @@ def test_commands_that_begin_a_job_offer_all_there_is_to_ask_and_their_own(
 
 
 def test_a_job_knows_every_wish_of_the_command_line() -> None:
-    """But units, which follow from the lessors, the lease, which is the network's, software enclaves, which only a
-    running network can do without, and the partner, which has options of its own."""
+    """But units, which follow from the lessors, software enclaves, which only a running network can do without, and the
+    partner, which has options of its own."""
     asked = {each.name for each in fields(Asked)} - set(PROGRAMS)
     assert {each.name for each in fields(JobOptions)} - asked == {
         "units",
-        "lease_seconds",
         "accept_software_enclave",
         "joint",
     }

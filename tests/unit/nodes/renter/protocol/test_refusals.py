@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 
 from nodes.identity import Identity
 from nodes.machine import TIMER_FIRED, ActivityFailed, Refused, Step, TimerFired
-from nodes.renter.protocol.market import ORDERS_PER_JOB_MAX
+from nodes.renter.protocol.market import REPLACEMENTS_PER_JOB_MAX
 from nodes.renter.protocol.outcomes import JobPrepared, JobSpoiled, ResultAccepted
 from nodes.renter.protocol.records import ContractRecord, Facts, Progress
 from schemas import limits
@@ -197,7 +197,7 @@ def fail_until_given_up(world: World) -> Step:
 
 
 def lose_all(world: World) -> Step:
-    world.records["job"] = structs.replace(world.job, orders_placed=ORDERS_PER_JOB_MAX)
+    world.records["job"] = structs.replace(world.job, replacements=REPLACEMENTS_PER_JOB_MAX)
     for lessor in (ONE, TWO):
         world.all_sent()
         world.now += 2 * DEADLINE
