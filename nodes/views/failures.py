@@ -68,7 +68,11 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
             "activity-failed",
             "bad-pieces",
             "cancelled",
+            "enclave-check",
             "enclave-closed",
+            "enclave-crash",
+            "enclave-machine-memory",
+            "enclave-timeout",
             "enclave-unavailable",
             "hub-full",
             "hub-silent",
@@ -84,6 +88,7 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
             "rows-not-covered",
             "silent",
             "too-many-attempts",
+            "wrong-verdict",
         ),
     }
 )

@@ -49,7 +49,14 @@ from nodes.machine import (
 from nodes.records import RecordSet
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.machine import RenterMachine
-from nodes.renter.protocol.outcomes import BatchSent, EvidenceAccepted, JobAssembled, JobPrepared, ResultAccepted
+from nodes.renter.protocol.outcomes import (
+    BatchSent,
+    EvidenceAccepted,
+    JobAssembled,
+    JobPrepared,
+    JobSpoiled,
+    ResultAccepted,
+)
 from nodes.renter.protocol.records import LOCAL, Facts, Job, Progress, Subtask
 from schemas import codec
 from schemas.contracts import Receipt
@@ -102,6 +109,8 @@ class Economy:
         self.notes: list[tuple[Address, Note]] = []
         self.unfit: Callable[[Address, Batch], BatchFailed | None] = lambda lessor, batch: None
         """Why a lessor's worker has no result for a batch."""
+        self.spoiled: Callable[[int], str] = lambda batch: ""
+        """What is wrong with the rows of a batch, when the renter computes it itself."""
         self.drop: Callable[[Event], bool] = lambda event: False
         """What the wire loses."""
         self._due: list[tuple[float, int, Callable[[], None]]] = []
@@ -308,8 +317,10 @@ class Economy:
                 self.send(node, "batch.dispatched", params["lessor"], batch.job, None, attributes=attributes)
                 sent = BatchSent(batch=batch.batch, attempt=batch.attempt, bytes_sent=1, encrypt_seconds=0.0)
                 told("batch.sent", sent)
+            case "compute-local" if reason := self.spoiled(params["batch"]):
+                told("job.spoiled", JobSpoiled(code="bad-data", reason=reason))
             case "compute-local":
-                told("result.accepted", ResultAccepted(batch=params["batch"], attempt=1, owner=LOCAL, digest="local"))
+                told("result.accepted", ResultAccepted(batch=params["batch"], attempt=1, owner=LOCAL, digest="right"))
             case "assemble":
                 told("job.assembled", JobAssembled(rows=1, digest="0" * 64))
 

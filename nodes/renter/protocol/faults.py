@@ -11,7 +11,7 @@ from nodes.machine import ActivityFailed, PublishFailed, SetTimer, TimerFired
 from nodes.renter.protocol import ending, market, runs, windows
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import ResultRefused
-from nodes.renter.protocol.records import Subtask
+from nodes.renter.protocol.records import BatchRecord, Subtask
 from nodes.renter.protocol.runs import Runs
 from nodes.renter.protocol.states import OPEN, SERVING
 from nodes.renter.protocol.subtasks import terms_of
@@ -27,17 +27,18 @@ def result_refused(draft: Draft, event: Event) -> None:
 
 
 def batch_failed(draft: Draft, event: Event) -> None:
-    """`batch.failed`: final failures are the job's own; others are tried again, elsewhere if there is elsewhere."""
+    """`batch.failed`: tried again, elsewhere if there is elsewhere; what two lessors call final ends the job."""
     data = data_of(event, BatchFailed)
     subtask, number = draft.subtask_from(event, data.batch.subtask), data.batch.batch
     if number not in subtask.under_way:
         draft.note("late", f"batch {number} failed at {event.source} but is not under way there")
         return
     draft.note("batch-failed", data.reason, code=data.code, batch=number, lessor=event.source)
-    if data.final:
-        ending.fail(draft, data.code, f"batch {number} cannot be computed: {data.reason}")
-        return
     windows.drop(draft, subtask.id, number)
+    if data.final:
+        _called_final(draft, draft.subtask(subtask.id), data)
+        windows.fill(draft, subtask.id)
+        return
     record = draft.batch(number)
     if record is not None and record.rows_at:
         draft.put(f"batch/{number}", structs.replace(record, rows_at=""))
@@ -47,6 +48,14 @@ def batch_failed(draft: Draft, event: Event) -> None:
     else:
         hand_over(draft, runs.single([number]), last=subtask.id)
     windows.fill(draft, subtask.id)
+
+
+def refuted(draft: Draft, record: BatchRecord) -> None:
+    """A batch that a lessor called final was computed, elsewhere or here: it erred, and is not used again."""
+    for subtask in draft.subtasks():
+        if subtask.phase in OPEN and subtask.lessor in record.refused_by:
+            reason = f"says that batch {record.number} cannot be computed, which it can"
+            lose(draft, subtask.id, "wrong-verdict", reason)
 
 
 def activity_failed(draft: Draft, event: Event) -> None:
@@ -108,6 +117,31 @@ def hand_over(draft: Draft, batches: Runs, *, last: str, faulty: bool = True) ->
         if share:
             draft.change_subtask(subtask.id, queue=(*share, *subtask.queue))
             windows.fill(draft, subtask.id)
+
+
+def _called_final(draft: Draft, subtask: Subtask, data: BatchFailed) -> None:
+    """One lessor's word that a batch fails everywhere ends no job: another is asked, or the batch computed here.
+
+    What only an enclave can fail at (its limits) another lessor's has to confirm, rented for that if need be.
+    """
+    number = data.batch.batch
+    record = draft.batch(number)
+    assert record is not None  # it is under way
+    said = tuple(dict.fromkeys((*record.refused_by, subtask.lessor)))
+    if len(said) > 1:
+        ending.fail(draft, data.code, f"batch {number} cannot be computed, {' and '.join(said)} say: {data.reason}")
+        return
+    draft.put(f"batch/{number}", structs.replace(record, refused_by=said, rows_at=""))
+    other = next((each for each in draft.subtasks() if each.phase in SERVING and each.lessor not in said), None)
+    first = runs.single([number])
+    if other is not None:
+        draft.change_subtask(other.id, queue=(*first, *other.queue))
+        windows.fill(draft, other.id)
+    elif draft.job.spec.joint is not None or data.code.startswith("enclave-"):
+        draft.change_subtask(subtask.id, queue=(*first, *subtask.queue))
+        lose(draft, subtask.id, data.code, data.reason)
+    else:
+        windows.check_here(draft, number)
 
 
 def _order_replacement(draft: Draft, batches: Runs, faulty: bool) -> None:

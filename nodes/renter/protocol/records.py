@@ -197,6 +197,8 @@ class BatchRecord(Struct, frozen=True, kw_only=True):
     attempt: int
     excused: int = 0
     """Attempts that ended without anybody's fault."""
+    refused_by: tuple[str, ...] = ()
+    """Lessors that say it would fail everywhere."""
     sent_at: float = 0.0
     """When the broker confirmed it; 0 while it is being encrypted."""
     digest: str = ""

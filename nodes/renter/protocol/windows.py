@@ -69,8 +69,12 @@ def compute_local(draft: Draft, *, after: int | None = None) -> None:
     if part is None or draft.phase != "running":
         return
     number = part.first_batch if after is None else after + 1
-    if number >= part.first_batch + part.batches or draft.batch(number) is not None:
-        return
+    if part.first_batch <= number < part.first_batch + part.batches and draft.batch(number) is None:
+        check_here(draft, number)
+
+
+def check_here(draft: Draft, number: int) -> None:
+    """Let the renter compute a batch itself; what is wrong with its rows or program comes out, with row and column."""
     record = _sending(draft, number, LOCAL)
     params = {"batch": number, "first_row": record.first_row, "rows": record.rows}
     draft.do(Perform(activity="compute-local", params=params))

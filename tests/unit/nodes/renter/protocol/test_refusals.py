@@ -196,6 +196,12 @@ def fail_until_given_up(world: World) -> Step:
     return world.step
 
 
+def fail_for_good(world: World) -> Step:
+    world.handle("batch.failed", failed(ONE, 0, final=True), source=ONE)
+    world.result(4, TWO)
+    return world.handle("batch.failed", failed(TWO, 0, final=True), source=TWO)
+
+
 def lose_all(world: World) -> Step:
     world.records["job"] = structs.replace(world.job, replacements=REPLACEMENTS_PER_JOB_MAX)
     for lessor in (ONE, TWO):
@@ -252,7 +258,7 @@ ENDINGS: list[tuple[str, str, Callable[[World], Step]]] = [
     (
         "enclave-memory",
         "batch 0 cannot be computed",
-        lambda w: w.handle("batch.failed", failed(ONE, 0, final=True), source=ONE),
+        fail_for_good,
     ),
 ]
 
