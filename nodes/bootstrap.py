@@ -61,6 +61,7 @@ from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
 from schemas.ids import derive_id
+from schemas.money import to_micros
 
 T = TypeVar("T")
 
@@ -309,7 +310,7 @@ async def serve_lessor(config: NodeConfig, identity: Identity, broker: Broker, c
     """A lessor's worker."""
     settings, hardware = lessor_config(config, identity), lessor_hardware(config)
     worker = lessor_worker(settings, identity, broker, crew, hardware=hardware)
-    await _together(stop, stop.wait(), worker.run())
+    await worker.run(stop)
 
 
 def hands(config: NodeConfig) -> int:
@@ -339,7 +340,7 @@ def lessor_config(config: NodeConfig, identity: Identity) -> LessorConfig:
         hub_keys=config.network.hub_keys,
         lanes=settings.lanes,
         units=settings.units,
-        price_micros=settings.price_micros,
+        price_micros=to_micros(settings.price, "price"),
         protections=settings.protections,
         memory_mib=settings.memory_mib,
     )

@@ -29,7 +29,8 @@ from nodes.roles import ROLES, Role
 from schemas import limits
 from schemas.errors import BadConfig
 from schemas.ids import HUB_NAME, Address, AddressField, hub_of, name_of, parse_address
-from schemas.orders import PROTECTIONS, Micros, Protection, Units
+from schemas.money import MICROS
+from schemas.orders import PROTECTIONS, Protection, Units
 
 PREFIX: Final = "SUBLET_"
 OTHER_VARIABLES: Final = ("SUBLET_CONFIG", "SUBLET_TEST_")
@@ -64,8 +65,8 @@ class LessorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The table `[lessor]`."""
 
     units: Units = 1
-    price_micros: Micros = 1_000_000
-    """Millionths of the network's currency per unit and hour."""
+    price: Annotated[float, Meta(ge=0, le=limits.PRICE_MICROS_MAX / MICROS)] = limits.PRICE_MICROS_DEFAULT / MICROS
+    """Per unit and hour, in the network's currency; to millionths."""
     protections: Annotated[tuple[Protection, ...], Meta(min_length=1, max_length=3)] = PROTECTIONS
     memory_mib: Annotated[int, Meta(ge=64, le=2**24)] = 1024
     """Memory that one unit may use."""

@@ -31,10 +31,11 @@ from schemas.joint import (
     JointRequested,
     RoundOpened,
 )
-from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder
+from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder, Timestamp
 
 EVERYBODY: Final = "hub|renter|lessor|partner"
-Role = Literal["hub", "renter", "lessor", "partner", "user"]
+Role = Literal["hub", "renter", "lessor", "partner", "user", "worker"]
+"""The last two speak as the node that they belong to."""
 Lane = Annotated[str, Meta(pattern=r"^w[0-9]{1,3}\Z", max_length=4)]
 WorkerId = IdField
 Binary = Annotated[bytes, Meta(max_length=64 * 1024)]
@@ -63,11 +64,20 @@ class Event:
 # ---------------------------------------------------------------- data of the events
 
 
+class SellOrderPlaced(Struct, frozen=True, kw_only=True):
+    """One of the lessor's workers stands behind its order."""
+
+    order: SellOrder
+    worker: WorkerId
+
+
 class OrderCancelled(Struct, frozen=True, kw_only=True):
     """The author takes its order back; contracts already signed go on."""
 
     order: IdField
     reason: Text = ""
+    worker: WorkerId | None = None
+    """Of a sell order: the worker that ends. The order stays while others stand behind it."""
 
 
 class BuyOrderRefused(Struct, frozen=True, kw_only=True):
@@ -290,6 +300,18 @@ class ReceiptCountersigned(Struct, frozen=True, kw_only=True):
     receipt: Receipt
 
 
+class ContractClosed(Struct, frozen=True, kw_only=True):
+    """A worker tells the others of its lessor that nothing more is computed under a contract."""
+
+    contract: IdField
+    until: Timestamp
+    """When its lease ends at the latest."""
+    renter: AddressField | None = None
+    renter_key: Annotated[bytes, Meta(max_length=32)] = b""
+    receipt: Receipt | None = None
+    """The one that was countersigned."""
+
+
 class DeliveryFailed(Struct, frozen=True, kw_only=True):
     """A hub tells a sender that its message could not be routed."""
 
@@ -345,7 +367,7 @@ def _rows() -> tuple[EventType, ...]:
         return EventType(name, *as_tuple, data, kind, about)
 
     return (
-        row("order.sell.placed", "lessor", "hub", SellOrder, "control", "R1: a lessor offers compute, or renews"),
+        row("order.sell.placed", "lessor", "hub", SellOrderPlaced, "control", "R1: a lessor offers compute, or renews"),
         row("order.sell.cancelled", "lessor", "hub", OrderCancelled, "control", "R1"),
         row("order.buy.placed", "renter", "hub", BuyOrder, "control", "R1: a renter asks for compute"),
         row("order.buy.cancelled", "renter", "hub", OrderCancelled, "control", "R1"),
@@ -406,6 +428,7 @@ def _rows() -> tuple[EventType, ...]:
         row("check.requested", EVERYBODY, "hub", CheckRequested, "control", "is this node believed?"),
         row("check.answered", "hub", EVERYBODY, CheckAnswered, "lane", "it is, or why not"),
         row("event.refused", EVERYBODY, EVERYBODY, EventRefused, "control", "the sender's clock or key is not right"),
+        row("contract.closed", "worker", "lessor", ContractClosed, "lane", "R4: among workers"),
         row("delivery.failed", "hub", "hub|renter|lessor|partner", DeliveryFailed, "control", "N2: no such address"),
     )
 

@@ -27,12 +27,20 @@ UNITS_PER_ORDER_MAX: Final = 4096
 """A unit is one worker computing at a time."""
 PRICE_MICROS_MAX: Final = 10**12
 """Millionths of the network's currency per unit and hour."""
+PRICE_MICROS_DEFAULT: Final = 1_000_000
+"""What a lessor asks that says nothing else."""
+PRICE_MICROS_MAX_DEFAULT: Final = 10 * PRICE_MICROS_DEFAULT
+"""What a renter pays at most that says nothing else."""
 LESSORS_PER_JOB_MAX: Final = 64
 QUOTE_LEASE_SECONDS: Final = 15.0
 """How long another hub keeps what it quoted reserved."""
 QUOTE_WAIT_SECONDS: Final = 3.0
 """How long a hub waits for the quotes of others before it decides with what it has."""
 SELL_ORDER_SECONDS_MAX: Final = 24 * 3600.0
+RENEWAL_SECONDS_MAX: Final = 60.0
+"""So long before its end a contract may be renewed."""
+LEASE_SECONDS_DEFAULT: Final = 3600.0
+LEASE_SECONDS_MAX: Final = 7 * 24 * 3600.0
 ADVERTISE_SECONDS: Final = 5.0
 SELL_ORDERS_PER_HUB_MAX: Final = 100_000
 OFFERS_PER_QUOTE_MAX: Final = 64

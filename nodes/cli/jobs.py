@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Add the three groups."""
     job = typer.Typer(help="Jobs on a running network.", no_args_is_help=True)
-    for command in (submit, list_, show, watch, result, explain, cancel):
+    for command in (quote, submit, list_, show, watch, result, explain, cancel):
         job.command(command.__name__.strip("_"))(command)
     order = typer.Typer(help="Orders that a node knows.", no_args_is_help=True)
     order.callback()(_group)
@@ -46,6 +46,20 @@ def _running(config: Path, *, as_json: bool = False, role: Role | None = "renter
 
 
 @o.asking
+def quote(
+    data: o.Data,
+    config: o.Config,
+    asked: o.Asked,
+    *,
+    accept_software_enclave: o.AcceptSoftware = False,
+    as_json: o.Json = False,
+) -> None:
+    """What a job would take under each protection, and cost; nothing is ordered."""
+    wishes = asked.wishes(accept_software_enclave=accept_software_enclave)
+    finish(_running(config, as_json=as_json).quote(asked.inputs(data), wishes))
+
+
+@o.asking
 def submit(
     data: o.Data,
     config: o.Config,
@@ -53,9 +67,7 @@ def submit(
     invited: o.Invited,
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Until the job has ended; the exit code is the job's.")] = False,
-    accept_software_enclave: Annotated[
-        bool, typer.Option("--accept-software-enclave", help="Accept enclaves that are not confidential.")
-    ] = False,
+    accept_software_enclave: o.AcceptSoftware = False,
     as_json: o.Json = False,
 ) -> None:
     """Submit a job to this renter's workers. Prints its id."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -50,6 +50,19 @@ class Running:
         self.output.text(job)
         self.output.result({"job": job, "state": "submitted", "taken": taken})
         return 0
+
+    async def quote(self, inputs: Inputs, wishes: JobOptions) -> None:
+        """What a job would take under each protection; nothing is ordered, and nothing is left behind.
+
+        Raises:
+            SubletError: the job could not be submitted either.
+        """
+        from nodes.quotes.quoting import quote, services_at  # noqa: PLC0415 - commands that only look start quicker
+
+        async with services_at(self.config) as services:
+            found = await quote(services, inputs.data, inputs.program, inputs.local_program, wishes)
+        self.output.text(str(found))
+        self.output.result(asdict(found))
 
     async def cancel(self, job: str) -> None:
         """Ask the renter's workers to take the job back."""

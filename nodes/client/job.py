@@ -17,9 +17,7 @@ from nodes.views.errors import UnknownJob
 from nodes.views.explanation import explanation
 from nodes.views.jobs import JobReport
 from schemas.jobs import Costs
-
-HOUR_SECONDS: Final = 3600
-MICROS: Final = 1e6
+from schemas.money import MICROS, cost_micros
 
 T = TypeVar("T")
 
@@ -125,7 +123,7 @@ class AsyncJob(Generic[T]):
     async def cost(self) -> Cost:
         """What it has taken so far."""
         now = await self.report()
-        micros = sum(each.price_micros * each.units * each.seconds / HOUR_SECONDS for each in now.contracts)
+        micros = sum(cost_micros(each.price_micros, each.units, each.seconds) for each in now.contracts)
         predicted = None if now.assessment is None else now.assessment.costs
         return Cost(price=micros / MICROS, predicted=predicted, spent=now.spent)
 

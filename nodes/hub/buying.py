@@ -135,7 +135,7 @@ def overdue(book: Book, order_id: str) -> None:
     if record is None or record.order.match_by > book.draft.now:
         return
     if record.state in ("collecting", "waiting"):
-        rounds.refuse(book, record)
+        rounds.conclude(book, record)
     elif record.state != "proposing":  # proposals end by themselves, soon
         rounds.forget(book.draft, record)
 

@@ -13,14 +13,17 @@ asked for) comes on its lane, of which it is the only consumer; the lane of a de
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 import structlog
 from msgspec import Struct
 
+from broker.errors import Unroutable
 from broker.names import queue_name
 from broker.port import Broker, Delivery
 from nodes.identity import Identity, verify
@@ -30,7 +33,7 @@ from nodes.lessor.lane import Lane, take_lane
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.protocol.draft import Worker
 from nodes.lessor.protocol.machine import LessorMachine
-from nodes.lessor.protocol.records import BatchUnfit, Session, SessionWanted, WorkerStarted
+from nodes.lessor.protocol.records import BatchReturned, BatchUnfit, Session, SessionWanted, WorkerEnding, WorkerStarted
 from nodes.machine import (
     TIMER_FIRED,
     CancelTimer,
@@ -56,6 +59,9 @@ from schemas.jobs import Batch
 
 log = structlog.get_logger(__name__)
 
+WITHDRAW_SECONDS_MAX: Final = 5.0
+"""A worker that ends does not wait longer for a broker to take its word."""
+
 
 @dataclass(slots=True)
 class LessorWorker:
@@ -74,8 +80,8 @@ class LessorWorker:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the sell order is placed and all queues are consumed."""
 
-    async def run(self) -> None:
-        """Work until cancelled.
+    async def run(self, stop: asyncio.Event | None = None) -> None:
+        """Work until `stop` is set, and take the order back then; or until cancelled, as if the machine had stopped.
 
         Raises:
             BadConfig: every lane is taken: the network description allows no more workers.
@@ -84,7 +90,7 @@ class LessorWorker:
             self.lane = lane.name
             log.info("worker ready", address=self.config.me, lane=lane.name, worker=self.name, enclaves=self.enclaves)
             try:
-                await _Shift(self, lane).run()
+                await _Shift(self, lane).run(stop or asyncio.Event())
             finally:
                 await self.workshop.close_all()
 
@@ -104,15 +110,21 @@ class _Shift:
         self._post = Post(of.identity, of.broker, of.clock)
         self._door = Door(self._me, "lessor", of.clock, complaints=Complaints(self._post, of.clock))
 
-    async def run(self) -> None:
-        """Consume all queues, and offer compute, until cancelled or the lane is lost: another worker may have it."""
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume all queues, and offer compute, until told to stop or the lane is lost: another worker may have it."""
         try:
             async with self._group as group:
-                group.create_task(handle_all(self._lane.deliveries, self._serve))
+                serving = [group.create_task(handle_all(self._lane.deliveries, self._serve))]
                 for kind, prefetch in (("control", limits.CONTROL_PREFETCH), ("batch", limits.BATCH_PREFETCH)):
                     queue = queue_name(self._me, kind)
-                    group.create_task(consume_for_ever(self._of.broker, queue, prefetch, self._serve))
+                    serving.append(group.create_task(consume_for_ever(self._of.broker, queue, prefetch, self._serve)))
                 await self._by_itself(self._internal("worker.started", WorkerStarted()))
+                await stop.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(WITHDRAW_SECONDS_MAX):
+                        await self._by_itself(self._internal("worker.ending", WorkerEnding()))
+                for task in serving:
+                    task.cancel()
         finally:
             for name in list(self._timers):
                 self._cancel(name)
@@ -124,13 +136,21 @@ class _Shift:
 
     async def _sender(self, event: Event) -> tuple[bytes | None, None]:
         """The sender's key. A batch waits until its session is open: the contract that names the key comes with it."""
-        if event.type == "batch.dispatched":
-            batch = codec.batch_of(event)
-            await self._opened(SessionWanted(subtask=batch.subtask, job=batch.job, renter=event.source))
+        if event.type == "batch.dispatched" and self._machine.closed(self._records, event) is None:
+            await self._open_for(event)
         key = self._machine.key_of(self._records, event)
         if key is None and self._machine.awaits_terms(self._records, event):
             raise Later(f"{event.type} of {event.source} came before its terms")
         return key, None
+
+    async def _open_for(self, event: Event) -> None:
+        """Open the session of a batch. Raises Refused or Later; not where it came out that the contract has ended."""
+        batch = codec.batch_of(event)
+        try:
+            await self._opened(SessionWanted(subtask=batch.subtask, job=batch.job, renter=event.source))
+        except Refused:
+            if self._machine.closed(self._records, event) is None:
+                raise
 
     async def _handle(self, event: Event, _: None) -> None:
         await self._give(event)
@@ -199,7 +219,11 @@ class _Shift:
 
     async def _publish(self, effect: Publish, event: Event, index: int) -> None:
         event_id = derive_id("event", self._of.name, event.id, index)
-        await self._post.deliver(effect, event_id=event_id, cause=event.id)
+        try:
+            await self._post.deliver(effect, event_id=event_id, cause=event.id)
+        except Unroutable:
+            if effect.type != "contract.closed":  # the network may have fewer lanes than this worker was told
+                raise
         if effect.type == "order.sell.placed":
             self._of.ready.set()
 
@@ -216,6 +240,7 @@ class _Shift:
 
     async def _compute(self, batch: Batch, partner: str | None, event: Event) -> None:
         """Activity `compute`: the result goes to the renter, or to its partner; or the reason why there is none."""
+        began = monotonic()
         try:
             computed = await self._of.workshop.compute(batch, bytes(event.body))
         except LookupError as error:
@@ -229,6 +254,8 @@ class _Shift:
             await self._return(batch, event, computed)
         else:
             await self._forward(batch, event, computed, partner)
+        done = BatchReturned(batch=batch, seconds=monotonic() - began)
+        await self._give(self._internal("batch.returned", done))
 
     async def _return(self, batch: Batch, event: Event, computed: Computed) -> None:
         await self._post.send(

@@ -40,6 +40,7 @@ from schemas.errors import BadConfig, BadData, BadProgram
 from schemas.events import JobCancelled, JobSubmitted
 from schemas.ids import derive_id
 from schemas.jobs import CutNote, CutProgram, JobSpec
+from schemas.money import MICROS, to_micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +58,18 @@ class JobOptions:
     encoding: str | None = None
     missing: Missing = "refuse"
     lessors: int = 2
+    lessors_min: int = 1
     units: int | None = None
     encrypt_seconds_max: float = limits.ENCRYPT_SECONDS_MAX_DEFAULT
     decrypt_seconds_max: float | None = None
     max_error: float = limits.MAX_ERROR_DEFAULT
     local_share: float = 0.1
-    price_micros_max: int = limits.PRICE_MICROS_MAX
+    price_max: float = limits.PRICE_MICROS_MAX_DEFAULT / MICROS
+    """Per unit and hour, in the network's currency."""
+    budget: float | None = None
+    """That all its contracts may cost together, in the network's currency."""
     match_seconds: float = limits.MATCH_SECONDS_DEFAULT
-    lease_seconds: float = 3600.0
+    lease_seconds: float = limits.LEASE_SECONDS_DEFAULT
     batch_rows: int | None = None
     accept_software_enclave: bool = False
     joint: Invitation | None = None
@@ -106,6 +111,9 @@ def stage(
     cut = cut_of(checked, options) if wanted in (None, CIPHERTEXT) and options.joint is None else None
     if options.scheme == "ckks" and not options.results_stay:
         raise BadConfig(schemes.MUST_STAY, field="scheme")
+    if options.lessors_min > options.lessors:
+        least, most = options.lessors_min, options.lessors
+        raise BadConfig(f"at least {least} lessors and at most {most}: raise --lessors", field="lessors_min")
     joint = _joint(options, checked)
     if joint is not None and encoder is not None:
         raise BadProgram("the lessors' program of a joint job takes numbers only: encode text before")
@@ -190,6 +198,8 @@ def _spec(table: Table, programs: Programs, options: JobOptions, job_id: str) ->
         "id": job_id,
         "data": table.digest,
         "program": programs.whole.digest,
+        "price_micros_max": to_micros(options.price_max, "price_max"),
+        "budget_micros": None if options.budget is None else to_micros(options.budget, "budget"),
         "cut": None if cut is None else CutProgram(beginning=cut.beginning.digest, rest=cut.rest.digest),
         "local_program": None if local is None else local.digest,
     }

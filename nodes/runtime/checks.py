@@ -104,12 +104,13 @@ def check_signature(received: codec.Received, key: bytes | None, verify: Verify)
 def _is_sender(role: Role, event: Event, receiver: Receiver) -> bool:
     """Whether the event's source may speak in this role to the receiver.
 
-    Users sign as their own node. A participant hears hub news from its own hub, a hub hears participants of its own
-    subnet and other hubs (N2). That a participant is the renter or lessor in question is for the receiver to know.
+    Users sign as their own node, and so do workers to others of it. A participant hears hub news from its own hub, a
+    hub hears participants of its own subnet and other hubs (N2). That a participant is the renter or lessor in question
+    is for the receiver to know.
     """
     me, source = receiver.me, event.source
     is_hub, is_near = source == hub_address(hub_of(source)), hub_of(source) == hub_of(me)
-    if role == "user":
+    if role in ("user", "worker"):
         return source == me
     if role == "hub":
         return is_hub and (is_near or receiver.role == "hub" or event.type in FROM_ANY_HUB)

@@ -89,6 +89,8 @@ class JobReport:
     """Why it failed; `nodes.views.failures` says whose fault that is."""
     reason: str = ""
     assessment: Assessment | None = None
+    price_micros_max: int = 0
+    """That it pays per unit and hour, in millionths of the network's currency."""
     cut: CutNote | None = None
     """Where the program is cut, when only its beginning runs on ciphertext."""
     spent: Costs | None = None
@@ -144,6 +146,7 @@ async def report(store: Store, job_id: str, jobs: Path) -> JobReport:
         code=job.code,
         reason=job.reason,
         assessment=job.assessment,
+        price_micros_max=job.spec.price_micros_max,
         cut=_cut(JobFolder(jobs / job_id)) if on_ciphertext else None,
         spent=progress.spent if progress.spent.encrypt_seconds else None,
         contracts=_rentals(records),

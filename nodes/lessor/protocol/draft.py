@@ -9,7 +9,7 @@ from msgspec import structs
 
 from nodes import draft
 from nodes.lessor.protocol.config import LessorConfig
-from nodes.lessor.protocol.records import Blob, Session
+from nodes.lessor.protocol.records import OFFERED, Blob, Closed, Offered, Session
 from nodes.lessor.protocol.states import SESSION
 from nodes.machine import Context, Perform, Records
 from nodes.states import advance
@@ -34,6 +34,16 @@ class Draft(draft.Draft[LessorConfig]):
     def session(self, subtask: str) -> Session | None:
         """The session with this subtask, or None."""
         return self.find(Session, f"session/{subtask}")
+
+    def closed(self, contract: str) -> Closed | None:
+        """What is known of an ended contract; None while it runs, as far as is known."""
+        return self.find(Closed, f"closed/{contract}")
+
+    @property
+    def offered_since(self) -> float:
+        """Since when this worker offers its terms, seconds since 1970."""
+        offered = self.find(Offered, OFFERED)
+        return self.now if offered is None else offered.since
 
     def advance(self, session: Session, happened: str, **fields: Any) -> Session:
         """Take a session to the phase that follows, with these fields changed; raises IllegalTransition."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from nodes.programs import runtime
 from nodes.renter.activities.services import Services
@@ -62,7 +62,9 @@ class Dispatcher:
         try:
             digest, seconds = await asyncio.to_thread(timed, clock, _compute, running, number, first, rows)
         except OWN_FAULTS as error:
-            return [("job.spoiled", own_fault(error))]
+            fault = own_fault(error)
+            reason = f"in rows {first + 1} to {first + rows}: {fault.reason}"
+            return [("job.spoiled", structs.replace(fault, reason=reason))]
         done = ResultAccepted(batch=number, attempt=1, owner=LOCAL, digest=digest, compute_seconds=seconds)
         return [("result.accepted", done)]
 

@@ -6,7 +6,7 @@ from msgspec import structs
 
 from nodes.draft import data_of
 from nodes.machine import Refused
-from nodes.renter.protocol import ending, windows
+from nodes.renter.protocol import ending, faults, windows
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import BatchSent, ResultAccepted, ResultHeld
 from nodes.renter.protocol.records import LOCAL, BatchRecord
@@ -58,6 +58,7 @@ def result_accepted(draft: Draft, event: Event) -> None:
         if record.owner not in (data.owner, LOCAL):
             windows.drop(draft, record.owner, data.batch)
             windows.fill(draft, record.owner)
+    faults.refuted(draft, record)
     ending.finish_if_done(draft)
 
 

@@ -10,12 +10,12 @@ from nodes.renter.protocol import market, partnership
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import JobAssembled, JobSpoiled
 from nodes.renter.protocol.records import Subtask
-from nodes.renter.protocol.states import SERVING
+from nodes.renter.protocol.states import OPEN
 from schemas.contracts import Receipt
 from schemas.events import Event, ReceiptCountersigned, SubtaskCompleted
+from schemas.money import cost_micros
 from schemas.signing import struct_bytes
 
-SECONDS_PER_HOUR = 3600.0
 DIGITS = 4
 """Of seconds in notes, after the point."""
 
@@ -42,9 +42,12 @@ def finish_if_done(draft: Draft) -> None:
 
 def finish(draft: Draft) -> None:
     """Receipts to the lessors, and join the parts."""
-    for subtask in draft.subtasks():
-        if subtask.phase in SERVING:
-            _complete(draft, subtask)
+    running = {each.id: each for each in draft.subtasks() if each.phase in OPEN}
+    for subtask in running.values():
+        waits = subtask.renews in running  # its time would have begun where the other's ends
+        complete(draft, structs.replace(subtask, started_at=draft.now) if waits else subtask)
+    if draft.job.order and not draft.job.expected_contracts:
+        market.cancel_order(draft)
     draft.advance("all-done")
     draft.do(Perform(activity="assemble", params={}))
 
@@ -100,9 +103,10 @@ def _compare(draft: Draft) -> None:
     draft.note("predictions", "seconds of one core, predicted and taken", **details)
 
 
-def _complete(draft: Draft, subtask: Subtask) -> None:
+def complete(draft: Draft, subtask: Subtask) -> None:
+    """A subtask's work is done: the renter's half of its receipt, for the time that it was rented."""
     contract = draft.contract(subtask.contract).contract
-    hours = (draft.now - subtask.started_at) / SECONDS_PER_HOUR
+    seconds = min(draft.now - subtask.started_at, contract.ends_at - contract.starts_at)
     unsigned = Receipt(
         contract=contract.id,
         job=draft.job.spec.id,
@@ -110,9 +114,9 @@ def _complete(draft: Draft, subtask: Subtask) -> None:
         rows=subtask.rows_done,
         batches=subtask.batches_done,
         started_at=subtask.started_at,
-        ended_at=draft.now,
-        cost_micros=round(contract.price_micros * contract.units * hours),
+        ended_at=subtask.started_at + seconds,
+        cost_micros=cost_micros(contract.price_micros, contract.units, seconds),
     )
     receipt = structs.replace(unsigned, renter_signature=draft.context.sign(struct_bytes(unsigned)))
-    draft.advance_subtask(subtask.id, "all-done")
+    draft.advance_subtask(subtask.id, "all-done", cost_micros=receipt.cost_micros)
     draft.send("subtask.completed", subtask.lessor, subtask.id, SubtaskCompleted(contract=contract, receipt=receipt))

@@ -15,9 +15,9 @@ from nodes.machine import ActivityFailed, PublishFailed, SetTimer, TimerFired
 from nodes.renter.protocol import ending, market, runs, windows
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import ResultRefused
-from nodes.renter.protocol.records import Subtask
+from nodes.renter.protocol.records import BatchRecord, Subtask
 from nodes.renter.protocol.runs import Runs
-from nodes.renter.protocol.states import SERVING
+from nodes.renter.protocol.states import OPEN, SERVING
 from nodes.renter.protocol.subtasks import terms_of
 from schemas import limits
 from schemas.events import BatchFailed, DeliveryFailed, Event, EventRefused
@@ -36,17 +36,18 @@ def result_refused(draft: Draft, event: Event) -> None:
 
 
 def batch_failed(draft: Draft, event: Event) -> None:
-    """`batch.failed`: final failures are the job's own; others are tried again, elsewhere if there is elsewhere."""
+    """`batch.failed`: tried again, elsewhere if there is elsewhere; what two lessors call final ends the job."""
     data = data_of(event, BatchFailed)
     subtask, number = draft.subtask_from(event, data.batch.subtask), data.batch.batch
     if number not in subtask.under_way:
         draft.note("late", f"batch {number} failed at {event.source} but is not under way there")
         return
     draft.note("batch-failed", data.reason, code=data.code, batch=number, lessor=event.source)
-    if data.final:
-        ending.fail(draft, data.code, f"batch {number} cannot be computed: {data.reason}")
-        return
     windows.drop(draft, subtask.id, number)
+    if data.final:
+        _called_final(draft, draft.subtask(subtask.id), data)
+        windows.fill(draft, subtask.id)
+        return
     record = draft.batch(number)
     if record is not None and record.rows_at:
         draft.put(f"batch/{number}", structs.replace(record, rows_at=""))
@@ -56,6 +57,14 @@ def batch_failed(draft: Draft, event: Event) -> None:
     else:
         hand_over(draft, runs.single([number]), last=subtask.id)
     windows.fill(draft, subtask.id)
+
+
+def refuted(draft: Draft, record: BatchRecord) -> None:
+    """A batch that a lessor called final was computed, elsewhere or here: it erred, and is not used again."""
+    for subtask in draft.subtasks():
+        if subtask.phase in OPEN and subtask.lessor in record.refused_by:
+            reason = f"says that batch {record.number} cannot be computed, which it can"
+            lose(draft, subtask.id, "wrong-verdict", reason)
 
 
 def activity_failed(draft: Draft, event: Event) -> None:
@@ -92,14 +101,14 @@ def timer_fired(draft: Draft, event: Event) -> None:
             _check_match(draft, data.hearing_since)
     elif kind == "key" and draft.subtask(subtask_id).phase == "keying":
         _check_key(draft, draft.subtask(subtask_id), data.hearing_since)
-    elif kind == "silent" and draft.subtask(subtask_id).phase == "running":
+    elif kind == "silent" and draft.subtask(subtask_id).phase in ("running", "closing"):
         _check_silence(draft, draft.subtask(subtask_id), data.hearing_since)
 
 
 def lose(draft: Draft, subtask_id: str, code: str, reason: str) -> None:
     """End a subtask's contract; its batches go to the other subtasks, or wait for a replacement contract."""
     subtask, job = draft.subtask(subtask_id), draft.job
-    if subtask.phase not in SERVING:
+    if subtask.phase not in OPEN:
         return
     rest = (*runs.single(subtask.under_way), *subtask.queue)
     draft.advance_subtask(subtask_id, "lost", queue=(), under_way=())
@@ -110,14 +119,17 @@ def lose(draft: Draft, subtask_id: str, code: str, reason: str) -> None:
     hand_over(draft, rest, last="")
 
 
-def hand_over(draft: Draft, batches: Runs, *, last: str) -> None:
-    """Share batches among live subtasks; `last` is preferred least. Without any, order a replacement."""
+def hand_over(draft: Draft, batches: Runs, *, last: str, faulty: bool = True) -> None:
+    """Share batches among live subtasks; `last` is preferred least. Without any, order a replacement.
+
+    `faulty` says whether it is for a lessor's fault: such orders are few.
+    """
     if not batches:
         return
     live = [each for each in draft.subtasks() if each.phase in SERVING]
     others = [each for each in live if each.id != last] or live
     if not others:
-        _order_replacement(draft, batches)
+        _order_replacement(draft, batches, faulty)
         return
     for subtask, share in zip(others, runs.shares(batches, len(others)), strict=True):
         if share:
@@ -125,11 +137,40 @@ def hand_over(draft: Draft, batches: Runs, *, last: str) -> None:
             windows.fill(draft, subtask.id)
 
 
-def _order_replacement(draft: Draft, batches: Runs) -> None:
-    if draft.job.orders_placed >= market.ORDERS_PER_JOB_MAX:
+def _called_final(draft: Draft, subtask: Subtask, data: BatchFailed) -> None:
+    """One lessor's word that a batch fails everywhere ends no job: another is asked, or the batch computed here.
+
+    What only an enclave can fail at (its limits) another lessor's has to confirm, rented for that if need be.
+    """
+    number = data.batch.batch
+    record = draft.batch(number)
+    assert record is not None  # it is under way
+    said = tuple(dict.fromkeys((*record.refused_by, subtask.lessor)))
+    if len(said) > 1:
+        ending.fail(draft, data.code, f"batch {number} cannot be computed, {' and '.join(said)} say: {data.reason}")
+        return
+    draft.put(f"batch/{number}", structs.replace(record, refused_by=said, rows_at=""))
+    other = next((each for each in draft.subtasks() if each.phase in SERVING and each.lessor not in said), None)
+    first = runs.single([number])
+    if other is not None:
+        draft.change_subtask(other.id, queue=(*first, *other.queue))
+        windows.fill(draft, other.id)
+    elif draft.job.spec.joint is not None or data.code.startswith("enclave-"):
+        draft.change_subtask(subtask.id, queue=(*first, *subtask.queue))
+        lose(draft, subtask.id, data.code, data.reason)
+    else:
+        windows.check_here(draft, number)
+
+
+def _order_replacement(draft: Draft, batches: Runs, faulty: bool) -> None:
+    draft.change_progress(waiting=(*draft.progress.waiting, *batches))
+    if market.is_pending(draft):
+        return
+    replacements = draft.job.replacements + faulty
+    if replacements > market.REPLACEMENTS_PER_JOB_MAX:
         ending.fail(draft, "no-lessor-left", "every lessor was lost and no more may be ordered")
         return
-    draft.change_progress(waiting=(*draft.progress.waiting, *batches))
+    draft.change_job(replacements=replacements)
     market.place_order(draft, lessors=1, units=1)
 
 

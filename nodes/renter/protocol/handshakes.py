@@ -17,11 +17,11 @@ from nodes.enclave.agreement.confirmation import is_confirmed
 from nodes.enclave.errors import POLICY_CODES
 from nodes.machine import CancelTimer, Perform, Refused
 from nodes.protections import traits_of
-from nodes.renter.protocol import faults, windows
+from nodes.renter.protocol import faults, leases
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import EvidenceAccepted, EvidenceRejected
 from nodes.renter.protocol.records import Subtask, Worker
-from nodes.renter.protocol.states import SERVING
+from nodes.renter.protocol.states import OPEN
 from nodes.renter.protocol.subtasks import terms_of
 from schemas import limits
 from schemas.events import (
@@ -46,7 +46,7 @@ def requested(draft: Draft, event: Event) -> None:
     """`subtask.requested`: a worker does not know a subtask yet."""
     data = data_of(event, SubtaskRequested)
     subtask = draft.subtask_from(event, data.subtask)
-    if draft.phase != "running" or subtask.phase not in SERVING:
+    if draft.phase != "running" or subtask.phase not in OPEN:
         contract = draft.contract(subtask.contract).contract
         reason = f"the job is {draft.phase}, the subtask {subtask.phase}"
         refusal = SubtaskRefused(subtask=subtask.id, contract=contract, worker=data.worker, code="ended", reason=reason)
@@ -67,7 +67,7 @@ def pieces_requested(draft: Draft, event: Event) -> None:
     data = data_of(event, PiecesRequested)
     subtask = draft.subtask_from(event, data.subtask)
     _worker(draft, subtask.id, data.worker)
-    if subtask.phase not in SERVING:
+    if subtask.phase not in OPEN:
         draft.note("late", f"{data.worker} asks for files of {subtask.id}, which is {subtask.phase}")
         return
     known = {piece: kind for kind, manifest in terms_of(draft, subtask).files() for piece in manifest.pieces}
@@ -153,7 +153,7 @@ def confirmed(draft: Draft, event: Event) -> None:
     if subtask.phase == "keying":
         draft.do(CancelTimer(name=f"key/{subtask.id}"))
         draft.advance_subtask(subtask.id, "confirmed")
-        windows.fill(draft, subtask.id)
+        leases.go_on(draft, subtask.id)
 
 
 def refused(draft: Draft, event: Event) -> None:

@@ -109,7 +109,13 @@ class Job(Struct, frozen=True, kw_only=True):
     facts: Facts | None = None
     assessment: Assessment | None = None
     order: str = ""
+    ordered_at: float = 0.0
+    """When it was placed, seconds since 1970."""
+    renewing: tuple[str, ...] = ()
+    """Contracts that the order would renew; none where it is for new ones."""
     orders_placed: int = 0
+    replacements: int = 0
+    """Of those, for lessors that were lost."""
     expected_contracts: tuple[str, ...] = ()
     batch_rows: int = 0
     batches: int = 0
@@ -175,6 +181,10 @@ class Subtask(Struct, frozen=True, kw_only=True):
     heard_at: float = 0.0
     pieces_sent: int = 0
     """Of its files, to all its workers together."""
+    renews: str = ""
+    """The subtask whose contract this one's renewed; it begins where that one ends."""
+    cost_micros: int = 0
+    """As its receipt says, once there is one."""
 
 
 class BatchRecord(Struct, frozen=True, kw_only=True):
@@ -185,6 +195,10 @@ class BatchRecord(Struct, frozen=True, kw_only=True):
     rows: int
     owner: str
     attempt: int
+    excused: int = 0
+    """Attempts that ended without anybody's fault."""
+    refused_by: tuple[str, ...] = ()
+    """Lessors that say it would fail everywhere."""
     sent_at: float = 0.0
     """When the broker confirmed it; 0 while it is being encrypted."""
     digest: str = ""

@@ -89,6 +89,7 @@ def test_a_job_is_shown_with_its_numbers(
         "spent       core-seconds",
         "A11.A12 → A11 → B11 → B11.B12",
         "40 of 40 rows",
+        "lessors' core-seconds at 10 per unit and hour",
     ):
         assert part in said
     assert main(["job", command, site.job, *renter, "--json"]) == 0

@@ -20,6 +20,7 @@ from schemas.events import Event, KeySealed, SubtaskAnnounced, SubtaskAssigned, 
 from schemas.ids import Address, derive_id
 from schemas.jobs import Batch, FixedPoint, SubtaskTerms
 from schemas.manifest import cut
+from schemas.money import cost_micros
 from schemas.orders import Protection
 from schemas.signing import struct_bytes
 from tests.unit.nodes.lessor.rentals import HUB_KEYS, IDENTITIES, LESSOR, RENTER, contract
@@ -170,7 +171,7 @@ def receipt(**changes: Any) -> Receipt:
         "batches": 1,
         "started_at": NOW,
         "ended_at": NOW + 1,
-        "cost_micros": 1,
-    }
-    unsigned = Receipt(**(fields | changes))
+    } | changes
+    cost = cost_micros(rented().price_micros, 1, fields["ended_at"] - fields["started_at"])
+    unsigned = Receipt(**{"cost_micros": cost, **fields})
     return structs.replace(unsigned, renter_signature=IDENTITIES[RENTER].sign(struct_bytes(unsigned)))

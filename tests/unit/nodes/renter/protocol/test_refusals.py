@@ -11,7 +11,7 @@ from msgspec import Struct, structs
 
 from nodes.identity import Identity
 from nodes.machine import TIMER_FIRED, ActivityFailed, Refused, Step, TimerFired
-from nodes.renter.protocol.market import ORDERS_PER_JOB_MAX
+from nodes.renter.protocol.market import REPLACEMENTS_PER_JOB_MAX
 from nodes.renter.protocol.outcomes import JobPrepared, JobSpoiled, ResultAccepted
 from nodes.renter.protocol.records import ContractRecord, Facts, Progress
 from schemas import limits
@@ -36,6 +36,7 @@ from tests.unit.nodes.renter.protocol.world import (
     ME,
     ONE,
     PROGRAM,
+    START,
     SUBTASKS,
     TWO,
     World,
@@ -70,11 +71,12 @@ def receipt(**changes: Any) -> ReceiptCountersigned:
 
 
 def signed_contract(**changes: Any) -> Contract:
-    """As the hubs sign it; changes are made afterwards."""
+    """As the hubs sign it, with these times; other changes are made afterwards."""
     known = contract_with(ONE)
     buy = structs.replace(known.buy, signature=IDENTITY.sign(struct_bytes(known.buy)))
     sell = structs.replace(known.sell, signature=LESSOR.sign(struct_bytes(known.sell)))
-    contract = structs.replace(known, buy=buy, sell=sell, lessor_key=LESSOR.public)
+    times = {name: changes.pop(name) for name in ("starts_at", "ends_at") if name in changes}
+    contract = structs.replace(known, buy=buy, sell=sell, lessor_key=LESSOR.public, **times)
     signature = {
         "renter_hub_signature": HUBS[contract.renter_hub].sign(struct_bytes(contract)),
         "lessor_hub_signature": HUBS[contract.lessor_hub].sign(struct_bytes(contract)),
@@ -137,6 +139,13 @@ REFUSED = [
         ContractSigned(contract=signed_contract(lessor_hub_signature=b"\0" * 64)),
         HUB,
     ),
+    Case(
+        "backdated",
+        "began before",
+        "contract.signed",
+        ContractSigned(contract=signed_contract(starts_at=START - 31, ends_at=START + 29)),
+        HUB,
+    ),
 ]
 
 
@@ -187,8 +196,14 @@ def fail_until_given_up(world: World) -> Step:
     return world.step
 
 
+def fail_for_good(world: World) -> Step:
+    world.handle("batch.failed", failed(ONE, 0, final=True), source=ONE)
+    world.result(4, TWO)
+    return world.handle("batch.failed", failed(TWO, 0, final=True), source=TWO)
+
+
 def lose_all(world: World) -> Step:
-    world.records["job"] = structs.replace(world.job, orders_placed=ORDERS_PER_JOB_MAX)
+    world.records["job"] = structs.replace(world.job, replacements=REPLACEMENTS_PER_JOB_MAX)
     for lessor in (ONE, TWO):
         world.all_sent()
         world.now += 2 * DEADLINE
@@ -243,7 +258,7 @@ ENDINGS: list[tuple[str, str, Callable[[World], Step]]] = [
     (
         "enclave-memory",
         "batch 0 cannot be computed",
-        lambda w: w.handle("batch.failed", failed(ONE, 0, final=True), source=ONE),
+        fail_for_good,
     ),
 ]
 

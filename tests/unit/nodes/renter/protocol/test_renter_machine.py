@@ -98,9 +98,12 @@ def test_a_batch_that_failed_by_accident_is_tried_at_the_other_lessor() -> None:
     assert world.dispatched() == [(0, TWO, 2), (2, ONE, 1)]
 
 
-def test_a_batch_that_fails_everywhere_ends_the_job() -> None:
-    world = started()
+def test_a_batch_that_fails_at_two_lessors_for_good_ends_the_job() -> None:
+    world = started(second=((4, 5),))
     world.handle("batch.failed", failed(ONE, 0, final=True), source=ONE)
+    assert world.progress.phase == "running"
+    assert world.dispatched() == [(0, TWO, 2), (2, ONE, 1)]
+    world.handle("batch.failed", failed(TWO, 0, final=True), source=TWO)
     assert (world.progress.phase, world.job.code) == ("failed", "enclave-memory")
     assert world.published() == ["contract.ended", "contract.ended"]
 

@@ -1,0 +1,62 @@
+"""An order that renews contracts may have their units; nobody else may, and not long before they end."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas import limits
+from tests.unit.nodes.hub.world import World
+
+RENTER, OTHER = "A11.A12", "A11.A13"
+LEASE = 600.0
+SOON = LEASE - limits.RENEWAL_SECONDS_MAX
+
+
+@pytest.fixture(params=["A11.A14", "B11.B12"], ids=["own-lessor", "lessor-of-another-hub"])
+def world(request: pytest.FixtureRequest) -> World:
+    """A lessor all of whose units are rented."""
+    world = World({"A11": ["A12", "A13", "A14"], "B11": ["B12"]})
+    world.sell(request.param, units=2, expires_at=world.now + 3600)
+    world.settle()
+    world.buy(RENTER, units=2, lease_seconds=LEASE)
+    world.settle()
+    world.run(20)
+    return world
+
+
+def renewed(world: World, renter: str, after: float) -> int:
+    """Units that the renter gets by an order that renews the contract, so long after it began."""
+    (first,) = world.contracts(RENTER)
+    world.run(after - 20)
+    world.buy(renter, 2, units=2, renews=(first.id,), lease_seconds=LEASE)
+    world.run(5)
+    return sum(contract.units for contract in world.contracts(renter) if contract.id != first.id)
+
+
+def test_the_renter_goes_on_with_its_units_shortly_before_the_end(world: World) -> None:
+    assert renewed(world, RENTER, SOON) == 2
+    assert [refusal.code for refusal in world.refusals] == []
+
+
+def test_nobody_else_gets_them(world: World) -> None:
+    assert renewed(world, OTHER, SOON) == 0
+
+
+def test_long_before_the_end_they_are_held_once(world: World) -> None:
+    assert renewed(world, RENTER, SOON - 60) == 0
+
+
+def test_a_contract_is_renewed_once(world: World) -> None:
+    assert renewed(world, RENTER, SOON) == 2
+    first = world.contracts(RENTER)[0]
+    world.buy(RENTER, 3, units=2, renews=(first.id,))
+    world.run(5)
+    assert len(world.contracts(RENTER)) == 2
+
+
+def test_units_are_free_again_when_both_have_ended(world: World) -> None:
+    renewed(world, RENTER, SOON)
+    world.run(2 * LEASE)
+    world.buy(OTHER, 9, units=2)
+    world.run(5)
+    assert sum(contract.units for contract in world.contracts(OTHER)) == 2
