@@ -299,6 +299,14 @@ class ReceiptCountersigned(Struct, frozen=True, kw_only=True):
     receipt: Receipt
 
 
+class ContractUsed(Struct, frozen=True, kw_only=True):
+    """A worker tells the others of its lessor that something was asked under a contract."""
+
+    contract: IdField
+    until: Timestamp
+    """When its lease ends."""
+
+
 class ContractClosed(Struct, frozen=True, kw_only=True):
     """A worker tells the others of its lessor that nothing more is computed under a contract."""
 
@@ -356,7 +364,7 @@ def _rows() -> tuple[EventType, ...]:
         row("contract.countersigned", "hub", "hub", ContractCountersigned, "control", "R4: signed by both hubs"),
         row("contract.signed", "hub", "renter|lessor", ContractSigned, "control", "R4: delivered to the parties"),
         row("order.buy.matched", "hub", "renter", ContractsCompleted, "control", "R2, R3: all contracts are signed"),
-        row("contract.ended", "renter|hub", "hub|lessor", ContractEnded, "control", "R4: units are free again"),
+        row("contract.ended", "renter|lessor|hub", "hub|lessor|renter", ContractEnded, "control", "R4: units are free"),
         row("job.submitted", "user", "renter", JobSubmitted, "control", "S1: a job for the renter's workers"),
         row("job.cancelled", "user", "renter", JobCancelled, "control", "the user takes a job back"),
         row("subtask.announced", "renter", "lessor", SubtaskAnnounced, "control", "S2: what is coming"),
@@ -400,6 +408,7 @@ def _rows() -> tuple[EventType, ...]:
         row("round.answered", "partner", "renter", None, "result", "J4: raw homomorphic ciphertext"),
         row("subtask.completed", "renter", "lessor", SubtaskCompleted, "control", "half a receipt"),
         row("receipt.countersigned", "lessor", "renter", ReceiptCountersigned, "control", "the whole receipt"),
+        row("contract.used", "worker", "lessor", ContractUsed, "lane", "R4: among workers"),
         row("contract.closed", "worker", "lessor", ContractClosed, "lane", "R4: among workers"),
         row("delivery.failed", "hub", "hub|renter|lessor|partner", DeliveryFailed, "control", "N2: no such address"),
     )
