@@ -341,6 +341,8 @@ def lessor_config(config: NodeConfig, identity: Identity) -> LessorConfig:
         lanes=settings.lanes,
         units=settings.units,
         price_micros=to_micros(settings.price, "price"),
+        charged_seconds_min=settings.charged_seconds_min,
+        idle_seconds_max=settings.idle_seconds_max,
         protections=settings.protections,
         memory_mib=settings.memory_mib,
     )

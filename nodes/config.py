@@ -67,6 +67,10 @@ class LessorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     units: Units = 1
     price: Annotated[float, Meta(ge=0, le=limits.PRICE_MICROS_MAX / MICROS)] = limits.PRICE_MICROS_DEFAULT / MICROS
     """Per unit and hour, in the network's currency; to millionths."""
+    charged_seconds_min: Annotated[float, Meta(ge=0, le=3600.0)] = limits.CHARGED_SECONDS_MIN_DEFAULT
+    """A contract costs as much as so many seconds at least."""
+    idle_seconds_max: Annotated[float, Meta(gt=0, le=limits.LEASE_SECONDS_MAX)] = limits.CONTRACT_IDLE_SECONDS_MAX
+    """A contract under which nothing was asked for this long is ended."""
     protections: Annotated[tuple[Protection, ...], Meta(min_length=1, max_length=3)] = PROTECTIONS
     memory_mib: Annotated[int, Meta(ge=64, le=2**24)] = 1024
     """Memory that one unit may use."""

@@ -13,6 +13,7 @@ from nodes.machine import Verify
 from schemas.contracts import Contract
 from schemas.errors import VerificationFailed
 from schemas.ids import Address, hub_address, hub_of
+from schemas.money import cost_micros
 from schemas.signing import struct_bytes
 
 LEASE_ROUNDING_SECONDS = 0.001
@@ -60,6 +61,13 @@ def verify_proposal(contract: Contract, hub_keys: Mapping[str, bytes], verify: V
     if not verify(contract.lessor_key, struct_bytes(contract.sell), contract.sell.signature):
         raise _invalid(contract, "sell-order-signature", f"{contract.lessor} has not signed this sell order")
     check_terms(contract)
+
+
+def charge_micros(contract: Contract, seconds: float) -> int:
+    """What so many seconds under the contract cost: at least what its sell order says, at most the lease."""
+    lease = contract.ends_at - contract.starts_at
+    least = 0.0 if contract.buy.renews else contract.sell.charged_seconds_min
+    return cost_micros(contract.price_micros, contract.units, min(max(seconds, least), lease))
 
 
 def check_terms(contract: Contract) -> None:

@@ -300,6 +300,14 @@ class ReceiptCountersigned(Struct, frozen=True, kw_only=True):
     receipt: Receipt
 
 
+class ContractUsed(Struct, frozen=True, kw_only=True):
+    """A worker tells the others of its lessor that something was asked under a contract."""
+
+    contract: IdField
+    until: Timestamp
+    """When its lease ends."""
+
+
 class ContractClosed(Struct, frozen=True, kw_only=True):
     """A worker tells the others of its lessor that nothing more is computed under a contract."""
 
@@ -381,7 +389,7 @@ def _rows() -> tuple[EventType, ...]:
         row("contract.countersigned", "hub", "hub", ContractCountersigned, "control", "R4: signed by both hubs"),
         row("contract.signed", "hub", "renter|lessor", ContractSigned, "control", "R4: delivered to the parties"),
         row("order.buy.matched", "hub", "renter", ContractsCompleted, "control", "R2, R3: all contracts are signed"),
-        row("contract.ended", "renter|hub", "hub|lessor", ContractEnded, "control", "R4: units are free again"),
+        row("contract.ended", "renter|lessor|hub", "hub|lessor|renter", ContractEnded, "control", "R4: units are free"),
         row("job.submitted", "user", "renter", JobSubmitted, "control", "S1: a job for the renter's workers"),
         row("job.cancelled", "user", "renter", JobCancelled, "control", "the user takes a job back"),
         row("subtask.announced", "renter", "lessor", SubtaskAnnounced, "control", "S2: what is coming"),
@@ -428,6 +436,7 @@ def _rows() -> tuple[EventType, ...]:
         row("check.requested", EVERYBODY, "hub", CheckRequested, "control", "is this node believed?"),
         row("check.answered", "hub", EVERYBODY, CheckAnswered, "lane", "it is, or why not"),
         row("event.refused", EVERYBODY, EVERYBODY, EventRefused, "control", "the sender's clock or key is not right"),
+        row("contract.used", "worker", "lessor", ContractUsed, "lane", "R4: among workers"),
         row("contract.closed", "worker", "lessor", ContractClosed, "lane", "R4: among workers"),
         row("delivery.failed", "hub", "hub|renter|lessor|partner", DeliveryFailed, "control", "N2: no such address"),
     )

@@ -37,6 +37,10 @@ QUOTE_LEASE_SECONDS: Final = 15.0
 QUOTE_WAIT_SECONDS: Final = 3.0
 """How long a hub waits for the quotes of others before it decides with what it has."""
 SELL_ORDER_SECONDS_MAX: Final = 24 * 3600.0
+CHARGED_SECONDS_MIN_DEFAULT: Final = 10.0
+"""That a lessor charges for a contract however short; to open a subtask costs it as much."""
+CONTRACT_IDLE_SECONDS_MAX: Final = 900.0
+"""A lessor may end a contract under which nothing was asked for this long."""
 RENEWAL_SECONDS_MAX: Final = 60.0
 """So long before its end a contract may be renewed."""
 LEASE_SECONDS_DEFAULT: Final = 3600.0

@@ -34,6 +34,9 @@ class SellOrder(Struct, frozen=True, kw_only=True):
     protections: Annotated[tuple[Protection, ...], Meta(min_length=1, max_length=3)]
     memory_mib: Annotated[int, Meta(ge=64, le=2**24)] = 1024
     """Memory that one unit may use."""
+    charged_seconds_min: Annotated[float, Meta(ge=0, le=3600.0)] = 0.0
+    """A contract costs as much as so many seconds at least, or its lease if that is less; one that renews another does
+    not."""
     since: Timestamp = 0.0
     """When its lessor began to offer these terms: of two orders of one id those that are younger count."""
     expires_at: Timestamp

@@ -15,7 +15,7 @@ from nodes.client.results import read_output
 from nodes.views import jobs, journal
 from nodes.views.errors import UnknownJob
 from nodes.views.explanation import explanation
-from nodes.views.jobs import JobReport
+from nodes.views.jobs import JobReport, Rental
 from schemas.jobs import Costs
 from schemas.money import MICROS, cost_micros
 
@@ -123,7 +123,7 @@ class AsyncJob(Generic[T]):
     async def cost(self) -> Cost:
         """What it has taken so far."""
         now = await self.report()
-        micros = sum(cost_micros(each.price_micros, each.units, each.seconds) for each in now.contracts)
+        micros = sum(_cost(each) for each in now.contracts)
         predicted = None if now.assessment is None else now.assessment.costs
         return Cost(price=micros / MICROS, predicted=predicted, spent=now.spent)
 
@@ -140,6 +140,11 @@ class AsyncJob(Generic[T]):
 
     def _repr_html_(self) -> str:
         return showing.html(self.known)
+
+
+def _cost(rental: Rental) -> int:
+    """As its receipt says, or for the time so far."""
+    return rental.cost_micros or cost_micros(rental.price_micros, rental.units, rental.seconds)
 
 
 def _require_seconds(timeout: Any) -> None:

@@ -41,7 +41,7 @@ def placed(book: Book, event: Event) -> None:
             raise Refused("order-exists", f"{order.id} is another order; give every order an id of its own")
         draft.note("late", f"{order.id} was placed before and is {before.state}")
         return
-    objection = objection_to_buy(order, draft.now) or _no_room(draft)
+    objection = objection_to_buy(order, draft.now) or _not_renewable(draft, order) or _no_room(draft)
     if objection is not None:
         rounds.tell_refused(draft, order, objection)
         return
@@ -180,6 +180,15 @@ def _given_up(book: Book, record: BuyRecord, contract_ids: tuple[str, ...], code
     proposing.abandon(book, contract_ids, code)
     proposed = tuple(each for each in record.proposed if each not in contract_ids)
     rounds.answered(book, structs.replace(record, proposed=proposed))
+
+
+def _not_renewable(draft: Draft, order: BuyOrder) -> Objection | None:
+    """Only what the renter rents can be renewed: such contracts have no least charge."""
+    known = {contract_id: draft.contract(contract_id) for contract_id in order.renews}
+    for contract_id, found in known.items():
+        if found is None or found.contract.renter != order.renter:
+            return Objection("not-rented", f"{contract_id} is no contract of {order.renter}, or over; order anew")
+    return None
 
 
 def _no_room(draft: Draft) -> Objection | None:

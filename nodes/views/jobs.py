@@ -51,6 +51,8 @@ class Rental:
     rows: int
     batches: int
     """Both done so far."""
+    cost_micros: int = 0
+    """As its receipt says, once there is one."""
     seconds: float = 0.0
     """From the subtask's beginning to the last that was heard of it."""
 
@@ -279,6 +281,7 @@ def _rental(record: ContractRecord, subtask: Subtask | None) -> Rental:
         subtask=subtask.phase if subtask else "",
         rows=subtask.rows_done if subtask else 0,
         batches=subtask.batches_done if subtask else 0,
+        cost_micros=subtask.cost_micros if subtask else 0,
         seconds=max(0.0, subtask.heard_at - subtask.started_at) if subtask else 0.0,
     )
 

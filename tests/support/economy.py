@@ -60,7 +60,7 @@ from nodes.renter.protocol.outcomes import (
 from nodes.renter.protocol.records import LOCAL, Facts, Job, Progress, Subtask
 from schemas import codec
 from schemas.contracts import Receipt
-from schemas.events import CATALOGUE, BatchFailed, Event, JobSubmitted, SubtaskAnnounced, batch_attributes
+from schemas.events import CATALOGUE, BatchFailed, Event, JobCancelled, JobSubmitted, SubtaskAnnounced, batch_attributes
 from schemas.ids import Address, address, derive_id, hub_address, hub_of
 from schemas.jobs import Batch, Costs, JobSpec
 from schemas.manifest import cut
@@ -157,6 +157,10 @@ class Economy:
         self._facts = facts
         self._internal(self.renter, "job.submitted", JobSubmitted(spec=spec), job)
         return job
+
+    def cancel(self, job: str) -> None:
+        """The user takes a job back."""
+        self._internal(self.renter, "job.cancelled", JobCancelled(job=job), job)
 
     def run(self, *, seconds: float = 0.0, until: Callable[[], bool] = lambda: False) -> None:
         """Let time pass, event by event; `until` ends it earlier."""

@@ -10,9 +10,8 @@ from typing import Final
 
 from msgspec import structs
 
-from broker.names import lane
 from nodes.draft import data_of
-from nodes.lessor.protocol import opening
+from nodes.lessor.protocol import market, opening
 from nodes.lessor.protocol.draft import Draft
 from nodes.lessor.protocol.receipts import check_receipt
 from nodes.lessor.protocol.records import BatchReturned, Closed, Work
@@ -26,11 +25,13 @@ from schemas.events import (
     ReceiptCountersigned,
     SubtaskCompleted,
 )
-from schemas.ids import Address, derive_id
+from schemas.ids import Address, derive_id, hub_address, hub_of
 from schemas.jobs import Batch
 from schemas.limits import LEASE_SECONDS_MAX
 from schemas.signing import struct_bytes
 
+SILENT: Final = "silent"
+"""The renter's code for a lessor that answers nothing."""
 CLOSED_MAX: Final = 10_000
 """Ended contracts that a worker remembers; the oldest give way."""
 
@@ -55,15 +56,23 @@ def completed(draft: Draft, event: Event) -> None:
 
 
 def ended(draft: Draft, event: Event) -> None:
-    """`contract.ended`: the hub says so; keys are gone, whatever still comes."""
+    """`contract.ended`: the hub says so; keys are gone, whatever still comes. Who is called silent shows life."""
     data = data_of(event, ContractEnded)
+    if event.source != hub_address(hub_of(draft.config.me)):
+        raise Refused("not-the-hub", f"{event.source} does not end contracts; {draft.config.me}'s own hub does")
     draft.note("contract-ended", data.reason, code=data.code, contract=data.contract)
-    if draft.closed(data.contract) is not None:
-        return
-    session = draft.session(derive_id("subtask", data.contract))
+    if draft.closed(data.contract) is None:
+        close(draft, data.contract)
+    if data.code == SILENT:
+        market.offer(draft)
+
+
+def close(draft: Draft, contract: str) -> None:
+    """Nothing more is computed under it, by none of this lessor's workers."""
+    session = draft.session(derive_id("subtask", contract))
     known = None if session is None or session.terms is None else session.terms.contract
     closed = Closed(until=draft.now + LEASE_SECONDS_MAX) if known is None else Closed.of(known)
-    _close(draft, data.contract, closed)
+    _close(draft, contract, closed)
 
 
 def answer_ended(draft: Draft, batch: Batch, renter: Address) -> None:
@@ -113,9 +122,7 @@ def _close(draft: Draft, contract: str, closed: Closed) -> None:
         renter_key=closed.renter_key,
         receipt=closed.receipt,
     )
-    for each in map(lane, range(1, draft.config.lanes + 1)):
-        if each != draft.worker.lane:
-            draft.send("contract.closed", draft.config.me, contract, news, lane=each)
+    draft.tell_others("contract.closed", contract, news)
 
 
 def _forget(draft: Draft, contract: str, closed: Closed) -> None:

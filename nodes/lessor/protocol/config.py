@@ -25,6 +25,9 @@ class LessorConfig:
     lanes: int = 8
     units: int = 1
     price_micros: int = limits.PRICE_MICROS_DEFAULT
+    charged_seconds_min: float = limits.CHARGED_SECONDS_MIN_DEFAULT
+    idle_seconds_max: float = limits.CONTRACT_IDLE_SECONDS_MAX
+    """A contract under which nothing was asked for this long is ended."""
     protections: tuple[Protection, ...] = PROTECTIONS
     memory_mib: int = 1024
     order_seconds: float = ORDER_SECONDS

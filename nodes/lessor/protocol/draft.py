@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, structs
 
+from broker.names import lane
 from nodes import draft
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.protocol.records import OFFERED, Blob, Closed, Offered, Session
@@ -57,6 +58,12 @@ class Draft(draft.Draft[LessorConfig]):
     def perform(self, activity: str, session: Session, **params: Any) -> None:
         """Append a `Perform` for a session."""
         self.do(Perform(activity=activity, params={"subtask": session.subtask, **params}))
+
+    def tell_others(self, event_type: str, contract: str, news: Struct) -> None:
+        """Send it to the other workers of this lessor, each on its lane."""
+        for each in map(lane, range(1, self.config.lanes + 1)):
+            if each != self.worker.lane:
+                self.send(event_type, self.config.me, contract, news, lane=each)
 
     def blob(self, digest: str) -> bytes | None:
         """The piece of this digest, if it is here."""

@@ -10,7 +10,7 @@ they need. It takes a lane, offers compute, and waits.
     worker ──key.offered──► renter ──key.sealed──► worker ──key.confirmed──► renter           where enclaves compute
     renter ──batch.dispatched──► worker ──batch.completed, batch.failed──► renter
     renter ──subtask.completed──► worker ──receipt.countersigned──► renter
-    worker ──contract.closed──► the other workers of its lessor, on their lanes
+    worker ──contract.used, contract.closed──► the other workers of its lessor, on their lanes
 
 What a session goes through, `nodes/lessor/protocol/states.py` has in a table. What takes time or a process is an
 activity of the shell (`nodes/lessor/worker.py`); its outcome comes back as an internal event:
@@ -33,7 +33,7 @@ from types import MappingProxyType
 from typing import Final
 
 from nodes.draft import data_of
-from nodes.lessor.protocol import closing, market, opening, serving
+from nodes.lessor.protocol import closing, idleness, market, opening, serving
 from nodes.lessor.protocol.draft import Draft, Worker
 from nodes.lessor.protocol.records import INTERNAL_TYPES, RECORD_TYPES, Closed, Session
 from nodes.machine import TIMER_FIRED, Context, Records, Step, TimerFired
@@ -82,7 +82,8 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
     {
         "worker.started": _started,
         "worker.ending": market.withdraw,
-        "contract.signed": market.contract_signed,
+        "contract.signed": idleness.signed,
+        "contract.used": idleness.told,
         "contract.ended": closing.ended,
         "contract.closed": closing.told,
         "subtask.announced": opening.announced,

@@ -7,12 +7,11 @@ from typing import Final
 
 from msgspec import structs
 
-from nodes.draft import data_of
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.protocol.draft import Draft
 from nodes.lessor.protocol.records import OFFERED, Offered
 from nodes.machine import CancelTimer, SetTimer
-from schemas.events import ContractSigned, Event, OrderCancelled, SellOrderPlaced
+from schemas.events import Event, OrderCancelled, SellOrderPlaced
 from schemas.ids import derive_id, hub_address, hub_of
 from schemas.orders import SellOrder
 from schemas.signing import struct_bytes
@@ -31,6 +30,7 @@ def sell_order(config: LessorConfig, since: float, now: float, sign: Callable[[b
         lessor=config.me,
         units=config.units,
         price_micros=config.price_micros,
+        charged_seconds_min=config.charged_seconds_min,
         protections=config.protections,
         memory_mib=config.memory_mib,
         since=since,
@@ -60,9 +60,3 @@ def withdraw(draft: Draft, event: Event) -> None:
     draft.do(CancelTimer(name="offer"))
     cancelled = OrderCancelled(order=order, worker=draft.worker.name, reason="the worker ends")
     draft.send("order.sell.cancelled", hub_address(hub_of(draft.config.me)), order, cancelled)
-
-
-def contract_signed(draft: Draft, event: Event) -> None:
-    """`contract.signed`: the renter will announce its subtask."""
-    contract = data_of(event, ContractSigned).contract
-    draft.note("contract-signed", f"{contract.renter} rents {contract.units} units", contract=contract.id)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from nodes.contracts import charge_micros
 from nodes.lessor.protocol.records import Work
 from nodes.machine import Refused
 from schemas.contracts import Contract, Receipt
 from schemas.ids import derive_id
 from schemas.limits import BATCH_WINDOW, LEASE_SECONDS_MAX
-from schemas.money import cost_micros
 
 TIMING_SECONDS: Final = 1.0
 """By which two clocks may tell the same duration apart, and one part in a hundred."""
@@ -44,7 +44,7 @@ def check_receipt(receipt: Receipt, contract: Contract, work: Work | None, now: 
     seconds, lease = receipt.ended_at - receipt.started_at, contract.ends_at - contract.starts_at
     if seconds > lease + TIMING_SECONDS:
         raise Refused("receipt-too-large", f"{seconds:.1f} s under {contract.id}, whose lease is {lease:.1f} s")
-    cost = cost_micros(contract.price_micros, contract.units, seconds)
+    cost = charge_micros(contract, seconds)
     if receipt.cost_micros > cost:
         raise Refused("receipt-too-large", f"{seconds:.1f} s cost {cost} millionths, not {receipt.cost_micros}")
     if receipt.cost_micros < cost:

@@ -1,6 +1,6 @@
 """What one worker of a lessor keeps, in memory alone, and the outcomes of its shell's activities. Frozen data, pure.
 
-One aggregate. Keys: `offered`, `session/<subtask>`, `blob/<digest>`, `work/<contract>`, `closed/<contract>`.
+One aggregate. Keys: `offered`, `session/<subtask>`, `blob/<digest>`; `rented`, `work` and `closed/<contract>`.
 """
 
 from __future__ import annotations
@@ -68,6 +68,17 @@ class Work(Struct, frozen=True, kw_only=True):
     round: int = 1
     seen: int = 0
     """Bit n is set when batch n of this round counts already."""
+
+
+class Rented(Struct, frozen=True, kw_only=True):
+    """A running contract of this lessor, whichever of its workers serves it. Times are seconds since 1970."""
+
+    until: float
+    """When its lease ends."""
+    used_at: float
+    """When something was last asked under it, here or at another worker."""
+    told_at: float = 0.0
+    """When the others were last told that it is used."""
 
 
 class Closed(Struct, frozen=True, kw_only=True):
@@ -148,7 +159,7 @@ class BatchReturned(Struct, frozen=True, kw_only=True):
 
 
 RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
-    {OFFERED: Offered, "session": Session, "blob": Blob, "work": Work, "closed": Closed}
+    {OFFERED: Offered, "session": Session, "blob": Blob, "work": Work, "closed": Closed, "rented": Rented}
 )
 INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
     {

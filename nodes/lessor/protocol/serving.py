@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import structs
 
 from nodes.draft import data_of
-from nodes.lessor.protocol import closing, opening
+from nodes.lessor.protocol import closing, idleness, opening
 from nodes.lessor.protocol.draft import Draft
 from nodes.lessor.protocol.records import BatchUnfit, Closed, Session
 from nodes.machine import Refused, SetTimer
@@ -37,6 +37,7 @@ def dispatched(draft: Draft, event: Event) -> None:
         draft.put(f"closed/{contract.id}", Closed.of(contract))
         closing.answer_ended(draft, batch, event.source)
         return
+    idleness.used(draft, contract)
     draft.put(f"session/{session.subtask}", structs.replace(session, used_at=draft.now))
     draft.perform("compute", session, batch=batch, partner=session.terms.partner)
 
@@ -58,6 +59,7 @@ def swept(draft: Draft, _: str) -> None:
         rests = session.terms is not None and session.terms.partner is not None  # between rounds, which take their time
         if over or (session.phase == "open" and not rests and draft.now - session.used_at > IDLE_SECONDS_MAX):
             opening.close(draft, session)
+    idleness.end_idle(draft)
     closing.forget_old(draft)
     watch(draft)
 

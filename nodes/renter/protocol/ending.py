@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from nodes.contracts import charge_micros
 from nodes.draft import data_of
 from nodes.machine import Perform, Refused
 from nodes.renter.protocol import market, partnership
@@ -13,7 +14,6 @@ from nodes.renter.protocol.records import Subtask
 from nodes.renter.protocol.states import OPEN
 from schemas.contracts import Receipt
 from schemas.events import Event, ReceiptCountersigned, SubtaskCompleted
-from schemas.money import cost_micros
 from schemas.signing import struct_bytes
 
 DIGITS = 4
@@ -21,8 +21,11 @@ DIGITS = 4
 
 
 def fail(draft: Draft, code: str, reason: str) -> None:
-    """End the job without a result; contracts are ended and an open order is taken back."""
+    """End the job without a result; contracts are ended, for their time, and an open order is taken back."""
     draft.advance("failed")
+    for subtask in draft.subtasks():
+        if subtask.phase in OPEN:
+            complete(draft, subtask)
     job = draft.change_job(code=code, reason=reason, ended_at=draft.now)
     if job.order and not job.expected_contracts:
         market.cancel_order(draft)
@@ -115,7 +118,7 @@ def complete(draft: Draft, subtask: Subtask) -> None:
         batches=subtask.batches_done,
         started_at=subtask.started_at,
         ended_at=subtask.started_at + seconds,
-        cost_micros=cost_micros(contract.price_micros, contract.units, seconds),
+        cost_micros=charge_micros(contract, seconds),
     )
     receipt = structs.replace(unsigned, renter_signature=draft.context.sign(struct_bytes(unsigned)))
     draft.advance_subtask(subtask.id, "all-done", cost_micros=receipt.cost_micros)

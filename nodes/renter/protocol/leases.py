@@ -13,14 +13,15 @@ from typing import Final
 from msgspec import structs
 
 from nodes.draft import data_of
-from nodes.machine import CancelTimer, SetTimer
+from nodes.machine import CancelTimer, Refused, SetTimer
 from nodes.renter.protocol import faults, market, runs, windows
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.market import OverBudget
-from nodes.renter.protocol.records import Subtask
+from nodes.renter.protocol.records import Subtask, subtask_of
 from nodes.renter.protocol.states import OPEN, SERVING
 from schemas.contracts import Contract
-from schemas.events import BatchFailed, Event
+from schemas.events import BatchFailed, ContractEnded, Event
+from schemas.ids import hub_address, hub_of
 from schemas.limits import RENEWAL_SECONDS_MAX
 
 CONTRACT_ENDED: Final = "contract-ended"
@@ -68,6 +69,23 @@ def batch_failed(draft: Draft, event: Event) -> None:
         over(draft, subtask)
     else:
         faults.lose(draft, subtask.id, data.code, f"it ended its contract {early:.0f} s early")
+
+
+def contract_ended(draft: Draft, event: Event) -> None:
+    """`contract.ended`: the lessor ended it; what was left there goes elsewhere."""
+    data = data_of(event, ContractEnded)
+    if event.source != hub_address(hub_of(draft.config.me)):
+        raise Refused("not-the-hub", f"{event.source} does not end contracts; {draft.config.me}'s own hub does")
+    record = draft.contract(data.contract)
+    subtask = draft.find(Subtask, f"subtask/{subtask_of(data.contract)}")
+    draft.note("contract-ended", data.reason, code=data.code, contract=data.contract)
+    draft.put(f"contract/{data.contract}", structs.replace(record, ended=True))
+    if subtask is None or subtask.phase not in OPEN:
+        return
+    if subtask.queue or subtask.under_way:
+        faults.lose(draft, subtask.id, data.code, data.reason)
+    else:
+        windows.end(draft, subtask.id)
 
 
 def order_refused(draft: Draft, reason: str) -> None:

@@ -199,7 +199,7 @@ REFUSED: list[tuple[str, str, Arrange]] = [
         "A11.A14 may not end",
         lambda m: m.send("contract.ended", OTHER_RENTER, ContractEnded(contract=m.contract.id, code="done")),
     ),
-    ("not-your-contract", "B11.B12 may not end", ends_after_signing(LESSOR)),
+    ("not-your-contract", "B11.B13 may not end", ends_after_signing(OTHER_LESSOR)),
     ("not-your-contract", "C11.hub may not end", ends_after_signing(C)),
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas import limits
+from schemas.events import ContractEnded
 from tests.unit.nodes.hub.world import World
 
 RENTER, OTHER = "A11.A12", "A11.A13"
@@ -60,3 +61,28 @@ def test_units_are_free_again_when_both_have_ended(world: World) -> None:
     world.buy(OTHER, 9, units=2)
     world.run(5)
     assert sum(contract.units for contract in world.contracts(OTHER)) == 2
+
+
+def test_an_order_that_renews_what_nobody_rents_is_refused(world: World) -> None:
+    world.buy(OTHER, 5, renews=(world.contracts(RENTER)[0].id,))
+    world.settle()
+    (refused,) = world.got(OTHER, "order.buy.refused")
+    assert refused.code == "not-rented"
+
+
+def test_a_lessor_may_end_its_contract_and_the_renter_hears_of_it(world: World) -> None:
+    (contract,) = world.contracts(RENTER)
+    world.send("contract.ended", contract.lessor, ContractEnded(contract=contract.id, code="idle"))
+    world.settle()
+    assert [ended.code for ended in world.got(RENTER, "contract.ended")] == ["idle"]
+    assert world.got(contract.lessor, "contract.ended") == []
+    assert set(world.held(contract.lessor[:3]).values()) == {0}
+    assert "contract" not in world.kinds("A11") | world.kinds("B11")
+    assert world.refusals == []
+
+
+def test_a_lessor_cannot_call_itself_silent(world: World) -> None:
+    (contract,) = world.contracts(RENTER)
+    world.send("contract.ended", contract.lessor, ContractEnded(contract=contract.id, code="silent"))
+    world.settle()
+    assert [refusal.code for refusal in world.refusals] == ["not-your-contract"]

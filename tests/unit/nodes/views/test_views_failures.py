@@ -30,7 +30,8 @@ END_NO_JOB: Final = {
     # a worker does not serve a subtask
     *("ended", "no-scheme", "other-computation"),
     # hubs among themselves
-    *("contract-ended", "expired", "lease", "not-as-quoted", "order-cancelled", "order-replaced", "reservation-ended"),
+    *("contract-ended", "expired", "lease", "not-as-quoted", "not-rented", "order-cancelled", "order-replaced"),
+    "reservation-ended",
 }
 
 

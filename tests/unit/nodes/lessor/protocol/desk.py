@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from nodes.contracts import charge_micros
 from nodes.identity import verify
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.protocol.draft import Worker
@@ -20,7 +21,6 @@ from schemas.events import Event, KeySealed, SubtaskAnnounced, SubtaskAssigned, 
 from schemas.ids import Address, derive_id
 from schemas.jobs import Batch, FixedPoint, SubtaskTerms
 from schemas.manifest import cut
-from schemas.money import cost_micros
 from schemas.orders import Protection
 from schemas.signing import struct_bytes
 from tests.unit.nodes.lessor.rentals import HUB_KEYS, IDENTITIES, LESSOR, RENTER, contract
@@ -172,6 +172,6 @@ def receipt(**changes: Any) -> Receipt:
         "started_at": NOW,
         "ended_at": NOW + 1,
     } | changes
-    cost = cost_micros(rented().price_micros, 1, fields["ended_at"] - fields["started_at"])
+    cost = charge_micros(rented(), fields["ended_at"] - fields["started_at"])
     unsigned = Receipt(**{"cost_micros": cost, **fields})
     return structs.replace(unsigned, renter_signature=IDENTITIES[RENTER].sign(struct_bytes(unsigned)))
