@@ -5,7 +5,7 @@ What one event costs here does not grow with the number of batches.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import structs
@@ -18,11 +18,16 @@ from nodes.renter.protocol.split import rows_of
 from schemas import limits
 from schemas.jobs import Batch
 
+FULL_SECONDS: Final = 5.0
+"""Before a full queue is tried again."""
+
 
 def fill(draft: Draft, subtask_id: str) -> None:
     """Dispatch the subtask's next batches, as many as its window has room for."""
     subtask = draft.subtask(subtask_id)
     if draft.phase != "running" or subtask.phase != "running" or not draft.round_is_open:
+        return
+    if is_full(draft, subtask):
         return
     if not subtask.under_way and subtask.queue:
         watch(draft, subtask_id, draft.now)
@@ -40,6 +45,11 @@ def fill(draft: Draft, subtask_id: str) -> None:
         subtask = structs.replace(subtask, under_way=(*subtask.under_way, number))
         _dispatch(draft, subtask, record)
     draft.put(f"subtask/{subtask_id}", subtask)
+
+
+def is_full(draft: Draft, subtask: Subtask) -> bool:
+    """Whether its lessor's queue had no room a moment ago."""
+    return draft.now < subtask.full_at + FULL_SECONDS
 
 
 def compute_local(draft: Draft, *, after: int | None = None) -> None:
