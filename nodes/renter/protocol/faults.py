@@ -14,7 +14,7 @@ from nodes.enclave.errors import Code
 from nodes.machine import ActivityFailed, PublishFailed, SetTimer, TimerFired
 from nodes.renter.protocol import ending, market, runs, windows
 from nodes.renter.protocol.draft import Draft
-from nodes.renter.protocol.outcomes import ResultRefused
+from nodes.renter.protocol.outcomes import BatchUnsent, ResultRefused
 from nodes.renter.protocol.records import BatchRecord, Subtask
 from nodes.renter.protocol.runs import Runs
 from nodes.renter.protocol.states import OPEN, SERVING
@@ -67,6 +67,25 @@ def refuted(draft: Draft, record: BatchRecord) -> None:
             lose(draft, subtask.id, "wrong-verdict", reason)
 
 
+def batch_unsent(draft: Draft, event: Event) -> None:
+    """`batch.unsent`: whoever filled its queue, nothing reaches this lessor now: others take its batches, if there are
+    any others; it is not to blame, and is tried again."""
+    data = data_of(event, BatchUnsent)
+    record = draft.batch(data.batch)
+    if record is None or record.attempt != data.attempt or record.digest:
+        return
+    subtask = draft.subtask(record.owner)
+    draft.put(f"batch/{data.batch}", structs.replace(record, attempt=record.attempt - 1))
+    waiting = (*runs.single([data.batch]), *subtask.queue)
+    under_way = tuple(number for number in subtask.under_way if number != data.batch)
+    draft.change_subtask(subtask.id, under_way=under_way, queue=waiting, full_at=draft.now)
+    draft.do(SetTimer(name=f"full/{subtask.id}", at=draft.now + windows.FULL_SECONDS))
+    if any(each.phase in SERVING and not windows.is_full(draft, each) for each in draft.subtasks()):
+        draft.note("queue-full", f"{subtask.lessor}: its queue is full, others take over", batches=runs.count(waiting))
+        draft.change_subtask(subtask.id, queue=())
+        hand_over(draft, waiting, last=subtask.id)
+
+
 def activity_failed(draft: Draft, event: Event) -> None:
     """`activity.failed`: the renter's own machine or files are at fault."""
     data = data_of(event, ActivityFailed)
@@ -101,6 +120,8 @@ def timer_fired(draft: Draft, event: Event) -> None:
             _check_match(draft, data.hearing_since)
     elif kind == "key" and draft.subtask(subtask_id).phase == "keying":
         _check_key(draft, draft.subtask(subtask_id), data.hearing_since)
+    elif kind == "full":
+        windows.fill(draft, subtask_id)
     elif kind == "silent" and draft.subtask(subtask_id).phase in ("running", "closing"):
         _check_silence(draft, draft.subtask(subtask_id), data.hearing_since)
 
@@ -127,7 +148,7 @@ def hand_over(draft: Draft, batches: Runs, *, last: str, faulty: bool = True) ->
     if not batches:
         return
     live = [each for each in draft.subtasks() if each.phase in SERVING]
-    others = [each for each in live if each.id != last] or live
+    others = [each for each in live if each.id != last and not windows.is_full(draft, each)] or live
     if not others:
         _order_replacement(draft, batches, faulty)
         return

@@ -64,6 +64,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "key.confirmed": (frozenset({"running"}), handshakes.confirmed),
         "key.refused": (frozenset({"running"}), handshakes.refused),
         "batch.sent": (frozenset({"running"}), batches.sent),
+        "batch.unsent": (frozenset({"running"}), faults.batch_unsent),
         "batch.failed": (frozenset({"running"}), leases.batch_failed),
         "result.accepted": (frozenset({"running", "assembling", "completed"}), batches.result_accepted),
         "result.held": (frozenset({"running"}), batches.held),

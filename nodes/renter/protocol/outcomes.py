@@ -50,6 +50,13 @@ class BatchSent(Struct, frozen=True, kw_only=True):
     encrypt_seconds: float
 
 
+class BatchUnsent(Struct, frozen=True, kw_only=True):
+    """`batch.unsent`: the broker did not take a dispatched batch, for its lessor's queue is full."""
+
+    batch: int
+    attempt: int
+
+
 class ResultAccepted(Struct, frozen=True, kw_only=True):
     """`result.accepted`: a result was authenticated, decrypted, checked and lies in its part file."""
 
@@ -140,6 +147,7 @@ INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "evidence.accepted": EvidenceAccepted,
         "evidence.rejected": EvidenceRejected,
         "batch.sent": BatchSent,
+        "batch.unsent": BatchUnsent,
         "result.accepted": ResultAccepted,
         "result.held": ResultHeld,
         "result.refused": ResultRefused,

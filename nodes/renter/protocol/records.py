@@ -179,6 +179,8 @@ class Subtask(Struct, frozen=True, kw_only=True):
     rows_done: int = 0
     started_at: float = 0.0
     heard_at: float = 0.0
+    full_at: float = 0.0
+    """When its lessor's queue had no room; 0 when it never was so. Seconds since 1970."""
     pieces_sent: int = 0
     """Of its files, to all its workers together."""
     renews: str = ""

@@ -5,7 +5,7 @@ What one event costs here does not grow with the number of batches.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import structs
@@ -19,6 +19,9 @@ from nodes.renter.protocol.states import SERVING
 from schemas import limits
 from schemas.jobs import Batch
 
+FULL_SECONDS: Final = 5.0
+"""Before a full queue is tried again."""
+
 
 def fill(draft: Draft, subtask_id: str) -> None:
     """Dispatch the subtask's next batches, as many as its window has room for."""
@@ -30,6 +33,8 @@ def fill(draft: Draft, subtask_id: str) -> None:
     if subtask.phase != "running" or not draft.round_is_open:
         return
     if subtask.renews and draft.subtask(subtask.renews).phase == "closing":
+        return
+    if is_full(draft, subtask):
         return
     if not subtask.under_way and subtask.queue:
         watch(draft, subtask_id, draft.now)
@@ -48,6 +53,11 @@ def fill(draft: Draft, subtask_id: str) -> None:
         subtask = structs.replace(subtask, under_way=(*subtask.under_way, number))
         _dispatch(draft, subtask, record)
     draft.put(f"subtask/{subtask_id}", subtask)
+
+
+def is_full(draft: Draft, subtask: Subtask) -> bool:
+    """Whether its lessor's queue had no room a moment ago."""
+    return draft.now < subtask.full_at + FULL_SECONDS
 
 
 def end(draft: Draft, subtask_id: str) -> None:
