@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -27,7 +27,7 @@ from nodes.enclave.attestation.producers.software import SoftwareQuoter
 from nodes.enclave.attestation.verifiers import all_verifiers
 from nodes.enclave.host.process import EnclaveOptions, EnclaveProcess
 from nodes.hub.directory import HubConfig
-from nodes.hub.machine import HubMachine
+from nodes.hub.machine import AGGREGATE, HubMachine
 from nodes.identity import Identity
 from nodes.lessor.compute.workshop import Workshop
 from nodes.lessor.protocol.config import LessorConfig
@@ -48,7 +48,7 @@ from nodes.renter.activities.table import activities
 from nodes.renter.activities.workbench import Workbench
 from nodes.renter.invitation import release
 from nodes.renter.protocol.config import RenterConfig
-from nodes.renter.protocol.machine import RenterMachine
+from nodes.renter.protocol.machine import UNDELIVERED, RenterMachine
 from nodes.roles import ROLES
 from nodes.runtime.door import Door
 from nodes.runtime.hearing import Hearing
@@ -129,7 +129,8 @@ async def hub_node(config: HubConfig, data_dir: Path, identity: Identity, broker
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at the start
     store = await SqliteStore.open(data_dir / "node.sqlite", machine.record_types)
     storage = Storage(data_dir)
-    runtime = _runtime(machine, identity, broker, store, {}, BlobStore(data_dir / "blobs"), storage)
+    blobs = BlobStore(data_dir / "blobs")
+    runtime = _runtime(machine, identity, broker, store, {}, blobs, storage, endless=(AGGREGATE,))
     door, post = _door(machine, identity, storage), Post(identity, broker, time.time)
     return StoredNode(runtime, store, (Undelivered(broker, door, post).run,))
 
@@ -149,7 +150,17 @@ async def renter_node(
     storage = Storage(wishes.data_dir)
     wait_seconds = min(config.batch_deadline_seconds, config.handshake_seconds_max)
     hearing = Hearing(broker, config.me, "result", wait_seconds=wait_seconds, clock=time.time)
-    runtime = _runtime(machine, identity, broker, store, offered, services.blobs, storage, lambda: hearing.since)
+    runtime = _runtime(
+        machine,
+        identity,
+        broker,
+        store,
+        offered,
+        services.blobs,
+        storage,
+        lambda: hearing.since,
+        endless=(UNDELIVERED,),
+    )
     door = _door(machine, identity, storage)
     collector = Collector(services, workbench, broker, door, runtime.submit, rounds, hearing)
     return StoredNode(runtime, store, (collector.run, hearing.run)), services
@@ -239,6 +250,7 @@ def _runtime(  # noqa: PLR0917 - wires what it is given
     blobs: BlobStore,
     storage: Storage,
     hearing_since: Callable[[], float] = lambda: 0.0,
+    endless: Sequence[str] = (),
 ) -> Runtime:
     return Runtime(
         machine=machine,
@@ -251,6 +263,7 @@ def _runtime(  # noqa: PLR0917 - wires what it is given
         entropy=os.urandom,
         storage=storage,
         hearing_since=hearing_since,
+        endless=endless,
     )
 
 

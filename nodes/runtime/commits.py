@@ -5,6 +5,7 @@ Nothing else of a node writes its store's records.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -65,7 +66,8 @@ class Commits:
 
     def arrived(self, received: Received, aggregate: str) -> Input:
         """An event from outside, for this aggregate."""
-        return Input(received.event.id, aggregate, Given(received.event, self._clock(), self._fresh(), received))
+        given = Given(received.event, self._clock(), self._fresh(), received)
+        return Input(received.event.id, aggregate, given, content=hashlib.sha256(received.signed).hexdigest())
 
     def fired(self, timer: Timer) -> Input:
         """A timer that is due."""

@@ -42,8 +42,12 @@ T = TypeVar("T")
 
 POLL_SECONDS: Final = 1.0
 """How often to look for timers and outbox rows of other processes that ended."""
-FORGET_SECONDS: Final = 600.0
-"""How often to forget old inbox ids."""
+FORGET_SECONDS: Final = 60.0
+"""How often to forget what is old."""
+JOURNAL_SECONDS: Final = 7 * 24 * 3600.0
+"""What a journal without end tells goes back so far: those of jobs go with their jobs."""
+JOURNAL_ENTRIES_MAX: Final = 200_000
+"""Of a journal without end."""
 TURN_RETRY_SECONDS: Final = 1.0
 STOP_SECONDS_MAX: Final = 10.0
 """For settling what was taken in; it comes again if the broker cannot be told in time."""
@@ -68,6 +72,8 @@ class Runtime:
         activities_max: int = ACTIVITIES_MAX,
         storage: Storage | None = None,
         hearing_since: Callable[[], float] = lambda: 0.0,
+        endless: Sequence[str] = (),
+        journal_seconds: float = JOURNAL_SECONDS,
     ) -> None:
         """Wire a process.
 
@@ -83,7 +89,11 @@ class Runtime:
             activities_max: activities under way at a time.
             storage: the disk on which the store is.
             hearing_since: since when this process hears answers without a gap, seconds since 1970 (`Hearing.since`).
+            endless: aggregates that no end of a job removes.
+            journal_seconds: how far back their journals go.
         """
+        self._endless = endless
+        self._journal_seconds = journal_seconds
         self._store = store
         self._storage = storage or Storage()
         self._clock = clock
@@ -221,8 +231,15 @@ class Runtime:
             await self._store.extend(self._owner, held, now + OUTBOX_LEASE_SECONDS)
         if now < forget_at:
             return forget_at
-        await self._store.forget(now - EVENT_AGE_SECONDS_MAX)
+        await self.forget()
         return now + FORGET_SECONDS
+
+    async def forget(self) -> None:
+        """Forget ids of events that would be refused by their date, and what endless journals told long ago."""
+        now = self._clock()
+        await self._store.forget(now - EVENT_AGE_SECONDS_MAX)
+        for aggregate in self._endless:
+            await self._store.shorten(aggregate, before=now - self._journal_seconds, entries_max=JOURNAL_ENTRIES_MAX)
 
     async def _or_later(self, work: Callable[[], Awaitable[T]], otherwise: T) -> T:
         """What `work` gives; `otherwise` when it fails: it is tried again in the next turn. A closed store ends all."""

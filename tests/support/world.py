@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from broker.embedded import EmbeddedServer
 from broker.names import dead_queue, queue_name, routing_key
@@ -117,8 +118,9 @@ class World:
         store: Store | None = None,
         storage: Storage | None = None,
         hearing_since: Callable[[], float] = lambda: 0.0,
+        **more: Any,
     ) -> Running:
-        """One process of the node under test."""
+        """One process of the node under test; `more` goes to its `Runtime`."""
         store = store or await self.store()
         runtime = Runtime(
             machine=machine or ToyMachine({PEER.address: PEER.public, STRANGER.address: STRANGER.public}),
@@ -131,6 +133,7 @@ class World:
             entropy=os.urandom,
             storage=storage,
             hearing_since=hearing_since,
+            **more,
         )
         stop = asyncio.Event()
         running = Running(runtime, store, stop, asyncio.create_task(runtime.run(stop)))
