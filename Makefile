@@ -49,6 +49,7 @@ documents: $(VENV)/.sublet-dev
 soak: $(VENV)/.sublet-dev
 	$(python) -m tests.soak.honesty
 	$(python) -m tests.soak.deadlines
+	$(python) -m tests.soak.growth
 	$(python) -m tests.soak.clocks
 	$(python) -m tests.soak.outages
 	$(python) -m tests.soak.outages --random 20

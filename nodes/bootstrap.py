@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.port import Broker
 from nodes.allocator import keep_memory
-from nodes.config import NodeConfig, PartnerSettings, RenterSettings
+from nodes.config import DAY_SECONDS, NodeConfig, PartnerSettings, RenterSettings
 from nodes.crew.crew import Crew
 from nodes.data.reading import Dialect, Reading
 from nodes.enclave.attestation.measure import measurement
@@ -203,7 +203,16 @@ async def partner_node(config: PartnerConfig, wishes: PartnerWishes, identity: I
         datasets=wishes.datasets,
     )
     desk, storage = Desk(services), Storage(wishes.data_dir)
-    runtime = _runtime(machine, identity, broker, store, partner_activities(services, desk), services.blobs, storage)
+    runtime = _runtime(
+        machine,
+        identity,
+        broker,
+        store,
+        partner_activities(services, desk),
+        services.blobs,
+        storage,
+        endless=(UNDELIVERED,),
+    )
     door = _door(machine, identity, storage)
     return StoredNode(runtime, store, (SealedCollector(services, desk, broker, door, runtime.submit).run,))
 
@@ -371,6 +380,7 @@ def renter_config(config: NodeConfig, identity: Identity) -> RenterConfig:
         batch_deadline_seconds=settings.batch_deadline_seconds,
         handshake_seconds_max=settings.handshake_seconds_max,
         batch_window=settings.batch_window,
+        keep_seconds=settings.keep_days * DAY_SECONDS,
         partner_seconds_max=settings.partner_seconds_max,
         approval_seconds_max=settings.approval_seconds_max,
     )

@@ -40,6 +40,9 @@ SECRET_BYTES_MAX: Final = 4096
 Cores = Annotated[int, Meta(ge=0, le=1024)]
 
 
+DAY_SECONDS: Final = 24 * 3600.0
+
+
 class RenterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table `[renter]`."""
 
@@ -55,6 +58,8 @@ class RenterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     handshake_seconds_max: Annotated[float, Meta(gt=0, le=3600.0)] = limits.HANDSHAKE_SECONDS_MAX
     batch_window: Annotated[int, Meta(ge=1, le=64)] = limits.BATCH_WINDOW
     """Batches under way per lessor."""
+    keep_days: Annotated[float, Meta(ge=0, le=36_500.0)] = limits.KEEP_SECONDS_DEFAULT / DAY_SECONDS
+    """An ended job is kept so long, its result included; then nothing is left of it."""
     partner_seconds_max: Annotated[float, Meta(gt=0, le=24 * 3600.0)] = limits.PARTNER_SECONDS_MAX
     """A partner that owes something and says nothing for this long ends the job."""
     approval_seconds_max: Annotated[float, Meta(gt=0, le=7 * 24 * 3600.0)] = limits.APPROVAL_SECONDS_MAX

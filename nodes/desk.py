@@ -16,7 +16,7 @@ from nodes.config import NodeConfig
 from nodes.data.port import Source
 from nodes.partner.decision import publish_decision
 from nodes.protections import CIPHERTEXT, asked
-from nodes.renter.submission import JobOptions, publish_cancel, publish_job, stage
+from nodes.renter.submission import JobOptions, publish_cancel, publish_delete, publish_job, stage
 from nodes.runtime.post import Post
 from nodes.runtime.storage import StorageFailed, is_fault
 from nodes.store.blobs import BlobStore
@@ -68,6 +68,16 @@ async def cancel(config: NodeConfig, job: str) -> None:
     """
     async with _connected(config) as broker:
         await publish_cancel(Post(config.identity(), broker, time.time), job)
+
+
+async def delete(config: NodeConfig, job: str) -> None:
+    """Ask this renter's workers to remove all that there is of a job; one that runs is taken back first.
+
+    Raises:
+        BrokerUnreachable: no connection within `CONNECT_SECONDS_MAX`.
+    """
+    async with _connected(config) as broker:
+        await publish_delete(Post(config.identity(), broker, time.time), job)
 
 
 async def decide(config: NodeConfig, job: str, *, approved: bool, reason: str = "") -> None:

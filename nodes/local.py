@@ -18,6 +18,7 @@ from broker.network import Hub, Link, Network, Participant
 from nodes.bootstrap import (
     PartnerWishes,
     RenterWishes,
+    StoredNode,
     cores,
     hub_node,
     lessor_worker,
@@ -39,7 +40,7 @@ from nodes.renter.files.folder import JobFolder
 from nodes.renter.invitation import release
 from nodes.renter.prediction.calibration import user_file
 from nodes.renter.protocol.config import RenterConfig
-from nodes.renter.submission import JobOptions, publish_cancel, publish_job, stage
+from nodes.renter.submission import JobOptions, publish_cancel, publish_delete, publish_job, stage
 from nodes.runtime.post import Post
 from nodes.store.port import Store
 from nodes.views import jobs, journal
@@ -107,6 +108,8 @@ class LocalNetwork:
         self._tasks: list[asyncio.Task[None]] = []
         self._working: list[tuple[Address, asyncio.Task[None]]] = []
         self._services: Services | None = None
+        self.nodes: dict[Address, StoredNode] = {}
+        """Hubs and renter that are running, by address."""
         self._renter_task: asyncio.Task[None]
         self._renter_stop = asyncio.Event()
         self.partner_store: Store | None = None
@@ -166,6 +169,12 @@ class LocalNetwork:
         """Ask the renter to take the job back."""
         broker = self.server.connect(LOCAL_RENTER)
         await publish_cancel(Post(self._identities[LOCAL_RENTER], broker, time.time), job_id)
+        await broker.close()
+
+    async def delete(self, job_id: str) -> None:
+        """Ask the renter to remove all that there is of the job."""
+        broker = self.server.connect(LOCAL_RENTER)
+        await publish_delete(Post(self._identities[LOCAL_RENTER], broker, time.time), job_id)
         await broker.close()
 
     def watch(self, job_id: str) -> AsyncIterator[JobReport]:
@@ -241,6 +250,7 @@ class LocalNetwork:
         }
         config = HubConfig(me=me, hub_keys=self._hub_keys, participants=own)
         node = await hub_node(config, self._folder / me, self._identities[me], self.server.connect(me))
+        self.nodes[me] = node
         self._tasks.append(asyncio.create_task(node.run(self._stop)))
 
     async def _start_renter(self) -> None:
@@ -249,6 +259,7 @@ class LocalNetwork:
         node, self._services = await renter_node(
             self.renter_config, wishes, identity, self.server.connect(LOCAL_RENTER)
         )
+        self.nodes[LOCAL_RENTER] = node
         self._renter_stop = asyncio.Event()
         self._renter_task = asyncio.create_task(node.run(self._renter_stop))
         self._tasks.append(self._renter_task)

@@ -163,6 +163,12 @@ class JobSubmitted(Struct, frozen=True, kw_only=True):
     spec: JobSpec
 
 
+class JobDeleted(Struct, frozen=True, kw_only=True):
+    """The user wants a job and all that is kept of it to go; one that runs is taken back first."""
+
+    job: IdField
+
+
 class JobCancelled(Struct, frozen=True, kw_only=True):
     """The user takes the job back."""
 
@@ -391,6 +397,7 @@ def _rows() -> tuple[EventType, ...]:
         row("order.buy.matched", "hub", "renter", ContractsCompleted, "control", "R2, R3: all contracts are signed"),
         row("contract.ended", "renter|lessor|hub", "hub|lessor|renter", ContractEnded, "control", "R4: units are free"),
         row("job.submitted", "user", "renter", JobSubmitted, "control", "S1: a job for the renter's workers"),
+        row("job.deleted", "user", "renter", JobDeleted, "control", "the user wants nothing of a job any more"),
         row("job.cancelled", "user", "renter", JobCancelled, "control", "the user takes a job back"),
         row("subtask.announced", "renter", "lessor", SubtaskAnnounced, "control", "S2: what is coming"),
         row("subtask.requested", "lessor", "renter", SubtaskRequested, "control", "S2: a worker lacks something"),

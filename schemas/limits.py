@@ -79,6 +79,8 @@ APPROVAL_SECONDS_MAX: Final = 24 * 3600.0
 """A request that waits for a person for longer is refused."""
 ROWS_PER_OUTPUT_MIN: Final = 20
 """On fewer rows no output of a partner's data rests, unless its policy says so."""
+KEEP_SECONDS_DEFAULT: Final = 30 * 24 * 3600.0
+"""A renter keeps ended jobs, and their results, so long."""
 MAX_ERROR_DEFAULT: Final = 1e-4
 
 # Runtime

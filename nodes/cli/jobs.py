@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Add the three groups."""
     job = typer.Typer(help="Jobs on a running network.", no_args_is_help=True)
-    for command in (quote, submit, list_, show, watch, result, explain, cancel):
+    for command in (quote, submit, list_, show, watch, result, explain, cancel, delete):
         job.command(command.__name__.strip("_"))(command)
     order = typer.Typer(help="Orders that a node knows.", no_args_is_help=True)
     order.callback()(_group)
@@ -104,6 +104,11 @@ def explain(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
 def cancel(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
     """Take a job back."""
     finish(_running(config, as_json=as_json).cancel(job))
+
+
+def delete(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
+    """Remove all that there is of a job, its result too; one that runs is taken back first."""
+    finish(_running(config, as_json=as_json).delete(job))
 
 
 def orders(*, config: o.Config, as_json: o.Json = False) -> None:

@@ -74,6 +74,16 @@ class Running:
         self.output.text(f"{job}: cancellation requested")
         self.output.result({"job": job, "state": "cancellation requested"})
 
+    async def delete(self, job: str) -> None:
+        """Ask the renter's workers to remove all that there is of a job."""
+        from nodes import desk  # noqa: PLC0415 - commands that only look start quicker
+
+        async with open_store(self.config) as store:
+            await jobs.report(store, job, self.config.jobs)
+        await desk.delete(self.config, job)
+        self.output.text(f"{job}: deletion requested")
+        self.output.result({"job": job, "state": "deletion requested"})
+
     async def list_jobs(self) -> None:
         """All jobs."""
         async with open_store(self.config) as store:

@@ -20,13 +20,12 @@ from nodes.renter.activities.prepare import facts_of
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Workbench
 from nodes.renter.protocol.assess import NoProtection, assess, candidates_for
-from nodes.renter.protocol.records import Facts
+from nodes.renter.protocol.records import JOB_PREFIX, Facts
 from nodes.renter.submission import JobOptions, stage
 from nodes.store.blobs import BlobStore
 from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Store
 from nodes.views import orders
-from nodes.views.jobs import JOB_PREFIX
 from nodes.views.source import open_store
 from schemas.jobs import Candidate, JobSpec
 from schemas.money import MICROS, SECONDS_PER_HOUR

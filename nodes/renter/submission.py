@@ -37,7 +37,7 @@ from nodes.runtime.post import Post
 from nodes.store.blobs import BlobStore
 from schemas import limits
 from schemas.errors import BadConfig, BadData, BadProgram
-from schemas.events import JobCancelled, JobSubmitted
+from schemas.events import JobCancelled, JobDeleted, JobSubmitted
 from schemas.ids import derive_id
 from schemas.jobs import CutNote, CutProgram, JobSpec
 from schemas.money import MICROS, to_micros
@@ -156,6 +156,11 @@ async def publish_job(post: Post, spec: JobSpec) -> None:
 async def publish_cancel(post: Post, job_id: str) -> None:
     """Publish `job.cancelled` to the renter's own queue; raises as `publish_job`."""
     await _publish(post, "job.cancelled", job_id, JobCancelled(job=job_id))
+
+
+async def publish_delete(post: Post, job_id: str) -> None:
+    """Publish `job.deleted` to the renter's own queue; raises as `publish_job`."""
+    await _publish(post, "job.deleted", job_id, JobDeleted(job=job_id))
 
 
 async def _publish(post: Post, event_type: str, job_id: str, data: Struct) -> None:

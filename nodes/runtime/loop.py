@@ -234,9 +234,12 @@ class Runtime:
         await self.forget()
         return now + FORGET_SECONDS
 
-    async def forget(self) -> None:
-        """Forget ids of events that would be refused by their date, and what endless journals told long ago."""
-        now = self._clock()
+    async def forget(self, now: float | None = None) -> None:
+        """Forget ids of events that would be refused by their date, and what endless journals told long ago.
+
+        `now` is seconds since 1970; the clock's by default.
+        """
+        now = self._clock() if now is None else now
         await self._store.forget(now - EVENT_AGE_SECONDS_MAX)
         for aggregate in self._endless:
             await self._store.shorten(aggregate, before=now - self._journal_seconds, entries_max=JOURNAL_ENTRIES_MAX)

@@ -15,7 +15,7 @@ from nodes.data import manifest
 from nodes.protections import traits_of
 from nodes.renter.files import outputs
 from nodes.renter.files.folder import JobFolder
-from nodes.renter.protocol.records import ContractRecord, Job, Ledger, Progress, Subtask
+from nodes.renter.protocol.records import JOB_PREFIX, ContractRecord, Job, Ledger, Progress, Subtask
 from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Store
 from nodes.views.errors import UnknownJob
@@ -25,7 +25,6 @@ from schemas.ids import Address, hub_of
 from schemas.jobs import APPROXIMATE, Assessment, Costs, CutNote
 from schemas.joint import Learned
 
-JOB_PREFIX: Final = "job-"
 UNREADABLE: Final = "unreadable"
 """The phase of a job whose records are damaged."""
 WATCH_SECONDS: Final = 0.2

@@ -1,4 +1,4 @@
-"""What every store forgets, so that what lies in it is bounded: refused content, old journals, deleted records, jobs."""
+"""What every store forgets, so that it stays bounded: refused content, old journals, deleted records, jobs."""
 
 from __future__ import annotations
 

@@ -133,6 +133,7 @@ class Collector:
                 compute_seconds=claimed_seconds(event),
                 bytes_back=len(event.body),
             )
+            await self.workbench.require_live(batch.job)
         except JobGone:
             return
         except OWN_FAULTS as error:

@@ -69,6 +69,7 @@ class Dispatcher:
             fault = own_fault(error)
             reason = f"in rows {first + 1} to {first + rows}: {fault.reason}"
             return [("job.spoiled", structs.replace(fault, reason=reason))]
+        await self.workbench.require_live(job_id)
         done = ResultAccepted(batch=number, attempt=1, owner=LOCAL, digest=digest, compute_seconds=seconds)
         return [("result.accepted", done)]
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from nodes.renter.activities.assemble import assemble
 from nodes.renter.activities.dispatch import Dispatcher
 from nodes.renter.activities.prepare import prepare
+from nodes.renter.activities.retention import Retention
 from nodes.renter.activities.rounds import Rounds
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.verify_evidence import verify_evidence
@@ -21,6 +22,7 @@ from nodes.runtime.outbox import Activity
 
 def activities(services: Services, workbench: Workbench, dispatcher: Dispatcher, rounds: Rounds) -> dict[str, Activity]:
     """All of them. One whose job ended meanwhile has no outcome."""
+    retention = Retention(services, workbench)
     by_name: dict[str, Activity] = {
         "prepare": partial(prepare, services, workbench),
         "verify-evidence": partial(verify_evidence, services, workbench),
@@ -30,7 +32,8 @@ def activities(services: Services, workbench: Workbench, dispatcher: Dispatcher,
         "plan-round": rounds.plan,
         "dispatch-round": rounds.dispatch,
         "assemble": partial(assemble, services, workbench),
-        "forget": workbench.forget,
+        "forget": retention.forget,
+        "erase": retention.erase,
     }
     return {name: partial(_unless_gone, each) for name, each in by_name.items()}
 

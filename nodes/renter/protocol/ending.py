@@ -6,7 +6,7 @@ from msgspec import structs
 
 from nodes.contracts import charge_micros
 from nodes.draft import data_of
-from nodes.machine import Perform, Refused
+from nodes.machine import Perform, Refused, SetTimer
 from nodes.renter.protocol import market, partnership
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import JobAssembled, JobSpoiled
@@ -16,6 +16,8 @@ from schemas.contracts import Receipt
 from schemas.events import Event, ReceiptCountersigned, SubtaskCompleted
 from schemas.signing import struct_bytes
 
+KEEP = "keep"
+"""The timer of an ended job: when it fires, nothing of it is kept any longer."""
 DIGITS = 4
 """Of seconds in notes, after the point."""
 
@@ -89,6 +91,7 @@ def receipt_countersigned(draft: Draft, event: Event) -> None:
 def _forget(draft: Draft) -> None:
     """Keys live no longer than their job: what is decrypted lies in the output, what is not is of no use any more."""
     draft.do(Perform(activity="forget", params={"subtasks": [subtask.id for subtask in draft.subtasks()]}))
+    draft.do(SetTimer(name=KEEP, at=draft.now + draft.config.keep_seconds))
 
 
 def _compare(draft: Draft) -> None:

@@ -4,8 +4,8 @@ What a job and its subtasks may become is in `states.py`, with the theory on top
 row names is late and only noted. Batches are at-least-once, results exactly-once: the first accepted result of a batch
 counts, later equal ones are ignored, later unequal ones are an incident.
 
-Handlers import downwards only: starting, handshakes, batches, rounds → leases → faults → windows, subtasks → ending →
-partnership, market.
+Handlers import downwards only: retention, starting, handshakes, batches, rounds → leases → faults → windows, subtasks →
+ending → partnership, market.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nodes.draft import data_of
 from nodes.ledger import LedgerExceeded
 from nodes.machine import TIMER_FIRED, Context, Records, Refused, Step, TimerFired
 from nodes.records import as_record_set
-from nodes.renter.protocol import batches, ending, faults, handshakes, leases, rounds, starting
+from nodes.renter.protocol import batches, ending, faults, handshakes, leases, retention, rounds, starting
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.market import OverBudget
@@ -39,7 +39,10 @@ UNDELIVERED: Final = "undelivered"
 def _timer_fired(draft: Draft, event: Event) -> None:
     """A timer is named `<what>` or `<what>/<subtask>`."""
     what, _, subtask = data_of(event, TimerFired).name.partition("/")
-    if what == "lease":
+    if draft.phase in ENDED:
+        if what == ending.KEEP:
+            retention.due(draft)
+    elif what == "lease":
         leases.timer_fired(draft, subtask)
     elif what == "match" and draft.job.renewing:
         leases.order_refused(draft, "the hub did not answer in time")
@@ -51,6 +54,8 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
     {
         "job.submitted": (NEW, starting.submitted),
         "job.cancelled": (LIVE, starting.cancelled),
+        "job.deleted": (LIVE | ENDED, retention.deleted),
+        "job.kept": (ENDED, retention.kept),
         "job.prepared": (frozenset({"preparing"}), starting.prepared),
         "contract.signed": (LIVE | ENDED, starting.contract_signed),
         "order.buy.matched": (frozenset({"ordering", "running"}), starting.matched),
@@ -91,7 +96,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "publish.failed": (LIVE, faults.publish_failed),
         "event.refused": (LIVE | ENDED, faults.not_believed),
         "delivery.failed": (NEW, faults.delivery_failed),
-        TIMER_FIRED: (LIVE, _timer_fired),
+        TIMER_FIRED: (LIVE | ENDED, _timer_fired),
     }
 )
 

@@ -135,6 +135,10 @@ class JobSpoiled(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class JobKept(Struct, frozen=True, kw_only=True):
+    """`job.kept`: it could not be erased yet, for something that it asked for is still to be carried out."""
+
+
 def own_fault(error: SubletError) -> JobSpoiled:
     """The renter's rows, program, files or keys are not what they were when the job was prepared."""
     code = error.code if isinstance(error, VerificationFailed) else "bad-data"
@@ -157,6 +161,7 @@ INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "output.refused": OutputRefused,
         "job.assembled": JobAssembled,
         "job.spoiled": JobSpoiled,
+        "job.kept": JobKept,
         "activity.failed": ActivityFailed,
         "publish.failed": PublishFailed,
     }

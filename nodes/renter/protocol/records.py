@@ -22,6 +22,8 @@ from schemas.jobs import Assessment, Costs, FixedPoint, JobSpec, Scheme
 from schemas.joint import Introduction, Learned
 from schemas.manifest import Manifest
 
+JOB_PREFIX: Final = "job-"
+"""How names of aggregates that are jobs begin."""
 LOCAL: Final = "local"
 """Owner of the batches that the renter computes itself."""
 
