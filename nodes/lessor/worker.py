@@ -30,6 +30,7 @@ from nodes.identity import Identity, verify
 from nodes.lessor.compute.port import BatchRefused, Computed
 from nodes.lessor.compute.workshop import Workshop
 from nodes.lessor.lane import Lane, take_lane
+from nodes.lessor.parking import Parking
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.protocol.draft import Worker
 from nodes.lessor.protocol.machine import LessorMachine
@@ -115,6 +116,7 @@ class _Shift:
         self._records = RecordSet()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._parking = Parking(of.clock)
         self._post = Post(of.identity, of.broker, of.clock)
         self._door = Door(self._me, "lessor", of.clock, complaints=Complaints(self._post, of.clock))
 
@@ -143,7 +145,10 @@ class _Shift:
         await self._door.serve(delivery, self._sender, self._handle)
 
     async def _sender(self, event: Event) -> tuple[bytes | None, None]:
-        """The sender's key. A batch waits until its session is open: the contract that names the key comes with it."""
+        """The sender's key. A batch waits until its session is open: the contract that names the key comes with it.
+
+        Once that contract is here, it waits in its slot for programs and keys; before that, at the broker.
+        """
         if event.type == "batch.dispatched" and self._machine.closed(self._records, event) is None:
             await self._open_for(event)
         key = self._machine.key_of(self._records, event)
@@ -154,8 +159,18 @@ class _Shift:
     async def _open_for(self, event: Event) -> None:
         """Open the session of a batch. Raises Refused or Later; not where it came out that the contract has ended."""
         batch = codec.batch_of(event)
+        wanted = SessionWanted(subtask=batch.subtask, job=batch.job, renter=event.source)
+        session = self._records.get(f"session/{batch.subtask}")
+        if isinstance(session, Session) and session.renter != event.source:
+            raise Refused("not-asked-for", f"{event.source} was not asked for {batch.subtask}")
+        if not isinstance(session, Session) or session.terms is None:
+            pause = self._parking.pause_seconds(event.id, event.source)
+            if session is None:  # not awaited: whoever is asked may be slow to take the question
+                self._group.create_task(self._by_itself(self._internal("session.wanted", wanted)))
+            raise Later(f"{event.source} has not shown its contract for {batch.subtask} yet", pause)
+        self._parking.leave(event.id)
         try:
-            await self._opened(SessionWanted(subtask=batch.subtask, job=batch.job, renter=event.source))
+            await self._opened(wanted)
         except Refused:
             if self._machine.closed(self._records, event) is None:
                 raise

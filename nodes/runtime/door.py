@@ -46,6 +46,10 @@ _NOT_NOW: Final = (SubletError, OSError, MemoryError)
 class Later(SubletError):  # noqa: N818 - reads as the sentence it is
     """Raised by a handler that lacks something which is on its way: the message comes again after a pause."""
 
+    def __init__(self, reason: str, seconds: float = RETRY_SECONDS) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
+
 
 class Door:
     """Receives for one address in one role."""
@@ -125,7 +129,7 @@ class Door:
             await self.set_aside(delivery, error.code, str(error))
         except Later as error:
             self._log.info("a message comes again", reason=str(error), key=delivery.message.key)
-            await self.bring_again(delivery)
+            await self.bring_again(delivery, error.seconds)
         except _NOT_NOW as error:
             self._log.warning("a message comes again", error=_said(error), key=delivery.message.key)
             await self.bring_again(delivery)

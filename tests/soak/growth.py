@@ -1,4 +1,4 @@
-"""Do small jobs leave what grows with their number? `make soak` sends 500 through one network that keeps them a minute."""
+"""Do small jobs leave what grows with their number? 500 go through one network that keeps each for a minute."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GROWTH_MAX: Final = 1.2
 
 
 async def measured() -> tuple[list[Left], list[float], list[int]]:
-    """What is left after the first and after the last jobs, once they are gone; each job's seconds; peak memory, KiB."""
+    """What is left once the first and the last jobs are gone; each job's seconds; peak memory then, KiB."""
     with tempfile.TemporaryDirectory(prefix="sublet-soak-") as name:
         folder = Path(name) / "network"
         async with LocalNetwork(folder, lessors=1, renter={"keep_seconds": KEEP_SECONDS}) as network:

@@ -51,6 +51,9 @@ def announced(draft: Draft, event: Event) -> None:
     check_contract(terms.contract, event.source, draft.config, draft.context)
     check_current(terms.contract, draft)
     check_running(terms.contract, draft)
+    session = draft.session(terms.subtask)
+    if session is not None and session.renter != event.source:  # a stranger's word came first, and no contract with it
+        give_up(draft, session, "not-asked-for", f"{terms.subtask} is {event.source}'s")
     _ask(draft, terms.subtask, terms.job, event.source)
 
 
