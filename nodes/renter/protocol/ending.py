@@ -33,7 +33,7 @@ def fail(draft: Draft, code: str, reason: str) -> None:
         market.cancel_order(draft)
     for record in draft.contracts():
         if not record.ended:
-            market.end_contract(draft, record.contract, "job-failed", reason=code)
+            market.end_contract(draft, record.contract, "job-failed")  # why is nobody else's business
     draft.note("job-failed", reason, code=code)
     partnership.end(draft, code, reason)
     _forget(draft)

@@ -27,12 +27,16 @@ WANTED: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What was asked of it, by the job's phase."""
 
+NOT_ACCEPTED: Final = ("result-not-accepted", "a result was not accepted")
+"""All that a lessor, and everybody on the way to it, is told of any such result. Which check it failed depends on what it
+decrypts to: whoever chooses ciphertexts and learns that, learns of the plaintext."""
+
 
 def result_refused(draft: Draft, event: Event) -> None:
     """`result.refused`: the lessor erred; its work goes elsewhere and it is not used again for this job."""
     data = data_of(event, ResultRefused)
     draft.note("incident", f"{data.owner}: {data.reason}", code=data.code, batch=data.batch, evidence=data.evidence)
-    lose(draft, data.owner, data.code, data.reason)
+    lose(draft, data.owner, data.code, data.reason, told=NOT_ACCEPTED)
 
 
 def batch_failed(draft: Draft, event: Event) -> None:
@@ -126,8 +130,11 @@ def timer_fired(draft: Draft, event: Event) -> None:
         _check_silence(draft, draft.subtask(subtask_id), data.hearing_since)
 
 
-def lose(draft: Draft, subtask_id: str, code: str, reason: str) -> None:
-    """End a subtask's contract; its batches go to the other subtasks, or wait for a replacement contract."""
+def lose(draft: Draft, subtask_id: str, code: str, reason: str, *, told: tuple[str, str] | None = None) -> None:
+    """End a subtask's contract; its batches go to the other subtasks, or wait for a replacement contract.
+
+    Code and reason stay here where something else is `told` of it.
+    """
     subtask, job = draft.subtask(subtask_id), draft.job
     if subtask.phase not in OPEN:
         return
@@ -136,7 +143,8 @@ def lose(draft: Draft, subtask_id: str, code: str, reason: str) -> None:
     draft.change_job(avoid=(*job.avoid, subtask.lessor), causes=(*job.causes, (code, f"{subtask.lessor}: {reason}")))
     draft.note("subtask-lost", reason, code=code, lessor=subtask.lessor, batches=runs.count(rest))
     contract = draft.contract(subtask.contract).contract
-    market.end_contract(draft, contract, code, reason=reason)
+    outward_code, outward_reason = told or (code, reason)
+    market.end_contract(draft, contract, outward_code, reason=outward_reason)
     hand_over(draft, rest, last="")
 
 

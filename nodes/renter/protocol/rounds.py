@@ -147,7 +147,7 @@ def rejected(draft: Draft, event: Event) -> None:
         draft.change_progress(forwarded=max(0, draft.progress.forwarded - 1))
         draft.put(f"batch/{record.number}", structs.replace(record, rows_at=""))
         faults.hand_over(draft, runs.single([record.number]), last=subtask.id)
-    faults.lose(draft, subtask.id, data.code, data.reason)
+    faults.lose(draft, subtask.id, data.code, data.reason, told=faults.NOT_ACCEPTED)
 
 
 def output_accepted(draft: Draft, event: Event) -> None:
