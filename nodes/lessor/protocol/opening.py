@@ -69,7 +69,7 @@ def assigned(draft: Draft, event: Event) -> None:
     terms, session = data.terms, _asked_for(draft, data.terms.subtask, event.source)
     check_contract(terms.contract, event.source, draft.config, draft.context)
     check_current(terms.contract, draft)
-    check_terms(terms)
+    check_terms(terms, draft.config)
     if data.worker != draft.worker.name or session.phase != "asked":
         draft.note("late", f"terms of {session.subtask} for {data.worker} while it is {session.phase}")
         return

@@ -11,7 +11,7 @@ from nodes.protections import traits_of
 from schemas import limits
 from schemas.contracts import Contract
 from schemas.errors import VerificationFailed
-from schemas.ids import Address
+from schemas.ids import Address, derive_id
 from schemas.jobs import SubtaskTerms
 from schemas.signing import struct_bytes
 
@@ -57,12 +57,17 @@ def check_running(contract: Contract, draft: Draft) -> None:
         raise Refused("contract-ended", f"{contract.id} has ended")
 
 
-def check_terms(terms: SubtaskTerms) -> None:
-    """Whether terms say all that their protection needs, and the protection is the contract's.
+def check_terms(terms: SubtaskTerms, config: LessorConfig) -> None:
+    """Whether terms are of their contract, for what is offered here, and say all that their protection needs.
 
     Raises:
-        Refused: bad-terms.
+        Refused: bad-terms, or not-offered.
     """
+    contract = terms.contract
+    if (terms.subtask, terms.job) != (derive_id("subtask", contract.id), contract.buy.job):
+        raise Refused("bad-terms", f"{contract.id} is for another subtask, or another job, than {terms.subtask}")
+    if terms.protection not in config.protections:
+        raise Refused("not-offered", f"{config.me} does not offer {terms.protection}")
     if terms.protection != terms.contract.protection:
         raise Refused("bad-terms", f"{terms.contract.id} is for {terms.contract.protection}, not {terms.protection}")
     traits = traits_of(terms.protection)

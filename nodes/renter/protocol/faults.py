@@ -28,8 +28,8 @@ WANTED: Final[Mapping[str, str]] = MappingProxyType(
 """What was asked of it, by the job's phase."""
 
 NOT_ACCEPTED: Final = ("result-not-accepted", "a result was not accepted")
-"""All that a lessor, and everybody on the way to it, is told of any such result. Which check it failed depends on what it
-decrypts to: whoever chooses ciphertexts and learns that, learns of the plaintext."""
+"""All that a lessor, and everybody on the way to it, is told of any such result. Which check it failed depends on
+what it decrypts to: whoever chooses ciphertexts and learns that, learns of the plaintext."""
 
 
 def result_refused(draft: Draft, event: Event) -> None:
