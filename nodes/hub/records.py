@@ -1,6 +1,7 @@
 """What a hub keeps: its own subnet's orders and contracts, and one line per other hub (N4). Frozen data, pure.
 
-One aggregate, `hub`. Keys: `hub`, `sell/<id>`, `buy/<id>`, `quote/<id>`, `contract/<id>`, `capacity/<hub address>`.
+One aggregate, `hub`. Keys: `hub`, `sell/<id>`, `buy/<id>`, `placed/<renter>`, `quote/<id>`, `contract/<id>`,
+`capacity/<hub address>`.
 Units of a sell order are held by the key of what holds them: `buy/…` (own reservation), `quote/…` or `contract/…`.
 """
 
@@ -94,6 +95,13 @@ class BuyRecord(Struct, frozen=True, kw_only=True):
     lacking: str = ""
 
 
+class Placed(Struct, frozen=True, kw_only=True):
+    """How many buy orders of one renter are here: open ones, and with those that have ended all."""
+
+    open: int = 0
+    kept: int = 0
+
+
 class QuoteRecord(Struct, frozen=True, kw_only=True):
     """What this hub reserved for another hub's buy order: offers that are not proposed yet."""
 
@@ -123,6 +131,7 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "hub": Own,
         "sell": SellRecord,
         "buy": BuyRecord,
+        "placed": Placed,
         "quote": QuoteRecord,
         "contract": ContractRecord,
         "capacity": CapacityRecord,

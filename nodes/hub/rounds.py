@@ -30,6 +30,8 @@ from schemas.orders import BuyOrder, Capacity, Need
 RETRY_SECONDS_MIN: Final = 1.0
 RETRY_SECONDS_MAX: Final = 16.0
 """Pauses between tries double from the first to the second; news of compute ends a pause at once."""
+RETRIES_PER_SECOND_MAX: Final = 20.0
+"""Of all orders that wait."""
 PROPOSALS_PER_ORDER_MAX: Final = 8
 """Rounds of proposals with refusals among them before the order is given up."""
 LEASE_MARGIN_SECONDS: Final = 2.0
@@ -41,6 +43,7 @@ def begin(book: Book, order: BuyOrder, renter_key: bytes) -> None:
     now = book.draft.now
     book.draft.do(SetTimer(name=f"match/{order.id}", at=order.match_by))
     state = advance(BUY, "gone", "placed")
+    book.draft.placed(order.renter, open_more=1, kept_more=1)
     _collect(book, BuyRecord(order=order, renter_key=renter_key, placed_at=now, state=state))
 
 
@@ -117,6 +120,7 @@ def close(book: Book, record: BuyRecord, happened: str) -> None:
         placed_at=record.placed_at,
         state=advance(BUY, record.state, happened),
     )
+    draft.placed(order.renter, open_more=-1)
     if ended.state != "matched":
         _release(book, record)
         proposing.release_quotes(draft, record.rests, order.id)
@@ -132,6 +136,7 @@ def close(book: Book, record: BuyRecord, happened: str) -> None:
 def forget(draft: Draft, record: BuyRecord) -> None:
     """Its `match_by` is over: were it placed again, it would be too late."""
     advance(BUY, record.state, "forgotten")
+    draft.placed(record.order.renter, kept_more=-1)
     draft.delete(f"buy/{record.order.id}")
 
 
@@ -253,14 +258,17 @@ def _wait(book: Book, record: BuyRecord, lacking: str) -> None:
         draft.note("short", f"{order.id}: {lacking}", order=order.id)
     _release(book, record)
     waiting = _after("short", record, offers=(), reserved=(), lacking=lacking)
-    draft.put(f"buy/{order.id}", _wake(draft, waiting, _pause_seconds(record)))
+    draft.put(f"buy/{order.id}", _wake(draft, waiting, _pause_seconds(record, draft.count("buy"))))
 
 
-def _pause_seconds(record: BuyRecord) -> float:
-    """Doubles each round; spread by the order's id, so that orders that got in each other's way part."""
+def _pause_seconds(record: BuyRecord, orders: int) -> float:
+    """Doubles each round; spread by the order's id, so that orders that got in each other's way part.
+
+    Of many orders each comes more rarely, so that all together come no faster than they are served.
+    """
     spread = int(record.order.id[-4:], 16) / 0x10000
     seconds = RETRY_SECONDS_MIN * 2.0 ** min(record.rounds - 1, 10)
-    return min(seconds, RETRY_SECONDS_MAX) * (0.75 + 0.5 * spread)
+    return min(seconds, max(RETRY_SECONDS_MAX, orders / RETRIES_PER_SECOND_MAX)) * (0.75 + 0.5 * spread)
 
 
 def _wake(draft: Draft, record: BuyRecord, seconds: float) -> BuyRecord:

@@ -31,6 +31,7 @@ from nodes.runtime.door import Door
 from nodes.runtime.outbox import ACTIVITIES_MAX, Activity, Means, Outbox
 from nodes.runtime.post import Post
 from nodes.runtime.quiet import Quiet, Wake
+from nodes.runtime.quota import Quota
 from nodes.runtime.reception import Reception
 from nodes.runtime.storage import Storage
 from nodes.store.blobs import BlobStore
@@ -123,6 +124,7 @@ class Runtime:
             commits=self._commits,
             quiet=self._quiet,
             storage=self._storage,
+            quota=Quota(identity.address, clock),
         )
         self._log = structlog.get_logger(__name__).bind(node=identity.address, role=machine.name)
 

@@ -16,6 +16,7 @@ from nodes.runtime.commits import MACHINE_FAILED, Commits
 from nodes.runtime.consuming import RETRY_SECONDS
 from nodes.runtime.door import Door
 from nodes.runtime.quiet import Quiet
+from nodes.runtime.quota import Quota
 from nodes.runtime.storage import Storage
 from nodes.store.port import Input, Outcome
 from schemas import limits
@@ -40,8 +41,10 @@ class Reception:
         commits: Commits,
         quiet: Quiet,
         storage: Storage,
+        quota: Quota,
     ) -> None:
         self._storage = storage
+        self._quota = quota
         self._me = me
         self._machine = machine
         self._broker = broker
@@ -116,6 +119,9 @@ class Reception:
         """Every delivery ends acknowledged, set aside with its reason, or back in the queue."""
         admitted: list[tuple[Delivery, Input]] = []
         for delivery in batch:
+            if pause := self._quota.pause_seconds(delivery.message.key):
+                self._apart(self._door.bring_again(delivery, pause))
+                continue
             try:
                 admitted.append((delivery, await self._admit(delivery)))
             except Refused as refusal:

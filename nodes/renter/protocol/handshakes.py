@@ -36,8 +36,11 @@ from schemas.events import (
     SubtaskRequested,
 )
 
-SENDINGS_PER_UNIT_MAX: Final = 16
-"""A lessor gets a subtask's files this often per unit: each of its workers once, and those that restarted again."""
+SENDINGS_MAX: Final = 8
+"""A lessor gets a subtask's files this often: it may have more workers than it rents out."""
+SENDINGS_PER_UNIT_MAX: Final = 2
+"""And this often for each unit: for its worker, and for one that restarted. Then once more every minute."""
+WORKERS_PER_SUBTASK_MAX: Final = 64
 REFUSALS_PER_SUBTASK_MAX: Final = 3
 """A lessor with this many refused enclaves, and none that proved itself, is lost for the job."""
 
@@ -52,6 +55,7 @@ def requested(draft: Draft, event: Event) -> None:
         refusal = SubtaskRefused(subtask=subtask.id, contract=contract, worker=data.worker, code="ended", reason=reason)
         draft.send("subtask.refused", event.source, subtask.id, refusal, lane=data.lane)
         return
+    _make_room(draft, subtask, data.worker)
     terms = terms_of(draft, subtask)
     attested = traits_of(terms.protection).attested
     nonce = draft.context.nonce(f"{subtask.id}/{data.worker}") if attested else b""
@@ -74,7 +78,8 @@ def pieces_requested(draft: Draft, event: Event) -> None:
     if not known.keys() >= set(data.pieces):
         raise Refused("unknown-piece", f"{data.worker} asks for what {subtask.id} does not have")
     sent = subtask.pieces_sent + len(data.pieces)
-    if sent > len(known) * SENDINGS_PER_UNIT_MAX * draft.contract(subtask.contract).contract.units:
+    units, minutes = draft.contract(subtask.contract).contract.units, (draft.now - subtask.started_at) / 60
+    if sent > len(known) * (SENDINGS_MAX + SENDINGS_PER_UNIT_MAX * units + max(0.0, minutes)):
         raise Refused("too-many-pieces", f"{event.source} has got the files of {subtask.id} too often")
     draft.change_subtask(subtask.id, heard_at=draft.now, pieces_sent=sent)
     for piece in data.pieces:
@@ -164,6 +169,13 @@ def refused(draft: Draft, event: Event) -> None:
     draft.put(f"worker/{subtask.id}/{data.worker}", structs.replace(worker, state="refused"))
     draft.note("key-refused", data.reason, code=data.code, worker=data.worker, lessor=subtask.lessor)
     _count_refusals(draft, subtask, data.code, data.reason)
+
+
+def _make_room(draft: Draft, subtask: Subtask, worker: str) -> None:
+    """Few workers of a subtask are remembered: the one that asked longest ago gives way, and may ask again."""
+    known = sorted(draft.each(Worker, f"worker/{subtask.id}"), key=lambda found: found[1].asked_at)
+    if draft.worker(subtask.id, worker) is None and len(known) >= WORKERS_PER_SUBTASK_MAX:
+        draft.delete(known[0][0])
 
 
 def _count_refusals(draft: Draft, subtask: Subtask, code: str, reason: str) -> None:
