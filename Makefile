@@ -50,6 +50,7 @@ soak: $(VENV)/.sublet-dev
 	$(python) -m tests.soak.honesty
 	$(python) -m tests.soak.deadlines
 	$(python) -m tests.soak.growth
+	$(python) -m tests.soak.strangers
 	$(python) -m tests.soak.clocks
 	$(python) -m tests.soak.outages
 	$(python) -m tests.soak.outages --random 20
