@@ -404,7 +404,7 @@ def _rows() -> tuple[EventType, ...]:
         row("subtask.completed", "renter", "lessor", SubtaskCompleted, "control", "half a receipt"),
         row("receipt.countersigned", "lessor", "renter", ReceiptCountersigned, "control", "the whole receipt"),
         row("check.requested", EVERYBODY, "hub", CheckRequested, "control", "is this node believed?"),
-        row("check.answered", "hub", EVERYBODY, CheckAnswered, "lane", "it is, or why not"),
+        row("check.answered", "hub", "user", CheckAnswered, "lane", "to people at a node: it is, or why not"),
         row("event.refused", EVERYBODY, EVERYBODY, EventRefused, "control", "the sender's clock or key is not right"),
         row("delivery.failed", "hub", "hub|renter|lessor|partner", DeliveryFailed, "control", "N2: no such address"),
     )
