@@ -59,6 +59,13 @@ async def test_a_bad_event_is_dead_lettered_with_its_reason_and_the_next_one_is_
     assert world.server.depth(f"q.{ME.address}.control") == 0
 
 
+async def test_a_broker_that_is_slow_to_keep_a_dead_letter_delays_no_neighbour(world: World) -> None:
+    await world.tell(BAD["bad-json"], message(told(2, "after")))
+    with world.server.confirms_held():
+        await world.start()
+        assert reasons(await world.answered(1)) == ["after"]
+
+
 async def test_a_record_that_cannot_be_read_stops_its_aggregate_and_no_other(world: World) -> None:
     first = await world.start()
     await world.tell(message(told(1, f"timer {NOW + 60}")), message(told(2, "hello")))
