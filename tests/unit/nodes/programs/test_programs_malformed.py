@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from onnx import AttributeProto, ModelProto, TensorProto, helper, numpy_helper
 
 from nodes.programs.check import check
+from nodes.programs.operators import ML
 from nodes.programs.runtime import evaluate
 from schemas.errors import BadData, BadProgram
 from tests.unit.nodes.programs.gate import I64, gemm, refused
@@ -265,6 +267,32 @@ def test_a_program_with_changed_bytes_is_refused_or_runs(changes: list[tuple[int
     except (BadData, BadProgram):
         return
     assert result.shape == (1 if program.sum_rows else 2, program.width_out)
+
+
+@pytest.mark.parametrize("engine", [True, False])
+@pytest.mark.parametrize(
+    ("operator", "attributes"),
+    [
+        ("ReduceMean", {"axes": [1], "keepdims": 0.0}),
+        ("ReduceMean", {"axes": 1}),
+        ("Gemm", {"alpha": 2}),
+        ("Cast", {"to": "float"}),
+    ],
+)
+def test_an_attribute_of_another_type_than_the_specification_has_is_refused_and_not_ignored(
+    operator: str, attributes: dict[str, Any], engine: bool
+) -> None:
+    operands = ["x", "x"] if operator == "Gemm" else ["x"]
+    with pytest.raises(BadProgram, match=f"{[*attributes][-1]} are of another type"):
+        check(data(model([node(operator, operands, ["y"], **attributes)])), engine=engine)
+
+
+def test_a_list_without_entries_keeps_its_type() -> None:
+    made = model([node("LinearRegressor", ["x"], ["y"], domain=ML, coefficients=[2.0] * 3)], {"x": 3})
+    made.graph.node[0].attribute.add(name="intercepts", type=AttributeProto.FLOATS)
+    program = check(data(made))
+    assert evaluate(program, np.ones((1, 3))).tolist() == [[6.0]]
+    assert check(program.canonical).digest == program.digest
 
 
 def test_every_attribute_type_without_a_number_is_refused() -> None:
