@@ -23,8 +23,7 @@ from broker.port import DEAD_KEY, DEAD_QUEUE, DEAD_REASON, DELIVERY_LIMIT, Messa
 from broker.topology import Rules, Topology
 
 EXPIRED: Final = "expired"
-TOO_MANY: Final = "maxlen"
-"""Reasons that a queue gives, beside DELIVERY_LIMIT."""
+"""The reason that a queue gives beside DELIVERY_LIMIT."""
 ROUTES_CACHED_MAX: Final = 4096
 
 

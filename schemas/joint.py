@@ -12,7 +12,8 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from schemas import limits
-from schemas.contracts import Contract, PublicKeyField, SignatureField
+from schemas.contracts import Contract
+from schemas.fields import PUBLIC_KEY_BYTES, Code, PublicKeyField, ScaleBits, SignatureField, Text
 from schemas.ids import AddressField, DigestField, IdField
 from schemas.orders import Timestamp
 
@@ -22,14 +23,12 @@ JOINT_PROGRAM_BYTES_MAX: Final = 128 * 1024
 """A partner's program travels within its request."""
 JOINT_KEY_BYTES_MAX: Final = 4096
 VALUE_BITS_MAX: Final = 52
+"""Doubles tell all whole numbers of so many bits apart."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
-Code = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}\Z", max_length=64)]
-Text = Annotated[str, Meta(max_length=limits.REASON_CHARS_MAX)]
 Round = Annotated[int, Meta(ge=1, le=ROUNDS_MAX)]
 Rows = Annotated[int, Meta(ge=1, le=limits.ROWS_PER_JOB_MAX)]
 Columns = Annotated[tuple[Name, ...], Meta(max_length=limits.COLUMNS_MAX)]
-Bits = Annotated[int, Meta(ge=-1100, le=1100)]
 
 
 class Joint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,7 +64,7 @@ class Introduction(Struct, frozen=True, kw_only=True):
     renter_hub: AddressField
     partner_hub: AddressField
     renter_key: PublicKeyField
-    partner_key: Annotated[bytes, Meta(max_length=32)] = b""
+    partner_key: Annotated[bytes, Meta(max_length=PUBLIC_KEY_BYTES)] = b""
     """Empty until the partner's hub has signed."""
     made_at: Timestamp
     renter_hub_signature: SignatureField = b""
@@ -142,7 +141,7 @@ class RoundOpened(Struct, frozen=True, kw_only=True):
     job: IdField
     round: Round
     value_bits: Annotated[int, Meta(ge=1, le=VALUE_BITS_MAX)]
-    result_bits: Bits
+    result_bits: ScaleBits
 
 
 class JointApproved(Struct, frozen=True, kw_only=True):

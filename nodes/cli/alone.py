@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -70,10 +70,13 @@ async def run_job(network: LocalNetwork, inputs: Inputs, wishes: JobOptions, out
 
 def difference(comparison: Comparison) -> str:
     """A comparison in words."""
-    near = f"; {comparison.near:,} rows are nearer than that to a tie or a step" if comparison.near else ""
+    near = (
+        f"; {comparison.near:,} rows differ by up to {comparison.near_error:.2e}, no more than errors of up to "
+        f"{comparison.cut_error:.2e} where the program is cut make of them, which --max-error and rounding allow"
+    )
     return (
         f"largest difference to plaintext {comparison.max_abs_error:.2e} over {comparison.rows:,} rows, "
-        f"allowed {comparison.tolerance:.2e}{near}"
+        f"allowed {comparison.tolerance:.2e}{near if comparison.near else ''}"
     )
 
 
@@ -83,7 +86,7 @@ def _deliver(done: Done, out: Path | None, output: Output) -> int:
         write_result(report.output, out)
     value = show.as_value(report) | {"output": out if report.output is not None else None}
     if comparison is not None:
-        value |= {"max_abs_error": comparison.max_abs_error, "tolerance": comparison.tolerance, "near": comparison.near}
+        value |= {name: number for name, number in asdict(comparison).items() if name != "rows"}
     output.result(value)
     _say(done, out, output)
     if report.output is not None and out is None and not output.as_json:

@@ -12,8 +12,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from broker.names import queue_name
 from broker.port import Broker, Delivery, Message
-from broker.topology import queue_name
 from nodes.machine import Refused
 from nodes.renter.activities.rounds import Answered, Rounds
 from nodes.renter.activities.services import Services

@@ -14,7 +14,7 @@ from nodes.programs.program import Node
 from nodes.programs.values import Array, Forms, Kind, Value, constant
 from schemas.errors import BadProgram
 
-NODE = Node("Moved", "", 18, ("x",), ("y",), {}, (True,))
+NODE = Node("Moved", "", (), ("x",), ("y",), {}, (True,))
 ROW = np.arange(12.0).reshape(4, 1, 3)
 """Forms in three columns and a constant, of values [N, 3]."""
 

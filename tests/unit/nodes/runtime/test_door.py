@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.errors import AccessRefused, PublishUnknown, QueueFull
+from broker.names import routing_key
 from broker.port import Message
-from broker.topology import routing_key
 from nodes.identity import Identity
 from nodes.machine import Refused
 from nodes.runtime.checks import EVENT_AGE_SECONDS_MAX
