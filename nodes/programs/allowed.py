@@ -7,14 +7,13 @@ operators (Loop, If, Scan), random numbers, what keeps state or reads files, res
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 from onnx import AttributeProto, defs
 
 from nodes.programs.operators import ML, TABLE
+from nodes.programs.program import Signature
 
 _PLAIN: Final = """
     Abs Acos Acosh And ArgMax ArgMin Asin Asinh Atan Atanh CastLike Ceil Celu Clip ConstantOfShape Cos Cosh Elu Equal
@@ -44,16 +43,6 @@ FIELDS: Final = {
     AttributeProto.STRINGS: "strings",
 }
 """Where attributes have their values, by type; others are not allowed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What an operator takes: fewest and most operands, their names, most outputs, types of attributes by name."""
-
-    operands: tuple[int, int]
-    names: tuple[str, ...]
-    outputs: int
-    attributes: Mapping[str, int]
 
 
 def names() -> frozenset[tuple[str, str]]:

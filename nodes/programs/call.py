@@ -65,9 +65,10 @@ class Call:
     def integers(self, name: str) -> Integers | None:
         """A short list of integers (or a single one) that is an attribute or a constant operand, as the operator's
         version has it; None if not given. Raises BadProgram: it is something else."""
-        if name not in self.node.takes:
+        operands = self.node.signature.names
+        if name not in operands:
             return self.node.integers(name)
-        position = self.node.takes.index(name)
+        position = operands.index(name)
         if self.optional(position) is None:
             return None
         array = self.constant(position, name)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, ValueInfoProto, helper
 
-from nodes.programs.allowed import FIELDS, signature
+from nodes.programs.allowed import FIELDS
 from nodes.programs.program import AttributeValue, Input, Node
 from nodes.programs.tensors import put
 from nodes.programs.values import Array
@@ -31,7 +31,7 @@ def canonical_model(
         model.opset_import.add(domain=domain, version=versions[domain])
     model.graph.name = "program"
     for node in nodes:
-        _add_node(model.graph, node, versions[node.domain])
+        _add_node(model.graph, node)
     for name in sorted(constants):
         put(model.graph.initializer.add(), constants[name], name)
     for each in inputs:
@@ -58,12 +58,10 @@ def _add_input(graph: GraphProto, declared: Input) -> None:
         tensor.shape.dim.add(dim_value=declared.width)
 
 
-def _add_node(graph: GraphProto, node: Node, version: int) -> None:
+def _add_node(graph: GraphProto, node: Node) -> None:
     made = graph.node.add(op_type=node.operator, domain=node.domain, input=node.inputs, output=node.outputs)
-    operator = signature(node.domain, node.operator, version)
-    assert operator is not None
     for name in sorted(node.attributes):
-        _set(made.attribute.add(name=name, type=operator.attributes[name]), node.attributes[name])
+        _set(made.attribute.add(name=name, type=node.signature.attributes[name]), node.attributes[name])
 
 
 def _set(attribute: AttributeProto, value: AttributeValue) -> None:

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
 
-from nodes.programs.allowed import FIELDS, Signature, names, signature
+from nodes.programs.allowed import FIELDS, names, signature
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.operators import ML
-from nodes.programs.program import AttributeValue, Node
+from nodes.programs.program import AttributeValue, Node, Signature
 from nodes.programs.tensors import array_of
 from nodes.programs.trees import require_trees
 from nodes.programs.values import Array
@@ -138,7 +138,7 @@ def _needed(
         while inputs and not inputs[-1]:
             inputs = inputs[:-1]
         domain = "" if node.domain == "ai.onnx" else node.domain
-        made = Node(node.op_type, domain, operator.names, inputs, tuple(node.output), attributes, used)
+        made = Node(node.op_type, domain, operator, inputs, tuple(node.output), attributes, used)
         _require_sound(made, limits)
         nodes.append(made)
     return tuple(reversed(nodes))

@@ -33,7 +33,7 @@ def first(call: Call) -> list[Value]:
 
 def padded(call: Call) -> list[Value]:
     """What Pad moves: its operand, and the number that it pads with."""
-    if "constant_value" not in call.node.takes:
+    if "constant_value" not in call.node.signature.names:
         return [call.given(0), constant(np.array(call.node.number("value", 0.0)))]
     if call.optional(2) is None:
         return [call.given(0)]

@@ -14,14 +14,23 @@ from nodes.programs.values import Array
 AttributeValue = int | float | bytes | Array | tuple[int, ...] | tuple[float, ...] | tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Of an operator in some version: fewest and most operands, their names, most outputs, types of attributes."""
+
+    operands: tuple[int, int]
+    names: tuple[str, ...]
+    outputs: int
+    attributes: Mapping[str, int]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One operator of the graph. `takes` are its operands' names in the specification of the program's version, and of
-    the types there are its attributes."""
+    """One operator of the graph. Its attributes are of the types that its signature has."""
 
     operator: str
     domain: str
-    takes: tuple[str, ...]
+    signature: Signature
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, AttributeValue]
