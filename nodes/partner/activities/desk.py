@@ -14,17 +14,13 @@ from nodes.data.table import Table, open_table
 from nodes.kept import Kept
 from nodes.partner.activities.services import Services
 from nodes.partner.activities.sums import Scales, Split, Sums, SumsKit, scales
+from nodes.partner.errors import PartGone
 from nodes.partner.protocol.records import Part, Round
 from nodes.programs.check import check
-from schemas.errors import SubletError
 from schemas.joint import JointRequested
 
 ROUNDS_AT_HAND_MAX: Final = 16
 CHUNK_ROWS: Final = 65_536
-
-
-class PartGone(SubletError):  # noqa: N818 - reads as the sentence it is
-    """The part, or the round, is over: what was to be done for it is of no use any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from typing import Any
 
 from msgspec import Struct
 
-from nodes.alignment import ids_digest
 from nodes.data.binding import Binding, bind
 from nodes.data.making import lay_down
 from nodes.data.reading import Reading
@@ -20,6 +19,7 @@ from nodes.data.sources import open_source
 from nodes.data.table import Table
 from nodes.homomorphic import schemes
 from nodes.inputs import LOCAL, RECEIVED, require_inputs, width_of, without
+from nodes.joint.alignment import ids_digest
 from nodes.partner.activities.services import Dataset, Services
 from nodes.partner.policy import Asked, judge, read_policy
 from nodes.partner.protocol.records import RequestExamined
@@ -60,6 +60,7 @@ async def erase(services: Services, params: dict[str, Any], job: str) -> list[tu
             services.blobs.path(str(digest)).unlink(missing_ok=True)
 
     await asyncio.to_thread(remove)
+    await services.keys.erase(job)
     return []
 
 
@@ -124,7 +125,7 @@ def _table(services: Services, request: JointRequested, program: Program, datase
         table = lay_down(folder.table, source, binding, reading)
     except BadInput as error:
         raise Unfit("dataset-unfit", "the dataset's columns do not fit the program", str(error)) from error
-    same = table.rows == request.rows and ids_digest(table, request.job) == request.ids
+    same = table.rows == request.rows and ids_digest(request.job, table.all_ids()) == request.ids
     if not same:
         raise Unfit("not-aligned", "the ids of both sides are not the same in the same order")
     folder.digest.write_text(table.digest)
