@@ -9,6 +9,8 @@
     programs = ["<SHA-256 of the program>"]  # "*": any that gives sums over rows
     rows_min = 20
     rounds_max = 10
+    alignment = ["digest", "psi"]            # how rows may be found; psi: private set intersection of the ids
+    ids_max = 100000                         # ids of the renter in one, each of which asks about one person
     until = 2027-01-01T00:00:00Z
 
 A request is covered when one rule allows all of it. A refusal names the first thing that no rule allows and nothing of
@@ -33,6 +35,7 @@ from schemas.joint import ROUNDS_MAX, Name
 LIST_MAX: Final = 1024
 ANY: Final = "*"
 
+Kind = Literal["digest", "psi"]
 Program = Annotated[str, Meta(pattern=r"^(\*|[0-9a-f]{64})\Z")]
 
 
@@ -46,6 +49,10 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rows_min: Annotated[int, Meta(ge=1, le=limits.ROWS_PER_JOB_MAX)] = limits.ROWS_PER_OUTPUT_MIN
     """The fewest rows that an output may rest on."""
     rounds_max: Annotated[int, Meta(ge=1, le=ROUNDS_MAX)] = 1
+    alignment: Annotated[tuple[Kind, ...], Meta(min_length=1, max_length=2)] = ("digest", "psi")
+    """How rows of both sides may be found: `psi` tells the renter which of its ids are here."""
+    ids_max: Annotated[int, Meta(ge=1, le=limits.IDS_PER_ALIGNMENT_MAX)] = limits.IDS_PER_ALIGNMENT_DEFAULT
+    """The most ids of the renter's: each may be a guess."""
     until: Annotated[datetime, Meta(tz=True)] | None = None
 
 
@@ -67,6 +74,7 @@ class Asked:
     program: str
     rows: int
     rounds: int
+    alignment: Kind
     now: float
 
 
@@ -76,6 +84,8 @@ class Verdict:
 
     code: str = ""
     reason: str = ""
+    rows_min: int = limits.ROWS_PER_OUTPUT_MIN
+    """Of the rules that cover it, the smallest; the default where a person decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +109,12 @@ _CHECKS: Final = (
     Check(
         "unknown-program", "its policy names no such program", lambda r, a: ANY in r.programs or a.program in r.programs
     ),
+    Check(
+        "alignment-not-allowed",
+        "its policy does not allow rows to be found so",
+        lambda r, a: a.alignment in r.alignment,
+    ),
+    Check("too-many-ids", "its policy allows fewer ids", lambda r, a: a.alignment == "digest" or a.rows <= r.ids_max),
     Check("too-few-rows", "its policy asks for more rows under an output", lambda r, a: a.rows >= r.rows_min),
     Check("too-many-rounds", "its policy allows fewer rounds", lambda r, a: a.rounds <= r.rounds_max),
 )
@@ -120,4 +136,4 @@ def judge(policy: Policy, asked: Asked) -> Verdict:
         rules = tuple(rule for rule in rules if check.allows(rule, asked))
         if not rules:
             return Verdict(check.code, check.reason)
-    return Verdict()
+    return Verdict(rows_min=min(rule.rows_min for rule in rules))

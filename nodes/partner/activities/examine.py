@@ -19,14 +19,14 @@ from nodes.data.sources import open_source
 from nodes.data.table import Table
 from nodes.homomorphic import schemes
 from nodes.inputs import LOCAL, RECEIVED, require_inputs, width_of, without
-from nodes.joint.alignment import ids_digest
+from nodes.joint.alignment import ids_digest, require_ids
 from nodes.partner.activities.services import Dataset, Services
-from nodes.partner.policy import Asked, judge, read_policy
+from nodes.partner.policy import Asked, Verdict, judge, read_policy
 from nodes.partner.protocol.records import RequestExamined
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.programs.program import Program
-from schemas.errors import BadInput, BadProgram, VerificationFailed
+from schemas.errors import BadData, BadInput, BadProgram, VerificationFailed
 from schemas.joint import JointRequested
 
 
@@ -65,6 +65,7 @@ async def erase(services: Services, params: dict[str, Any], job: str) -> list[tu
 
 
 def _examine(services: Services, request: JointRequested, approved: bool) -> RequestExamined:
+    verdict = Verdict()
     if not approved:
         policy = read_policy(services.policy)
         verdict = judge(policy, _asked(services, request))
@@ -78,7 +79,15 @@ def _examine(services: Services, request: JointRequested, approved: bool) -> Req
     if dataset is None:
         raise Unfit("unknown-dataset", f"{services.me} has no dataset of this name for anybody")
     table = _table(services, request, program, dataset)
-    return RequestExamined(columns=table.columns, outputs=program.width_out)
+    return RequestExamined(columns=table.columns, outputs=program.width_out, rows=table.rows, rows_min=verdict.rows_min)
+
+
+def _require_ids(table: Table) -> None:
+    """Raises Unfit; how many are empty or repeated is for this side's own journal."""
+    try:
+        require_ids(table.all_ids())
+    except BadData as error:
+        raise Unfit("dataset-unfit", "the dataset's ids do not name its rows", str(error)) from error
 
 
 def _asked(services: Services, request: JointRequested) -> Asked:
@@ -89,6 +98,7 @@ def _asked(services: Services, request: JointRequested) -> Asked:
         program=hashlib.sha256(request.program).hexdigest(),
         rows=request.rows,
         rounds=request.rounds,
+        alignment="digest" if request.ids else "psi",
         now=services.clock(),
     )
 
@@ -125,8 +135,9 @@ def _table(services: Services, request: JointRequested, program: Program, datase
         table = lay_down(folder.table, source, binding, reading)
     except BadInput as error:
         raise Unfit("dataset-unfit", "the dataset's columns do not fit the program", str(error)) from error
-    same = table.rows == request.rows and ids_digest(request.job, table.all_ids()) == request.ids
-    if not same:
+    if request.ids is None:
+        _require_ids(table)
+    elif table.rows != request.rows or ids_digest(request.job, table.all_ids()) != request.ids:
         raise Unfit("not-aligned", "the ids of both sides are not the same in the same order")
     folder.digest.write_text(table.digest)
     return table

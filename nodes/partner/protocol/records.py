@@ -1,6 +1,7 @@
 """What a partner keeps about its part in a job, and the outcomes of its activities. Frozen data, pure.
 
-Aggregate = job id. Keys: `part`, `request`, `ledger`, `contract/<id>`, `round/<number>`, `taken/<round>/<batch>`.
+Aggregate = job id. Keys: `part`, `request`, `ledger`, `contract/<id>`, `round/<number>`, `taken/<round>/<batch>`,
+and where ids are masked `alignment` and `chunk/<way>/<number>`.
 `request` holds program and key, and goes with the part's end; `part` is the summary that stays.
 """
 
@@ -12,7 +13,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from nodes.ledger import Rounds, SameRows, Section
+from nodes.joint.exchange import INTERNAL as ALIGNMENT_TYPES
+from nodes.joint.exchange import RECORDS as ALIGNMENT_RECORDS
+from nodes.joint.exchange import MasksSorted
+from nodes.ledger import Rounds
 from nodes.machine import ActivityFailed, PublishFailed
 from nodes.partner.protocol.states import PartPhase, RoundPhase
 from schemas.contracts import Contract
@@ -34,6 +38,9 @@ class Part(Struct, frozen=True, kw_only=True):
     """Digest of the program as it was sent."""
     outputs: int = 0
     rows: int = 0
+    """The renter's; once ids were matched, those in common."""
+    rows_min: int = 0
+    """The fewest that must be."""
     received: int = 0
     rounds: int = 0
     answered: int = 0
@@ -44,11 +51,6 @@ class Part(Struct, frozen=True, kw_only=True):
     ended_at: float = 0.0
     code: str = ""
     reason: str = ""
-
-    @property
-    def declared(self) -> tuple[Section, ...]:
-        """What the job may teach anybody, as far as it is known yet."""
-        return SameRows(self.rows), self.taught_by_rounds
 
     @property
     def taught_by_rounds(self) -> Rounds:
@@ -99,6 +101,7 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "round": Round,
         "taken": Taken,
         "ledger": Ledger,
+        **ALIGNMENT_RECORDS,
     }
 )
 
@@ -113,6 +116,10 @@ class RequestExamined(Struct, frozen=True, kw_only=True):
     undecided: bool = False
     columns: tuple[str, ...] = ()
     outputs: int = 0
+    rows: int = 0
+    """Of the dataset."""
+    rows_min: int = 0
+    """The fewest that must be in common."""
 
 
 class PartialTaken(Struct, frozen=True, kw_only=True):
@@ -152,5 +159,7 @@ INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "round.made": RoundAnswered,
         "activity.failed": ActivityFailed,
         "publish.failed": PublishFailed,
+        "masks.sorted": MasksSorted,
+        **ALIGNMENT_TYPES,
     }
 )
