@@ -213,7 +213,11 @@ class Invited:
         str | None, _joint("--parameters", metavar="X,Y,…", help="Of the first round; by default zeros.")
     ] = None
     aligned: Annotated[
-        bool, _joint("--aligned", help="Both sides have the same ids in the same order, which is checked.")
+        bool,
+        _joint(
+            "--aligned",
+            help="Both sides have the same ids in the same order: that is checked, and no intersection found.",
+        ),
     ] = False
 
     def invitation(self) -> Invitation | None:
