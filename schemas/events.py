@@ -28,6 +28,8 @@ from schemas.joint import (
     JointDeclined,
     JointEnded,
     JointRequested,
+    NormTold,
+    ReplyGiven,
     RoundOpened,
 )
 from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder
@@ -377,6 +379,8 @@ def _rows() -> tuple[EventType, ...]:
         row("contract.shown", "renter", "partner", ContractShown, "control", "J2: whose results to take"),
         row("round.opened", "renter", "partner", RoundOpened, "control", "J5, J6: what the enclaves will seal"),
         row("round.answered", "partner", "renter", None, "result", "J4: raw homomorphic ciphertext"),
+        row("reply.given", "renter", "partner", ReplyGiven, "control", "J5: gives the partner its own weights"),
+        row("norm.told", "partner", "renter", NormTold, "control", "J6: the partner has them"),
         row("subtask.completed", "renter", "lessor", SubtaskCompleted, "control", "half a receipt"),
         row("receipt.countersigned", "lessor", "renter", ReceiptCountersigned, "control", "the whole receipt"),
         row("delivery.failed", "hub", "hub|renter|lessor|partner", DeliveryFailed, "control", "N2: no such address"),

@@ -24,12 +24,12 @@ import psutil  # type: ignore[import-untyped]
 from nodes.crew.crew import Crew, Kit, Worked
 from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.paillier.public import PaillierPublic
+from nodes.homomorphic.paillier.slots import Layout
 from nodes.joint import alignment, columns, fresh, guards, modulus, partner, renter, report, rotation, schur
 from nodes.joint.alignment import Masking
 from nodes.joint.columns import Columns
 from nodes.joint.models import MODELS
 from nodes.joint.rotation import Room
-from nodes.joint.slots import Layout
 
 RENTER_COLUMNS, PARTNER_COLUMNS = 30, 300
 RENTER_BITS, PARTNER_BITS = 16, 10

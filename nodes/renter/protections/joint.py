@@ -60,7 +60,7 @@ class JointProtection:
     def build(cls, given: Ingredients) -> JointProtection:
         """With the key in which enclaves and partner encrypt."""
         assert given.key is not None
-        seal = SealSpec(given.key.public.to_bytes(), given.facts.result_bits, joint=True)
+        seal = SealSpec(given.key.public.to_bytes(), given.facts.result_bits, "row" if given.facts.by_row else "round")
         schema = key_agreement.schema_digest(given.program.canonical, seal)
         return cls(given.table, schema, given.secret, given.core_clock, given.crew, Kit.of(given.key))
 

@@ -22,6 +22,8 @@ from schemas.jobs import Assessment, Costs, FixedPoint, JobSpec, Scheme
 from schemas.joint import Introduction, Learned
 from schemas.manifest import Manifest
 
+VALUE_BYTES: Final = 8
+"""Of a number in plaintext (float64), as an enclave's batch carries it."""
 LOCAL: Final = "local"
 """Owner of the batches that the renter computes itself."""
 
@@ -73,11 +75,15 @@ class Facts(Struct, frozen=True, kw_only=True):
     free_cores: float = 1.0
     result_bits: int = 0
     """Fixed-point bits of sealed results."""
+    by_row: bool = False
+    """Whether each ciphertext has all results of one row."""
+    ciphertext_bytes: int = 0
+    """Of such a one."""
 
     @property
     def width(self) -> int:
-        """Columns of the larger of input and output."""
-        return max(self.width_in, self.width_out)
+        """Numbers that a row is large as, on its way in or out."""
+        return max(self.width_in, self.width_out, self.ciphertext_bytes // VALUE_BYTES)
 
     def under(self, chosen: Traits) -> Facts:
         """Of a job whose protection is chosen."""
