@@ -174,6 +174,7 @@ async def partner_node(config: PartnerConfig, wishes: PartnerWishes, identity: I
     store = await SqliteStore.open(wishes.data_dir / "node.sqlite", machine.record_types)
     services = PartnerServices(
         me=identity.address,
+        identity=identity,
         store=store,
         blobs=BlobStore(wishes.data_dir / "blobs"),
         jobs=wishes.data_dir / "jobs",

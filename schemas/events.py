@@ -31,6 +31,7 @@ from schemas.joint import (
     NormTold,
     ReplyGiven,
     RoundOpened,
+    SumsAdvanced,
 )
 from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder
 
@@ -379,6 +380,7 @@ def _rows() -> tuple[EventType, ...]:
         row("contract.shown", "renter", "partner", ContractShown, "control", "J2: whose results to take"),
         row("round.opened", "renter", "partner", RoundOpened, "control", "J5, J6: what the enclaves will seal"),
         row("round.answered", "partner", "renter", None, "result", "J4: raw homomorphic ciphertext"),
+        row("sums.advanced", "partner", "renter", SumsAdvanced, "control", "J3: so far with a model's sums"),
         row("reply.given", "renter", "partner", ReplyGiven, "control", "J5: gives the partner its own weights"),
         row("norm.told", "partner", "renter", NormTold, "control", "J6: the partner has them"),
         row("subtask.completed", "renter", "lessor", SubtaskCompleted, "control", "half a receipt"),

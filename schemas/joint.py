@@ -30,6 +30,7 @@ Text = Annotated[str, Meta(max_length=limits.REASON_CHARS_MAX)]
 Round = Annotated[int, Meta(ge=1, le=ROUNDS_MAX)]
 Rows = Annotated[int, Meta(ge=1, le=limits.ROWS_PER_JOB_MAX)]
 Columns = Annotated[tuple[Name, ...], Meta(max_length=limits.COLUMNS_MAX)]
+Count = Annotated[int, Meta(ge=0, le=limits.ROWS_PER_JOB_MAX)]
 Bits = Annotated[int, Meta(ge=-1100, le=1100)]
 
 
@@ -182,6 +183,14 @@ class RoundOpened(Struct, frozen=True, kw_only=True):
     round: Round
     value_bits: Annotated[int, Meta(ge=1, le=VALUE_BITS_MAX)]
     result_bits: Bits
+
+
+class SumsAdvanced(Struct, frozen=True, kw_only=True):
+    """The partner goes on with its sums: it has done so many of all units."""
+
+    job: IdField
+    done: Count
+    units: Count
 
 
 class ReplyGiven(Struct, frozen=True, kw_only=True):

@@ -8,9 +8,11 @@ from pathlib import Path
 
 from nodes.crew.crew import Crew
 from nodes.data.reading import Reading
+from nodes.identity import Identity
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from schemas.ids import Address
+from schemas.joint import Outliers
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,8 @@ class Dataset:
 
     path: Path
     reading: Reading
+    outliers: Outliers = "refuse"
+    """What becomes of rows that stand alone in a model's columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,7 @@ class Services:
     """Wired in one place (`nodes/bootstrap.py`)."""
 
     me: Address
+    identity: Identity
     store: Store
     blobs: BlobStore
     jobs: Path
@@ -50,13 +55,27 @@ class PartFolder:
 
     @property
     def table(self) -> Path:
-        """The columns that the program takes, in its order."""
+        """The columns that the program takes, in its order; or those of a model."""
         return self.path / "table"
 
     @property
     def digest(self) -> Path:
         """Names the table."""
         return self.path / "table.sha256"
+
+    @property
+    def integers(self) -> Path:
+        """A model's columns as integers."""
+        return self.path / "integers.npy"
+
+    @property
+    def scales(self) -> Path:
+        """What these stand for."""
+        return self.path / "scales.json"
+
+    def unit(self, number: int, digest: str) -> Path:
+        """The sums of some rows for some columns, still encrypted."""
+        return self.path / "units" / f"{number:06d}-{digest[:16]}.bin"
 
     def drop_before(self, number: int) -> None:
         """Remove what earlier rounds were added up from."""
@@ -65,5 +84,5 @@ class PartFolder:
                 path.unlink(missing_ok=True)
 
     def partial(self, number: int, batch: int, digest: str) -> Path:
-        """The partial sums of one sealed result, still encrypted."""
+        """The partial sums of one sealed result, still encrypted; of a model the sealed result itself."""
         return self.path / "partials" / f"{number:04d}-{batch:06d}-{digest[:16]}.bin"

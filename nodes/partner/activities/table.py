@@ -10,6 +10,7 @@ from msgspec import Struct
 from nodes.partner.activities.answer import answer
 from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.examine import erase, examine
+from nodes.partner.activities.moments import make_weights, sum_unit
 from nodes.partner.activities.services import Services
 from nodes.runtime.outbox import Activity
 
@@ -21,4 +22,10 @@ def activities(services: Services, desk: Desk) -> dict[str, Activity]:
         await desk.forget(job)
         return await erase(services, params, job)
 
-    return {"examine": partial(examine, services), "answer": partial(answer, services, desk), "erase": erased}
+    return {
+        "examine": partial(examine, services, desk),
+        "sum-unit": partial(sum_unit, services, desk),
+        "answer": partial(answer, services, desk),
+        "make-weights": partial(make_weights, services, desk),
+        "erase": erased,
+    }

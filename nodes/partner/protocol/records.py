@@ -1,6 +1,7 @@
 """What a partner keeps about its part in a job, and the outcomes of its activities. Frozen data, pure.
 
-Aggregate = job id. Keys: `part`, `request`, `ledger`, `contract/<id>`, `round/<number>`, `taken/<round>/<batch>`.
+Aggregate = job id. Keys: `part`, `request`, `ledger`, `contract/<id>`, `round/<number>`, `taken/<round>/<batch>`,
+and where a model is fitted `unit/<number>`.
 `request` holds program and key, and goes with the part's end; `part` is the summary that stays.
 """
 
@@ -17,7 +18,7 @@ from nodes.machine import ActivityFailed, PublishFailed
 from nodes.partner.protocol.states import PartPhase, RoundPhase
 from schemas.contracts import Contract
 from schemas.jobs import Batch
-from schemas.joint import JointRequested, Learned
+from schemas.joint import Algorithm, JointRequested, Learned
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -32,7 +33,10 @@ class Part(Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...]
     program: str = ""
     """Digest of the program as it was sent."""
+    algorithm: Algorithm | None = None
+    """Of the model to fit instead."""
     outputs: int = 0
+    """Numbers of an output; of a model the partner's columns."""
     rows: int = 0
     received: int = 0
     rounds: int = 0
@@ -44,6 +48,10 @@ class Part(Struct, frozen=True, kw_only=True):
     ended_at: float = 0.0
     code: str = ""
     reason: str = ""
+    weights: tuple[float, ...] = ()
+    """Of this partner's columns as they are, when a model was fitted and it may know them."""
+    offset: float = 0.0
+    """Makes the mean of its scores 0."""
 
     @property
     def declared(self) -> Declared:
@@ -66,6 +74,8 @@ class Round(Struct, frozen=True, kw_only=True):
     result_bits: int
     rows: int = 0
     batches: int = 0
+    units: int = 0
+    """Summed up, where a model is fitted."""
     output: str = ""
     """Digest of the blob that went to the renter."""
 
@@ -77,6 +87,13 @@ class Taken(Struct, frozen=True, kw_only=True):
     first_row: int
     rows: int
     lessor: str
+    digest: str
+
+
+class Summed(Struct, frozen=True, kw_only=True):
+    """A unit whose sums lie in the file of this digest."""
+
+    number: int
     digest: str
 
 
@@ -93,6 +110,7 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "contract": ContractRecord,
         "round": Round,
         "taken": Taken,
+        "unit": Summed,
         "ledger": Ledger,
     }
 )
@@ -127,6 +145,23 @@ class PartialRefused(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class UnitSummed(Struct, frozen=True, kw_only=True):
+    """`unit.summed`: its sums are kept, still encrypted."""
+
+    unit: int
+    digest: str
+
+
+class WeightsMade(Struct, frozen=True, kw_only=True):
+    """`weights.made`: this partner's part of a model."""
+
+    weights: tuple[float, ...]
+    """Of its columns as they are."""
+    offset: float
+    norm: float
+    """Sum of squares of the weights of standardised columns."""
+
+
 class RoundAnswered(Struct, frozen=True, kw_only=True):
     """`round.made`: a round's output lies in the blob of this digest; or why there is none."""
 
@@ -135,6 +170,9 @@ class RoundAnswered(Struct, frozen=True, kw_only=True):
     outputs: int = 0
     """Numbers in it."""
     bits: int = 0
+    """The output is round(y·2^bits)."""
+    size_bits: int = 0
+    """Of a model: no number of the output reaches 2^size_bits."""
     code: str = ""
     reason: str = ""
 
@@ -145,6 +183,8 @@ INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "partial.taken": PartialTaken,
         "partial.refused": PartialRefused,
         "round.made": RoundAnswered,
+        "unit.summed": UnitSummed,
+        "weights.made": WeightsMade,
         "activity.failed": ActivityFailed,
         "publish.failed": PublishFailed,
     }

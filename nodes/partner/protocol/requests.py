@@ -30,7 +30,8 @@ def requested(draft: Draft, event: Event) -> None:
         phase=advance(PART, "new", "requested"),
         dataset=data.dataset,
         columns=data.columns,
-        program=hashlib.sha256(data.program).hexdigest(),
+        program=hashlib.sha256(data.program).hexdigest() if data.program else "",
+        algorithm=data.algorithm,
         rows=data.rows,
         received=data.received,
         rounds=data.rounds,
@@ -65,7 +66,8 @@ def examined(draft: Draft, event: Event) -> None:
     draft.advance("covered", columns=data.columns, outputs=data.outputs)
     draft.learn(*draft.part.declared.at_first())
     draft.heard()
-    draft.send("joint.accepted", part.renter, part.job, JointAnswered(job=part.job))
+    columns = 0 if part.algorithm is None else data.outputs
+    draft.send("joint.accepted", part.renter, part.job, JointAnswered(job=part.job, columns=columns))
 
 
 def approved(draft: Draft, event: Event) -> None:
