@@ -173,7 +173,6 @@ async def partner_node(config: PartnerConfig, wishes: PartnerWishes, identity: I
     wishes.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = await SqliteStore.open(wishes.data_dir / "node.sqlite", machine.record_types)
     services = PartnerServices(
-        me=identity.address,
         identity=identity,
         store=store,
         blobs=BlobStore(wishes.data_dir / "blobs"),

@@ -31,6 +31,7 @@ Round = Annotated[int, Meta(ge=1, le=ROUNDS_MAX)]
 Rows = Annotated[int, Meta(ge=1, le=limits.ROWS_PER_JOB_MAX)]
 Columns = Annotated[tuple[Name, ...], Meta(max_length=limits.COLUMNS_MAX)]
 Count = Annotated[int, Meta(ge=0, le=limits.ROWS_PER_JOB_MAX)]
+Salt = Annotated[bytes, Meta(max_length=32)]
 Bits = Annotated[int, Meta(ge=-1100, le=1100)]
 
 
@@ -82,8 +83,9 @@ class Joint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The renter's, between rounds: of an output it makes the next parameters."""
     parameters: Annotated[tuple[float, ...], Meta(max_length=PARAMETERS_MAX)] = ()
     """Of the first round."""
-    ids: DigestField
-    """Of the renter's row ids in their order, salted with the job's id."""
+    ids: DigestField | None = None
+    """Of the renter's row ids in their order, salted with the job's id, where both sides say that theirs are the same;
+    None: the rows in common are found by private set intersection."""
     release: Name
     """Of this program, which must be the partner's too."""
 
@@ -149,16 +151,29 @@ class JointRequested(Struct, frozen=True, kw_only=True):
     received: Annotated[int, Meta(ge=1, le=limits.COLUMNS_MAX)]
     """Values per row that the enclaves seal: where a model is fitted, the renter's columns and the label."""
     rounds: Round
-    ids: DigestField
+    ids: DigestField | None = None
+    """As in `Joint`."""
+    salt: Salt = b""
+    """The renter's half of the alignment's salt; empty where the ids are compared by their digest."""
     release: Name
 
 
-class JointAnswered(Struct, frozen=True, kw_only=True):
-    """The partner takes part; or waits for a person of its own to say so."""
+class JointAccepted(Struct, frozen=True, kw_only=True):
+    """The partner takes part."""
 
     job: IdField
+    rows: Annotated[int, Meta(ge=0, le=limits.ROWS_PER_JOB_MAX)] = 0
+    """How many ids the partner has, for private set intersection; 0 where they are compared by their digest."""
+    salt: Salt = b""
+    """The partner's half."""
     columns: Annotated[int, Meta(ge=0, le=limits.COLUMNS_MAX)] = 0
     """Of its own, in a model."""
+
+
+class JointDeferred(Struct, frozen=True, kw_only=True):
+    """The partner waits for a person of its own to say so."""
+
+    job: IdField
 
 
 class JointEnded(Struct, frozen=True, kw_only=True):
@@ -226,9 +241,11 @@ class JointDeclined(Struct, frozen=True, kw_only=True):
 class Learned(Struct, frozen=True, kw_only=True):
     """One line of a leakage ledger: what a party learned in a job, told by kind, count and shape."""
 
-    party: Literal["renter", "partner"]
+    party: Literal["renter", "partner", "lessor"]
     kind: Code
     count: Annotated[int, Meta(ge=0)]
     shape: Text
+    noise: Text = ""
+    """What lies on it; empty: it is in the clear."""
     round: Annotated[int, Meta(ge=0, le=ROUNDS_MAX)] = 0
     """0 for what is learned once."""

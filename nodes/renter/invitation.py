@@ -7,9 +7,9 @@ from importlib import metadata
 
 import msgspec
 
-from nodes.alignment import ids_digest
 from nodes.data.table import Table
 from nodes.inputs import DONE, LOCAL, OUTPUT, PARAMETERS, RECEIVED, require_inputs, width_of, without
+from nodes.joint.alignment import ids_digest
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.programs.program import Program
@@ -57,7 +57,7 @@ class Checked:
             "rounds": wanted.rounds,
             "update": None if self.update is None else self.update.digest,
             "parameters": wanted.parameters,
-            "ids": ids_digest(table, job),
+            "ids": ids_digest(job, table.all_ids()),
             "release": release(),
         }
         try:

@@ -56,14 +56,18 @@ async def parts(store: Store) -> list[PartReport]:
 
 
 def summed(lines: tuple[Learned, ...]) -> list[tuple[str, str, int, int, str]]:
-    """A ledger by party and kind: rounds, numbers in all, and the last line's shape."""
+    """A ledger by party and kind: rounds, numbers in all, and the last line's shape, with what noise is on it."""
     by: dict[tuple[str, str], list[Learned]] = {}
     for each in lines:
         by.setdefault((each.party, each.kind), []).append(each)
     return [
-        (party, kind, len([each for each in found if each.round]), sum(each.count for each in found), found[-1].shape)
+        (party, kind, len([each for each in found if each.round]), sum(each.count for each in found), _shape(found[-1]))
         for (party, kind), found in by.items()
     ]
+
+
+def _shape(line: Learned) -> str:
+    return f"{line.shape}, {line.noise}" if line.noise else line.shape
 
 
 def _report(records: Mapping[str, Struct]) -> PartReport | None:

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from nodes.partner.activities.desk import Desk, PartGone, RoundAtHand
+from nodes.partner.activities.desk import Desk, RoundAtHand
 from nodes.partner.activities.moments import answer_model, covers
 from nodes.partner.activities.services import Services
 from nodes.partner.activities.sums import NO_ROOM, added, finished
+from nodes.partner.errors import PartGone
 from nodes.partner.protocol.records import Part, RoundAnswered, Taken
 from schemas.errors import BadInput
 

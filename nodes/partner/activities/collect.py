@@ -15,10 +15,11 @@ from broker.port import Broker, Delivery
 from broker.topology import queue_name
 from nodes.crew.errors import HandLost
 from nodes.machine import Refused
-from nodes.partner.activities.desk import Desk, PartGone
+from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.moments import checked
 from nodes.partner.activities.services import Services
 from nodes.partner.activities.sums import NO_ROOM, Made, partial_sums
+from nodes.partner.errors import PartGone
 from nodes.partner.protocol.records import ContractRecord, Part, PartialRefused, PartialTaken, Round, RoundAnswered
 from nodes.partner.protocol.states import ENDED
 from nodes.runtime.consuming import consume_for_ever

@@ -15,26 +15,19 @@ from nodes.data.table import Table, open_table
 from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.homomorphic.paillier.slots import Layout
 from nodes.joint.columns import Columns
-from nodes.joint.fresh import uniform_bytes
 from nodes.joint.rotation import Room, Rotation, random_bytes, rotation
 from nodes.kept import Kept
 from nodes.partner.activities.columns import read_columns
 from nodes.partner.activities.services import Services
 from nodes.partner.activities.sums import Scales, Split, Sums, SumsKit, scales
+from nodes.partner.errors import PartGone
 from nodes.partner.protocol.records import Part, Round
 from nodes.programs.check import check
-from schemas.errors import SubletError
+from nodes.secrets import derived
 from schemas.joint import Algorithm, JointRequested
 
 ROUNDS_AT_HAND_MAX: Final = 16
-SEED_BYTES: Final = 32
 CHUNK_ROWS: Final = 65_536
-
-_ROTATION_LABEL: Final = b"sublet joint rotation v1"
-
-
-class PartGone(SubletError):  # noqa: N818 - reads as the sentence it is
-    """The part, or the round, is over: what was to be done for it is of no use any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +58,7 @@ class ModelAtHand:
     def rotation(self, seed: bytes) -> Rotation:
         """Of this seed; raises Overflow."""
         room = Room(Layout.widest(self.public.bits, self.request.received), 1 << (self.algorithm.renter_bits - 1))
-        random = hashlib.shake_256(_ROTATION_LABEL + seed).digest(random_bytes(self.columns.width))
+        random = hashlib.shake_256(seed).digest(random_bytes(self.columns.width))
         return rotation(self.columns, self.algorithm.penalty_per_row * self.columns.rows, room, random)
 
 
@@ -101,20 +94,11 @@ class Desk:
             PartGone: the part is over, and its secret erased.
             Overflow: not even a coarse one leaves room in the slots.
         """
-        at_hand, sealed = await self._model(job), await self.services.store.get_secret(_secret_name(job))
-        if sealed is None:
-            raise PartGone(f"the secret of {job} is not here")
-        seed = self.services.identity.unseal(sealed, _secret_name(job))
-        return await asyncio.to_thread(at_hand.rotation, seed)
-
-    async def make_secret(self, job: str) -> None:
-        """Draw what the part's rotation is made of, unless that was done before."""
-        name = _secret_name(job)
-        await self.services.store.put_secret(name, self.services.identity.seal(uniform_bytes(SEED_BYTES), name))
+        at_hand, secret = await self._model(job), await self.services.keys.joint(job)
+        return await asyncio.to_thread(at_hand.rotation, derived(secret, "joint/rotation"))
 
     async def forget(self, job: str) -> None:
-        """Drop an ended part's rounds, from the crew too, and erase its secret."""
-        await self.services.store.delete_secret(_secret_name(job))
+        """Drop an ended part's rounds and model, from the crew too."""
         if (model := self._models.drop(job)) is not None:
             await self.services.crew.forget(model.sealing)
         for name in self._rounds.names(f"{job}/"):
@@ -143,10 +127,6 @@ class Desk:
         own = split.of_local(_column_sums(open_table(folder.table, folder.digest.read_text())))
         found = scales(split, own, request.rows, current.value_bits, current.result_bits)
         return RoundAtHand(Kit.of(Sums(request.public_key, found.program)), found)
-
-
-def _secret_name(job: str) -> str:
-    return f"rotation/{job}"
 
 
 def _column_sums(table: Table) -> NDArray[np.float64]:

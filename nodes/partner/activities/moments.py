@@ -16,9 +16,10 @@ from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.joint import buckets
 from nodes.joint import partner as tasks
 from nodes.joint.units import Unit, units
-from nodes.partner.activities.desk import Desk, PartGone
+from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.services import PartFolder, Services
 from nodes.partner.activities.sums import Made
+from nodes.partner.errors import PartGone
 from nodes.partner.protocol.records import Part, RoundAnswered, Summed, Taken, UnitSummed, WeightsMade
 from nodes.whole import write_whole
 

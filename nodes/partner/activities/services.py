@@ -9,6 +9,7 @@ from pathlib import Path
 from nodes.crew.crew import Crew
 from nodes.data.reading import Reading
 from nodes.identity import Identity
+from nodes.partner.activities.keys import Keys
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from schemas.ids import Address
@@ -29,7 +30,6 @@ class Dataset:
 class Services:
     """Wired in one place (`nodes/bootstrap.py`)."""
 
-    me: Address
     identity: Identity
     store: Store
     blobs: BlobStore
@@ -41,6 +41,16 @@ class Services:
     policy: Path
     """Read anew for every request."""
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
+
+    @property
+    def me(self) -> Address:
+        """This partner's address."""
+        return self.identity.address
+
+    @property
+    def keys(self) -> Keys:
+        """Its parts' secrets."""
+        return Keys(self.store, self.identity)
 
     def folder(self, job: str) -> PartFolder:
         """What is made of the data for one job."""

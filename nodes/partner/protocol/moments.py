@@ -10,6 +10,7 @@ from msgspec import structs
 
 from nodes.draft import data_of
 from nodes.joint.units import units
+from nodes.ledger import Moments
 from nodes.machine import Perform, Refused
 from nodes.partner.protocol.draft import Draft
 from nodes.partner.protocol.records import Round, Summed, UnitSummed, WeightsMade
@@ -72,6 +73,8 @@ def fitted(draft: Draft, event: Event) -> None:
     if part.phase in ENDED or part.weights:
         return
     draft.put("part", structs.replace(part, weights=data.weights, offset=data.offset))
+    if isinstance(part.taught_by_rounds, Moments):
+        draft.learn(*part.taught_by_rounds.solved())
     draft.note("weights-made", f"{len(data.weights)} weights of its own columns")
     draft.heard()
     draft.send("norm.told", part.renter, part.job, NormTold(job=part.job, norm=data.norm))

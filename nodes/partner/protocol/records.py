@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from nodes.ledger import Declared
+from nodes.ledger import Moments, Rounds, SameRows, Section
 from nodes.machine import ActivityFailed, PublishFailed
 from nodes.partner.protocol.states import PartPhase, RoundPhase
 from schemas.contracts import Contract
@@ -54,9 +54,16 @@ class Part(Struct, frozen=True, kw_only=True):
     """Makes the mean of its scores 0."""
 
     @property
-    def declared(self) -> Declared:
-        """What the job may teach anybody."""
-        return Declared(rows=self.rows, received=self.received, outputs=self.outputs, rounds=self.rounds)
+    def declared(self) -> tuple[Section, ...]:
+        """What the job may teach anybody, as far as it is known yet."""
+        return SameRows(self.rows), self.taught_by_rounds
+
+    @property
+    def taught_by_rounds(self) -> Rounds | Moments:
+        """What its rounds teach."""
+        if self.algorithm is not None:
+            return Moments(self.rows, self.received - 1, self.outputs, self.algorithm.partner_coefficients)
+        return Rounds(rows=self.rows, received=self.received, outputs=self.outputs, rounds=self.rounds)
 
 
 class ContractRecord(Struct, frozen=True, kw_only=True):

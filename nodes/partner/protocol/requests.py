@@ -6,6 +6,7 @@ import hashlib
 
 from nodes.draft import data_of
 from nodes.introductions import verify_introduction
+from nodes.ledger import Moments, SameRows
 from nodes.machine import ActivityFailed, CancelTimer, Perform, PublishFailed, Refused, SetTimer, TimerFired
 from nodes.partner.protocol.draft import Draft
 from nodes.partner.protocol.records import Part, RequestExamined
@@ -13,7 +14,7 @@ from nodes.partner.protocol.states import PART
 from nodes.states import advance
 from schemas.errors import VerificationFailed
 from schemas.events import DeliveryFailed, Event
-from schemas.joint import JointAnswered, JointDeclined, JointEnded, JointRequested
+from schemas.joint import JointAccepted, JointDeclined, JointDeferred, JointEnded, JointRequested
 
 
 def requested(draft: Draft, event: Event) -> None:
@@ -61,13 +62,15 @@ def examined(draft: Draft, event: Event) -> None:
         draft.note("undecided", data.detail)
         draft.do(SetTimer(name="approval", at=draft.now + draft.config.approval_seconds_max))
         draft.do(CancelTimer(name="renter"))
-        draft.send("joint.deferred", part.renter, part.job, JointAnswered(job=part.job))
+        draft.send("joint.deferred", part.renter, part.job, JointDeferred(job=part.job))
         return
     draft.advance("covered", columns=data.columns, outputs=data.outputs)
-    draft.learn(*draft.part.declared.at_first())
+    draft.learn(*SameRows(draft.part.rows).compared())
+    if isinstance(draft.part.taught_by_rounds, Moments):
+        draft.learn(*draft.part.taught_by_rounds.agreed())
     draft.heard()
     columns = 0 if part.algorithm is None else data.outputs
-    draft.send("joint.accepted", part.renter, part.job, JointAnswered(job=part.job, columns=columns))
+    draft.send("joint.accepted", part.renter, part.job, JointAccepted(job=part.job, columns=columns))
 
 
 def approved(draft: Draft, event: Event) -> None:

@@ -47,7 +47,7 @@ def opened(draft: Draft, event: Event) -> None:
     current = Round(number=data.round, phase=phase, value_bits=data.value_bits, result_bits=data.result_bits)
     draft.put(f"round/{data.round}", current)
     draft.note("round-opened", f"round {data.round}", value_bits=data.value_bits, result_bits=data.result_bits)
-    draft.learn(*part.declared.opened(data.round))
+    draft.learn(*part.taught_by_rounds.opened(data.round))
     draft.heard()
 
 
@@ -94,7 +94,7 @@ def answered(draft: Draft, event: Event) -> None:
     current = draft.round(data.round)
     if current is None or current.phase != "answering":
         return
-    draft.learn(*part.declared.answered(data.round, data.outputs))
+    draft.learn(*part.taught_by_rounds.answered(data.round, data.outputs))
     phase = advance(ROUND, current.phase, "answered")
     draft.put(f"round/{data.round}", structs.replace(current, phase=phase, output=data.digest))
     draft.put("part", structs.replace(draft.part, answered=data.round))

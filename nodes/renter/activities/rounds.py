@@ -33,7 +33,7 @@ from nodes.renter.protocol.outcomes import (
     RoundsDone,
     own_fault,
 )
-from nodes.renter.protocol.records import Agreement, Progress, Round
+from nodes.renter.protocol.records import Agreement, Job, Progress, Round
 from nodes.renter.protocol.states import ENDED
 from nodes.runtime.post import Post
 from schemas.errors import BadInput, VerificationFailed
@@ -73,8 +73,10 @@ class Rounds:
 
     async def ask(self, params: dict[str, Any], job_id: str) -> list[tuple[str, Struct]]:
         """Activity `ask-partner`: the request, with the partner's program and the public key (J1)."""
-        running = await self.workbench.running(job_id)
-        spec, facts, joint, blobs = running.job.spec, running.facts, _joint(running), self.services.blobs
+        job, blobs = (await self.services.store.get(job_id, ["job"])).get("job"), self.services.blobs
+        if not isinstance(job, Job) or job.spec.joint is None:
+            raise JobGone(f"no joint job {job_id} here")
+        (facts, _), joint = job.decided, job.spec.joint
         assert facts.public_key is not None
         asked = JointRequested(
             introduction=msgspec.convert(params["introduction"], Introduction),
@@ -90,7 +92,7 @@ class Rounds:
             release=joint.release,
         )
         event_id = derive_id("event", job_id, "joint.requested")
-        await self.post.send("joint.requested", joint.partner, spec.id, asked, event_id=event_id)
+        await self.post.send("joint.requested", joint.partner, job_id, asked, event_id=event_id)
         return []
 
     async def plan(self, params: dict[str, Any], job_id: str) -> list[tuple[str, Struct]]:

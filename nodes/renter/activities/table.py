@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from nodes.renter.activities.assemble import assemble
 from nodes.renter.activities.dispatch import Dispatcher
+from nodes.renter.activities.join import join
 from nodes.renter.activities.prepare import prepare
 from nodes.renter.activities.rounds import Rounds
 from nodes.renter.activities.services import Services
@@ -23,6 +24,7 @@ def activities(services: Services, workbench: Workbench, dispatcher: Dispatcher,
     """All of them. One whose job ended meanwhile has no outcome."""
     by_name: dict[str, Activity] = {
         "prepare": partial(prepare, services, workbench),
+        "join": partial(join, services, workbench),
         "verify-evidence": partial(verify_evidence, services, workbench),
         "dispatch": dispatcher.dispatch,
         "compute-local": dispatcher.compute_local,

@@ -25,6 +25,11 @@ class JobFolder:
         return self.path / "table"
 
     @property
+    def joined(self) -> Path:
+        """The table that a joint job's lessors compute on, where it is another than the input's."""
+        return self.path / "joined"
+
+    @property
     def parts(self) -> Path:
         """One file per accepted batch result."""
         return self.path / "parts"

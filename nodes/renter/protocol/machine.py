@@ -4,7 +4,7 @@ What a job and its subtasks may become is in `states.py`, with the theory on top
 row names is late and only noted. Batches are at-least-once, results exactly-once: the first accepted result of a batch
 counts, later equal ones are ignored, later unequal ones are an incident.
 
-Handlers import downwards only: starting, handshakes, batches, rounds → faults → windows, subtasks → ending →
+Handlers import downwards only: starting, handshakes, batches, rounds → joining, faults → windows, subtasks → ending →
 partnership, market.
 """
 
@@ -19,7 +19,7 @@ from msgspec import Struct
 from nodes.ledger import LedgerExceeded
 from nodes.machine import TIMER_FIRED, Context, Records, Refused, Step
 from nodes.records import as_record_set
-from nodes.renter.protocol import batches, ending, faults, handshakes, rounds, starting
+from nodes.renter.protocol import batches, ending, faults, handshakes, joining, rounds, starting
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import INTERNAL_TYPES
@@ -38,6 +38,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "job.submitted": (NEW, starting.submitted),
         "job.cancelled": (LIVE, starting.cancelled),
         "job.prepared": (frozenset({"preparing"}), starting.prepared),
+        "job.joined": (frozenset({"joining"}), joining.joined),
         "contract.signed": (LIVE | ENDED, starting.contract_signed),
         "order.buy.matched": (frozenset({"ordering", "running"}), starting.matched),
         "order.buy.refused": (frozenset({"ordering", "running"}), starting.order_refused),

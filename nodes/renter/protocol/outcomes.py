@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from nodes.machine import ActivityFailed, PublishFailed
-from nodes.renter.protocol.records import Facts
+from nodes.renter.protocol.records import Facts, Joined
 from schemas.errors import SubletError, VerificationFailed
 
 
@@ -17,6 +17,12 @@ class JobPrepared(Struct, frozen=True, kw_only=True):
     """`job.prepared`: data and program can be used."""
 
     facts: Facts
+
+
+class JobJoined(Struct, frozen=True, kw_only=True):
+    """`job.joined`: the table that lessors compute on lies in the job's folder."""
+
+    joined: Joined
 
 
 class EvidenceAccepted(Struct, frozen=True, kw_only=True):
@@ -131,6 +137,7 @@ def own_fault(error: SubletError) -> JobSpoiled:
 INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
     {
         "job.prepared": JobPrepared,
+        "job.joined": JobJoined,
         "evidence.accepted": EvidenceAccepted,
         "evidence.rejected": EvidenceRejected,
         "batch.sent": BatchSent,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from nodes.machine import CancelTimer, Perform, SetTimer
+from nodes.ledger import Rounds, SameRows, Section, written
+from nodes.machine import CancelTimer, Perform, Refused, SetTimer
 from nodes.renter.protocol.draft import Draft
-from nodes.renter.protocol.records import Agreement, Round
+from nodes.renter.protocol.records import Agreement, Ledger, Round
 from schemas import limits
 from schemas.contracts import Contract
+from schemas.events import Event
 from schemas.ids import hub_address, hub_of
-from schemas.joint import ContractShown, IntroductionRequested, JointEnded
+from schemas.joint import ContractShown, IntroductionRequested, Joint, JointEnded, Learned
 
 
 def ask(draft: Draft) -> None:
@@ -60,3 +62,36 @@ def owes(draft: Draft, something: bool) -> None:
 def remind(draft: Draft) -> None:
     """Look again when the partner's time is over."""
     draft.do(SetTimer(name="partner", at=draft.agreement.owes_since + draft.config.partner_seconds_max))
+
+
+def joint_of(draft: Draft) -> Joint:
+    """The job's joint part; raises Refused."""
+    joint = draft.job.spec.joint
+    if joint is None:
+        raise Refused("no-partner", "this job has no partner")
+    return joint
+
+
+def require_partner(draft: Draft, event: Event) -> None:
+    """Raises Refused: somebody else speaks."""
+    if event.source != joint_of(draft).partner:
+        raise Refused("not-the-partner", f"{event.source} is not the partner of this job")
+
+
+def learn(draft: Draft, lines: tuple[Learned, ...]) -> None:
+    """Write the ledger as it happens; raises LedgerExceeded."""
+    ledger = draft.find(Ledger, "ledger") or Ledger()
+    draft.put("ledger", Ledger(lines=written(ledger.lines, lines, declared(draft))))
+    for each in lines:
+        draft.note("learned", f"{each.party}: {each.shape}", kind=each.kind, count=each.count, round=each.round)
+
+
+def declared(draft: Draft) -> tuple[Section, ...]:
+    """What the job may teach anybody, as far as it is known yet."""
+    return SameRows(draft.job.decided[0].rows), rounds_of(draft)
+
+
+def rounds_of(draft: Draft) -> Rounds:
+    """What its rounds teach."""
+    facts, joint = draft.job.decided[0], joint_of(draft)
+    return Rounds(rows=facts.rows, received=facts.width_out, outputs=joint.outputs, rounds=joint.rounds)

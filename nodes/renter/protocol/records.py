@@ -107,6 +107,14 @@ class Part(Struct, frozen=True, kw_only=True):
     rows: int
 
 
+class Joined(Struct, frozen=True, kw_only=True):
+    """The table that a joint job's lessors compute on, made of the job's own."""
+
+    data: str
+    """Its digest."""
+    rows: int
+
+
 class Job(Struct, frozen=True, kw_only=True):
     """What a job is, what was decided about it, and how it ended."""
 
@@ -114,6 +122,8 @@ class Job(Struct, frozen=True, kw_only=True):
     submitted_at: float
     facts: Facts | None = None
     assessment: Assessment | None = None
+    joined: Joined | None = None
+    """None where lessors compute on the job's table as it is."""
     order: str = ""
     orders_placed: int = 0
     expected_contracts: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ import pytest
 
 from nodes.cli.main import main
 from nodes.config import read_config
+from nodes.ledger import Rounds, SameRows
 from nodes.network_init import Plan, create
 from nodes.partner.protocol.records import RECORD_TYPES, Ledger, Part
 from nodes.store.port import Decision, Input
@@ -20,10 +21,7 @@ from tests.unit.nodes.hub.world import START, public_key
 from tests.unit.nodes.partner.world import JOB, RENTER
 
 PARTNER = address("C11", "C12")
-LINES = Part(
-    job=JOB, renter=RENTER, renter_key=b"", phase="accepted", dataset="", columns=(), rows=9, received=2, outputs=3,
-    rounds=4,
-).declared  # fmt: skip
+LINES = Rounds(rows=9, received=2, outputs=3, rounds=4)
 
 
 @pytest.fixture
@@ -59,7 +57,7 @@ async def keep(database: Path) -> None:
         answered=1,
         asked_at=START,
     )
-    ledger = Ledger(lines=(*LINES.at_first(), *LINES.opened(1), *LINES.answered(1, 3)))
+    ledger = Ledger(lines=(*SameRows(9).compared(), *LINES.opened(1), *LINES.answered(1)))
     decision = Decision(START, put={"part": part, "ledger": ledger})
     arguments: dict[str, Any] = {"owner": "o", "lease_until": START, "performs_max": 0}
     await store.apply([Input("event-1", JOB)], lambda _, __: decision, **arguments)

@@ -99,7 +99,7 @@ def test_what_is_no_masked_id_is_refused(kind: str) -> None:
 )
 def test_empty_and_repeated_ids_are_refused_with_their_count(ids: list[str], count: str) -> None:
     with pytest.raises(BadData, match=count):
-        alignment.require_ids(ids)
+        alignment.require_ids([ids])
 
 
 def test_ids_that_the_other_side_repeats_are_refused() -> None:

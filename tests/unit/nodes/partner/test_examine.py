@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from nodes.alignment import ids_digest
 from nodes.crew.crew import Crew
 from nodes.data.table import open_table
 from nodes.homomorphic.paillier.secret import PaillierSecret
+from nodes.joint.alignment import ids_digest
 from nodes.partner.activities.examine import erase, examine
 from nodes.partner.activities.services import Services
 from nodes.partner.protocol.records import RECORD_TYPES, RequestExamined
@@ -24,7 +24,7 @@ from schemas.joint import JointRequested
 from tests.support import together as joint
 from tests.support.together import Case
 from tests.unit.nodes.hub.world import START
-from tests.unit.nodes.partner.world import JOB, ME, request
+from tests.unit.nodes.partner.world import IDENTITY, JOB, request
 
 ROWS = 40
 
@@ -39,7 +39,7 @@ async def services(tmp_path: Path, case: Case) -> AsyncIterator[Services]:
     store = await SqliteStore.open(None, RECORD_TYPES)
     partner = joint.local_partner(case, joint.policy(tmp_path))
     yield Services(
-        me=ME,
+        identity=IDENTITY,
         store=store,
         blobs=BlobStore(tmp_path / "blobs"),
         jobs=tmp_path / "jobs",
@@ -88,7 +88,7 @@ async def test_what_is_covered_is_laid_out_for_the_job_and_erased_with_it(
     assert (found.code, found.columns, found.outputs) == ("", ("premium", "claims"), 2)
     folder = services.folder(JOB)
     table = open_table(folder.table, folder.digest.read_text())
-    assert ids_digest(table, JOB) == ids(case)
+    assert ids_digest(JOB, table.all_ids()) == ids(case)
     assert table.read(0, ROWS).tolist() == case.theirs.tolist()
     output = services.blobs.put(b"an output")
     assert await erase(services, {"outputs": [output]}, JOB) == []

@@ -44,7 +44,7 @@ from schemas.ids import Address
 from schemas.jobs import Batch
 from tests.support import together as joint
 from tests.unit.nodes.hub.world import START, public_key, signer
-from tests.unit.nodes.partner.world import JOB, LESSOR, ME, RENTER, batch, contract, request
+from tests.unit.nodes.partner.world import IDENTITY, JOB, LESSOR, ME, RENTER, batch, contract, request
 from tests.unit.nodes.renter.activities.test_collect import Arrived
 
 ROWS, VALUE_BITS, RESULT_BITS = 40, 26, 22
@@ -81,7 +81,7 @@ async def counter(tmp_path: Path, secret: PaillierSecret) -> AsyncIterator[Count
     program = check(joint.partner_program())
     store, crew = await SqliteStore.open(None, RECORD_TYPES), Crew(1)
     services = Services(
-        me=ME,
+        identity=IDENTITY,
         store=store,
         blobs=BlobStore(tmp_path / "blobs"),
         jobs=tmp_path / "jobs",

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from nodes.hub.signing import make_contract, sign_as_lessor_hub, sign_as_renter_hub
+from nodes.identity import Identity
 from nodes.machine import TIMER_FIRED, Context, Note, Perform, Publish, Step, TimerFired
 from nodes.partner.protocol.config import PartnerConfig
 from nodes.partner.protocol.machine import PartnerMachine
@@ -18,9 +19,10 @@ from schemas.jobs import Batch
 from schemas.joint import ContractShown, Introduction, JointRequested, RoundOpened
 from schemas.orders import Offer
 from schemas.signing import struct_bytes
-from tests.unit.nodes.hub.world import START, buy_order, public_key, sell_order, signer, verify
+from tests.unit.nodes.hub.world import START, buy_order, private_key, public_key, sell_order, signer, verify
 
 ME, RENTER, LESSOR = address("C11", "C12"), address("A11", "A12"), address("B11", "B12")
+IDENTITY = Identity(ME, private_key(ME))
 JOB = derive_id("job", RENTER, 1)
 """As `buy_order` names it."""
 HUB_KEYS = {hub: public_key(hub) for hub in ("A11.hub", "B11.hub", "C11.hub")}

@@ -20,10 +20,11 @@ from nodes.renter.activities.rounds import Rounds
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.table import activities
 from nodes.renter.activities.workbench import Workbench
-from nodes.renter.errors import FilesGone, JobGone, OtherFormat, SecretLost
+from nodes.renter.errors import FilesGone, JobGone, OtherFormat
 from nodes.renter.protocol.records import Progress, Round
 from nodes.runtime.outbox import Activity
 from nodes.runtime.post import Post
+from nodes.secrets import SecretLost
 from schemas.errors import BadData, VerificationFailed
 from schemas.ids import derive_id
 from schemas.jobs import Batch

@@ -22,7 +22,8 @@ from schemas.joint import (
     IntroductionProposed,
     IntroductionRefused,
     Joint,
-    JointAnswered,
+    JointAccepted,
+    JointDeferred,
     JointEnded,
     Learned,
 )
@@ -130,7 +131,7 @@ def test_the_partner_is_asked_before_compute_is_ordered() -> None:
     world = JointWorld("agreeing")
     world.handle("introduction.made", IntroductionProposed(introduction=introduction()), hub_address("A11"))
     assert world.performed() == ["ask-partner"]
-    world.handle("joint.accepted", JointAnswered(job=JOB), PARTNER)
+    world.handle("joint.accepted", JointAccepted(job=JOB), PARTNER)
     assert world.progress.phase == "ordering"
     assert "order.buy.placed" in world.published()
 
@@ -225,7 +226,7 @@ def _asked() -> JointWorld:
 
 def _deferred() -> JointWorld:
     world = _asked()
-    world.handle("joint.deferred", JointAnswered(job=JOB), PARTNER)
+    world.handle("joint.deferred", JointDeferred(job=JOB), PARTNER)
     return world
 
 
