@@ -59,7 +59,6 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
             "modulus-unproved",
             "moments-impossible",
             "not-finite",
-            "undeclared-leakage",
             "unseal-failed",
             "wrong-result",
             "wrong-shape",
