@@ -201,8 +201,8 @@ class SealSpec:
     """Sealed results (T1, T2): encrypt round(y·2^result_bits) under this homomorphic key (`PublicKey.to_bytes()`).
 
     Those of a `round` go to a partner (J2), who has no key of the enclave's, so nothing but the homomorphic encryption
-    is around them; each batch brings the bits of its round (`rounds.py`). Those by `row` too: each ciphertext has all numbers
-    of one row in slots.
+    is around them; each batch brings the bits of its round (`rounds.py`). So it is with those by `row`, of which each
+    ciphertext has all numbers of one row in slots.
     """
 
     public_key: bytes = field(repr=False)

@@ -17,7 +17,6 @@ from nodes.homomorphic.paillier.slots import Layout
 from nodes.joint.columns import Columns
 from nodes.joint.rotation import Room, Rotation, random_bytes, rotation
 from nodes.kept import Kept
-from nodes.partner.activities.columns import read_columns
 from nodes.partner.activities.services import Services
 from nodes.partner.activities.sums import Scales, Split, Sums, SumsKit, scales
 from nodes.partner.errors import PartGone
@@ -112,7 +111,7 @@ class Desk:
         request = (await self.services.store.get(job, ["request"])).get("request")
         if not isinstance(request, JointRequested) or request.algorithm is None:
             raise PartGone(f"no model of {job} is here")
-        return await asyncio.to_thread(ModelAtHand.of, request, read_columns(self.services.folder(job)))
+        return await asyncio.to_thread(ModelAtHand.of, request, self.services.folder(job).columns.read())
 
     async def _load(self, job: str, number: int) -> RoundAtHand:
         records = await self.services.store.get(job, ["part", "request", f"round/{number}"])

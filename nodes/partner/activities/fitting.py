@@ -11,8 +11,9 @@ from nodes.data.table import open_table
 from nodes.homomorphic.errors import Overflow
 from nodes.joint import guards
 from nodes.joint.errors import TooRevealing
+from nodes.joint.files import Places
 from nodes.joint.guards import Limits
-from nodes.partner.activities.columns import Places, make_columns
+from nodes.partner.activities.columns import make_columns
 from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.services import Services
 from nodes.partner.activities.unfit import Unfit
@@ -62,7 +63,7 @@ def _make(services: Services, request: JointRequested, places: Places | None) ->
     folder, outliers = services.folder(request.job), services.datasets[request.dataset].outliers
     table = open_table(folder.table, folder.digest.read_text())
     try:
-        make_columns(folder, table, places, request.algorithm, outliers)
+        make_columns(folder.columns, table, places, request.algorithm, outliers)
     except TooRevealing as error:
         raise _unfit(services, error) from error
     except BadData as error:

@@ -70,7 +70,7 @@ async def sum_unit(services: Services, desk: Desk, params: dict[str, Any], job: 
     except PartGone:
         return []
     where = (unit.first_row, unit.rows, unit.first_column, unit.columns)
-    made = await services.crew.call(sums_of, sealing, slices(folder, taken, unit), str(folder.integers), where)
+    made = await services.crew.call(sums_of, sealing, slices(folder, taken, unit), str(folder.columns.integers), where)
     digest = hashlib.sha256(made.result.body).hexdigest()
     await asyncio.to_thread(write_whole, folder.unit(unit.number, digest), made.result.body)
     return [("unit.summed", UnitSummed(unit=unit.number, digest=digest))]

@@ -9,6 +9,7 @@ from pathlib import Path
 from nodes.crew.crew import Crew
 from nodes.data.reading import Reading
 from nodes.identity import Identity
+from nodes.joint.files import IntegerFiles
 from nodes.partner.activities.keys import Keys
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
@@ -74,14 +75,9 @@ class PartFolder:
         return self.path / "table.sha256"
 
     @property
-    def integers(self) -> Path:
-        """A model's columns as integers."""
-        return self.path / "integers.npy"
-
-    @property
-    def scales(self) -> Path:
-        """What these stand for."""
-        return self.path / "scales.json"
+    def columns(self) -> IntegerFiles:
+        """A model's, as integers."""
+        return IntegerFiles(self.path)
 
     def unit(self, number: int, digest: str) -> Path:
         """The sums of some rows for some columns, still encrypted."""

@@ -17,10 +17,12 @@ from nodes.data.making import write_table
 from nodes.data.manifest import Column
 from nodes.data.port import Block
 from nodes.data.table import Table
+from nodes.joint.errors import TooRevealing
+from nodes.renter.activities.quantise import quantised
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import JobAtHand, Workbench
 from nodes.renter.errors import OWN_FAULTS, JobGone
-from nodes.renter.protocol.outcomes import JobJoined, own_fault
+from nodes.renter.protocol.outcomes import JobJoined, JobSpoiled, own_fault
 from nodes.renter.protocol.records import Job, Joined, Progress
 
 Places = NDArray[np.int64]
@@ -38,6 +40,8 @@ async def join(
     try:
         inputs = await workbench.inputs(job.spec)
         joined = await asyncio.to_thread(_join, inputs, np.arange(inputs.table.rows))
+    except TooRevealing as error:
+        return [("job.spoiled", JobSpoiled(code=error.code, reason=f"your columns: {error}"))]
     except OWN_FAULTS as error:
         return [("job.spoiled", own_fault(error))]
     return [("job.joined", JobJoined(joined=joined))]
@@ -47,9 +51,17 @@ def _join(inputs: JobAtHand, places: Places) -> Joined:
     folder = inputs.folder
     with tempfile.TemporaryDirectory(prefix=".joined-", dir=folder.path) as beside:
         aside = Path(beside) / folder.joined.name
-        table = chosen(inputs.table, places, aside)
+        joined = _made(inputs, places, aside)
         shutil.rmtree(folder.joined, ignore_errors=True)  # made before by a worker that was killed, of the same rows
         aside.rename(folder.joined)
+    return joined
+
+
+def _made(inputs: JobAtHand, places: Places, aside: Path) -> Joined:
+    joint = inputs.spec.joint
+    if joint is not None and joint.fitting is not None:
+        return quantised(inputs.table, places, joint.fitting, inputs.folder.columns, aside)
+    table = chosen(inputs.table, places, aside)
     return Joined(data=table.digest, rows=table.rows)
 
 

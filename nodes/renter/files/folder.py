@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from nodes.joint.files import IntegerFiles
 from nodes.renter.errors import OtherFormat
 
 FORMAT: Final = "3"
@@ -28,6 +29,21 @@ class JobFolder:
     def joined(self) -> Path:
         """The table that a joint job's lessors compute on, where it is another than the input's."""
         return self.path / "joined"
+
+    @property
+    def columns(self) -> IntegerFiles:
+        """A model's, as integers."""
+        return IntegerFiles(self.path)
+
+    @property
+    def model(self) -> Path:
+        """The renter's part of a model, as a program."""
+        return self.path / "model.onnx"
+
+    @property
+    def fit(self) -> Path:
+        """How good a model is."""
+        return self.path / "fit.json"
 
     @property
     def parts(self) -> Path:

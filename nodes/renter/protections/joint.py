@@ -22,6 +22,7 @@ from nodes.enclave.agreement.rounds import Opening, packed
 from nodes.homomorphic.paillier import totals
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.homomorphic.port import SecretKey
+from nodes.joint.renter import opened
 from nodes.renter.protections.port import Closed, Ingredients, Opened, timed
 from nodes.renter.protocol.records import Round
 from schemas.errors import VerificationFailed
@@ -43,6 +44,31 @@ def open_totals(key: SecretKey, body: bytes, width: int) -> Totals:
         return Totals(tuple(totals.opened(key, body, width)))
     except VerificationFailed as error:
         return Totals(code=error.code, reason=str(error))
+
+
+class Moments(Struct, frozen=True):
+    """A model's rotated moments; or code and reason of their refusal."""
+
+    numbers: list[list[float]] = []
+    code: str = ""
+    reason: str = ""
+
+
+def open_moments(key: SecretKey, body: bytes, width: int, count: int, size_bits: int) -> Moments:
+    """Decrypt a partner's answer of a model (J4)."""
+    assert isinstance(key, PaillierSecret)
+    try:
+        return Moments(opened(key, body, width, count, size_bits))
+    except VerificationFailed as error:
+        return Moments(code=error.code, reason=str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedMoments:
+    """A list for each of the partner's columns, and the core-seconds that it took."""
+
+    numbers: list[list[float]]
+    core_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +110,14 @@ class JointProtection:
             raise VerificationFailed(found.reason, code=found.code)
         values = np.array([found.numbers], dtype=np.float64)
         return Opened(np.ldexp(values, -bits), worked.core_seconds)
+
+    async def open_moments(self, body: bytes, width: int, count: int, size_bits: int) -> OpenedMoments:
+        """A model's rotated moments, `count` times `width`. Raises VerificationFailed."""
+        worked = await self.crew.call(open_moments, self.kit, body, width, count, size_bits)
+        found = worked.result
+        if found.code:
+            raise VerificationFailed(found.reason, code=found.code)
+        return OpenedMoments(found.numbers, worked.core_seconds)
 
     async def close(self, batch: Batch) -> Closed:
         """Not of joint jobs, whose batches go out in rounds."""

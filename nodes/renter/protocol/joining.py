@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from nodes.draft import data_of
-from nodes.ledger import SameRows
+from nodes.ledger import Moments, SameRows
 from nodes.machine import Perform
 from nodes.renter.protocol import market, partnership
 from nodes.renter.protocol.draft import Draft
@@ -21,6 +21,8 @@ def begin(draft: Draft) -> None:
     """The partner takes part."""
     draft.advance("agreed")
     partnership.learn(draft, SameRows(draft.job.decided[0].rows).compared())
+    if isinstance(taught := partnership.taught_by_rounds(draft), Moments):
+        partnership.learn(draft, taught.agreed())
     if _as_it_is(draft):
         _order(draft)
     else:
@@ -43,7 +45,8 @@ def joined(draft: Draft, event: Event) -> None:
 
 def _as_it_is(draft: Draft) -> bool:
     """Whether lessors compute on the job's own table."""
-    return partnership.joint_of(draft).ids is not None
+    joint = partnership.joint_of(draft)
+    return joint.ids is not None and joint.fitting is None
 
 
 def _order(draft: Draft) -> None:

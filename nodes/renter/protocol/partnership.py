@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from nodes.ledger import Rounds, SameRows, Section, written
+from nodes.ledger import Moments, Rounds, SameRows, Section, written
 from nodes.machine import CancelTimer, Perform, Refused, SetTimer
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.records import Agreement, Ledger, Round
@@ -88,10 +88,13 @@ def learn(draft: Draft, lines: tuple[Learned, ...]) -> None:
 
 def declared(draft: Draft) -> tuple[Section, ...]:
     """What the job may teach anybody, as far as it is known yet."""
-    return SameRows(draft.job.decided[0].rows), rounds_of(draft)
+    return SameRows(draft.job.decided[0].rows), taught_by_rounds(draft)
 
 
-def rounds_of(draft: Draft) -> Rounds:
+def taught_by_rounds(draft: Draft) -> Rounds | Moments:
     """What its rounds teach."""
     facts, joint = draft.job.decided[0], joint_of(draft)
+    if joint.fitting is not None:
+        coefficients = joint.fitting.algorithm.partner_coefficients
+        return Moments(facts.rows, facts.width_out - 1, draft.agreement.columns, coefficients)
     return Rounds(rows=facts.rows, received=facts.width_out, outputs=joint.outputs, rounds=joint.rounds)

@@ -107,12 +107,25 @@ class Part(Struct, frozen=True, kw_only=True):
     rows: int
 
 
+class Target(Struct, frozen=True, kw_only=True):
+    """What a label became (`nodes/joint/models.py`)."""
+
+    intercept: float
+    """The linear predictor of a mean row."""
+    mean: float
+    """Of the label."""
+    moved: int
+    """Rows of the renter's that stood alone in its columns, and were moved towards the mean."""
+
+
 class Joined(Struct, frozen=True, kw_only=True):
     """The table that a joint job's lessors compute on, made of the job's own."""
 
     data: str
     """Its digest."""
     rows: int
+    target: Target | None = None
+    """Of a model."""
 
 
 class Job(Struct, frozen=True, kw_only=True):
@@ -216,6 +229,8 @@ class Agreement(Struct, frozen=True, kw_only=True):
     accepted: bool = False
     ended: bool = False
     """By the partner."""
+    columns: int = 0
+    """Of the partner's own, in a model."""
     owes_since: float = 0.0
     """When it was last due to say something and has not; 0 when it owes nothing. Seconds since 1970."""
 
@@ -230,7 +245,9 @@ class Round(Struct, frozen=True, kw_only=True):
     result_bits: int = 0
     value_bits: int = 0
     output: str = ""
-    """Digest of the file that holds the decrypted output."""
+    """Digest of the file that holds the decrypted output, or the renter's part of a model."""
+    norm: float = 0.0
+    """Of the partner's part of a model: sum of squares of its weights, of standardised columns."""
 
 
 class Ledger(Struct, frozen=True, kw_only=True):
