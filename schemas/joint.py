@@ -7,6 +7,8 @@ output goes, still encrypted, to the renter, whose update program makes of it th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
@@ -38,6 +40,11 @@ Bits = Annotated[int, Meta(ge=-1100, le=1100)]
 Outliers = Literal["refuse", "move"]
 """Rows that stand alone in a party's columns: it takes no part, or moves them towards the mean."""
 AlgorithmName = Literal["ridge", "ols", "logistic", "poisson"]
+
+PENALTIES_PER_ROW: Final[Mapping[AlgorithmName, float]] = MappingProxyType(
+    {"ridge": 1e-3, "ols": 0.0, "logistic": 1e-3, "poisson": 1e-3}
+)
+"""By default."""
 
 
 class Algorithm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -284,16 +284,15 @@ class Invited:
         """Raises BadConfig: an option of the model is missing, or out of range."""
         import msgspec  # noqa: PLC0415
 
-        from nodes.joint.models import MODELS  # noqa: PLC0415
         from schemas.errors import BadConfig  # noqa: PLC0415
-        from schemas.joint import Fitting  # noqa: PLC0415
+        from schemas.joint import PENALTIES_PER_ROW, Fitting  # noqa: PLC0415
 
         assert self.algorithm is not None
         if self.label is None:
             raise BadConfig("--algorithm needs --label, the column that it models", field="label")
         agreed = {
             "name": self.algorithm,
-            "penalty_per_row": MODELS[self.algorithm].penalty_per_row if self.penalty is None else self.penalty,
+            "penalty_per_row": PENALTIES_PER_ROW[self.algorithm] if self.penalty is None else self.penalty,
             "renter_bits": self.bits,
             "partner_bits": self.partner_bits,
             "partner_coefficients": self.partner_coefficients,

@@ -11,8 +11,7 @@ from nodes.cli.console import Output
 from nodes.cli.files import require_writable, write_result, writing
 from nodes.cli.progress import follow
 from nodes.config import NodeConfig
-from nodes.renter.files.folder import JobFolder
-from nodes.views import jobs, journal, orders
+from nodes.views import jobs, journal, models, orders
 from nodes.views.explanation import explanation
 from nodes.views.source import open_store
 from schemas.errors import BadConfig
@@ -112,7 +111,7 @@ class Running:
         if report.joint is None or report.joint.fit is None:
             raise BadConfig(f"{job} is {report.phase}, and has fitted no model", field="job")
         with writing(out) as file:
-            file.write(JobFolder(self.config.jobs / job).model.read_bytes())
+            file.write(models.program(self.config.jobs, job))
 
     async def explain(self, job: str) -> None:
         """The job's journal in words."""

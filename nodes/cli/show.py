@@ -18,7 +18,7 @@ from schemas.joint import Learned
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from nodes.renter.files.fits import FitReport
+    from nodes.views.models import FitReport
 
 MIB: Final = 1024 * 1024
 COLUMNS_BY: Final = {"name": "by name", "position": "by position", "choice": "as chosen"}

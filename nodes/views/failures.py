@@ -44,6 +44,7 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
             "policy-expired",
             "too-few-rows",
             "too-many-rounds",
+            "unknown-algorithm",
             "unknown-dataset",
             "unknown-program",
             "unknown-renter",

@@ -18,6 +18,7 @@ from nodes.data.manifest import Column
 from nodes.data.port import Block
 from nodes.data.table import Table
 from nodes.joint.errors import TooRevealing
+from nodes.joint.files import IntegerFiles
 from nodes.renter.activities.quantise import quantised
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import JobAtHand, Workbench
@@ -60,7 +61,7 @@ def _join(inputs: JobAtHand, places: Places) -> Joined:
 def _made(inputs: JobAtHand, places: Places, aside: Path) -> Joined:
     joint = inputs.spec.joint
     if joint is not None and joint.fitting is not None:
-        return quantised(inputs.table, places, joint.fitting, inputs.folder.columns, aside)
+        return quantised(inputs.table, places, joint.fitting, IntegerFiles(inputs.folder.path), aside)
     table = chosen(inputs.table, places, aside)
     return Joined(data=table.digest, rows=table.rows)
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.inputs import DONE, OUTPUT, PARAMETERS, columns_of, widened, width_of
 from nodes.joint import modulus
+from nodes.joint.files import IntegerFiles
 from nodes.machine import Refused
 from nodes.programs import runtime
 from nodes.programs.check import check
@@ -201,7 +202,7 @@ class Rounds:
         """The renter's part of a model, of the partner's rotated moments."""
         width, folder = running.job.program.width_in, running.job.folder
         opened = await _protection(running).open_moments(bytes(event.body), width, answered.columns, answered.size_bits)
-        columns = await asyncio.to_thread(folder.columns.read)
+        columns = await asyncio.to_thread(IntegerFiles(folder.path).read)
         found = await asyncio.to_thread(solved, columns, opened.numbers, answered.bits, fitting.algorithm)
         return OutputAccepted(
             round=answered.round,

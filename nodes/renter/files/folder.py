@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from nodes.joint.files import IntegerFiles
 from nodes.renter.errors import OtherFormat
 
 FORMAT: Final = "3"
@@ -29,11 +28,6 @@ class JobFolder:
     def joined(self) -> Path:
         """The table that a joint job's lessors compute on, where it is another than the input's."""
         return self.path / "joined"
-
-    @property
-    def columns(self) -> IntegerFiles:
-        """A model's, as integers."""
-        return IntegerFiles(self.path)
 
     @property
     def model(self) -> Path:
