@@ -188,7 +188,7 @@ def written(lines: Sequence[Learned], more: Sequence[Learned], declared: Iterabl
     """
     most = {key: count for section in declared for key, count in section.most().items()}
     whole = (*lines, *more)
-    for party, kind in {(each.party, each.kind) for each in more}:
+    for party, kind in dict.fromkeys((each.party, each.kind) for each in more):
         learned = sum(each.count for each in whole if (each.party, each.kind) == (party, kind))
         allowed = most.get((party, kind), 0)
         if learned > allowed:

@@ -379,6 +379,8 @@ def _rows() -> tuple[EventType, ...]:
         row("joint.approved", "user", "partner", JointApproved, "control", "J1: a person says yes"),
         row("joint.declined", "user", "partner", JointDeclined, "control", "J1: a person says no, or withdraws"),
         row("contract.shown", "renter", "partner", ContractShown, "control", "J2: whose results to take"),
+        row("ids.masked", "renter|partner", "partner|renter", None, "result", "J1: a chunk of one side's masked ids"),
+        row("ids.remasked", "renter|partner", "partner|renter", None, "result", "J1: a chunk of the other's, back"),
         row("round.opened", "renter", "partner", RoundOpened, "control", "J5, J6: what the enclaves will seal"),
         row("round.answered", "partner", "renter", None, "result", "J4: raw homomorphic ciphertext"),
         row("sums.advanced", "partner", "renter", SumsAdvanced, "control", "J3: so far with a model's sums"),

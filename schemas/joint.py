@@ -33,7 +33,7 @@ Round = Annotated[int, Meta(ge=1, le=ROUNDS_MAX)]
 Rows = Annotated[int, Meta(ge=1, le=limits.ROWS_PER_JOB_MAX)]
 Columns = Annotated[tuple[Name, ...], Meta(max_length=limits.COLUMNS_MAX)]
 Count = Annotated[int, Meta(ge=0, le=limits.ROWS_PER_JOB_MAX)]
-Salt = Annotated[bytes, Meta(max_length=32)]
+Salt = Annotated[bytes, Meta(min_length=32, max_length=32)]
 Bits = Annotated[int, Meta(ge=-1100, le=1100)]
 
 
@@ -160,8 +160,8 @@ class JointRequested(Struct, frozen=True, kw_only=True):
     rounds: Round
     ids: DigestField | None = None
     """As in `Joint`."""
-    salt: Salt = b""
-    """The renter's half of the alignment's salt; empty where the ids are compared by their digest."""
+    salt: Salt | None = None
+    """The renter's half of the alignment's salt; None where the ids are compared by their digest."""
     release: Name
 
 
@@ -171,7 +171,7 @@ class JointAccepted(Struct, frozen=True, kw_only=True):
     job: IdField
     rows: Annotated[int, Meta(ge=0, le=limits.ROWS_PER_JOB_MAX)] = 0
     """How many ids the partner has, for private set intersection; 0 where they are compared by their digest."""
-    salt: Salt = b""
+    salt: Salt | None = None
     """The partner's half."""
     columns: Annotated[int, Meta(ge=0, le=limits.COLUMNS_MAX)] = 0
     """Of its own, in a model."""
@@ -199,10 +199,12 @@ class ContractShown(Struct, frozen=True, kw_only=True):
 
 
 class RoundOpened(Struct, frozen=True, kw_only=True):
-    """What the enclaves will seal in this round: numbers of at most 2^value_bits in size, as round(y·2^result_bits)."""
+    """What the enclaves will seal in this round: of so many rows numbers of at most 2^value_bits in size, as
+    round(y·2^result_bits)."""
 
     job: IdField
     round: Round
+    rows: Rows
     value_bits: Annotated[int, Meta(ge=1, le=VALUE_BITS_MAX)]
     result_bits: Bits
 

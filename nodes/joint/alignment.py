@@ -28,18 +28,15 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from gmpy2 import legendre, mpz
 from numpy.typing import NDArray
 
+from nodes.joint.chunks import MASKED_BYTES, REMASKED_BYTES
 from nodes.joint.errors import BadPeer
 from schemas.errors import BadData
 
-MASKED_BYTES = 32
-REMASKED_BYTES = 16
-"""Of a double mask: two of 10^6 ids each collide with a probability below 2^-88."""
 SALT_BYTES = 32
 SECRET_BYTES = 32
 
 _P = mpz(2**255 - 19)
 _A = 486662
-_LABEL = b"sublet joint alignment v1"
 
 Places = NDArray[np.int64]
 
@@ -55,13 +52,6 @@ class Masking:
     def __post_init__(self) -> None:
         if len(self.secret) != SECRET_BYTES or len(self.salt) != SALT_BYTES:
             raise ValueError("a masking takes a secret and a salt of 32 bytes each")
-
-
-def salt(job: bytes, renters: bytes, partners: bytes) -> bytes:
-    """The job's salt, of what each side contributed."""
-    return hashlib.sha256(
-        b"\x00".join((_LABEL, job.hex().encode(), renters.hex().encode(), partners.hex().encode()))
-    ).digest()
 
 
 def ids_digest(job: str, ids: Iterable[list[str]]) -> str:

@@ -15,18 +15,15 @@ from typing import Final
 import msgspec
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from nodes.data.table import Table
+from nodes.joint.alignment import Places
 from nodes.joint.columns import Columns, Floats
 from schemas.errors import BadData
 
 VALUES_AT_A_TIME: Final = 1 << 22
 """Read together: 32 MiB."""
 FILE_MODE: Final = 0o600
-
-Places = NDArray[np.int64]
-"""Of rows in a table."""
 
 
 class Scales(Struct, frozen=True):

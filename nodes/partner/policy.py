@@ -10,6 +10,8 @@
     algorithms = ["logistic", "ridge"]       # of models to fit; "*": any
     rows_min = 20
     rounds_max = 10
+    alignment = ["digest", "psi"]            # how rows may be found; psi: private set intersection of the ids
+    ids_max = 100000                         # ids of the renter in one, each of which asks about one person
     until = 2027-01-01T00:00:00Z
 
 A request is covered when one rule allows all of it. A refusal names the first thing that no rule allows and nothing of
@@ -34,6 +36,7 @@ from schemas.joint import ROUNDS_MAX, AlgorithmName, Name
 LIST_MAX: Final = 1024
 ANY: Final = "*"
 
+Kind = Literal["digest", "psi"]
 Program = Annotated[str, Meta(pattern=r"^(\*|[0-9a-f]{64})\Z")]
 
 
@@ -49,6 +52,10 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rows_min: Annotated[int, Meta(ge=1, le=limits.ROWS_PER_JOB_MAX)] = limits.ROWS_PER_OUTPUT_MIN
     """The fewest rows that an output may rest on."""
     rounds_max: Annotated[int, Meta(ge=1, le=ROUNDS_MAX)] = 1
+    alignment: Annotated[tuple[Kind, ...], Meta(min_length=1, max_length=2)] = ("digest", "psi")
+    """How rows of both sides may be found: `psi` tells the renter which of its ids are here."""
+    ids_max: Annotated[int, Meta(ge=1, le=limits.IDS_PER_ALIGNMENT_MAX)] = limits.IDS_PER_ALIGNMENT_DEFAULT
+    """The most ids of the renter's: each may be a guess."""
     until: Annotated[datetime, Meta(tz=True)] | None = None
 
 
@@ -73,6 +80,7 @@ class Asked:
     """Of the model; empty where a program is to be run."""
     rows: int
     rounds: int
+    alignment: Kind
     now: float
 
 
@@ -82,6 +90,8 @@ class Verdict:
 
     code: str = ""
     reason: str = ""
+    rows_min: int = limits.ROWS_PER_OUTPUT_MIN
+    """Of the rules that cover it, the smallest; the default where a person decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +122,12 @@ _CHECKS: Final = (
         "its policy names no such algorithm",
         lambda r, a: not a.algorithm or ANY in r.algorithms or a.algorithm in r.algorithms,
     ),
+    Check(
+        "alignment-not-allowed",
+        "its policy does not allow rows to be found so",
+        lambda r, a: a.alignment in r.alignment,
+    ),
+    Check("too-many-ids", "its policy allows fewer ids", lambda r, a: a.alignment == "digest" or a.rows <= r.ids_max),
     Check("too-few-rows", "its policy asks for more rows under an output", lambda r, a: a.rows >= r.rows_min),
     Check("too-many-rounds", "its policy allows fewer rounds", lambda r, a: a.rounds <= r.rounds_max),
 )
@@ -133,4 +149,4 @@ def judge(policy: Policy, asked: Asked) -> Verdict:
         rules = tuple(rule for rule in rules if check.allows(rule, asked))
         if not rules:
             return Verdict(check.code, check.reason)
-    return Verdict()
+    return Verdict(rows_min=min(rule.rows_min for rule in rules))

@@ -9,13 +9,14 @@ import msgspec
 
 from nodes.data.table import Table
 from nodes.inputs import DONE, LOCAL, OUTPUT, PARAMETERS, RECEIVED, require_inputs, width_of, without
-from nodes.joint.alignment import ids_digest
+from nodes.joint.alignment import ids_digest, require_ids
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.programs.program import Program
 from nodes.protections import AUTO, SEALED
-from schemas.errors import BadConfig, BadProgram
+from schemas.errors import BadConfig, BadData, BadProgram
 from schemas.joint import JOINT_PROGRAM_BYTES_MAX, Fitting, Joint
+from schemas.limits import IDS_PER_ALIGNMENT_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class Invitation:
     update: bytes | None = field(default=None, repr=False)
     parameters: tuple[float, ...] = ()
     aligned: bool = False
+    """Both sides have the same ids in the same order; else rows in common are found by private set intersection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,11 @@ class Checked:
         return tuple(each.canonical for each in (self.program, self.update) if each is not None)
 
     def part(self, table: Table, job: str) -> Joint:
-        """The joint part of the job; raises BadConfig: an option is out of range."""
+        """The joint part of the job; raises BadInput: an option is out of range, or ids do not name the rows."""
         wanted = self.invitation
+        require_ids(table.all_ids())
+        if not wanted.aligned and table.rows > IDS_PER_ALIGNMENT_MAX:
+            raise BadData(f"{table.rows:,} ids; at most {IDS_PER_ALIGNMENT_MAX:,} can be matched with a partner's")
         fields = {
             "partner": wanted.partner,
             "dataset": wanted.dataset,
@@ -60,7 +65,7 @@ class Checked:
             "rounds": wanted.rounds,
             "update": None if self.update is None else self.update.digest,
             "parameters": wanted.parameters,
-            "ids": ids_digest(job, table.all_ids()),
+            "ids": ids_digest(job, table.all_ids()) if wanted.aligned else None,
             "release": release(),
         }
         try:
@@ -82,12 +87,8 @@ def checked(wanted: Invitation, lessors: Program, *, protection: str, id_column:
     """
     if protection not in (AUTO, SEALED.name):
         raise BadConfig(f"a job with a partner needs --protection {SEALED.name}, not {protection}", field="protection")
-    if not wanted.aligned or id_column is None:
-        raise BadConfig(
-            "rows of both sides must be the same in the same order: say so by --aligned, and name their ids by "
-            "--id-column",
-            field="aligned",
-        )
+    if id_column is None:
+        raise BadConfig("rows of both sides are found by their ids: name them by --id-column", field="id_column")
     if wanted.fitting is not None:
         _require_model_alone(wanted)
         return Checked(wanted, None, None)

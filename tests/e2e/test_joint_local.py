@@ -78,6 +78,26 @@ async def test_three_rounds_are_equal_to_plaintext(network: LocalNetwork, case: 
     assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
 
 
+async def test_rows_in_common_are_found_and_computed_on_whatever_their_order(tmp_path: Path) -> None:
+    case = joint.make_overlapping(tmp_path)
+    partner = joint.local_partner(case, joint.policy(tmp_path))
+    async with LocalNetwork(tmp_path / "network", partner=partner) as network:
+        job = await submit(network, case, aligned=False)
+        report = await ended(network, job)
+        assert report.phase == "completed", report.reason
+        expected = case.expected(3)
+        assert np.abs(outputs(report) - expected).max() <= 1e-6 * np.abs(expected).max()
+        assert report.joint is not None
+        assert network.partner_store is not None
+        part = await parts.part(network.partner_store, job)
+        assert part.ledger == report.joint.ledger
+        (told,) = [each for each in part.ledger if (each.party, each.kind) == ("renter", "rows-in-common")]
+        assert (told.count, told.round) == (150, 0)
+        assert "150 of the renter's ids and 150 of the partner's did not match" in told.shape
+        await erased(network.partner_folder / "jobs" / job)
+        await erased(network.jobs / job / "alignment")
+
+
 async def test_a_partner_that_is_ended_and_comes_back_goes_on(network: LocalNetwork, case: Case) -> None:
     job = await submit(network, case, {"batch_rows": 20})
     await until_round(network, job, 2)

@@ -106,6 +106,20 @@ def make_case(folder: Path, rows: int = ROWS) -> Case:
     return Case(renter, partner, mine, theirs)
 
 
+def make_overlapping(folder: Path, rows: int = ROWS, shared: int = ROWS // 2) -> Case:
+    """As `make_case`, but each side has rows that the other lacks, and an order of its own; the numbers are of those
+    that are shared, in the renter's order."""
+    random = np.random.default_rng(rows + shared)
+    whole = 2 * rows - shared
+    mine, theirs = np.round(random.normal(size=(whole, 3)), 3), np.round(random.normal(size=(whole, 2)) * 50, 2)
+    renters, partners = random.permutation(rows), random.permutation(np.arange(rows - shared, whole))
+    renter, partner = folder / "hospital.csv", folder / "insurer.csv"
+    _write(renter, ["id", "x0", "x1", "x2"], [f"person-{each}" for each in renters], mine[renters])
+    _write(partner, ["id", "premium", "claims"], [f"person-{each}" for each in partners], theirs[partners])
+    both = renters[renters >= rows - shared]
+    return Case(renter, partner, mine[both], theirs[both])
+
+
 def policy(folder: Path, **changed: Any) -> Path:
     """A policy file that covers the case, but for what is changed; `top` stands before the rule."""
     rule: dict[str, Any] = {

@@ -14,6 +14,8 @@ from typing import Any, Final, Protocol
 from broker.port import Broker, Delivery
 from broker.topology import queue_name
 from nodes.crew.errors import HandLost
+from nodes.joint.aligner import Aligner, Incoming
+from nodes.joint.exchange import CHUNKS
 from nodes.machine import Refused
 from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.moments import checked
@@ -61,6 +63,7 @@ class Collector:
     broker: Broker
     door: Door
     submit: Submit
+    aligner: Aligner
 
     async def run(self) -> None:
         """Consume until cancelled; results are worked on concurrently, each bounded by the prefetch."""
@@ -69,7 +72,22 @@ class Collector:
     async def _serve(self, delivery: Delivery) -> None:
         await self.door.serve(delivery, self._sender, self._accept)
 
-    async def _sender(self, event: Event) -> tuple[bytes, _Sent]:
+    async def _sender(self, event: Event) -> tuple[bytes, _Sent | Incoming]:
+        """The sender's key, once it is sure that it may send this; raises Refused or Later."""
+        return await (self.aligner.sender(event) if event.type in CHUNKS else self._lessor(event))
+
+    async def _accept(self, event: Event, known: _Sent | Incoming) -> None:
+        if isinstance(known, _Sent):
+            await self._sum_up(event, known)
+            return
+        try:
+            outcome = await self.aligner.accept(event, known)
+        except PartGone:
+            return
+        if outcome is not None:
+            await self.submit(*outcome, known.job, event_id=f"arrived/{event.id}")
+
+    async def _lessor(self, event: Event) -> tuple[bytes, _Sent]:
         """The lessor's key, once it is sure that it is under a contract of this job; raises Refused or Later."""
         batch = codec.batch_of(event)
         keys = ("part", f"contract/{batch.contract}", f"round/{batch.round}")
@@ -89,7 +107,7 @@ class Collector:
             raise Refused("wrong-batch", f"batch {batch.batch} has rows after the last of {part.rows}")
         return contract.contract.lessor_key, _Sent(batch, current.phase == "open", part.algorithm is not None)
 
-    async def _accept(self, event: Event, sent: _Sent) -> None:
+    async def _sum_up(self, event: Event, sent: _Sent) -> None:
         if not sent.wanted:
             return
         batch = sent.batch

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from nodes.data.table import Table
 from nodes.joint import guards
+from nodes.joint.alignment import Places
 from nodes.joint.columns import filled, scaled
 from nodes.joint.errors import TooRevealing
-from nodes.joint.files import IntegerFiles, Places, values_of
+from nodes.joint.files import IntegerFiles, values_of
 from nodes.joint.guards import Limits
 from schemas.joint import Algorithm, Outliers
 

@@ -14,7 +14,10 @@ from nodes.crew.crew import Kit
 from nodes.data.table import Table, open_table
 from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.homomorphic.paillier.slots import Layout
+from nodes.joint.aligner import read_places
+from nodes.joint.alignment import Places
 from nodes.joint.columns import Columns
+from nodes.joint.exchange import Alignment
 from nodes.joint.rotation import Room, Rotation, random_bytes, rotation
 from nodes.kept import Kept
 from nodes.partner.activities.services import Services
@@ -114,23 +117,27 @@ class Desk:
         return await asyncio.to_thread(ModelAtHand.of, request, self.services.folder(job).columns.read())
 
     async def _load(self, job: str, number: int) -> RoundAtHand:
-        records = await self.services.store.get(job, ["part", "request", f"round/{number}"])
+        records = await self.services.store.get(job, ["part", "request", f"round/{number}", "alignment"])
         part, request, current = (records.get(key) for key in ("part", "request", f"round/{number}"))
         if not isinstance(part, Part) or not isinstance(request, JointRequested) or not isinstance(current, Round):
             raise PartGone(f"round {number} of {job} is not here")
-        return await asyncio.to_thread(self._made, request, current)
+        masked = isinstance(records.get("alignment"), Alignment)
+        return await asyncio.to_thread(self._made, request, part.rows, current, masked)
 
-    def _made(self, request: JointRequested, current: Round) -> RoundAtHand:
+    def _made(self, request: JointRequested, rows: int, current: Round, masked: bool) -> RoundAtHand:
         folder = self.services.folder(request.job)
         split = Split.of(check(request.program, engine=False))
-        own = split.of_local(_column_sums(open_table(folder.table, folder.digest.read_text())))
-        found = scales(split, own, request.rows, current.value_bits, current.result_bits)
+        table = open_table(folder.table, folder.digest.read_text())
+        own = split.of_local(_column_sums(table, read_places(folder.places) if masked else np.arange(table.rows)))
+        found = scales(split, own, rows, current.value_bits, current.result_bits)
         return RoundAtHand(Kit.of(Sums(request.public_key, found.program)), found)
 
 
-def _column_sums(table: Table) -> NDArray[np.float64]:
-    """Of every column over all rows, [F]."""
-    total = np.zeros(len(table.columns), dtype=np.longdouble)
+def _column_sums(table: Table, places: Places) -> NDArray[np.float64]:
+    """Of every column over some rows, [F]."""
+    total, wanted = np.zeros(len(table.columns), dtype=np.longdouble), np.zeros(table.rows, dtype=np.bool_)
+    wanted[places] = True
     for first in range(0, table.rows, CHUNK_ROWS):
-        total += table.read(first, min(CHUNK_ROWS, table.rows - first)).sum(axis=0, dtype=np.longdouble)
+        count = min(CHUNK_ROWS, table.rows - first)
+        total += table.read(first, count)[wanted[first : first + count]].sum(axis=0, dtype=np.longdouble)
     return total.astype(np.float64)

@@ -21,18 +21,17 @@ from nodes.data.table import Table
 from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.inputs import LOCAL, RECEIVED, require_inputs, width_of, without
 from nodes.joint import modulus
-from nodes.joint.alignment import ids_digest
+from nodes.joint.alignment import ids_digest, require_ids
 from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.fitting import binding_of, make_ready
 from nodes.partner.activities.services import Dataset, Services
 from nodes.partner.activities.unfit import Unfit
-from nodes.partner.errors import PartGone
-from nodes.partner.policy import Asked, judge, read_policy
+from nodes.partner.policy import Asked, Verdict, judge, read_policy
 from nodes.partner.protocol.records import RequestExamined
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.programs.program import Program
-from schemas.errors import BadInput, BadProgram, VerificationFailed
+from schemas.errors import BadData, BadInput, BadProgram, VerificationFailed
 from schemas.joint import JointRequested
 
 
@@ -43,11 +42,9 @@ async def examine(services: Services, desk: Desk, params: dict[str, Any], job: s
         return []
     try:
         found = await asyncio.to_thread(_examine, services, request, bool(params["approved"]))
-        if request.algorithm is not None and not found.undecided:
+        if request.algorithm is not None and request.ids is not None and not found.undecided:
             await make_ready(services, desk, request)
         return [("request.examined", found)]
-    except PartGone:
-        return []
     except Unfit as error:
         return [("request.examined", RequestExamined(code=error.code, reason=str(error), detail=error.detail))]
 
@@ -66,6 +63,7 @@ async def erase(services: Services, params: dict[str, Any], job: str) -> list[tu
 
 
 def _examine(services: Services, request: JointRequested, approved: bool) -> RequestExamined:
+    verdict = Verdict()
     if not approved:
         policy = read_policy(services.policy)
         verdict = judge(policy, _asked(services, request))
@@ -80,7 +78,15 @@ def _examine(services: Services, request: JointRequested, approved: bool) -> Req
         raise Unfit("unknown-dataset", f"{services.me} has no dataset of this name for anybody")
     table = _table(services, request, program, dataset)
     outputs = len(table.columns) if program is None else program.width_out
-    return RequestExamined(columns=table.columns, outputs=outputs)
+    return RequestExamined(columns=table.columns, outputs=outputs, rows=table.rows, rows_min=verdict.rows_min)
+
+
+def _require_ids(table: Table) -> None:
+    """Raises Unfit; how many are empty or repeated is for this side's own journal."""
+    try:
+        require_ids(table.all_ids())
+    except BadData as error:
+        raise Unfit("dataset-unfit", "the dataset's ids do not name its rows", str(error)) from error
 
 
 def _asked(services: Services, request: JointRequested) -> Asked:
@@ -92,6 +98,7 @@ def _asked(services: Services, request: JointRequested) -> Asked:
         algorithm="" if request.algorithm is None else request.algorithm.name,
         rows=request.rows,
         rounds=request.rounds,
+        alignment="digest" if request.ids else "psi",
         now=services.clock(),
     )
 
@@ -133,8 +140,9 @@ def _table(services: Services, request: JointRequested, program: Program | None,
         table = lay_down(folder.table, source, binding, reading)
     except BadInput as error:
         raise Unfit("dataset-unfit", "the dataset's columns do not fit what is asked", str(error)) from error
-    same = table.rows == request.rows and ids_digest(request.job, table.all_ids()) == request.ids
-    if not same:
+    if request.ids is None:
+        _require_ids(table)
+    elif table.rows != request.rows or ids_digest(request.job, table.all_ids()) != request.ids:
         raise Unfit("not-aligned", "the ids of both sides are not the same in the same order")
     folder.digest.write_text(table.digest)
     return table

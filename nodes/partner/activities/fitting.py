@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import Any, Final
+
+from msgspec import Struct, structs
 
 from nodes.data.binding import Binding
 from nodes.data.header import Header
 from nodes.data.table import open_table
 from nodes.homomorphic.errors import Overflow
 from nodes.joint import guards
+from nodes.joint.aligner import read_places
+from nodes.joint.alignment import Places
 from nodes.joint.errors import TooRevealing
-from nodes.joint.files import Places
 from nodes.joint.guards import Limits
 from nodes.partner.activities.columns import make_columns
 from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.services import Services
 from nodes.partner.activities.unfit import Unfit
-from nodes.partner.protocol.records import Part
+from nodes.partner.protocol.records import ColumnsMade, Part
 from schemas.errors import BadData
 from schemas.joint import JointRequested
 
@@ -56,6 +59,20 @@ async def make_ready(services: Services, desk: Desk, request: JointRequested, pl
     except Overflow as error:
         reason = "sums over all rows leave no room in the ciphertexts: take fewer columns or bits, or a longer key"
         raise Unfit("no-room", reason, str(error)) from error
+
+
+async def make_matched(services: Services, desk: Desk, params: dict[str, Any], job: str) -> list[tuple[str, Struct]]:
+    """Activity `make-columns`: the model's integers, of the rows in common."""
+    records = await services.store.get(job, ["part", "request"])
+    part, request = records.get("part"), records.get("request")
+    if not isinstance(part, Part) or not isinstance(request, JointRequested):
+        return []
+    try:
+        places = await asyncio.to_thread(read_places, services.folder(job).places)
+        await make_ready(services, desk, structs.replace(request, rows=part.rows), places)
+    except Unfit as error:
+        return [("columns.made", ColumnsMade(code=error.code, reason=str(error), detail=error.detail))]
+    return [("columns.made", ColumnsMade())]
 
 
 def _make(services: Services, request: JointRequested, places: Places | None) -> None:

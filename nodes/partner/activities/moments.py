@@ -19,7 +19,6 @@ from nodes.joint.units import Unit, units
 from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.services import PartFolder, Services
 from nodes.partner.activities.sums import Made
-from nodes.partner.errors import PartGone
 from nodes.partner.protocol.records import Part, RoundAnswered, Summed, Taken, UnitSummed, WeightsMade
 from nodes.whole import write_whole
 
@@ -65,10 +64,7 @@ async def sum_unit(services: Services, desk: Desk, params: dict[str, Any], job: 
         reason = "the batches do not hold each row once"
         return [("round.made", RoundAnswered(round=ONLY_ROUND, code="rows-not-covered", reason=reason))]
     unit, folder = units(part.rows, part.outputs)[int(params["unit"])], services.folder(job)
-    try:
-        sealing = await desk.sealing(job)
-    except PartGone:
-        return []
+    sealing = await desk.sealing(job)
     where = (unit.first_row, unit.rows, unit.first_column, unit.columns)
     made = await services.crew.call(sums_of, sealing, slices(folder, taken, unit), str(folder.columns.integers), where)
     digest = hashlib.sha256(made.result.body).hexdigest()
@@ -83,10 +79,7 @@ async def answer_model(services: Services, desk: Desk, part: Part, records: Mapp
     for unit in units(part.rows, part.outputs):
         path = services.folder(part.job).unit(unit.number, digests[unit.number])
         chunks.setdefault(unit.first_column, []).append(await asyncio.to_thread(path.read_bytes))
-    try:
-        sealing, rotation = await desk.sealing(part.job), await desk.rotation(part.job)
-    except PartGone:
-        return []
+    sealing, rotation = await desk.sealing(part.job), await desk.rotation(part.job)
     moments = (await services.crew.call(joined, sealing, list(chunks.values()))).result.body
     weights = rotation.weights.tolist()
     rows = [weights[at : at + ROTATED_AT_A_TIME] for at in range(0, len(weights), ROTATED_AT_A_TIME)]
@@ -104,10 +97,7 @@ async def answer_model(services: Services, desk: Desk, part: Part, records: Mapp
 
 async def make_weights(services: Services, desk: Desk, params: dict[str, Any], job: str) -> Outcome:
     """Activity `make-weights`: this partner's own, by the renter's reply (J5)."""
-    try:
-        rotation, columns = await desk.rotation(job), await desk.columns(job)
-    except PartGone:
-        return []
+    rotation, columns = await desk.rotation(job), await desk.columns(job)
     by_integer = rotation.coefficients(np.array(params["values"], dtype=np.float64))
     own = columns.part(by_integer)
     norm = float(((by_integer * columns.deviations) ** 2).sum())

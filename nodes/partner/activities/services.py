@@ -70,6 +70,16 @@ class PartFolder:
         return self.path / "table"
 
     @property
+    def alignment(self) -> Path:
+        """Masked ids."""
+        return self.path / "alignment"
+
+    @property
+    def places(self) -> Path:
+        """Which rows of the table both sides have, in the renter's order: int64, from 0. Where ids were masked."""
+        return self.path / "places.i8"
+
+    @property
     def digest(self) -> Path:
         """Names the table."""
         return self.path / "table.sha256"

@@ -1,7 +1,7 @@
 """What a partner keeps about its part in a job, and the outcomes of its activities. Frozen data, pure.
 
 Aggregate = job id. Keys: `part`, `request`, `ledger`, `contract/<id>`, `round/<number>`, `taken/<round>/<batch>`,
-and where a model is fitted `unit/<number>`.
+where a model is fitted `unit/<number>`, and where ids are masked `alignment` and `chunk/<way>/<number>`.
 `request` holds program and key, and goes with the part's end; `part` is the summary that stays.
 """
 
@@ -13,7 +13,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from nodes.ledger import Moments, Rounds, SameRows, Section
+from nodes.joint.exchange import INTERNAL as ALIGNMENT_TYPES
+from nodes.joint.exchange import RECORDS as ALIGNMENT_RECORDS
+from nodes.joint.exchange import MasksSorted
+from nodes.ledger import Moments, Rounds
 from nodes.machine import ActivityFailed, PublishFailed
 from nodes.partner.protocol.states import PartPhase, RoundPhase
 from schemas.contracts import Contract
@@ -38,6 +41,9 @@ class Part(Struct, frozen=True, kw_only=True):
     outputs: int = 0
     """Numbers of an output; of a model the partner's columns."""
     rows: int = 0
+    """The renter's; once ids were matched, those in common."""
+    rows_min: int = 0
+    """The fewest that must be."""
     received: int = 0
     rounds: int = 0
     answered: int = 0
@@ -52,11 +58,6 @@ class Part(Struct, frozen=True, kw_only=True):
     """Of this partner's columns as they are, when a model was fitted and it may know them."""
     offset: float = 0.0
     """Makes the mean of its scores 0."""
-
-    @property
-    def declared(self) -> tuple[Section, ...]:
-        """What the job may teach anybody, as far as it is known yet."""
-        return SameRows(self.rows), self.taught_by_rounds
 
     @property
     def taught_by_rounds(self) -> Rounds | Moments:
@@ -119,6 +120,7 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "taken": Taken,
         "unit": Summed,
         "ledger": Ledger,
+        **ALIGNMENT_RECORDS,
     }
 )
 
@@ -133,6 +135,10 @@ class RequestExamined(Struct, frozen=True, kw_only=True):
     undecided: bool = False
     columns: tuple[str, ...] = ()
     outputs: int = 0
+    rows: int = 0
+    """Of the dataset."""
+    rows_min: int = 0
+    """The fewest that must be in common."""
 
 
 class PartialTaken(Struct, frozen=True, kw_only=True):
@@ -150,6 +156,14 @@ class PartialRefused(Struct, frozen=True, kw_only=True):
     lessor: str
     code: str
     reason: str
+
+
+class ColumnsMade(Struct, frozen=True, kw_only=True):
+    """`columns.made`: a model's integers of the rows in common; or why there are none. As `RequestExamined`."""
+
+    code: str = ""
+    reason: str = ""
+    detail: str = ""
 
 
 class UnitSummed(Struct, frozen=True, kw_only=True):
@@ -190,9 +204,12 @@ INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "partial.taken": PartialTaken,
         "partial.refused": PartialRefused,
         "round.made": RoundAnswered,
+        "columns.made": ColumnsMade,
         "unit.summed": UnitSummed,
         "weights.made": WeightsMade,
         "activity.failed": ActivityFailed,
         "publish.failed": PublishFailed,
+        "masks.sorted": MasksSorted,
+        **ALIGNMENT_TYPES,
     }
 )

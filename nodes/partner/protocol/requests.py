@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import hashlib
 
+from msgspec import structs
+
 from nodes.draft import data_of
 from nodes.introductions import verify_introduction
-from nodes.ledger import Moments, SameRows
+from nodes.ledger import Moments
 from nodes.machine import ActivityFailed, CancelTimer, Perform, PublishFailed, Refused, SetTimer, TimerFired
+from nodes.partner.protocol import aligning
 from nodes.partner.protocol.draft import Draft
 from nodes.partner.protocol.records import Part, RequestExamined
 from nodes.partner.protocol.states import PART
 from nodes.states import advance
 from schemas.errors import VerificationFailed
 from schemas.events import DeliveryFailed, Event
-from schemas.joint import JointAccepted, JointDeclined, JointDeferred, JointEnded, JointRequested
+from schemas.joint import JointDeclined, JointDeferred, JointEnded, JointRequested
 
 
 def requested(draft: Draft, event: Event) -> None:
@@ -47,6 +50,9 @@ def requested(draft: Draft, event: Event) -> None:
         versions = f"the renter runs sublet {data.release}, {draft.config.me} runs {draft.config.release}"
         draft.end("refused", code="other-release", reason=f"{versions}: both must run the same")
         return
+    if (data.ids is None) == (data.salt is None):
+        draft.end("refused", code="bad-request", reason="the request says in no way, or in two, how rows are found")
+        return
     draft.do(Perform(activity="examine", params={"approved": False}))
 
 
@@ -64,13 +70,13 @@ def examined(draft: Draft, event: Event) -> None:
         draft.do(CancelTimer(name="renter"))
         draft.send("joint.deferred", part.renter, part.job, JointDeferred(job=part.job))
         return
-    draft.advance("covered", columns=data.columns, outputs=data.outputs)
-    draft.learn(*SameRows(draft.part.rows).compared())
-    if isinstance(draft.part.taught_by_rounds, Moments):
-        draft.learn(*draft.part.taught_by_rounds.agreed())
+    draft.advance("covered", columns=data.columns, outputs=data.outputs, rows_min=data.rows_min)
     draft.heard()
-    columns = 0 if part.algorithm is None else data.outputs
-    draft.send("joint.accepted", part.renter, part.job, JointAccepted(job=part.job, columns=columns))
+    accepted = aligning.begin(draft, data.rows)
+    if isinstance(taught := draft.part.taught_by_rounds, Moments):
+        draft.learn(*taught.agreed())
+        accepted = structs.replace(accepted, columns=data.outputs)
+    draft.send("joint.accepted", part.renter, part.job, accepted)
 
 
 def approved(draft: Draft, event: Event) -> None:

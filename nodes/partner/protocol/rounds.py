@@ -41,6 +41,10 @@ def opened(draft: Draft, event: Event) -> None:
     if data.round > part.rounds:
         draft.end("failed", code="too-many-rounds", reason=f"round {data.round} of {part.rounds} was opened")
         return
+    if data.rows != part.rows:
+        reason = f"round {data.round} is of {data.rows} rows, {part.rows} were agreed"
+        draft.end("failed", code="rows-differ", reason=reason)
+        return
     if data.round != part.answered + 1:
         raise Refused("wrong-round", f"round {data.round} was opened after {part.answered} were answered")
     phase = advance(ROUND, "new", "opened")

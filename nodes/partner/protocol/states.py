@@ -5,7 +5,8 @@ Theory of operation. A partner's part in a job is one aggregate:
     new          not asked yet
     examining    the request is held against policy and data (activity `examine`)
     waiting      a person has to approve it
-    accepted     rounds go on: sealed results come from lessors under contract, outputs go to the renter
+    accepted     rows are aligned, then rounds go on: sealed results come from lessors under contract, outputs go to
+                 the renter
     refused      by the policy, by a person, or by the data: with a code, and a reason that tells nothing of the data
     finished     the renter ended the job
     withdrawn    a person here took the data back
@@ -44,6 +45,7 @@ PART: Final[Mapping[tuple[PartPhase, str], PartPhase]] = MappingProxyType(
         ("waiting", "ended"): "finished",
         ("waiting", "failed"): "failed",
         ("accepted", "ended"): "finished",
+        ("accepted", "refused"): "refused",
         ("accepted", "withdrawn"): "withdrawn",
         ("accepted", "failed"): "failed",
     }

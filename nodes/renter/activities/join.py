@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from nodes.data.making import write_table
 from nodes.data.manifest import Column
 from nodes.data.port import Block
 from nodes.data.table import Table
+from nodes.joint.aligner import read_places
+from nodes.joint.alignment import Places
 from nodes.joint.errors import TooRevealing
+from nodes.joint.exchange import Alignment
 from nodes.joint.files import IntegerFiles
 from nodes.renter.activities.quantise import quantised
 from nodes.renter.activities.services import Services
@@ -26,21 +28,18 @@ from nodes.renter.errors import OWN_FAULTS, JobGone
 from nodes.renter.protocol.outcomes import JobJoined, JobSpoiled, own_fault
 from nodes.renter.protocol.records import Job, Joined, Progress
 
-Places = NDArray[np.int64]
-"""Of rows in the renter's table, ascending."""
-
 
 async def join(
     services: Services, workbench: Workbench, params: dict[str, Any], job_id: str
 ) -> list[tuple[str, Struct]]:
     """Make the table; done again it gives the same one."""
-    records = await services.store.get(job_id, ["job", "progress"])
+    records = await services.store.get(job_id, ["job", "progress", "alignment"])
     job, progress = records.get("job"), records.get("progress")
     if not isinstance(job, Job) or not isinstance(progress, Progress) or progress.phase != "joining":
         raise JobGone(f"no job {job_id} here that is to be joined")
     try:
-        inputs = await workbench.inputs(job.spec)
-        joined = await asyncio.to_thread(_join, inputs, np.arange(inputs.table.rows))
+        inputs, masked = await workbench.inputs(job.spec), isinstance(records.get("alignment"), Alignment)
+        joined = await asyncio.to_thread(_join, inputs, masked)
     except TooRevealing as error:
         return [("job.spoiled", JobSpoiled(code=error.code, reason=f"your columns: {error}"))]
     except OWN_FAULTS as error:
@@ -48,8 +47,9 @@ async def join(
     return [("job.joined", JobJoined(joined=joined))]
 
 
-def _join(inputs: JobAtHand, places: Places) -> Joined:
+def _join(inputs: JobAtHand, masked: bool) -> Joined:
     folder = inputs.folder
+    places = read_places(folder.places) if masked else np.arange(inputs.table.rows)
     with tempfile.TemporaryDirectory(prefix=".joined-", dir=folder.path) as beside:
         aside = Path(beside) / folder.joined.name
         joined = _made(inputs, places, aside)
@@ -67,7 +67,7 @@ def _made(inputs: JobAtHand, places: Places, aside: Path) -> Joined:
 
 
 def chosen(table: Table, places: Places, folder: Path) -> Table:
-    """Make `folder` and in it a table of some of the rows."""
+    """Make `folder` and in it a table of some of the rows, whose places ascend."""
     columns = (*(Column(name, "text") for name in table.known.texts), *map(Column, table.columns))
     return write_table(folder, columns, _rows(table, places), id_column=table.known.id_column)
 

@@ -12,9 +12,10 @@ from nodes.data.manifest import Column
 from nodes.data.port import Block
 from nodes.data.table import ROWS_AT_ONCE, Table
 from nodes.joint import guards
+from nodes.joint.alignment import Places
 from nodes.joint.columns import Columns, Floats, filled, scaled, zero_sum
 from nodes.joint.errors import TooRevealing
-from nodes.joint.files import IntegerFiles, Places, values_of
+from nodes.joint.files import IntegerFiles, values_of
 from nodes.joint.guards import Limits
 from nodes.joint.models import MODELS
 from nodes.renter.protocol.records import Joined, Target

@@ -84,8 +84,9 @@ class Rounds:
 
     async def ask(self, params: dict[str, Any], job_id: str) -> list[tuple[str, Struct]]:
         """Activity `ask-partner`: the request, with the partner's program and the public key (J1)."""
-        job, blobs = (await self.services.store.get(job_id, ["job"])).get("job"), self.services.blobs
-        if not isinstance(job, Job) or job.spec.joint is None:
+        records, blobs = await self.services.store.get(job_id, ["job", "agreement"]), self.services.blobs
+        job, agreement = records.get("job"), records.get("agreement")
+        if not isinstance(job, Job) or job.spec.joint is None or not isinstance(agreement, Agreement):
             raise JobGone(f"no joint job {job_id} here")
         (facts, assessment), joint = job.decided, job.spec.joint
         assert facts.public_key is not None
@@ -102,6 +103,7 @@ class Rounds:
             received=facts.width_out,
             rounds=joint.rounds,
             ids=joint.ids,
+            salt=None if joint.ids else agreement.salt,
             release=joint.release,
         )
         event_id = derive_id("event", job_id, "joint.requested")

@@ -40,6 +40,16 @@ class JobFolder:
         return self.path / "fit.json"
 
     @property
+    def alignment(self) -> Path:
+        """Masked ids of a joint job, until it ends."""
+        return self.path / "alignment"
+
+    @property
+    def places(self) -> Path:
+        """Which rows of the input both sides have, ascending: int64, from 0."""
+        return self.alignment / "places.i8"
+
+    @property
     def parts(self) -> Path:
         """One file per accepted batch result."""
         return self.path / "parts"

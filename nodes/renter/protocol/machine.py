@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from nodes.joint.exchange import ChunkChanged
 from nodes.ledger import LedgerExceeded
 from nodes.machine import TIMER_FIRED, Context, Records, Refused, Step
 from nodes.records import as_record_set
@@ -38,6 +39,11 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "job.submitted": (NEW, starting.submitted),
         "job.cancelled": (LIVE, starting.cancelled),
         "job.prepared": (frozenset({"preparing"}), starting.prepared),
+        "mask.made": (frozenset({"joining"}), joining.masked),
+        "chunk.taken": (frozenset({"joining"}) | ENDED, joining.taken),
+        "chunk.returned": (frozenset({"joining"}) | ENDED, joining.returned),
+        "chunk.refused": (frozenset({"joining"}), joining.refused),
+        "ids.matched": (frozenset({"joining"}), joining.matched),
         "job.joined": (frozenset({"joining"}), joining.joined),
         "contract.signed": (LIVE | ENDED, starting.contract_signed),
         "order.buy.matched": (frozenset({"ordering", "running"}), starting.matched),
@@ -118,7 +124,7 @@ class RenterMachine:
             return draft.step()
         try:
             handler(draft, event)
-        except LedgerExceeded as error:
+        except (LedgerExceeded, ChunkChanged) as error:
             draft = Draft(self.config, records, context)
             ending.fail(draft, error.code, error.reason)
         return draft.step()

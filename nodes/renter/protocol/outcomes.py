@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from nodes.joint.exchange import INTERNAL as ALIGNMENT_TYPES
 from nodes.machine import ActivityFailed, PublishFailed
 from nodes.renter.protocol.records import Facts, Joined
 from schemas.errors import SubletError, VerificationFailed
@@ -153,5 +154,6 @@ INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "job.spoiled": JobSpoiled,
         "activity.failed": ActivityFailed,
         "publish.failed": PublishFailed,
+        **ALIGNMENT_TYPES,
     }
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from nodes.ledger import Moments, Rounds, SameRows, Section, written
+from nodes.joint.exchange import Alignment
+from nodes.ledger import Intersection, Moments, Rounds, SameRows, Section, written
 from nodes.machine import CancelTimer, Perform, Refused, SetTimer
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.records import Agreement, Ledger, Round
@@ -50,9 +51,10 @@ def end(draft: Draft, code: str, reason: str) -> None:
     draft.do(CancelTimer(name="partner"))
 
 
-def owes(draft: Draft, something: bool) -> None:
+def owes(draft: Draft, something: bool, *, patience_seconds: float = 0.0) -> None:
     """From now on the partner owes an answer, or none: what it says in time starts its time anew."""
-    draft.put("agreement", structs.replace(draft.agreement, owes_since=draft.now if something else 0.0))
+    since = draft.now + patience_seconds if something else 0.0
+    draft.put("agreement", structs.replace(draft.agreement, owes_since=since))
     if something:
         remind(draft)
     else:
@@ -88,7 +90,9 @@ def learn(draft: Draft, lines: tuple[Learned, ...]) -> None:
 
 def declared(draft: Draft) -> tuple[Section, ...]:
     """What the job may teach anybody, as far as it is known yet."""
-    return SameRows(draft.job.decided[0].rows), taught_by_rounds(draft)
+    state = draft.find(Alignment, "alignment")
+    rows = SameRows(draft.job.decided[0].rows) if state is None else Intersection(state.mine, state.others)
+    return rows, taught_by_rounds(draft)
 
 
 def taught_by_rounds(draft: Draft) -> Rounds | Moments:

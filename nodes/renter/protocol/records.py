@@ -1,7 +1,8 @@
 """What the renter keeps about a job, one record per thing that changes on its own. Frozen data, pure.
 
 Aggregate = job id. Keys: `job`, `progress`, `contract/<id>`, `subtask/<id>`, `batch/<number>`,
-`worker/<subtask>/<worker>`, and of joint jobs `agreement`, `ledger` and `round/<number>`. `job` is large and changes a
+`worker/<subtask>/<worker>`, and of joint jobs `agreement`, `ledger`, `round/<number>`, and while rows are
+aligned `alignment` and `chunk/<way>/<number>`. `job` is large and changes a
 few times, `progress` is small and changes with every batch.
 """
 
@@ -13,6 +14,7 @@ from typing import Final, Literal
 
 from msgspec import Struct, structs
 
+from nodes.joint.exchange import RECORDS as ALIGNMENT_RECORDS
 from nodes.protections import Traits, traits_of
 from nodes.renter.protocol.runs import Runs
 from nodes.renter.protocol.states import JobPhase, RoundPhase, SubtaskPhase
@@ -226,6 +228,8 @@ class Agreement(Struct, frozen=True, kw_only=True):
     """What binds a joint job's partner, and whether it owes something."""
 
     introduction: Introduction
+    salt: bytes = b""
+    """The renter's half of the alignment's; 32 bytes."""
     accepted: bool = False
     ended: bool = False
     """By the partner."""
@@ -283,5 +287,6 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "agreement": Agreement,
         "round": Round,
         "ledger": Ledger,
+        **ALIGNMENT_RECORDS,
     }
 )

@@ -11,6 +11,8 @@ answer. Rows go out once: later rounds bring parameters, and rows only to enclav
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from msgspec import structs
 
@@ -38,6 +40,8 @@ from schemas.joint import (
     SumsAdvanced,
 )
 
+_WAITED_FOR: Final = {"agreeing": "the request", "joining": "the alignment of rows"}
+
 
 def introduced(draft: Draft, event: Event) -> None:
     """`introduction.made`: the hubs vouch for the partner's key; now it is asked (J1)."""
@@ -50,7 +54,7 @@ def introduced(draft: Draft, event: Event) -> None:
     except VerificationFailed as error:
         raise Refused(error.code, f"{event.source} sent an introduction that does not verify: {error}") from error
     if draft.find(Agreement, "agreement") is None:
-        draft.put("agreement", Agreement(introduction=made))
+        draft.put("agreement", Agreement(introduction=made, salt=draft.context.nonce("alignment")))
         partnership.owes(draft, something=True)
         draft.do(Perform(activity="ask-partner", params={"introduction": msgspec.to_builtins(made)}))
 
@@ -78,7 +82,7 @@ def accepted(draft: Draft, event: Event) -> None:
     draft.put("agreement", structs.replace(draft.agreement, accepted=True, columns=columns))
     partnership.owes(draft, something=False)
     draft.note("partner-accepted", f"{event.source} takes part", dataset=partnership.joint_of(draft).dataset)
-    joining.begin(draft)
+    joining.begin(draft, data_of(event, JointAccepted))
 
 
 def ended(draft: Draft, event: Event) -> None:
@@ -101,7 +105,11 @@ def planned(draft: Draft, event: Event) -> None:
     draft.note("round-opened", f"round {data.round}", result_bits=data.result_bits, value_bits=data.value_bits)
     partnership.learn(draft, partnership.taught_by_rounds(draft).opened(data.round))
     opened = RoundOpened(
-        job=draft.job.spec.id, round=data.round, value_bits=data.value_bits, result_bits=data.result_bits
+        job=draft.job.spec.id,
+        round=data.round,
+        rows=draft.job.decided[0].rows,
+        value_bits=data.value_bits,
+        result_bits=data.result_bits,
     )
     draft.send("round.opened", partnership.joint_of(draft).partner, draft.job.spec.id, opened)
     if data.round > 1:
@@ -239,7 +247,7 @@ def timer_fired(draft: Draft, event: Event) -> None:
     if seconds < draft.config.partner_seconds_max:
         partnership.remind(draft)
         return
-    what = f"round {draft.progress.round}" if agreement.accepted else "the request"
+    what = _WAITED_FOR.get(draft.phase, f"round {draft.progress.round}")
     ending.fail(draft, "partner-silent", f"nothing from the partner {partner} for {seconds:.0f} s about {what}")
 
 

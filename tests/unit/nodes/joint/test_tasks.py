@@ -11,7 +11,7 @@ from gmpy2 import mpz
 
 from nodes.crew.crew import Crew, Kit
 from nodes.homomorphic.paillier.secret import PaillierSecret
-from nodes.joint import alignment, partner, renter
+from nodes.joint import alignment, chunks, partner, renter
 from nodes.joint.alignment import Masking
 
 
@@ -30,7 +30,7 @@ async def test_a_job_runs_in_the_processes_of_a_crew(secret: PaillierSecret) -> 
     finally:
         await crew.close()
     assert opened == (np.array([[1, 2], [0, -5]]) @ weights.T @ given).tolist()
-    assert len(twice) == alignment.REMASKED_BYTES
+    assert len(twice) == chunks.REMASKED_BYTES
 
 
 def test_what_goes_to_the_renter_bears_full_noise(secret: PaillierSecret) -> None:

@@ -14,7 +14,7 @@ from schemas.errors import BadConfig
 
 NOW = 1_800_000_000.0
 DIGEST = "a" * 64
-ASKED = Asked("A11.A12", "claims", ("age",), DIGEST, "", 100, 3, NOW)
+ASKED = Asked("A11.A12", "claims", ("age",), DIGEST, "", 100, 3, "psi", NOW)
 RULE = f"""
 [[allow]]
 renters = ["A11.A12"]
@@ -23,6 +23,8 @@ columns = ["age", "premium"]
 programs = ["{DIGEST}"]
 rows_min = 50
 rounds_max = 3
+alignment = ["psi"]
+ids_max = 500
 until = 2027-02-01T00:00:00Z
 """
 """NOW is in January 2027."""
@@ -51,6 +53,8 @@ def test_a_request_within_a_rule_is_covered(tmp_path: Path) -> None:
         ({"program": "b" * 64}, "unknown-program"),
         ({"rows": 49}, "too-few-rows"),
         ({"rounds": 4}, "too-many-rounds"),
+        ({"alignment": "digest"}, "alignment-not-allowed"),
+        ({"rows": 501}, "too-many-ids"),
     ],
 )
 def test_what_no_rule_allows_is_refused_by_its_code(tmp_path: Path, changed: dict[str, Any], code: str) -> None:

@@ -19,6 +19,7 @@ from nodes.data.reading import Reading
 from nodes.homomorphic.paillier import totals
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.inputs import RECEIVED, without
+from nodes.partner.activities.aligning import partners_aligner
 from nodes.partner.activities.answer import answer
 from nodes.partner.activities.collect import AHEAD_SECONDS_MAX, Collector
 from nodes.partner.activities.desk import Desk
@@ -68,7 +69,8 @@ class Counter:
         headers, raw = codec.encode(event, signer(by))
         arrived = Arrived(Message(routing_key(ME, by, "result"), raw, headers, "e"))
         door = Door(ME, "partner", self.services.clock)
-        collector = Collector(self.services, Desk(self.services), None, door, self.submit)  # type: ignore[arg-type]
+        aligner = partners_aligner(self.services, None)  # type: ignore[arg-type]
+        collector = Collector(self.services, Desk(self.services), None, door, self.submit, aligner)  # type: ignore[arg-type]
         await collector._serve(arrived)
         (settled,) = arrived.settled
         return settled

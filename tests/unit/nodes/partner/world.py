@@ -118,8 +118,9 @@ class World:
         self.handle("request.examined", RequestExamined(**found))
         return self
 
-    def opened(self, number: int = 1) -> World:
-        self.handle("round.opened", RoundOpened(job=JOB, round=number, value_bits=20, result_bits=18), RENTER)
+    def opened(self, number: int = 1, rows: int = ROWS) -> World:
+        opened = RoundOpened(job=JOB, round=number, rows=rows, value_bits=20, result_bits=18)
+        self.handle("round.opened", opened, RENTER)
         return self
 
     def shown(self, of: Contract | None = None) -> World:

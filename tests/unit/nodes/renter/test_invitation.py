@@ -63,7 +63,6 @@ def test_a_job_with_a_partner_is_sealed_wholly_rented_and_knows_its_ids(case: Ca
 
 WRONG: dict[str, tuple[dict[str, Any], type[BadInput], str]] = {
     "another protection": ({"job": {"protection": "homomorphic"}}, BadConfig, "needs --protection sealed-result"),
-    "rows that nobody says are aligned": ({"aligned": False}, BadConfig, "--aligned"),
     "rows without ids": ({"job": {"id_column": None}}, BadConfig, "--id-column"),
     "rounds without an update": ({"update": None}, BadConfig, "--update"),
     "too few parameters": ({"parameters": (1.0,)}, BadConfig, "1 numbers"),

@@ -13,9 +13,9 @@ from broker.topology import routing_key
 from nodes.identity import Identity
 from nodes.programs.check import check
 from nodes.renter.activities.collect import Collector
-from nodes.renter.activities.rounds import Rounds, update
+from nodes.renter.activities.rounds import update
 from nodes.renter.activities.services import Services
-from nodes.renter.activities.workbench import Workbench
+from nodes.renter.activities.table import Hands
 from nodes.renter.protections.joint import JointProtection
 from nodes.renter.protocol.records import Agreement, Progress, Round
 from nodes.runtime.door import Door
@@ -51,9 +51,9 @@ class Table:
         )
         headers, raw = codec.encode(event, by.sign)
         arrived = Arrived(Message(routing_key(ME, by.address, "result"), raw, headers, "e"))
-        workbench, door = Workbench(self.services), Door(ME, "renter", self.services.clock)
-        rounds = Rounds(self.services, workbench, None)  # type: ignore[arg-type]
-        await Collector(self.services, workbench, None, door, self.submit, rounds)._serve(arrived)  # type: ignore[arg-type]
+        hands, door = Hands.of(self.services, None), Door(ME, "renter", self.services.clock)  # type: ignore[arg-type]
+        collector = Collector(self.services, hands.workbench, None, door, self.submit, hands.rounds, hands.aligner)  # type: ignore[arg-type]
+        await collector._serve(arrived)
         (settled,) = arrived.settled
         return settled
 
