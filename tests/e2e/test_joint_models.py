@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,21 @@ async def test_a_joint_model_is_that_of_the_pooled_columns(
     assert np.abs(evaluate(check(found.program), own)[:, 0] - scores).max() < 1e-9
     assert (found.fit.auc is None) == (algorithm == "ridge")
     assert ("first step" in found.fit.approximate) == (algorithm == "logistic")
+
+
+async def test_a_model_is_of_the_rows_in_common_whatever_their_order(tmp_path: Path, case: Case) -> None:
+    lines = case.partner.read_text().splitlines()
+    header, others = lines[0], lines[1:]
+    (tmp_path / "other.csv").write_text("\n".join([header, *others[:39:-1], "somebody," + others[0].partition(",")[2]]))
+    partner = joint.local_partner(replace(case, partner=tmp_path / "other.csv"), joint.policy(tmp_path), "move")
+    common = Case(case.renter, case.partner, case.mine[40:], case.theirs[40:])
+    async with LocalNetwork(tmp_path / "network", partner=partner) as network:
+        found = await fitted(network, await submit(network, case, "ridge", aligned=False, partner_bits=16))
+    pooled = Pooled.of(common, "ridge")
+    assert found.fit.rows == len(common.mine)
+    mine = [weight for name, weight in found.weights.items() if name != "intercept"]
+    assert pooled.difference(np.array([*mine, *found.part.weights.values()])) < 1e-2
+    assert ("renter", "rows-in-common") in {(each.party, each.kind) for each in found.part.ledger}
 
 
 async def test_both_sides_keep_the_same_ledger_of_a_model(network: LocalNetwork, case: Case) -> None:

@@ -182,9 +182,10 @@ def model_wishes(algorithm: str, fitting: Mapping[str, Any] | None = None, **job
     """What a renter asks for who wants a model fitted."""
     known = {"penalty_per_row", "renter_bits", "partner_bits", "partner_coefficients"}
     given = dict(fitting or {})
+    aligned = given.pop("aligned", True)
     agreed = {"penalty_per_row": 1e-3, **{name: given.pop(name) for name in known & given.keys()}}
     asked: dict[str, Any] = {"label": LABEL, "key_bits": 2048, "outliers": "move"} | given
     wanted = Fitting(algorithm=Algorithm(name=algorithm, **agreed), **asked)  # type: ignore[arg-type]
-    invited = Invitation(partner="C11.C12", dataset=DATASET, fitting=wanted, aligned=True)
+    invited = Invitation(partner="C11.C12", dataset=DATASET, fitting=wanted, aligned=aligned)
     options: dict[str, Any] = {"id_column": "id", "accept_software_enclave": True} | job
     return JobOptions(joint=invited, **options)
