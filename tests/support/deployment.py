@@ -107,12 +107,16 @@ class Deployment:
         return there
 
     def until_round(self, job: str, number: int) -> None:
-        """Return as soon as a joint job's round has its parameters. Looks at the files: quicker than a command."""
-        folder = self.folder / "nodes" / "A11.A12" / "data" / "jobs" / job / "rounds"
+        """Return as soon as a joint job's round has its parameters."""
+        self.until_file("A11.A12", job, f"rounds/{number:04d}-parameters-*.f64")
+
+    def until_file(self, address: str, job: str, pattern: str) -> None:
+        """Return as soon as there is such a file in a node's folder of a job: quicker than a command."""
+        folder = self.folder / "nodes" / address / "data" / "jobs" / job
         deadline = time.monotonic() + COMMAND_SECONDS_MAX
-        while not list(folder.glob(f"{number:04d}-parameters-*.f64")):
+        while not list(folder.glob(pattern)):
             if time.monotonic() > deadline:
-                raise AssertionError(f"no round {number} after {COMMAND_SECONDS_MAX} s\n{self.logs()}")
+                raise AssertionError(f"no {pattern} after {COMMAND_SECONDS_MAX} s\n{self.logs()}")
             time.sleep(POLL_SECONDS)
 
     def logs(self) -> str:
