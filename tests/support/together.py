@@ -189,3 +189,16 @@ def model_wishes(algorithm: str, fitting: Mapping[str, Any] | None = None, **job
     invited = Invitation(partner="C11.C12", dataset=DATASET, fitting=wanted, aligned=aligned)
     options: dict[str, Any] = {"id_column": "id", "accept_software_enclave": True} | job
     return JobOptions(joint=invited, **options)
+
+
+def make_wide(folder: Path, rows: int, columns: int) -> Case:
+    """Ordinary numbers of the same rows: 3 columns and a label at the renter, so many at the partner."""
+    random = np.random.default_rng(rows)
+    mine, theirs = random.normal(size=(rows, 3)), np.round(random.normal(size=(rows, columns)), 4)
+    label = np.round(mine.sum(axis=1) + theirs @ random.normal(size=columns) / 8 + random.normal(size=rows), 4)
+    mine = np.round(np.column_stack([mine, label]), 4)
+    ids = [f"person-{number}" for number in range(rows)]
+    renter, partner = folder / "hospital.csv", folder / "insurer.csv"
+    _write(renter, ["id", "x0", "x1", "x2", LABEL], ids, mine)
+    _write(partner, ["id", *(f"c{number}" for number in range(columns))], ids, theirs)
+    return Case(renter, partner, mine, theirs)
