@@ -355,7 +355,8 @@ def partner_datasets(config: NodeConfig) -> Mapping[str, Dataset]:
     return {
         name: Dataset(
             config.folder / each.file,
-            Reading(id_column=each.id_column, dialect=Dialect(each.delimiter, each.decimal, each.encoding)),
+            Reading(each.id_column, (), Dialect(each.delimiter, each.decimal, each.encoding), each.missing),
+            each.outliers,
         )
         for name, each in settings.datasets.items()
     }

@@ -131,7 +131,7 @@ class Moments:
 
     def most(self) -> Most:
         """As the lines say, once."""
-        return _once((*self.agreed(), *self.encrypted(), *self.answered(), *self.solved()))
+        return _once((*self.agreed(), *self.opened(1), *self.answered(1), *self.solved()))
 
     def agreed(self) -> tuple[Learned, ...]:
         """How many columns each has."""
@@ -140,7 +140,7 @@ class Moments:
             Learned(party="renter", kind="partner-columns", count=1, shape=f"how many: {self.partner_columns}"),
         )
 
-    def encrypted(self) -> tuple[Learned, ...]:
+    def opened(self, number: int) -> tuple[Learned, ...]:
         """What enclaves see, and what the partner gets of them."""
         width = self.renter_columns + 1
         shape = f"{self.rows} rows × {width}"
@@ -155,7 +155,7 @@ class Moments:
             ),
         )
 
-    def answered(self) -> tuple[Learned, ...]:
+    def answered(self, number: int, outputs: int | None = None) -> tuple[Learned, ...]:
         """What the renter can compute of the rotated moments: the columns' own rotation it cannot undo."""
         width = self.renter_columns + 1
         count, shape = width * (width + 1) // 2, f"a symmetric matrix of {width} × {width}"

@@ -29,7 +29,10 @@ from schemas.joint import (
     JointDeferred,
     JointEnded,
     JointRequested,
+    NormTold,
+    ReplyGiven,
     RoundOpened,
+    SumsAdvanced,
 )
 from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder
 
@@ -380,6 +383,9 @@ def _rows() -> tuple[EventType, ...]:
         row("ids.remasked", "renter|partner", "partner|renter", None, "result", "J1: a chunk of the other's, back"),
         row("round.opened", "renter", "partner", RoundOpened, "control", "J5, J6: what the enclaves will seal"),
         row("round.answered", "partner", "renter", None, "result", "J4: raw homomorphic ciphertext"),
+        row("sums.advanced", "partner", "renter", SumsAdvanced, "control", "J3: so far with a model's sums"),
+        row("reply.given", "renter", "partner", ReplyGiven, "control", "J5: gives the partner its own weights"),
+        row("norm.told", "partner", "renter", NormTold, "control", "J6: the partner has them"),
         row("subtask.completed", "renter", "lessor", SubtaskCompleted, "control", "half a receipt"),
         row("receipt.countersigned", "lessor", "renter", ReceiptCountersigned, "control", "the whole receipt"),
         row("delivery.failed", "hub", "hub|renter|lessor|partner", DeliveryFailed, "control", "N2: no such address"),

@@ -7,6 +7,7 @@
     datasets = ["claims"]
     columns = ["age", "premium"]             # left out: all
     programs = ["<SHA-256 of the program>"]  # "*": any that gives sums over rows
+    algorithms = ["logistic", "ridge"]       # of models to fit; "*": any
     rows_min = 20
     rounds_max = 10
     alignment = ["digest", "psi"]            # how rows may be found; psi: private set intersection of the ids
@@ -30,7 +31,7 @@ from msgspec import Meta, Struct
 from nodes.network import convert, read_toml
 from schemas import limits
 from schemas.ids import AddressField
-from schemas.joint import ROUNDS_MAX, Name
+from schemas.joint import ROUNDS_MAX, AlgorithmName, Name
 
 LIST_MAX: Final = 1024
 ANY: Final = "*"
@@ -45,7 +46,9 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     renters: Annotated[tuple[AddressField, ...], Meta(min_length=1, max_length=LIST_MAX)]
     datasets: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=LIST_MAX)]
     columns: Annotated[tuple[Name, ...], Meta(max_length=limits.COLUMNS_MAX)] = ()
-    programs: Annotated[tuple[Program, ...], Meta(min_length=1, max_length=LIST_MAX)]
+    programs: Annotated[tuple[Program, ...], Meta(max_length=LIST_MAX)] = ()
+    algorithms: Annotated[tuple[AlgorithmName | Literal["*"], ...], Meta(max_length=LIST_MAX)] = ()
+    """Of models to fit."""
     rows_min: Annotated[int, Meta(ge=1, le=limits.ROWS_PER_JOB_MAX)] = limits.ROWS_PER_OUTPUT_MIN
     """The fewest rows that an output may rest on."""
     rounds_max: Annotated[int, Meta(ge=1, le=ROUNDS_MAX)] = 1
@@ -72,6 +75,9 @@ class Asked:
     dataset: str
     columns: tuple[str, ...]
     program: str
+    """Its digest; empty where a model is to be fitted."""
+    algorithm: str
+    """Of the model; empty where a program is to be run."""
     rows: int
     rounds: int
     alignment: Kind
@@ -107,7 +113,14 @@ _CHECKS: Final = (
         lambda r, a: not r.columns or (bool(a.columns) and set(a.columns) <= set(r.columns)),
     ),
     Check(
-        "unknown-program", "its policy names no such program", lambda r, a: ANY in r.programs or a.program in r.programs
+        "unknown-program",
+        "its policy names no such program",
+        lambda r, a: not a.program or ANY in r.programs or a.program in r.programs,
+    ),
+    Check(
+        "unknown-algorithm",
+        "its policy names no such algorithm",
+        lambda r, a: not a.algorithm or ANY in r.algorithms or a.algorithm in r.algorithms,
     ),
     Check(
         "alignment-not-allowed",

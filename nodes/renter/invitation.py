@@ -15,7 +15,7 @@ from nodes.programs.compile import affine
 from nodes.programs.program import Program
 from nodes.protections import AUTO, SEALED
 from schemas.errors import BadConfig, BadData, BadProgram
-from schemas.joint import JOINT_PROGRAM_BYTES_MAX, Joint
+from schemas.joint import JOINT_PROGRAM_BYTES_MAX, Fitting, Joint
 from schemas.limits import IDS_PER_ALIGNMENT_MAX
 
 
@@ -25,7 +25,9 @@ class Invitation:
 
     partner: str
     dataset: str
-    program: bytes = field(repr=False)
+    program: bytes = field(default=b"", repr=False)
+    fitting: Fitting | None = None
+    """A model instead of programs."""
     columns: tuple[str, ...] = ()
     rounds: int = 1
     update: bytes | None = field(default=None, repr=False)
@@ -36,10 +38,10 @@ class Invitation:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An invitation whose programs fit the lessors'."""
+    """An invitation whose programs fit the lessors'; or one to fit a model, which has none."""
 
     invitation: Invitation
-    program: Program
+    program: Program | None
     update: Program | None
 
     @property
@@ -56,9 +58,10 @@ class Checked:
         fields = {
             "partner": wanted.partner,
             "dataset": wanted.dataset,
-            "program": self.program.digest,
+            "program": None if self.program is None else self.program.digest,
+            "fitting": wanted.fitting,
             "columns": wanted.columns,
-            "outputs": self.program.width_out,
+            "outputs": 0 if self.program is None else self.program.width_out,
             "rounds": wanted.rounds,
             "update": None if self.update is None else self.update.digest,
             "parameters": wanted.parameters,
@@ -86,6 +89,9 @@ def checked(wanted: Invitation, lessors: Program, *, protection: str, id_column:
         raise BadConfig(f"a job with a partner needs --protection {SEALED.name}, not {protection}", field="protection")
     if id_column is None:
         raise BadConfig("rows of both sides are found by their ids: name them by --id-column", field="id_column")
+    if wanted.fitting is not None:
+        _require_model_alone(wanted)
+        return Checked(wanted, None, None)
     if lessors.sum_rows:
         raise BadProgram("the lessors' program gives the partner a result per row: leave the sum to the partner's")
     program = partner_program(wanted.program, lessors.width_out)
@@ -116,6 +122,11 @@ def partner_program(raw: bytes, received: int) -> Program:
 def bound(lessors: Program) -> Program:
     """What of the lessors' program takes columns of the data."""
     return without(lessors, PARAMETERS)
+
+
+def _require_model_alone(wanted: Invitation) -> None:
+    if wanted.program or wanted.update is not None or wanted.parameters or wanted.rounds != 1:
+        raise BadConfig("a model takes no partner's program, update program, parameters or rounds", field="algorithm")
 
 
 def _require_rounds(wanted: Invitation, update: Program | None, parameters: int, outputs: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from nodes.data.binding import require_chain
 from nodes.data.making import make_table
 from nodes.data.port import Source
 from nodes.data.reading import Dialect, Missing, Reading
+from nodes.data.sources import open_source
 from nodes.data.table import Table
 from nodes.homomorphic import schemes
 from nodes.programs import encoder as encoders
@@ -31,6 +32,7 @@ from nodes.renter import invitation
 from nodes.renter.files import outputs
 from nodes.renter.files.folder import JobFolder
 from nodes.renter.files.outputs import Outputs
+from nodes.renter.fitting import MISSING, program_of, require_usable
 from nodes.renter.invitation import Checked, Invitation
 from nodes.renter.prediction.encodings import GAPS_NEED_ENCLAVE
 from nodes.runtime.post import Post
@@ -40,6 +42,7 @@ from schemas.errors import BadConfig, BadData, BadProgram
 from schemas.events import JobCancelled, JobSubmitted
 from schemas.ids import derive_id
 from schemas.jobs import CutNote, CutProgram, JobSpec
+from schemas.joint import Fitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,13 @@ def stage(
     Raises:
         BadInput: naming row and column, operator or option, and what to do.
     """
-    wanted = asked(options.protection)
+    wanted, fitting = asked(options.protection), options.joint.fitting if options.joint else None
+    if fitting is not None:
+        data = open_source(data, options.reading.dialect) if isinstance(data, Path) else data
+        program = fitting_program(data, program, options, fitting)
+        options = replace(options, columns=())
+    elif options.missing == "mean":
+        raise BadConfig("--missing mean is for models: give nan or refuse", field="missing")
     checked, encoder = encoders.read(program)
     local = check(local_program) if local_program is not None else None
     cut = cut_of(checked, options) if wanted in (None, CIPHERTEXT) and options.joint is None else None
@@ -109,9 +118,10 @@ def stage(
     joint = _joint(options, checked)
     if joint is not None and encoder is not None:
         raise BadProgram("the lessors' program of a joint job takes numbers only: encode text before")
+    own = checked if joint is None or joint.program is None else joint.program
     if local is not None:
-        require_chain(checked if joint is None else joint.program, local)
-    last = local or (checked if joint is None else joint.program)
+        require_chain(own, local)
+    last = local or own
     _check_id_column(options, checked, last)
     folder = JobFolder(jobs / job_id)
     folder.make()
@@ -120,6 +130,8 @@ def stage(
         table = make_table(folder.table, data, taken, options.reading, encoder)
         if table.gaps and wanted is CIPHERTEXT:
             raise BadData(f"{table.gaps}; {GAPS_NEED_ENCLAVE}")
+        if fitting is not None:
+            require_usable(table, fitting)
         noted = None if cut is None else note_of(cut)
         outputs.write(folder.path, Outputs(names=last.output_names, whole=dict(last.whole), cut=noted))
         spec = _spec(table, Programs(checked, cut, local), options, job_id)
@@ -134,6 +146,15 @@ def stage(
     for raw in () if joint is None else joint.files:
         blobs.put(raw)
     return spec
+
+
+def fitting_program(source: Source, program: bytes, options: JobOptions, fitting: Fitting) -> bytes:
+    """The program of a job that fits a model; raises BadInput."""
+    if program:
+        raise BadConfig("a model takes no program: leave --program and its like out", field="program")
+    if options.missing not in MISSING:
+        raise BadConfig(f"--missing {options.missing}: a model takes {' or '.join(MISSING)}", field="missing")
+    return program_of(source.header, fitting, options.id_column, options.columns)
 
 
 async def publish_job(post: Post, spec: JobSpec) -> None:

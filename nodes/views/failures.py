@@ -47,6 +47,7 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
             "too-few-rows",
             "too-many-ids",
             "too-many-rounds",
+            "unknown-algorithm",
             "unknown-dataset",
             "unknown-program",
             "unknown-renter",

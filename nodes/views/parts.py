@@ -11,7 +11,7 @@ from nodes.partner.protocol.records import ContractRecord, Ledger, Part, Round
 from nodes.store.port import Store
 from nodes.views.errors import UnknownJob
 from nodes.views.jobs import JOB_PREFIX
-from schemas.joint import Learned
+from schemas.joint import Algorithm, Learned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,12 @@ class PartReport:
     outputs: int
     rounds: int
     answered: int
+    algorithm: Algorithm | None
+    """Of a model instead of a program."""
+    weights: Mapping[str, float]
+    """Of this partner's columns, when a model was fitted and it may know them."""
+    offset: float
+    """Makes the mean of its scores 0."""
     lessors: tuple[str, ...]
     """Whose results may come, as long as the part goes on."""
     rows_in: int
@@ -88,6 +94,9 @@ def _report(records: Mapping[str, Struct]) -> PartReport | None:
         outputs=known.outputs,
         rounds=known.rounds,
         answered=known.answered,
+        algorithm=known.algorithm,
+        weights=dict(zip(known.columns, known.weights, strict=True)) if known.weights else {},
+        offset=known.offset,
         lessors=tuple(sorted(set(contracts))),
         rows_in=sum(open_rows),
         asked_at=known.asked_at,

@@ -24,6 +24,7 @@ import psutil  # type: ignore[import-untyped]
 from nodes.crew.crew import Crew, Kit, Worked
 from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.paillier.public import PaillierPublic
+from nodes.homomorphic.paillier.slots import Layout
 from nodes.joint import (
     alignment,
     chunks,
@@ -42,7 +43,7 @@ from nodes.joint.alignment import Masking
 from nodes.joint.columns import Columns
 from nodes.joint.models import MODELS
 from nodes.joint.rotation import Room
-from nodes.joint.slots import Layout
+from nodes.joint.units import units
 
 RENTER_COLUMNS, PARTNER_COLUMNS = 30, 300
 RENTER_BITS, PARTNER_BITS = 16, 10
@@ -145,7 +146,7 @@ async def _pass(crew: Crew, public: PaillierPublic, given: Columns, path: Path, 
     gathered: list[list[bytes]] = []
     worked: list[Worked[bytes]] = []
     with path.open("rb") as file:
-        for block in partner.blocks(given.rows):
+        for block in [slice(each.first_row, each.first_row + each.rows) for each in units(given.rows, 1)]:
             body = file.read((block.stop - block.start) * public.ciphertext_bytes)
             tasks = [crew.call(partner.cross_moments, kit, body, given.integers[block][:, half]) for half in halves]
             done = await asyncio.gather(*tasks)

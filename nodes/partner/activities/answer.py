@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec import Struct
 
 from nodes.partner.activities.desk import Desk, RoundAtHand
+from nodes.partner.activities.moments import answer_model, covers
 from nodes.partner.activities.services import Services
 from nodes.partner.activities.sums import NO_ROOM, added, finished
 from nodes.partner.errors import PartGone
@@ -27,6 +27,8 @@ async def answer(services: Services, desk: Desk, params: dict[str, Any], job: st
     taken = [each for key, each in records.items() if key.startswith(prefix) and isinstance(each, Taken)]
     if not isinstance(part, Part) or not taken:
         return []
+    if part.algorithm is not None:
+        return await answer_model(services, desk, part, records)
     if not covers(taken, part.rows):
         reason = f"the batches of round {number} do not hold each of {part.rows} rows once"
         return [("round.made", RoundAnswered(round=number, code="rows-not-covered", reason=reason))]
@@ -47,16 +49,6 @@ async def answer(services: Services, desk: Desk, params: dict[str, Any], job: st
     scales = at_hand.scales
     found = RoundAnswered(round=number, digest=digest, outputs=len(scales.plus), bits=scales.bits)
     return [("round.made", found)]
-
-
-def covers(taken: Sequence[Taken], rows: int) -> bool:
-    """Whether the batches hold every row from 0 to `rows` exactly once."""
-    end = 0
-    for each in sorted(taken, key=lambda each: each.first_row):
-        if each.first_row != end:
-            return False
-        end += each.rows
-    return end == rows
 
 
 async def _added(services: Services, at_hand: RoundAtHand, bodies: list[bytes]) -> bytes:

@@ -18,6 +18,7 @@ from nodes.joint.aligner import Aligner, Incoming
 from nodes.joint.exchange import CHUNKS
 from nodes.machine import Refused
 from nodes.partner.activities.desk import Desk
+from nodes.partner.activities.moments import checked
 from nodes.partner.activities.services import Services
 from nodes.partner.activities.sums import NO_ROOM, Made, partial_sums
 from nodes.partner.errors import PartGone
@@ -49,6 +50,8 @@ class _Sent:
 
     batch: Batch
     wanted: bool
+    by_row: bool
+    """A model's, with one ciphertext for each row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +105,15 @@ class Collector:
             raise self._ahead(event) or Refused("unknown-round", f"round {batch.round} was not opened")
         if batch.first_row + batch.rows > part.rows:
             raise Refused("wrong-batch", f"batch {batch.batch} has rows after the last of {part.rows}")
-        return contract.contract.lessor_key, _Sent(batch, current.phase == "open")
+        return contract.contract.lessor_key, _Sent(batch, current.phase == "open", part.algorithm is not None)
 
     async def _sum_up(self, event: Event, sent: _Sent) -> None:
         if not sent.wanted:
             return
         batch = sent.batch
+        if sent.by_row:
+            await self._accept_rows(event, batch)
+            return
         try:
             at_hand = await self.desk.round(batch.job, batch.round)
             made = (await self.services.crew.call(partial_sums, at_hand.kit, bytes(event.body), batch.rows)).result
@@ -120,12 +126,32 @@ class Collector:
         except HandLost as error:
             made = Made(code="ciphertext-invalid", reason=str(error))
         if made.code:
-            refused = PartialRefused(batch=batch, lessor=event.source, code=made.code, reason=made.reason)
-            await self.submit("partial.refused", refused, batch.job, event_id=f"sealed/{event.id}")
+            await self._refuse(event, batch, made)
             return
-        digest = hashlib.sha256(made.body).hexdigest()
+        await self._keep(event, batch, made.body)
+
+    async def _accept_rows(self, event: Event, batch: Batch) -> None:
+        """Sealed rows are summed up when all are in: until then they are kept, each proved to be valid."""
+        body = bytes(event.body)
+        try:
+            made = (await self.services.crew.call(checked, await self.desk.sealing(batch.job), body, batch.rows)).result
+        except PartGone:
+            return
+        except HandLost as error:
+            made = Made(code="ciphertext-invalid", reason=str(error))
+        if made.code:
+            await self._refuse(event, batch, made)
+        else:
+            await self._keep(event, batch, body)
+
+    async def _refuse(self, event: Event, batch: Batch, made: Made) -> None:
+        refused = PartialRefused(batch=batch, lessor=event.source, code=made.code, reason=made.reason)
+        await self.submit("partial.refused", refused, batch.job, event_id=f"sealed/{event.id}")
+
+    async def _keep(self, event: Event, batch: Batch, body: bytes) -> None:
+        digest = hashlib.sha256(body).hexdigest()
         path = self.services.folder(batch.job).partial(batch.round, batch.batch, digest)
-        await asyncio.to_thread(write_whole, path, made.body)
+        await asyncio.to_thread(write_whole, path, body)
         taken = PartialTaken(batch=batch, lessor=event.source, digest=digest)
         await self.submit("partial.taken", taken, batch.job, event_id=f"sealed/{event.id}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,16 +12,21 @@ from numpy.typing import NDArray
 
 from nodes.crew.crew import Kit
 from nodes.data.table import Table, open_table
+from nodes.homomorphic.paillier.public import PaillierPublic
+from nodes.homomorphic.paillier.slots import Layout
 from nodes.joint.aligner import read_places
 from nodes.joint.alignment import Places
+from nodes.joint.columns import Columns
 from nodes.joint.exchange import Alignment
+from nodes.joint.rotation import Room, Rotation, random_bytes, rotation
 from nodes.kept import Kept
 from nodes.partner.activities.services import Services
 from nodes.partner.activities.sums import Scales, Split, Sums, SumsKit, scales
 from nodes.partner.errors import PartGone
 from nodes.partner.protocol.records import Part, Round
 from nodes.programs.check import check
-from schemas.joint import JointRequested
+from nodes.secrets import derived
+from schemas.joint import Algorithm, JointRequested
 
 ROUNDS_AT_HAND_MAX: Final = 16
 CHUNK_ROWS: Final = 65_536
@@ -35,11 +41,36 @@ class RoundAtHand:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelAtHand:
+    """What a model is fitted with."""
+
+    request: JointRequested
+    algorithm: Algorithm
+    public: PaillierPublic
+    sealing: Kit[PaillierPublic]
+    columns: Columns
+
+    @classmethod
+    def of(cls, request: JointRequested, columns: Columns) -> ModelAtHand:
+        """Of a request whose key was looked at."""
+        assert request.algorithm is not None
+        public = PaillierPublic.from_bytes(request.public_key)
+        return cls(request, request.algorithm, public, Kit.of(public), columns)
+
+    def rotation(self, seed: bytes) -> Rotation:
+        """Of this seed; raises Overflow."""
+        room = Room(Layout.widest(self.public.bits, self.request.received), 1 << (self.algorithm.renter_bits - 1))
+        random = hashlib.shake_256(seed).digest(random_bytes(self.columns.width))
+        return rotation(self.columns, self.algorithm.penalty_per_row * self.columns.rows, room, random)
+
+
+@dataclass(frozen=True, slots=True)
 class Desk:
-    """The rounds that this worker has at hand."""
+    """The rounds and models that this worker has at hand."""
 
     services: Services
     _rounds: Kept[RoundAtHand] = field(default_factory=lambda: Kept(ROUNDS_AT_HAND_MAX))
+    _models: Kept[ModelAtHand] = field(default_factory=lambda: Kept(ROUNDS_AT_HAND_MAX))
 
     async def round(self, job: str, number: int) -> RoundAtHand:
         """A round that was opened.
@@ -50,11 +81,40 @@ class Desk:
         """
         return await self._rounds.get(f"{job}/{number}", lambda: self._load(job, number))
 
+    async def sealing(self, job: str) -> Kit[PaillierPublic]:
+        """The renter's key of a model. Raises PartGone."""
+        return (await self._model(job)).sealing
+
+    async def columns(self, job: str) -> Columns:
+        """A model's own columns. Raises PartGone."""
+        return (await self._model(job)).columns
+
+    async def rotation(self, job: str) -> Rotation:
+        """A model's secret rotation, the same each time.
+
+        Raises:
+            PartGone: the part is over, and its secret erased.
+            Overflow: not even a coarse one leaves room in the slots.
+        """
+        at_hand, secret = await self._model(job), await self.services.keys.joint(job)
+        return await asyncio.to_thread(at_hand.rotation, derived(secret, "joint/rotation"))
+
     async def forget(self, job: str) -> None:
-        """Drop an ended part's rounds, from the crew too."""
+        """Drop an ended part's rounds and model, from the crew too."""
+        if (model := self._models.drop(job)) is not None:
+            await self.services.crew.forget(model.sealing)
         for name in self._rounds.names(f"{job}/"):
             if (kept := self._rounds.drop(name)) is not None:
                 await self.services.crew.forget(kept.kit)
+
+    async def _model(self, job: str) -> ModelAtHand:
+        return await self._models.get(job, lambda: self._load_model(job))
+
+    async def _load_model(self, job: str) -> ModelAtHand:
+        request = (await self.services.store.get(job, ["request"])).get("request")
+        if not isinstance(request, JointRequested) or request.algorithm is None:
+            raise PartGone(f"no model of {job} is here")
+        return await asyncio.to_thread(ModelAtHand.of, request, self.services.folder(job).columns.read())
 
     async def _load(self, job: str, number: int) -> RoundAtHand:
         records = await self.services.store.get(job, ["part", "request", f"round/{number}", "alignment"])

@@ -9,10 +9,12 @@ from pathlib import Path
 from nodes.crew.crew import Crew
 from nodes.data.reading import Reading
 from nodes.identity import Identity
+from nodes.joint.files import IntegerFiles
 from nodes.partner.activities.keys import Keys
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from schemas.ids import Address
+from schemas.joint import Outliers
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,8 @@ class Dataset:
 
     path: Path
     reading: Reading
+    outliers: Outliers = "refuse"
+    """What becomes of rows that stand alone in a model's columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class PartFolder:
 
     @property
     def table(self) -> Path:
-        """The columns that the program takes, in its order."""
+        """The columns that the program takes, in its order; or those of a model."""
         return self.path / "table"
 
     @property
@@ -80,6 +84,15 @@ class PartFolder:
         """Names the table."""
         return self.path / "table.sha256"
 
+    @property
+    def columns(self) -> IntegerFiles:
+        """A model's, as integers."""
+        return IntegerFiles(self.path)
+
+    def unit(self, number: int, digest: str) -> Path:
+        """The sums of some rows for some columns, still encrypted."""
+        return self.path / "units" / f"{number:06d}-{digest[:16]}.bin"
+
     def drop_before(self, number: int) -> None:
         """Remove what earlier rounds were added up from."""
         for path in (self.path / "partials").glob("*.bin"):
@@ -87,5 +100,5 @@ class PartFolder:
                 path.unlink(missing_ok=True)
 
     def partial(self, number: int, batch: int, digest: str) -> Path:
-        """The partial sums of one sealed result, still encrypted."""
+        """The partial sums of one sealed result, still encrypted; of a model the sealed result itself."""
         return self.path / "partials" / f"{number:04d}-{batch:06d}-{digest[:16]}.bin"

@@ -12,6 +12,8 @@ from nodes.joint.aligner import Aligner, NotAligning
 from nodes.partner.activities.answer import answer
 from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.examine import erase, examine
+from nodes.partner.activities.fitting import make_matched
+from nodes.partner.activities.moments import make_weights, sum_unit
 from nodes.partner.activities.services import Services
 from nodes.partner.errors import PartGone
 from nodes.runtime.outbox import Activity
@@ -26,13 +28,16 @@ def activities(services: Services, desk: Desk, aligner: Aligner) -> dict[str, Ac
         return await erase(services, params, job)
 
     by_name: dict[str, Activity] = {
-        "examine": partial(examine, services),
+        "examine": partial(examine, services, desk),
         "mask-ids": aligner.mask,
         "sort-ids": aligner.sort,
         "send-ids": aligner.send,
         "return-ids": aligner.give_back,
         "match-ids": aligner.match,
+        "make-columns": partial(make_matched, services, desk),
+        "sum-unit": partial(sum_unit, services, desk),
         "answer": partial(answer, services, desk),
+        "make-weights": partial(make_weights, services, desk),
         "erase": erased,
     }
     return {name: partial(_unless_gone, each) for name, each in by_name.items()}

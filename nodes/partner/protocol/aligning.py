@@ -2,7 +2,8 @@
 
 accepted ──► by digest: compared already
          ──► mask-ids ──► sort-ids ──► send-ids; the renter's are taken meanwhile
-all taken, all returned ──► match-ids ──► enough in common: the renter gets its own back
+all taken, all returned ──► match-ids ──► enough in common: the renter gets its own back; of a model only when the
+                                          columns of those rows show none of them (make-columns)
                                       ──► too few: the part ends, and the renter learns no more than that
 """
 
@@ -17,6 +18,7 @@ from nodes.joint.exchange import Alignment, ChunkRefused, ChunkReturned, ChunkTa
 from nodes.ledger import Intersection, SameRows
 from nodes.machine import Perform
 from nodes.partner.protocol.draft import Draft
+from nodes.partner.protocol.records import ColumnsMade
 from nodes.partner.protocol.states import ENDED
 from schemas.events import Event
 from schemas.joint import JointAccepted, JointRequested
@@ -87,6 +89,26 @@ def matched(draft: Draft, event: Event) -> None:
     draft.learn(*Intersection(state.others, state.mine).found(data.rows))
     draft.put("part", structs.replace(draft.part, rows=data.rows))
     draft.note("aligned", f"{data.rows} rows in common", unmatched=state.mine - data.rows)
+    if part.algorithm is None:
+        _give_back(draft)
+    else:
+        draft.do(Perform(activity="make-columns", params={}))
+
+
+def columns_made(draft: Draft, event: Event) -> None:
+    """`columns.made`: a model's, of the rows in common; what they would show is known before the renter knows them."""
+    data = data_of(event, ColumnsMade)
+    if data.code:
+        draft.note("unfit", data.detail, code=data.code)
+        draft.end("refused", code=data.code, reason=data.reason)
+    else:
+        draft.heard()
+        _give_back(draft)
+
+
+def _give_back(draft: Draft) -> None:
+    state = draft.find(Alignment, "alignment")
+    assert state is not None
     for number in range(chunks(state.others)):
         exchange.give_back(draft, number)
     exchange.close(draft)

@@ -13,7 +13,7 @@ from nodes.ledger import Intersection, SameRows, Section, written
 from nodes.machine import CancelTimer, Perform, Refused, SetTimer
 from nodes.partner.protocol import states
 from nodes.partner.protocol.config import PartnerConfig
-from nodes.partner.protocol.records import ContractRecord, Ledger, Part, Round, Taken
+from nodes.partner.protocol.records import ContractRecord, Ledger, Part, Round, Summed, Taken
 from nodes.partner.protocol.states import PartPhase
 from nodes.states import advance
 from schemas import limits
@@ -78,7 +78,7 @@ class Draft(draft.Draft[PartnerConfig]):
         self.delete("request")
         exchange.close(self)
         self.delete("alignment")
-        for prefix, kind in (("contract", ContractRecord), ("round", Round), ("taken", Taken)):
+        for prefix, kind in (("contract", ContractRecord), ("round", Round), ("taken", Taken), ("unit", Summed)):
             for key, _ in list(self.each(kind, prefix)):
                 self.delete(key)
         self.do(CancelTimer(name="renter"), CancelTimer(name="approval"))

@@ -13,7 +13,7 @@ from typing import Final
 from nodes.joint.exchange import ChunkChanged
 from nodes.ledger import LedgerExceeded
 from nodes.machine import TIMER_FIRED, Context, Records, Refused, Step
-from nodes.partner.protocol import aligning, requests, rounds
+from nodes.partner.protocol import aligning, moments, requests, rounds
 from nodes.partner.protocol.config import PartnerConfig
 from nodes.partner.protocol.draft import Draft
 from nodes.partner.protocol.records import INTERNAL_TYPES, RECORD_TYPES, Part
@@ -45,6 +45,10 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "round.opened": (ACCEPTED, rounds.opened),
         "partial.taken": (ACCEPTED | ENDED, rounds.taken),
         "partial.refused": (ACCEPTED, rounds.refused),
+        "columns.made": (ACCEPTED, aligning.columns_made),
+        "unit.summed": (ACCEPTED | ENDED, moments.summed),
+        "reply.given": (ACCEPTED, moments.replied),
+        "weights.made": (ACCEPTED | ENDED, moments.fitted),
         "round.made": (ACCEPTED | ENDED, rounds.answered),
         "activity.failed": (LIVE, requests.activity_failed),
         "publish.failed": (LIVE | ENDED, requests.undelivered),

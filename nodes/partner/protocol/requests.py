@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 
+from msgspec import structs
+
 from nodes.draft import data_of
 from nodes.introductions import verify_introduction
+from nodes.ledger import Moments
 from nodes.machine import ActivityFailed, CancelTimer, Perform, PublishFailed, Refused, SetTimer, TimerFired
 from nodes.partner.protocol import aligning
 from nodes.partner.protocol.draft import Draft
@@ -31,7 +34,8 @@ def requested(draft: Draft, event: Event) -> None:
         phase=advance(PART, "new", "requested"),
         dataset=data.dataset,
         columns=data.columns,
-        program=hashlib.sha256(data.program).hexdigest(),
+        program=hashlib.sha256(data.program).hexdigest() if data.program else "",
+        algorithm=data.algorithm,
         rows=data.rows,
         received=data.received,
         rounds=data.rounds,
@@ -69,6 +73,9 @@ def examined(draft: Draft, event: Event) -> None:
     draft.advance("covered", columns=data.columns, outputs=data.outputs, rows_min=data.rows_min)
     draft.heard()
     accepted = aligning.begin(draft, data.rows)
+    if isinstance(taught := draft.part.taught_by_rounds, Moments):
+        draft.learn(*taught.agreed())
+        accepted = structs.replace(accepted, columns=data.outputs)
     draft.send("joint.accepted", part.renter, part.job, accepted)
 
 

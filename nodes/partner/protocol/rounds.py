@@ -6,7 +6,8 @@ from msgspec import structs
 
 from nodes.contracts import verify_contract
 from nodes.draft import data_of
-from nodes.machine import Perform, Publish, Refused
+from nodes.machine import Publish, Refused
+from nodes.partner.protocol import moments
 from nodes.partner.protocol.draft import Draft
 from nodes.partner.protocol.records import ContractRecord, PartialRefused, PartialTaken, Round, RoundAnswered, Taken
 from nodes.partner.protocol.states import ENDED, ROUND
@@ -71,8 +72,7 @@ def taken(draft: Draft, event: Event) -> None:
         draft.put(key, found)
         current = structs.replace(current, rows=current.rows + batch.rows, batches=current.batches + 1)
         if current.rows >= part.rows:
-            current = structs.replace(current, phase=advance(ROUND, current.phase, "all-rows"))
-            draft.do(Perform(activity="answer", params={"round": batch.round}))
+            current = moments.complete(draft, current)
         draft.put(f"round/{batch.round}", current)
     draft.heard()
     draft.send("batch.taken", part.renter, part.job, BatchTaken(batch=batch))
@@ -106,6 +106,8 @@ def answered(draft: Draft, event: Event) -> None:
         draft.delete(key)
     draft.heard()
     attributes = {"round": str(data.round), "bits": str(data.bits)}
+    if part.algorithm is not None:
+        attributes["sizebits"] = str(data.size_bits)
     draft.do(Publish(type="round.answered", to=part.renter, subject=part.job, blob=data.digest, attributes=attributes))
     draft.note("round-answered", f"round {data.round} of {part.rounds}", outputs=part.outputs)
 

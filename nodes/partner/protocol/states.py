@@ -17,7 +17,8 @@ What ends it erases the data made for it; the summary and the ledger stay.
 A round:
 
     open         sealed results come in, and their partial sums are kept
-    answering    every row is in: the output is made (activity `answer`)
+    summing      every row is in, of a model: units of rows and columns are summed up (activities `sum-unit`)
+    answering    the output is made (activity `answer`)
     answered     it is on its way to the renter (J4)
 """
 
@@ -28,7 +29,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 PartPhase = Literal["new", "examining", "waiting", "accepted", "refused", "finished", "withdrawn", "failed"]
-RoundPhase = Literal["new", "open", "answering", "answered"]
+RoundPhase = Literal["new", "open", "summing", "answering", "answered"]
 
 PART: Final[Mapping[tuple[PartPhase, str], PartPhase]] = MappingProxyType(
     {
@@ -53,6 +54,8 @@ ROUND: Final[Mapping[tuple[RoundPhase, str], RoundPhase]] = MappingProxyType(
     {
         ("new", "opened"): "open",
         ("open", "all-rows"): "answering",
+        ("open", "all-to-sum"): "summing",
+        ("summing", "summed"): "answering",
         ("answering", "answered"): "answered",
     }
 )

@@ -18,11 +18,14 @@ from nodes.data.port import Block
 from nodes.data.table import Table
 from nodes.joint.aligner import read_places
 from nodes.joint.alignment import Places
+from nodes.joint.errors import TooRevealing
 from nodes.joint.exchange import Alignment
+from nodes.joint.files import IntegerFiles
+from nodes.renter.activities.quantise import quantised
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import JobAtHand, Workbench
 from nodes.renter.errors import OWN_FAULTS, JobGone
-from nodes.renter.protocol.outcomes import JobJoined, own_fault
+from nodes.renter.protocol.outcomes import JobJoined, JobSpoiled, own_fault
 from nodes.renter.protocol.records import Job, Joined, Progress
 
 
@@ -37,6 +40,8 @@ async def join(
     try:
         inputs, masked = await workbench.inputs(job.spec), isinstance(records.get("alignment"), Alignment)
         joined = await asyncio.to_thread(_join, inputs, masked)
+    except TooRevealing as error:
+        return [("job.spoiled", JobSpoiled(code=error.code, reason=f"your columns: {error}"))]
     except OWN_FAULTS as error:
         return [("job.spoiled", own_fault(error))]
     return [("job.joined", JobJoined(joined=joined))]
@@ -47,9 +52,17 @@ def _join(inputs: JobAtHand, masked: bool) -> Joined:
     places = read_places(folder.places) if masked else np.arange(inputs.table.rows)
     with tempfile.TemporaryDirectory(prefix=".joined-", dir=folder.path) as beside:
         aside = Path(beside) / folder.joined.name
-        table = chosen(inputs.table, places, aside)
+        joined = _made(inputs, places, aside)
         shutil.rmtree(folder.joined, ignore_errors=True)  # made before by a worker that was killed, of the same rows
         aside.rename(folder.joined)
+    return joined
+
+
+def _made(inputs: JobAtHand, places: Places, aside: Path) -> Joined:
+    joint = inputs.spec.joint
+    if joint is not None and joint.fitting is not None:
+        return quantised(inputs.table, places, joint.fitting, IntegerFiles(inputs.folder.path), aside)
+    table = chosen(inputs.table, places, aside)
     return Joined(data=table.digest, rows=table.rows)
 
 

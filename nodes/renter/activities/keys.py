@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from nodes.enclave.agreement import key_agreement
 from nodes.homomorphic import schemes
+from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.port import SecretKey
 from nodes.identity import Identity
 from nodes.renter.errors import JobGone
@@ -32,6 +33,10 @@ class Keys:
     async def make_homomorphic(self, job: str, scheme: Scheme, input_bits: int) -> SecretKey:
         """The job's secret key for values of so many bits, made on first use."""
         return await self._read(job, scheme, lambda: schemes.generate(scheme, input_bits).to_bytes())
+
+    async def make_paillier(self, job: str, bits: int) -> SecretKey:
+        """The job's secret Paillier key with a modulus of so many bits, made on first use."""
+        return await self._read(job, "paillier", lambda: paillier.generate(bits).to_bytes())
 
     async def subtask(self, job: str, subtask: str) -> bytes:
         """The secret that only this subtask's lessor gets (E1); made on first use."""

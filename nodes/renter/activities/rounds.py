@@ -15,15 +15,20 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.inputs import DONE, OUTPUT, PARAMETERS, columns_of, widened, width_of
+from nodes.joint import modulus
+from nodes.joint.files import IntegerFiles
 from nodes.machine import Refused
 from nodes.programs import runtime
 from nodes.programs.check import check
 from nodes.programs.program import Program
 from nodes.renter.activities.services import Services
+from nodes.renter.activities.solve import solved
 from nodes.renter.activities.workbench import Running, Workbench
 from nodes.renter.errors import OWN_FAULTS, JobGone
 from nodes.renter.files.parts import read_output, read_parameters, write_output, write_parameters
+from nodes.renter.files.solutions import write_solved
 from nodes.renter.protections.joint import JointProtection
 from nodes.renter.protocol.outcomes import (
     BatchSent,
@@ -39,14 +44,16 @@ from nodes.runtime.post import Post
 from schemas.errors import BadInput, VerificationFailed
 from schemas.events import Event, batch_attributes
 from schemas.ids import derive_id
-from schemas.jobs import Batch
-from schemas.joint import Introduction, Joint, JointRequested
+from schemas.jobs import Assessment, Batch
+from schemas.joint import Fitting, Introduction, Joint, JointRequested
 
 Row = NDArray[np.float64]
 
 CHUNK_ROWS: Final = 65_536
 """Rows looked at at a time when a round is planned."""
 VALUE_BITS_MAX: Final = 40
+SCALE_BITS_MAX: Final = 1100
+SIZE_BITS_MAX: Final = 4096
 ROOM_BITS: Final = 62
 """Of a total over all rows, for values and weights together."""
 _SLACK: Final = 1 + 2.0**-20
@@ -60,6 +67,10 @@ class Answered:
     job: str
     round: int
     bits: int
+    size_bits: int
+    """Of a model: no number reaches 2^size_bits."""
+    columns: int
+    """Of a model: the partner's."""
     ended: bool
 
 
@@ -77,14 +88,16 @@ class Rounds:
         job, agreement = records.get("job"), records.get("agreement")
         if not isinstance(job, Job) or job.spec.joint is None or not isinstance(agreement, Agreement):
             raise JobGone(f"no joint job {job_id} here")
-        (facts, _), joint = job.decided, job.spec.joint
+        (facts, assessment), joint = job.decided, job.spec.joint
         assert facts.public_key is not None
         asked = JointRequested(
             introduction=msgspec.convert(params["introduction"], Introduction),
             job=job_id,
             dataset=joint.dataset,
             columns=joint.columns,
-            program=await asyncio.to_thread(blobs.get, joint.program),
+            program=await asyncio.to_thread(blobs.get, joint.program) if joint.program else b"",
+            algorithm=None if joint.fitting is None else joint.fitting.algorithm,
+            modulus_proof=await self._proof(job_id, assessment),
             public_key=await asyncio.to_thread(blobs.get, facts.public_key.digest),
             rows=facts.rows,
             received=facts.width_out,
@@ -96,6 +109,14 @@ class Rounds:
         event_id = derive_id("event", job_id, "joint.requested")
         await self.post.send("joint.requested", joint.partner, job_id, asked, event_id=event_id)
         return []
+
+    async def _proof(self, job: str, assessment: Assessment) -> bytes:
+        """That noise under the job's key hides everything."""
+        assert assessment.scheme is not None
+        key = await self.workbench.keys.homomorphic(job, assessment.scheme)
+        assert isinstance(key, PaillierSecret)
+        context = modulus.context(job, self.services.identity.address)
+        return await asyncio.to_thread(modulus.proof, key.p, key.q, context)
 
     async def plan(self, params: dict[str, Any], job_id: str) -> list[tuple[str, Struct]]:
         """Activity `plan-round`: the round's parameters, and how large its results can be: the renter has the rows."""
@@ -133,9 +154,11 @@ class Rounds:
     async def sender(self, event: Event) -> tuple[bytes, Answered]:
         """The partner's key, once it is sure that it owes this round's output; raises Refused."""
         try:
-            number, bits = int(event.attributes["round"]), int(event.attributes["bits"])
-        except (KeyError, ValueError) as error:
+            number, bits, size_bits = (int(event.attributes.get(each, "0")) for each in ("round", "bits", "sizebits"))
+        except ValueError as error:
             raise Refused("bad-data", "an output without its round and scale") from error
+        if abs(bits) > SCALE_BITS_MAX or not 0 <= size_bits <= SIZE_BITS_MAX:
+            raise Refused("bad-data", f"an output with a scale of {bits} bits, {size_bits} in all")
         records = await self.services.store.get(event.subject, ["progress", "agreement", f"round/{number}"])
         progress, agreement, current = (records.get(key) for key in ("progress", "agreement", f"round/{number}"))
         if not isinstance(progress, Progress) or not isinstance(agreement, Agreement):
@@ -145,7 +168,8 @@ class Rounds:
         if not isinstance(current, Round):
             raise Refused("unknown-round", f"round {number} was never opened")
         ended = progress.phase in ENDED or current.phase != "open"
-        return agreement.introduction.partner_key, Answered(event.subject, number, bits, ended)
+        answered = Answered(event.subject, number, bits, size_bits, agreement.columns, ended)
+        return agreement.introduction.partner_key, answered
 
     async def accept(self, event: Event, answered: Answered) -> tuple[str, Struct] | None:
         """Decrypt an output and write it down; what became of it."""
@@ -153,26 +177,50 @@ class Rounds:
             return None
         try:
             running = await self.workbench.running(answered.job)
-            outputs = _joint(running).outputs
-            opened = await _protection(running).open_output(bytes(event.body), outputs, answered.bits)
-            digest = await asyncio.to_thread(write_output, running.job.folder, answered.round, opened.rows)
+            made = await self._made(running, event, answered)
         except JobGone:
             return None
         except OWN_FAULTS as error:
             return "job.spoiled", own_fault(error)
         except VerificationFailed as error:
             return "output.refused", OutputRefused(round=answered.round, code=error.code, reason=str(error))
-        return "output.accepted", OutputAccepted(
+        return "output.accepted", made
+
+    async def _made(self, running: Running, event: Event, answered: Answered) -> OutputAccepted:
+        joint = _joint(running)
+        if joint.fitting is not None:
+            return await self._solved(running, event, answered, joint.fitting)
+        outputs = joint.outputs
+        opened = await _protection(running).open_output(bytes(event.body), outputs, answered.bits)
+        return OutputAccepted(
             round=answered.round,
-            digest=digest,
+            digest=await asyncio.to_thread(write_output, running.job.folder, answered.round, opened.rows),
             outputs=outputs,
             decrypt_seconds=opened.core_seconds,
             bytes_back=len(event.body),
         )
 
+    async def _solved(self, running: Running, event: Event, answered: Answered, fitting: Fitting) -> OutputAccepted:
+        """The renter's part of a model, of the partner's rotated moments."""
+        width, folder = running.job.program.width_in, running.job.folder
+        opened = await _protection(running).open_moments(bytes(event.body), width, answered.columns, answered.size_bits)
+        columns = await asyncio.to_thread(IntegerFiles(folder.path).read)
+        found = await asyncio.to_thread(solved, columns, opened.numbers, answered.bits, fitting.algorithm)
+        return OutputAccepted(
+            round=answered.round,
+            digest=await asyncio.to_thread(write_solved, folder, found),
+            outputs=answered.columns,
+            decrypt_seconds=opened.core_seconds,
+            bytes_back=len(event.body),
+            reply=found.reply if fitting.algorithm.partner_coefficients else (),
+        )
+
     def _plan(self, running: Running, number: int, before: Struct | None) -> tuple[str, Struct]:
-        joint, program = _joint(running), running.job.program
+        joint, program, folder = _joint(running), running.job.program, running.job.folder
         width = width_of(program, PARAMETERS)
+        if joint.fitting is not None:
+            bits, digest = joint.fitting.algorithm.renter_bits - 1, write_parameters(folder, number, np.zeros(0))
+            return "round.planned", RoundPlanned(round=number, parameters=digest, value_bits=bits, result_bits=0)
         if number == 1:
             parameters = np.array(joint.parameters or (0.0,) * width, dtype=np.float64)
         else:
@@ -181,7 +229,7 @@ class Rounds:
             if done:
                 return "rounds.done", RoundsDone(round=number)
         value_bits, result_bits = scales(running, parameters)
-        digest = write_parameters(running.job.folder, number, parameters)
+        digest = write_parameters(folder, number, parameters)
         return "round.planned", RoundPlanned(
             round=number, parameters=digest, value_bits=value_bits, result_bits=result_bits
         )

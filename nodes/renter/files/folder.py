@@ -30,6 +30,16 @@ class JobFolder:
         return self.path / "joined"
 
     @property
+    def model(self) -> Path:
+        """The renter's part of a model, as a program."""
+        return self.path / "model.onnx"
+
+    @property
+    def fit(self) -> Path:
+        """How good a model is."""
+        return self.path / "fit.json"
+
+    @property
     def alignment(self) -> Path:
         """Masked ids of a joint job, until it ends."""
         return self.path / "alignment"

@@ -21,14 +21,14 @@ from nodes.joint.exchange import (
     IdsMatched,
     MaskMade,
 )
-from nodes.ledger import Intersection, SameRows
+from nodes.ledger import Intersection, Moments, SameRows
 from nodes.machine import Perform
 from nodes.renter.protocol import ending, market, partnership
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import JobJoined
 from nodes.renter.protocol.states import ENDED
 from schemas.events import Event
-from schemas.joint import JointAccepted
+from schemas.joint import JointAccepted, Learned
 
 
 def begin(draft: Draft, accepted: JointAccepted) -> None:
@@ -36,7 +36,7 @@ def begin(draft: Draft, accepted: JointAccepted) -> None:
     draft.advance("agreed")
     rows = draft.job.decided[0].rows
     if partnership.joint_of(draft).ids is not None:
-        partnership.learn(draft, SameRows(rows).compared())
+        partnership.learn(draft, (*SameRows(rows).compared(), *_of_model(draft)))
         _aligned(draft)
         return
     if not accepted.rows or accepted.salt is None:
@@ -44,7 +44,7 @@ def begin(draft: Draft, accepted: JointAccepted) -> None:
         return
     salt = exchange.salt(draft.job.spec.id, draft.agreement.salt, accepted.salt)
     exchange.begin(draft, Alignment(mine=rows, others=accepted.rows, salt=salt))
-    partnership.learn(draft, Intersection(rows, accepted.rows).announced())
+    partnership.learn(draft, (*Intersection(rows, accepted.rows).announced(), *_of_model(draft)))
     draft.note("aligning", f"{rows} ids here, {accepted.rows} at {_partner(draft)}")
     _await(draft)
 
@@ -124,7 +124,14 @@ def _aligned(draft: Draft) -> None:
 
 def _as_it_is(draft: Draft) -> bool:
     """Whether lessors compute on the job's own table."""
-    return partnership.joint_of(draft).ids is not None
+    joint = partnership.joint_of(draft)
+    return joint.ids is not None and joint.fitting is None
+
+
+def _of_model(draft: Draft) -> tuple[Learned, ...]:
+    """What both learn by agreeing on a model."""
+    taught = partnership.taught_by_rounds(draft)
+    return taught.agreed() if isinstance(taught, Moments) else ()
 
 
 def _await(draft: Draft) -> None:

@@ -70,6 +70,8 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "batch.taken": (frozenset({"running"}), rounds.taken),
         "batch.rejected": (frozenset({"running"}), rounds.rejected),
         "output.accepted": (frozenset({"running"}), rounds.output_accepted),
+        "sums.advanced": (frozenset({"running"}), rounds.advanced),
+        "norm.told": (frozenset({"running"}), rounds.norm_told),
         "output.refused": (frozenset({"running"}), rounds.output_refused),
         "job.assembled": (frozenset({"assembling"}), ending.assembled),
         "job.spoiled": (LIVE, ending.spoiled),

@@ -105,6 +105,8 @@ class OutputAccepted(Struct, frozen=True, kw_only=True):
     outputs: int
     decrypt_seconds: float
     bytes_back: int
+    reply: tuple[float, ...] = ()
+    """What gives the partner its own weights of a model; empty where it gets none."""
 
 
 class OutputRefused(Struct, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from nodes.joint.exchange import Alignment
-from nodes.ledger import Intersection, Rounds, SameRows, Section, written
+from nodes.ledger import Intersection, Moments, Rounds, SameRows, Section, written
 from nodes.machine import CancelTimer, Perform, Refused, SetTimer
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.records import Agreement, Ledger, Round
@@ -92,10 +92,13 @@ def declared(draft: Draft) -> tuple[Section, ...]:
     """What the job may teach anybody, as far as it is known yet."""
     state = draft.find(Alignment, "alignment")
     rows = SameRows(draft.job.decided[0].rows) if state is None else Intersection(state.mine, state.others)
-    return rows, rounds_of(draft)
+    return rows, taught_by_rounds(draft)
 
 
-def rounds_of(draft: Draft) -> Rounds:
+def taught_by_rounds(draft: Draft) -> Rounds | Moments:
     """What its rounds teach."""
     facts, joint = draft.job.decided[0], joint_of(draft)
+    if joint.fitting is not None:
+        coefficients = joint.fitting.algorithm.partner_coefficients
+        return Moments(facts.rows, facts.width_out - 1, draft.agreement.columns, coefficients)
     return Rounds(rows=facts.rows, received=facts.width_out, outputs=joint.outputs, rounds=joint.rounds)

@@ -18,6 +18,7 @@ from msgspec import structs
 
 from nodes.draft import data_of
 from nodes.introductions import verify_introduction
+from nodes.ledger import Moments
 from nodes.machine import Perform, Refused, TimerFired
 from nodes.renter.protocol import ending, faults, joining, partnership, runs, windows
 from nodes.renter.protocol.draft import Draft
@@ -28,7 +29,16 @@ from nodes.states import advance
 from schemas.errors import VerificationFailed
 from schemas.events import BatchForwarded, BatchRejected, BatchTaken, Event
 from schemas.jobs import Batch
-from schemas.joint import IntroductionProposed, IntroductionRefused, JointAccepted, JointEnded, RoundOpened
+from schemas.joint import (
+    IntroductionProposed,
+    IntroductionRefused,
+    JointAccepted,
+    JointEnded,
+    NormTold,
+    ReplyGiven,
+    RoundOpened,
+    SumsAdvanced,
+)
 
 _WAITED_FOR: Final = {"agreeing": "the request", "joining": "the alignment of rows"}
 
@@ -68,7 +78,8 @@ def deferred(draft: Draft, event: Event) -> None:
 def accepted(draft: Draft, event: Event) -> None:
     """`joint.accepted`: the partner takes part, so compute is worth ordering."""
     partnership.require_partner(draft, event)
-    draft.put("agreement", structs.replace(draft.agreement, accepted=True))
+    columns = data_of(event, JointAccepted).columns
+    draft.put("agreement", structs.replace(draft.agreement, accepted=True, columns=columns))
     partnership.owes(draft, something=False)
     draft.note("partner-accepted", f"{event.source} takes part", dataset=partnership.joint_of(draft).dataset)
     joining.begin(draft, data_of(event, JointAccepted))
@@ -92,7 +103,7 @@ def planned(draft: Draft, event: Event) -> None:
     fields = {"parameters": data.parameters, "result_bits": data.result_bits, "value_bits": data.value_bits}
     draft.put(f"round/{data.round}", structs.replace(known, phase=phase, **fields))
     draft.note("round-opened", f"round {data.round}", result_bits=data.result_bits, value_bits=data.value_bits)
-    partnership.learn(draft, partnership.rounds_of(draft).opened(data.round))
+    partnership.learn(draft, partnership.taught_by_rounds(draft).opened(data.round))
     opened = RoundOpened(
         job=draft.job.spec.id,
         round=data.round,
@@ -162,18 +173,45 @@ def output_accepted(draft: Draft, event: Event) -> None:
     if known is None or known.phase != "open" or data.round != draft.progress.round:
         draft.note("late", f"an output of round {data.round}")
         return
-    phase = advance(ROUND, known.phase, "output")
+    happened = "solved" if data.reply else "output"
+    phase = advance(ROUND, known.phase, happened)
     draft.put(f"round/{data.round}", structs.replace(known, phase=phase, output=data.digest))
-    partnership.owes(draft, something=False)
-    partnership.learn(draft, partnership.rounds_of(draft).answered(data.round, data.outputs))
+    partnership.owes(draft, something=bool(data.reply))
+    partnership.learn(draft, partnership.taught_by_rounds(draft).answered(data.round, data.outputs))
     draft.note("round-answered", f"round {data.round} of {joint.rounds}", outputs=data.outputs, bytes=data.bytes_back)
     spent = draft.progress.spent
     seconds, size = spent.decrypt_seconds + data.decrypt_seconds, spent.bytes_back + data.bytes_back
     draft.change_progress(spent=structs.replace(spent, decrypt_seconds=seconds, bytes_back=size))
-    if data.round < joint.rounds:
+    if data.reply:
+        reply = ReplyGiven(job=draft.job.spec.id, values=data.reply)
+        draft.send("reply.given", joint.partner, draft.job.spec.id, reply)
+    elif data.round < joint.rounds:
         partnership.plan(draft, data.round + 1)
     else:
         ending.finish(draft)
+
+
+def advanced(draft: Draft, event: Event) -> None:
+    """`sums.advanced`: the partner goes on; its time begins anew."""
+    partnership.require_partner(draft, event)
+    data = data_of(event, SumsAdvanced)
+    draft.note("sums-advanced", f"{data.done} of {data.units}")
+    if draft.progress.batches_done >= draft.job.batches:
+        partnership.owes(draft, something=True)
+
+
+def norm_told(draft: Draft, event: Event) -> None:
+    """`norm.told`: the partner has the weights of its own columns, and the model is done."""
+    partnership.require_partner(draft, event)
+    known, data = draft.round(1), data_of(event, NormTold)
+    if known is None or known.phase != "replying":
+        return
+    taught = partnership.taught_by_rounds(draft)
+    assert isinstance(taught, Moments)
+    partnership.learn(draft, taught.solved())
+    draft.put("round/1", structs.replace(known, phase=advance(ROUND, known.phase, "norm"), norm=data.norm))
+    partnership.owes(draft, something=False)
+    ending.finish(draft)
 
 
 def output_refused(draft: Draft, event: Event) -> None:

@@ -26,6 +26,7 @@ A round of a joint job (J6), while the job is running:
 
     planning     its parameters are made, and the size of what the enclaves will seal is found (activity `plan-round`)
     open         batches go out, their sealed results to the partner
+    replying     of a model: the renter has its weights, and the partner is to make its own
     answered     the partner's output is decrypted: next come other parameters, or the end
 """
 
@@ -69,11 +70,13 @@ SUBTASK: Final[Mapping[tuple[SubtaskPhase, str], SubtaskPhase]] = MappingProxyTy
         ("running", "lost"): "lost",
     }
 )
-RoundPhase = Literal["planning", "open", "answered"]
+RoundPhase = Literal["planning", "open", "replying", "answered"]
 ROUND: Final[Mapping[tuple[RoundPhase, str], RoundPhase]] = MappingProxyType(
     {
         ("planning", "planned"): "open",
         ("open", "output"): "answered",
+        ("open", "solved"): "replying",
+        ("replying", "norm"): "answered",
     }
 )
 NEW: Final[frozenset[str]] = frozenset({"new"})

@@ -20,7 +20,7 @@ def line(party: str, kind: str, count: int = 1) -> Learned:
         (SameRows(5), SameRows(5).compared()),
         (Intersection(10, 20), (*Intersection(10, 20).announced(), *Intersection(10, 20).found(10))),
         (Rounds(9, 2, 3, 1), (*Rounds(9, 2, 3, 1).opened(1), *Rounds(9, 2, 3, 1).answered(1))),
-        (MOMENTS, (*MOMENTS.agreed(), *MOMENTS.encrypted(), *MOMENTS.answered(), *MOMENTS.solved())),
+        (MOMENTS, (*MOMENTS.agreed(), *MOMENTS.opened(1), *MOMENTS.answered(1), *MOMENTS.solved())),
     ],
     ids=["same rows", "all in common", "a round", "moments"],
 )

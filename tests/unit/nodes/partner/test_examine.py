@@ -12,7 +12,9 @@ import pytest
 from nodes.crew.crew import Crew
 from nodes.data.table import open_table
 from nodes.homomorphic.paillier.secret import PaillierSecret
+from nodes.joint import modulus
 from nodes.joint.alignment import ids_digest
+from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.examine import erase, examine
 from nodes.partner.activities.services import Services
 from nodes.partner.protocol.records import RECORD_TYPES, RequestExamined
@@ -24,7 +26,7 @@ from schemas.joint import JointRequested
 from tests.support import together as joint
 from tests.support.together import Case
 from tests.unit.nodes.hub.world import START
-from tests.unit.nodes.partner.world import IDENTITY, JOB, request
+from tests.unit.nodes.partner.world import IDENTITY, JOB, RENTER, request
 
 ROWS = 40
 
@@ -65,11 +67,12 @@ async def examined(services: Services, case: Case, secret: PaillierSecret, **cha
     fields: dict[str, Any] = {
         "program": check(joint.partner_program()).canonical,
         "public_key": secret.public.to_bytes(),
+        "modulus_proof": modulus.proof(secret.p, secret.q, modulus.context(JOB, RENTER)),
         "rows": ROWS,
         "ids": ids(case),
     } | changed
     await keep(services, request(**fields))
-    ((event_type, found),) = await examine(services, {"approved": approved}, JOB)
+    ((event_type, found),) = await examine(services, Desk(services), {"approved": approved}, JOB)
     assert event_type == "request.examined"
     assert isinstance(found, RequestExamined)
     return found
@@ -101,6 +104,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "no program": ({"program": b"no program"}, "bad-program"),
     "a program of other inputs": ({"program": joint.lessors_program()}, "bad-program"),
     "another width": ({"received": 3}, "bad-program"),
+    "a modulus that is not proved to be good": ({"modulus_proof": b""}, "modulus-unproved"),
     "no key": ({"public_key": b"no key"}, "bad-key"),
     "columns that are not there": ({"columns": ("premium", "salary")}, "dataset-unfit"),
     "other ids": ({"ids": "0" * 64}, "not-aligned"),

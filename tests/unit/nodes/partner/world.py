@@ -58,6 +58,7 @@ def request(**changed: Any) -> JointRequested:
         "columns": (),
         "program": b"program",
         "public_key": b"key",
+        "modulus_proof": b"proof",
         "rows": ROWS,
         "received": 4,
         "rounds": ROUNDS,

@@ -93,8 +93,8 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(case: Case, tmp_path: P
     ("given", "said"),
     [
         (lambda: Invited(dataset="claims"), "--partner"),
-        (lambda: Invited(partner="C11.C12"), "--dataset and --partner-program"),
-        (lambda: Invited(partner="C11.C12", dataset="claims"), "--dataset and --partner-program"),
+        (lambda: Invited(partner="C11.C12"), "--dataset, and either --partner-program"),
+        (lambda: Invited(partner="C11.C12", dataset="claims"), "--dataset, and either --partner-program"),
     ],
 )
 def test_half_an_invitation_names_what_is_missing(given: Callable[[], Invited], said: str) -> None:

@@ -35,7 +35,7 @@ class Joint:
 
     def __init__(self, secret: PaillierSecret) -> None:
         self.secret = secret
-        self.seal = SealSpec(secret.public.to_bytes(), 0, joint=True)
+        self.seal = SealSpec(secret.public.to_bytes(), 0, "round")
         self.renter = Renter().ask().accept(program=PROGRAM, seal=self.seal)
 
     def round(
@@ -92,7 +92,7 @@ def test_a_result_past_the_announced_bound_is_named_and_not_cut(joint: Joint) ->
 
 def test_a_subtask_agreed_without_a_partner_takes_no_rounds(secret: PaillierSecret) -> None:
     joint = Joint(secret)
-    joint.renter = Renter().ask().accept(program=PROGRAM, seal=replace(joint.seal, joint=False))
+    joint.renter = Renter().ask().accept(program=PROGRAM, seal=replace(joint.seal, kind="result"))
     with pytest.raises(Rejected) as refusal:
         joint.round(1, (1.0, 1.0), rows=True)
     assert refusal.value.code == Code.CONTEXT
