@@ -14,10 +14,10 @@ from nodes.crew.crew import Kit
 from nodes.data.table import Table, open_table
 from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.homomorphic.paillier.slots import Layout
-from nodes.joint.aligner import read_places
 from nodes.joint.alignment import Places
 from nodes.joint.columns import Columns
 from nodes.joint.exchange import Alignment
+from nodes.joint.masks import read_places
 from nodes.joint.rotation import Room, Rotation, random_bytes, rotation
 from nodes.kept import Kept
 from nodes.partner.activities.services import Services
