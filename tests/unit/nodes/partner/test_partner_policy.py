@@ -77,3 +77,20 @@ def test_a_new_partner_allows_nobody(tmp_path: Path) -> None:
 def test_a_typo_in_a_policy_names_the_field(tmp_path: Path, text: str, field: str) -> None:
     with pytest.raises(BadConfig, match=field):
         judged(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "asked", "code"),
+    [
+        ('["ridge"]', "ridge", ""),
+        ('["*"]', "poisson", ""),
+        ('["ridge"]', "ols", "unknown-algorithm"),
+        ("[]", "ridge", "unknown-algorithm"),
+    ],
+)
+def test_a_model_needs_its_algorithm_in_the_policy_and_no_program(
+    tmp_path: Path, algorithms: str, asked: str, code: str
+) -> None:
+    (tmp_path / "policy.toml").write_text(RULE.replace("programs =", f"algorithms = {algorithms}\nprograms ="))
+    wanted = replace(ASKED, program="", algorithm=asked)
+    assert judge(read_policy(tmp_path / "policy.toml"), wanted).code == code
