@@ -169,7 +169,7 @@ class JointAccepted(Struct, frozen=True, kw_only=True):
     """The partner takes part."""
 
     job: IdField
-    rows: Annotated[int, Meta(ge=0, le=limits.ROWS_PER_JOB_MAX)] = 0
+    rows: Annotated[int, Meta(ge=0, le=limits.IDS_PER_ALIGNMENT_MAX)] = 0
     """How many ids the partner has, for private set intersection; 0 where they are compared by their digest."""
     salt: Salt | None = None
     """The partner's half."""

@@ -246,7 +246,11 @@ class Invited:
     ] = "refuse"
     key_bits: Annotated[str, _joint("--key-bits", help="Of the key for --algorithm: 3072 or 2048.")] = "3072"
     aligned: Annotated[
-        bool, _joint("--aligned", help="Both sides have the same ids in the same order, which is checked.")
+        bool,
+        _joint(
+            "--aligned",
+            help="Both sides have the same ids in the same order: that is checked, and no intersection found.",
+        ),
     ] = False
 
     def invitation(self) -> Invitation | None:

@@ -26,6 +26,8 @@ from nodes.machine import Perform, Refused
 
 MASK_WINDOW: Final = 4
 """Chunks that are masked at a time in one job: others want the machine too."""
+SEND_WINDOW: Final = 8
+"""The partner's chunks under way at a time: as one comes back, the next goes out. So queues stay short."""
 IDS_PER_SECOND_MIN: Final = 1000
 """A side masks at least so many, its own or the other's: a tenth of what a core of 2020 does."""
 

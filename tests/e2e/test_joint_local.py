@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from nodes.data.table import open_table
+from nodes.joint import chunks
 from nodes.local import LocalNetwork
+from nodes.store.port import Store
 from nodes.views import parts
 from nodes.views.jobs import JobReport
 from tests.support import together as joint
@@ -63,6 +65,20 @@ async def erased(folder: Path) -> None:
             there = await asyncio.to_thread(folder.exists)
 
 
+async def there(folder: Path) -> None:
+    """Return when there is such a folder."""
+    async with asyncio.timeout(JOB_SECONDS_MAX):
+        while not await asyncio.to_thread(folder.exists):
+            pass
+
+
+async def forgotten(store: Store, name: str) -> None:
+    """Return when a secret is gone."""
+    async with asyncio.timeout(JOB_SECONDS_MAX):
+        while await store.get_secret(name) is not None:
+            pass
+
+
 def outputs(report: JobReport) -> np.ndarray:
     assert report.output is not None
     table = open_table(report.output)
@@ -78,7 +94,11 @@ async def test_three_rounds_are_equal_to_plaintext(network: LocalNetwork, case: 
     assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
 
 
-async def test_rows_in_common_are_found_and_computed_on_whatever_their_order(tmp_path: Path) -> None:
+async def test_rows_in_common_are_found_and_computed_on_whatever_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three hundred ids on each side, in ten chunks."""
+    monkeypatch.setattr(chunks, "IDS_PER_CHUNK", 31)
     case = joint.make_overlapping(tmp_path)
     partner = joint.local_partner(case, joint.policy(tmp_path))
     async with LocalNetwork(tmp_path / "network", partner=partner) as network:
@@ -96,6 +116,26 @@ async def test_rows_in_common_are_found_and_computed_on_whatever_their_order(tmp
         assert "150 of the renter's ids and 150 of the partner's did not match" in told.shape
         await erased(network.partner_folder / "jobs" / job)
         await erased(network.jobs / job / "alignment")
+
+
+@pytest.mark.parametrize(("by", "code"), [("renter", "cancelled"), ("partner", "withdrawn")])
+async def test_whoever_ends_the_alignment_of_rows_what_was_masked_is_erased_at_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str, code: str
+) -> None:
+    monkeypatch.setattr(chunks, "IDS_PER_CHUNK", 1)
+    case = joint.make_overlapping(tmp_path)
+    partner = joint.local_partner(case, joint.policy(tmp_path))
+    async with LocalNetwork(tmp_path / "network", partner=partner) as network:
+        job = await submit(network, case, aligned=False)
+        folders = network.jobs / job / "alignment", network.partner_folder / "jobs" / job
+        await there(folders[0] / "taken")
+        await (network.cancel(job) if by == "renter" else network.decide(job, approved=False))
+        assert (await ended(network, job)).code == code
+        for folder in folders:
+            await erased(folder)
+        assert network.partner_store is not None
+        for store in (network.store, network.partner_store):
+            await forgotten(store, f"joint/{job}")
 
 
 async def test_a_partner_that_is_ended_and_comes_back_goes_on(network: LocalNetwork, case: Case) -> None:

@@ -33,6 +33,7 @@ from nodes.programs.compile import affine
 from nodes.programs.program import Program
 from schemas.errors import BadData, BadInput, BadProgram, VerificationFailed
 from schemas.joint import JointRequested
+from schemas.limits import IDS_PER_ALIGNMENT_MAX
 
 
 async def examine(services: Services, desk: Desk, params: dict[str, Any], job: str) -> list[tuple[str, Struct]]:
@@ -82,11 +83,13 @@ def _examine(services: Services, request: JointRequested, approved: bool) -> Req
 
 
 def _require_ids(table: Table) -> None:
-    """Raises Unfit; how many are empty or repeated is for this side's own journal."""
+    """Raises Unfit; how many there are, are empty or repeated is for this side's own journal."""
     try:
+        if table.rows > IDS_PER_ALIGNMENT_MAX:
+            raise BadData(f"{table.rows:,} ids; at most {IDS_PER_ALIGNMENT_MAX:,} can be matched with a renter's")
         require_ids(table.all_ids())
     except BadData as error:
-        raise Unfit("dataset-unfit", "the dataset's ids do not name its rows", str(error)) from error
+        raise Unfit("dataset-unfit", "the dataset's ids cannot be matched", str(error)) from error
 
 
 def _asked(services: Services, request: JointRequested) -> Asked:

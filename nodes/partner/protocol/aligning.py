@@ -14,7 +14,7 @@ from msgspec import structs
 from nodes.draft import data_of
 from nodes.joint import exchange
 from nodes.joint.chunks import chunks
-from nodes.joint.exchange import Alignment, ChunkRefused, ChunkReturned, ChunkTaken, IdsMatched, MaskMade
+from nodes.joint.exchange import SEND_WINDOW, Alignment, ChunkRefused, ChunkReturned, ChunkTaken, IdsMatched, MaskMade
 from nodes.ledger import Intersection, SameRows
 from nodes.machine import Perform
 from nodes.partner.protocol.draft import Draft
@@ -41,31 +41,37 @@ def begin(draft: Draft, rows: int) -> JointAccepted:
 
 def masked(draft: Draft, event: Event) -> None:
     """`mask.made`: with the last, they are sorted."""
+    if _over(draft):
+        return
     state = exchange.masked(draft, data_of(event, MaskMade).chunk)
     if state is not None and state.all_masked:
         draft.do(Perform(activity="sort-ids", params={}))
 
 
 def in_order(draft: Draft, event: Event) -> None:
-    """`masks.sorted`: they go to the renter."""
-    state = draft.find(Alignment, "alignment")
-    assert state is not None
-    for number in range(chunks(state.mine)):
-        draft.do(Perform(activity="send-ids", params={"chunk": number}))
+    """`masks.sorted`: they go to the renter, the first ones at once."""
+    if _over(draft):
+        return
+    for number in range(SEND_WINDOW):
+        _send(draft, number)
 
 
 def taken(draft: Draft, event: Event) -> None:
     """`chunk.taken`: a chunk of the renter's is masked again, and waits."""
     data = data_of(event, ChunkTaken)
-    if _goes_on(draft):
+    if not _over(draft):
+        draft.heard()
         exchange.taken(draft, data, by=draft.part.renter)
 
 
 def returned(draft: Draft, event: Event) -> None:
-    """`chunk.returned`: the renter masked a chunk of this side's."""
+    """`chunk.returned`: the renter masked a chunk of this side's; the next goes out."""
     data = data_of(event, ChunkReturned)
-    if _goes_on(draft):
-        exchange.returned(draft, data, by=draft.part.renter)
+    if _over(draft):
+        return
+    draft.heard()
+    if exchange.returned(draft, data, by=draft.part.renter):
+        _send(draft, data.chunk + SEND_WINDOW)
 
 
 def refused(draft: Draft, event: Event) -> None:
@@ -76,6 +82,8 @@ def refused(draft: Draft, event: Event) -> None:
 
 def matched(draft: Draft, event: Event) -> None:
     """`ids.matched`: which rows are in common."""
+    if _over(draft):
+        return
     data, state, part = data_of(event, IdsMatched), draft.find(Alignment, "alignment"), draft.part
     assert state is not None
     if data.code:
@@ -114,10 +122,15 @@ def _give_back(draft: Draft) -> None:
     exchange.close(draft)
 
 
-def _goes_on(draft: Draft) -> bool:
-    """Whether the part does: the renter was heard of. Else what was kept came after the rest was erased."""
+def _send(draft: Draft, number: int) -> None:
+    state = draft.find(Alignment, "alignment")
+    assert state is not None
+    if number < chunks(state.mine):
+        draft.do(Perform(activity="send-ids", params={"chunk": number}))
+
+
+def _over(draft: Draft) -> bool:
+    """Whether the part is; then what was kept came after the rest was erased."""
     if draft.phase in ENDED:
         draft.erase()
-        return False
-    draft.heard()
-    return True
+    return draft.phase in ENDED

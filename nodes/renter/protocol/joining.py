@@ -58,8 +58,7 @@ def masked(draft: Draft, event: Event) -> None:
 def taken(draft: Draft, event: Event) -> None:
     """`chunk.taken`: it goes back to the partner at once."""
     data = data_of(event, ChunkTaken)
-    if draft.phase in ENDED:  # what was kept of it came after the rest was erased
-        ending.forget(draft)
+    if _over(draft):
         return
     state = exchange.taken(draft, data, by=_partner(draft))
     if state is not None:
@@ -70,8 +69,7 @@ def taken(draft: Draft, event: Event) -> None:
 def returned(draft: Draft, event: Event) -> None:
     """`chunk.returned`: the partner masked a chunk of this side's."""
     data = data_of(event, ChunkReturned)
-    if draft.phase in ENDED:  # what was kept of it came after the rest was erased
-        ending.forget(draft)
+    if _over(draft):
         return
     state = exchange.returned(draft, data, by=_partner(draft))
     if state is not None:
@@ -86,6 +84,8 @@ def refused(draft: Draft, event: Event) -> None:
 
 def matched(draft: Draft, event: Event) -> None:
     """`ids.matched`: which rows are in common."""
+    if _over(draft):
+        return
     data, state = data_of(event, IdsMatched), draft.find(Alignment, "alignment")
     assert state is not None
     if data.code:
@@ -140,6 +140,13 @@ def _await(draft: Draft) -> None:
     assert state is not None
     waiting = not state.complete and (state.all_masked or state.taken < chunks(state.others))
     partnership.owes(draft, waiting, patience_seconds=state.patience_seconds)
+
+
+def _over(draft: Draft) -> bool:
+    """Whether the job is; then what was kept came after the rest was erased."""
+    if draft.phase in ENDED:
+        ending.forget(draft)
+    return draft.phase in ENDED
 
 
 def _fail(draft: Draft, code: str, reason: str) -> None:

@@ -43,7 +43,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "chunk.taken": (frozenset({"joining"}) | ENDED, joining.taken),
         "chunk.returned": (frozenset({"joining"}) | ENDED, joining.returned),
         "chunk.refused": (frozenset({"joining"}), joining.refused),
-        "ids.matched": (frozenset({"joining"}), joining.matched),
+        "ids.matched": (frozenset({"joining"}) | ENDED, joining.matched),
         "job.joined": (frozenset({"joining"}), joining.joined),
         "contract.signed": (LIVE | ENDED, starting.contract_signed),
         "order.buy.matched": (frozenset({"ordering", "running"}), starting.matched),

@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
-from nodes.joint.exchange import Alignment, ChunkRefused, ChunkReturned, ChunkTaken, IdsMatched, MaskMade, MasksSorted
+from nodes.joint.exchange import (
+    SEND_WINDOW,
+    Alignment,
+    ChunkRefused,
+    ChunkReturned,
+    ChunkTaken,
+    IdsMatched,
+    MaskMade,
+    MasksSorted,
+)
 from nodes.machine import Perform
 from nodes.partner.protocol.records import Ledger
 from schemas.joint import JointEnded
@@ -49,8 +58,12 @@ class Aligning(World):
 
     def chunks(self, activity: str) -> list[int]:
         """Of this activity in the last step."""
-        performs = [effect for effect in self.step.effects if isinstance(effect, Perform)]
-        return [effect.params["chunk"] for effect in performs if effect.activity == activity]
+        return _chunks(self, activity)
+
+
+def _chunks(world: World, activity: str) -> list[int]:
+    performs = [effect for effect in world.step.effects if isinstance(effect, Perform)]
+    return [effect.params["chunk"] for effect in performs if effect.activity == activity]
 
 
 def exchanged() -> Aligning:
@@ -67,6 +80,15 @@ def test_masks_are_sorted_before_any_of_them_leaves() -> None:
     assert world.masked(0).performed() == ["sort-ids"]
     world.handle("masks.sorted", MasksSorted())
     assert world.chunks("send-ids") == [0, 1]
+
+
+def test_masks_go_out_as_others_come_back() -> None:
+    world = World().asked(ids=None, salt=b"r" * 32, rows=RENTERS).examined(rows=200_000)
+    world.handle("masks.sorted", MasksSorted())
+    assert _chunks(world, "send-ids") == list(range(SEND_WINDOW))
+    for number, following in ((2, [SEND_WINDOW + 2]), (2, []), (6, [])):
+        world.handle("chunk.returned", ChunkReturned(chunk=number, digest="b" * 64))
+        assert _chunks(world, "send-ids") == following
 
 
 def test_the_renter_gets_its_ids_back_when_it_is_known_that_enough_are_in_common() -> None:
@@ -141,8 +163,10 @@ def test_what_ends_the_part_is_told_and_erased(end: str) -> None:
     assert set(world.records) <= {"part", "ledger"}
 
 
-def test_a_chunk_that_is_kept_after_the_end_is_erased_too() -> None:
+def test_what_is_kept_after_the_end_is_erased_too() -> None:
     world = Aligning().covered()
     world.handle("joint.ended", JointEnded(job=JOB, code="cancelled", reason=""), RENTER)
-    assert world.took(0).performed() == ["erase"]
-    assert world.got_back(0).performed() == ["erase"]
+    for late in (world.masked, world.took, world.got_back, world.matched):
+        assert late(0).performed() == ["erase"]
+    world.handle("masks.sorted", MasksSorted())
+    assert world.performed() == ["erase"]

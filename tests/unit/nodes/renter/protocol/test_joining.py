@@ -152,6 +152,7 @@ def test_a_partner_that_waits_for_this_side_owes_nothing() -> None:
     assert _silent(Joining().took(0, 1)).progress.phase == "joining"
 
 
-def test_a_chunk_that_is_kept_after_the_end_is_erased_too() -> None:
+def test_what_is_kept_after_the_end_is_erased_too() -> None:
     assert _refused("ids-invalid").took(0).performed() == ["forget"]
     assert _refused("ids-invalid").got_back(0).performed() == ["forget"]
+    assert _refused("ids-invalid").matched().performed() == ["forget"]
