@@ -14,7 +14,7 @@ from schemas.errors import BadConfig
 
 NOW = 1_800_000_000.0
 DIGEST = "a" * 64
-ASKED = Asked("A11.A12", "claims", ("age",), DIGEST, "", 100, 3, "psi", NOW)
+ASKED = Asked("A11.A12", "claims", ("age",), DIGEST, "", False, 100, 3, "psi", NOW)
 RULE = f"""
 [[allow]]
 renters = ["A11.A12"]
