@@ -7,30 +7,28 @@ are named by number and digest, or made whole of what is.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from msgspec import Struct
 
 from nodes.crew.crew import Crew, Kit
 from nodes.data.table import Table
 from nodes.joint import alignment, exchange
-from nodes.joint.alignment import Masking, Places
-from nodes.joint.chunks import MASKED_BYTES, REMASKED_BYTES, chunks, span
+from nodes.joint.alignment import Masking
+from nodes.joint.chunks import chunks, span
 from nodes.joint.errors import BadPeer
 from nodes.joint.exchange import Alignment, Chunk, ChunkReturned, ChunkTaken, IdsMatched, MaskMade, MasksSorted
+from nodes.joint.masks import Masks, Way, write_places
 from nodes.kept import Kept
 from nodes.machine import Refused
 from nodes.runtime.door import Later
 from nodes.runtime.post import Post
 from nodes.secrets import derived
 from nodes.store.port import Store
-from nodes.whole import write_whole
-from schemas.errors import JobFailed, SubletError
+from schemas.errors import SubletError
 from schemas.events import Event
 from schemas.ids import derive_id
 
@@ -42,27 +40,6 @@ Outcome = tuple[str, Struct]
 
 
 @dataclass(frozen=True, slots=True)
-class MasksFolder:
-    """Where masked ids lie, in the job's folder."""
-
-    path: Path
-
-    def chunk(self, way: str, number: int, digest: str = "") -> Path:
-        """Of this side's (`masked`, `returned`) or the other's (`taken`)."""
-        return self.path / way / f"{number:06d}{digest and '-'}{digest[:16]}.bin"
-
-    @property
-    def sorted(self) -> Path:
-        """All masks of this side in the order in which they travel."""
-        return self.path / "sorted.bin"
-
-    @property
-    def order(self) -> Path:
-        """Which of this side's rows each of those is of."""
-        return self.path / "order.i8"
-
-
-@dataclass(frozen=True, slots=True)
 class Side:
     """One side of one job's alignment."""
 
@@ -70,7 +47,7 @@ class Side:
     """Address."""
     table: Table
     kit: Kit[Masking]
-    folder: MasksFolder
+    masks: Masks
     places: Path
     """The file that will hold this side's rows in common, in the renter's order."""
     is_renter: bool
@@ -143,54 +120,52 @@ class Aligner:
     async def mask(self, params: dict[str, Any], job: str) -> list[Outcome]:
         """Activity `mask-ids`: a chunk of this side's ids; the renter's is sent at once."""
         number, (side, state) = int(params["chunk"]), await self._at_hand(job)
-        path = side.folder.chunk("masked", number)
-        if side.is_renter or not await asyncio.to_thread(path.exists):
+        if side.is_renter or not await asyncio.to_thread(side.masks.has_own, number):
             ids = await asyncio.to_thread(side.table.ids, *span(state.mine, number))
             body = (await self.crew.call(alignment.masked, side.kit, ids)).result
             if side.is_renter:
                 await self._send(exchange.MASKED, side, job, number, body)
             else:
-                await asyncio.to_thread(write_whole, path, body)
+                await asyncio.to_thread(side.masks.keep_own, number, body)
         return [("mask.made", MaskMade(chunk=number))]
 
     async def sort(self, params: dict[str, Any], job: str) -> list[Outcome]:
         """Activity `sort-ids`: the partner's masks in an order that says nothing of its table."""
         side, state = await self._at_hand(job)
-        await asyncio.to_thread(_sort, side.folder, chunks(state.mine))
+        await asyncio.to_thread(side.masks.sort, state.mine)
         return [("masks.sorted", MasksSorted())]
 
     async def send(self, params: dict[str, Any], job: str) -> list[Outcome]:
         """Activity `send-ids`: a chunk of the partner's sorted masks."""
         number, (side, state) = int(params["chunk"]), await self._at_hand(job)
-        first, count = span(state.mine, number)
-        body = await asyncio.to_thread(_slice, side.folder.sorted, first * MASKED_BYTES, count * MASKED_BYTES)
+        body = await asyncio.to_thread(side.masks.sorted, state.mine, number)
         await self._send(exchange.MASKED, side, job, number, body)
         return []
 
     async def give_back(self, params: dict[str, Any], job: str) -> list[Outcome]:
         """Activity `return-ids`: a chunk of the other's, masked again."""
         number, (side, _) = int(params["chunk"]), await self._at_hand(job)
-        path, digest = side.folder.chunk("taken", number, str(params["digest"])), str(params["digest"])
-        await self._send(exchange.REMASKED, side, job, number, await asyncio.to_thread(_read, path, digest))
+        body = await asyncio.to_thread(side.masks.read, "taken", number, str(params["digest"]))
+        await self._send(exchange.REMASKED, side, job, number, body)
         return []
 
     async def match(self, params: dict[str, Any], job: str) -> list[Outcome]:
         """Activity `match-ids`: this side's rows in common, in the renter's order."""
         side, state = await self._at_hand(job)
+        if state.matched:  # by another worker, which took this one for lost
+            return []
         records = await self.store.read(job)
-        kept = {
-            way: [
-                side.folder.chunk(way, number, digest)
-                for number in range(chunks(ids))
-                for digest in (_digest(records.get(f"chunk/{way}/{number}")),)
-            ]
-            for way, ids in (("returned", state.mine), ("taken", state.others))
-        }
+
+        def digests(way: Way, ids: int) -> list[str]:
+            return [_digest(records.get(f"chunk/{way}/{number}")) for number in range(chunks(ids))]
+
+        own, others = digests("returned", state.mine), digests("taken", state.others)
         try:
-            rows = await asyncio.to_thread(_match, side, kept["returned"], kept["taken"])
+            rows = await asyncio.to_thread(side.masks.matched, own, others, is_renter=side.is_renter)
         except BadPeer as error:
             return [("ids.matched", IdsMatched(code=error.code, reason=str(error)))]
-        return [("ids.matched", IdsMatched(rows=rows))]
+        await asyncio.to_thread(write_places, side.places, rows)
+        return [("ids.matched", IdsMatched(rows=len(rows)))]
 
     # ---------------------------------------------------------------- what comes
 
@@ -225,15 +200,12 @@ class Aligner:
             made = (await self.crew.call(remasked, side.kit, body)).result
             if made.code:
                 return "chunk.refused", exchange.ChunkRefused(code=made.code, reason=made.reason)
-            return "chunk.taken", ChunkTaken(chunk=number, digest=await self._keep(side, "taken", number, made.body))
-        return "chunk.returned", ChunkReturned(chunk=number, digest=await self._keep(side, "returned", number, body))
+            digest = await asyncio.to_thread(side.masks.keep, "taken", number, made.body)
+            return "chunk.taken", ChunkTaken(chunk=number, digest=digest)
+        digest = await asyncio.to_thread(side.masks.keep, "returned", number, body)
+        return "chunk.returned", ChunkReturned(chunk=number, digest=digest)
 
     # ---------------------------------------------------------------- means
-
-    async def _keep(self, side: Side, way: str, number: int, body: bytes) -> str:
-        digest = hashlib.sha256(body).hexdigest()
-        await asyncio.to_thread(write_whole, side.folder.chunk(way, number, digest), body)
-        return digest
 
     async def _send(self, event_type: str, side: Side, job: str, number: int, body: bytes) -> None:
         event_id = derive_id("ids", self.post.me, job, event_type, number)
@@ -262,49 +234,7 @@ def masking(secret: bytes, state: Alignment) -> Kit[Masking]:
     return Kit.of(Masking(derived(secret, "alignment"), state.salt))
 
 
-def read_places(path: Path) -> Places:
-    """This side's rows in common, in the renter's order: int64, from 0."""
-    return np.fromfile(path, dtype="<i8").astype(np.int64)
-
-
 def _digest(record: Struct | None) -> str:
     if not isinstance(record, Chunk):
         raise SubletError("a chunk of masked ids is not recorded: matched before all were there")
     return record.digest
-
-
-def _sort(folder: MasksFolder, count: int) -> None:
-    masks = b"".join([folder.chunk("masked", number).read_bytes() for number in range(count)])
-    in_order, order = alignment.sorted_masks(masks)
-    write_whole(folder.order, order.astype("<i8").tobytes())
-    write_whole(folder.sorted, in_order)
-
-
-def _match(side: Side, returned: list[Path], taken: list[Path]) -> int:
-    own, others = (b"".join([_checked(path) for path in paths]) for paths in (returned, taken))
-    if side.is_renter:
-        rows, _ = alignment.matched(own, others, np.arange(len(others) // REMASKED_BYTES))
-    else:
-        _, rows = alignment.matched(others, own, np.fromfile(side.folder.order, dtype="<i8").astype(np.int64))
-    write_whole(side.places, rows.astype("<i8").tobytes())
-    return len(rows)
-
-
-def _checked(path: Path) -> bytes:
-    raw = path.read_bytes()
-    if not path.stem.endswith(hashlib.sha256(raw).hexdigest()[:16]):
-        raise JobFailed(f"masked ids were changed on disk: {path.name}")
-    return raw
-
-
-def _read(path: Path, digest: str) -> bytes:
-    raw = path.read_bytes()
-    if hashlib.sha256(raw).hexdigest() != digest:
-        raise JobFailed(f"masked ids were changed on disk: {path.name}")
-    return raw
-
-
-def _slice(path: Path, first: int, size: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(first)
-        return file.read(size)

@@ -8,6 +8,7 @@
     columns = ["age", "premium"]             # left out: all
     programs = ["<SHA-256 of the program>"]  # "*": any that gives sums over rows
     algorithms = ["logistic", "ridge"]       # of models to fit; "*": any
+    per_row = false                          # true: rows may be scored with a model that was fitted here
     rows_min = 20
     rounds_max = 10
     alignment = ["digest", "psi"]            # how rows may be found; psi: private set intersection of the ids

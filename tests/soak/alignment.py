@@ -1,14 +1,16 @@
 """Rows in common found by masked ids, in a real job: `python -m tests.soak.alignment --ids 1000000 [--rabbitmq]`.
 
 Two tables of so many ids each. Prints how long the alignment took (from the partner's word to the last match), the
-processor time of renter and partner meanwhile, and the largest memory of any of their processes. By default in one
-process on the embedded broker; with `--rabbitmq` on a real one, a process per role.
+processor time of renter and partner from submission on, and the largest memory of any of their processes. By default in
+one process on the embedded broker; with `--rabbitmq` on a real one, a process per role. `--peer` measures openmined-psi
+on as many ids before.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import subprocess
 import sys
 import tempfile
 import threading
@@ -32,6 +34,7 @@ SHARED: Final = 1000
 """Rows in common: what is computed on them is not measured here."""
 JOB_SECONDS_MAX: Final = 3600.0
 LOOKS_PER_COMMAND: Final = 150
+PEER: Final = Path(__file__).with_name("psi_peer.py")
 MIB: Final = 1024**2
 
 
@@ -86,7 +89,10 @@ def main(arguments: list[str]) -> int:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--ids", type=int, default=100_000)
     options.add_argument("--rabbitmq", action="store_true")
+    options.add_argument("--peer", metavar="PYTHON", help="that of an environment with openmined-psi")
     given = options.parse_args(arguments)
+    if given.peer:
+        subprocess.run([given.peer, str(PEER), str(given.ids)], check=True)
     with tempfile.TemporaryDirectory(prefix="sublet-soak-") as name:
         folder = Path(name)
         case = joint.make_overlapping(folder, given.ids, SHARED)

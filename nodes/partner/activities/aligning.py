@@ -6,8 +6,9 @@ import asyncio
 from dataclasses import dataclass
 
 from nodes.data.table import open_table
-from nodes.joint.aligner import Aligner, Known, MasksFolder, Side, masking
+from nodes.joint.aligner import Aligner, Known, Side, masking
 from nodes.joint.exchange import Alignment
+from nodes.joint.masks import Masks
 from nodes.machine import Refused
 from nodes.partner.activities.services import Services
 from nodes.partner.errors import PartGone
@@ -38,7 +39,7 @@ class PartnersSide:
             other=part.renter,
             table=await asyncio.to_thread(lambda: open_table(folder.table, folder.digest.read_text())),
             kit=masking(secret, state),
-            folder=MasksFolder(folder.alignment),
+            masks=Masks(folder.alignment),
             places=folder.places,
             is_renter=False,
         )

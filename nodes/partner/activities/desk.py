@@ -15,11 +15,11 @@ from nodes.data.table import Table, open_table
 from nodes.homomorphic.errors import Overflow
 from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.homomorphic.paillier.slots import Layout
-from nodes.joint.aligner import read_places
 from nodes.joint.alignment import Places
 from nodes.joint.columns import Columns, Floats
 from nodes.joint.exchange import Alignment
 from nodes.joint.files import IntegerFiles
+from nodes.joint.masks import read_places
 from nodes.joint.rotation import Room, Rotation, random_bytes, rotation
 from nodes.kept import Kept
 from nodes.partner.activities.scores import fixed, own_scores

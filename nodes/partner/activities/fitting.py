@@ -12,10 +12,10 @@ from nodes.data.header import Header
 from nodes.data.table import open_table
 from nodes.homomorphic.errors import Overflow
 from nodes.joint import guards
-from nodes.joint.aligner import read_places
 from nodes.joint.alignment import Places
 from nodes.joint.errors import TooRevealing
 from nodes.joint.guards import Limits
+from nodes.joint.masks import read_places
 from nodes.partner.activities.columns import make_columns
 from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.services import Services

@@ -6,8 +6,9 @@ import asyncio
 import shutil
 from dataclasses import dataclass
 
-from nodes.joint.aligner import Known, MasksFolder, Side, masking
+from nodes.joint.aligner import Known, Side, masking
 from nodes.joint.exchange import Alignment
+from nodes.joint.masks import Masks
 from nodes.machine import Refused
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Workbench
@@ -32,7 +33,7 @@ class RentersSide:
             other=record.spec.joint.partner,
             table=inputs.table,
             kit=masking(secret, state),
-            folder=MasksFolder(inputs.folder.alignment),
+            masks=Masks(inputs.folder.alignment),
             places=inputs.folder.places,
             is_renter=True,
         )

@@ -16,11 +16,11 @@ from nodes.data.making import write_table
 from nodes.data.manifest import Column
 from nodes.data.port import Block
 from nodes.data.table import Table
-from nodes.joint.aligner import read_places
 from nodes.joint.alignment import Places
 from nodes.joint.errors import TooRevealing
 from nodes.joint.exchange import Alignment
 from nodes.joint.files import IntegerFiles
+from nodes.joint.masks import read_places
 from nodes.renter.activities.quantise import quantised
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import JobAtHand, Workbench

@@ -22,13 +22,12 @@ from nodes.joint.aligner import (
     Aligner,
     Incoming,
     Known,
-    MasksFolder,
     NotAligning,
     Side,
     masking,
-    read_places,
 )
 from nodes.joint.exchange import MASKED, RECORDS, REMASKED, Alignment, Chunk, ChunkRefused, IdsMatched, salt
+from nodes.joint.masks import Masks, read_places
 from nodes.machine import Refused
 from nodes.runtime.door import Later
 from nodes.store.port import Decision, Input
@@ -87,8 +86,8 @@ class Half:
         """A new one at each call: the one before was killed."""
 
         async def load(job: str, state: Alignment) -> Side:
-            folder, places = MasksFolder(self.folder / "alignment"), self.folder / "places"
-            return Side(self.other, self.table, masking(self.secret, state), folder, places, self.me == RENTER)
+            masks, places = Masks(self.folder / "alignment"), self.folder / "places"
+            return Side(self.other, self.table, masking(self.secret, state), masks, places, self.me == RENTER)
 
         async def known(job: str) -> Known:
             return Known(self.other, b"key", over=self.over)
@@ -172,6 +171,13 @@ async def test_both_find_the_rows_in_common_in_the_renters_order_whoever_is_kill
     assert [(await half.match()).rows for half in (both.renter, both.partner)] == [len(COMMON)] * 2
     for half in (both.renter, both.partner):
         assert [half.ids[row] for row in read_places(half.folder / "places")] == COMMON
+
+
+async def test_a_worker_that_matches_after_another_did_says_nothing(both: Both) -> None:
+    await both.exchange()
+    await both.renter.match()
+    await both.renter.put({"alignment": Alignment(mine=10, others=7, salt=SALT, matched=True)})
+    assert await both.renter.worker.match({}, JOB) == []
 
 
 async def test_what_is_done_again_is_the_same_under_the_same_id(both: Both) -> None:

@@ -99,6 +99,24 @@ async def test_what_is_covered_is_laid_out_for_the_job_and_erased_with_it(
     assert not services.blobs.path(output).exists()
 
 
+async def test_ids_that_are_to_be_masked_are_counted_and_not_compared(
+    services: Services, case: Case, secret: PaillierSecret, tmp_path: Path
+) -> None:
+    joint.policy(tmp_path, rows_min=17)
+    found = await examined(services, case, secret, ids=None, salt=b"s" * 32, rows=ROWS + 5)
+    assert (found.code, found.rows, found.rows_min) == ("", ROWS, 17)
+
+
+@pytest.mark.parametrize(("line", "count"), [("", "1 of 41 rows have no id"), ("person-3", "1 of 41 ids were there")])
+async def test_how_many_ids_do_not_name_one_row_is_for_this_side_alone(
+    services: Services, case: Case, secret: PaillierSecret, line: str, count: str
+) -> None:
+    case.partner.write_text(case.partner.read_text() + f"{line},1,2\n")
+    found = await examined(services, case, secret, ids=None, salt=b"s" * 32)
+    assert (found.code, count in found.detail) == ("dataset-unfit", True)
+    assert not any(each.isdigit() for each in found.reason.replace("C11.C12", ""))
+
+
 REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "a result per row": ({"program": joint.partner_program(per_row=True)}, "per-row-output"),
     "no program": ({"program": b"no program"}, "bad-program"),

@@ -94,3 +94,11 @@ def test_a_model_needs_its_algorithm_in_the_policy_and_no_program(
     (tmp_path / "policy.toml").write_text(RULE.replace("programs =", f"algorithms = {algorithms}\nprograms ="))
     wanted = replace(ASKED, program="", algorithm=asked)
     assert judge(read_policy(tmp_path / "policy.toml"), wanted).code == code
+
+
+@pytest.mark.parametrize(("consents", "code"), [("true", ""), ("false", "per-row-output")])
+def test_results_of_single_rows_need_a_policy_that_says_so(tmp_path: Path, consents: str, code: str) -> None:
+    rule = RULE.replace("programs =", f'algorithms = ["*"]\nper_row = {consents}\nprograms =')
+    (tmp_path / "policy.toml").write_text(rule)
+    wanted = replace(ASKED, program="", algorithm="ridge", per_row=True)
+    assert judge(read_policy(tmp_path / "policy.toml"), wanted).code == code

@@ -12,7 +12,7 @@ import pytest
 from nodes.cli.options import Invited
 from nodes.renter.submission import stage
 from nodes.store.blobs import BlobStore
-from schemas.errors import BadConfig, BadInput, BadProgram
+from schemas.errors import BadConfig, BadData, BadInput, BadProgram
 from schemas.ids import derive_id
 from schemas.jobs import JobSpec
 from tests.support import together as joint
@@ -59,6 +59,23 @@ def test_a_job_with_a_partner_is_sealed_wholly_rented_and_knows_its_ids(case: Ca
     )
     assert again.joint is not None
     assert again.joint.ids != spec.joint.ids, "the ids' digest is salted by the job"
+
+
+def test_rows_are_found_by_their_ids_unless_both_sides_say_that_theirs_are_the_same(case: Case, tmp_path: Path) -> None:
+    spec = staged(case, tmp_path, aligned=False)
+    assert spec.joint is not None
+    assert spec.joint.ids is None
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize(("line", "said"), [("", "1 of 31 rows have no id"), ("person-3", "1 of 31 ids were there")])
+def test_ids_that_do_not_name_one_row_are_refused_with_their_count(
+    case: Case, tmp_path: Path, line: str, said: str, aligned: bool
+) -> None:
+    case.renter.write_text(case.renter.read_text() + f"{line},1,2,3\n")
+    with pytest.raises(BadData, match=said):
+        staged(case, tmp_path, aligned=aligned)
+    assert not (tmp_path / "jobs" / JOB).exists()
 
 
 WRONG: dict[str, tuple[dict[str, Any], type[BadInput], str]] = {
