@@ -176,6 +176,29 @@ class Moments:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Rows scored with a model of both: results of single rows, to which the partner's policy has to consent."""
+
+    rows: int
+
+    def most(self) -> Most:
+        """As the lines say, once."""
+        return _once((*self.opened(1), *self.answered(1)))
+
+    def opened(self, number: int) -> tuple[Learned, ...]:
+        """What the partner learns of a round that begins."""
+        return Rounds(rows=self.rows, received=1, outputs=1, rounds=1).opened(number)
+
+    def answered(self, number: int, outputs: int | None = None) -> tuple[Learned, ...]:
+        """What the renter learns: its own part it knows."""
+        shape = f"the partner's part of the score of each of {self.rows} rows"
+        return (
+            Learned(party="renter", kind="row-scores", count=self.rows, shape=shape, round=number),
+            Learned(party="renter", kind="scale", count=1, shape="power of two that fits the scores", round=number),
+        )
+
+
 class LedgerExceeded(Refused):
     """Somebody would learn more than was declared: the job ends before."""
 

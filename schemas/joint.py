@@ -81,6 +81,8 @@ class Joint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The partner's, with the inputs `received` and `local`; none where a model is fitted."""
     fitting: Fitting | None = None
     """The model to fit instead."""
+    score: IdField | None = None
+    """The job of this renter and partner that fitted the model with which to score rows instead."""
     columns: Columns = ()
     """Of the dataset: those that `local` takes, in its order, or that the model has; empty: all."""
     outputs: Annotated[int, Meta(ge=0, le=limits.COLUMNS_MAX)] = 0
@@ -151,6 +153,8 @@ class JointRequested(Struct, frozen=True, kw_only=True):
     """Empty where a model is fitted."""
     algorithm: Algorithm | None = None
     """Of the model to fit."""
+    score: IdField | None = None
+    """As in `Joint`."""
     public_key: Annotated[bytes, Meta(max_length=JOINT_KEY_BYTES_MAX)]
     modulus_proof: Annotated[bytes, Meta(max_length=MODULUS_PROOF_BYTES_MAX)]
     """That noise under the key hides everything (`nodes/joint/modulus.py`)."""

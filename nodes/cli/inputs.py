@@ -46,7 +46,7 @@ def read_inputs(
     """
     named = sum(each is not None for each in (program, linear, aggregate, local_program))
     if fits and named:
-        raise BadConfig("--algorithm says what is computed: leave the options of programs out", field="program")
+        raise BadConfig("--algorithm and --score need no program: leave its options out", field="program")
     if fits:
         return Inputs(_seekable(data), b"")
     if sum(each is not None for each in (program, linear, aggregate)) != 1:

@@ -59,7 +59,7 @@ def submit(
     as_json: o.Json = False,
 ) -> None:
     """Submit a job to this renter's workers. Prints its id."""
-    inputs = asked.inputs(data, fits=invited.algorithm is not None)
+    inputs = asked.inputs(data, fits=invited.algorithm is not None or invited.score is not None)
     wishes = asked.wishes(accept_software_enclave=accept_software_enclave, joint=invited.invitation())
     raise typer.Exit(finish(_running(config, as_json=as_json).submit(inputs, wishes, wait=wait)))
 

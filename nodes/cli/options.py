@@ -222,6 +222,9 @@ class Invited:
         AlgorithmName | None,
         _joint("--algorithm", help="Instead of programs: the model to fit to both parties' columns."),
     ] = None
+    score: Annotated[
+        str | None, _joint("--score", metavar="JOB", help="Instead: score these rows with the model that JOB fitted.")
+    ] = None
     label: Annotated[
         str | None, _joint("--label", metavar="NAME", help="The column that --algorithm models; 0 or 1 if logistic.")
     ] = None
@@ -269,14 +272,16 @@ class Invited:
                 raise BadConfig("these options are of a job with a partner: name one by --partner", field="partner")
             return None
         fitting = None if self.algorithm is None else self._fitting()
-        if self.dataset is None or (self.partner_program is None) == (fitting is None):
-            message = "a job with a partner needs --dataset, and either --partner-program or --algorithm"
+        ways = (self.partner_program, fitting, self.score)
+        if self.dataset is None or sum(each is not None for each in ways) != 1:
+            message = "a job with a partner needs --dataset, and either --partner-program, --algorithm or --score"
             raise BadConfig(message, field="partner")
         return Invitation(
             partner=self.partner,
             dataset=self.dataset,
             program=b"" if self.partner_program is None else read_program(self.partner_program),
             fitting=fitting,
+            score=self.score,
             columns=() if self.partner_columns is None else read_columns(self.partner_columns),
             rounds=self.rounds,
             update=None if self.update is None else read_program(self.update),

@@ -21,8 +21,8 @@ from nodes.joint.alignment import Places
 from nodes.joint.columns import Columns, Floats
 from schemas.errors import BadData
 
-VALUES_AT_A_TIME: Final = 1 << 22
-"""Read together: 32 MiB."""
+VALUES_AT_A_TIME: Final = 1 << 21
+"""Read together: 16 MiB."""
 FILE_MODE: Final = 0o600
 
 

@@ -8,6 +8,7 @@
     columns = ["age", "premium"]             # left out: all
     programs = ["<SHA-256 of the program>"]  # "*": any that gives sums over rows
     algorithms = ["logistic", "ridge"]       # of models to fit; "*": any
+    per_row = false                          # true: rows may be scored with a model that was fitted here
     rows_min = 20
     rounds_max = 10
     alignment = ["digest", "psi"]            # how rows may be found; psi: private set intersection of the ids
@@ -49,6 +50,8 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     programs: Annotated[tuple[Program, ...], Meta(max_length=LIST_MAX)] = ()
     algorithms: Annotated[tuple[AlgorithmName | Literal["*"], ...], Meta(max_length=LIST_MAX)] = ()
     """Of models to fit."""
+    per_row: bool = False
+    """Whether a renter may score single rows with a model that it fitted here."""
     rows_min: Annotated[int, Meta(ge=1, le=limits.ROWS_PER_JOB_MAX)] = limits.ROWS_PER_OUTPUT_MIN
     """The fewest rows that an output may rest on."""
     rounds_max: Annotated[int, Meta(ge=1, le=ROUNDS_MAX)] = 1
@@ -78,6 +81,8 @@ class Asked:
     """Its digest; empty where a model is to be fitted."""
     algorithm: str
     """Of the model; empty where a program is to be run."""
+    per_row: bool
+    """Whether results of single rows are asked for."""
     rows: int
     rounds: int
     alignment: Kind
@@ -128,6 +133,7 @@ _CHECKS: Final = (
         lambda r, a: a.alignment in r.alignment,
     ),
     Check("too-many-ids", "its policy allows fewer ids", lambda r, a: a.alignment == "digest" or a.rows <= r.ids_max),
+    Check("per-row-output", "its policy allows no results of single rows", lambda r, a: not a.per_row or r.per_row),
     Check("too-few-rows", "its policy asks for more rows under an output", lambda r, a: a.rows >= r.rows_min),
     Check("too-many-rounds", "its policy allows fewer rounds", lambda r, a: a.rounds <= r.rounds_max),
 )

@@ -28,6 +28,8 @@ class Invitation:
     program: bytes = field(default=b"", repr=False)
     fitting: Fitting | None = None
     """A model instead of programs."""
+    score: str | None = None
+    """The job that fitted the model with which rows are scored instead."""
     columns: tuple[str, ...] = ()
     rounds: int = 1
     update: bytes | None = field(default=None, repr=False)
@@ -45,6 +47,11 @@ class Checked:
     update: Program | None
 
     @property
+    def outputs(self) -> int:
+        """Numbers that a round gives, as far as that is known."""
+        return self.program.width_out if self.program is not None else int(self.invitation.score is not None)
+
+    @property
     def files(self) -> tuple[bytes, ...]:
         """What the job's workers need of it."""
         return tuple(each.canonical for each in (self.program, self.update) if each is not None)
@@ -60,8 +67,9 @@ class Checked:
             "dataset": wanted.dataset,
             "program": None if self.program is None else self.program.digest,
             "fitting": wanted.fitting,
+            "score": wanted.score,
             "columns": wanted.columns,
-            "outputs": 0 if self.program is None else self.program.width_out,
+            "outputs": self.outputs,
             "rounds": wanted.rounds,
             "update": None if self.update is None else self.update.digest,
             "parameters": wanted.parameters,
@@ -89,7 +97,7 @@ def checked(wanted: Invitation, lessors: Program, *, protection: str, id_column:
         raise BadConfig(f"a job with a partner needs --protection {SEALED.name}, not {protection}", field="protection")
     if id_column is None:
         raise BadConfig("rows of both sides are found by their ids: name them by --id-column", field="id_column")
-    if wanted.fitting is not None:
+    if wanted.fitting is not None or wanted.score is not None:
         _require_model_alone(wanted)
         return Checked(wanted, None, None)
     if lessors.sum_rows:
@@ -125,6 +133,8 @@ def bound(lessors: Program) -> Program:
 
 
 def _require_model_alone(wanted: Invitation) -> None:
+    if wanted.fitting is not None and wanted.score is not None:
+        raise BadConfig("a job fits a model or scores with one: give --algorithm or --score", field="score")
     if wanted.program or wanted.update is not None or wanted.parameters or wanted.rounds != 1:
         raise BadConfig("a model takes no partner's program, update program, parameters or rounds", field="algorithm")
 

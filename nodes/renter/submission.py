@@ -28,7 +28,7 @@ from nodes.programs.cut import Cut
 from nodes.programs.program import Program
 from nodes.programs.steepness import steepness
 from nodes.protections import AUTO, CIPHERTEXT, SEALED, asked
-from nodes.renter import invitation
+from nodes.renter import invitation, scoring
 from nodes.renter.files import outputs
 from nodes.renter.files.folder import JobFolder
 from nodes.renter.files.outputs import Outputs
@@ -42,7 +42,6 @@ from schemas.errors import BadConfig, BadData, BadProgram
 from schemas.events import JobCancelled, JobSubmitted
 from schemas.ids import derive_id
 from schemas.jobs import CutNote, CutProgram, JobSpec
-from schemas.joint import Fitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +103,14 @@ def stage(
         BadInput: naming row and column, operator or option, and what to do.
     """
     wanted, fitting = asked(options.protection), options.joint.fitting if options.joint else None
-    if fitting is not None:
+    if options.missing == "mean" and fitting is None:
+        raise BadConfig("--missing mean is for models that are fitted: give nan or refuse", field="missing")
+    if fitting is not None or _scored_by(options):
+        if program:
+            raise BadConfig("a model takes no program: leave --program and its like out", field="program")
         data = open_source(data, options.reading.dialect) if isinstance(data, Path) else data
-        program = fitting_program(data, program, options, fitting)
+        program = _model_program(data, options, jobs)
         options = replace(options, columns=())
-    elif options.missing == "mean":
-        raise BadConfig("--missing mean is for models: give nan or refuse", field="missing")
     checked, encoder = encoders.read(program)
     local = check(local_program) if local_program is not None else None
     cut = cut_of(checked, options) if wanted in (None, CIPHERTEXT) and options.joint is None else None
@@ -130,8 +131,7 @@ def stage(
         table = make_table(folder.table, data, taken, options.reading, encoder)
         if table.gaps and wanted is CIPHERTEXT:
             raise BadData(f"{table.gaps}; {GAPS_NEED_ENCLAVE}")
-        if fitting is not None:
-            require_usable(table, fitting)
+        _take_model(table, options, jobs, folder)
         noted = None if cut is None else note_of(cut)
         outputs.write(folder.path, Outputs(names=last.output_names, whole=dict(last.whole), cut=noted))
         spec = _spec(table, Programs(checked, cut, local), options, job_id)
@@ -148,10 +148,26 @@ def stage(
     return spec
 
 
-def fitting_program(source: Source, program: bytes, options: JobOptions, fitting: Fitting) -> bytes:
-    """The program of a job that fits a model; raises BadInput."""
-    if program:
-        raise BadConfig("a model takes no program: leave --program and its like out", field="program")
+def _scored_by(options: JobOptions) -> str | None:
+    """The job whose model scores the rows."""
+    return options.joint.score if options.joint else None
+
+
+def _take_model(table: Table, options: JobOptions, jobs: Path, folder: JobFolder) -> None:
+    """Hold a model's table against it, where there is one; raises BadInput."""
+    if options.joint is not None and options.joint.fitting is not None:
+        require_usable(table, options.joint.fitting)
+    if (model := _scored_by(options)) is not None:
+        scoring.take_fit(jobs, model, table.rows, folder)
+
+
+def _model_program(source: Source, options: JobOptions, jobs: Path) -> bytes:
+    """The lessors' program of a job that fits a model, or scores with one; raises BadInput."""
+    if (model := _scored_by(options)) is not None:
+        return scoring.program_of(jobs, model)
+    assert options.joint is not None
+    assert options.joint.fitting is not None
+    fitting = options.joint.fitting
     if options.missing not in MISSING:
         raise BadConfig(f"--missing {options.missing}: a model takes {' or '.join(MISSING)}", field="missing")
     return program_of(source.header, fitting, options.id_column, options.columns)

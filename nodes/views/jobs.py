@@ -244,7 +244,7 @@ def _joining(job: Job, progress: Progress, records: Mapping[str, Struct], jobs: 
         dataset=joint.dataset,
         round=progress.round,
         rounds=joint.rounds,
-        fit=None if joint.fitting is None else read_fit(JobFolder(jobs / job.spec.id)),
+        fit=None if joint.fitting is None and joint.score is None else read_fit(JobFolder(jobs / job.spec.id)),
         ledger=ledger.lines if isinstance(ledger, Ledger) else (),
     )
 

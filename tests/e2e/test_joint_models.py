@@ -14,6 +14,7 @@ from sklearn.linear_model import Ridge
 
 from nodes.data.table import open_table
 from nodes.joint import guards
+from nodes.joint import report as joint_report
 from nodes.joint.columns import Floats
 from nodes.joint.guards import Limits
 from nodes.joint.models import MODELS
@@ -201,3 +202,54 @@ async def test_too_few_rows_for_the_partners_columns_are_refused_without_a_numbe
         report = await watched(network, await submit(network, case, "ridge"))
     assert report.code == "too-few-rows"
     assert "20" not in report.reason
+
+
+@pytest.mark.parametrize("aligned", [True, False], ids=["aligned", "in common"])
+async def test_rows_are_scored_with_both_parts_of_a_model_where_the_policy_consents(
+    tmp_path: Path, case: Case, aligned: bool
+) -> None:
+    partner = joint.local_partner(case, joint.policy(tmp_path, per_row="true"), "move")
+    async with LocalNetwork(tmp_path / "network", partner=partner) as network:
+        model = await fitted(network, await submit(network, case, "logistic"))
+        wanted = joint.wishes({"batch_rows": 100}, program=b"", rounds=1, update=None, score=model.report.id)
+        wanted = replace(wanted, joint=replace(wanted.joint, aligned=aligned))  # type: ignore[type-var]
+        spec = network.stage(case.renter, b"", None, wanted)
+        await network.submit(spec)
+        report = await watched(network, spec.id)
+        assert report.phase == "completed", report.reason
+        assert report.output is not None
+        assert report.joint is not None
+        table = open_table(report.output)
+    own = np.array([model.weights[name] for name in model.fit.columns])
+    theirs = np.array(list(model.part.weights.values()))
+    expected = case.mine[:, :-1] @ own + model.weights["intercept"] + case.theirs @ theirs + model.part.offset
+    score, probability = table.read(0, table.rows).T
+    ids = [line.partition(",")[0] for line in case.renter.read_text().splitlines()[1:]]
+    assert table.ids(0, table.rows) == ids
+    assert np.abs(score - expected).max() < 1e-6 * np.abs(expected).max()
+    assert joint_report.auc(case.mine[:, -1], probability) > 0.99
+    assert joint_report.log_loss(case.mine[:, -1], probability) < 0.12
+    learned = {(each.party, each.kind): each.count for each in report.joint.ledger}
+    assert learned["renter", "row-scores"] == len(case.mine)
+
+
+async def test_rows_are_scored_only_where_the_policy_says_so_and_weights_are_known(
+    network: LocalNetwork, case: Case
+) -> None:
+    model = await submit(network, case, "ridge")
+    await fitted(network, model)
+    spec = network.stage(case.renter, b"", None, joint.wishes(program=b"", rounds=1, update=None, score=model))
+    await network.submit(spec)
+    report = await watched(network, spec.id)
+    assert (report.phase, report.code) == ("failed", "per-row-output")
+    assert not report.contracts
+
+
+async def test_a_model_whose_weights_are_withheld_scores_no_rows(tmp_path: Path, case: Case) -> None:
+    partner = joint.local_partner(case, joint.policy(tmp_path, per_row="true"), "move")
+    async with LocalNetwork(tmp_path / "network", partner=partner) as network:
+        model = await submit(network, case, "ridge", partner_coefficients=False)
+        await fitted(network, model)
+        spec = network.stage(case.renter, b"", None, joint.wishes(program=b"", rounds=1, update=None, score=model))
+        await network.submit(spec)
+        assert (await watched(network, spec.id)).code == "unknown-model"

@@ -19,6 +19,7 @@ from nodes.joint.exchange import CHUNKS
 from nodes.machine import Refused
 from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.moments import checked
+from nodes.partner.activities.scores import scored
 from nodes.partner.activities.services import Services
 from nodes.partner.activities.sums import NO_ROOM, Made, partial_sums
 from nodes.partner.errors import PartGone
@@ -50,8 +51,8 @@ class _Sent:
 
     batch: Batch
     wanted: bool
-    by_row: bool
-    """A model's, with one ciphertext for each row."""
+    part: Part
+    result_bits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,18 +106,14 @@ class Collector:
             raise self._ahead(event) or Refused("unknown-round", f"round {batch.round} was not opened")
         if batch.first_row + batch.rows > part.rows:
             raise Refused("wrong-batch", f"batch {batch.batch} has rows after the last of {part.rows}")
-        return contract.contract.lessor_key, _Sent(batch, current.phase == "open", part.algorithm is not None)
+        return contract.contract.lessor_key, _Sent(batch, current.phase == "open", part, current.result_bits)
 
     async def _sum_up(self, event: Event, sent: _Sent) -> None:
         if not sent.wanted:
             return
         batch = sent.batch
-        if sent.by_row:
-            await self._accept_rows(event, batch)
-            return
         try:
-            at_hand = await self.desk.round(batch.job, batch.round)
-            made = (await self.services.crew.call(partial_sums, at_hand.kit, bytes(event.body), batch.rows)).result
+            made = await self._made(batch, bytes(event.body), sent)
         except PartGone:
             return
         except BadInput:  # no result of this round can be summed up
@@ -128,21 +125,22 @@ class Collector:
         if made.code:
             await self._refuse(event, batch, made)
             return
-        await self._keep(event, batch, made.body)
+        await self._keep(event, batch, made.body or bytes(event.body))
 
-    async def _accept_rows(self, event: Event, batch: Batch) -> None:
-        """Sealed rows are summed up when all are in: until then they are kept, each proved to be valid."""
-        body = bytes(event.body)
-        try:
-            made = (await self.services.crew.call(checked, await self.desk.sealing(batch.job), body, batch.rows)).result
-        except PartGone:
-            return
-        except HandLost as error:
-            made = Made(code="ciphertext-invalid", reason=str(error))
-        if made.code:
-            await self._refuse(event, batch, made)
-        else:
-            await self._keep(event, batch, body)
+    async def _made(self, batch: Batch, body: bytes, sent: _Sent) -> Made:
+        """What is kept of a result: partial sums, or rows with their scores; rows of a model are kept as they came.
+
+        Raises:
+            PartGone, BadInput, HandLost.
+        """
+        crew, part = self.services.crew, sent.part
+        if part.algorithm is not None:  # summed up when all are in
+            return (await crew.call(checked, await self.desk.sealing(batch.job), body, batch.rows)).result
+        if part.score:
+            own = (await self.desk.scores(batch.job, sent.result_bits))[batch.first_row : batch.first_row + batch.rows]
+            return (await crew.call(scored, await self.desk.sealing(batch.job), body, batch.rows, own)).result
+        at_hand = await self.desk.round(batch.job, batch.round)
+        return (await crew.call(partial_sums, at_hand.kit, body, batch.rows)).result
 
     async def _refuse(self, event: Event, batch: Batch, made: Made) -> None:
         refused = PartialRefused(batch=batch, lessor=event.source, code=made.code, reason=made.reason)

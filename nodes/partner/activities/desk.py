@@ -12,21 +12,25 @@ from numpy.typing import NDArray
 
 from nodes.crew.crew import Kit
 from nodes.data.table import Table, open_table
+from nodes.homomorphic.errors import Overflow
 from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.homomorphic.paillier.slots import Layout
 from nodes.joint.alignment import Places
-from nodes.joint.columns import Columns
+from nodes.joint.columns import Columns, Floats
 from nodes.joint.exchange import Alignment
+from nodes.joint.files import IntegerFiles
 from nodes.joint.masks import read_places
 from nodes.joint.rotation import Room, Rotation, random_bytes, rotation
 from nodes.kept import Kept
+from nodes.partner.activities.scores import fixed, own_scores
 from nodes.partner.activities.services import Services
-from nodes.partner.activities.sums import Scales, Split, Sums, SumsKit, scales
+from nodes.partner.activities.sums import TOTAL_BITS, Scales, Split, Sums, SumsKit, scales
 from nodes.partner.errors import PartGone
 from nodes.partner.protocol.records import Part, Round
 from nodes.programs.check import check
 from nodes.secrets import derived
-from schemas.joint import Algorithm, JointRequested
+from nodes.store.port import Store
+from schemas.joint import JointRequested
 
 ROUNDS_AT_HAND_MAX: Final = 16
 CHUNK_ROWS: Final = 65_536
@@ -42,26 +46,42 @@ class RoundAtHand:
 
 @dataclass(frozen=True, slots=True)
 class ModelAtHand:
-    """What a model is fitted with."""
+    """What a model is fitted with, or rows are scored with."""
 
     request: JointRequested
-    algorithm: Algorithm
     public: PaillierPublic
     sealing: Kit[PaillierPublic]
-    columns: Columns
+    fitted: Columns | None
+    """The columns of a model to fit."""
 
     @classmethod
-    def of(cls, request: JointRequested, columns: Columns) -> ModelAtHand:
+    def of(cls, request: JointRequested, files: IntegerFiles | None) -> ModelAtHand:
         """Of a request whose key was looked at."""
-        assert request.algorithm is not None
         public = PaillierPublic.from_bytes(request.public_key)
-        return cls(request, request.algorithm, public, Kit.of(public), columns)
+        return cls(request, public, Kit.of(public), None if files is None else files.read())
+
+    @property
+    def columns(self) -> Columns:
+        """Of a model to fit."""
+        assert self.fitted is not None
+        return self.fitted
 
     def rotation(self, seed: bytes) -> Rotation:
         """Of this seed; raises Overflow."""
-        room = Room(Layout.widest(self.public.bits, self.request.received), 1 << (self.algorithm.renter_bits - 1))
-        random = hashlib.shake_256(seed).digest(random_bytes(self.columns.width))
-        return rotation(self.columns, self.algorithm.penalty_per_row * self.columns.rows, room, random)
+        columns, algorithm = self.columns, self.request.algorithm
+        assert algorithm is not None
+        room = Room(Layout.widest(self.public.bits, self.request.received), 1 << (algorithm.renter_bits - 1))
+        random = hashlib.shake_256(seed).digest(random_bytes(columns.width))
+        return rotation(columns, algorithm.penalty_per_row * columns.rows, room, random)
+
+
+async def model_of(store: Store, request: JointRequested) -> Part | None:
+    """The part in the job that fitted the model to score with, where this partner has weights of it."""
+    if request.score is None:
+        return None
+    model = (await store.get(request.score, ["part"])).get("part")
+    known = isinstance(model, Part) and model.renter == request.introduction.renter and model.weights
+    return model if known and isinstance(model, Part) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +91,7 @@ class Desk:
     services: Services
     _rounds: Kept[RoundAtHand] = field(default_factory=lambda: Kept(ROUNDS_AT_HAND_MAX))
     _models: Kept[ModelAtHand] = field(default_factory=lambda: Kept(ROUNDS_AT_HAND_MAX))
+    _scores: Kept[Floats] = field(default_factory=lambda: Kept(ROUNDS_AT_HAND_MAX))
 
     async def round(self, job: str, number: int) -> RoundAtHand:
         """A round that was opened.
@@ -99,8 +120,22 @@ class Desk:
         at_hand, secret = await self._model(job), await self.services.keys.joint(job)
         return await asyncio.to_thread(at_hand.rotation, derived(secret, "joint/rotation"))
 
+    async def scores(self, job: str, bits: int) -> list[int]:
+        """This partner's part of the scores of a job's rows, as round(y·2^bits).
+
+        Raises:
+            PartGone: the part is not here any more.
+            Overflow: they leave no room.
+        """
+        own = await self._scores.get(job, lambda: self._load_scores(job))
+        found = await asyncio.to_thread(fixed, own, bits)
+        if found is None:
+            raise Overflow("the scores leave no room", reached=1 << TOTAL_BITS, limit=1 << TOTAL_BITS)
+        return found
+
     async def forget(self, job: str) -> None:
         """Drop an ended part's rounds and model, from the crew too."""
+        self._scores.drop(job)
         if (model := self._models.drop(job)) is not None:
             await self.services.crew.forget(model.sealing)
         for name in self._rounds.names(f"{job}/"):
@@ -112,9 +147,23 @@ class Desk:
 
     async def _load_model(self, job: str) -> ModelAtHand:
         request = (await self.services.store.get(job, ["request"])).get("request")
-        if not isinstance(request, JointRequested) or request.algorithm is None:
+        if not isinstance(request, JointRequested):
             raise PartGone(f"no model of {job} is here")
-        return await asyncio.to_thread(ModelAtHand.of, request, self.services.folder(job).columns.read())
+        columns = None if request.algorithm is None else self.services.folder(job).columns
+        return await asyncio.to_thread(ModelAtHand.of, request, columns)
+
+    async def _load_scores(self, job: str) -> Floats:
+        records = await self.services.store.get(job, ["request", "alignment"])
+        request, masked = records.get("request"), isinstance(records.get("alignment"), Alignment)
+        if not isinstance(request, JointRequested) or (model := await model_of(self.services.store, request)) is None:
+            raise PartGone(f"no rows of {job} to score are here")
+        folder = self.services.folder(job)
+
+        def load() -> Floats:
+            table = open_table(folder.table, folder.digest.read_text())
+            return own_scores(table, read_places(folder.places) if masked else None, model)
+
+        return await asyncio.to_thread(load)
 
     async def _load(self, job: str, number: int) -> RoundAtHand:
         records = await self.services.store.get(job, ["part", "request", f"round/{number}", "alignment"])

@@ -22,12 +22,12 @@ from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.inputs import LOCAL, RECEIVED, require_inputs, width_of, without
 from nodes.joint import modulus
 from nodes.joint.alignment import ids_digest, require_ids
-from nodes.partner.activities.desk import Desk
+from nodes.partner.activities.desk import Desk, model_of
 from nodes.partner.activities.fitting import binding_of, make_ready
 from nodes.partner.activities.services import Dataset, Services
 from nodes.partner.activities.unfit import Unfit
 from nodes.partner.policy import Asked, Verdict, judge, read_policy
-from nodes.partner.protocol.records import RequestExamined
+from nodes.partner.protocol.records import Part, RequestExamined
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.programs.program import Program
@@ -42,7 +42,8 @@ async def examine(services: Services, desk: Desk, params: dict[str, Any], job: s
     if not isinstance(request, JointRequested):
         return []
     try:
-        found = await asyncio.to_thread(_examine, services, request, bool(params["approved"]))
+        model = await model_of(services.store, request)
+        found = await asyncio.to_thread(_examine, services, request, model, bool(params["approved"]))
         if request.algorithm is not None and request.ids is not None and not found.undecided:
             await make_ready(services, desk, request)
         return [("request.examined", found)]
@@ -63,22 +64,24 @@ async def erase(services: Services, params: dict[str, Any], job: str) -> list[tu
     return []
 
 
-def _examine(services: Services, request: JointRequested, approved: bool) -> RequestExamined:
+def _examine(services: Services, request: JointRequested, model: Part | None, approved: bool) -> RequestExamined:
     verdict = Verdict()
     if not approved:
         policy = read_policy(services.policy)
-        verdict = judge(policy, _asked(services, request))
+        verdict = judge(policy, _asked(services, request, model))
         if verdict.code and policy.uncovered == "ask":
             return RequestExamined(undecided=True, detail=f"{verdict.code}: {verdict.reason}")
         if verdict.code:
             raise Unfit(verdict.code, f"{services.me} refuses: {verdict.reason}")
-    program = None if request.algorithm is not None else _program(request)
+    if request.score is not None and model is None:
+        raise Unfit("unknown-model", f"{services.me} has no weights of such a model with this renter")
+    program = None if request.algorithm is not None or model is not None else _program(request)
     _require_key(request)
     dataset = services.datasets.get(request.dataset)
     if dataset is None:
         raise Unfit("unknown-dataset", f"{services.me} has no dataset of this name for anybody")
-    table = _table(services, request, program, dataset)
-    outputs = len(table.columns) if program is None else program.width_out
+    table = _table(services, request, program, model, dataset)
+    outputs = 1 if model is not None else len(table.columns) if program is None else program.width_out
     return RequestExamined(columns=table.columns, outputs=outputs, rows=table.rows, rows_min=verdict.rows_min)
 
 
@@ -92,13 +95,15 @@ def _require_ids(table: Table) -> None:
         raise Unfit("dataset-unfit", "the dataset's ids cannot be matched", str(error)) from error
 
 
-def _asked(services: Services, request: JointRequested) -> Asked:
+def _asked(services: Services, request: JointRequested, model: Part | None) -> Asked:
+    algorithm = request.algorithm if model is None else model.algorithm
     return Asked(
         renter=request.introduction.renter,
         dataset=request.dataset,
         columns=request.columns,
-        program="" if request.algorithm is not None else hashlib.sha256(request.program).hexdigest(),
-        algorithm="" if request.algorithm is None else request.algorithm.name,
+        program="" if request.algorithm or request.score else hashlib.sha256(request.program).hexdigest(),
+        algorithm="" if algorithm is None else algorithm.name,
+        per_row=request.score is not None,
         rows=request.rows,
         rounds=request.rounds,
         alignment="digest" if request.ids else "psi",
@@ -131,12 +136,15 @@ def _require_key(request: JointRequested) -> None:
         raise Unfit(error.code, str(error)) from error
 
 
-def _table(services: Services, request: JointRequested, program: Program | None, dataset: Dataset) -> Table:
+def _table(
+    services: Services, request: JointRequested, program: Program | None, model: Part | None, dataset: Dataset
+) -> Table:
     """The table that the program takes, of the very rows that the renter has."""
     folder = services.folder(request.job)
     shutil.rmtree(folder.path, ignore_errors=True)  # half made by a worker that was killed
-    missing: Missing = "refuse" if program is not None else dataset.reading.missing
-    reading = Reading(dataset.reading.id_column, request.columns, dataset.reading.dialect, missing)
+    missing: Missing = dataset.reading.missing if request.algorithm is not None else "refuse"
+    columns = request.columns if model is None else model.columns
+    reading = Reading(dataset.reading.id_column, columns, dataset.reading.dialect, missing)
     try:
         source = open_source(dataset.path, reading.dialect)
         binding = _binding(program, source.header, reading)

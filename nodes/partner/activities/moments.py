@@ -16,6 +16,7 @@ from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.joint import buckets
 from nodes.joint import partner as tasks
 from nodes.joint.units import Unit, units
+from nodes.partner.activities.covering import covers
 from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.services import PartFolder, Services
 from nodes.partner.activities.sums import Made
@@ -102,16 +103,6 @@ async def make_weights(services: Services, desk: Desk, params: dict[str, Any], j
     own = columns.part(by_integer)
     norm = float(((by_integer * columns.deviations) ** 2).sum())
     return [("weights.made", WeightsMade(weights=tuple(own.weights.tolist()), offset=own.offset, norm=norm))]
-
-
-def covers(taken: Sequence[Taken], rows: int) -> bool:
-    """Whether the batches hold every row from 0 to `rows` exactly once."""
-    end = 0
-    for each in sorted(taken, key=lambda each: each.first_row):
-        if each.first_row != end:
-            return False
-        end += each.rows
-    return end == rows
 
 
 def slices(folder: PartFolder, taken: Sequence[Taken], unit: Unit) -> list[Slice]:

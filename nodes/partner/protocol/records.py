@@ -16,7 +16,7 @@ from msgspec import Struct
 from nodes.joint.exchange import INTERNAL as ALIGNMENT_TYPES
 from nodes.joint.exchange import RECORDS as ALIGNMENT_RECORDS
 from nodes.joint.exchange import MasksSorted
-from nodes.ledger import Moments, Rounds
+from nodes.ledger import Moments, Rounds, Scores
 from nodes.machine import ActivityFailed, PublishFailed
 from nodes.partner.protocol.states import PartPhase, RoundPhase
 from schemas.contracts import Contract
@@ -38,6 +38,8 @@ class Part(Struct, frozen=True, kw_only=True):
     """Digest of the program as it was sent."""
     algorithm: Algorithm | None = None
     """Of the model to fit instead."""
+    score: str = ""
+    """The job that fitted the model with which rows are scored instead."""
     outputs: int = 0
     """Numbers of an output; of a model the partner's columns."""
     rows: int = 0
@@ -60,8 +62,10 @@ class Part(Struct, frozen=True, kw_only=True):
     """Makes the mean of its scores 0."""
 
     @property
-    def taught_by_rounds(self) -> Rounds | Moments:
+    def taught_by_rounds(self) -> Rounds | Moments | Scores:
         """What its rounds teach."""
+        if self.score:
+            return Scores(self.rows)
         if self.algorithm is not None:
             return Moments(self.rows, self.received - 1, self.outputs, self.algorithm.partner_coefficients)
         return Rounds(rows=self.rows, received=self.received, outputs=self.outputs, rounds=self.rounds)

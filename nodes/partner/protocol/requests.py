@@ -36,6 +36,7 @@ def requested(draft: Draft, event: Event) -> None:
         columns=data.columns,
         program=hashlib.sha256(data.program).hexdigest() if data.program else "",
         algorithm=data.algorithm,
+        score=data.score or "",
         rows=data.rows,
         received=data.received,
         rounds=data.rounds,

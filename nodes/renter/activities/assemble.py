@@ -21,7 +21,7 @@ from nodes.joint.files import IntegerFiles
 from nodes.programs import runtime
 from nodes.programs.program import Program
 from nodes.renter.activities.services import Services
-from nodes.renter.activities.solve import Fitted
+from nodes.renter.activities.solve import Fitted, write_scores
 from nodes.renter.activities.workbench import Running, Workbench
 from nodes.renter.files import outputs
 from nodes.renter.files.outputs import Outputs
@@ -101,7 +101,7 @@ def block(rows: Rows, told: Outputs, *before: list[str]) -> Block:
 
 def _write(result: _Result) -> tuple[int, str]:
     """The output in its place, whole: it is written aside and renamed. Rows, and the table's digest."""
-    running, folder = result.running, result.running.job.folder
+    running, folder, joint = result.running, result.running.job.folder, result.job.spec.joint
     told, output = outputs.read(folder.path), folder.output
     columns = header(running.program, told, "round" if result.rounds else running.job.spec.id_column)
     try:
@@ -109,6 +109,8 @@ def _write(result: _Result) -> tuple[int, str]:
             aside = Path(beside) / output.name
             if result.job.joined is not None and result.job.joined.target is not None:
                 table = _fitted(result, result.job.joined.target).write(folder, aside)
+            elif joint is not None and joint.score is not None:
+                table = write_scores(folder, aside, running.job.table, _scores(result))
             elif result.rounds:
                 table = write_table(aside, columns, _rounds(result, told), id_column=columns[0].name)
             elif running.program.sum_rows:
@@ -135,6 +137,12 @@ def _fitted(result: _Result, target: Target) -> Fitted:
         solved=read_solved(inputs.folder, result.rounds[ROUND]),
         partner_norm=result.norm,
     )
+
+
+def _scores(result: _Result) -> Rows:
+    """Of every row, [rows]."""
+    inputs = result.running.job
+    return read_output(inputs.folder, ROUND, result.rounds[ROUND], inputs.table.rows).reshape(-1)
 
 
 def _put(aside: Path, output: Path, digest: str) -> None:

@@ -39,6 +39,7 @@ from nodes.renter.protocol.outcomes import (
     own_fault,
 )
 from nodes.renter.protocol.records import Agreement, Job, Progress, Round
+from nodes.renter.protocol.split import ranges
 from nodes.renter.protocol.states import ENDED
 from nodes.runtime.post import Post
 from schemas.errors import BadInput, VerificationFailed
@@ -96,6 +97,7 @@ class Rounds:
             dataset=joint.dataset,
             columns=joint.columns,
             program=await asyncio.to_thread(blobs.get, joint.program) if joint.program else b"",
+            score=joint.score,
             algorithm=None if joint.fitting is None else joint.fitting.algorithm,
             modulus_proof=await self._proof(job_id, assessment),
             public_key=await asyncio.to_thread(blobs.get, facts.public_key.digest),
@@ -190,12 +192,29 @@ class Rounds:
         joint = _joint(running)
         if joint.fitting is not None:
             return await self._solved(running, event, answered, joint.fitting)
+        if joint.score is not None:
+            return await self._scored(running, event, answered)
         outputs = joint.outputs
         opened = await _protection(running).open_output(bytes(event.body), outputs, answered.bits)
         return OutputAccepted(
             round=answered.round,
             digest=await asyncio.to_thread(write_output, running.job.folder, answered.round, opened.rows),
             outputs=outputs,
+            decrypt_seconds=opened.core_seconds,
+            bytes_back=len(event.body),
+        )
+
+    async def _scored(self, running: Running, event: Event, answered: Answered) -> OutputAccepted:
+        """The score of every row, [1, rows]."""
+        job = (await self.services.store.get(answered.job, ["job"])).get("job")
+        if not isinstance(job, Job):
+            raise JobGone(f"no job {answered.job} here")
+        sizes = [rows for _, _, rows in ranges(job.parts, job.batch_rows)]
+        opened = await _protection(running).open_scores(bytes(event.body), sizes, answered.bits)
+        return OutputAccepted(
+            round=answered.round,
+            digest=await asyncio.to_thread(write_output, running.job.folder, answered.round, opened.rows),
+            outputs=sum(sizes),
             decrypt_seconds=opened.core_seconds,
             bytes_back=len(event.body),
         )

@@ -12,13 +12,13 @@ from msgspec import structs
 from nodes.data.making import write_table
 from nodes.data.manifest import Column
 from nodes.data.port import Block
-from nodes.data.table import Table
+from nodes.data.table import ROWS_AT_ONCE, Table
 from nodes.joint import report, schur
 from nodes.joint.columns import BLOCK_ROWS, Columns, Floats
 from nodes.joint.models import MODELS
-from nodes.joint.report import Fit
+from nodes.joint.report import Calibration, Fit
 from nodes.programs.build import linear
-from nodes.renter.files.fits import OWN, FitReport, write_fit
+from nodes.renter.files.fits import OWN, FitReport, read_fit, write_fit
 from nodes.renter.files.folder import JobFolder
 from nodes.renter.files.solutions import Solved
 from nodes.renter.protocol.records import Target
@@ -109,3 +109,18 @@ class Fitted:
         by_integer = np.array(self.solved.weights) * self.columns.units[:-1]
         blocks = range(0, self.columns.rows, BLOCK_ROWS)
         return np.concatenate([self.columns.integers[at : at + BLOCK_ROWS, :-1] @ by_integer for at in blocks])
+
+
+def write_scores(folder: JobFolder, aside: Path, rows: Table, scores: Floats) -> Table:
+    """The scores [rows] of a joint model as a table at `aside`; behind them what they mean for the label."""
+    fit, columns = read_fit(folder), {SCORE: scores}
+    if fit is not None and fit.slope is not None and fit.logit_at_mean is not None:
+        columns["probability"] = Calibration(fit.slope, fit.logit_at_mean, fit.intercept).probabilities(scores)
+    elif fit is not None and fit.algorithm == "poisson":
+        columns["mean"] = np.exp(scores)
+    values, name = np.column_stack(list(columns.values())), rows.known.id_column or "row"
+    blocks = (
+        Block(values[first : first + ROWS_AT_ONCE], (rows.ids(first, min(ROWS_AT_ONCE, rows.rows - first)),))
+        for first in range(0, rows.rows, ROWS_AT_ONCE)
+    )
+    return write_table(aside, [Column(name, "text"), *map(Column, columns)], blocks, id_column=name)

@@ -63,6 +63,19 @@ def open_moments(key: SecretKey, body: bytes, width: int, count: int, size_bits:
         return Moments(code=error.code, reason=str(error))
 
 
+def open_scores(key: SecretKey, body: bytes, sizes: list[int]) -> Totals:
+    """Decrypt the scores of batches of so many rows each, which follow each other (J4)."""
+    found, start = [], 0
+    try:
+        for rows in sizes:
+            size = key.public.body_bytes(rows, 1)
+            found += key.decrypt(body[start : start + size], rows, 1)[:, 0].tolist()
+            start += size
+    except VerificationFailed as error:
+        return Totals(code=error.code, reason=str(error))
+    return Totals(tuple(found)) if start == len(body) else Totals(code="wrong-shape", reason="it has another length")
+
+
 @dataclass(frozen=True, slots=True)
 class OpenedMoments:
     """A list for each of the partner's columns, and the core-seconds that it took."""
@@ -110,6 +123,14 @@ class JointProtection:
             raise VerificationFailed(found.reason, code=found.code)
         values = np.array([found.numbers], dtype=np.float64)
         return Opened(np.ldexp(values, -bits), worked.core_seconds)
+
+    async def open_scores(self, body: bytes, sizes: list[int], bits: int) -> Opened:
+        """Scores [1, rows], which come as round(y·2^bits) in batches of so many rows. Raises VerificationFailed."""
+        worked = await self.crew.call(open_scores, self.kit, body, sizes)
+        found = worked.result
+        if found.code:
+            raise VerificationFailed(found.reason, code=found.code)
+        return Opened(np.ldexp(np.array([found.numbers], dtype=np.float64), -bits), worked.core_seconds)
 
     async def open_moments(self, body: bytes, width: int, count: int, size_bits: int) -> OpenedMoments:
         """A model's rotated moments, `count` times `width`. Raises VerificationFailed."""

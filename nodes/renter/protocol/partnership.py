@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from nodes.joint.exchange import Alignment
-from nodes.ledger import Intersection, Moments, Rounds, SameRows, Section, written
+from nodes.ledger import Intersection, Moments, Rounds, SameRows, Scores, Section, written
 from nodes.machine import CancelTimer, Perform, Refused, SetTimer
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.records import Agreement, Ledger, Round
@@ -95,10 +95,12 @@ def declared(draft: Draft) -> tuple[Section, ...]:
     return rows, taught_by_rounds(draft)
 
 
-def taught_by_rounds(draft: Draft) -> Rounds | Moments:
+def taught_by_rounds(draft: Draft) -> Rounds | Moments | Scores:
     """What its rounds teach."""
     facts, joint = draft.job.decided[0], joint_of(draft)
     if joint.fitting is not None:
         coefficients = joint.fitting.algorithm.partner_coefficients
         return Moments(facts.rows, facts.width_out - 1, draft.agreement.columns, coefficients)
+    if joint.score is not None:
+        return Scores(facts.rows)
     return Rounds(rows=facts.rows, received=facts.width_out, outputs=joint.outputs, rounds=joint.rounds)

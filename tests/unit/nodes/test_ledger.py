@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.ledger import Intersection, LedgerExceeded, Moments, Rounds, SameRows, Section, written
+from nodes.ledger import Intersection, LedgerExceeded, Moments, Rounds, SameRows, Scores, Section, written
 from schemas.joint import Learned
 
 MOMENTS = Moments(569, 10, 20)
@@ -21,8 +21,9 @@ def line(party: str, kind: str, count: int = 1) -> Learned:
         (Intersection(10, 20), (*Intersection(10, 20).announced(), *Intersection(10, 20).found(10))),
         (Rounds(9, 2, 3, 1), (*Rounds(9, 2, 3, 1).opened(1), *Rounds(9, 2, 3, 1).answered(1))),
         (MOMENTS, (*MOMENTS.agreed(), *MOMENTS.opened(1), *MOMENTS.answered(1), *MOMENTS.solved())),
+        (Scores(9), (*Scores(9).opened(1), *Scores(9).answered(1))),
     ],
-    ids=["same rows", "all in common", "a round", "moments"],
+    ids=["same rows", "all in common", "a round", "moments", "scores"],
 )
 def test_what_a_section_declares_may_be_learned_once(section: Section, lines: tuple[Learned, ...]) -> None:
     ledger = written((), lines, [section])
