@@ -272,6 +272,8 @@ class Invited:
                 raise BadConfig("these options are of a job with a partner: name one by --partner", field="partner")
             return None
         fitting = None if self.algorithm is None else self._fitting()
+        if fitting is None and self.label is not None:
+            raise BadConfig("--label is what --algorithm models: name one", field="label")
         ways = (self.partner_program, fitting, self.score)
         if self.dataset is None or sum(each is not None for each in ways) != 1:
             message = "a job with a partner needs --dataset, and either --partner-program, --algorithm or --score"
@@ -306,6 +308,8 @@ class Invited:
             "partner_bits": self.partner_bits,
             "partner_coefficients": self.partner_coefficients,
         }
+        if not self.key_bits.isdecimal():
+            raise BadConfig(f"--key-bits {self.key_bits} is no number", field="key_bits")
         own = {"label": self.label, "outliers": self.outliers, "key_bits": int(self.key_bits)}
         try:
             return msgspec.convert({"algorithm": agreed, **own}, Fitting)

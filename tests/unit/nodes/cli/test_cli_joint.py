@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from nodes.cli.main import main
 from nodes.config import read_config
@@ -17,6 +18,7 @@ from nodes.partner.protocol.records import RECORD_TYPES, Ledger, Part
 from nodes.store.port import Decision, Input
 from nodes.store.sqlite import SqliteStore
 from schemas.ids import address
+from schemas.joint import Algorithm
 from tests.unit.nodes.hub.world import START, public_key
 from tests.unit.nodes.partner.world import JOB, RENTER
 
@@ -40,8 +42,8 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-async def keep(database: Path) -> None:
-    database.parent.mkdir(mode=0o700)
+async def keep(database: Path, **changed: Any) -> None:
+    database.parent.mkdir(mode=0o700, exist_ok=True)
     store = await SqliteStore.open(database, RECORD_TYPES)
     part = Part(
         job=JOB,
@@ -58,9 +60,9 @@ async def keep(database: Path) -> None:
         asked_at=START,
     )
     ledger = Ledger(lines=(*SameRows(9).compared(), *LINES.opened(1), *LINES.answered(1)))
-    decision = Decision(START, put={"part": part, "ledger": ledger})
+    decision = Decision(START, put={"part": structs.replace(part, **changed), "ledger": ledger})
     arguments: dict[str, Any] = {"owner": "o", "lease_until": START, "performs_max": 0}
-    await store.apply([Input("event-1", JOB)], lambda _, __: decision, **arguments)
+    await store.apply([Input(f"event-{len(changed)}", JOB)], lambda _, __: decision, **arguments)
     await store.close()
 
 
@@ -75,6 +77,20 @@ def test_parts_are_listed_for_programs(config: Path, capsys: pytest.CaptureFixtu
     assert main(["joint", "list", "--config", str(config), "--json"]) == 0
     (part,) = json.loads(capsys.readouterr().out)
     assert (part["job"], part["phase"], part["answered"]) == (JOB, "accepted", 1)
+
+
+def test_a_model_is_shown_with_the_weights_of_the_own_columns(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    algorithm = Algorithm(name="ridge", penalty_per_row=0.001)
+    asyncio.run(
+        keep(read_config(config, {}, role="partner").database, algorithm=algorithm, weights=(0.125,), offset=2.0)
+    )
+    assert main(["joint", "show", JOB, "--config", str(config)]) == 0
+    shown = capsys.readouterr().out
+    for said in ("model       ridge, penalty 0.001 per row", "Weights of the own columns", "premium", "0.125"):
+        assert said in shown
+    assert main(["joint", "show", JOB, "--config", str(config), "--json"]) == 0
+    part = json.loads(capsys.readouterr().out)
+    assert (part["weights"], part["offset"], part["algorithm"]["name"]) == ({"premium": 0.125}, 2.0, "ridge")
 
 
 @pytest.mark.parametrize(("command", "wanted"), [("approve", "waiting"), ("refuse", "waiting")])

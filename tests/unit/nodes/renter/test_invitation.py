@@ -118,3 +118,30 @@ def test_half_an_invitation_names_what_is_missing(given: Callable[[], Invited], 
     with pytest.raises(BadConfig, match=said):
         given().invitation()
     assert Invited().invitation() is None
+
+
+def test_a_models_options_become_what_both_sides_know_of_it_and_what_stays_here() -> None:
+    given = Invited(partner="C11.C12", dataset="claims", algorithm="ols", label="y", outliers="move", key_bits="2048")
+    invitation = given.invitation()
+    assert invitation is not None
+    fitting = invitation.fitting
+    assert fitting is not None
+    assert (fitting.label, fitting.outliers, fitting.key_bits) == ("y", "move", 2048)
+    assert (fitting.algorithm.name, fitting.algorithm.penalty_per_row) == ("ols", 0.0)
+    assert fitting.algorithm.partner_coefficients
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"algorithm": "ridge"}, "--label"),
+        ({"algorithm": "ridge", "label": "y", "bits": 99}, "out of range"),
+        ({"algorithm": "ridge", "label": "y", "key_bits": "1024"}, "out of range"),
+        ({"algorithm": "ridge", "label": "y", "key_bits": "many"}, "--key-bits"),
+        ({"algorithm": "ridge", "label": "y", "score": "job-1"}, "either --partner-program"),
+        ({"label": "y", "score": "job-1"}, "--algorithm"),
+    ],
+)
+def test_options_of_a_model_that_do_not_fit_are_named(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadConfig, match=said):
+        Invited(partner="C11.C12", dataset="claims", **options).invitation()
