@@ -151,7 +151,7 @@ async def test_a_partner_that_is_ended_and_comes_back_goes_on(network: LocalNetw
 
 async def test_a_partner_that_is_gone_for_good_ends_the_job_by_name(tmp_path: Path, case: Case) -> None:
     partner = joint.local_partner(case, joint.policy(tmp_path))
-    patience = {"partner_seconds_max": 4.0}
+    patience = {"partner_seconds_max": 10.0}
     async with LocalNetwork(tmp_path / "network", partner=partner, renter=patience) as network:
         job = await submit(network, case, LONG, rounds=5)
         await until_round(network, job, 2)
