@@ -64,6 +64,7 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
             "ids-invalid",
             "ids-repeated",
             "ids-too-many",
+            "columns-unannounced",
             "ids-unannounced",
             "ids-wrong-size",
             "modulus-unproved",
