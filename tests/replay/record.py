@@ -1,5 +1,5 @@
-"""Records the journals that the replay tests use: `python -m tests.replay.record` runs a job per protection, and one with
-a partner.
+"""Records the journals that the replay tests use: `python -m tests.replay.record` runs a job per protection, and one
+with a partner.
 
 Record anew when a machine is meant to behave differently, and say in the commit why; a test that fails without such a
 reason has found a machine that no longer decides as it did.
@@ -36,10 +36,9 @@ async def record(folder: Path, protection: str) -> None:
 
 async def record_joint(folder: Path) -> None:
     """Run one job with a partner, whose rows in common are found first."""
-    folder.mkdir()
     case = joint.make_overlapping(folder)
     partner = joint.local_partner(case, joint.policy(folder))
-    async with LocalNetwork(folder / "network", partner=partner) as network:
+    async with LocalNetwork(folder / "joint", partner=partner) as network:
         wishes = joint.wishes(aligned=False, rounds=2)
         await write(network, network.stage(case.renter, joint.lessors_program(), None, wishes), "joint")
 
@@ -68,7 +67,7 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for protection in PROTECTIONS:
             await record(Path(folder), protection)
-        await record_joint(Path(folder) / "joint")
+        await record_joint(Path(folder))
 
 
 if __name__ == "__main__":
