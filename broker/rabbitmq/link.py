@@ -166,6 +166,8 @@ class Link:
         if now < self._said_at + SAY_SECONDS:
             return
         self._said_at = now
+        if isinstance(error, REFUSED) and self._connection is None:
+            return  # it is raised
         if isinstance(error, REFUSED):
             log.warning("the broker refuses us, trying again", address=self.of, broker=self.where, why=self._refusal)
         else:

@@ -24,7 +24,7 @@ from tests.support.models import DATA
 
 LINEAR: Final = (Path(nodes.demo.__file__).parent / "breast_cancer_linear.onnx").read_bytes()
 JOB_SECONDS_MAX: Final = 100.0
-DEADLINE: Final = 1.0
+DEADLINE: Final = 2.0
 
 
 @pytest.fixture

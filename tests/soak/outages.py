@@ -27,7 +27,7 @@ import numpy as np
 from tests.support.deployment import Deployment, deployment
 from tests.support.rabbitmq import Server, private
 
-ROWS: Final = 18_000
+ROWS: Final = 24_000
 COLUMNS: Final = 9
 BATCH_ROWS: Final = 141
 JOB_SECONDS_MAX: Final = 900.0

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
+from nodes.joint.aligner import Aligner
+from nodes.renter.activities.aligning import RentersSide
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Workbench
 from nodes.renter.protocol.outcomes import JobKept
@@ -25,10 +28,11 @@ class Retention:
 
     services: Services
     workbench: Workbench
+    aligner: Aligner
 
     async def forget(self, params: dict[str, Any], job: str) -> list[tuple[str, Struct]]:
         """Activity `forget`: keys from store and memory; input and parts, for the output is made or never will be."""
-        await self.workbench.forget(params["subtasks"], job)
+        await self._forget_secrets(params["subtasks"], job)
         await asyncio.to_thread(self.services.folder(job).strip)
         return []
 
@@ -39,13 +43,19 @@ class Retention:
             return [("job.kept", JobKept())]
         records = await store.read(job)
         subtasks = [record.id for record in records.values() if isinstance(record, Subtask)]
-        await self.workbench.forget(subtasks, job)
+        await self._forget_secrets(subtasks, job)
         own = records.get("job")
         for digest in await self._unshared(own) if isinstance(own, Job) else ():
             await asyncio.to_thread(self.services.blobs.remove, digest)
         await asyncio.to_thread(shutil.rmtree, self.services.folder(job).path, ignore_errors=True)
         await store.erase(job)
         return []
+
+    async def _forget_secrets(self, subtasks: Sequence[str], job: str) -> None:
+        """Keys, and what was masked with them for a partner."""
+        await self.aligner.forget(job)
+        await RentersSide(self.services, self.workbench).erase(job)
+        await self.workbench.forget(subtasks, job)
 
     async def _unshared(self, own: Job) -> set[str]:
         """Files of this job in the blob store that no other job needs; none while one is submitted but not yet here."""

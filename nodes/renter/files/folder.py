@@ -28,6 +28,31 @@ class JobFolder:
         return self.path / "table"
 
     @property
+    def joined(self) -> Path:
+        """The table that a joint job's lessors compute on, where it is another than the input's."""
+        return self.path / "joined"
+
+    @property
+    def model(self) -> Path:
+        """The renter's part of a model, as a program."""
+        return self.path / "model.onnx"
+
+    @property
+    def fit(self) -> Path:
+        """How good a model is."""
+        return self.path / "fit.json"
+
+    @property
+    def alignment(self) -> Path:
+        """Masked ids of a joint job, until it ends."""
+        return self.path / "alignment"
+
+    @property
+    def places(self) -> Path:
+        """Which rows of the input both sides have, ascending: int64, from 0."""
+        return self.alignment / "places.i8"
+
+    @property
     def parts(self) -> Path:
         """One file per accepted batch result."""
         return self.path / "parts"
@@ -58,7 +83,7 @@ class JobFolder:
 
     def strip(self) -> None:
         """Remove what an ended job needs no more: the input but what it says of itself, parts, and rounds."""
-        for folder in (self.parts, self.path / "rounds"):
+        for folder in (self.parts, self.path / "rounds", self.joined):
             shutil.rmtree(folder, ignore_errors=True)
         for path in self.table.glob("*"):
             if path.name != MANIFEST:

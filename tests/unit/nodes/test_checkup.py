@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -18,7 +16,6 @@ from broker.errors import AccessRefused
 from broker.port import Broker
 from nodes import checkup
 from nodes.checkup import Checkup, Finding
-from nodes.cli.main import main
 from nodes.config import NodeConfig
 from nodes.identity import Identity
 from nodes.local import LOCAL_RENTER, LocalNetwork
@@ -131,21 +128,3 @@ async def test_a_hub_that_is_not_running_is_named(
     findings = await checked()
     assert bad(findings) == ["A11.hub"]
     assert "no answer in 0.2 s: is `sublet hub` running there?" in findings[-1].text
-
-
-def test_the_command_prints_a_line_each_and_ends_with_the_first_faults_code(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert main(["network", "init", str(tmp_path)]) == 0
-    node = str(tmp_path / "nodes" / "A11.A12" / "node.toml")
-    monkeypatch.setattr(checkup, "CONNECT_SECONDS_MAX", 0.2)
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("SUBLET_AMQP_URL", f"amqp://A11.A12:secret@127.0.0.1:{closed.getsockname()[1]}/x")
-        capsys.readouterr()
-        assert main(["check", "--config", node]) == 3
-        lines = capsys.readouterr().out.splitlines()
-        assert [line.split()[:2] for line in lines] == [["ok", "disk"], ["BAD", "broker"]]
-        assert "secret" not in "".join(lines)
-        assert main(["check", "--config", node, "--json"]) == 3
-        assert [each["what"] for each in json.loads(capsys.readouterr().out)] == ["disk", "broker"]

@@ -17,10 +17,11 @@ from broker.port import Message
 from nodes.crew.crew import Worked
 from nodes.crew.errors import HandLost
 from nodes.identity import Identity, UnsealFailed
+from nodes.renter.activities.answers import Answers
 from nodes.renter.activities.collect import Collector, claimed_seconds
-from nodes.renter.activities.rounds import Rounds
 from nodes.renter.activities.services import Services
-from nodes.renter.activities.workbench import Running, Workbench
+from nodes.renter.activities.table import Hands
+from nodes.renter.activities.workbench import Running
 from nodes.renter.errors import JobGone
 from nodes.renter.files import incidents
 from nodes.renter.files.parts import read_part
@@ -115,14 +116,22 @@ class Desk:
 
     async def deliver(self, arrived: Arrived) -> Arrived:
         """Settle one delivery."""
-        workbench = Workbench(self.services)
+        hands = Hands.of(self.services, None)  # type: ignore[arg-type]
+        workbench, clock = hands.workbench, self.services.clock
         running = Running(None, None, None, (), self.opening)  # type: ignore[arg-type]
         workbench.running = AsyncMock(return_value=running)  # type: ignore[method-assign]
-        door = Door(ME, "renter", self.services.clock)
-        rounds = Rounds(self.services, workbench, None)  # type: ignore[arg-type]
-        clock = self.services.clock
+        door, answers = Door(ME, "renter", clock), Answers(self.services, workbench)
         hearing = Hearing(None, ME, "result", wait_seconds=60.0, clock=clock, pause=self._pause)  # type: ignore[arg-type]
-        collector = Collector(self.services, workbench, None, door, self.submit, rounds, hearing)  # type: ignore[arg-type]
+        collector = Collector(
+            self.services,
+            workbench,
+            None,  # type: ignore[arg-type]
+            door,
+            self.submit,
+            answers,
+            hands.aligner,
+            hearing,
+        )
         await collector._serve(arrived)
         return arrived
 
