@@ -49,7 +49,7 @@ def one_lessor(network: Deployment, folder: Path) -> bool:
     """Whether a job that names no number of lessors is served by the only one."""
     report = run(network, write(folder, QUICK_ROWS))
     print(f"one lessor: {report['state']} {report['reason']}", flush=True)
-    return report["state"] == "completed"
+    return bool(report["state"] == "completed")
 
 
 def a_lessor_that_ends(network: Deployment, folder: Path) -> bool:
@@ -72,7 +72,7 @@ def three_leases(network: Deployment, folder: Path) -> bool:
     contracts, took = len(report["contracts"]), report["seconds"]
     print(f"leases: {report['state']} {report['reason']}; {contracts} contracts, {took:.1f} s, {paid:.1f} of them paid")
     added_up = took - PREPARING_SECONDS_MAX < paid <= took
-    return report["state"] == "completed" and contracts >= LEASES_MIN and added_up
+    return bool(report["state"] == "completed" and contracts >= LEASES_MIN and added_up)
 
 
 def main() -> int:
