@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +15,7 @@ from nodes.cli.inputs import Inputs
 from nodes.cli.progress import follow
 from nodes.local import LocalNetwork
 from nodes.renter.submission import JobOptions
+from nodes.scratch import scratch
 from nodes.views.jobs import SOFTWARE_NOTE, JobReport
 from schemas.errors import VerificationFailed
 
@@ -47,8 +47,8 @@ async def run_alone(request: Request, output: Output) -> int:
         SubletError: before the job began.
     """
     output.note(SOFTWARE_WARNING)
-    with tempfile.TemporaryDirectory(prefix="sublet-") as folder:
-        async with LocalNetwork(Path(folder), lessors=request.wishes.lessors) as network:
+    with scratch() as folder:
+        async with LocalNetwork(folder, lessors=request.wishes.lessors) as network:
             done = await run_job(network, request.inputs, request.wishes, output, check=request.check)
         return _deliver(done, request.out, output)
 

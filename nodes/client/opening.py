@@ -47,7 +47,7 @@ def local(*, lessors: int = LESSORS) -> Network:
     """Open a whole network in this process: two hubs, a renter and lessors, to try things out.
 
     Its enclaves are software, on this machine: they show how it works and keep nothing from its owner. It ends, with
-    its jobs and files, when it is closed or this process ends.
+    its jobs and files, when it is closed or this process ends; files of one that was killed go when the next is opened.
 
     Args:
         lessors: how many, from 1 to 64.

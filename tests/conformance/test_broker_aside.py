@@ -8,9 +8,9 @@ from typing import Final
 import pytest
 
 from broker.errors import Unroutable
-from broker.names import WAIT_STEPS, dead_queue, lane, queue_name, routing_key
+from broker.names import WAIT_STEPS, dead_queue, lane, queue_name, routing_key, unroutable_queue
 from broker.port import DEAD_KEY, DEAD_QUEUE, DEAD_REASON, DELIVERY_LIMIT, Broker, Headers, Message
-from schemas.ids import hub_address
+from schemas.ids import Address, hub_address
 from tests.support.letters import CONTROL_OF_LESSOR, drain, following, last_of, letter, post, take
 from tests.support.wires import DELIVERIES_MAX, LESSOR, PARTNER, RENTER, Wire
 
@@ -97,6 +97,17 @@ async def test_a_retried_message_comes_back_to_its_queue_later_and_unchanged(wir
         again = await following(consumer)
         assert (again.message, again.delivery_count) == (sent, 2)
         await again.ack()
+
+
+async def test_a_hub_can_retry_what_it_keeps_for_want_of_a_receiver(wire: Wire) -> None:
+    renter, hub = await wire.connect(RENTER), await wire.connect(hub_address("A11"))
+    sent = letter("evt-1", Address("A11.nobody"), RENTER)
+    await post(renter, sent)
+    async with hub.consume(unroutable_queue("A11"), prefetch=1) as consumer:
+        await (await following(consumer)).retry(0.0)
+        back = await following(consumer)
+        assert (back.message, back.delivery_count) == (sent, 1)
+        await back.ack()
 
 
 async def test_headers_of_the_broker_layer_are_not_taken_from_senders(wire: Wire) -> None:

@@ -98,15 +98,17 @@ class Deployment:
 
     def until_parts(self, job: str, count: int) -> int:
         """Return as soon as so many results are in; how many there are."""
-        return self.until_files(job, "parts/*.f64", count)
+        return self.until_file("A11.A12", job, "parts/*.f64", count)
 
     def until_round(self, job: str, number: int) -> None:
         """Return as soon as a joint job's round has its parameters."""
-        self.until_files(job, f"rounds/{number:04d}-parameters-*.f64")
+        self.until_file("A11.A12", job, f"rounds/{number:04d}-parameters-*.f64")
 
-    def until_files(self, job: str, pattern: str, count: int = 1, seconds_max: float = COMMAND_SECONDS_MAX) -> int:
-        """Return as soon as the job's folder holds so many files like this; how many. Quicker than a command."""
-        folder = self.folder / "nodes" / "A11.A12" / "data" / "jobs" / job
+    def until_file(
+        self, address: str, job: str, pattern: str, count: int = 1, seconds_max: float = COMMAND_SECONDS_MAX
+    ) -> int:
+        """Return as soon as a node's folder of a job holds so many such files; how many. Quicker than a command."""
+        folder = self.folder / "nodes" / address / "data" / "jobs" / job
         deadline = time.monotonic() + seconds_max
         while (there := len(list(folder.glob(pattern)))) < count:
             if time.monotonic() > deadline:

@@ -10,6 +10,7 @@ import pytest
 
 from nodes.identity import verify
 from nodes.runtime.checks import EVENT_AGE_SECONDS_MAX
+from nodes.runtime.reception import COMMITS_UNDER_WAY_MAX
 from nodes.store.errors import StoreFailed
 from nodes.store.port import Decide, Input, Outcome
 from nodes.store.sqlite import SqliteStore
@@ -57,6 +58,15 @@ async def test_a_bad_event_is_dead_lettered_with_its_reason_and_the_next_one_is_
     await running.end()
     assert sorted((await tally(await world.store())).words) == ["after", "before"]
     assert world.server.depth(f"q.{ME.address}.control") == 0
+
+
+async def test_a_broker_that_is_slow_to_keep_a_dead_letter_delays_no_neighbour(world: World) -> None:
+    bad = [BAD[reason] for reason in ("bad-json", "missing-attribute", "unknown-type", "bad-signature")]
+    await world.tell(*bad, message(told(2, "after")))
+    assert len(bad) > COMMITS_UNDER_WAY_MAX
+    with world.server.confirms_held():
+        await world.start()
+        assert reasons(await world.answered(1)) == ["after"]
 
 
 async def test_a_record_that_cannot_be_read_stops_its_aggregate_and_no_other(world: World) -> None:

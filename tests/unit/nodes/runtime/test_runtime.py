@@ -53,19 +53,32 @@ async def test_a_timer_that_was_due_while_nobody_ran_fires_at_the_start(world: W
     assert await second.store.next_timer() is None
 
 
-class _TimerFails(ToyMachine):
+class _Fails(ToyMachine):
+    """On what comes from inside."""
+
     def handle(self, records: Records, event: Event, context: Context) -> Step:
-        if event.type == "timer.fired":
+        if event.source == context.me:
             raise ZeroDivisionError("a bug")
         return super().handle(records, event, context)
 
 
 async def test_a_timer_on_which_the_machine_fails_is_not_tried_for_ever(world: World) -> None:
-    running = await world.start(machine=_TimerFails({PEER.address: PEER.public}))
+    running = await world.start(machine=_Fails({PEER.address: PEER.public}))
     await world.tell(message(told(1, f"timer {NOW}")), message(told(2, "after")))
     await world.answered(1)
     await running.runtime.idle()
     assert await running.store.next_timer() is None
+
+
+async def test_an_outcome_on_which_the_machine_fails_is_not_tried_for_ever(world: World) -> None:
+    async def work(params: dict[str, Any], aggregate: str) -> Sequence[tuple[str, Struct]]:
+        return [("work.done", WorkDone(number=1))]
+
+    running = await world.start(activities={"work": work}, machine=_Fails({PEER.address: PEER.public}))
+    await world.tell(message(told(1, "work")), message(told(2, "after")))
+    await world.answered(1)
+    await running.runtime.idle()
+    assert await running.store.outbox_size() == 0
 
 
 async def test_a_submitted_event_is_committed_on_return_and_counts_once_per_id(world: World) -> None:
