@@ -69,7 +69,9 @@ def test_a_lessor_that_ends_its_contract_in_the_middle_of_work_is_lost() -> None
 
 
 def test_a_worker_that_serves_keeps_the_others_from_ending_the_contract() -> None:
+    """The first is told that the contract is signed, and gets no batch."""
     economy = Economy(workers=3, lessor={"idle_seconds_max": IDLE})
+    economy.nodes[ONE][0].free_at = float("inf")
     job = economy.submit(lessors=1, rows=4000, lease_seconds=3600.0)
     economy.run(seconds=5)
     economy.finish(job)
