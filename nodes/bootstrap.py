@@ -33,6 +33,7 @@ from nodes.lessor.compute.workshop import Workshop
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
 from nodes.machine import Machine
+from nodes.partner.activities.aligning import partners_aligner
 from nodes.partner.activities.collect import Collector as SealedCollector
 from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.services import Dataset
@@ -40,12 +41,10 @@ from nodes.partner.activities.services import Services as PartnerServices
 from nodes.partner.activities.table import activities as partner_activities
 from nodes.partner.protocol.config import PartnerConfig
 from nodes.partner.protocol.machine import PartnerMachine
+from nodes.renter.activities.answers import Answers
 from nodes.renter.activities.collect import Collector
-from nodes.renter.activities.dispatch import Dispatcher
-from nodes.renter.activities.rounds import Rounds
 from nodes.renter.activities.services import Services
-from nodes.renter.activities.table import activities
-from nodes.renter.activities.workbench import Workbench
+from nodes.renter.activities.table import Hands, activities
 from nodes.renter.invitation import release
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.machine import RenterMachine
@@ -137,13 +136,11 @@ async def renter_node(
     wishes.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = await SqliteStore.open(wishes.data_dir / "node.sqlite", machine.record_types)
     services = renter_services(wishes, identity, store)
-    workbench = Workbench(services)
-    post = Post(identity, broker, time.time)
-    dispatcher, rounds = Dispatcher(services, workbench, post), Rounds(services, workbench, post)
-    offered = activities(services, workbench, dispatcher, rounds)
-    runtime = _runtime(machine, identity, broker, store, offered, services.blobs)
+    hands = Hands.of(services, Post(identity, broker, time.time))
+    runtime = _runtime(machine, identity, broker, store, activities(hands), services.blobs)
     door = Door(identity.address, machine.name, time.time)
-    collector = Collector(services, workbench, broker, door, runtime.submit, rounds)
+    answers = Answers(services, hands.workbench)
+    collector = Collector(services, hands.workbench, broker, door, runtime.submit, answers, hands.aligner)
     return StoredNode(runtime, store, (collector.run,)), services
 
 
@@ -174,7 +171,7 @@ async def partner_node(config: PartnerConfig, wishes: PartnerWishes, identity: I
     wishes.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = await SqliteStore.open(wishes.data_dir / "node.sqlite", machine.record_types)
     services = PartnerServices(
-        me=identity.address,
+        identity=identity,
         store=store,
         blobs=BlobStore(wishes.data_dir / "blobs"),
         jobs=wishes.data_dir / "jobs",
@@ -183,10 +180,10 @@ async def partner_node(config: PartnerConfig, wishes: PartnerWishes, identity: I
         policy=wishes.policy,
         datasets=wishes.datasets,
     )
-    desk = Desk(services)
-    runtime = _runtime(machine, identity, broker, store, partner_activities(services, desk), services.blobs)
+    desk, aligner = Desk(services), partners_aligner(services, Post(identity, broker, time.time))
+    runtime = _runtime(machine, identity, broker, store, partner_activities(services, desk, aligner), services.blobs)
     door = Door(identity.address, machine.name, time.time)
-    return StoredNode(runtime, store, (SealedCollector(services, desk, broker, door, runtime.submit).run,))
+    return StoredNode(runtime, store, (SealedCollector(services, desk, broker, door, runtime.submit, aligner).run,))
 
 
 def lessor_worker(
@@ -363,7 +360,8 @@ def partner_datasets(config: NodeConfig) -> Mapping[str, Dataset]:
     return {
         name: Dataset(
             config.folder / each.file,
-            Reading(id_column=each.id_column, dialect=Dialect(each.delimiter, each.decimal, each.encoding)),
+            Reading(each.id_column, (), Dialect(each.delimiter, each.decimal, each.encoding), each.missing),
+            each.outliers,
         )
         for name, each in settings.datasets.items()
     }

@@ -29,6 +29,7 @@ from nodes.roles import ROLES, Role
 from schemas import limits
 from schemas.errors import BadConfig
 from schemas.ids import HUB_NAME, Address, AddressField, hub_of, name_of, parse_address
+from schemas.joint import Outliers
 from schemas.money import MICROS
 from schemas.orders import PROTECTIONS, Protection, Units
 
@@ -92,6 +93,10 @@ class DatasetSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     delimiter: Annotated[str, Meta(min_length=1, max_length=1)] | None = None
     decimal: Literal[".", ","] = "."
     encoding: str | None = None
+    missing: Literal["refuse", "mean"] = "refuse"
+    """Values of a model's columns; the mean may take their place."""
+    outliers: Outliers = "refuse"
+    """Rows that stand alone in a model's columns; they may be moved towards the mean."""
 
 
 class PartnerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

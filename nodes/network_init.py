@@ -51,6 +51,8 @@ uncovered = "refuse"                 # or "ask": a person decides, by `sublet jo
 # programs = ["*"]                   # or SHA-256 digests; "*" is any that gives sums over rows
 # rows_min = 20                      # the fewest rows that an output may rest on
 # rounds_max = 10
+# alignment = ["digest", "psi"]      # how rows may be found; psi shows the renter which of its ids are here
+# ids_max = 1000000                  # ids of the renter in one psi: each may be a guess
 # until = 2030-01-01T00:00:00Z
 """
 

@@ -133,6 +133,8 @@ class SubtaskTerms(Struct, frozen=True, kw_only=True):
     """The homomorphic public key to use."""
     partner: AddressField | None = None
     """Of joint jobs: where sealed results go (J2)."""
+    by_row: bool = False
+    """Of joint jobs: each ciphertext has all results of one row."""
 
     def files(self) -> tuple[tuple[str, Manifest], ...]:
         """What a worker needs besides: the type of event in which each file comes, and its pieces."""

@@ -7,6 +7,8 @@ output goes, still encrypted, to the renter, whose update program makes of it th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
@@ -22,6 +24,7 @@ PARAMETERS_MAX: Final = 4096
 JOINT_PROGRAM_BYTES_MAX: Final = 128 * 1024
 """A partner's program travels within its request."""
 JOINT_KEY_BYTES_MAX: Final = 4096
+MODULUS_PROOF_BYTES_MAX: Final = 8192
 VALUE_BITS_MAX: Final = 52
 """Doubles tell all whole numbers of so many bits apart."""
 
@@ -29,6 +32,42 @@ Name = Annotated[str, Meta(min_length=1, max_length=256)]
 Round = Annotated[int, Meta(ge=1, le=ROUNDS_MAX)]
 Rows = Annotated[int, Meta(ge=1, le=limits.ROWS_PER_JOB_MAX)]
 Columns = Annotated[tuple[Name, ...], Meta(max_length=limits.COLUMNS_MAX)]
+Count = Annotated[int, Meta(ge=0, le=limits.ROWS_PER_JOB_MAX)]
+Salt = Annotated[bytes, Meta(min_length=32, max_length=32)]
+
+
+Outliers = Literal["refuse", "move"]
+"""Rows that stand alone in a party's columns: it takes no part, or moves them towards the mean."""
+AlgorithmName = Literal["ridge", "ols", "logistic", "poisson"]
+
+PENALTIES_PER_ROW: Final[Mapping[AlgorithmName, float]] = MappingProxyType(
+    {"ridge": 1e-3, "ols": 0.0, "logistic": 1e-3, "poisson": 1e-3}
+)
+"""By default."""
+
+
+class Algorithm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A model over both parties' columns, fitted by moments (`nodes/joint/models.py`): what both sides know of it."""
+
+    name: AlgorithmName
+    penalty_per_row: Annotated[float, Meta(ge=0, le=1e6)]
+    """Times the number of rows it is what scikit-learn's Ridge calls alpha, on standardised columns."""
+    renter_bits: Annotated[int, Meta(ge=4, le=31)] = 16
+    """Of the integers that columns become."""
+    partner_bits: Annotated[int, Meta(ge=4, le=26)] = 12
+    partner_coefficients: bool = True
+    """Whether the partner learns the weights of its own columns."""
+
+
+class Fitting(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An algorithm as the renter alone knows it."""
+
+    algorithm: Algorithm
+    label: Name
+    """The column of the renter's that is modelled."""
+    outliers: Outliers = "refuse"
+    """What becomes of the renter's rows that stand alone in its columns."""
+    key_bits: Literal[2048, 3072] = 3072
 
 
 class Joint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,19 +76,24 @@ class Joint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     partner: AddressField
     dataset: Name
     """As the partner calls it."""
-    program: DigestField
-    """The partner's, with the inputs `received` and `local`."""
+    program: DigestField | None = None
+    """The partner's, with the inputs `received` and `local`; none where a model is fitted."""
+    fitting: Fitting | None = None
+    """The model to fit instead."""
+    score: IdField | None = None
+    """The job of this renter and partner that fitted the model with which to score rows instead."""
     columns: Columns = ()
-    """That `local` takes, in its order; empty: all of the dataset's."""
-    outputs: Annotated[int, Meta(ge=1, le=limits.COLUMNS_MAX)]
+    """Of the dataset: those that `local` takes, in its order, or that the model has; empty: all."""
+    outputs: Annotated[int, Meta(ge=0, le=limits.COLUMNS_MAX)] = 0
     """Numbers that the program gives per round."""
     rounds: Round = 1
     update: DigestField | None = None
     """The renter's, between rounds: of an output it makes the next parameters."""
     parameters: Annotated[tuple[float, ...], Meta(max_length=PARAMETERS_MAX)] = ()
     """Of the first round."""
-    ids: DigestField
-    """Of the renter's row ids in their order, salted with the job's id."""
+    ids: DigestField | None = None
+    """Of the renter's row ids in their order, salted with the job's id, where both sides say that theirs are the same;
+    None: the rows in common are found by private set intersection."""
     release: Name
     """Of this program, which must be the partner's too."""
 
@@ -104,18 +148,40 @@ class JointRequested(Struct, frozen=True, kw_only=True):
     job: IdField
     dataset: Name
     columns: Columns
-    program: Annotated[bytes, Meta(max_length=JOINT_PROGRAM_BYTES_MAX)]
+    program: Annotated[bytes, Meta(max_length=JOINT_PROGRAM_BYTES_MAX)] = b""
+    """Empty where a model is fitted."""
+    algorithm: Algorithm | None = None
+    """Of the model to fit."""
+    score: IdField | None = None
+    """As in `Joint`."""
     public_key: Annotated[bytes, Meta(max_length=JOINT_KEY_BYTES_MAX)]
+    modulus_proof: Annotated[bytes, Meta(max_length=MODULUS_PROOF_BYTES_MAX)]
+    """That noise under the key hides everything (`nodes/joint/modulus.py`)."""
     rows: Rows
     received: Annotated[int, Meta(ge=1, le=limits.COLUMNS_MAX)]
-    """Values per row that the enclaves seal."""
+    """Values per row that the enclaves seal: where a model is fitted, the renter's columns and the label."""
     rounds: Round
-    ids: DigestField
+    ids: DigestField | None = None
+    """As in `Joint`."""
+    salt: Salt | None = None
+    """The renter's half of the alignment's salt; None where the ids are compared by their digest."""
     release: Name
 
 
-class JointAnswered(Struct, frozen=True, kw_only=True):
-    """The partner takes part; or waits for a person of its own to say so."""
+class JointAccepted(Struct, frozen=True, kw_only=True):
+    """The partner takes part."""
+
+    job: IdField
+    rows: Annotated[int, Meta(ge=0, le=limits.IDS_PER_ALIGNMENT_MAX)] = 0
+    """How many ids the partner has, for private set intersection; 0 where they are compared by their digest."""
+    salt: Salt | None = None
+    """The partner's half."""
+    columns: Annotated[int, Meta(ge=0, le=limits.COLUMNS_MAX)] = 0
+    """Of its own, in a model."""
+
+
+class JointDeferred(Struct, frozen=True, kw_only=True):
+    """The partner waits for a person of its own to say so."""
 
     job: IdField
 
@@ -136,12 +202,36 @@ class ContractShown(Struct, frozen=True, kw_only=True):
 
 
 class RoundOpened(Struct, frozen=True, kw_only=True):
-    """What the enclaves will seal in this round: numbers of at most 2^value_bits in size, as round(y·2^result_bits)."""
+    """What the enclaves will seal in this round: of so many rows numbers of at most 2^value_bits in size, as
+    round(y·2^result_bits)."""
 
     job: IdField
     round: Round
+    rows: Rows
     value_bits: Annotated[int, Meta(ge=1, le=VALUE_BITS_MAX)]
     result_bits: ScaleBits
+
+
+class SumsAdvanced(Struct, frozen=True, kw_only=True):
+    """The partner goes on with its sums: it has done so many of all units."""
+
+    job: IdField
+    done: Count
+    units: Count
+
+
+class ReplyGiven(Struct, frozen=True, kw_only=True):
+    """What gives the partner the weights of its own columns, and nothing else (`nodes/joint/schur.py`)."""
+
+    job: IdField
+    values: Annotated[tuple[float, ...], Meta(max_length=limits.COLUMNS_MAX)]
+
+
+class NormTold(Struct, frozen=True, kw_only=True):
+    """The partner has its weights; the sum of their squares, of standardised columns, goes into the report."""
+
+    job: IdField
+    norm: Annotated[float, Meta(ge=0)]
 
 
 class JointApproved(Struct, frozen=True, kw_only=True):
@@ -163,9 +253,11 @@ class JointDeclined(Struct, frozen=True, kw_only=True):
 class Learned(Struct, frozen=True, kw_only=True):
     """One line of a leakage ledger: what a party learned in a job, told by kind, count and shape."""
 
-    party: Literal["renter", "partner"]
+    party: Literal["renter", "partner", "lessor"]
     kind: Code
     count: Annotated[int, Meta(ge=0)]
     shape: Text
+    noise: Text = ""
+    """What lies on it; empty: it is in the clear."""
     round: Annotated[int, Meta(ge=0, le=ROUNDS_MAX)] = 0
     """0 for what is learned once."""

@@ -76,12 +76,18 @@ NONCE_SECONDS_MAX: Final = 300.0
 ENCRYPT_SECONDS_MAX_DEFAULT: Final = 60.0
 PARTNER_SECONDS_MAX: Final = 120.0
 """A partner that owes an answer for longer is gone."""
+ROWS_LAID_OUT_PER_SECOND_MIN: Final = 10_000
+"""A partner reads and checks its table for a job no slower."""
 RENTER_SECONDS_MAX: Final = 3600.0
 """A renter that lets its partner wait for longer is gone."""
 APPROVAL_SECONDS_MAX: Final = 24 * 3600.0
 """A request that waits for a person for longer is refused."""
 ROWS_PER_OUTPUT_MIN: Final = 20
 """On fewer rows no output of a partner's data rests, unless its policy says so."""
+IDS_PER_ALIGNMENT_MAX: Final = 10_000_000
+"""Of each side of a private set intersection, which takes 100 bytes of memory for each."""
+IDS_PER_ALIGNMENT_DEFAULT: Final = 1_000_000
+"""Of the renter's, unless the partner's policy says otherwise."""
 MAX_ERROR_DEFAULT: Final = 1e-4
 
 # Runtime

@@ -31,13 +31,24 @@ class Inputs:
 
 
 def read_inputs(
-    data: Path, program: Path | None, linear: Path | None, aggregate: str | None, local_program: Path | None
+    data: Path,
+    program: Path | None,
+    linear: Path | None,
+    aggregate: str | None,
+    local_program: Path | None,
+    *,
+    fits: bool = False,
 ) -> Inputs:
     """The inputs that the options name.
 
     Raises:
         BadInput: none or several programs are named, or one cannot be read.
     """
+    named = sum(each is not None for each in (program, linear, aggregate, local_program))
+    if fits and named:
+        raise BadConfig("--algorithm and --score need no program: leave its options out", field="program")
+    if fits:
+        return Inputs(_seekable(data), b"")
     if sum(each is not None for each in (program, linear, aggregate)) != 1:
         raise BadConfig("say what to compute: one of --program, --linear and --aggregate", field="program")
     data = _seekable(data)

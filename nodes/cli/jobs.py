@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Add the three groups."""
     job = typer.Typer(help="Jobs on a running network.", no_args_is_help=True)
-    for command in (quote, submit, list_, show, watch, result, explain, cancel):
+    for command in (quote, submit, list_, show, watch, result, model, explain, cancel):
         job.command(command.__name__.strip("_"))(command)
     order = typer.Typer(help="Orders that a node knows.", no_args_is_help=True)
     order.callback()(_group)
@@ -71,7 +71,7 @@ def submit(
     as_json: o.Json = False,
 ) -> None:
     """Submit a job to this renter's workers. Prints its id."""
-    inputs = asked.inputs(data)
+    inputs = asked.inputs(data, fits=invited.algorithm is not None or invited.score is not None)
     wishes = asked.wishes(accept_software_enclave=accept_software_enclave, joint=invited.invitation())
     raise typer.Exit(finish(_running(config, as_json=as_json).submit(inputs, wishes, wait=wait)))
 
@@ -94,6 +94,11 @@ def watch(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
 def result(job: o.Job, *, config: o.Config, out: o.ResultOut = None, as_json: o.Json = False) -> None:
     """A completed job's output; with --json a description of it."""
     raise typer.Exit(finish(_running(config, as_json=as_json).result(job, out)))
+
+
+def model(job: o.Job, *, config: o.Config, out: o.Out = None) -> None:
+    """This renter's part of a model that a job fitted, as ONNX."""
+    finish(_running(config).model(job, out))
 
 
 def explain(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:

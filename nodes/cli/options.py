@@ -16,12 +16,14 @@ from nodes.data.reading import Missing
 from nodes.protections import AUTO
 from schemas import limits
 from schemas.jobs import Noise, ProtectionWish, SchemeWish
+from schemas.joint import AlgorithmName, Outliers
 from schemas.money import MICROS
 
 if TYPE_CHECKING:
     from nodes.cli.inputs import Inputs
     from nodes.renter.invitation import Invitation
     from nodes.renter.submission import JobOptions
+    from schemas.joint import Fitting
 
 Config = Annotated[Path, typer.Option("--config", envvar="SUBLET_CONFIG", metavar="FILE", help="The node's TOML file.")]
 Data = Annotated[
@@ -104,7 +106,11 @@ class Asked:
     ] = None
     missing: Annotated[
         Missing,
-        _table("--missing", help="`nan` gives missing values to programs that know them, in enclaves only."),
+        _table(
+            "--missing",
+            help="`nan` gives missing values to programs that know them, in enclaves only; `mean` fills them, for "
+            "--algorithm.",
+        ),
     ] = "refuse"
     protection: Annotated[
         ProtectionWish, _wish("--protection", help="`auto` measures what this machine can afford to encrypt.")
@@ -164,8 +170,8 @@ class Asked:
     ] = limits.LEASE_SECONDS_DEFAULT
     batch_rows: Annotated[int | None, _wish("--batch-rows", min=1, help="Rows per batch; by default chosen.")] = None
 
-    def inputs(self, data: Path, out: Path | None = None) -> Inputs:
-        """The files, programs read or made; `out` is where the result goes.
+    def inputs(self, data: Path, out: Path | None = None, *, fits: bool = False) -> Inputs:
+        """The files, programs read or made; `out` is where the result goes. What `fits` a model has no program.
 
         Raises:
             BadInput: none or several programs are named, one cannot be read, or the result cannot be written there.
@@ -175,7 +181,7 @@ class Asked:
 
         require_writable(out)
         require_no_input(out, (data, self.program, self.linear, self.local_program))
-        return read_inputs(data, self.program, self.linear, self.aggregate, self.local_program)
+        return read_inputs(data, self.program, self.linear, self.aggregate, self.local_program, fits=fits)
 
     def wishes(self, *, accept_software_enclave: bool, joint: Invitation | None = None) -> JobOptions:
         """All but the programs, as a job takes them."""
@@ -221,8 +227,42 @@ class Invited:
     parameters: Annotated[
         str | None, _joint("--parameters", metavar="X,Y,…", help="Of the first round; by default zeros.")
     ] = None
+    algorithm: Annotated[
+        AlgorithmName | None,
+        _joint("--algorithm", help="Instead of programs: the model to fit to both parties' columns."),
+    ] = None
+    score: Annotated[
+        str | None, _joint("--score", metavar="JOB", help="Instead: score these rows with the model that JOB fitted.")
+    ] = None
+    label: Annotated[
+        str | None, _joint("--label", metavar="NAME", help="The column that --algorithm models; 0 or 1 if logistic.")
+    ] = None
+    penalty: Annotated[
+        float | None,
+        _joint(
+            "--penalty",
+            metavar="X",
+            min=0.0,
+            help="Of --algorithm, per row: times the rows it is Ridge's alpha on standardised columns. By default "
+            "0.001, and 0 for ols.",
+        ),
+    ] = None
+    bits: Annotated[int, _joint("--bits", help="Of the integers that the columns here become, for --algorithm.")] = 16
+    partner_bits: Annotated[int, _joint("--partner-bits", help="Of those that the partner's columns become.")] = 12
+    partner_coefficients: Annotated[bool, _joint(help="Whether the partner learns the weights of its own columns.")] = (
+        True
+    )
+    outliers: Annotated[
+        Outliers,
+        _joint("--outliers", help="Rows that stand alone in the columns here: `move` moves them towards the mean."),
+    ] = "refuse"
+    key_bits: Annotated[str, _joint("--key-bits", help="Of the key for --algorithm: 3072 or 2048.")] = "3072"
     aligned: Annotated[
-        bool, _joint("--aligned", help="Both sides have the same ids in the same order, which is checked.")
+        bool,
+        _joint(
+            "--aligned",
+            help="Both sides have the same ids in the same order: that is checked, and no intersection found.",
+        ),
     ] = False
 
     def invitation(self) -> Invitation | None:
@@ -240,18 +280,50 @@ class Invited:
             if self != Invited():
                 raise BadConfig("these options are of a job with a partner: name one by --partner", field="partner")
             return None
-        if self.dataset is None or self.partner_program is None:
-            raise BadConfig("a job with a partner needs --dataset and --partner-program", field="partner")
+        fitting = None if self.algorithm is None else self._fitting()
+        if fitting is None and self.label is not None:
+            raise BadConfig("--label is what --algorithm models: name one", field="label")
+        ways = (self.partner_program, fitting, self.score)
+        if self.dataset is None or sum(each is not None for each in ways) != 1:
+            message = "a job with a partner needs --dataset, and either --partner-program, --algorithm or --score"
+            raise BadConfig(message, field="partner")
         return Invitation(
             partner=self.partner,
             dataset=self.dataset,
-            program=read_program(self.partner_program),
+            program=b"" if self.partner_program is None else read_program(self.partner_program),
+            fitting=fitting,
+            score=self.score,
             columns=() if self.partner_columns is None else read_columns(self.partner_columns),
             rounds=self.rounds,
             update=None if self.update is None else read_program(self.update),
             parameters=() if self.parameters is None else read_numbers(self.parameters),
             aligned=self.aligned,
         )
+
+    def _fitting(self) -> Fitting:
+        """Raises BadConfig: an option of the model is missing, or out of range."""
+        import msgspec  # noqa: PLC0415
+
+        from schemas.errors import BadConfig  # noqa: PLC0415
+        from schemas.joint import PENALTIES_PER_ROW, Fitting  # noqa: PLC0415
+
+        assert self.algorithm is not None
+        if self.label is None:
+            raise BadConfig("--algorithm needs --label, the column that it models", field="label")
+        agreed = {
+            "name": self.algorithm,
+            "penalty_per_row": PENALTIES_PER_ROW[self.algorithm] if self.penalty is None else self.penalty,
+            "renter_bits": self.bits,
+            "partner_bits": self.partner_bits,
+            "partner_coefficients": self.partner_coefficients,
+        }
+        if not self.key_bits.isdecimal():
+            raise BadConfig(f"--key-bits {self.key_bits} is no number", field="key_bits")
+        own = {"label": self.label, "outliers": self.outliers, "key_bits": int(self.key_bits)}
+        try:
+            return msgspec.convert({"algorithm": agreed, **own}, Fitting)
+        except msgspec.ValidationError as error:
+            raise BadConfig(f"an option of --algorithm is out of range: {error}", field="algorithm") from error
 
 
 SPREAD: Final[Mapping[str, type]] = MappingProxyType({"asked": Asked, "invited": Invited})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from nodes.cli import show
 from nodes.cli.console import Output, table
@@ -13,6 +13,11 @@ from nodes.views.explanation import explanation
 from nodes.views.parts import PartReport
 from nodes.views.source import open_store
 from schemas.errors import BadConfig
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from schemas.joint import Algorithm
 
 Decision = Literal["approved", "refused", "withdrawn"]
 _FITS: Final[dict[Decision, str]] = {"approved": "waiting", "refused": "waiting", "withdrawn": "accepted"}
@@ -41,7 +46,7 @@ class Parting:
         """One part with its ledger."""
         async with open_store(self.config) as store:
             found = await parts.part(store, job)
-        self.output.text(*_lines(found), show.ledger_table(found.ledger))
+        self.output.text(*_lines(found), *_weights(found), show.ledger_table(found.ledger))
         self.output.result(found)
 
     async def explain(self, job: str) -> None:
@@ -76,8 +81,23 @@ def _lines(found: PartReport) -> list[str]:
         *([f"why         {found.reason}"] if found.reason else []),
         f"renter      {found.renter}",
         f"dataset     {found.dataset}: {', '.join(found.columns) or 'all columns'}",
-        f"program     {found.program}",
+        f"program     {found.program}" if found.algorithm is None else f"model       {model_line(found.algorithm)}",
         f"rows        {found.rows:,}, {found.received} values sealed of each, {found.outputs} sums given",
         f"rounds      {found.answered} of {found.rounds}",
     ]
     return lines + ([f"lessors     {', '.join(found.lessors)}"] if found.lessors else [])
+
+
+def model_line(algorithm: Algorithm) -> str:
+    """What both sides know of a model, for people."""
+    withheld = "" if algorithm.partner_coefficients else ", the partner's weights withheld"
+    return f"{algorithm.name}, penalty {algorithm.penalty_per_row:g} per row{withheld}"
+
+
+def _weights(found: PartReport) -> list[Table]:
+    if not found.weights:
+        return []
+    made = table("Weights of the own columns", "column", "#weight")
+    for name, weight in found.weights.items():
+        made.add_row(name, f"{weight:.6g}")
+    return [made]

@@ -11,7 +11,7 @@ from nodes.cli.console import Output
 from nodes.cli.files import require_writable, write_result, writing
 from nodes.cli.progress import follow
 from nodes.config import NodeConfig
-from nodes.views import jobs, journal, orders
+from nodes.views import jobs, journal, models, orders
 from nodes.views.explanation import explanation
 from nodes.views.source import open_store
 from schemas.errors import BadConfig
@@ -112,6 +112,19 @@ class Running:
             self.output.text(f"{out}")
         self.output.result(show.as_value(report) | {"output": out or report.output})
         return 0
+
+    async def model(self, job: str, out: Path | None) -> None:
+        """The renter's part of a fitted model, as a program, to `out` or stdout.
+
+        Raises:
+            BadConfig: the job fitted none (yet), or it cannot be written there.
+        """
+        async with open_store(self.config) as store:
+            report = await jobs.report(store, job, self.config.jobs)
+        if report.joint is None or report.joint.fit is None:
+            raise BadConfig(f"{job} is {report.phase}, and has fitted no model", field="job")
+        with writing(out) as file:
+            file.write(models.program(self.config.jobs, job))
 
     async def explain(self, job: str) -> None:
         """The job's journal in words."""

@@ -19,6 +19,8 @@ from schemas.joint import Learned
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from nodes.views.models import FitReport
+
 MIB: Final = 1024 * 1024
 COLUMNS_BY: Final = {"name": "by name", "position": "by position", "choice": "as chosen"}
 UNNAMED: Final = " (the program names none)"
@@ -89,6 +91,7 @@ def job_lines(report: JobReport) -> list[str | Table]:
     if report.joint is not None:
         joint = report.joint
         lines.append(f"partner     {joint.partner}, {joint.dataset}: round {joint.round} of {joint.rounds}")
+        lines += [] if joint.fit is None else fit_lines(joint.fit)
         lines.append(ledger_table(joint.ledger))
     if report.spent is not None:
         lines.append(f"spent       {costs_line(report.spent)}")
@@ -97,6 +100,16 @@ def job_lines(report: JobReport) -> list[str | Table]:
     if report.ended_at:
         lines.append(f"time        {report.seconds:.2f} s, submitted {when(report.submitted_at)}")
     return lines
+
+
+def fit_lines(fit: FitReport) -> list[str | Table]:
+    """A fitted model."""
+    figures = {"r2": fit.r2, f"log loss ({fit.scores} scores)": fit.log_loss, f"auc ({fit.scores} scores)": fit.auc}
+    known = [f"{name} {value:.5g}" for name, value in figures.items() if value is not None]
+    moved = f", {fit.moved} of them moved towards the mean" if fit.moved else ""
+    of = f"{fit.rows:,} rows{moved}; {len(fit.columns)} columns here, {fit.partner_columns} at the partner"
+    lines: list[str | Table] = [f"model       {fit.algorithm}: {of}", f"fit         {', '.join(known)}"]
+    return lines + ([f"            approximate: {fit.approximate}"] if fit.approximate else [])
 
 
 def ledger_table(lines: tuple[Learned, ...]) -> Table:

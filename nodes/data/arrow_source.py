@@ -24,6 +24,8 @@ from schemas.limits import ROWS_PER_JOB_MAX
 KINDS: Final = {b"PAR1": "Parquet", b"ARROW1\x00\x00": "Arrow"}
 """By the first bytes."""
 ROWS_AT_ONCE: Final = 1 << 16
+NUMBERS_AT_ONCE: Final = 1 << 20
+"""Of a table of many columns fewer rows are read at a time."""
 TEXT_BYTES_MAX: Final = 1 << 16
 PAGE_BYTES: Final = 1 << 20
 """Read ahead of a Parquet column."""
@@ -104,9 +106,10 @@ def _is_numeric(kind: Any) -> bool:
 
 
 def _batches(file: Any, source: ArrowSource, wanted: list[str]) -> Iterator[Any]:
+    rows = min(ROWS_AT_ONCE, max(1, NUMBERS_AT_ONCE // max(1, len(wanted))))
     if source.kind == "Parquet":
         found = pyarrow("read Parquet", "pyarrow.parquet").ParquetFile(file, buffer_size=PAGE_BYTES, pre_buffer=False)
-        for batch in found.iter_batches(batch_size=ROWS_AT_ONCE, columns=wanted, use_threads=False):
+        for batch in found.iter_batches(batch_size=rows, columns=wanted, use_threads=False):
             batch.validate(full=True)
             yield batch
         return
@@ -118,8 +121,8 @@ def _batches(file: Any, source: ArrowSource, wanted: list[str]) -> Iterator[Any]
         batch = reader.get_batch(number)
         batch.validate(full=True)
         _require_rows(source.path.name, batch.num_rows)
-        for first in range(0, batch.num_rows, ROWS_AT_ONCE):
-            yield batch.slice(first, ROWS_AT_ONCE)
+        for first in range(0, batch.num_rows, rows):
+            yield batch.slice(first, rows)
 
 
 def _floats(column: Any, name: str, row: int) -> NDArray[np.float64]:

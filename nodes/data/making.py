@@ -40,7 +40,7 @@ def make_table(
         BadInput: the file, what the user says about it, and the program do not fit; names row and column.
     """
     if reading.missing not in get_args(Missing):
-        raise BadConfig(f"--missing {reading.missing}: write nan or refuse", field="missing")
+        raise BadConfig(f"--missing {reading.missing}: write nan, mean or refuse", field="missing")
     require_width(program)
     source = open_source(data, reading.dialect)
     binding = bind(encoder or program, source.header, reading.id_column, reading.columns)
@@ -58,7 +58,7 @@ def lay_down(
     """
     texts = () if reading.id_column is None else (reading.id_column,)
     columns = (*(Column(name, "text") for name in texts), *map(Column, binding.columns))
-    blocks = _fitting(source.blocks(binding.columns, texts), binding.columns, types, gaps=reading.missing == "nan")
+    blocks = _fitting(source.blocks(binding.columns, texts), binding.columns, types, gaps=reading.missing != "refuse")
     table = write_table(folder, columns, blocks, id_column=reading.id_column, by=binding.by, taken=binding.taken)
     if not table.rows:
         raise BadData(f"{source.header.file} has a header but no rows: nothing to compute")

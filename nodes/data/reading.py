@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Missing = Literal["refuse", "nan"]
-"""What becomes of missing values: none may be, or the program is given NaN."""
+Missing = Literal["refuse", "nan", "mean"]
+"""What becomes of missing values: none may be, or the program is given NaN; in a model's columns the mean."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,11 @@ class Table:
         self._require_rows(first, count)
         return [str(row) for row in range(first + 1, first + count + 1)]
 
+    def all_ids(self) -> Iterator[list[str]]:
+        """Those of all rows in order, some at a time; raises as `read`."""
+        for first in range(0, self.rows, ROWS_AT_ONCE):
+            yield self.ids(first, min(ROWS_AT_ONCE, self.rows - first))
+
     def blocks(self) -> Iterator[Block]:
         """All rows in order; raises as `read`."""
         at_once = min(ROWS_AT_ONCE, NUMBERS_AT_ONCE // max(1, len(self.columns)))

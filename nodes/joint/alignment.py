@@ -1,4 +1,7 @@
-"""Private set intersection of row ids, by Diffie and Hellman on X25519: both sides learn which rows they share. Pure.
+"""Which rows two parties share. Pure.
+
+Where both say that they have the same ids in the same order, one digest tells whether that is so. Else by private set
+intersection, by Diffie and Hellman on X25519: both sides learn which rows they share.
 
 Each side hashes its ids to points, multiplies them by its secret and sends them; each multiplies what it received by
 its own secret and sends that back, cut to REMASKED_BYTES. Ids in common then have the same double mask (Meadows, IEEE
@@ -17,7 +20,7 @@ order, which becomes that of the result: the partner learns it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,18 +28,15 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from gmpy2 import legendre, mpz
 from numpy.typing import NDArray
 
+from nodes.joint.chunks import MASKED_BYTES, REMASKED_BYTES
 from nodes.joint.errors import BadPeer
 from schemas.errors import BadData
 
-MASKED_BYTES = 32
-REMASKED_BYTES = 16
-"""Of a double mask: two of 10^6 ids each collide with a probability below 2^-88."""
 SALT_BYTES = 32
 SECRET_BYTES = 32
 
 _P = mpz(2**255 - 19)
 _A = 486662
-_LABEL = b"sublet joint alignment v1"
 
 Places = NDArray[np.int64]
 
@@ -54,21 +54,34 @@ class Masking:
             raise ValueError("a masking takes a secret and a salt of 32 bytes each")
 
 
-def salt(job: bytes, renters: bytes, partners: bytes) -> bytes:
-    """The job's salt, of what each side contributed."""
-    return hashlib.sha256(
-        b"\x00".join((_LABEL, job.hex().encode(), renters.hex().encode(), partners.hex().encode()))
-    ).digest()
+def ids_digest(job: str, ids: Iterable[list[str]]) -> str:
+    """SHA-256 of all row ids in their order, each behind its length, salted with the job's id.
+
+    Equal exactly where both sides' ids are. Somebody who can guess the whole list can confirm the guess, and nothing
+    less than the whole list.
+    """
+    digest = hashlib.sha256(f"sublet/v1/ids/{job}".encode())
+    for each in ids:
+        for raw in map(_raw, each):
+            digest.update(len(raw).to_bytes(4, "big") + raw)
+    return digest.hexdigest()
 
 
-def require_ids(ids: Sequence[str]) -> None:
-    """Raises BadData with counts, for this side's eyes: ids must be there, and each must name one row."""
-    empty = sum(not each.strip() for each in ids)
+def require_ids(ids: Iterable[list[str]]) -> None:
+    """Raises BadData with counts, for this side's eyes: ids must be there, and each must name one row.
+
+    Looks at hashes of 16 bytes, so that 10^6 ids take 16 MB.
+    """
+    empty, hashes = 0, bytearray()
+    for each in ids:
+        empty += sum(not text.strip() for text in each)
+        hashes += b"".join([hashlib.blake2b(_raw(text), digest_size=REMASKED_BYTES).digest() for text in each])
+    rows = len(hashes) // REMASKED_BYTES
     if empty:
-        raise BadData(f"{empty} of {len(ids)} rows have no id: give them one or leave them out")
-    repeated = len(ids) - len(set(ids))
+        raise BadData(f"{empty} of {rows} rows have no id: give them one or leave them out")
+    repeated = rows - len(np.unique(_table(bytes(hashes), REMASKED_BYTES)))
     if repeated:
-        raise BadData(f"{repeated} of {len(ids)} ids were there before: an id must name one row only")
+        raise BadData(f"{repeated} of {rows} ids were there before: an id must name one row only")
 
 
 def masked(masking: Masking, ids: list[str]) -> bytes:
@@ -94,7 +107,7 @@ def remasked(masking: Masking, received: bytes) -> bytes:
 
 def hashed(identifier: str, salt: bytes) -> bytes:
     """The x-coordinate, 32 bytes, of a point on the curve: by SHA-256 of salt, counter and id until it is one."""
-    text = identifier.encode("utf-8", "surrogatepass")
+    text = _raw(identifier)
     for attempt in range(256):
         digest = bytearray(hashlib.sha256(salt + bytes((attempt,)) + text).digest())
         digest[-1] &= 0x7F
@@ -118,6 +131,10 @@ def _points(received: bytes) -> list[bytes]:
         if x >= _P or not on_curve(x):
             raise _invalid()
     return points
+
+
+def _raw(identifier: str) -> bytes:
+    return identifier.encode("utf-8", "surrogatepass")
 
 
 def _invalid() -> BadPeer:

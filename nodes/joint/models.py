@@ -16,14 +16,12 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 
 from nodes.joint.columns import Floats
 from schemas.errors import BadData
-
-Algorithm = Literal["ridge", "ols", "logistic", "poisson"]
+from schemas.joint import AlgorithmName
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +36,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """An algorithm: how a label becomes a target, the penalty it takes by default per row, and what is approximate."""
+    """An algorithm: how a label becomes a target, and what is approximate."""
 
     target: Callable[[Floats], Target]
-    penalty_per_row: float
     approximation: str
 
 
@@ -65,11 +62,11 @@ def _poisson(label: Floats) -> Target:
 
 FIRST_ORDER = "Newton's first step from the mean, by second moments: not the maximum of the likelihood"
 
-MODELS: Mapping[Algorithm, Model] = MappingProxyType(
+MODELS: Mapping[AlgorithmName, Model] = MappingProxyType(
     {
-        "ridge": Model(_linear, 1e-3, ""),
-        "ols": Model(_linear, 0.0, ""),
-        "logistic": Model(_logistic, 1e-3, FIRST_ORDER),
-        "poisson": Model(_poisson, 1e-3, FIRST_ORDER),
+        "ridge": Model(_linear, ""),
+        "ols": Model(_linear, ""),
+        "logistic": Model(_logistic, FIRST_ORDER),
+        "poisson": Model(_poisson, FIRST_ORDER),
     }
 )

@@ -26,6 +26,11 @@ _SLACK_BYTES = 16
 """More than n has, so that a hash value modulo n is uniform up to 2^-128."""
 
 
+def context(job: str, renter: str) -> bytes:
+    """Of the proof in a job's request."""
+    return f"{job}/{renter}".encode()
+
+
 def proof(p: mpz, q: mpz, context: bytes) -> bytes:
     """The n-th roots, each as long as n. `context` names the job and the parties, so that a proof serves once."""
     n = p * q

@@ -11,15 +11,6 @@ from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.joint import buckets, fresh, rotation
 from nodes.joint.columns import Integers
 
-BLOCK_ROWS = 32_768
-"""Rows of one task at most: enough for a column's finish to weigh little, and 25 MB of ciphertexts under 3072 bits."""
-
-
-def blocks(rows: int) -> list[slice]:
-    """The rows of each task, all about equally many: a column's finish costs the same for few rows as for many."""
-    count = -(-rows // BLOCK_ROWS)
-    return [slice(rows * at // count, rows * (at + 1) // count) for at in range(count)]
-
 
 def cross_moments(public: PaillierPublic, body: bytes, integers: Integers) -> bytes:
     """For every column of `integers` [rows, width] the ciphertext of the sum over rows of weight times row.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nodes.homomorphic.paillier import ciphertexts
 from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.homomorphic.paillier.secret import PaillierSecret
-from nodes.joint.slots import Layout
+from nodes.homomorphic.paillier.slots import Layout
 from schemas.errors import BadData
 
 

@@ -21,9 +21,9 @@ from nodes.homomorphic.errors import Overflow
 from nodes.homomorphic.paillier import ciphertexts
 from nodes.homomorphic.paillier.multiexp import compile_signed
 from nodes.homomorphic.paillier.residues import join, split
+from nodes.homomorphic.paillier.slots import Layout
 from nodes.joint.columns import BLOCK_ROWS, Columns, Floats
 from nodes.joint.guards import inverse_root
-from nodes.joint.slots import Layout
 
 ROTATION_BITS = 24
 """Of the largest entry of R for standardised columns, the sign among them: columns of small integers take more."""

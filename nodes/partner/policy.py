@@ -7,8 +7,12 @@
     datasets = ["claims"]
     columns = ["age", "premium"]             # left out: all
     programs = ["<SHA-256 of the program>"]  # "*": any that gives sums over rows
+    algorithms = ["logistic", "ridge"]       # of models to fit; "*": any
+    per_row = false                          # true: rows may be scored with a model that was fitted here
     rows_min = 20
     rounds_max = 10
+    alignment = ["digest", "psi"]            # how rows may be found; psi: private set intersection of the ids
+    ids_max = 100000                         # ids of the renter in one, each of which asks about one person
     until = 2027-01-01T00:00:00Z
 
 A request is covered when one rule allows all of it. A refusal names the first thing that no rule allows and nothing of
@@ -28,11 +32,12 @@ from msgspec import Meta, Struct
 from nodes.network import convert, read_toml
 from schemas import limits
 from schemas.ids import AddressField
-from schemas.joint import ROUNDS_MAX, Name
+from schemas.joint import ROUNDS_MAX, AlgorithmName, Name
 
 LIST_MAX: Final = 1024
 ANY: Final = "*"
 
+Kind = Literal["digest", "psi"]
 Program = Annotated[str, Meta(pattern=r"^(\*|[0-9a-f]{64})\Z")]
 
 
@@ -42,10 +47,18 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     renters: Annotated[tuple[AddressField, ...], Meta(min_length=1, max_length=LIST_MAX)]
     datasets: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=LIST_MAX)]
     columns: Annotated[tuple[Name, ...], Meta(max_length=limits.COLUMNS_MAX)] = ()
-    programs: Annotated[tuple[Program, ...], Meta(min_length=1, max_length=LIST_MAX)]
+    programs: Annotated[tuple[Program, ...], Meta(max_length=LIST_MAX)] = ()
+    algorithms: Annotated[tuple[AlgorithmName | Literal["*"], ...], Meta(max_length=LIST_MAX)] = ()
+    """Of models to fit."""
+    per_row: bool = False
+    """Whether a renter may score single rows with a model that it fitted here."""
     rows_min: Annotated[int, Meta(ge=1, le=limits.ROWS_PER_JOB_MAX)] = limits.ROWS_PER_OUTPUT_MIN
     """The fewest rows that an output may rest on."""
     rounds_max: Annotated[int, Meta(ge=1, le=ROUNDS_MAX)] = 1
+    alignment: Annotated[tuple[Kind, ...], Meta(min_length=1, max_length=2)] = ("digest", "psi")
+    """How rows of both sides may be found: `psi` tells the renter which of its ids are here."""
+    ids_max: Annotated[int, Meta(ge=1, le=limits.IDS_PER_ALIGNMENT_MAX)] = limits.IDS_PER_ALIGNMENT_DEFAULT
+    """The most ids of the renter's: each may be a guess."""
     until: Annotated[datetime, Meta(tz=True)] | None = None
 
 
@@ -65,8 +78,14 @@ class Asked:
     dataset: str
     columns: tuple[str, ...]
     program: str
+    """Its digest; empty where a model is to be fitted."""
+    algorithm: str
+    """Of the model; empty where a program is to be run."""
+    per_row: bool
+    """Whether results of single rows are asked for."""
     rows: int
     rounds: int
+    alignment: Kind
     now: float
 
 
@@ -76,6 +95,8 @@ class Verdict:
 
     code: str = ""
     reason: str = ""
+    rows_min: int = limits.ROWS_PER_OUTPUT_MIN
+    """Of the rules that cover it, the smallest; the default where a person decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +118,22 @@ _CHECKS: Final = (
         lambda r, a: not r.columns or (bool(a.columns) and set(a.columns) <= set(r.columns)),
     ),
     Check(
-        "unknown-program", "its policy names no such program", lambda r, a: ANY in r.programs or a.program in r.programs
+        "unknown-program",
+        "its policy names no such program",
+        lambda r, a: not a.program or ANY in r.programs or a.program in r.programs,
     ),
+    Check(
+        "unknown-algorithm",
+        "its policy names no such algorithm",
+        lambda r, a: not a.algorithm or ANY in r.algorithms or a.algorithm in r.algorithms,
+    ),
+    Check(
+        "alignment-not-allowed",
+        "its policy does not allow rows to be found so",
+        lambda r, a: a.alignment in r.alignment,
+    ),
+    Check("too-many-ids", "its policy allows fewer ids", lambda r, a: a.alignment == "digest" or a.rows <= r.ids_max),
+    Check("per-row-output", "its policy allows no results of single rows", lambda r, a: not a.per_row or r.per_row),
     Check("too-few-rows", "its policy asks for more rows under an output", lambda r, a: a.rows >= r.rows_min),
     Check("too-many-rounds", "its policy allows fewer rounds", lambda r, a: a.rounds <= r.rounds_max),
 )
@@ -120,4 +155,4 @@ def judge(policy: Policy, asked: Asked) -> Verdict:
         rules = tuple(rule for rule in rules if check.allows(rule, asked))
         if not rules:
             return Verdict(check.code, check.reason)
-    return Verdict()
+    return Verdict(rows_min=min(rule.rows_min for rule in rules))

@@ -87,6 +87,12 @@ def linear(
     return _model("columns", list(weights), nodes, constants, names)
 
 
+def identity(columns: Sequence[str]) -> bytes:
+    """The named columns as they are."""
+    nodes = [helper.make_node("Identity", ["columns"], ["same"])]
+    return _model("columns", list(columns), nodes, {}, ["same"])
+
+
 def aggregate_sum(column: str) -> bytes:
     """The sum of one named column over all rows: an input [N, 1] with the column's name, a result [1, 1]."""
     if not column:

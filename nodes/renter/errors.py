@@ -5,8 +5,7 @@ SubletError
  │    ├── OtherFormat   a job folder that another release wrote
  │    └── BadData
  │         └── FilesGone  files of a job that are not in its folder
- ├── JobGone            the job ended, and its keys with it
- └── SecretLost         a live job's key is not in the store
+ └── JobGone            the job ended, and its keys with it
 """
 
 from __future__ import annotations
@@ -40,13 +39,6 @@ class FilesGone(BadData):
 
 class JobGone(SubletError):  # noqa: N818 - reads as the sentence it is
     """What was to be done for a job is of no use any more: it is not here, or it ended and its keys were erased."""
-
-
-class SecretLost(SubletError):  # noqa: N818
-    """The store lacks a secret that it had."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"the store lost the secret {name}: restore it from a backup, or submit the job again")
 
 
 OWN_FAULTS: Final = (BadInput, UnsealFailed, BlobDamaged)

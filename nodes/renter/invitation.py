@@ -7,15 +7,16 @@ from importlib import metadata
 
 import msgspec
 
-from nodes.alignment import ids_digest
 from nodes.data.table import Table
 from nodes.inputs import DONE, LOCAL, OUTPUT, PARAMETERS, RECEIVED, require_inputs, width_of, without
+from nodes.joint.alignment import ids_digest, require_ids
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.programs.program import Program
 from nodes.protections import AUTO, SEALED
-from schemas.errors import BadConfig, BadProgram
-from schemas.joint import JOINT_PROGRAM_BYTES_MAX, Joint
+from schemas.errors import BadConfig, BadData, BadProgram
+from schemas.joint import JOINT_PROGRAM_BYTES_MAX, Fitting, Joint
+from schemas.limits import IDS_PER_ALIGNMENT_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,21 +25,31 @@ class Invitation:
 
     partner: str
     dataset: str
-    program: bytes = field(repr=False)
+    program: bytes = field(default=b"", repr=False)
+    fitting: Fitting | None = None
+    """A model instead of programs."""
+    score: str | None = None
+    """The job that fitted the model with which rows are scored instead."""
     columns: tuple[str, ...] = ()
     rounds: int = 1
     update: bytes | None = field(default=None, repr=False)
     parameters: tuple[float, ...] = ()
     aligned: bool = False
+    """Both sides have the same ids in the same order; else rows in common are found by private set intersection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An invitation whose programs fit the lessors'."""
+    """An invitation whose programs fit the lessors'; or one to fit a model, which has none."""
 
     invitation: Invitation
-    program: Program
+    program: Program | None
     update: Program | None
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that a round gives, as far as that is known."""
+        return self.program.width_out if self.program is not None else int(self.invitation.score is not None)
 
     @property
     def files(self) -> tuple[bytes, ...]:
@@ -46,18 +57,23 @@ class Checked:
         return tuple(each.canonical for each in (self.program, self.update) if each is not None)
 
     def part(self, table: Table, job: str) -> Joint:
-        """The joint part of the job; raises BadConfig: an option is out of range."""
+        """The joint part of the job; raises BadInput: an option is out of range, or ids do not name the rows."""
         wanted = self.invitation
+        require_ids(table.all_ids())
+        if not wanted.aligned and table.rows > IDS_PER_ALIGNMENT_MAX:
+            raise BadData(f"{table.rows:,} ids; at most {IDS_PER_ALIGNMENT_MAX:,} can be matched with a partner's")
         fields = {
             "partner": wanted.partner,
             "dataset": wanted.dataset,
-            "program": self.program.digest,
+            "program": None if self.program is None else self.program.digest,
+            "fitting": wanted.fitting,
+            "score": wanted.score,
             "columns": wanted.columns,
-            "outputs": self.program.width_out,
+            "outputs": self.outputs,
             "rounds": wanted.rounds,
             "update": None if self.update is None else self.update.digest,
             "parameters": wanted.parameters,
-            "ids": ids_digest(table, job),
+            "ids": ids_digest(job, table.all_ids()) if wanted.aligned else None,
             "release": release(),
         }
         try:
@@ -79,12 +95,11 @@ def checked(wanted: Invitation, lessors: Program, *, protection: str, id_column:
     """
     if protection not in (AUTO, SEALED.name):
         raise BadConfig(f"a job with a partner needs --protection {SEALED.name}, not {protection}", field="protection")
-    if not wanted.aligned or id_column is None:
-        raise BadConfig(
-            "rows of both sides must be the same in the same order: say so by --aligned, and name their ids by "
-            "--id-column",
-            field="aligned",
-        )
+    if id_column is None:
+        raise BadConfig("rows of both sides are found by their ids: name them by --id-column", field="id_column")
+    if wanted.fitting is not None or wanted.score is not None:
+        _require_model_alone(wanted)
+        return Checked(wanted, None, None)
     if lessors.sum_rows:
         raise BadProgram("the lessors' program gives the partner a result per row: leave the sum to the partner's")
     program = partner_program(wanted.program, lessors.width_out)
@@ -115,6 +130,13 @@ def partner_program(raw: bytes, received: int) -> Program:
 def bound(lessors: Program) -> Program:
     """What of the lessors' program takes columns of the data."""
     return without(lessors, PARAMETERS)
+
+
+def _require_model_alone(wanted: Invitation) -> None:
+    if wanted.fitting is not None and wanted.score is not None:
+        raise BadConfig("a job fits a model or scores with one: give --algorithm or --score", field="score")
+    if wanted.program or wanted.update is not None or wanted.parameters or wanted.rounds != 1:
+        raise BadConfig("a model takes no partner's program, update program, parameters or rounds", field="algorithm")
 
 
 def _require_rounds(wanted: Invitation, update: Program | None, parameters: int, outputs: int) -> None:

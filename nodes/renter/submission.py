@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from nodes.data.binding import require_chain
 from nodes.data.making import make_table
 from nodes.data.port import Source
 from nodes.data.reading import Dialect, Missing, Reading
+from nodes.data.sources import open_source
 from nodes.data.table import Table
 from nodes.homomorphic import schemes
 from nodes.programs import encoder as encoders
@@ -27,10 +28,11 @@ from nodes.programs.cut import Cut
 from nodes.programs.program import Program
 from nodes.programs.steepness import steepness
 from nodes.protections import AUTO, CIPHERTEXT, SEALED, asked
-from nodes.renter import invitation
+from nodes.renter import invitation, scoring
 from nodes.renter.files import outputs
 from nodes.renter.files.folder import JobFolder
 from nodes.renter.files.outputs import Outputs
+from nodes.renter.fitting import MISSING, program_of, require_usable
 from nodes.renter.invitation import Checked, Invitation
 from nodes.renter.prediction.encodings import GAPS_NEED_ENCLAVE
 from nodes.runtime.post import Post
@@ -105,7 +107,15 @@ def stage(
     Raises:
         BadInput: naming row and column, operator or option, and what to do.
     """
-    wanted = asked(options.protection)
+    wanted, fitting = asked(options.protection), options.joint.fitting if options.joint else None
+    if options.missing == "mean" and fitting is None:
+        raise BadConfig("--missing mean is for models that are fitted: give nan or refuse", field="missing")
+    if fitting is not None or _scored_by(options):
+        if program:
+            raise BadConfig("a model takes no program: leave --program and its like out", field="program")
+        data = open_source(data, options.reading.dialect) if isinstance(data, Path) else data
+        program = _model_program(data, options, jobs)
+        options = replace(options, columns=())
     checked, encoder = encoders.read(program)
     local = check(local_program) if local_program is not None else None
     cut = cut_of(checked, options) if wanted in (None, CIPHERTEXT) and options.joint is None else None
@@ -114,9 +124,10 @@ def stage(
     joint = _joint(options, checked)
     if joint is not None and encoder is not None:
         raise BadProgram("the lessors' program of a joint job takes numbers only: encode text before")
+    own = checked if joint is None or joint.program is None else joint.program
     if local is not None:
-        require_chain(checked if joint is None else joint.program, local)
-    last = local or (checked if joint is None else joint.program)
+        require_chain(own, local)
+    last = local or own
     _check_id_column(options, checked, last)
     folder = JobFolder(jobs / job_id)
     folder.make()
@@ -125,6 +136,7 @@ def stage(
         table = make_table(folder.table, data, taken, options.reading, encoder)
         if table.gaps and wanted is CIPHERTEXT:
             raise BadData(f"{table.gaps}; {GAPS_NEED_ENCLAVE}")
+        _take_model(table, options, jobs, folder)
         noted = None if cut is None else note_of(cut)
         outputs.write(folder.path, Outputs(names=last.output_names, whole=dict(last.whole), cut=noted))
         spec = _spec(table, Programs(checked, cut, local), options, job_id)
@@ -139,6 +151,31 @@ def stage(
     for raw in () if joint is None else joint.files:
         blobs.put(raw)
     return spec
+
+
+def _scored_by(options: JobOptions) -> str | None:
+    """The job whose model scores the rows."""
+    return options.joint.score if options.joint else None
+
+
+def _take_model(table: Table, options: JobOptions, jobs: Path, folder: JobFolder) -> None:
+    """Hold a model's table against it, where there is one; raises BadInput."""
+    if options.joint is not None and options.joint.fitting is not None:
+        require_usable(table, options.joint.fitting)
+    if (model := _scored_by(options)) is not None:
+        scoring.take_fit(jobs, model, table.rows, folder)
+
+
+def _model_program(source: Source, options: JobOptions, jobs: Path) -> bytes:
+    """The lessors' program of a job that fits a model, or scores with one; raises BadInput."""
+    if (model := _scored_by(options)) is not None:
+        return scoring.program_of(jobs, model)
+    assert options.joint is not None
+    assert options.joint.fitting is not None
+    fitting = options.joint.fitting
+    if options.missing not in MISSING:
+        raise BadConfig(f"--missing {options.missing}: a model takes {' or '.join(MISSING)}", field="missing")
+    return program_of(source.header, fitting, options.id_column, options.columns)
 
 
 async def publish_job(post: Post, spec: JobSpec) -> None:

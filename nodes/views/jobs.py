@@ -13,6 +13,7 @@ from msgspec import Struct
 from nodes.data import manifest
 from nodes.protections import traits_of
 from nodes.renter.files import outputs
+from nodes.renter.files.fits import FitReport, read_fit
 from nodes.renter.files.folder import JobFolder
 from nodes.renter.protocol.records import ContractRecord, Job, Ledger, Progress, Subtask
 from nodes.store.errors import RecordUnreadable
@@ -65,6 +66,8 @@ class Joining:
     round: int
     """The one under way, or the last."""
     rounds: int
+    fit: FitReport | None
+    """Of a model that was fitted."""
     ledger: tuple[Learned, ...]
 
 
@@ -156,7 +159,7 @@ async def report(store: Store, job_id: str, jobs: Path) -> JobReport:
         output=JobFolder(jobs / job_id).output if progress.phase == "completed" else None,
         id_column=job.spec.id_column,
         sum_rows=job.facts is not None and job.facts.sum_rows,
-        joint=_joining(job, progress, records),
+        joint=_joining(job, progress, records, jobs),
     )
 
 
@@ -237,7 +240,7 @@ def _cut(folder: JobFolder) -> CutNote | None:
         return None
 
 
-def _joining(job: Job, progress: Progress, records: Mapping[str, Struct]) -> Joining | None:
+def _joining(job: Job, progress: Progress, records: Mapping[str, Struct], jobs: Path) -> Joining | None:
     joint, ledger = job.spec.joint, records.get("ledger")
     if joint is None:
         return None
@@ -246,6 +249,7 @@ def _joining(job: Job, progress: Progress, records: Mapping[str, Struct]) -> Joi
         dataset=joint.dataset,
         round=progress.round,
         rounds=joint.rounds,
+        fit=None if joint.fitting is None and joint.score is None else read_fit(JobFolder(jobs / job.spec.id)),
         ledger=ledger.lines if isinstance(ledger, Ledger) else (),
     )
 

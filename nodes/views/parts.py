@@ -11,7 +11,7 @@ from nodes.partner.protocol.records import ContractRecord, Ledger, Part, Round
 from nodes.store.port import Store
 from nodes.views.errors import UnknownJob
 from nodes.views.jobs import JOB_PREFIX
-from schemas.joint import Learned
+from schemas.joint import Algorithm, Learned
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,12 @@ class PartReport:
     outputs: int
     rounds: int
     answered: int
+    algorithm: Algorithm | None
+    """Of a model instead of a program."""
+    weights: Mapping[str, float]
+    """Of this partner's columns, when a model was fitted and it may know them."""
+    offset: float
+    """Makes the mean of its scores 0."""
     lessors: tuple[str, ...]
     """Whose results may come, as long as the part goes on."""
     rows_in: int
@@ -56,14 +62,18 @@ async def parts(store: Store) -> list[PartReport]:
 
 
 def summed(lines: tuple[Learned, ...]) -> list[tuple[str, str, int, int, str]]:
-    """A ledger by party and kind: rounds, numbers in all, and the last line's shape."""
+    """A ledger by party and kind: rounds, numbers in all, and the last line's shape, with what noise is on it."""
     by: dict[tuple[str, str], list[Learned]] = {}
     for each in lines:
         by.setdefault((each.party, each.kind), []).append(each)
     return [
-        (party, kind, len([each for each in found if each.round]), sum(each.count for each in found), found[-1].shape)
+        (party, kind, len([each for each in found if each.round]), sum(each.count for each in found), _shape(found[-1]))
         for (party, kind), found in by.items()
     ]
+
+
+def _shape(line: Learned) -> str:
+    return f"{line.shape}, {line.noise}" if line.noise else line.shape
 
 
 def _report(records: Mapping[str, Struct]) -> PartReport | None:
@@ -84,6 +94,9 @@ def _report(records: Mapping[str, Struct]) -> PartReport | None:
         outputs=known.outputs,
         rounds=known.rounds,
         answered=known.answered,
+        algorithm=known.algorithm,
+        weights=dict(zip(known.columns, known.weights, strict=True)) if known.weights else {},
+        offset=known.offset,
         lessors=tuple(sorted(set(contracts))),
         rows_in=sum(open_rows),
         asked_at=known.asked_at,

@@ -23,9 +23,9 @@ from gmpy2 import mpz
 
 from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.paillier.secret import PaillierSecret
+from nodes.homomorphic.paillier.slots import Layout
 from nodes.joint import alignment, partner, renter
 from nodes.joint.alignment import Masking
-from nodes.joint.slots import Layout
 from tests.bench.harness import Result, faster, interleave, more
 
 KEY_SIZES: Final = (2048, 3072)

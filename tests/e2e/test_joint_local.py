@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from nodes.data.table import open_table
-from nodes.local import LocalNetwork
+from nodes.joint import chunks
+from nodes.local import WATCH_SECONDS, LocalNetwork
+from nodes.store.port import Store
 from nodes.views import parts
 from nodes.views.jobs import JobReport
 from tests.support import together as joint
@@ -55,12 +57,34 @@ async def until_round(network: LocalNetwork, job: str, number: int) -> None:
                 return
 
 
-async def erased(folder: Path) -> None:
-    """Return when a part's folder is gone."""
-    there = await asyncio.to_thread(folder.exists)
+async def until(seen: Callable[[], Awaitable[bool]]) -> None:
+    """Return when something shows outside of the job's report."""
     async with asyncio.timeout(JOB_SECONDS_MAX):
-        while there:
-            there = await asyncio.to_thread(folder.exists)
+        while not await seen():  # noqa: ASYNC110 - what is awaited happens in files and stores
+            await asyncio.sleep(WATCH_SECONDS)
+
+
+async def there(folder: Path) -> None:
+    """Return when there is such a folder."""
+    await until(lambda: asyncio.to_thread(folder.exists))
+
+
+async def erased(folder: Path) -> None:
+    """Return when a folder is gone."""
+
+    async def gone() -> bool:
+        return not await asyncio.to_thread(folder.exists)
+
+    await until(gone)
+
+
+async def forgotten(store: Store, name: str) -> None:
+    """Return when a secret is gone."""
+
+    async def gone() -> bool:
+        return await store.get_secret(name) is None
+
+    await until(gone)
 
 
 def outputs(report: JobReport) -> np.ndarray:
@@ -78,6 +102,50 @@ async def test_three_rounds_are_equal_to_plaintext(network: LocalNetwork, case: 
     assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
 
 
+async def test_rows_in_common_are_found_and_computed_on_whatever_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three hundred ids on each side, in ten chunks."""
+    monkeypatch.setattr(chunks, "IDS_PER_CHUNK", 31)
+    case = joint.make_overlapping(tmp_path)
+    partner = joint.local_partner(case, joint.policy(tmp_path))
+    async with LocalNetwork(tmp_path / "network", partner=partner) as network:
+        job = await submit(network, case, aligned=False)
+        report = await ended(network, job)
+        assert report.phase == "completed", report.reason
+        expected = case.expected(3)
+        assert np.abs(outputs(report) - expected).max() <= 1e-6 * np.abs(expected).max()
+        assert report.joint is not None
+        assert network.partner_store is not None
+        part = await parts.part(network.partner_store, job)
+        assert part.ledger == report.joint.ledger
+        (told,) = [each for each in part.ledger if (each.party, each.kind) == ("renter", "rows-in-common")]
+        assert (told.count, told.round) == (150, 0)
+        assert "150 of the renter's ids and 150 of the partner's did not match" in told.shape
+        await erased(network.partner_folder / "jobs" / job)
+        await erased(network.jobs / job / "alignment")
+
+
+@pytest.mark.parametrize(("by", "code"), [("renter", "cancelled"), ("partner", "withdrawn")])
+async def test_whoever_ends_the_alignment_of_rows_what_was_masked_is_erased_at_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str, code: str
+) -> None:
+    monkeypatch.setattr(chunks, "IDS_PER_CHUNK", 3)
+    case = joint.make_overlapping(tmp_path)
+    partner = joint.local_partner(case, joint.policy(tmp_path))
+    async with LocalNetwork(tmp_path / "network", partner=partner) as network:
+        job = await submit(network, case, aligned=False)
+        folders = network.jobs / job / "alignment", network.partner_folder / "jobs" / job
+        await there(folders[0] / "taken")
+        await (network.cancel(job) if by == "renter" else network.decide(job, approved=False))
+        assert (await ended(network, job)).code == code
+        for folder in folders:
+            await erased(folder)
+        assert network.partner_store is not None
+        for store in (network.store, network.partner_store):
+            await forgotten(store, f"joint/{job}")
+
+
 async def test_a_partner_that_is_ended_and_comes_back_goes_on(network: LocalNetwork, case: Case) -> None:
     job = await submit(network, case, {"batch_rows": 20})
     await until_round(network, job, 2)
@@ -91,7 +159,7 @@ async def test_a_partner_that_is_ended_and_comes_back_goes_on(network: LocalNetw
 
 async def test_a_partner_that_is_gone_for_good_ends_the_job_by_name(tmp_path: Path, case: Case) -> None:
     partner = joint.local_partner(case, joint.policy(tmp_path))
-    patience = {"partner_seconds_max": 4.0}
+    patience = {"partner_seconds_max": 10.0}
     async with LocalNetwork(tmp_path / "network", partner=partner, renter=patience) as network:
         job = await submit(network, case, LONG, rounds=5)
         await until_round(network, job, 2)

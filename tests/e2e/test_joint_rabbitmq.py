@@ -27,6 +27,8 @@ pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(180)]
 
 PARTNER = "C11.C12"
 START = (0.5, -0.25, 1.0)
+IDS = 17_000
+"""Of each side: two chunks."""
 INIT = ("--hubs", "A11,B11,C11", "--links", "A11-B11,A11-C11", "--partner", PARTNER)
 DATASET = """
 [partner.datasets.claims]
@@ -41,16 +43,16 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 
 @pytest.fixture
-def network(tmp_path: Path, rabbitmq: Server, case: Case) -> Iterator[Deployment]:
+def network(tmp_path: Path, rabbitmq: Server) -> Iterator[Deployment]:
     with deployment(tmp_path / "network", rabbitmq, *INIT) as running:
         folder = running.config(PARTNER).parent
-        (folder / "insurer.csv").write_bytes(case.partner.read_bytes())
         running.config(PARTNER).write_text(running.config(PARTNER).read_text() + DATASET)
         joint.policy(folder)
         yield running
 
 
-def start(network: Deployment) -> dict[str, Any]:
+def start(network: Deployment, case: Case) -> dict[str, Any]:
+    (network.config(PARTNER).parent / "insurer.csv").write_bytes(case.partner.read_bytes())
     started = network.start_all()
     started["C11.hub"] = [network.start("hub", "C11.hub")]
     started[PARTNER] = [network.start("partner", PARTNER)]
@@ -63,7 +65,7 @@ def submit(network: Deployment, case: Case, folder: Path, *options: str) -> str:
         (folder / f"{name}.onnx").write_bytes(raw)
     with_partner = ("--partner", PARTNER, "--dataset", joint.DATASET, "--partner-program", str(folder / "p.onnx"))
     rounds = ("--rounds", "3", "--update", str(folder / "u.onnx"), "--parameters", ",".join(map(str, START)))
-    mine = ("--program", str(folder / "l.onnx"), "--id-column", "id", "--aligned", "--accept-software-enclave")
+    mine = ("--program", str(folder / "l.onnx"), "--id-column", "id", "--accept-software-enclave")
     job: str = network.job("submit", str(case.renter), *mine, *with_partner, *rounds, *options)["job"]
     return job
 
@@ -94,8 +96,8 @@ def test_three_rounds_over_three_subnets_are_equal_to_plaintext(
     there = described(read_network(network.config("A11.A12").parent / "network.toml"))
     assert route_of(there, "B11", "C11") == ("B11", "A11", "C11")
     joint.policy(network.config(PARTNER).parent, top='uncovered = "ask"', programs=f'["{"0" * 64}"]')
-    start(network)
-    job = submit(network, case, tmp_path)
+    start(network, case)
+    job = submit(network, case, tmp_path, "--aligned")
     network.until(job, lambda _: any(each["phase"] == "waiting" for each in at_partner(network, "list")))
     at_partner(network, "approve", job)
     report = network.ended(job)
@@ -112,17 +114,31 @@ def test_three_rounds_over_three_subnets_are_equal_to_plaintext(
     assert {"introduction.made", "batch.forwarded", "batch.taken", "output.accepted"} <= types
 
 
-def test_partner_and_renter_that_are_killed_go_on_where_they_were(
-    network: Deployment, case: Case, tmp_path: Path
-) -> None:
-    started = start(network)
+@pytest.mark.timeout(300)
+def test_partner_and_renter_that_are_killed_go_on_where_they_were(network: Deployment, tmp_path: Path) -> None:
+    """Each once while rows in common are found, and once in a round."""
+    case = joint.make_overlapping(tmp_path, IDS, joint.ROWS)
+    started = start(network, case)
     job = submit(network, case, tmp_path, "--batch-rows", "3")
-    for number, role, address in ((2, "partner", PARTNER), (3, "renter", "A11.A12")):
-        network.until_round(job, number)
-        os.kill(started[address][0].pid, signal.SIGKILL)
-        started[address][0].wait()
-        network.start(role, address)
+
+    def kill(role: str, address: str) -> None:
+        (process,) = started[address]
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        started[address] = [network.start(role, address)]
+
+    for role, address, pattern in (
+        ("partner", PARTNER, "alignment/masked/*.bin"),
+        ("renter", "A11.A12", "alignment/taken/*.bin"),
+        ("partner", PARTNER, "partials/0002-*.bin"),
+        ("renter", "A11.A12", "rounds/0003-parameters-*.f64"),
+    ):
+        network.until_file(address, job, pattern)
+        kill(role, address)
     assert network.job("show", job)["state"] == "running", "the job ended before the renter was killed"
     report = network.ended(job)
     assert report["state"] == "completed", report
     require_right(outputs(network, job, tmp_path), case)
+    for ledger in (report["joint"]["ledger"], at_partner(network, "show", job)["ledger"]):
+        common = {each["party"]: each["count"] for each in ledger if each["kind"] == "rows-in-common"}
+        assert common == {"renter": joint.ROWS, "partner": joint.ROWS}

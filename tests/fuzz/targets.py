@@ -46,6 +46,10 @@ from nodes.enclave.attestation.producers.software import SoftwareQuoter
 from nodes.enclave.attestation.verifiers import all_verifiers
 from nodes.enclave.errors import Rejected
 from nodes.enclave.frames import FrameError
+from nodes.joint import alignment
+from nodes.joint.alignment import Masking
+from nodes.joint.chunks import MASKED_BYTES, REMASKED_BYTES
+from nodes.joint.errors import BadPeer
 from nodes.programs.build import aggregate_sum, linear_from_csv
 from nodes.programs.check import check
 from nodes.programs.compile import affine
@@ -155,6 +159,18 @@ def chunk(data: bytes) -> None:
         raise AssertionError("a changed ciphertext was opened")
 
 
+def masks(data: bytes) -> None:
+    """Another side's masked ids are refused by BadPeer, or each is masked again to a number of its own."""
+    masking = Masking(KEY, KEY)
+    try:
+        found = alignment.remasked(masking, data)
+    except BadPeer:
+        return
+    given = {data[at : at + MASKED_BYTES] for at in range(0, len(data), MASKED_BYTES)}
+    made = {found[at : at + REMASKED_BYTES] for at in range(0, len(found), REMASKED_BYTES)}
+    assert (len(found) // REMASKED_BYTES, len(made)) == (len(data) // MASKED_BYTES, len(given))
+
+
 def enclave_frame(data: bytes) -> None:
     """Frames between host and child are refused by FrameError; fields are taken apart as they were put together."""
     if len(data) >= frames.HEADER.size:
@@ -218,6 +234,12 @@ def _scratch() -> Path:
 
 
 # Where to begin -------------------------------------------------------------------------------------------------------
+
+
+def masked_ids() -> Iterator[bytes]:
+    yield alignment.masked(Masking(KEY, KEY), ["a"])
+    yield alignment.masked(Masking(KEY, KEY), ["a", "b", "c"])
+    yield b"".join(each.to_bytes(MASKED_BYTES, "little") for each in (0, 1, 2**255 - 20, 2**255 - 19, 2**255))
 
 
 def programs() -> Iterator[bytes]:
@@ -318,6 +340,7 @@ TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
         "event": Target(event, events, 4_096),
         "chunk": Target(chunk, ciphertexts, 40_000),
         "table": Target(table, tables, 8_192),
+        "masks": Target(masks, masked_ids, 256),
         "frames": Target(enclave_frame, fields, 512),
         "amqp": Target(amqp, amqp_frames, 1_024),
     }

@@ -24,12 +24,26 @@ import psutil  # type: ignore[import-untyped]
 from nodes.crew.crew import Crew, Kit, Worked
 from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.paillier.public import PaillierPublic
-from nodes.joint import alignment, columns, fresh, guards, modulus, partner, renter, report, rotation, schur
+from nodes.homomorphic.paillier.slots import Layout
+from nodes.joint import (
+    alignment,
+    chunks,
+    columns,
+    exchange,
+    fresh,
+    guards,
+    modulus,
+    partner,
+    renter,
+    report,
+    rotation,
+    schur,
+)
 from nodes.joint.alignment import Masking
 from nodes.joint.columns import Columns
 from nodes.joint.models import MODELS
 from nodes.joint.rotation import Room
-from nodes.joint.slots import Layout
+from nodes.joint.units import units
 
 RENTER_COLUMNS, PARTNER_COLUMNS = 30, 300
 RENTER_BITS, PARTNER_BITS = 16, 10
@@ -132,7 +146,7 @@ async def _pass(crew: Crew, public: PaillierPublic, given: Columns, path: Path, 
     gathered: list[list[bytes]] = []
     worked: list[Worked[bytes]] = []
     with path.open("rb") as file:
-        for block in partner.blocks(given.rows):
+        for block in [slice(each.first_row, each.first_row + each.rows) for each in units(given.rows, 1)]:
             body = file.read((block.stop - block.start) * public.ciphertext_bytes)
             tasks = [crew.call(partner.cross_moments, kit, body, given.integers[block][:, half]) for half in halves]
             done = await asyncio.gather(*tasks)
@@ -147,7 +161,7 @@ async def _pass(crew: Crew, public: PaillierPublic, given: Columns, path: Path, 
 async def align(crew: Crew, count: int) -> None:
     """`count` ids at each side, half of them in common."""
     ours, theirs = ([f"id {at}" for at in range(start, start + count)] for start in (0, count // 2))
-    salt = alignment.salt(b"soak", b"a", b"b")
+    salt = exchange.salt("soak", b"a", b"b")
     first, second = (Kit.of(Masking(secrets.token_bytes(32), salt)) for _ in range(2))
     step, worked = Step(f"both sides align {count:,} ids each"), list[Worked[bytes]]()
 
@@ -158,9 +172,9 @@ async def align(crew: Crew, count: int) -> None:
         return b"".join(each.result for each in done)
 
     async def remasked(kit: Kit[Masking], masks: bytes) -> bytes:
-        length = IDS_PER_TASK * alignment.MASKED_BYTES
-        chunks = [masks[at : at + length] for at in range(0, len(masks), length)]
-        done = await asyncio.gather(*[crew.call(alignment.remasked, kit, chunk) for chunk in chunks])
+        length = IDS_PER_TASK * chunks.MASKED_BYTES
+        parts = [masks[at : at + length] for at in range(0, len(masks), length)]
+        done = await asyncio.gather(*[crew.call(alignment.remasked, kit, chunk) for chunk in parts])
         worked.extend(done)
         return b"".join(each.result for each in done)
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nodes.homomorphic.paillier.secret import PaillierSecret
+from nodes.homomorphic.paillier.slots import Layout
 from nodes.joint import columns, fresh, partner, renter, rotation, schur
 from nodes.joint.columns import Columns, Floats
 from nodes.joint.rotation import Room, Rotation
 from nodes.joint.schur import Solution
-from nodes.joint.slots import Layout
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.datasets import load_breast_cancer
 
 from nodes.data.reading import Reading
 from nodes.local import LocalPartner
@@ -19,6 +20,7 @@ from nodes.programs.runtime import evaluate
 from nodes.renter.activities.rounds import update
 from nodes.renter.invitation import Invitation
 from nodes.renter.submission import JobOptions
+from schemas.joint import Algorithm, Fitting, Outliers
 from tests.unit.nodes.programs.models import data as serialised
 from tests.unit.nodes.programs.models import model, node
 
@@ -104,12 +106,27 @@ def make_case(folder: Path, rows: int = ROWS) -> Case:
     return Case(renter, partner, mine, theirs)
 
 
+def make_overlapping(folder: Path, rows: int = ROWS, shared: int = ROWS // 2) -> Case:
+    """As `make_case`, but each side has rows that the other lacks, and an order of its own; the numbers are of those
+    that are shared, in the renter's order."""
+    random = np.random.default_rng(rows + shared)
+    whole = 2 * rows - shared
+    mine, theirs = np.round(random.normal(size=(whole, 3)), 3), np.round(random.normal(size=(whole, 2)) * 50, 2)
+    renters, partners = random.permutation(rows), random.permutation(np.arange(rows - shared, whole))
+    renter, partner = folder / "hospital.csv", folder / "insurer.csv"
+    _write(renter, ["id", "x0", "x1", "x2"], [f"person-{each}" for each in renters], mine[renters])
+    _write(partner, ["id", "premium", "claims"], [f"person-{each}" for each in partners], theirs[partners])
+    both = renters[renters >= rows - shared]
+    return Case(renter, partner, mine[both], theirs[both])
+
+
 def policy(folder: Path, **changed: Any) -> Path:
     """A policy file that covers the case, but for what is changed; `top` stands before the rule."""
     rule: dict[str, Any] = {
         "renters": '["A11.A12"]',
         "datasets": f'["{DATASET}"]',
         "programs": '["*"]',
+        "algorithms": '["*"]',
         "rounds_max": 5,
     }
     top = changed.pop("top", "")
@@ -119,9 +136,9 @@ def policy(folder: Path, **changed: Any) -> Path:
     return path
 
 
-def local_partner(case: Case, policy_file: Path, **settings: Any) -> LocalPartner:
+def local_partner(case: Case, policy_file: Path, outliers: Outliers = "refuse", **settings: Any) -> LocalPartner:
     """The partner C12 with the case's table."""
-    return LocalPartner({DATASET: Dataset(case.partner, Reading(id_column="id"))}, policy_file, settings)
+    return LocalPartner({DATASET: Dataset(case.partner, Reading(id_column="id"), outliers)}, policy_file, settings)
 
 
 def wishes(job: Mapping[str, Any] | None = None, **invited: Any) -> JobOptions:
@@ -143,3 +160,45 @@ def _write(path: Path, names: Sequence[str], ids: Sequence[str], values: Floats)
         writer = csv.writer(file)
         writer.writerow(names)
         writer.writerows([name, *row] for name, row in zip(ids, values.tolist(), strict=True))
+
+
+LABEL: Final = "malignant"
+
+
+def make_breast(folder: Path, rows: int | None = None) -> Case:
+    """The breast cancer data: the hospital has the label and the 10 columns of errors, the insurer the other 20."""
+    data = load_breast_cancer()
+    values, label = data.data[:rows], 1.0 - data.target[:rows]
+    names = [str(name).replace(" ", "_") for name in data.feature_names]
+    mine, theirs = values[:, 10:20], np.hstack([values[:, :10], values[:, 20:]])
+    ids = [f"patient-{number}" for number in np.random.default_rng(1).permutation(len(values))]
+    hospital, insurer = folder / "hospital.csv", folder / "insurer.csv"
+    _write(hospital, ["id", *names[10:20], LABEL], ids, np.column_stack([mine, label]))
+    _write(insurer, ["id", *names[:10], *names[20:]], ids, theirs)
+    return Case(hospital, insurer, np.column_stack([mine, label]), theirs)
+
+
+def model_wishes(algorithm: str, fitting: Mapping[str, Any] | None = None, **job: Any) -> JobOptions:
+    """What a renter asks for who wants a model fitted."""
+    known = {"penalty_per_row", "renter_bits", "partner_bits", "partner_coefficients"}
+    given = dict(fitting or {})
+    aligned = given.pop("aligned", True)
+    agreed = {"penalty_per_row": 1e-3, **{name: given.pop(name) for name in known & given.keys()}}
+    asked: dict[str, Any] = {"label": LABEL, "key_bits": 2048, "outliers": "move"} | given
+    wanted = Fitting(algorithm=Algorithm(name=algorithm, **agreed), **asked)  # type: ignore[arg-type]
+    invited = Invitation(partner="C11.C12", dataset=DATASET, fitting=wanted, aligned=aligned)
+    options: dict[str, Any] = {"id_column": "id", "accept_software_enclave": True} | job
+    return JobOptions(joint=invited, **options)
+
+
+def make_wide(folder: Path, rows: int, columns: int) -> Case:
+    """Ordinary numbers of the same rows: 3 columns and a label at the renter, so many at the partner."""
+    random = np.random.default_rng(rows)
+    mine, theirs = random.normal(size=(rows, 3)), np.round(random.normal(size=(rows, columns)), 4)
+    label = np.round(mine.sum(axis=1) + theirs @ random.normal(size=columns) / 8 + random.normal(size=rows), 4)
+    mine = np.round(np.column_stack([mine, label]), 4)
+    ids = [f"person-{number}" for number in range(rows)]
+    renter, partner = folder / "hospital.csv", folder / "insurer.csv"
+    _write(renter, ["id", "x0", "x1", "x2", LABEL], ids, mine)
+    _write(partner, ["id", *(f"c{number}" for number in range(columns))], ids, theirs)
+    return Case(renter, partner, mine, theirs)

@@ -26,9 +26,10 @@ Keys are erased with the process that held them: Python cannot wipe bytes.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from types import MappingProxyType
+from typing import Final, Literal
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -58,6 +59,11 @@ X25519_SEED_BYTES: Final = 32
 SECRET_BYTES: Final = 32
 NONCE_BYTES_MIN: Final = 16
 NONCE_BYTES_MAX: Final = 64
+
+SealKind = Literal["result", "round", "row"]
+_SCHEMAS: Final[Mapping[SealKind, str]] = MappingProxyType(
+    {"result": "schema", "round": "schema-joint", "row": "schema-row"}
+)
 
 Signer = Callable[[bytes], bytes]
 """Signs with the renter's Ed25519 identity."""
@@ -187,21 +193,21 @@ def schema_digest(program: bytes, seal: SealSpec | None) -> bytes:
     """
     if seal is None:
         return H("schema", H("program", program))
-    label = "schema-joint" if seal.joint else "schema"
-    return H(label, H("program", program), H("seal-key", seal.public_key), seal.result_bits)
+    return H(_SCHEMAS[seal.kind], H("program", program), H("seal-key", seal.public_key), seal.result_bits)
 
 
 @dataclass(frozen=True, slots=True)
 class SealSpec:
     """Sealed results (T1, T2): encrypt round(y·2^result_bits) under this homomorphic key (`PublicKey.to_bytes()`).
 
-    Results of `joint` subtasks go to a partner (J2), who has no key of the enclave's, so nothing but the homomorphic
-    encryption is around them; each batch brings the bits of its round (`rounds.py`).
+    Those of a `round` go to a partner (J2), who has no key of the enclave's, so nothing but the homomorphic encryption
+    is around them; each batch brings the bits of its round (`rounds.py`). So it is with those by `row`, of which each
+    ciphertext has all numbers of one row in slots.
     """
 
     public_key: bytes = field(repr=False)
     result_bits: int
-    joint: bool = False
+    kind: SealKind = "result"
 
 
 def _hpke() -> Suite:

@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from nodes.enclave.agreement import chunks, key_agreement
 from nodes.enclave.agreement.chunks import DATA, RESULT, BatchContext
 from nodes.enclave.agreement.confirmation import confirmation
-from nodes.enclave.agreement.key_agreement import KeyPair, Sealed, SealSpec
+from nodes.enclave.agreement.key_agreement import KeyPair, Sealed, SealKind, SealSpec
 from nodes.enclave.agreement.rounds import KEPT_BYTES_MAX, Opening, unpacked
 from nodes.enclave.errors import Code, DataFault, Fault, Rejected
 from nodes.enclave.frames import Buffer
 from nodes.homomorphic.errors import BadKey
 from nodes.homomorphic.paillier.public import PaillierPublic
+from nodes.homomorphic.paillier.slots import Layout
 from nodes.inputs import PARAMETERS, widened, width_of
 from nodes.programs.check import check
 from nodes.programs.program import Program
@@ -50,7 +51,7 @@ class _Session:
     schema: bytes
     seal_key: PaillierPublic | None
     result_bits: int
-    joint: bool = False
+    sealed: SealKind = "result"
 
 
 class Enclave:
@@ -118,7 +119,7 @@ class Enclave:
             schema=key_agreement.schema_digest(program, seal),
             seal_key=_seal_key(seal),
             result_bits=0 if seal is None else seal.result_bits,
-            joint=seal is not None and seal.joint,
+            sealed="result" if seal is None else seal.kind,
         )
         return confirmation(secret, key_agreement.transcript(offer, sealed))
 
@@ -135,7 +136,7 @@ class Enclave:
             raise Rejected(Code.SESSION)
         if (context.job, context.direction, context.schema) != (current.job, DATA, current.schema):
             raise Rejected(Code.CONTEXT)
-        if current.joint:
+        if current.sealed != "result":
             return self._execute_round(current, context, body)
         rows = self._decrypt(current, context, body)
         result = _evaluate(current.program, context, rows)
@@ -157,7 +158,7 @@ class Enclave:
         rows = widened(current.program, self._rows(context, opening), opening.parameters)
         result = _evaluate(current.program, context, rows)
         fixed = _fixed_point(current.program, context, result, opening.result_bits, 2.0**opening.value_bits)
-        return memoryview(current.seal_key.encrypt(fixed))
+        return memoryview(_sealed(current.seal_key, fixed, by_row=current.sealed == "row"))
 
     def _rows(self, context: BatchContext, opening: Opening) -> NDArray[np.float64]:
         """Those that came, and are kept from now on, or those that were kept. Raises Rejected: `no-rows`."""
@@ -191,6 +192,13 @@ class Enclave:
         key = key_agreement.data_key(current.secret, current.contract, current.job, RESULT, context.epoch)
         chunks.encrypt_into(key, context.result.digest(), plaintext, ciphertext)
         return ciphertext
+
+
+def _sealed(key: PaillierPublic, fixed: NDArray[np.int64], *, by_row: bool) -> bytes:
+    """Ciphertexts of many rows of one column each; or one for each row, of all its columns."""
+    if not by_row:
+        return key.encrypt(fixed)
+    return key.encrypt_plaintexts(Layout.widest(key.bits, fixed.shape[1]).pack(fixed))
 
 
 def _raw(result: NDArray[np.float64]) -> memoryview:

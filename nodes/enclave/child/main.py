@@ -18,7 +18,7 @@ import warnings
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
@@ -30,6 +30,9 @@ from nodes.enclave.child.warm import warm_up
 from nodes.enclave.errors import DataFault, EnclaveUnavailable, Rejected
 from nodes.enclave.frames import EXIT_MEMORY, EXIT_UNCAUGHT, Channel, Frame, Kind
 from schemas.errors import BadProgram
+
+if TYPE_CHECKING:
+    from nodes.enclave.agreement.key_agreement import SealKind
 
 REASON_CHARS_MAX: Final = 500
 
@@ -122,7 +125,8 @@ def _accept(enclave: Enclave, fields: tuple[bytes, ...], program: bytes) -> byte
     sealed, signature, renter_public, policy, claims, *sealing = fields
     seal = None
     if sealing:
-        seal = SealSpec(sealing[0], int.from_bytes(sealing[1], "big"), bool(int.from_bytes(sealing[2], "big")))
+        key, bits, kind = sealing
+        seal = SealSpec(key, int.from_bytes(bits, "big"), cast("SealKind", kind.decode()))
     return enclave.accept(
         Sealed(sealed, signature),
         renter_public=renter_public,

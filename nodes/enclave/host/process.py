@@ -192,7 +192,7 @@ class EnclaveProcess:
         handed = Sealed(sealed, signature)
         fields: tuple[Part, ...] = (handed.sealed, handed.signature, renter_public, policy_digest, claims)
         if seal is not None:
-            fields = (*fields, seal.public_key, seal.result_bits, int(seal.joint))
+            fields = (*fields, seal.public_key, seal.result_bits, seal.kind)
         child = await self._started()
         seconds = self._options.handshake_seconds_max + len(program) / limits.LOAD_BYTES_PER_SECOND_MIN
         answer = await self._call(child, Kind.ACCEPT, *fields, body=program, seconds=seconds)

@@ -9,7 +9,7 @@ from typing import Final
 
 from nodes.enclave.agreement import key_agreement
 from nodes.enclave.agreement.chunks import batch_context
-from nodes.enclave.agreement.key_agreement import SealSpec
+from nodes.enclave.agreement.key_agreement import SealKind, SealSpec
 from nodes.enclave.errors import EnclaveEnded, EnclaveUnavailable, EndReason, Rejected
 from nodes.enclave.host.process import EnclaveProcess
 from nodes.lessor.compute.port import BatchRefused, CannotCompute, Computed
@@ -48,7 +48,7 @@ class EnclaveComputer:
         """Hand in the renter's seal and the program; the enclave's confirmation (a MAC). Raises CannotCompute."""
         spec = None
         if terms.result_bits is not None:
-            spec = SealSpec(public_key, terms.result_bits, joint=terms.partner is not None)
+            spec = SealSpec(public_key, terms.result_bits, _kind(terms))
         with _told():
             mac = await self.process.accept(
                 sealed=seal.sealed,
@@ -79,6 +79,12 @@ class EnclaveComputer:
         """End the enclave process, and its keys with it."""
         with contextlib.suppress(EnclaveEnded):
             await self.process.close()
+
+
+def _kind(terms: SubtaskTerms) -> SealKind:
+    if terms.partner is None:
+        return "result"
+    return "row" if terms.by_row else "round"
 
 
 @contextlib.contextmanager

@@ -8,10 +8,14 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from nodes.partner.activities.desk import Desk, PartGone, RoundAtHand
+from nodes.partner.activities.covering import covers
+from nodes.partner.activities.desk import Desk, RoundAtHand
+from nodes.partner.activities.moments import answer_model
+from nodes.partner.activities.scores import answer_scores
 from nodes.partner.activities.services import Services
 from nodes.partner.activities.sums import NO_ROOM, added, finished
-from nodes.partner.protocol.records import Part, RoundAnswered, Taken
+from nodes.partner.errors import PartGone
+from nodes.partner.protocol.records import Part, Round, RoundAnswered, Taken
 from schemas.errors import BadInput
 
 AT_A_TIME: Final = 64
@@ -22,10 +26,22 @@ async def answer(services: Services, desk: Desk, params: dict[str, Any], job: st
     """The output of a round that has all its rows; or why there can be none."""
     number = int(params["round"])
     records = await services.store.read(job)
-    part, prefix = records.get("part"), f"taken/{number}/"
-    taken = [each for key, each in records.items() if key.startswith(prefix) and isinstance(each, Taken)]
-    if not isinstance(part, Part) or not taken:
+    part, current = records.get("part"), records.get(f"round/{number}")
+    if not isinstance(part, Part) or not isinstance(current, Round):
         return []
+    if part.algorithm is not None:
+        return await answer_model(services, desk, part, records)
+    if part.score:
+        return [("round.made", await answer_scores(services, part, records, current.result_bits))]
+    taken = [each for key, each in records.items() if key.startswith(f"taken/{number}/") and isinstance(each, Taken)]
+    return await _answer_sums(services, desk, part, number, taken) if taken else []
+
+
+async def _answer_sums(
+    services: Services, desk: Desk, part: Part, number: int, taken: Sequence[Taken]
+) -> list[tuple[str, Struct]]:
+    """Of what a program gives."""
+    job = part.job
     if not covers(taken, part.rows):
         reason = f"the batches of round {number} do not hold each of {part.rows} rows once"
         return [("round.made", RoundAnswered(round=number, code="rows-not-covered", reason=reason))]
@@ -46,16 +62,6 @@ async def answer(services: Services, desk: Desk, params: dict[str, Any], job: st
     scales = at_hand.scales
     found = RoundAnswered(round=number, digest=digest, outputs=len(scales.plus), bits=scales.bits)
     return [("round.made", found)]
-
-
-def covers(taken: Sequence[Taken], rows: int) -> bool:
-    """Whether the batches hold every row from 0 to `rows` exactly once."""
-    end = 0
-    for each in sorted(taken, key=lambda each: each.first_row):
-        if each.first_row != end:
-            return False
-        end += each.rows
-    return end == rows
 
 
 async def _added(services: Services, at_hand: RoundAtHand, bodies: list[bytes]) -> bytes:

@@ -14,10 +14,15 @@ from typing import Any, Final, Protocol
 from broker.names import queue_name
 from broker.port import Broker, Delivery
 from nodes.crew.errors import HandLost
+from nodes.joint.aligner import Aligner, Incoming
+from nodes.joint.exchange import CHUNKS
 from nodes.machine import Refused
-from nodes.partner.activities.desk import Desk, PartGone
+from nodes.partner.activities.desk import Desk
+from nodes.partner.activities.moments import checked
+from nodes.partner.activities.scores import scored
 from nodes.partner.activities.services import Services
 from nodes.partner.activities.sums import NO_ROOM, Made, partial_sums
+from nodes.partner.errors import PartGone
 from nodes.partner.protocol.records import ContractRecord, Part, PartialRefused, PartialTaken, Round, RoundAnswered
 from nodes.partner.protocol.states import ENDED
 from nodes.runtime.consuming import consume_for_ever
@@ -46,6 +51,8 @@ class _Sent:
 
     batch: Batch
     wanted: bool
+    part: Part
+    result_bits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,7 @@ class Collector:
     broker: Broker
     door: Door
     submit: Submit
+    aligner: Aligner
 
     async def run(self) -> None:
         """Consume until cancelled; results are worked on concurrently, each bounded by the prefetch."""
@@ -65,7 +73,22 @@ class Collector:
     async def _serve(self, delivery: Delivery) -> None:
         await self.door.serve(delivery, self._sender, self._accept)
 
-    async def _sender(self, event: Event) -> tuple[bytes, _Sent]:
+    async def _sender(self, event: Event) -> tuple[bytes, _Sent | Incoming]:
+        """The sender's key, once it is sure that it may send this; raises Refused or Later."""
+        return await (self.aligner.sender(event) if event.type in CHUNKS else self._lessor(event))
+
+    async def _accept(self, event: Event, known: _Sent | Incoming) -> None:
+        if isinstance(known, _Sent):
+            await self._sum_up(event, known)
+            return
+        try:
+            outcome = await self.aligner.accept(event, known)
+        except PartGone:
+            return
+        if outcome is not None:
+            await self.submit(*outcome, known.job, event_id=f"arrived/{event.id}")
+
+    async def _lessor(self, event: Event) -> tuple[bytes, _Sent]:
         """The lessor's key, once it is sure that it is under a contract of this job; raises Refused or Later."""
         batch = codec.batch_of(event)
         keys = ("part", f"contract/{batch.contract}", f"round/{batch.round}")
@@ -83,15 +106,14 @@ class Collector:
             raise self._ahead(event) or Refused("unknown-round", f"round {batch.round} was not opened")
         if batch.first_row + batch.rows > part.rows:
             raise Refused("wrong-batch", f"batch {batch.batch} has rows after the last of {part.rows}")
-        return contract.contract.lessor_key, _Sent(batch, current.phase == "open")
+        return contract.contract.lessor_key, _Sent(batch, current.phase == "open", part, current.result_bits)
 
-    async def _accept(self, event: Event, sent: _Sent) -> None:
+    async def _sum_up(self, event: Event, sent: _Sent) -> None:
         if not sent.wanted:
             return
         batch = sent.batch
         try:
-            at_hand = await self.desk.round(batch.job, batch.round)
-            made = (await self.services.crew.call(partial_sums, at_hand.kit, bytes(event.body), batch.rows)).result
+            made = await self._made(batch, bytes(event.body), sent)
         except PartGone:
             return
         except BadInput:  # no result of this round can be summed up
@@ -101,12 +123,34 @@ class Collector:
         except HandLost as error:
             made = Made(code="ciphertext-invalid", reason=str(error))
         if made.code:
-            refused = PartialRefused(batch=batch, lessor=event.source, code=made.code, reason=made.reason)
-            await self.submit("partial.refused", refused, batch.job, event_id=f"sealed/{event.id}")
+            await self._refuse(event, batch, made)
             return
-        digest = hashlib.sha256(made.body).hexdigest()
+        await self._keep(event, batch, made.body or bytes(event.body))
+
+    async def _made(self, batch: Batch, body: bytes, sent: _Sent) -> Made:
+        """What is kept of a result: partial sums, or rows with their scores; rows of a model are kept as they came.
+
+        Raises:
+            PartGone, BadInput, HandLost.
+        """
+        crew, part = self.services.crew, sent.part
+        if part.algorithm is not None:  # summed up when all are in
+            return (await crew.call(checked, await self.desk.sealing(batch.job), body, batch.rows)).result
+        if part.score:
+            rows = slice(batch.first_row, batch.first_row + batch.rows)
+            own = await self.desk.scores(batch.job, rows, sent.result_bits)
+            return (await crew.call(scored, await self.desk.sealing(batch.job), body, batch.rows, own)).result
+        at_hand = await self.desk.round(batch.job, batch.round)
+        return (await crew.call(partial_sums, at_hand.kit, body, batch.rows)).result
+
+    async def _refuse(self, event: Event, batch: Batch, made: Made) -> None:
+        refused = PartialRefused(batch=batch, lessor=event.source, code=made.code, reason=made.reason)
+        await self.submit("partial.refused", refused, batch.job, event_id=f"sealed/{event.id}")
+
+    async def _keep(self, event: Event, batch: Batch, body: bytes) -> None:
+        digest = hashlib.sha256(body).hexdigest()
         path = self.services.folder(batch.job).partial(batch.round, batch.batch, digest)
-        await asyncio.to_thread(write_whole, path, made.body)
+        await asyncio.to_thread(write_whole, path, body)
         taken = PartialTaken(batch=batch, lessor=event.source, digest=digest)
         await self.submit("partial.taken", taken, batch.job, event_id=f"sealed/{event.id}")
 

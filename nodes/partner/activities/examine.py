@@ -12,41 +12,41 @@ from typing import Any
 
 from msgspec import Struct
 
-from nodes.alignment import ids_digest
 from nodes.data.binding import Binding, bind
+from nodes.data.header import Header
 from nodes.data.making import lay_down
-from nodes.data.reading import Reading
+from nodes.data.reading import Missing, Reading
 from nodes.data.sources import open_source
 from nodes.data.table import Table
-from nodes.homomorphic import schemes
+from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.inputs import LOCAL, RECEIVED, require_inputs, width_of, without
+from nodes.joint import modulus
+from nodes.joint.alignment import ids_digest, require_ids
+from nodes.partner.activities.desk import Desk, model_of
+from nodes.partner.activities.fitting import binding_of, make_ready
 from nodes.partner.activities.services import Dataset, Services
-from nodes.partner.policy import Asked, judge, read_policy
-from nodes.partner.protocol.records import RequestExamined
+from nodes.partner.activities.unfit import Unfit
+from nodes.partner.policy import Asked, Verdict, judge, read_policy
+from nodes.partner.protocol.records import Part, RequestExamined
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.programs.program import Program
-from schemas.errors import BadInput, BadProgram, VerificationFailed
+from schemas.errors import BadData, BadInput, BadProgram, VerificationFailed
 from schemas.joint import JointRequested
+from schemas.limits import IDS_PER_ALIGNMENT_MAX
 
 
-class Unfit(Exception):  # noqa: N818 - reads as the sentence it is
-    """A request cannot be served; the reason is for the renter, and tells nothing of the data."""
-
-    def __init__(self, code: str, reason: str, detail: str = "") -> None:
-        super().__init__(reason)
-        self.code = code
-        self.detail = detail
-        """For this partner's own journal."""
-
-
-async def examine(services: Services, params: dict[str, Any], job: str) -> list[tuple[str, Struct]]:
+async def examine(services: Services, desk: Desk, params: dict[str, Any], job: str) -> list[tuple[str, Struct]]:
     """Activity `examine`: what policy and data say about a request; `approved` is what a person said."""
     request = (await services.store.get(job, ["request"])).get("request")
     if not isinstance(request, JointRequested):
         return []
     try:
-        return [("request.examined", await asyncio.to_thread(_examine, services, request, bool(params["approved"])))]
+        model = await model_of(services.store, request)
+        found = await asyncio.to_thread(_examine, services, request, model, bool(params["approved"]))
+        if request.algorithm is not None and request.ids is not None and not found.undecided:
+            await make_ready(services, desk, request)
+        return [("request.examined", found)]
     except Unfit as error:
         return [("request.examined", RequestExamined(code=error.code, reason=str(error), detail=error.detail))]
 
@@ -60,34 +60,53 @@ async def erase(services: Services, params: dict[str, Any], job: str) -> list[tu
             services.blobs.path(str(digest)).unlink(missing_ok=True)
 
     await asyncio.to_thread(remove)
+    await services.keys.erase(job)
     return []
 
 
-def _examine(services: Services, request: JointRequested, approved: bool) -> RequestExamined:
+def _examine(services: Services, request: JointRequested, model: Part | None, approved: bool) -> RequestExamined:
+    verdict = Verdict()
     if not approved:
         policy = read_policy(services.policy)
-        verdict = judge(policy, _asked(services, request))
+        verdict = judge(policy, _asked(services, request, model))
         if verdict.code and policy.uncovered == "ask":
             return RequestExamined(undecided=True, detail=f"{verdict.code}: {verdict.reason}")
         if verdict.code:
             raise Unfit(verdict.code, f"{services.me} refuses: {verdict.reason}")
-    program = _program(request)
+    if request.score is not None and model is None:
+        raise Unfit("unknown-model", f"{services.me} has no weights of such a model with this renter")
+    program = None if request.algorithm is not None or model is not None else _program(request)
     _require_key(request)
     dataset = services.datasets.get(request.dataset)
     if dataset is None:
         raise Unfit("unknown-dataset", f"{services.me} has no dataset of this name for anybody")
-    table = _table(services, request, program, dataset)
-    return RequestExamined(columns=table.columns, outputs=program.width_out)
+    table = _table(services, request, program, model, dataset)
+    outputs = 1 if model is not None else len(table.columns) if program is None else program.width_out
+    return RequestExamined(columns=table.columns, outputs=outputs, rows=table.rows, rows_min=verdict.rows_min)
 
 
-def _asked(services: Services, request: JointRequested) -> Asked:
+def _require_ids(table: Table) -> None:
+    """Raises Unfit; how many there are, are empty or repeated is for this side's own journal."""
+    try:
+        if table.rows > IDS_PER_ALIGNMENT_MAX:
+            raise BadData(f"{table.rows:,} ids; at most {IDS_PER_ALIGNMENT_MAX:,} can be matched with a renter's")
+        require_ids(table.all_ids())
+    except BadData as error:
+        raise Unfit("dataset-unfit", "the dataset's ids cannot be matched", str(error)) from error
+
+
+def _asked(services: Services, request: JointRequested, model: Part | None) -> Asked:
+    algorithm = request.algorithm if model is None else model.algorithm
     return Asked(
         renter=request.introduction.renter,
         dataset=request.dataset,
         columns=request.columns,
-        program=hashlib.sha256(request.program).hexdigest(),
+        program="" if request.algorithm or request.score else hashlib.sha256(request.program).hexdigest(),
+        algorithm="" if algorithm is None else algorithm.name,
+        per_row=request.score is not None,
         rows=request.rows,
         rounds=request.rounds,
+        alignment="digest" if request.ids else "psi",
         now=services.clock(),
     )
 
@@ -108,24 +127,39 @@ def _program(request: JointRequested) -> Program:
 
 def _require_key(request: JointRequested) -> None:
     try:
-        schemes.read_public("paillier", request.public_key)
+        public = PaillierPublic.from_bytes(request.public_key)
     except (BadInput, VerificationFailed) as error:
         raise Unfit("bad-key", f"the renter's public key cannot be used: {error}") from error
+    try:
+        modulus.require_good(public.n, request.modulus_proof, modulus.context(request.job, request.introduction.renter))
+    except VerificationFailed as error:
+        raise Unfit(error.code, str(error)) from error
 
 
-def _table(services: Services, request: JointRequested, program: Program, dataset: Dataset) -> Table:
+def _table(
+    services: Services, request: JointRequested, program: Program | None, model: Part | None, dataset: Dataset
+) -> Table:
     """The table that the program takes, of the very rows that the renter has."""
     folder = services.folder(request.job)
     shutil.rmtree(folder.path, ignore_errors=True)  # half made by a worker that was killed
-    reading = Reading(dataset.reading.id_column, request.columns, dataset.reading.dialect, "refuse")
+    missing: Missing = dataset.reading.missing if request.algorithm is not None else "refuse"
+    columns = request.columns if model is None else model.columns
+    reading = Reading(dataset.reading.id_column, columns, dataset.reading.dialect, missing)
     try:
         source = open_source(dataset.path, reading.dialect)
-        binding: Binding = bind(without(program, RECEIVED), source.header, reading.id_column, reading.columns)
+        binding = _binding(program, source.header, reading)
         table = lay_down(folder.table, source, binding, reading)
     except BadInput as error:
-        raise Unfit("dataset-unfit", "the dataset's columns do not fit the program", str(error)) from error
-    same = table.rows == request.rows and ids_digest(table, request.job) == request.ids
-    if not same:
+        raise Unfit("dataset-unfit", "the dataset's columns do not fit what is asked", str(error)) from error
+    if request.ids is None:
+        _require_ids(table)
+    elif table.rows != request.rows or ids_digest(request.job, table.all_ids()) != request.ids:
         raise Unfit("not-aligned", "the ids of both sides are not the same in the same order")
     folder.digest.write_text(table.digest)
     return table
+
+
+def _binding(program: Program | None, header: Header, reading: Reading) -> Binding:
+    if program is None:
+        return binding_of(header, reading.id_column, reading.columns)
+    return bind(without(program, RECEIVED), header, reading.id_column, reading.columns)

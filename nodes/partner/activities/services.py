@@ -8,9 +8,13 @@ from pathlib import Path
 
 from nodes.crew.crew import Crew
 from nodes.data.reading import Reading
+from nodes.identity import Identity
+from nodes.joint.files import IntegerFiles
+from nodes.partner.activities.keys import Keys
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from schemas.ids import Address
+from schemas.joint import Outliers
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +23,15 @@ class Dataset:
 
     path: Path
     reading: Reading
+    outliers: Outliers = "refuse"
+    """What becomes of rows that stand alone in a model's columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """Wired in one place (`nodes/bootstrap.py`)."""
 
-    me: Address
+    identity: Identity
     store: Store
     blobs: BlobStore
     jobs: Path
@@ -36,6 +42,16 @@ class Services:
     policy: Path
     """Read anew for every request."""
     datasets: Mapping[str, Dataset] = field(default_factory=dict)
+
+    @property
+    def me(self) -> Address:
+        """This partner's address."""
+        return self.identity.address
+
+    @property
+    def keys(self) -> Keys:
+        """Its parts' secrets."""
+        return Keys(self.store, self.identity)
 
     def folder(self, job: str) -> PartFolder:
         """What is made of the data for one job."""
@@ -50,13 +66,32 @@ class PartFolder:
 
     @property
     def table(self) -> Path:
-        """The columns that the program takes, in its order."""
+        """The columns that the program takes, in its order; or those of a model."""
         return self.path / "table"
+
+    @property
+    def alignment(self) -> Path:
+        """Masked ids."""
+        return self.path / "alignment"
+
+    @property
+    def places(self) -> Path:
+        """Which rows of the table both sides have, in the renter's order: int64, from 0. Where ids were masked."""
+        return self.path / "places.i8"
 
     @property
     def digest(self) -> Path:
         """Names the table."""
         return self.path / "table.sha256"
+
+    @property
+    def columns(self) -> IntegerFiles:
+        """A model's, as integers."""
+        return IntegerFiles(self.path)
+
+    def unit(self, number: int, digest: str) -> Path:
+        """The sums of some rows for some columns, still encrypted."""
+        return self.path / "units" / f"{number:06d}-{digest[:16]}.bin"
 
     def drop_before(self, number: int) -> None:
         """Remove what earlier rounds were added up from."""
@@ -65,5 +100,5 @@ class PartFolder:
                 path.unlink(missing_ok=True)
 
     def partial(self, number: int, batch: int, digest: str) -> Path:
-        """The partial sums of one sealed result, still encrypted."""
+        """The partial sums of one sealed result, still encrypted; of a model the sealed result itself."""
         return self.path / "partials" / f"{number:04d}-{batch:06d}-{digest[:16]}.bin"

@@ -7,11 +7,13 @@ from typing import Any
 from msgspec import structs
 
 from nodes import draft
-from nodes.ledger import written
+from nodes.joint import exchange
+from nodes.joint.exchange import Alignment
+from nodes.ledger import Intersection, SameRows, Section, written
 from nodes.machine import CancelTimer, Perform, Refused, SetTimer
 from nodes.partner.protocol import states
 from nodes.partner.protocol.config import PartnerConfig
-from nodes.partner.protocol.records import ContractRecord, Ledger, Part, Round, Taken
+from nodes.partner.protocol.records import ContractRecord, Ledger, Part, Round, Summed, Taken
 from nodes.partner.protocol.states import PartPhase
 from nodes.states import advance
 from schemas import limits
@@ -54,9 +56,16 @@ class Draft(draft.Draft[PartnerConfig]):
     def learn(self, *lines: Learned) -> None:
         """Write the ledger as it happens; raises LedgerExceeded."""
         ledger = self.find(Ledger, "ledger") or Ledger()
-        self.put("ledger", Ledger(lines=written(ledger.lines, lines, self.part.declared)))
+        self.put("ledger", Ledger(lines=written(ledger.lines, lines, self._declared)))
         for each in lines:
             self.note("learned", f"{each.party}: {each.shape}", kind=each.kind, count=each.count, round=each.round)
+
+    @property
+    def _declared(self) -> tuple[Section, ...]:
+        """What the job may teach anybody, as far as it is known yet."""
+        part, state = self.part, self.find(Alignment, "alignment")
+        rows = SameRows(part.rows) if state is None else Intersection(state.others, state.mine)
+        return rows, part.taught_by_rounds
 
     def end(self, happened: str, *, code: str, reason: str, tell: bool = True) -> None:
         """The part is over: the renter learns why, and what was made of the data for it is erased."""
@@ -67,7 +76,9 @@ class Draft(draft.Draft[PartnerConfig]):
             self.send("joint.ended", part.renter, part.job, JointEnded(job=part.job, code=code, reason=text))
         outputs = [each.output for _, each in self.each(Round, "round") if each.output]
         self.delete("request")
-        for prefix, kind in (("contract", ContractRecord), ("round", Round), ("taken", Taken)):
+        exchange.close(self)
+        self.delete("alignment")
+        for prefix, kind in (("contract", ContractRecord), ("round", Round), ("taken", Taken), ("unit", Summed)):
             for key, _ in list(self.each(kind, prefix)):
                 self.delete(key)
         self.do(CancelTimer(name="renter"), CancelTimer(name="approval"))

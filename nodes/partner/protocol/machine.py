@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from nodes.joint.exchange import ChunkChanged
 from nodes.ledger import LedgerExceeded
 from nodes.machine import TIMER_FIRED, Context, Records, Refused, Step
-from nodes.partner.protocol import requests, rounds
+from nodes.partner.protocol import aligning, moments, requests, rounds
 from nodes.partner.protocol.config import PartnerConfig
 from nodes.partner.protocol.draft import Draft
 from nodes.partner.protocol.records import INTERNAL_TYPES, RECORD_TYPES, Part
@@ -34,10 +35,20 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "joint.approved": (frozenset({"waiting"}), requests.approved),
         "joint.declined": (LIVE, requests.declined),
         "joint.ended": (LIVE, requests.ended),
+        "mask.made": (ACCEPTED | ENDED, aligning.masked),
+        "masks.sorted": (ACCEPTED | ENDED, aligning.in_order),
+        "chunk.taken": (ACCEPTED | ENDED, aligning.taken),
+        "chunk.returned": (ACCEPTED | ENDED, aligning.returned),
+        "chunk.refused": (ACCEPTED, aligning.refused),
+        "ids.matched": (ACCEPTED | ENDED, aligning.matched),
         "contract.shown": (ACCEPTED, rounds.contract_shown),
         "round.opened": (ACCEPTED, rounds.opened),
         "partial.taken": (ACCEPTED | ENDED, rounds.taken),
         "partial.refused": (ACCEPTED, rounds.refused),
+        "columns.made": (ACCEPTED, aligning.columns_made),
+        "unit.summed": (ACCEPTED | ENDED, moments.summed),
+        "reply.given": (ACCEPTED, moments.replied),
+        "weights.made": (ACCEPTED | ENDED, moments.fitted),
         "round.made": (ACCEPTED | ENDED, rounds.answered),
         "activity.failed": (LIVE, requests.activity_failed),
         "publish.failed": (LIVE | ENDED, requests.undelivered),
@@ -83,7 +94,7 @@ class PartnerMachine:
             return draft.step()
         try:
             handler(draft, event)
-        except LedgerExceeded as error:
+        except (LedgerExceeded, ChunkChanged) as error:
             draft = Draft(self.config, records, context)
             draft.end("failed", code=error.code, reason=error.reason)
         return draft.step()

@@ -1,6 +1,7 @@
 """What a partner keeps about its part in a job, and the outcomes of its activities. Frozen data, pure.
 
-Aggregate = job id. Keys: `part`, `request`, `ledger`, `contract/<id>`, `round/<number>`, `taken/<round>/<batch>`.
+Aggregate = job id. Keys: `part`, `request`, `ledger`, `contract/<id>`, `round/<number>`, `taken/<round>/<batch>`,
+where a model is fitted `unit/<number>`, and where ids are masked `alignment` and `chunk/<way>/<number>`.
 `request` holds program and key, and goes with the part's end; `part` is the summary that stays.
 """
 
@@ -12,12 +13,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from nodes.ledger import Declared
+from nodes.joint.exchange import INTERNAL as ALIGNMENT_TYPES
+from nodes.joint.exchange import RECORDS as ALIGNMENT_RECORDS
+from nodes.joint.exchange import MasksSorted
+from nodes.ledger import Moments, Rounds, Scores
 from nodes.machine import ActivityFailed, PublishFailed
 from nodes.partner.protocol.states import PartPhase, RoundPhase
 from schemas.contracts import Contract
 from schemas.jobs import Batch
-from schemas.joint import JointRequested, Learned
+from schemas.joint import Algorithm, JointRequested, Learned
 
 
 class Part(Struct, frozen=True, kw_only=True):
@@ -32,8 +36,16 @@ class Part(Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...]
     program: str = ""
     """Digest of the program as it was sent."""
+    algorithm: Algorithm | None = None
+    """Of the model to fit instead."""
+    score: str = ""
+    """The job that fitted the model with which rows are scored instead."""
     outputs: int = 0
+    """Numbers of an output; of a model the partner's columns."""
     rows: int = 0
+    """The renter's; once ids were matched, those in common."""
+    rows_min: int = 0
+    """The fewest that must be."""
     received: int = 0
     rounds: int = 0
     answered: int = 0
@@ -44,11 +56,19 @@ class Part(Struct, frozen=True, kw_only=True):
     ended_at: float = 0.0
     code: str = ""
     reason: str = ""
+    weights: tuple[float, ...] = ()
+    """Of this partner's columns as they are, when a model was fitted and it may know them."""
+    offset: float = 0.0
+    """Makes the mean of its scores 0."""
 
     @property
-    def declared(self) -> Declared:
-        """What the job may teach anybody."""
-        return Declared(rows=self.rows, received=self.received, outputs=self.outputs, rounds=self.rounds)
+    def taught_by_rounds(self) -> Rounds | Moments | Scores:
+        """What its rounds teach."""
+        if self.score:
+            return Scores(self.rows)
+        if self.algorithm is not None:
+            return Moments(self.rows, self.received - 1, self.outputs, self.algorithm.partner_coefficients)
+        return Rounds(rows=self.rows, received=self.received, outputs=self.outputs, rounds=self.rounds)
 
 
 class ContractRecord(Struct, frozen=True, kw_only=True):
@@ -66,6 +86,8 @@ class Round(Struct, frozen=True, kw_only=True):
     result_bits: int
     rows: int = 0
     batches: int = 0
+    units: int = 0
+    """Summed up, where a model is fitted."""
     output: str = ""
     """Digest of the blob that went to the renter."""
 
@@ -77,6 +99,13 @@ class Taken(Struct, frozen=True, kw_only=True):
     first_row: int
     rows: int
     lessor: str
+    digest: str
+
+
+class Summed(Struct, frozen=True, kw_only=True):
+    """A unit whose sums lie in the file of this digest."""
+
+    number: int
     digest: str
 
 
@@ -93,7 +122,9 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "contract": ContractRecord,
         "round": Round,
         "taken": Taken,
+        "unit": Summed,
         "ledger": Ledger,
+        **ALIGNMENT_RECORDS,
     }
 )
 
@@ -108,6 +139,10 @@ class RequestExamined(Struct, frozen=True, kw_only=True):
     undecided: bool = False
     columns: tuple[str, ...] = ()
     outputs: int = 0
+    rows: int = 0
+    """Of the dataset."""
+    rows_min: int = 0
+    """The fewest that must be in common."""
 
 
 class PartialTaken(Struct, frozen=True, kw_only=True):
@@ -127,6 +162,31 @@ class PartialRefused(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class ColumnsMade(Struct, frozen=True, kw_only=True):
+    """`columns.made`: a model's integers of the rows in common; or why there are none. As `RequestExamined`."""
+
+    code: str = ""
+    reason: str = ""
+    detail: str = ""
+
+
+class UnitSummed(Struct, frozen=True, kw_only=True):
+    """`unit.summed`: its sums are kept, still encrypted."""
+
+    unit: int
+    digest: str
+
+
+class WeightsMade(Struct, frozen=True, kw_only=True):
+    """`weights.made`: this partner's part of a model."""
+
+    weights: tuple[float, ...]
+    """Of its columns as they are."""
+    offset: float
+    norm: float
+    """Sum of squares of the weights of standardised columns."""
+
+
 class RoundAnswered(Struct, frozen=True, kw_only=True):
     """`round.made`: a round's output lies in the blob of this digest; or why there is none."""
 
@@ -135,6 +195,9 @@ class RoundAnswered(Struct, frozen=True, kw_only=True):
     outputs: int = 0
     """Numbers in it."""
     bits: int = 0
+    """The output is round(y·2^bits)."""
+    size_bits: int = 0
+    """Of a model: no number of the output reaches 2^size_bits."""
     code: str = ""
     reason: str = ""
 
@@ -145,7 +208,12 @@ INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "partial.taken": PartialTaken,
         "partial.refused": PartialRefused,
         "round.made": RoundAnswered,
+        "columns.made": ColumnsMade,
+        "unit.summed": UnitSummed,
+        "weights.made": WeightsMade,
         "activity.failed": ActivityFailed,
         "publish.failed": PublishFailed,
+        "masks.sorted": MasksSorted,
+        **ALIGNMENT_TYPES,
     }
 )

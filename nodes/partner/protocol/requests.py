@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import hashlib
 
+from msgspec import structs
+
 from nodes.draft import data_of
 from nodes.introductions import verify_introduction
+from nodes.ledger import Moments
 from nodes.machine import ActivityFailed, CancelTimer, Perform, PublishFailed, Refused, SetTimer, TimerFired
+from nodes.partner.protocol import aligning
 from nodes.partner.protocol.draft import Draft
 from nodes.partner.protocol.records import Part, RequestExamined
 from nodes.partner.protocol.states import PART
 from nodes.states import advance
 from schemas.errors import VerificationFailed
 from schemas.events import DeliveryFailed, Event
-from schemas.joint import JointAnswered, JointDeclined, JointEnded, JointRequested
+from schemas.joint import JointDeclined, JointDeferred, JointEnded, JointRequested
 
 
 def requested(draft: Draft, event: Event) -> None:
@@ -30,7 +34,9 @@ def requested(draft: Draft, event: Event) -> None:
         phase=advance(PART, "new", "requested"),
         dataset=data.dataset,
         columns=data.columns,
-        program=hashlib.sha256(data.program).hexdigest(),
+        program=hashlib.sha256(data.program).hexdigest() if data.program else "",
+        algorithm=data.algorithm,
+        score=data.score or "",
         rows=data.rows,
         received=data.received,
         rounds=data.rounds,
@@ -44,6 +50,9 @@ def requested(draft: Draft, event: Event) -> None:
     if data.release != draft.config.release:
         versions = f"the renter runs sublet {data.release}, {draft.config.me} runs {draft.config.release}"
         draft.end("refused", code="other-release", reason=f"{versions}: both must run the same")
+        return
+    if (data.ids is None) == (data.salt is None):
+        draft.end("refused", code="bad-request", reason="the request says in no way, or in two, how rows are found")
         return
     draft.do(Perform(activity="examine", params={"approved": False}))
 
@@ -60,12 +69,15 @@ def examined(draft: Draft, event: Event) -> None:
         draft.note("undecided", data.detail)
         draft.do(SetTimer(name="approval", at=draft.now + draft.config.approval_seconds_max))
         draft.do(CancelTimer(name="renter"))
-        draft.send("joint.deferred", part.renter, part.job, JointAnswered(job=part.job))
+        draft.send("joint.deferred", part.renter, part.job, JointDeferred(job=part.job))
         return
-    draft.advance("covered", columns=data.columns, outputs=data.outputs)
-    draft.learn(*draft.part.declared.at_first())
+    draft.advance("covered", columns=data.columns, outputs=data.outputs, rows_min=data.rows_min)
     draft.heard()
-    draft.send("joint.accepted", part.renter, part.job, JointAnswered(job=part.job))
+    accepted = aligning.begin(draft, data.rows)
+    if isinstance(taught := draft.part.taught_by_rounds, Moments):
+        draft.learn(*taught.agreed())
+        accepted = structs.replace(accepted, columns=data.outputs)
+    draft.send("joint.accepted", part.renter, part.job, accepted)
 
 
 def approved(draft: Draft, event: Event) -> None:

@@ -6,7 +6,8 @@ from msgspec import structs
 
 from nodes.contracts import verify_contract
 from nodes.draft import data_of
-from nodes.machine import Perform, Publish, Refused
+from nodes.machine import Publish, Refused
+from nodes.partner.protocol import moments
 from nodes.partner.protocol.draft import Draft
 from nodes.partner.protocol.records import ContractRecord, PartialRefused, PartialTaken, Round, RoundAnswered, Taken
 from nodes.partner.protocol.states import ENDED, ROUND
@@ -40,13 +41,17 @@ def opened(draft: Draft, event: Event) -> None:
     if data.round > part.rounds:
         draft.end("failed", code="too-many-rounds", reason=f"round {data.round} of {part.rounds} was opened")
         return
+    if data.rows != part.rows:
+        reason = f"round {data.round} is of {data.rows} rows, {part.rows} were agreed"
+        draft.end("failed", code="rows-differ", reason=reason)
+        return
     if data.round != part.answered + 1:
         raise Refused("wrong-round", f"round {data.round} was opened after {part.answered} were answered")
     phase = advance(ROUND, "new", "opened")
     current = Round(number=data.round, phase=phase, value_bits=data.value_bits, result_bits=data.result_bits)
     draft.put(f"round/{data.round}", current)
     draft.note("round-opened", f"round {data.round}", value_bits=data.value_bits, result_bits=data.result_bits)
-    draft.learn(*part.declared.opened(data.round))
+    draft.learn(*part.taught_by_rounds.opened(data.round))
     draft.heard()
 
 
@@ -67,8 +72,7 @@ def taken(draft: Draft, event: Event) -> None:
         draft.put(key, found)
         current = structs.replace(current, rows=current.rows + batch.rows, batches=current.batches + 1)
         if current.rows >= part.rows:
-            current = structs.replace(current, phase=advance(ROUND, current.phase, "all-rows"))
-            draft.do(Perform(activity="answer", params={"round": batch.round}))
+            current = moments.complete(draft, current)
         draft.put(f"round/{batch.round}", current)
     draft.heard()
     draft.send("batch.taken", part.renter, part.job, BatchTaken(batch=batch))
@@ -94,7 +98,7 @@ def answered(draft: Draft, event: Event) -> None:
     current = draft.round(data.round)
     if current is None or current.phase != "answering":
         return
-    draft.learn(*part.declared.answered(data.round, data.outputs))
+    draft.learn(*part.taught_by_rounds.answered(data.round, data.outputs))
     phase = advance(ROUND, current.phase, "answered")
     draft.put(f"round/{data.round}", structs.replace(current, phase=phase, output=data.digest))
     draft.put("part", structs.replace(draft.part, answered=data.round))
@@ -102,6 +106,8 @@ def answered(draft: Draft, event: Event) -> None:
         draft.delete(key)
     draft.heard()
     attributes = {"round": str(data.round), "bits": str(data.bits)}
+    if part.algorithm is not None:
+        attributes["sizebits"] = str(data.size_bits)
     draft.do(Publish(type="round.answered", to=part.renter, subject=part.job, blob=data.digest, attributes=attributes))
     draft.note("round-answered", f"round {data.round} of {part.rounds}", outputs=part.outputs)
 

@@ -5,7 +5,8 @@ Theory of operation. A partner's part in a job is one aggregate:
     new          not asked yet
     examining    the request is held against policy and data (activity `examine`)
     waiting      a person has to approve it
-    accepted     rounds go on: sealed results come from lessors under contract, outputs go to the renter
+    accepted     rows are aligned, then rounds go on: sealed results come from lessors under contract, outputs go to
+                 the renter
     refused      by the policy, by a person, or by the data: with a code, and a reason that tells nothing of the data
     finished     the renter ended the job
     withdrawn    a person here took the data back
@@ -16,7 +17,8 @@ What ends it erases the data made for it; the summary and the ledger stay.
 A round:
 
     open         sealed results come in, and their partial sums are kept
-    answering    every row is in: the output is made (activity `answer`)
+    summing      every row is in, of a model: units of rows and columns are summed up (activities `sum-unit`)
+    answering    the output is made (activity `answer`)
     answered     it is on its way to the renter (J4)
 """
 
@@ -27,7 +29,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 PartPhase = Literal["new", "examining", "waiting", "accepted", "refused", "finished", "withdrawn", "failed"]
-RoundPhase = Literal["new", "open", "answering", "answered"]
+RoundPhase = Literal["new", "open", "summing", "answering", "answered"]
 
 PART: Final[Mapping[tuple[PartPhase, str], PartPhase]] = MappingProxyType(
     {
@@ -43,6 +45,7 @@ PART: Final[Mapping[tuple[PartPhase, str], PartPhase]] = MappingProxyType(
         ("waiting", "ended"): "finished",
         ("waiting", "failed"): "failed",
         ("accepted", "ended"): "finished",
+        ("accepted", "refused"): "refused",
         ("accepted", "withdrawn"): "withdrawn",
         ("accepted", "failed"): "failed",
     }
@@ -51,6 +54,8 @@ ROUND: Final[Mapping[tuple[RoundPhase, str], RoundPhase]] = MappingProxyType(
     {
         ("new", "opened"): "open",
         ("open", "all-rows"): "answering",
+        ("open", "all-to-sum"): "summing",
+        ("summing", "summed"): "answering",
         ("answering", "answered"): "answered",
     }
 )

@@ -17,15 +17,18 @@ from nodes.data.making import WHOLE_MAX, write_table
 from nodes.data.manifest import Column, Kind
 from nodes.data.port import Block
 from nodes.data.table import open_table
+from nodes.joint.files import IntegerFiles
 from nodes.programs import runtime
 from nodes.programs.program import Program
 from nodes.renter.activities.services import Services
+from nodes.renter.activities.solve import Fitted, write_scores
 from nodes.renter.activities.workbench import Running, Workbench
 from nodes.renter.files import outputs
 from nodes.renter.files.outputs import Outputs
 from nodes.renter.files.parts import read_output, read_part
+from nodes.renter.files.solutions import ROUND, read_solved
 from nodes.renter.protocol.outcomes import JobAssembled, JobSpoiled
-from nodes.renter.protocol.records import BatchRecord, Job, Round
+from nodes.renter.protocol.records import BatchRecord, Job, Round, Target
 from nodes.renter.protocol.split import ranges
 from schemas.errors import BadData, BadInput, BadProgram, JobFailed, SubletError
 
@@ -41,6 +44,8 @@ class _Result:
     digests: dict[int, str]
     rounds: dict[int, str]
     """Digests of the outputs of a joint job's rounds."""
+    norm: float
+    """Of the partner's part of a model."""
 
 
 async def assemble(
@@ -52,8 +57,9 @@ async def assemble(
     assert isinstance(job, Job)
     digests = {record.number: record.digest for record in records.values() if isinstance(record, BatchRecord)}
     rounds = {record.number: record.output for record in records.values() if isinstance(record, Round)}
+    norm = sum(record.norm for record in records.values() if isinstance(record, Round))
     try:
-        rows, digest = await asyncio.to_thread(_write, _Result(running, job, digests, rounds))
+        rows, digest = await asyncio.to_thread(_write, _Result(running, job, digests, rounds, norm))
     except BadInput as error:  # the local program has no result for what came back
         return [("job.spoiled", JobSpoiled(code="bad-program", reason=str(error)))]
     except SubletError as error:
@@ -95,13 +101,17 @@ def block(rows: Rows, told: Outputs, *before: list[str]) -> Block:
 
 def _write(result: _Result) -> tuple[int, str]:
     """The output in its place, whole: it is written aside and renamed. Rows, and the table's digest."""
-    running, folder = result.running, result.running.job.folder
+    running, folder, joint = result.running, result.running.job.folder, result.job.spec.joint
     told, output = outputs.read(folder.path), folder.output
     columns = header(running.program, told, "round" if result.rounds else running.job.spec.id_column)
     try:
         with tempfile.TemporaryDirectory(prefix=".output-", dir=output.parent) as beside:
             aside = Path(beside) / output.name
-            if result.rounds:
+            if result.job.joined is not None and result.job.joined.target is not None:
+                table = _fitted(result, result.job.joined.target).write(folder, aside)
+            elif joint is not None and joint.score is not None:
+                table = write_scores(folder, aside, running.job.table, _scores(result))
+            elif result.rounds:
                 table = write_table(aside, columns, _rounds(result, told), id_column=columns[0].name)
             elif running.program.sum_rows:
                 table = write_table(aside, columns, _sum(result, told), id_column=None)
@@ -111,6 +121,28 @@ def _write(result: _Result) -> tuple[int, str]:
     except OSError as error:
         raise JobFailed(f"cannot write {output}: {error.strerror or error}") from error
     return table.rows, table.digest
+
+
+def _fitted(result: _Result, target: Target) -> Fitted:
+    """A model, of which this is the renter's part."""
+    inputs = result.running.job
+    joint = inputs.spec.joint
+    assert joint is not None
+    assert joint.fitting is not None
+    return Fitted(
+        fitting=joint.fitting,
+        names=inputs.table.columns[:-1],
+        columns=IntegerFiles(inputs.folder.path).read(),
+        target=target,
+        solved=read_solved(inputs.folder, result.rounds[ROUND]),
+        partner_norm=result.norm,
+    )
+
+
+def _scores(result: _Result) -> Rows:
+    """Of every row, [rows]."""
+    inputs = result.running.job
+    return read_output(inputs.folder, ROUND, result.rounds[ROUND], inputs.table.rows).reshape(-1)
 
 
 def _put(aside: Path, output: Path, digest: str) -> None:

@@ -12,10 +12,14 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from msgspec import Struct
+
 from broker.names import queue_name
 from broker.port import Broker, Delivery, Message
+from nodes.joint.aligner import Aligner, Incoming
+from nodes.joint.exchange import CHUNKS
 from nodes.machine import Refused
-from nodes.renter.activities.rounds import Answered, Rounds
+from nodes.renter.activities.answers import Answered, Answers
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Workbench
 from nodes.renter.errors import OWN_FAULTS, JobGone
@@ -59,7 +63,8 @@ class Collector:
     broker: Broker
     door: Door
     submit: Submit
-    rounds: Rounds
+    answers: Answers
+    aligner: Aligner
 
     async def run(self) -> None:
         """Consume until cancelled; results are worked on concurrently, each bounded by the prefetch."""
@@ -67,17 +72,29 @@ class Collector:
         await consume_for_ever(self.broker, queue, RESULT_PREFETCH, self._serve)
 
     async def _serve(self, delivery: Delivery) -> None:
-        async def accept(event: Event, known: _Sent | Answered) -> None:
+        async def accept(event: Event, known: _Sent | Answered | Incoming) -> None:
             if isinstance(known, _Sent):
                 await self._accept(delivery.message, event, known)
-            elif (outcome := await self.rounds.accept(event, known)) is not None:
-                await self.submit(*outcome, known.job, event_id=f"output/{event.id}")
+            elif (outcome := await self._of_partner(event, known)) is not None:
+                await self.submit(*outcome, known.job, event_id=f"arrived/{event.id}")
 
         await self.door.serve(delivery, self._sender, accept)
 
-    async def _sender(self, event: Event) -> tuple[bytes, _Sent | Answered]:
-        """The sender's key, once it is sure that this was asked of it; raises Refused."""
-        return await (self.rounds.sender(event) if event.type == "round.answered" else self._lessor(event))
+    async def _sender(self, event: Event) -> tuple[bytes, _Sent | Answered | Incoming]:
+        """The sender's key, once it is sure that this was asked of it; raises Refused or Later."""
+        if event.type in CHUNKS:
+            return await self.aligner.sender(event)
+        return await (self.answers.sender(event) if event.type == "round.answered" else self._lessor(event))
+
+    async def _of_partner(self, event: Event, known: Answered | Incoming) -> tuple[str, Struct] | None:
+        if isinstance(known, Answered):
+            return await self.answers.accept(event, known)
+        try:
+            return await self.aligner.accept(event, known)
+        except JobGone:
+            return None
+        except OWN_FAULTS as error:
+            return "job.spoiled", own_fault(error)
 
     async def _lessor(self, event: Event) -> tuple[bytes, _Sent]:
         """The lessor's key, once it is sure that the batch was sent so under this contract; raises Refused."""

@@ -82,6 +82,7 @@ async def facts_of(services: Services, job: JobAtHand, *, sealing: bool = False)
 async def _joint_facts(services: Services, job: JobAtHand) -> Facts:
     """Of a job whose enclaves seal for a partner: there is nothing to choose, so nothing is priced."""
     program, rows = job.program, job.table.rows
+    fitting = job.spec.joint.fitting if job.spec.joint else None
     return Facts(
         rows=rows,
         width_in=program.width_in,
@@ -94,6 +95,8 @@ async def _joint_facts(services: Services, job: JobAtHand) -> Facts:
         no_enclave=_no_enclave(services, job.spec),
         cores=services.crew.hands,
         free_cores=free_cores(services.crew.hands, os.getloadavg()[0]),
+        by_row=fitting is not None,
+        ciphertext_bytes=fitting.key_bits // 4 if fitting else 0,
     )
 
 
@@ -118,6 +121,9 @@ async def _with_key(services: Services, workbench: Workbench, spec: JobSpec, fac
     if scheme is None:
         return facts
     fixed = next((each.fixed_point for each in facts.schemes if each.scheme == scheme), None)
-    key = await workbench.keys.make_homomorphic(spec.id, scheme, fixed.input_bits if fixed else 1)
+    if spec.joint is not None and spec.joint.fitting is not None:
+        key = await workbench.keys.make_paillier(spec.id, spec.joint.fitting.key_bits)
+    else:
+        key = await workbench.keys.make_homomorphic(spec.id, scheme, fixed.input_bits if fixed else 1)
     public_key = await asyncio.to_thread(keep, services.blobs, key.public.to_bytes())
     return structs.replace(facts, public_key=public_key)

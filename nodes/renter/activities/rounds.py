@@ -1,4 +1,4 @@
-"""The activities of a joint job's rounds: ask the partner, plan a round, send its batches, take its output (J1-J6).
+"""The activities of a joint job's rounds: ask the partner, plan a round, send its batches (J1-J6).
 
 A round's parameters and output are files in the job's folder, named by round and digest, so any worker has them.
 """
@@ -15,31 +15,29 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.inputs import DONE, OUTPUT, PARAMETERS, columns_of, widened, width_of
-from nodes.machine import Refused
+from nodes.joint import modulus
 from nodes.programs import runtime
 from nodes.programs.check import check
 from nodes.programs.program import Program
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Running, Workbench
 from nodes.renter.errors import OWN_FAULTS, JobGone
-from nodes.renter.files.parts import read_output, read_parameters, write_output, write_parameters
+from nodes.renter.files.parts import read_output, read_parameters, write_parameters
 from nodes.renter.protections.joint import JointProtection
 from nodes.renter.protocol.outcomes import (
     BatchSent,
-    OutputAccepted,
-    OutputRefused,
     RoundPlanned,
     RoundsDone,
     own_fault,
 )
-from nodes.renter.protocol.records import Agreement, Progress, Round
-from nodes.renter.protocol.states import ENDED
+from nodes.renter.protocol.records import Agreement, Job, Round
 from nodes.runtime.post import Post
-from schemas.errors import BadInput, VerificationFailed
-from schemas.events import Event, batch_attributes
+from schemas.errors import BadInput
+from schemas.events import batch_attributes
 from schemas.ids import derive_id
-from schemas.jobs import Batch
+from schemas.jobs import Assessment, Batch
 from schemas.joint import Introduction, Joint, JointRequested
 
 Row = NDArray[np.float64]
@@ -54,16 +52,6 @@ _SLACK: Final = 1 + 2.0**-20
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """Which round an output is of, and its scale."""
-
-    job: str
-    round: int
-    bits: int
-    ended: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Rounds:
     """What a worker does for joint jobs."""
 
@@ -73,25 +61,40 @@ class Rounds:
 
     async def ask(self, params: dict[str, Any], job_id: str) -> list[tuple[str, Struct]]:
         """Activity `ask-partner`: the request, with the partner's program and the public key (J1)."""
-        running = await self.workbench.running(job_id)
-        spec, facts, joint, blobs = running.job.spec, running.facts, _joint(running), self.services.blobs
+        records, blobs = await self.services.store.get(job_id, ["job", "agreement"]), self.services.blobs
+        job, agreement = records.get("job"), records.get("agreement")
+        if not isinstance(job, Job) or job.spec.joint is None or not isinstance(agreement, Agreement):
+            raise JobGone(f"no joint job {job_id} here")
+        (facts, assessment), joint = job.decided, job.spec.joint
         assert facts.public_key is not None
         asked = JointRequested(
             introduction=msgspec.convert(params["introduction"], Introduction),
             job=job_id,
             dataset=joint.dataset,
             columns=joint.columns,
-            program=await asyncio.to_thread(blobs.get, joint.program),
+            program=await asyncio.to_thread(blobs.get, joint.program) if joint.program else b"",
+            score=joint.score,
+            algorithm=None if joint.fitting is None else joint.fitting.algorithm,
+            modulus_proof=await self._proof(job_id, assessment),
             public_key=await asyncio.to_thread(blobs.get, facts.public_key.digest),
             rows=facts.rows,
             received=facts.width_out,
             rounds=joint.rounds,
             ids=joint.ids,
+            salt=None if joint.ids else agreement.salt,
             release=joint.release,
         )
         event_id = derive_id("event", job_id, "joint.requested")
-        await self.post.send("joint.requested", joint.partner, spec.id, asked, event_id=event_id)
+        await self.post.send("joint.requested", joint.partner, job_id, asked, event_id=event_id)
         return []
+
+    async def _proof(self, job: str, assessment: Assessment) -> bytes:
+        """That noise under the job's key hides everything."""
+        assert assessment.scheme is not None
+        key = await self.workbench.keys.homomorphic(job, assessment.scheme)
+        assert isinstance(key, PaillierSecret)
+        context = modulus.context(job, self.services.identity.address)
+        return await asyncio.to_thread(modulus.proof, key.p, key.q, context)
 
     async def plan(self, params: dict[str, Any], job_id: str) -> list[tuple[str, Struct]]:
         """Activity `plan-round`: the round's parameters, and how large its results can be: the renter has the rows."""
@@ -110,7 +113,7 @@ class Rounds:
         try:
             running = await self.workbench.running(job_id)
             parameters = await asyncio.to_thread(_parameters, running, current)
-            closed = await _protection(running).close_round(batch, current, parameters, rows=bool(params["rows"]))
+            closed = await protection_of(running).close_round(batch, current, parameters, rows=bool(params["rows"]))
         except OWN_FAULTS as error:
             return [("job.spoiled", own_fault(error))]
         parts = (batch.job, batch.subtask, batch.batch, batch.round, batch.attempt)
@@ -126,49 +129,12 @@ class Rounds:
         sent = BatchSent(batch=batch.batch, attempt=batch.attempt, bytes_sent=size, encrypt_seconds=seconds)
         return [("batch.sent", sent)]
 
-    async def sender(self, event: Event) -> tuple[bytes, Answered]:
-        """The partner's key, once it is sure that it owes this round's output; raises Refused."""
-        try:
-            number, bits = int(event.attributes["round"]), int(event.attributes["bits"])
-        except (KeyError, ValueError) as error:
-            raise Refused("bad-data", "an output without its round and scale") from error
-        records = await self.services.store.get(event.subject, ["progress", "agreement", f"round/{number}"])
-        progress, agreement, current = (records.get(key) for key in ("progress", "agreement", f"round/{number}"))
-        if not isinstance(progress, Progress) or not isinstance(agreement, Agreement):
-            raise Refused("unknown-job", f"no joint job {event.subject} here")
-        if event.source != agreement.introduction.partner:
-            raise Refused("not-the-partner", f"{event.source} is not the partner of this job")
-        if not isinstance(current, Round):
-            raise Refused("unknown-round", f"round {number} was never opened")
-        ended = progress.phase in ENDED or current.phase != "open"
-        return agreement.introduction.partner_key, Answered(event.subject, number, bits, ended)
-
-    async def accept(self, event: Event, answered: Answered) -> tuple[str, Struct] | None:
-        """Decrypt an output and write it down; what became of it."""
-        if answered.ended:
-            return None
-        try:
-            running = await self.workbench.running(answered.job)
-            outputs = _joint(running).outputs
-            opened = await _protection(running).open_output(bytes(event.body), outputs, answered.bits)
-            digest = await asyncio.to_thread(write_output, running.job.folder, answered.round, opened.rows)
-        except JobGone:
-            return None
-        except OWN_FAULTS as error:
-            return "job.spoiled", own_fault(error)
-        except VerificationFailed as error:
-            return "output.refused", OutputRefused(round=answered.round, code=error.code, reason=str(error))
-        return "output.accepted", OutputAccepted(
-            round=answered.round,
-            digest=digest,
-            outputs=outputs,
-            decrypt_seconds=opened.core_seconds,
-            bytes_back=len(event.body),
-        )
-
     def _plan(self, running: Running, number: int, before: Struct | None) -> tuple[str, Struct]:
-        joint, program = _joint(running), running.job.program
+        joint, program, folder = joint_of(running), running.job.program, running.job.folder
         width = width_of(program, PARAMETERS)
+        if joint.fitting is not None:
+            bits, digest = joint.fitting.algorithm.renter_bits - 1, write_parameters(folder, number, np.zeros(0))
+            return "round.planned", RoundPlanned(round=number, parameters=digest, value_bits=bits, result_bits=0)
         if number == 1:
             parameters = np.array(joint.parameters or (0.0,) * width, dtype=np.float64)
         else:
@@ -177,14 +143,14 @@ class Rounds:
             if done:
                 return "rounds.done", RoundsDone(round=number)
         value_bits, result_bits = scales(running, parameters)
-        digest = write_parameters(running.job.folder, number, parameters)
+        digest = write_parameters(folder, number, parameters)
         return "round.planned", RoundPlanned(
             round=number, parameters=digest, value_bits=value_bits, result_bits=result_bits
         )
 
     def _updated(self, running: Running, before: Round) -> tuple[Row, bool]:
         """The update program on the last output (J5), and whether it wants no further round."""
-        joint, folder = _joint(running), running.job.folder
+        joint, folder = joint_of(running), running.job.folder
         assert joint.update is not None
         program = check(self.services.blobs.get(joint.update))
         output = read_output(folder, before.number, before.output, joint.outputs)
@@ -226,13 +192,15 @@ def _parameters(running: Running, current: Round) -> Row:
     return read_parameters(running.job.folder, current.number, current.parameters, width)
 
 
-def _protection(running: Running) -> JointProtection:
+def protection_of(running: Running) -> JointProtection:
+    """Its protection; raises BadInput: it is no joint job."""
     if not isinstance(running.protection, JointProtection):
         raise BadInput("this job has no joint part")
     return running.protection
 
 
-def _joint(running: Running) -> Joint:
+def joint_of(running: Running) -> Joint:
+    """Its joint part; raises BadInput: there is none."""
     joint = running.job.spec.joint
     if joint is None:
         raise BadInput("this job has no joint part")

@@ -25,7 +25,7 @@ from nodes.renter.files.folder import JobFolder
 from nodes.renter.protections.joint import JointProtection
 from nodes.renter.protections.port import Ingredients, Protection
 from nodes.renter.protections.registry import BUILDERS
-from nodes.renter.protocol.records import ContractRecord, Facts, Job, Progress
+from nodes.renter.protocol.records import ContractRecord, Facts, Job, Joined, Progress
 from nodes.renter.protocol.states import ENDED
 from schemas.contracts import Contract
 from schemas.errors import VerificationFailed
@@ -73,16 +73,17 @@ class Workbench:
         self._running: Kept[Running] = Kept(JOBS_AT_HAND_MAX)
         self._contracts: Kept[Contract] = Kept(CONTRACTS_AT_HAND_MAX)
 
-    async def inputs(self, spec: JobSpec) -> JobAtHand:
-        """The job's data and programs.
+    async def inputs(self, spec: JobSpec, joined: Joined | None = None) -> JobAtHand:
+        """The job's data, as it was submitted or as it was joined, and its programs.
 
         Raises:
             BadInput: they cannot be used.
         """
-        return await self._inputs.get(spec.id, lambda: asyncio.to_thread(self._load, spec))
+        digest = spec.data if joined is None else joined.data
+        return await self._inputs.get(f"{spec.id}/{digest}", lambda: asyncio.to_thread(self._load, spec, joined))
 
     async def running(self, job: str) -> Running:
-        """A prepared job, ready to close and open batches.
+        """A prepared job, ready to close and open batches; one that is joined first, after it was.
 
         Raises:
             JobGone: it is not here, not prepared, or ended.
@@ -106,20 +107,21 @@ class Workbench:
 
     async def forget(self, params: dict[str, Any], job: str) -> list[tuple[str, Struct]]:
         """Activity `forget`: erase an ended job's keys from store and memory."""
-        self._inputs.drop(job)
+        for name in self._inputs.names(f"{job}/"):
+            self._inputs.drop(name)
         if (running := self._running.drop(job)) is not None:
             await running.protection.forget()
         await self.keys.erase(job, params["subtasks"])
         return []
 
-    def _load(self, spec: JobSpec) -> JobAtHand:
+    def _load(self, spec: JobSpec, joined: Joined | None) -> JobAtHand:
         folder, blobs = self._services.folder(spec.id), self._services.blobs
         try:
             folder.check()
             program = check(blobs.get(spec.program))
             cut = (check(blobs.get(spec.cut.beginning)), check(blobs.get(spec.cut.rest))) if spec.cut else None
             local = check(blobs.get(spec.local_program)) if spec.local_program else None
-            table = open_table(folder.table, spec.data)
+            table = open_table(folder.table, spec.data) if joined is None else open_table(folder.joined, joined.data)
         except FileNotFoundError as error:
             raise FilesGone(f"the job's files are not here: {error}") from error
         return JobAtHand(spec, folder, table, program, cut, local)
@@ -131,7 +133,9 @@ class Workbench:
             raise JobGone(f"job {name} is not here, or it ended")
         if job.facts is None or job.assessment is None:
             raise JobGone(f"job {name} is not prepared")
-        inputs, traits = await self.inputs(job.spec), traits_of(job.assessment.chosen)
+        if progress.phase == "joining":
+            raise JobGone(f"job {name} is not joined")
+        inputs, traits = await self.inputs(job.spec, job.joined), traits_of(job.assessment.chosen)
         program, *local = (inputs.cut if traits.on_ciphertext else None) or (inputs.program,)
         key = None
         if traits.homomorphic_key:

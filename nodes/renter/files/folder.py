@@ -25,6 +25,31 @@ class JobFolder:
         return self.path / "table"
 
     @property
+    def joined(self) -> Path:
+        """The table that a joint job's lessors compute on, where it is another than the input's."""
+        return self.path / "joined"
+
+    @property
+    def model(self) -> Path:
+        """The renter's part of a model, as a program."""
+        return self.path / "model.onnx"
+
+    @property
+    def fit(self) -> Path:
+        """How good a model is."""
+        return self.path / "fit.json"
+
+    @property
+    def alignment(self) -> Path:
+        """Masked ids of a joint job, until it ends."""
+        return self.path / "alignment"
+
+    @property
+    def places(self) -> Path:
+        """Which rows of the input both sides have, ascending: int64, from 0."""
+        return self.alignment / "places.i8"
+
+    @property
     def parts(self) -> Path:
         """One file per accepted batch result."""
         return self.path / "parts"

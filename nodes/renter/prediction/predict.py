@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from nodes.homomorphic.costs import Units, Work, encrypt_seconds, evaluate_seconds
 from nodes.homomorphic.port import Shape
-from nodes.renter.protocol.split import VALUE_BYTES
+from nodes.renter.protocol.records import VALUE_BYTES
 from schemas.jobs import Costs
 
 

@@ -22,6 +22,7 @@ from nodes.enclave.agreement.rounds import Opening, packed
 from nodes.homomorphic.paillier import totals
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.homomorphic.port import SecretKey
+from nodes.joint.renter import opened
 from nodes.renter.protections.port import Closed, Ingredients, Opened, timed
 from nodes.renter.protocol.records import Round
 from schemas.errors import VerificationFailed
@@ -45,6 +46,44 @@ def open_totals(key: SecretKey, body: bytes, width: int) -> Totals:
         return Totals(code=error.code, reason=str(error))
 
 
+class Moments(Struct, frozen=True):
+    """A model's rotated moments; or code and reason of their refusal."""
+
+    numbers: list[list[float]] = []
+    code: str = ""
+    reason: str = ""
+
+
+def open_moments(key: SecretKey, body: bytes, width: int, count: int, size_bits: int) -> Moments:
+    """Decrypt a partner's answer of a model (J4)."""
+    assert isinstance(key, PaillierSecret)
+    try:
+        return Moments(opened(key, body, width, count, size_bits))
+    except VerificationFailed as error:
+        return Moments(code=error.code, reason=str(error))
+
+
+def open_scores(key: SecretKey, body: bytes, sizes: list[int]) -> Totals:
+    """Decrypt the scores of batches of so many rows each, which follow each other (J4)."""
+    found, start = [], 0
+    try:
+        for rows in sizes:
+            size = key.public.body_bytes(rows, 1)
+            found += key.decrypt(body[start : start + size], rows, 1)[:, 0].tolist()
+            start += size
+    except VerificationFailed as error:
+        return Totals(code=error.code, reason=str(error))
+    return Totals(tuple(found)) if start == len(body) else Totals(code="wrong-shape", reason="it has another length")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedMoments:
+    """A list for each of the partner's columns, and the core-seconds that it took."""
+
+    numbers: list[list[float]]
+    core_seconds: float
+
+
 @dataclass(frozen=True, slots=True)
 class JointProtection:
     """Rows and parameters go as into any enclave, results come from the partner. A `Protection`."""
@@ -60,7 +99,7 @@ class JointProtection:
     def build(cls, given: Ingredients) -> JointProtection:
         """With the key in which enclaves and partner encrypt."""
         assert given.key is not None
-        seal = SealSpec(given.key.public.to_bytes(), given.facts.result_bits, joint=True)
+        seal = SealSpec(given.key.public.to_bytes(), given.facts.result_bits, "row" if given.facts.by_row else "round")
         schema = key_agreement.schema_digest(given.program.canonical, seal)
         return cls(given.table, schema, given.secret, given.core_clock, given.crew, Kit.of(given.key))
 
@@ -84,6 +123,22 @@ class JointProtection:
             raise VerificationFailed(found.reason, code=found.code)
         values = np.array([found.numbers], dtype=np.float64)
         return Opened(np.ldexp(values, -bits), worked.core_seconds)
+
+    async def open_scores(self, body: bytes, sizes: list[int], bits: int) -> Opened:
+        """Scores [1, rows], which come as round(y·2^bits) in batches of so many rows. Raises VerificationFailed."""
+        worked = await self.crew.call(open_scores, self.kit, body, sizes)
+        found = worked.result
+        if found.code:
+            raise VerificationFailed(found.reason, code=found.code)
+        return Opened(np.ldexp(np.array([found.numbers], dtype=np.float64), -bits), worked.core_seconds)
+
+    async def open_moments(self, body: bytes, width: int, count: int, size_bits: int) -> OpenedMoments:
+        """A model's rotated moments, `count` times `width`. Raises VerificationFailed."""
+        worked = await self.crew.call(open_moments, self.kit, body, width, count, size_bits)
+        found = worked.result
+        if found.code:
+            raise VerificationFailed(found.reason, code=found.code)
+        return OpenedMoments(found.numbers, worked.core_seconds)
 
     async def close(self, batch: Batch) -> Closed:
         """Not of joint jobs, whose batches go out in rounds."""

@@ -32,7 +32,7 @@ def fail(draft: Draft, code: str, reason: str) -> None:
             market.end_contract(draft, record.contract, "job-failed", reason=code)
     draft.note("job-failed", reason, code=code)
     partnership.end(draft, code, reason)
-    _forget(draft)
+    forget(draft)
 
 
 def finish_if_done(draft: Draft) -> None:
@@ -56,7 +56,7 @@ def assembled(draft: Draft, event: Event) -> None:
     draft.advance("assembled")
     draft.change_job(ended_at=draft.now)
     partnership.end(draft, "completed", "the job is done")
-    _forget(draft)
+    forget(draft)
     draft.note("job-completed", f"{data.rows} rows", digest=data.digest)
     _compare(draft)
 
@@ -81,7 +81,7 @@ def receipt_countersigned(draft: Draft, event: Event) -> None:
         market.end_contract(draft, contract, "completed", receipt=receipt)
 
 
-def _forget(draft: Draft) -> None:
+def forget(draft: Draft) -> None:
     """Keys live no longer than their job: what is decrypted lies in the output, what is not is of no use any more."""
     draft.do(Perform(activity="forget", params={"subtasks": [subtask.id for subtask in draft.subtasks()]}))
 

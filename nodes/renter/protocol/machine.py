@@ -4,8 +4,8 @@ What a job and its subtasks may become is in `states.py`, with the theory on top
 row names is late and only noted. Batches are at-least-once, results exactly-once: the first accepted result of a batch
 counts, later equal ones are ignored, later unequal ones are an incident.
 
-Handlers import downwards only: starting, handshakes, batches, rounds → leases → faults → windows, subtasks → ending →
-partnership, market.
+Handlers import downwards only: starting, handshakes, batches, rounds → joining, leases → faults → windows, subtasks →
+ending → partnership, market.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Any, Final
 from msgspec import Struct
 
 from nodes.draft import data_of
+from nodes.joint.exchange import ChunkChanged
 from nodes.ledger import LedgerExceeded
 from nodes.machine import TIMER_FIRED, Context, Records, Refused, Step, TimerFired
 from nodes.records import as_record_set
-from nodes.renter.protocol import batches, ending, faults, handshakes, leases, rounds, starting
+from nodes.renter.protocol import batches, ending, faults, handshakes, joining, leases, rounds, starting
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.market import OverBudget
@@ -52,6 +53,12 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "job.submitted": (NEW, starting.submitted),
         "job.cancelled": (LIVE, starting.cancelled),
         "job.prepared": (frozenset({"preparing"}), starting.prepared),
+        "mask.made": (frozenset({"joining"}), joining.masked),
+        "chunk.taken": (frozenset({"joining"}) | ENDED, joining.taken),
+        "chunk.returned": (frozenset({"joining"}) | ENDED, joining.returned),
+        "chunk.refused": (frozenset({"joining"}), joining.refused),
+        "ids.matched": (frozenset({"joining"}) | ENDED, joining.matched),
+        "job.joined": (frozenset({"joining"}), joining.joined),
         "contract.signed": (LIVE | ENDED, starting.contract_signed),
         "order.buy.matched": (frozenset({"ordering", "running"}), starting.matched),
         "order.buy.refused": (frozenset({"ordering", "running"}), starting.order_refused),
@@ -78,6 +85,8 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "batch.taken": (frozenset({"running"}), rounds.taken),
         "batch.rejected": (frozenset({"running"}), rounds.rejected),
         "output.accepted": (frozenset({"running"}), rounds.output_accepted),
+        "sums.advanced": (frozenset({"running"}), rounds.advanced),
+        "norm.told": (frozenset({"running"}), rounds.norm_told),
         "output.refused": (frozenset({"running"}), rounds.output_refused),
         "job.assembled": (frozenset({"assembling"}), ending.assembled),
         "job.spoiled": (LIVE, ending.spoiled),
@@ -133,7 +142,7 @@ class RenterMachine:
             return draft.step()
         try:
             handler(draft, event)
-        except (LedgerExceeded, OverBudget) as error:
+        except (LedgerExceeded, ChunkChanged, OverBudget) as error:
             draft = Draft(self.config, records, context)
             ending.fail(draft, error.code, error.reason)
         return draft.step()

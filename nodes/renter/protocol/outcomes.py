@@ -8,8 +8,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from nodes.joint.exchange import INTERNAL as ALIGNMENT_TYPES
 from nodes.machine import ActivityFailed, PublishFailed
-from nodes.renter.protocol.records import Facts
+from nodes.renter.protocol.records import Facts, Joined
 from schemas.errors import SubletError, VerificationFailed
 
 
@@ -17,6 +18,12 @@ class JobPrepared(Struct, frozen=True, kw_only=True):
     """`job.prepared`: data and program can be used."""
 
     facts: Facts
+
+
+class JobJoined(Struct, frozen=True, kw_only=True):
+    """`job.joined`: the table that lessors compute on lies in the job's folder."""
+
+    joined: Joined
 
 
 class EvidenceAccepted(Struct, frozen=True, kw_only=True):
@@ -98,6 +105,8 @@ class OutputAccepted(Struct, frozen=True, kw_only=True):
     outputs: int
     decrypt_seconds: float
     bytes_back: int
+    reply: tuple[float, ...] = ()
+    """What gives the partner its own weights of a model; empty where it gets none."""
 
 
 class OutputRefused(Struct, frozen=True, kw_only=True):
@@ -131,6 +140,7 @@ def own_fault(error: SubletError) -> JobSpoiled:
 INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
     {
         "job.prepared": JobPrepared,
+        "job.joined": JobJoined,
         "evidence.accepted": EvidenceAccepted,
         "evidence.rejected": EvidenceRejected,
         "batch.sent": BatchSent,
@@ -144,5 +154,6 @@ INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "job.spoiled": JobSpoiled,
         "activity.failed": ActivityFailed,
         "publish.failed": PublishFailed,
+        **ALIGNMENT_TYPES,
     }
 )

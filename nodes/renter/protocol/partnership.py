@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from nodes.machine import CancelTimer, Perform, SetTimer
+from nodes.joint.exchange import Alignment
+from nodes.ledger import Intersection, Moments, Rounds, SameRows, Scores, Section, written
+from nodes.machine import CancelTimer, Perform, Refused, SetTimer
 from nodes.renter.protocol.draft import Draft
-from nodes.renter.protocol.records import Agreement, Round
+from nodes.renter.protocol.records import Agreement, Ledger, Round
 from schemas import limits
 from schemas.contracts import Contract
+from schemas.events import Event
 from schemas.ids import hub_address, hub_of
-from schemas.joint import ContractShown, IntroductionRequested, JointEnded
+from schemas.joint import ContractShown, IntroductionRequested, Joint, JointEnded, Learned
 
 
 def ask(draft: Draft) -> None:
@@ -48,9 +51,10 @@ def end(draft: Draft, code: str, reason: str) -> None:
     draft.do(CancelTimer(name="partner"))
 
 
-def owes(draft: Draft, something: bool) -> None:
+def owes(draft: Draft, something: bool, *, patience_seconds: float = 0.0) -> None:
     """From now on the partner owes an answer, or none: what it says in time starts its time anew."""
-    draft.put("agreement", structs.replace(draft.agreement, owes_since=draft.now if something else 0.0))
+    since = draft.now + patience_seconds if something else 0.0
+    draft.put("agreement", structs.replace(draft.agreement, owes_since=since))
     if something:
         remind(draft)
     else:
@@ -60,3 +64,43 @@ def owes(draft: Draft, something: bool) -> None:
 def remind(draft: Draft) -> None:
     """Look again when the partner's time is over."""
     draft.do(SetTimer(name="partner", at=draft.agreement.owes_since + draft.config.partner_seconds_max))
+
+
+def joint_of(draft: Draft) -> Joint:
+    """The job's joint part; raises Refused."""
+    joint = draft.job.spec.joint
+    if joint is None:
+        raise Refused("no-partner", "this job has no partner")
+    return joint
+
+
+def require_partner(draft: Draft, event: Event) -> None:
+    """Raises Refused: somebody else speaks."""
+    if event.source != joint_of(draft).partner:
+        raise Refused("not-the-partner", f"{event.source} is not the partner of this job")
+
+
+def learn(draft: Draft, lines: tuple[Learned, ...]) -> None:
+    """Write the ledger as it happens; raises LedgerExceeded."""
+    ledger = draft.find(Ledger, "ledger") or Ledger()
+    draft.put("ledger", Ledger(lines=written(ledger.lines, lines, declared(draft))))
+    for each in lines:
+        draft.note("learned", f"{each.party}: {each.shape}", kind=each.kind, count=each.count, round=each.round)
+
+
+def declared(draft: Draft) -> tuple[Section, ...]:
+    """What the job may teach anybody, as far as it is known yet."""
+    state = draft.find(Alignment, "alignment")
+    rows = SameRows(draft.job.decided[0].rows) if state is None else Intersection(state.mine, state.others)
+    return rows, taught_by_rounds(draft)
+
+
+def taught_by_rounds(draft: Draft) -> Rounds | Moments | Scores:
+    """What its rounds teach."""
+    facts, joint = draft.job.decided[0], joint_of(draft)
+    if joint.fitting is not None:
+        coefficients = joint.fitting.algorithm.partner_coefficients
+        return Moments(facts.rows, facts.width_out - 1, draft.agreement.columns, coefficients)
+    if joint.score is not None:
+        return Scores(facts.rows)
+    return Rounds(rows=facts.rows, received=facts.width_out, outputs=joint.outputs, rounds=joint.rounds)

@@ -1,7 +1,8 @@
 """What the renter keeps about a job, one record per thing that changes on its own. Frozen data, pure.
 
 Aggregate = job id. Keys: `job`, `progress`, `contract/<id>`, `subtask/<id>`, `batch/<number>`,
-`worker/<subtask>/<worker>`, and of joint jobs `agreement`, `ledger` and `round/<number>`. `job` is large and changes a
+`worker/<subtask>/<worker>`, and of joint jobs `agreement`, `ledger`, `round/<number>`, and while rows are
+aligned `alignment` and `chunk/<way>/<number>`. `job` is large and changes a
 few times, `progress` is small and changes with every batch.
 """
 
@@ -13,6 +14,7 @@ from typing import Final, Literal
 
 from msgspec import Struct, structs
 
+from nodes.joint.exchange import RECORDS as ALIGNMENT_RECORDS
 from nodes.protections import Traits, traits_of
 from nodes.renter.protocol.runs import Runs
 from nodes.renter.protocol.states import JobPhase, RoundPhase, SubtaskPhase
@@ -22,6 +24,8 @@ from schemas.jobs import Assessment, Costs, FixedPoint, JobSpec, Scheme
 from schemas.joint import Introduction, Learned
 from schemas.manifest import Manifest
 
+VALUE_BYTES: Final = 8
+"""Of a number in plaintext (float64), as an enclave's batch carries it."""
 LOCAL: Final = "local"
 """Owner of the batches that the renter computes itself."""
 
@@ -73,11 +77,15 @@ class Facts(Struct, frozen=True, kw_only=True):
     free_cores: float = 1.0
     result_bits: int = 0
     """Fixed-point bits of sealed results."""
+    by_row: bool = False
+    """Whether each ciphertext has all results of one row."""
+    ciphertext_bytes: int = 0
+    """Of such a one."""
 
     @property
     def width(self) -> int:
-        """Columns of the larger of input and output."""
-        return max(self.width_in, self.width_out)
+        """Numbers that a row is large as, on its way in or out."""
+        return max(self.width_in, self.width_out, self.ciphertext_bytes // VALUE_BYTES)
 
     def under(self, chosen: Traits) -> Facts:
         """Of a job whose protection is chosen."""
@@ -101,6 +109,27 @@ class Part(Struct, frozen=True, kw_only=True):
     rows: int
 
 
+class Target(Struct, frozen=True, kw_only=True):
+    """What a label became (`nodes/joint/models.py`)."""
+
+    intercept: float
+    """The linear predictor of a mean row."""
+    mean: float
+    """Of the label."""
+    moved: int
+    """Rows of the renter's that stood alone in its columns, and were moved towards the mean."""
+
+
+class Joined(Struct, frozen=True, kw_only=True):
+    """The table that a joint job's lessors compute on, made of the job's own."""
+
+    data: str
+    """Its digest."""
+    rows: int
+    target: Target | None = None
+    """Of a model."""
+
+
 class Job(Struct, frozen=True, kw_only=True):
     """What a job is, what was decided about it, and how it ended."""
 
@@ -108,6 +137,8 @@ class Job(Struct, frozen=True, kw_only=True):
     submitted_at: float
     facts: Facts | None = None
     assessment: Assessment | None = None
+    joined: Joined | None = None
+    """None where lessors compute on the job's table as it is."""
     order: str = ""
     ordered_at: float = 0.0
     """When it was placed, seconds since 1970."""
@@ -211,9 +242,13 @@ class Agreement(Struct, frozen=True, kw_only=True):
     """What binds a joint job's partner, and whether it owes something."""
 
     introduction: Introduction
+    salt: bytes = b""
+    """The renter's half of the alignment's; 32 bytes."""
     accepted: bool = False
     ended: bool = False
     """By the partner."""
+    columns: int = 0
+    """Of the partner's own, in a model."""
     owes_since: float = 0.0
     """When it was last due to say something and has not; 0 when it owes nothing. Seconds since 1970."""
 
@@ -228,7 +263,9 @@ class Round(Struct, frozen=True, kw_only=True):
     result_bits: int = 0
     value_bits: int = 0
     output: str = ""
-    """Digest of the file that holds the decrypted output."""
+    """Digest of the file that holds the decrypted output, or the renter's part of a model."""
+    norm: float = 0.0
+    """Of the partner's part of a model: sum of squares of its weights, of standardised columns."""
 
 
 class Ledger(Struct, frozen=True, kw_only=True):
@@ -264,5 +301,6 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "agreement": Agreement,
         "round": Round,
         "ledger": Ledger,
+        **ALIGNMENT_RECORDS,
     }
 )

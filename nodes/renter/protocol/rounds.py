@@ -11,28 +11,42 @@ answer. Rows go out once: later rounds bring parameters, and rows only to enclav
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from msgspec import structs
 
 from nodes.draft import data_of
 from nodes.introductions import verify_introduction
-from nodes.ledger import Declared, written
+from nodes.ledger import Moments
 from nodes.machine import Perform, Refused, TimerFired
-from nodes.renter.protocol import ending, faults, market, partnership, runs, windows
+from nodes.renter.protocol import ending, faults, joining, partnership, runs, windows
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import OutputAccepted, OutputRefused, RoundPlanned, RoundsDone
-from nodes.renter.protocol.records import Agreement, BatchRecord, Ledger, Subtask, subtask_of
+from nodes.renter.protocol.records import Agreement, BatchRecord, Subtask, subtask_of
 from nodes.renter.protocol.states import ROUND, SERVING
 from nodes.states import advance
+from schemas import limits
 from schemas.errors import VerificationFailed
 from schemas.events import BatchForwarded, BatchRejected, BatchTaken, Event
 from schemas.jobs import Batch
-from schemas.joint import IntroductionProposed, IntroductionRefused, Joint, JointEnded, Learned, RoundOpened
+from schemas.joint import (
+    IntroductionProposed,
+    IntroductionRefused,
+    JointAccepted,
+    JointEnded,
+    NormTold,
+    ReplyGiven,
+    RoundOpened,
+    SumsAdvanced,
+)
+
+_WAITED_FOR: Final = {"agreeing": "the request", "joining": "the alignment of rows"}
 
 
 def introduced(draft: Draft, event: Event) -> None:
     """`introduction.made`: the hubs vouch for the partner's key; now it is asked (J1)."""
-    made, joint = data_of(event, IntroductionProposed).introduction, _joint(draft)
+    made, joint = data_of(event, IntroductionProposed).introduction, partnership.joint_of(draft)
     mine = (made.renter, made.renter_key) == (draft.config.me, draft.config.key)
     if not mine or made.partner != joint.partner:
         raise Refused("not-my-introduction", f"{event.source} introduced {made.partner} to {made.renter}")
@@ -41,8 +55,9 @@ def introduced(draft: Draft, event: Event) -> None:
     except VerificationFailed as error:
         raise Refused(error.code, f"{event.source} sent an introduction that does not verify: {error}") from error
     if draft.find(Agreement, "agreement") is None:
-        draft.put("agreement", Agreement(introduction=made))
-        partnership.owes(draft, something=True)
+        draft.put("agreement", Agreement(introduction=made, salt=draft.context.nonce("alignment")))
+        patience = draft.job.decided[0].rows / limits.ROWS_LAID_OUT_PER_SECOND_MIN
+        partnership.owes(draft, something=True, patience_seconds=patience)
         draft.do(Perform(activity="ask-partner", params={"introduction": msgspec.to_builtins(made)}))
 
 
@@ -54,7 +69,7 @@ def not_introduced(draft: Draft, event: Event) -> None:
 
 def deferred(draft: Draft, event: Event) -> None:
     """`joint.deferred`: a person at the partner has to approve, which takes its time."""
-    _require_partner(draft, event)
+    partnership.require_partner(draft, event)
     if not draft.agreement.accepted:
         ahead = draft.config.approval_seconds_max - draft.config.partner_seconds_max
         draft.put("agreement", structs.replace(draft.agreement, owes_since=draft.now + ahead))
@@ -64,18 +79,17 @@ def deferred(draft: Draft, event: Event) -> None:
 
 def accepted(draft: Draft, event: Event) -> None:
     """`joint.accepted`: the partner takes part, so compute is worth ordering."""
-    _require_partner(draft, event)
-    draft.put("agreement", structs.replace(draft.agreement, accepted=True))
+    partnership.require_partner(draft, event)
+    columns = data_of(event, JointAccepted).columns
+    draft.put("agreement", structs.replace(draft.agreement, accepted=True, columns=columns))
     partnership.owes(draft, something=False)
-    draft.note("partner-accepted", f"{event.source} takes part", dataset=_joint(draft).dataset)
-    _learn(draft, _declared(draft).at_first())
-    draft.advance("agreed")
-    market.place_first_order(draft)
+    draft.note("partner-accepted", f"{event.source} takes part", dataset=partnership.joint_of(draft).dataset)
+    joining.begin(draft, data_of(event, JointAccepted))
 
 
 def ended(draft: Draft, event: Event) -> None:
     """`joint.ended`: the partner refused, withdrew, or failed."""
-    _require_partner(draft, event)
+    partnership.require_partner(draft, event)
     data = data_of(event, JointEnded)
     draft.put("agreement", structs.replace(draft.agreement, ended=True))
     ending.fail(draft, data.code, f"the partner {event.source} ended its part: {data.reason}")
@@ -91,11 +105,15 @@ def planned(draft: Draft, event: Event) -> None:
     fields = {"parameters": data.parameters, "result_bits": data.result_bits, "value_bits": data.value_bits}
     draft.put(f"round/{data.round}", structs.replace(known, phase=phase, **fields))
     draft.note("round-opened", f"round {data.round}", result_bits=data.result_bits, value_bits=data.value_bits)
-    _learn(draft, _declared(draft).opened(data.round))
+    partnership.learn(draft, partnership.taught_by_rounds(draft).opened(data.round))
     opened = RoundOpened(
-        job=draft.job.spec.id, round=data.round, value_bits=data.value_bits, result_bits=data.result_bits
+        job=draft.job.spec.id,
+        round=data.round,
+        rows=draft.job.decided[0].rows,
+        value_bits=data.value_bits,
+        result_bits=data.result_bits,
     )
-    draft.send("round.opened", _joint(draft).partner, draft.job.spec.id, opened)
+    draft.send("round.opened", partnership.joint_of(draft).partner, draft.job.spec.id, opened)
     if data.round > 1:
         _begin_again(draft, data.round)
     for subtask in draft.subtasks():
@@ -119,7 +137,7 @@ def forwarded(draft: Draft, event: Event) -> None:
 
 def taken(draft: Draft, event: Event) -> None:
     """`batch.taken`: the partner has the result; the first counts."""
-    _require_partner(draft, event)
+    partnership.require_partner(draft, event)
     batch = data_of(event, BatchTaken).batch
     subtask, record = _sealed_by(draft, batch), draft.batch(batch.batch)
     if record is None or record.round != batch.round or record.digest:
@@ -137,7 +155,7 @@ def taken(draft: Draft, event: Event) -> None:
 
 def rejected(draft: Draft, event: Event) -> None:
     """`batch.rejected`: what the lessor sent cannot be used; its work goes elsewhere."""
-    _require_partner(draft, event)
+    partnership.require_partner(draft, event)
     data = data_of(event, BatchRejected)
     subtask, record = _sealed_by(draft, data.batch), draft.batch(data.batch.batch)
     draft.note("incident", f"{event.source} refused a result of {subtask.lessor}: {data.reason}", code=data.code)
@@ -152,29 +170,58 @@ def rejected(draft: Draft, event: Event) -> None:
 
 def output_accepted(draft: Draft, event: Event) -> None:
     """`output.accepted`: on to the next round, or to the end."""
-    data, joint = data_of(event, OutputAccepted), _joint(draft)
+    data, joint = data_of(event, OutputAccepted), partnership.joint_of(draft)
     known = draft.round(data.round)
     if known is None or known.phase != "open" or data.round != draft.progress.round:
         draft.note("late", f"an output of round {data.round}")
         return
-    phase = advance(ROUND, known.phase, "output")
+    happened = "solved" if data.reply else "output"
+    phase = advance(ROUND, known.phase, happened)
     draft.put(f"round/{data.round}", structs.replace(known, phase=phase, output=data.digest))
-    partnership.owes(draft, something=False)
-    _learn(draft, _declared(draft).answered(data.round, data.outputs))
+    partnership.owes(draft, something=bool(data.reply))
+    partnership.learn(draft, partnership.taught_by_rounds(draft).answered(data.round, data.outputs))
     draft.note("round-answered", f"round {data.round} of {joint.rounds}", outputs=data.outputs, bytes=data.bytes_back)
     spent = draft.progress.spent
     seconds, size = spent.decrypt_seconds + data.decrypt_seconds, spent.bytes_back + data.bytes_back
     draft.change_progress(spent=structs.replace(spent, decrypt_seconds=seconds, bytes_back=size))
-    if data.round < joint.rounds:
+    if data.reply:
+        reply = ReplyGiven(job=draft.job.spec.id, values=data.reply)
+        draft.send("reply.given", joint.partner, draft.job.spec.id, reply)
+    elif data.round < joint.rounds:
         partnership.plan(draft, data.round + 1)
     else:
         ending.finish(draft)
 
 
+def advanced(draft: Draft, event: Event) -> None:
+    """`sums.advanced`: the partner goes on; its time begins anew."""
+    partnership.require_partner(draft, event)
+    data = data_of(event, SumsAdvanced)
+    draft.note("sums-advanced", f"{data.done} of {data.units}")
+    if draft.progress.batches_done >= draft.job.batches:
+        partnership.owes(draft, something=True)
+
+
+def norm_told(draft: Draft, event: Event) -> None:
+    """`norm.told`: the partner has the weights of its own columns, and the model is done."""
+    partnership.require_partner(draft, event)
+    known, data = draft.round(1), data_of(event, NormTold)
+    if known is None or known.phase != "replying":
+        return
+    taught = partnership.taught_by_rounds(draft)
+    assert isinstance(taught, Moments)
+    partnership.learn(draft, taught.solved())
+    draft.put("round/1", structs.replace(known, phase=advance(ROUND, known.phase, "norm"), norm=data.norm))
+    partnership.owes(draft, something=False)
+    ending.finish(draft)
+
+
 def output_refused(draft: Draft, event: Event) -> None:
     """`output.refused`: the partner sent what is no output."""
     data = data_of(event, OutputRefused)
-    ending.fail(draft, data.code, f"the output of {_joint(draft).partner} in round {data.round}: {data.reason}")
+    ending.fail(
+        draft, data.code, f"the output of {partnership.joint_of(draft).partner} in round {data.round}: {data.reason}"
+    )
 
 
 def rounds_done(draft: Draft, event: Event) -> None:
@@ -192,7 +239,7 @@ def timer_fired(draft: Draft, event: Event) -> None:
     if data_of(event, TimerFired).name != "partner":
         faults.timer_fired(draft, event)
         return
-    partner, agreement = _joint(draft).partner, draft.find(Agreement, "agreement")
+    partner, agreement = partnership.joint_of(draft).partner, draft.find(Agreement, "agreement")
     if agreement is None:
         ending.fail(draft, "hub-silent", f"no hub introduced the partner {partner} in time")
         return
@@ -202,7 +249,7 @@ def timer_fired(draft: Draft, event: Event) -> None:
     if seconds < draft.config.partner_seconds_max:
         partnership.remind(draft)
         return
-    what = f"round {draft.progress.round}" if agreement.accepted else "the request"
+    what = _WAITED_FOR.get(draft.phase, f"round {draft.progress.round}")
     ending.fail(draft, "partner-silent", f"nothing from the partner {partner} for {seconds:.0f} s about {what}")
 
 
@@ -228,28 +275,3 @@ def _begin_again(draft: Draft, number: int) -> None:
     for subtask in serving:
         draft.change_subtask(subtask, queue=runs.of(numbers.get(subtask, ())), under_way=())
     faults.hand_over(draft, runs.of(numbers.get("", ())), last="")
-
-
-def _learn(draft: Draft, lines: tuple[Learned, ...]) -> None:
-    """Write the ledger as it happens; raises LedgerExceeded."""
-    ledger = draft.find(Ledger, "ledger") or Ledger()
-    draft.put("ledger", Ledger(lines=written(ledger.lines, lines, _declared(draft))))
-    for each in lines:
-        draft.note("learned", f"{each.party}: {each.shape}", kind=each.kind, count=each.count, round=each.round)
-
-
-def _declared(draft: Draft) -> Declared:
-    facts, joint = draft.job.decided[0], _joint(draft)
-    return Declared(rows=facts.rows, received=facts.width_out, outputs=joint.outputs, rounds=joint.rounds)
-
-
-def _joint(draft: Draft) -> Joint:
-    joint = draft.job.spec.joint
-    if joint is None:
-        raise Refused("no-partner", "this job has no partner")
-    return joint
-
-
-def _require_partner(draft: Draft, event: Event) -> None:
-    if event.source != _joint(draft).partner:
-        raise Refused("not-the-partner", f"{event.source} is not the partner of this job")

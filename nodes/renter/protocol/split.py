@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import ceil
 from typing import Final, Protocol
 
-from nodes.renter.protocol.records import LOCAL, Part
+from nodes.renter.protocol.records import LOCAL, VALUE_BYTES, Part
 from schemas import limits
 from schemas.errors import BadInput
 from schemas.jobs import JobSpec
@@ -15,8 +15,6 @@ BATCHES_PER_PART_MIN: Final = 16
 """Parts are cut at least this often where rows allow, so that a part's workers share it and a loss costs little."""
 ROWS_PER_BATCH_MIN: Final = 47
 """Fewer rows than one full ciphertext holds (3072 bits) waste encryption."""
-VALUE_BYTES: Final = 8
-"""A row's value in plaintext (float64), which is what an enclave batch carries."""
 
 
 class Packing(Protocol):

@@ -30,6 +30,7 @@ def terms_of(draft: Draft, subtask: Subtask) -> SubtaskTerms:
         result_bits=facts.result_bits if traits.sealed else None,
         public_key=facts.public_key if traits.homomorphic_key else None,
         partner=None if spec.joint is None else spec.joint.partner,
+        by_row=facts.by_row,
     )
 
 

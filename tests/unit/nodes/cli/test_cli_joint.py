@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from nodes.cli.main import main
 from nodes.config import read_config
+from nodes.ledger import Rounds, SameRows
 from nodes.network_init import Plan, create
 from nodes.partner.protocol.records import RECORD_TYPES, Ledger, Part
 from nodes.store.port import Decision, Input
 from nodes.store.sqlite import SqliteStore
 from schemas.ids import address
+from schemas.joint import Algorithm
 from tests.unit.nodes.hub.world import START, public_key
 from tests.unit.nodes.partner.world import JOB, RENTER
 
 PARTNER = address("C11", "C12")
-LINES = Part(
-    job=JOB, renter=RENTER, renter_key=b"", phase="accepted", dataset="", columns=(), rows=9, received=2, outputs=3,
-    rounds=4,
-).declared  # fmt: skip
+LINES = Rounds(rows=9, received=2, outputs=3, rounds=4)
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-async def keep(database: Path) -> None:
-    database.parent.mkdir(mode=0o700)
+async def keep(database: Path, **changed: Any) -> None:
+    database.parent.mkdir(mode=0o700, exist_ok=True)
     store = await SqliteStore.open(database, RECORD_TYPES)
     part = Part(
         job=JOB,
@@ -59,10 +59,10 @@ async def keep(database: Path) -> None:
         answered=1,
         asked_at=START,
     )
-    ledger = Ledger(lines=(*LINES.at_first(), *LINES.opened(1), *LINES.answered(1, 3)))
-    decision = Decision(START, put={"part": part, "ledger": ledger})
+    ledger = Ledger(lines=(*SameRows(9).compared(), *LINES.opened(1), *LINES.answered(1)))
+    decision = Decision(START, put={"part": structs.replace(part, **changed), "ledger": ledger})
     arguments: dict[str, Any] = {"owner": "o", "lease_until": START, "performs_max": 0}
-    await store.apply([Input("event-1", JOB)], lambda _, __: decision, **arguments)
+    await store.apply([Input(f"event-{len(changed)}", JOB)], lambda _, __: decision, **arguments)
     await store.close()
 
 
@@ -77,6 +77,20 @@ def test_parts_are_listed_for_programs(config: Path, capsys: pytest.CaptureFixtu
     assert main(["joint", "list", "--config", str(config), "--json"]) == 0
     (part,) = json.loads(capsys.readouterr().out)
     assert (part["job"], part["phase"], part["answered"]) == (JOB, "accepted", 1)
+
+
+def test_a_model_is_shown_with_the_weights_of_the_own_columns(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    algorithm = Algorithm(name="ridge", penalty_per_row=0.001)
+    asyncio.run(
+        keep(read_config(config, {}, role="partner").database, algorithm=algorithm, weights=(0.125,), offset=2.0)
+    )
+    assert main(["joint", "show", JOB, "--config", str(config)]) == 0
+    shown = capsys.readouterr().out
+    for said in ("model       ridge, penalty 0.001 per row", "Weights of the own columns", "premium", "0.125"):
+        assert said in shown
+    assert main(["joint", "show", JOB, "--config", str(config), "--json"]) == 0
+    part = json.loads(capsys.readouterr().out)
+    assert (part["weights"], part["offset"], part["algorithm"]["name"]) == ({"premium": 0.125}, 2.0, "ridge")
 
 
 @pytest.mark.parametrize(("command", "wanted"), [("approve", "waiting"), ("refuse", "waiting")])

@@ -11,9 +11,10 @@ from gmpy2 import mpz
 from nodes.joint import alignment
 from nodes.joint.alignment import Masking
 from nodes.joint.errors import BadPeer
+from nodes.joint.exchange import salt
 from schemas.errors import BadData
 
-SALT = alignment.salt(b"job", b"renter", b"partner")
+SALT = salt("job", b"renter", b"partner")
 P = 2**255 - 19
 
 
@@ -61,7 +62,7 @@ def test_chunks_are_masked_like_the_whole() -> None:
 
 def test_masks_of_two_jobs_have_nothing_in_common() -> None:
     secret = secrets.token_bytes(32)
-    other = alignment.salt(b"job", b"renter", b"another")
+    other = salt("job", b"renter", b"another")
     assert alignment.masked(Masking(secret, SALT), ["a"]) != alignment.masked(Masking(secret, other), ["a"])
     assert alignment.masked(_masking(), ["a"]) != alignment.masked(_masking(), ["a"])
 
@@ -99,7 +100,7 @@ def test_what_is_no_masked_id_is_refused(kind: str) -> None:
 )
 def test_empty_and_repeated_ids_are_refused_with_their_count(ids: list[str], count: str) -> None:
     with pytest.raises(BadData, match=count):
-        alignment.require_ids(ids)
+        alignment.require_ids([ids])
 
 
 def test_ids_that_the_other_side_repeats_are_refused() -> None:

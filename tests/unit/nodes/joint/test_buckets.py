@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from nodes.homomorphic.errors import BadCiphertext
 from nodes.homomorphic.paillier.secret import PaillierSecret
+from nodes.homomorphic.paillier.slots import Layout
 from nodes.joint import buckets, partner, renter
-from nodes.joint.slots import Layout
 from schemas.errors import BadData
 
 ROWS = 150

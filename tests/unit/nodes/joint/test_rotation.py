@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from nodes.homomorphic.errors import Overflow
+from nodes.homomorphic.paillier.slots import Layout
 from nodes.joint import columns, fresh, guards, rotation
 from nodes.joint.rotation import Room
-from nodes.joint.slots import Layout
 
 
 def _columns(rows: int = 400, width: int = 5) -> columns.Columns:

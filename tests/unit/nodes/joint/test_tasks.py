@@ -4,27 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from itertools import pairwise
 
 import gmpy2
 import numpy as np
-import pytest
 from gmpy2 import mpz
 
 from nodes.crew.crew import Crew, Kit
 from nodes.homomorphic.paillier.secret import PaillierSecret
-from nodes.joint import alignment, partner, renter
+from nodes.joint import alignment, chunks, partner, renter
 from nodes.joint.alignment import Masking
-
-
-@pytest.mark.parametrize("rows", [1, 32_768, 32_769, 100_000])
-def test_tasks_have_about_equally_many_rows_and_leave_none_out(rows: int) -> None:
-    blocks = partner.blocks(rows)
-    sizes = [block.stop - block.start for block in blocks]
-    assert sum(sizes) == rows
-    assert max(sizes) <= partner.BLOCK_ROWS
-    assert max(sizes) - min(sizes) <= 1
-    assert all(left.stop == right.start for left, right in pairwise(blocks))
 
 
 async def test_a_job_runs_in_the_processes_of_a_crew(secret: PaillierSecret) -> None:
@@ -42,7 +30,7 @@ async def test_a_job_runs_in_the_processes_of_a_crew(secret: PaillierSecret) -> 
     finally:
         await crew.close()
     assert opened == (np.array([[1, 2], [0, -5]]) @ weights.T @ given).tolist()
-    assert len(twice) == alignment.REMASKED_BYTES
+    assert len(twice) == chunks.REMASKED_BYTES
 
 
 def test_what_goes_to_the_renter_bears_full_noise(secret: PaillierSecret) -> None:

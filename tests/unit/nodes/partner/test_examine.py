@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from nodes.alignment import ids_digest
 from nodes.crew.crew import Crew
 from nodes.data.table import open_table
 from nodes.homomorphic.paillier.secret import PaillierSecret
+from nodes.joint import modulus
+from nodes.joint.alignment import ids_digest
+from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.examine import erase, examine
 from nodes.partner.activities.services import Services
 from nodes.partner.protocol.records import RECORD_TYPES, RequestExamined
@@ -24,7 +26,7 @@ from schemas.joint import JointRequested
 from tests.support import together as joint
 from tests.support.together import Case
 from tests.unit.nodes.hub.world import START
-from tests.unit.nodes.partner.world import JOB, ME, request
+from tests.unit.nodes.partner.world import IDENTITY, JOB, RENTER, request
 
 ROWS = 40
 
@@ -39,7 +41,7 @@ async def services(tmp_path: Path, case: Case) -> AsyncIterator[Services]:
     store = await SqliteStore.open(None, RECORD_TYPES)
     partner = joint.local_partner(case, joint.policy(tmp_path))
     yield Services(
-        me=ME,
+        identity=IDENTITY,
         store=store,
         blobs=BlobStore(tmp_path / "blobs"),
         jobs=tmp_path / "jobs",
@@ -65,11 +67,12 @@ async def examined(services: Services, case: Case, secret: PaillierSecret, **cha
     fields: dict[str, Any] = {
         "program": check(joint.partner_program()).canonical,
         "public_key": secret.public.to_bytes(),
+        "modulus_proof": modulus.proof(secret.p, secret.q, modulus.context(JOB, RENTER)),
         "rows": ROWS,
         "ids": ids(case),
     } | changed
     await keep(services, request(**fields))
-    ((event_type, found),) = await examine(services, {"approved": approved}, JOB)
+    ((event_type, found),) = await examine(services, Desk(services), {"approved": approved}, JOB)
     assert event_type == "request.examined"
     assert isinstance(found, RequestExamined)
     return found
@@ -88,7 +91,7 @@ async def test_what_is_covered_is_laid_out_for_the_job_and_erased_with_it(
     assert (found.code, found.columns, found.outputs) == ("", ("premium", "claims"), 2)
     folder = services.folder(JOB)
     table = open_table(folder.table, folder.digest.read_text())
-    assert ids_digest(table, JOB) == ids(case)
+    assert ids_digest(JOB, table.all_ids()) == ids(case)
     assert table.read(0, ROWS).tolist() == case.theirs.tolist()
     output = services.blobs.put(b"an output")
     assert await erase(services, {"outputs": [output]}, JOB) == []
@@ -96,11 +99,30 @@ async def test_what_is_covered_is_laid_out_for_the_job_and_erased_with_it(
     assert not services.blobs.path(output).exists()
 
 
+async def test_ids_that_are_to_be_masked_are_counted_and_not_compared(
+    services: Services, case: Case, secret: PaillierSecret, tmp_path: Path
+) -> None:
+    joint.policy(tmp_path, rows_min=17)
+    found = await examined(services, case, secret, ids=None, salt=b"s" * 32, rows=ROWS + 5)
+    assert (found.code, found.rows, found.rows_min) == ("", ROWS, 17)
+
+
+@pytest.mark.parametrize(("line", "count"), [("", "1 of 41 rows have no id"), ("person-3", "1 of 41 ids were there")])
+async def test_how_many_ids_do_not_name_one_row_is_for_this_side_alone(
+    services: Services, case: Case, secret: PaillierSecret, line: str, count: str
+) -> None:
+    case.partner.write_text(case.partner.read_text() + f"{line},1,2\n")
+    found = await examined(services, case, secret, ids=None, salt=b"s" * 32)
+    assert (found.code, count in found.detail) == ("dataset-unfit", True)
+    assert not any(each.isdigit() for each in found.reason.replace("C11.C12", ""))
+
+
 REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
     "a result per row": ({"program": joint.partner_program(per_row=True)}, "per-row-output"),
     "no program": ({"program": b"no program"}, "bad-program"),
     "a program of other inputs": ({"program": joint.lessors_program()}, "bad-program"),
     "another width": ({"received": 3}, "bad-program"),
+    "a modulus that is not proved to be good": ({"modulus_proof": b""}, "modulus-unproved"),
     "no key": ({"public_key": b"no key"}, "bad-key"),
     "columns that are not there": ({"columns": ("premium", "salary")}, "dataset-unfit"),
     "other ids": ({"ids": "0" * 64}, "not-aligned"),

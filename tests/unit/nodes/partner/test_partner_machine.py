@@ -127,6 +127,12 @@ ENDS: dict[str, tuple[Callable[[], World], str, str, str]] = {
         "rows-not-covered",
         "no",
     ),
+    "a round of other rows": (
+        lambda: World().asked().examined().opened(1, ROWS - 1),
+        "failed",
+        "rows-differ",
+        "99 rows",
+    ),
     "one round too many": (lambda: _all_rounds().opened(ROUNDS + 1), "failed", "too-many-rounds", "round 3 of 2"),
 }
 

@@ -14,7 +14,7 @@ from schemas.errors import BadConfig
 
 NOW = 1_800_000_000.0
 DIGEST = "a" * 64
-ASKED = Asked("A11.A12", "claims", ("age",), DIGEST, 100, 3, NOW)
+ASKED = Asked("A11.A12", "claims", ("age",), DIGEST, "", False, 100, 3, "psi", NOW)
 RULE = f"""
 [[allow]]
 renters = ["A11.A12"]
@@ -23,6 +23,8 @@ columns = ["age", "premium"]
 programs = ["{DIGEST}"]
 rows_min = 50
 rounds_max = 3
+alignment = ["psi"]
+ids_max = 500
 until = 2027-02-01T00:00:00Z
 """
 """NOW is in January 2027."""
@@ -51,6 +53,8 @@ def test_a_request_within_a_rule_is_covered(tmp_path: Path) -> None:
         ({"program": "b" * 64}, "unknown-program"),
         ({"rows": 49}, "too-few-rows"),
         ({"rounds": 4}, "too-many-rounds"),
+        ({"alignment": "digest"}, "alignment-not-allowed"),
+        ({"rows": 501}, "too-many-ids"),
     ],
 )
 def test_what_no_rule_allows_is_refused_by_its_code(tmp_path: Path, changed: dict[str, Any], code: str) -> None:
@@ -73,3 +77,28 @@ def test_a_new_partner_allows_nobody(tmp_path: Path) -> None:
 def test_a_typo_in_a_policy_names_the_field(tmp_path: Path, text: str, field: str) -> None:
     with pytest.raises(BadConfig, match=field):
         judged(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "asked", "code"),
+    [
+        ('["ridge"]', "ridge", ""),
+        ('["*"]', "poisson", ""),
+        ('["ridge"]', "ols", "unknown-algorithm"),
+        ("[]", "ridge", "unknown-algorithm"),
+    ],
+)
+def test_a_model_needs_its_algorithm_in_the_policy_and_no_program(
+    tmp_path: Path, algorithms: str, asked: str, code: str
+) -> None:
+    (tmp_path / "policy.toml").write_text(RULE.replace("programs =", f"algorithms = {algorithms}\nprograms ="))
+    wanted = replace(ASKED, program="", algorithm=asked)
+    assert judge(read_policy(tmp_path / "policy.toml"), wanted).code == code
+
+
+@pytest.mark.parametrize(("consents", "code"), [("true", ""), ("false", "per-row-output")])
+def test_results_of_single_rows_need_a_policy_that_says_so(tmp_path: Path, consents: str, code: str) -> None:
+    rule = RULE.replace("programs =", f'algorithms = ["*"]\nper_row = {consents}\nprograms =')
+    (tmp_path / "policy.toml").write_text(rule)
+    wanted = replace(ASKED, program="", algorithm="ridge", per_row=True)
+    assert judge(read_policy(tmp_path / "policy.toml"), wanted).code == code

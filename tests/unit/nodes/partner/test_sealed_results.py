@@ -19,6 +19,7 @@ from nodes.data.reading import Reading
 from nodes.homomorphic.paillier import totals
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.inputs import RECEIVED, without
+from nodes.partner.activities.aligning import partners_aligner
 from nodes.partner.activities.answer import answer
 from nodes.partner.activities.collect import AHEAD_SECONDS_MAX, Collector
 from nodes.partner.activities.desk import Desk
@@ -44,7 +45,7 @@ from schemas.ids import Address
 from schemas.jobs import Batch
 from tests.support import together as joint
 from tests.unit.nodes.hub.world import START, public_key, signer
-from tests.unit.nodes.partner.world import JOB, LESSOR, ME, RENTER, batch, contract, request
+from tests.unit.nodes.partner.world import IDENTITY, JOB, LESSOR, ME, RENTER, batch, contract, request
 from tests.unit.nodes.renter.activities.test_collect import Arrived
 
 ROWS, VALUE_BITS, RESULT_BITS = 40, 26, 22
@@ -68,7 +69,8 @@ class Counter:
         headers, raw = codec.encode(event, signer(by))
         arrived = Arrived(Message(routing_key(ME, by, "result"), raw, headers, "e"))
         door = Door(ME, "partner", self.services.clock)
-        collector = Collector(self.services, Desk(self.services), None, door, self.submit)  # type: ignore[arg-type]
+        aligner = partners_aligner(self.services, None)  # type: ignore[arg-type]
+        collector = Collector(self.services, Desk(self.services), None, door, self.submit, aligner)  # type: ignore[arg-type]
         await collector._serve(arrived)
         (settled,) = arrived.settled
         return settled
@@ -81,7 +83,7 @@ async def counter(tmp_path: Path, secret: PaillierSecret) -> AsyncIterator[Count
     program = check(joint.partner_program())
     store, crew = await SqliteStore.open(None, RECORD_TYPES), Crew(1)
     services = Services(
-        me=ME,
+        identity=IDENTITY,
         store=store,
         blobs=BlobStore(tmp_path / "blobs"),
         jobs=tmp_path / "jobs",

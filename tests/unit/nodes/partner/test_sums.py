@@ -8,7 +8,7 @@ import pytest
 from nodes.homomorphic.errors import Overflow
 from nodes.homomorphic.paillier import totals
 from nodes.homomorphic.paillier.secret import PaillierSecret
-from nodes.partner.activities.answer import covers
+from nodes.partner.activities.covering import covers
 from nodes.partner.activities.sums import Split, Sums, added, finished, partial_sums, scales
 from nodes.partner.protocol.records import Taken
 from nodes.programs.check import check

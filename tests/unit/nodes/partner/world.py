@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Struct, structs
 
 from nodes.hub.signing import make_contract, sign_as_lessor_hub, sign_as_renter_hub
+from nodes.identity import Identity
 from nodes.machine import TIMER_FIRED, Context, Note, Perform, Publish, Step, TimerFired
 from nodes.partner.protocol.config import PartnerConfig
 from nodes.partner.protocol.machine import PartnerMachine
@@ -18,9 +19,10 @@ from schemas.jobs import Batch
 from schemas.joint import ContractShown, Introduction, JointRequested, RoundOpened
 from schemas.orders import Offer
 from schemas.signing import struct_bytes
-from tests.unit.nodes.hub.world import START, buy_order, public_key, sell_order, signer, verify
+from tests.unit.nodes.hub.world import START, buy_order, private_key, public_key, sell_order, signer, verify
 
 ME, RENTER, LESSOR = address("C11", "C12"), address("A11", "A12"), address("B11", "B12")
+IDENTITY = Identity(ME, private_key(ME))
 JOB = derive_id("job", RENTER, 1)
 """As `buy_order` names it."""
 HUB_KEYS = {hub: public_key(hub) for hub in ("A11.hub", "B11.hub", "C11.hub")}
@@ -56,6 +58,7 @@ def request(**changed: Any) -> JointRequested:
         "columns": (),
         "program": b"program",
         "public_key": b"key",
+        "modulus_proof": b"proof",
         "rows": ROWS,
         "received": 4,
         "rounds": ROUNDS,
@@ -115,8 +118,9 @@ class World:
         self.handle("request.examined", RequestExamined(**found))
         return self
 
-    def opened(self, number: int = 1) -> World:
-        self.handle("round.opened", RoundOpened(job=JOB, round=number, value_bits=20, result_bits=18), RENTER)
+    def opened(self, number: int = 1, rows: int = ROWS) -> World:
+        opened = RoundOpened(job=JOB, round=number, rows=rows, value_bits=20, result_bits=18)
+        self.handle("round.opened", opened, RENTER)
         return self
 
     def shown(self, of: Contract | None = None) -> World:

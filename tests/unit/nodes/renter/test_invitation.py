@@ -12,7 +12,7 @@ import pytest
 from nodes.cli.options import Invited
 from nodes.renter.submission import stage
 from nodes.store.blobs import BlobStore
-from schemas.errors import BadConfig, BadInput, BadProgram
+from schemas.errors import BadConfig, BadData, BadInput, BadProgram
 from schemas.ids import derive_id
 from schemas.jobs import JobSpec
 from tests.support import together as joint
@@ -61,9 +61,25 @@ def test_a_job_with_a_partner_is_sealed_wholly_rented_and_knows_its_ids(case: Ca
     assert again.joint.ids != spec.joint.ids, "the ids' digest is salted by the job"
 
 
+def test_rows_are_found_by_their_ids_unless_both_sides_say_that_theirs_are_the_same(case: Case, tmp_path: Path) -> None:
+    spec = staged(case, tmp_path, aligned=False)
+    assert spec.joint is not None
+    assert spec.joint.ids is None
+
+
+@pytest.mark.parametrize("aligned", [True, False])
+@pytest.mark.parametrize(("line", "said"), [("", "1 of 31 rows have no id"), ("person-3", "1 of 31 ids were there")])
+def test_ids_that_do_not_name_one_row_are_refused_with_their_count(
+    case: Case, tmp_path: Path, line: str, said: str, aligned: bool
+) -> None:
+    case.renter.write_text(case.renter.read_text() + f"{line},1,2,3\n")
+    with pytest.raises(BadData, match=said):
+        staged(case, tmp_path, aligned=aligned)
+    assert not (tmp_path / "jobs" / JOB).exists()
+
+
 WRONG: dict[str, tuple[dict[str, Any], type[BadInput], str]] = {
     "another protection": ({"job": {"protection": "homomorphic"}}, BadConfig, "needs --protection sealed-result"),
-    "rows that nobody says are aligned": ({"aligned": False}, BadConfig, "--aligned"),
     "rows without ids": ({"job": {"id_column": None}}, BadConfig, "--id-column"),
     "rounds without an update": ({"update": None}, BadConfig, "--update"),
     "too few parameters": ({"parameters": (1.0,)}, BadConfig, "1 numbers"),
@@ -94,11 +110,38 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(case: Case, tmp_path: P
     ("given", "said"),
     [
         (lambda: Invited(dataset="claims"), "--partner"),
-        (lambda: Invited(partner="C11.C12"), "--dataset and --partner-program"),
-        (lambda: Invited(partner="C11.C12", dataset="claims"), "--dataset and --partner-program"),
+        (lambda: Invited(partner="C11.C12"), "--dataset, and either --partner-program"),
+        (lambda: Invited(partner="C11.C12", dataset="claims"), "--dataset, and either --partner-program"),
     ],
 )
 def test_half_an_invitation_names_what_is_missing(given: Callable[[], Invited], said: str) -> None:
     with pytest.raises(BadConfig, match=said):
         given().invitation()
     assert Invited().invitation() is None
+
+
+def test_a_models_options_become_what_both_sides_know_of_it_and_what_stays_here() -> None:
+    given = Invited(partner="C11.C12", dataset="claims", algorithm="ols", label="y", outliers="move", key_bits="2048")
+    invitation = given.invitation()
+    assert invitation is not None
+    fitting = invitation.fitting
+    assert fitting is not None
+    assert (fitting.label, fitting.outliers, fitting.key_bits) == ("y", "move", 2048)
+    assert (fitting.algorithm.name, fitting.algorithm.penalty_per_row) == ("ols", 0.0)
+    assert fitting.algorithm.partner_coefficients
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"algorithm": "ridge"}, "--label"),
+        ({"algorithm": "ridge", "label": "y", "bits": 99}, "out of range"),
+        ({"algorithm": "ridge", "label": "y", "key_bits": "1024"}, "out of range"),
+        ({"algorithm": "ridge", "label": "y", "key_bits": "many"}, "--key-bits"),
+        ({"algorithm": "ridge", "label": "y", "score": "job-1"}, "either --partner-program"),
+        ({"label": "y", "score": "job-1"}, "--algorithm"),
+    ],
+)
+def test_options_of_a_model_that_do_not_fit_are_named(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(BadConfig, match=said):
+        Invited(partner="C11.C12", dataset="claims", **options).invitation()

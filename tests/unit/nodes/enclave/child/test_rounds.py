@@ -15,6 +15,8 @@ from nodes.enclave.child import engine
 from nodes.enclave.errors import Code, DataFault, Fault, Rejected
 from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.paillier.secret import PaillierSecret
+from nodes.joint import renter as joint_renter
+from nodes.programs.build import identity
 from schemas.fields import SCALE_BITS_MAX
 from schemas.joint import VALUE_BITS_MAX
 from tests.unit.nodes.enclave.child.test_engine import Renter
@@ -37,7 +39,7 @@ class Joint:
 
     def __init__(self, secret: PaillierSecret) -> None:
         self.secret = secret
-        self.seal = SealSpec(secret.public.to_bytes(), 0, joint=True)
+        self.seal = SealSpec(secret.public.to_bytes(), 0, "round")
         self.renter = Renter().ask().accept(program=PROGRAM, seal=self.seal)
 
     def round(
@@ -103,7 +105,7 @@ def test_a_result_past_the_announced_bound_is_named_and_not_cut(joint: Joint) ->
 
 def test_a_subtask_agreed_without_a_partner_takes_no_rounds(secret: PaillierSecret) -> None:
     joint = Joint(secret)
-    joint.renter = Renter().ask().accept(program=PROGRAM, seal=replace(joint.seal, joint=False))
+    joint.renter = Renter().ask().accept(program=PROGRAM, seal=replace(joint.seal, kind="result"))
     with pytest.raises(Rejected) as refusal:
         joint.round(1, (1.0, 1.0), rows=True)
     assert refusal.value.code == Code.CONTEXT
@@ -123,3 +125,28 @@ def test_a_round_of_another_length_is_no_round(cut: int) -> None:
 def test_scales_that_no_round_may_have_are_refused(result_bits: int, value_bits: int) -> None:
     with pytest.raises(ValueError, match="scales"):
         unpacked(packed(Opening(result_bits, value_bits, np.ones(2), ROWS)), 2, len(ROWS), 2)
+
+
+def test_rows_are_sealed_one_in_a_ciphertext_and_only_within_what_was_agreed(secret: PaillierSecret) -> None:
+    program = identity(("a", "b"))
+    seal = SealSpec(secret.public.to_bytes(), 0, "row")
+    renter = Renter().ask().accept(program=program, seal=seal)
+    schema = key_agreement.schema_digest(program, seal)
+    context = replace(renter.subtask.context(2), epoch=0, schema=schema, direction=DATA)
+
+    def sealed(rows: list[list[float]]) -> bytes:
+        key = key_agreement.data_key(renter.secret, CONTRACT, JOB, DATA, 0)
+        body = chunks.encrypt(key, context.digest(), packed(Opening(0, 4, np.zeros(0), np.array(rows))))
+        return bytes(renter.enclave.execute(context, memoryview(body)))
+
+    body = sealed([[1.0, -16.0], [0.0, 16.0]])
+    assert len(body) == 2 * secret.public.ciphertext_bytes
+    assert joint_renter.opened(secret, body, 2, 2, 5) == [[1.0, -16.0], [0.0, 16.0]]
+    with pytest.raises(DataFault) as raised:
+        sealed([[1.0, 17.0], [0.0, 0.0]])
+    assert raised.value.fault is Fault.RESULT_TOO_LARGE
+
+
+def test_what_is_sealed_by_row_means_something_else(secret: PaillierSecret) -> None:
+    seals = [SealSpec(secret.public.to_bytes(), 0, kind) for kind in ("result", "round", "row")]
+    assert len({key_agreement.schema_digest(PROGRAM, seal) for seal in seals}) == len(seals)

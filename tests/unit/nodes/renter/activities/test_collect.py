@@ -16,10 +16,11 @@ from broker.port import Message
 from nodes.crew.crew import Worked
 from nodes.crew.errors import HandLost
 from nodes.identity import Identity, UnsealFailed
+from nodes.renter.activities.answers import Answers
 from nodes.renter.activities.collect import Collector, claimed_seconds
-from nodes.renter.activities.rounds import Rounds
 from nodes.renter.activities.services import Services
-from nodes.renter.activities.workbench import Running, Workbench
+from nodes.renter.activities.table import Hands
+from nodes.renter.activities.workbench import Running
 from nodes.renter.errors import JobGone
 from nodes.renter.files import incidents
 from nodes.renter.files.parts import read_part
@@ -102,12 +103,13 @@ class Desk:
         """Settle one message."""
         headers, body = codec.encode(event, by.sign)
         message = Message(key or routing_key(ME, event.source, "result"), body, headers, event.id)
-        arrived, workbench = Arrived(message), Workbench(self.services)
+        arrived, hands = Arrived(message), Hands.of(self.services, None)  # type: ignore[arg-type]
+        workbench = hands.workbench
         running = Running(None, None, None, (), self.opening)  # type: ignore[arg-type]
         workbench.running = AsyncMock(return_value=running)  # type: ignore[method-assign]
         door = Door(ME, "renter", self.services.clock)
-        rounds = Rounds(self.services, workbench, None)  # type: ignore[arg-type]
-        collector = Collector(self.services, workbench, None, door, self.submit, rounds)  # type: ignore[arg-type]
+        answers = Answers(self.services, workbench)
+        collector = Collector(self.services, workbench, None, door, self.submit, answers, hands.aligner)  # type: ignore[arg-type]
         await collector._serve(arrived)
         return arrived
 

@@ -15,15 +15,14 @@ from nodes.data.manifest import VALUES
 from nodes.data.table import open_table
 from nodes.protections import SEALED
 from nodes.renter.activities import workbench as module
-from nodes.renter.activities.dispatch import Dispatcher
-from nodes.renter.activities.rounds import Rounds
 from nodes.renter.activities.services import Services
-from nodes.renter.activities.table import activities
+from nodes.renter.activities.table import Hands, activities
 from nodes.renter.activities.workbench import Workbench
-from nodes.renter.errors import FilesGone, JobGone, OtherFormat, SecretLost
+from nodes.renter.errors import FilesGone, JobGone, OtherFormat
 from nodes.renter.protocol.records import Progress, Round
 from nodes.runtime.outbox import Activity
 from nodes.runtime.post import Post
+from nodes.secrets import SecretLost
 from schemas.errors import BadData, VerificationFailed
 from schemas.ids import derive_id
 from schemas.jobs import Batch
@@ -39,6 +38,8 @@ GIVEN: dict[str, dict[str, Any]] = {
     "dispatch": {"batch": msgspec.to_builtins(BATCH), "lessor": "B11.B12"},
     "compute-local": {"batch": 0, "first_row": 0, "rows": 1},
     "verify-evidence": {"subtask": SUBTASK, "worker": "w", "nonce": "", "evidence": "", "contract": CONTRACT},
+    "mask-ids": {"chunk": 0},
+    "return-ids": {"chunk": 0, "digest": ""},
     "forget": {"subtasks": [SUBTASK]},
     "plan-round": {"round": 1},
     "dispatch-round": {
@@ -137,9 +138,7 @@ async def test_what_is_asked_for_a_job_that_is_gone_has_no_outcome(services: Ser
 
 
 def table(services: Services) -> dict[str, Activity]:
-    workbench = Workbench(services)
-    post = Post(services.identity, None, time.time)  # type: ignore[arg-type]
-    return activities(services, workbench, Dispatcher(services, workbench, post), Rounds(services, workbench, post))
+    return activities(Hands.of(services, Post(services.identity, None, time.time)))  # type: ignore[arg-type]
 
 
 async def test_a_secret_made_for_a_job_that_ended_meanwhile_is_erased(services: Services) -> None:

@@ -22,10 +22,12 @@ from schemas.joint import (
     IntroductionProposed,
     IntroductionRefused,
     Joint,
-    JointAnswered,
+    JointAccepted,
+    JointDeferred,
     JointEnded,
     Learned,
 )
+from schemas.limits import ROWS_LAID_OUT_PER_SECOND_MIN
 from schemas.signing import struct_bytes
 from tests.unit.nodes.renter.protocol.world import IDENTITY, JOB, ME, ONE, SUBTASKS, TWO, World, failed
 
@@ -130,7 +132,7 @@ def test_the_partner_is_asked_before_compute_is_ordered() -> None:
     world = JointWorld("agreeing")
     world.handle("introduction.made", IntroductionProposed(introduction=introduction()), hub_address("A11"))
     assert world.performed() == ["ask-partner"]
-    world.handle("joint.accepted", JointAnswered(job=JOB), PARTNER)
+    world.handle("joint.accepted", JointAccepted(job=JOB), PARTNER)
     assert world.progress.phase == "ordering"
     assert "order.buy.placed" in world.published()
 
@@ -225,7 +227,7 @@ def _asked() -> JointWorld:
 
 def _deferred() -> JointWorld:
     world = _asked()
-    world.handle("joint.deferred", JointAnswered(job=JOB), PARTNER)
+    world.handle("joint.deferred", JointDeferred(job=JOB), PARTNER)
     return world
 
 
@@ -278,6 +280,16 @@ def test_what_ends_the_job_for_want_of_the_partner_names_it(end: str) -> None:
     world = make()
     assert (world.progress.phase, world.job.code) == ("failed", code)
     assert "C1" in world.job.reason or code == "ledger-exceeded"
+
+
+def test_a_partner_has_time_to_look_at_a_large_table() -> None:
+    world = JointWorld("agreeing")
+    facts, _ = world.job.decided
+    rows = 10 * int(WAIT) * ROWS_LAID_OUT_PER_SECOND_MIN
+    world.records["job"] = structs.replace(world.job, facts=structs.replace(facts, rows=rows))
+    world.handle("introduction.made", IntroductionProposed(introduction=introduction()), hub_address("A11"))
+    assert world.after(10 * WAIT).progress.phase == "agreeing"
+    assert world.after(WAIT).job.code == "partner-silent"
 
 
 def test_a_partner_that_says_something_in_time_is_waited_for() -> None:

@@ -7,7 +7,7 @@ import pytest
 from gmpy2 import mpz
 
 from nodes.homomorphic.errors import BadCiphertext, Overflow
-from nodes.joint.slots import Layout
+from nodes.homomorphic.paillier.slots import Layout
 
 N = (mpz(1) << 2047) + 12345
 

@@ -1,0 +1,114 @@
+"""What a partner's data says to a request for a model: columns of numbers, that show no row, and that leave room."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from msgspec import Struct, structs
+
+from nodes.data.binding import Binding
+from nodes.data.header import Header
+from nodes.data.table import open_table
+from nodes.homomorphic.errors import Overflow
+from nodes.joint import guards
+from nodes.joint.alignment import Places
+from nodes.joint.errors import TooRevealing
+from nodes.joint.guards import Limits
+from nodes.joint.masks import read_places
+from nodes.partner.activities.columns import make_columns
+from nodes.partner.activities.desk import Desk
+from nodes.partner.activities.services import Services
+from nodes.partner.activities.unfit import Unfit
+from nodes.partner.protocol.records import ColumnsMade, Part
+from schemas.errors import BadData
+from schemas.joint import JointRequested
+
+JOB_PREFIX: Final = "job-"
+MODEL_COLUMNS_MAX: Final = 1024
+"""Of one party: the rotation is a square matrix of so many."""
+_SAID: Final = {
+    "too-few-rows": "there are too few rows for its columns",
+    "low-support": "columns of its data take too few different rows",
+    "high-leverage": "rows of its data stand alone in its columns",
+    "budget-spent": "the renter brought too many columns to these rows, in this job and earlier ones",
+}
+"""What the renter is told; the counts are this partner's business."""
+
+
+def binding_of(header: Header, id_column: str | None, chosen: tuple[str, ...]) -> Binding:
+    """The columns of a model: those that were asked for, or all of numbers. Raises BadData."""
+    for name in chosen:
+        header.position(name)
+    names = chosen or tuple(each for each in header.columns if each in header.numeric and each != id_column)
+    if not names or len(names) > MODEL_COLUMNS_MAX:
+        raise BadData(f"a model takes 1 to {MODEL_COLUMNS_MAX} columns of numbers; here are {len(names)}")
+    return Binding(names, "choice")
+
+
+async def make_ready(services: Services, desk: Desk, request: JointRequested, places: Places | None = None) -> None:
+    """Make the integers that the model is fitted with, of the job's table or of its rows at `places`.
+
+    Raises:
+        Unfit: they would show too much, or leave no room; with a reason that tells nothing of them.
+    """
+    await _require_budget(services, request)
+    await asyncio.to_thread(_make, services, request, places)
+    try:
+        await desk.rotation(request.job)
+    except Overflow as error:
+        reason = "sums over all rows leave no room in the ciphertexts: take fewer columns or bits, or a longer key"
+        raise Unfit("no-room", reason, str(error)) from error
+
+
+async def make_matched(services: Services, desk: Desk, params: dict[str, Any], job: str) -> list[tuple[str, Struct]]:
+    """Activity `make-columns`: the model's integers, of the rows in common."""
+    records = await services.store.get(job, ["part", "request"])
+    part, request = records.get("part"), records.get("request")
+    if not isinstance(part, Part) or not isinstance(request, JointRequested):
+        return []
+    try:
+        places = await asyncio.to_thread(read_places, services.folder(job).places)
+        await make_ready(services, desk, structs.replace(request, rows=part.rows), places)
+    except Unfit as error:
+        return [("columns.made", ColumnsMade(code=error.code, reason=str(error), detail=error.detail))]
+    return [("columns.made", ColumnsMade())]
+
+
+def _make(services: Services, request: JointRequested, places: Places | None) -> None:
+    assert request.algorithm is not None
+    folder, outliers = services.folder(request.job), services.datasets[request.dataset].outliers
+    table = open_table(folder.table, folder.digest.read_text())
+    try:
+        make_columns(folder.columns, table, places, request.algorithm, outliers)
+    except TooRevealing as error:
+        raise _unfit(services, error) from error
+    except BadData as error:
+        raise Unfit("dataset-unfit", "the dataset's columns cannot be used for a model", str(error)) from error
+
+
+async def _require_budget(services: Services, request: JointRequested) -> None:
+    """Every column that a renter brings to the same rows adds one sum over them, whatever the jobs."""
+    used, now = 0, (await services.store.get(request.job, ["part"])).get("part")
+    for name in await services.store.aggregates(JOB_PREFIX):
+        other = (await services.store.get(name, ["part"])).get("part")
+        if isinstance(other, Part) and _counts(other, request) and _before(other, now):
+            used += other.received
+    try:
+        guards.require_budget(request.rows, used, request.received, Limits())
+    except TooRevealing as error:
+        raise _unfit(services, error) from error
+
+
+def _counts(other: Part, request: JointRequested) -> bool:
+    same = (other.renter, other.dataset) == (request.introduction.renter, request.dataset)
+    return same and other.job != request.job and other.algorithm is not None and other.phase != "refused"
+
+
+def _before(other: Part, now: object) -> bool:
+    """So that of two requests at a time the second counts the first."""
+    return not isinstance(now, Part) or (other.asked_at, other.job) < (now.asked_at, now.job)
+
+
+def _unfit(services: Services, error: TooRevealing) -> Unfit:
+    return Unfit(error.code, f"{services.me} refuses: {_SAID[error.code]}", str(error))

@@ -1,0 +1,136 @@
+"""Which rows both sides have, at the partner (`nodes/joint/exchange.py`). Pure.
+
+accepted ──► by digest: compared already
+         ──► mask-ids ──► sort-ids ──► send-ids; the renter's are taken meanwhile
+all taken, all returned ──► match-ids ──► enough in common: the renter gets its own back; of a model only when the
+                                          columns of those rows show none of them (make-columns)
+                                      ──► too few: the part ends, and the renter learns no more than that
+"""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from nodes.draft import data_of
+from nodes.joint import exchange
+from nodes.joint.chunks import chunks
+from nodes.joint.exchange import SEND_WINDOW, Alignment, ChunkRefused, ChunkReturned, ChunkTaken, IdsMatched, MaskMade
+from nodes.ledger import Intersection, SameRows
+from nodes.machine import Perform
+from nodes.partner.protocol.draft import Draft
+from nodes.partner.protocol.records import ColumnsMade
+from nodes.partner.protocol.states import ENDED
+from schemas.events import Event
+from schemas.joint import JointAccepted, JointRequested
+
+
+def begin(draft: Draft, rows: int) -> JointAccepted:
+    """The request is covered; the partner has so many rows."""
+    part, request = draft.part, draft.find(JointRequested, "request")
+    assert request is not None
+    if request.salt is None:
+        draft.learn(*SameRows(part.rows).compared())
+        return JointAccepted(job=part.job)
+    half = draft.context.nonce("alignment")
+    salt = exchange.salt(part.job, request.salt, half)
+    exchange.begin(draft, Alignment(mine=rows, others=part.rows, salt=salt))
+    draft.learn(*Intersection(part.rows, rows).announced())
+    draft.note("aligning", f"{rows} ids here, {part.rows} at {part.renter}")
+    return JointAccepted(job=part.job, rows=rows, salt=half)
+
+
+def masked(draft: Draft, event: Event) -> None:
+    """`mask.made`: with the last, they are sorted."""
+    if _over(draft):
+        return
+    state = exchange.masked(draft, data_of(event, MaskMade).chunk)
+    if state is not None and state.all_masked:
+        draft.do(Perform(activity="sort-ids", params={}))
+
+
+def in_order(draft: Draft, event: Event) -> None:
+    """`masks.sorted`: they go to the renter, the first ones at once."""
+    if _over(draft):
+        return
+    for number in range(SEND_WINDOW):
+        _send(draft, number)
+
+
+def taken(draft: Draft, event: Event) -> None:
+    """`chunk.taken`: a chunk of the renter's is masked again, and waits."""
+    data = data_of(event, ChunkTaken)
+    if not _over(draft):
+        draft.heard()
+        exchange.taken(draft, data, by=draft.part.renter)
+
+
+def returned(draft: Draft, event: Event) -> None:
+    """`chunk.returned`: the renter masked a chunk of this side's; the next goes out."""
+    data = data_of(event, ChunkReturned)
+    if _over(draft):
+        return
+    draft.heard()
+    if exchange.returned(draft, data, by=draft.part.renter):
+        _send(draft, data.chunk + SEND_WINDOW)
+
+
+def refused(draft: Draft, event: Event) -> None:
+    """`chunk.refused`: the renter broke the protocol."""
+    data = data_of(event, ChunkRefused)
+    draft.end("failed", code=data.code, reason=f"the ids of {draft.part.renter}: {data.reason}")
+
+
+def matched(draft: Draft, event: Event) -> None:
+    """`ids.matched`: which rows are in common."""
+    if _over(draft):
+        return
+    data, state, part = data_of(event, IdsMatched), draft.find(Alignment, "alignment"), draft.part
+    assert state is not None
+    if data.code:
+        draft.end("failed", code=data.code, reason=f"the ids of {part.renter}: {data.reason}")
+        return
+    if data.rows < part.rows_min:
+        draft.note("unfit", f"{data.rows} rows in common of at least {part.rows_min}", code="too-few-rows")
+        reason = f"{draft.config.me} refuses: its policy asks for more rows in common"
+        draft.end("refused", code="too-few-rows", reason=reason)
+        return
+    draft.learn(*Intersection(state.others, state.mine).found(data.rows))
+    draft.put("part", structs.replace(draft.part, rows=data.rows))
+    draft.note("aligned", f"{data.rows} rows in common", unmatched=state.mine - data.rows)
+    if part.algorithm is None:
+        _give_back(draft)
+    else:
+        draft.do(Perform(activity="make-columns", params={}))
+
+
+def columns_made(draft: Draft, event: Event) -> None:
+    """`columns.made`: a model's, of the rows in common; what they would show is known before the renter knows them."""
+    data = data_of(event, ColumnsMade)
+    if data.code:
+        draft.note("unfit", data.detail, code=data.code)
+        draft.end("refused", code=data.code, reason=data.reason)
+    else:
+        draft.heard()
+        _give_back(draft)
+
+
+def _give_back(draft: Draft) -> None:
+    state = draft.find(Alignment, "alignment")
+    assert state is not None
+    for number in range(chunks(state.others)):
+        exchange.give_back(draft, number)
+    exchange.close(draft)
+
+
+def _send(draft: Draft, number: int) -> None:
+    state = draft.find(Alignment, "alignment")
+    assert state is not None
+    if number < chunks(state.mine):
+        draft.do(Perform(activity="send-ids", params={"chunk": number}))
+
+
+def _over(draft: Draft) -> bool:
+    """Whether the part is; then what was kept came after the rest was erased."""
+    if draft.phase in ENDED:
+        draft.erase()
+    return draft.phase in ENDED

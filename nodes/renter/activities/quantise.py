@@ -1,0 +1,73 @@
+"""A model's rows as enclaves get them: integers of the renter's columns, and of the target that its label becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from nodes.data.making import write_table
+from nodes.data.manifest import Column
+from nodes.data.port import Block
+from nodes.data.table import ROWS_AT_ONCE, Table
+from nodes.joint import guards
+from nodes.joint.alignment import Places
+from nodes.joint.columns import Columns, Floats, filled, scaled, zero_sum
+from nodes.joint.errors import TooRevealing
+from nodes.joint.files import IntegerFiles, values_of
+from nodes.joint.guards import Limits
+from nodes.joint.models import MODELS
+from nodes.renter.protocol.records import Joined, Target
+from schemas.joint import Fitting
+
+
+def quantised(table: Table, places: Places | None, fitting: Fitting, files: IntegerFiles, folder: Path) -> Joined:
+    """Make `folder` and in it the integers as a table, of all rows or of those at `places`; the label is the last.
+
+    Raises:
+        TooRevealing: rows would show in what is computed of the columns.
+        BadData: a column or the label cannot be used.
+    """
+    label, last = values_of(table, places, [len(table.columns) - 1])[:, 0], len(table.columns) - 1
+    target = MODELS[fitting.algorithm.name].target(label)
+    values, moved = _safe(table, places, fitting)
+    bits = fitting.algorithm.renter_bits
+
+    def quantise(chunk: range, read: Floats) -> Columns:
+        found = filled(read) if values is None else np.column_stack([values, label])[:, chunk.start : chunk.stop]
+        if last in chunk:
+            found = np.column_stack([found[:, :-1], target.values])
+        return zero_sum(found, bits)
+
+    made = files.make(table, places, quantise)
+    written = write_table(folder, [Column(name) for name in table.columns], _blocks(made), id_column=None)
+    noted = Target(intercept=target.intercept, mean=float(label.mean()), moved=moved)
+    return Joined(data=written.digest, rows=written.rows, target=noted)
+
+
+def _safe(table: Table, places: Places | None, fitting: Fitting) -> tuple[Floats | None, int]:
+    """The renter's columns where rows of them had to be moved, and how many; None where they are as they came."""
+    columns, bits = range(len(table.columns) - 1), fitting.algorithm.renter_bits
+    parts = [scaled(filled(values_of(table, places, [each])), bits) for each in columns]
+    made = Columns(
+        np.column_stack([each.integers for each in parts]),
+        np.concatenate([each.units for each in parts]),
+        np.concatenate([each.offsets for each in parts]),
+    )
+    penalty = fitting.algorithm.penalty_per_row * made.rows
+    try:
+        guards.require_safe(made, penalty, Limits())
+    except TooRevealing as error:
+        if error.code != "high-leverage" or fitting.outliers != "move":
+            raise
+    else:
+        return None, 0
+    values, moved = guards.pulled(filled(values_of(table, places, columns)), penalty, Limits())
+    guards.require_safe(scaled(values, bits), penalty, Limits())
+    return values, moved
+
+
+def _blocks(made: Columns) -> Iterator[Block]:
+    for first in range(0, made.rows, ROWS_AT_ONCE):
+        yield Block(made.integers[first : first + ROWS_AT_ONCE].astype(np.float64))

@@ -1,0 +1,177 @@
+"""What a partner's data says to a request for a model: columns, what they would show, and a budget over all jobs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from msgspec import structs
+
+from nodes.crew.crew import Crew
+from nodes.data.header import Header
+from nodes.homomorphic.paillier.secret import PaillierSecret
+from nodes.joint import modulus
+from nodes.joint.alignment import ids_digest
+from nodes.partner.activities.desk import Desk
+from nodes.partner.activities.examine import examine
+from nodes.partner.activities.fitting import binding_of
+from nodes.partner.activities.services import Services
+from nodes.partner.protocol.records import RECORD_TYPES, Part, RequestExamined
+from nodes.store.blobs import BlobStore
+from nodes.store.port import Decision, Input
+from nodes.store.sqlite import SqliteStore
+from schemas.errors import BadData
+from schemas.ids import derive_id
+from schemas.joint import Algorithm
+from tests.support import together as joint
+from tests.support.together import Case
+from tests.unit.nodes.hub.world import START, public_key
+from tests.unit.nodes.partner.world import IDENTITY, JOB, RENTER, request
+
+ROWS = 569
+ALGORITHM = Algorithm(name="ridge", penalty_per_row=1e-3)
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return joint.make_breast(tmp_path_factory.mktemp("case"))
+
+
+@pytest.fixture
+async def services(tmp_path: Path, case: Case) -> AsyncIterator[Services]:
+    store = await SqliteStore.open(None, RECORD_TYPES)
+    partner = joint.local_partner(case, joint.policy(tmp_path), "move")
+    yield Services(
+        identity=IDENTITY,
+        store=store,
+        blobs=BlobStore(tmp_path / "blobs"),
+        jobs=tmp_path / "jobs",
+        clock=lambda: START,
+        crew=Crew(1),
+        policy=partner.policy,
+        datasets=partner.datasets,
+    )
+    await store.close()
+
+
+async def keep(services: Services, job: str, **records: Any) -> None:
+    arguments: dict[str, Any] = {"owner": "o", "lease_until": START, "performs_max": 0}
+    decision = Decision(START, put=records)
+    await services.store.apply([Input(f"event-{job}-{'-'.join(records)}", job)], lambda _, __: decision, **arguments)
+
+
+def part(job: str = JOB, **changed: Any) -> Part:
+    fields: dict[str, Any] = {
+        "job": job,
+        "renter": RENTER,
+        "renter_key": public_key(RENTER),
+        "phase": "examining",
+        "dataset": joint.DATASET,
+        "columns": (),
+        "algorithm": ALGORITHM,
+        "rows": ROWS,
+        "received": 11,
+        "rounds": 1,
+        "asked_at": START,
+    } | changed
+    return Part(**fields)
+
+
+async def examined(services: Services, case: Case, secret: PaillierSecret, **changed: Any) -> RequestExamined:
+    ids = [line.partition(",")[0] for line in case.partner.read_text().splitlines()[1:]]
+    fields: dict[str, Any] = {
+        "program": b"",
+        "algorithm": ALGORITHM,
+        "public_key": secret.public.to_bytes(),
+        "modulus_proof": modulus.proof(secret.p, secret.q, modulus.context(JOB, RENTER)),
+        "rows": ROWS,
+        "received": 11,
+        "rounds": 1,
+        "ids": ids_digest(JOB, [ids]),
+    } | changed
+    await keep(services, JOB, request=request(**fields), part=part())
+    ((_, found),) = await examine(services, Desk(services), {"approved": False}, JOB)
+    assert isinstance(found, RequestExamined)
+    return found
+
+
+async def test_columns_become_integers_that_any_worker_reads_with_the_same_rotation(
+    services: Services, case: Case, secret: PaillierSecret
+) -> None:
+    found = await examined(services, case, secret)
+    assert (found.code, found.outputs, len(found.columns)) == ("", 20, 20)
+    one, other = Desk(services), Desk(services)
+    columns = await one.columns(JOB)
+    assert columns.integers.shape == (ROWS, 20)
+    assert np.abs(columns.integers).max() < 1 << 11
+    first, second = await one.rotation(JOB), await other.rotation(JOB)
+    assert first.weights.tolist() == second.weights.tolist()
+    assert first.exact.tolist() == second.exact.tolist()
+
+
+REFUSALS: dict[str, tuple[dict[str, Any], str]] = {
+    "columns that are not there": ({"columns": ("mean_radius", "salary")}, "dataset-unfit"),
+    "other ids": ({"ids": "0" * 64}, "not-aligned"),
+    "no proof": ({"modulus_proof": b""}, "modulus-unproved"),
+    "a proof of another job": ({"modulus_proof": b"1" * 2816}, "modulus-unproved"),
+    "no room": ({"received": 42, "algorithm": structs.replace(ALGORITHM, renter_bits=31, partner_bits=26)}, "no-room"),
+    "more columns than rows allow": ({"received": 57}, "budget-spent"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+async def test_a_refusal_has_its_code_and_tells_nothing_of_the_data(
+    services: Services, case: Case, secret: PaillierSecret, name: str
+) -> None:
+    changed, code = REFUSALS[name]
+    found = await examined(services, case, secret, **changed)
+    assert found.code == code
+    for told in ("radius", "insurer", "patient", str(ROWS)):
+        assert told not in found.reason
+
+
+async def test_rows_that_stand_alone_are_refused_and_their_number_stays_here(
+    services: Services, case: Case, secret: PaillierSecret, tmp_path: Path
+) -> None:
+    partner = joint.local_partner(case, joint.policy(tmp_path), "refuse")
+    services.datasets.update(partner.datasets)  # type: ignore[attr-defined]
+    found = await examined(services, case, secret)
+    assert found.code == "high-leverage"
+    assert "569" not in found.reason
+    assert "of 569 rows" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("others", "code"),
+    [
+        ([{"received": 45}], ""),
+        ([{"received": 46}], "budget-spent"),
+        ([{"received": 46, "phase": "refused"}], ""),
+        ([{"received": 46, "renter": "A11.A13"}], ""),
+        ([{"received": 46, "dataset": "others"}], ""),
+        ([{"received": 46, "asked_at": START + 1}], ""),
+        ([{"received": 46, "algorithm": None}], ""),
+        ([{"received": 23, "phase": "finished"}, {"received": 23, "phase": "failed"}], "budget-spent"),
+    ],
+    ids=["within", "past", "refused", "another renter", "another dataset", "a later one", "no model", "two"],
+)
+async def test_a_renters_earlier_jobs_on_the_same_rows_count(
+    services: Services, case: Case, secret: PaillierSecret, others: list[dict[str, Any]], code: str
+) -> None:
+    for number, changed in enumerate(others):
+        job = derive_id("job", "earlier", number)
+        await keep(services, job, part=part(job, **({"asked_at": START - 1, "phase": "accepted"} | changed)))
+    assert (await examined(services, case, secret)).code == code
+
+
+def test_a_model_takes_all_columns_of_numbers_but_the_ids() -> None:
+    header = Header("f", ("id", "a", "city", "b"), ("id", "a", "b"))
+    assert binding_of(header, "id", ()).columns == ("a", "b")
+    assert binding_of(header, "id", ("b", "a")).columns == ("b", "a")
+    with pytest.raises(BadData, match="1 to 1024"):
+        binding_of(Header("f", ("id",), ("id",)), "id", ())
+    with pytest.raises(BadData, match="1 to 1024"):
+        binding_of(Header("f", tuple(map(str, range(1025))), tuple(map(str, range(1025)))), None, ())
