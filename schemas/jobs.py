@@ -149,7 +149,7 @@ class Batch(Struct, frozen=True, kw_only=True, omit_defaults=True):
     subtask: IdField
     contract: IdField
     batch: Annotated[int, Meta(ge=0, lt=limits.BATCHES_PER_JOB_MAX)]
-    attempt: Annotated[int, Meta(ge=1, le=limits.BATCH_ATTEMPTS_MAX)]
+    attempt: Annotated[int, Meta(ge=1, le=limits.BATCH_ATTEMPTS_MAX + limits.BATCH_EXCUSES_MAX)]
     first_row: Count
     rows: Annotated[int, Meta(ge=1, le=limits.ROWS_PER_BATCH_MAX)]
     round: Round = 1

@@ -62,6 +62,9 @@ BATCH_WINDOW: Final = 4
 BATCH_DEADLINE_SECONDS: Final = 60.0
 """A batch without a result after this long goes to another contract."""
 BATCH_ATTEMPTS_MAX: Final = 5
+"""That fail."""
+BATCH_EXCUSES_MAX: Final = 5
+"""Attempts that the end of a lease cut off: a batch that is under way at more ends takes longer than any lease."""
 MATCH_SECONDS_DEFAULT: Final = 30.0
 HANDSHAKE_SECONDS_MAX: Final = 30.0
 """Whoever hears nothing for this long while a session is opened gives it up."""

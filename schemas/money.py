@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 from schemas.errors import BadConfig
 
 MICROS: Final = 1_000_000
 """Of one of the currency."""
+AMOUNT_MICROS_MAX: Final = 10**18
 SECONDS_PER_HOUR: Final = 3600.0
 
 
-def to_micros(amount: float, field: str) -> int:
-    """Raises BadConfig: it is negative, or no number."""
-    if not 0 <= amount < math.inf:
-        raise BadConfig(f"{amount} is no amount of money: give a number that is not negative", field=field)
+def to_micros(amount: object, field: str, most: int = AMOUNT_MICROS_MAX) -> int:
+    """Raises BadConfig: it is negative, more than `most` (in millionths), or no number."""
+    if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount <= most / MICROS:
+        raise BadConfig(f"{field} cannot be {amount!r:.40}: a number from 0 to {most // MICROS:,}", field=field)
     return round(amount * MICROS)
 
 

@@ -59,6 +59,8 @@ class Book:
 
     def _renewed(self, buy: BuyOrder) -> frozenset[str]:
         """Holders of units that the order's renter rents already, and may go on with."""
+        if not buy.renews:
+            return frozenset()
         known = {contract_id: self.draft.contract(contract_id) for contract_id in buy.renews}
         latest = self.draft.now + limits.RENEWAL_SECONDS_MAX + limits.QUOTE_LEASE_SECONDS
         return frozenset(

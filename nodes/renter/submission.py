@@ -121,9 +121,6 @@ def stage(
     cut = cut_of(checked, options) if wanted in (None, CIPHERTEXT) and options.joint is None else None
     if options.scheme == "ckks" and not options.results_stay:
         raise BadConfig(schemes.MUST_STAY, field="scheme")
-    if options.lessors_min > options.lessors:
-        least, most = options.lessors_min, options.lessors
-        raise BadConfig(f"at least {least} lessors and at most {most}: raise --lessors", field="lessors_min")
     joint = _joint(options, checked)
     if joint is not None and encoder is not None:
         raise BadProgram("the lessors' program of a joint job takes numbers only: encode text before")
@@ -240,16 +237,20 @@ def _spec(table: Table, programs: Programs, options: JobOptions, job_id: str) ->
         "id": job_id,
         "data": table.digest,
         "program": programs.whole.digest,
-        "price_micros_max": to_micros(options.price_max, "price_max"),
+        "price_micros_max": to_micros(options.price_max, "price_max", limits.PRICE_MICROS_MAX),
         "budget_micros": None if options.budget is None else to_micros(options.budget, "budget"),
         "cut": None if cut is None else CutProgram(beginning=cut.beginning.digest, rest=cut.rest.digest),
         "local_program": None if local is None else local.digest,
     }
     try:
-        return msgspec.convert(fields, JobSpec)
+        spec = msgspec.convert(fields, JobSpec)
     except msgspec.ValidationError as error:
         said, _, field = str(error).strip("`").rpartition(" - at `$.")
         raise BadConfig(f"{field} cannot be {fields[field]!r:.40}: {said}", field=field) from error
+    if spec.lessors_min > spec.lessors:
+        least, most = spec.lessors_min, spec.lessors
+        raise BadConfig(f"at least {least} lessors and at most {most}: raise --lessors", field="lessors_min")
+    return spec
 
 
 def _check_id_column(options: JobOptions, program: Program, last: Program) -> None:

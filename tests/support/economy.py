@@ -370,6 +370,9 @@ class Economy:
     def _computed(self, node: Node, batch: Batch, event: Event) -> None:
         if not node.alive:
             return
+        if f"session/{batch.subtask}" not in node.records["worker"]:  # it was closed, and what computed with it
+            self.deliver(event)
+            return
         failed = self.unfit(node.me, batch)
         if failed is not None:
             self._internal(node, "batch.unfit", BatchUnfit(renter=event.source, failed=failed), "worker")

@@ -25,9 +25,7 @@ DIGITS = 4
 def fail(draft: Draft, code: str, reason: str) -> None:
     """End the job without a result; contracts are ended, for their time, and an open order is taken back."""
     draft.advance("failed")
-    for subtask in draft.subtasks():
-        if subtask.phase in OPEN:
-            complete(draft, subtask)
+    _complete_all(draft)
     job = draft.change_job(code=code, reason=reason, ended_at=draft.now)
     if job.order and not job.expected_contracts:
         market.cancel_order(draft)
@@ -47,10 +45,7 @@ def finish_if_done(draft: Draft) -> None:
 
 def finish(draft: Draft) -> None:
     """Receipts to the lessors, and join the parts."""
-    running = {each.id: each for each in draft.subtasks() if each.phase in OPEN}
-    for subtask in running.values():
-        waits = subtask.renews in running  # its time would have begun where the other's ends
-        complete(draft, structs.replace(subtask, started_at=draft.now) if waits else subtask)
+    _complete_all(draft)
     if draft.job.order and not draft.job.expected_contracts:
         market.cancel_order(draft)
     draft.advance("all-done")
@@ -107,6 +102,13 @@ def _compare(draft: Draft) -> None:
         if expected:
             details[name]["ratio"] = round(taken / expected, DIGITS)
     draft.note("predictions", "seconds of one core, predicted and taken", **details)
+
+
+def _complete_all(draft: Draft) -> None:
+    running = {each.id: each for each in draft.subtasks() if each.phase in OPEN}
+    for subtask in running.values():
+        waits = subtask.renews in running  # its time would have begun where the other's ends
+        complete(draft, structs.replace(subtask, started_at=draft.now) if waits else subtask)
 
 
 def complete(draft: Draft, subtask: Subtask) -> None:

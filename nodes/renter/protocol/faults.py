@@ -65,7 +65,7 @@ def batch_failed(draft: Draft, event: Event) -> None:
 
 def refuted(draft: Draft, record: BatchRecord) -> None:
     """A batch that a lessor called final was computed, elsewhere or here: it erred, and is not used again."""
-    for subtask in draft.subtasks():
+    for subtask in draft.subtasks() if record.refused_by else ():
         if subtask.phase in OPEN and subtask.lessor in record.refused_by:
             reason = f"says that batch {record.number} cannot be computed, which it can"
             lose(draft, subtask.id, "wrong-verdict", reason)

@@ -72,7 +72,7 @@ def batch_failed(draft: Draft, event: Event) -> None:
 
 
 def contract_ended(draft: Draft, event: Event) -> None:
-    """`contract.ended`: the lessor ended it; what was left there goes elsewhere."""
+    """`contract.ended`: the lessor ended it, and is paid for its time; unless it left work that was under way."""
     data = data_of(event, ContractEnded)
     if event.source != hub_address(hub_of(draft.config.me)):
         raise Refused("not-the-hub", f"{event.source} does not end contracts; {draft.config.me}'s own hub does")
@@ -82,10 +82,10 @@ def contract_ended(draft: Draft, event: Event) -> None:
     draft.put(f"contract/{data.contract}", structs.replace(record, ended=True))
     if subtask is None or subtask.phase not in OPEN:
         return
-    if subtask.queue or subtask.under_way:
+    if subtask.under_way:
         faults.lose(draft, subtask.id, data.code, data.reason)
     else:
-        windows.end(draft, subtask.id)
+        over(draft, subtask, faulty=True)
 
 
 def order_refused(draft: Draft, reason: str) -> None:
@@ -127,8 +127,8 @@ def go_on(draft: Draft, subtask_id: str) -> None:
     windows.fill(draft, subtask_id)
 
 
-def over(draft: Draft, subtask: Subtask) -> None:
-    """A lease is over: the lessor gets its receipt, what is left goes elsewhere."""
+def over(draft: Draft, subtask: Subtask, *, faulty: bool = False) -> None:
+    """A lease is over: the lessor gets its receipt, what is left goes elsewhere; `faulty` as in `faults.hand_over`."""
     rest = (*runs.single(subtask.under_way), *subtask.queue)
     for number in subtask.under_way:
         record = draft.batch(number)
@@ -137,7 +137,7 @@ def over(draft: Draft, subtask: Subtask) -> None:
     draft.change_subtask(subtask.id, queue=(), under_way=())
     draft.note("lease-over", f"the lease of {subtask.contract} is over", batches=runs.count(rest))
     windows.end(draft, subtask.id)
-    faults.hand_over(draft, rest, last="", faulty=False)
+    faults.hand_over(draft, rest, last="", faulty=faulty)
 
 
 def _renew(draft: Draft) -> None:

@@ -70,12 +70,12 @@ def contract_signed(draft: Draft, event: Event) -> None:
     except VerificationFailed as error:
         raise Refused(error.code, f"{event.source} sent a contract that does not verify: {error}") from error
     job = draft.job
-    if contract.starts_at < job.ordered_at - market.HUB_SKEW_SECONDS_MAX:
-        raise Refused("backdated", f"{contract.id} began before {contract.buy.id} was placed, on an order of its time")
     if contract.buy.id != job.order or draft.phase not in ("ordering", "running"):
         draft.note("late", f"contract {contract.id} of an order that is no longer wanted")
         market.end_contract(draft, contract, "not-wanted")
         return
+    if contract.starts_at < job.ordered_at - market.HUB_SKEW_SECONDS_MAX:
+        raise Refused("backdated", f"{contract.id} began before {contract.buy.id} was placed, on an order of its time")
     if draft.find_contract(contract.id) is None:
         draft.put(f"contract/{contract.id}", ContractRecord(contract=contract, order=contract.buy.id))
     _start_if_complete(draft)

@@ -46,9 +46,8 @@ def fill(draft: Draft, subtask_id: str) -> None:
         if record is not None and record.digest and record.round == draft.progress.round:
             continue
         record = _sending(draft, number, subtask_id)
-        if record.attempt - record.excused > limits.BATCH_ATTEMPTS_MAX:
-            failed = record.attempt - record.excused - 1
-            ending.fail(draft, "too-many-attempts", f"batch {number} failed {failed} times")
+        if record.attempt - min(record.excused, limits.BATCH_EXCUSES_MAX) > limits.BATCH_ATTEMPTS_MAX:
+            ending.fail(draft, "too-many-attempts", f"batch {number} failed {record.attempt - 1} times")
             return
         subtask = structs.replace(subtask, under_way=(*subtask.under_way, number))
         _dispatch(draft, subtask, record)

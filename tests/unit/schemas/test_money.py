@@ -7,7 +7,7 @@ import math
 import pytest
 
 from schemas.errors import BadConfig
-from schemas.money import cost_micros, shown, to_micros
+from schemas.money import MICROS, cost_micros, shown, to_micros
 
 
 @pytest.mark.parametrize(
@@ -19,10 +19,10 @@ def test_what_is_typed_is_what_is_shown(amount: float, micros: int, text: str) -
     assert shown(micros) == text
 
 
-@pytest.mark.parametrize("amount", [-0.1, math.nan, math.inf])
-def test_what_is_no_amount_is_refused_and_named(amount: float) -> None:
-    with pytest.raises(BadConfig, match="no amount of money") as refused:
-        to_micros(amount, "price_max")
+@pytest.mark.parametrize("amount", [-0.1, math.nan, math.inf, 2.1, True, "1", None])
+def test_what_is_no_amount_is_refused_and_named(amount: object) -> None:
+    with pytest.raises(BadConfig, match=r"price_max cannot be .*: a number from 0 to 2$") as refused:
+        to_micros(amount, "price_max", 2 * MICROS)
     assert refused.value.field == "price_max"
 
 

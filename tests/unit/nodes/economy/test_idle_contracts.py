@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from nodes.contracts import charge_micros
-from nodes.hub.records import ContractRecord, SellRecord
+from nodes.hub.records import SellRecord
 from schemas.events import ContractEnded, ContractSigned
 from schemas.ids import address, hub_address
 from schemas.money import MICROS, cost_micros
 from tests.support.economy import RENTER, Economy
 
-ONE, TWO = address("B11", "B12"), address("B11", "B13")
+ONE = address("B11", "B12")
 IDLE = 60.0
 
 
@@ -27,37 +27,51 @@ def quiet(**more: Any) -> tuple[Economy, str]:
     return economy, job
 
 
-def held(economy: Economy) -> dict[str, int]:
-    """Units held at the lessors' hub, by lessor."""
-    records = economy.nodes[hub_address("B11")][0].records["hub"].values()
-    return {each.order.lessor: sum(each.held.values()) for each in records if isinstance(each, SellRecord)}
-
-
-def running(economy: Economy, hub: str) -> int:
-    records = economy.nodes[hub_address(hub)][0].records["hub"].values()
-    return sum(isinstance(each, ContractRecord) for each in records)
+def kept(economy: Economy, contract_id: str) -> list[str]:
+    """Hubs that keep the contract, and sell orders of which it holds units."""
+    hubs = {hub: economy.nodes[hub_address(hub)][0].records["hub"] for hub in ("A11", "B11")}
+    keeping = [hub for hub, records in hubs.items() if f"contract/{contract_id}" in records]
+    orders = [each for each in hubs["B11"].values() if isinstance(each, SellRecord)]
+    return keeping + [each.order.id for each in orders if f"contract/{contract_id}" in each.held]
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_contract_under_which_nothing_is_asked_is_ended_and_its_units_are_free(workers: int) -> None:
     economy, _ = quiet(workers=workers)
-    assert held(economy) == {ONE: 1}
+    first = contract(economy).id
+    assert len(kept(economy, first)) == 3
     economy.run(seconds=IDLE + 15)
-    assert held(economy) == {ONE: 0}
-    assert (running(economy, "A11"), running(economy, "B11")) == (0, 0)
+    assert kept(economy, first) == []
     told = [each.data for each in economy.wire("contract.ended") if each.to == RENTER]
     assert {each.code for each in told if isinstance(each, ContractEnded)} == {"idle"}
 
 
-def test_the_renter_of_an_idle_contract_loses_its_lessor_and_goes_on_elsewhere() -> None:
-    economy, job = quiet(lessors=2)
+def test_a_renter_that_came_to_ask_nothing_pays_and_goes_on_with_others() -> None:
+    economy = Economy(lessors=2, lessor={"idle_seconds_max": IDLE}, renter={"handshake_seconds_max": 1000.0})
     economy.drop = lambda event: event.type == "subtask.announced" and event.to == ONE
-    economy.run(seconds=IDLE + 15)
-    assert economy.job(job).causes[0][0] == "idle"
+    job = economy.submit(rows=2000)
+    done = economy.finish(job)
+    assert (economy.progress(job).phase, done.reason, done.avoid) == ("completed", "", ())
+    (idle,) = [each for each in economy.receipts() if each.rows == 0]
+    assert idle.ended_at - idle.started_at > IDLE
+
+
+def test_a_lessor_that_ends_its_contract_in_the_middle_of_work_is_lost() -> None:
+    economy = Economy(lessors=2)
+    job = economy.submit(rows=400)
+    economy.run(seconds=5)
+    lessor = economy.subtasks(job)[0]
+    ended = ContractEnded(contract=lessor.contract, code="idle", reason="a lie")
+    node = economy.nodes[address("B11", lessor.lessor[4:])][0]
+    economy.send(node, "contract.ended", hub_address("B11"), lessor.contract, ended)
+    done = economy.finish(job)
+    assert (economy.progress(job).phase, done.avoid) == ("completed", (lessor.lessor,))
 
 
 def test_a_worker_that_serves_keeps_the_others_from_ending_the_contract() -> None:
+    """The first is told that the contract is signed, and gets no batch."""
     economy = Economy(workers=3, lessor={"idle_seconds_max": IDLE})
+    economy.nodes[ONE][0].free_at = float("inf")
     job = economy.submit(lessors=1, rows=4000, lease_seconds=3600.0)
     economy.run(seconds=5)
     economy.finish(job)

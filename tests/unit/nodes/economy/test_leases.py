@@ -69,6 +69,21 @@ def test_each_lessor_goes_on_with_what_it_had_and_no_unit_lies_idle(workers: int
             assert after.started_at == before.ended_at
 
 
+def test_the_old_contract_serves_until_the_new_one_can_and_then_only_ends_what_it_has() -> None:
+    """So no unit is idle while keys are agreed, and no batch is under a contract before its time begins."""
+    economy = Economy(workers=2)
+    job = economy.submit(rows=1600, lessors=1, units=2, lease_seconds=LEASE)
+    seen = set()
+    for _ in range(700):
+        economy.run(seconds=0.05)
+        known = {each.id: each for each in economy.subtasks(job)}
+        for new, old in ((each, known[each.renews]) for each in known.values() if each.renews):
+            seen.add((new.phase, old.phase))
+            assert (new.phase, old.phase) != ("keying", "closing")
+            assert not (new.under_way and old.under_way)
+    assert seen >= {("keying", "running"), ("running", "closing"), ("running", "completed")}
+
+
 def _subtasks_of(economy: Economy, job: str, lessor: str) -> set[str]:
     return {each.id for each in economy.subtasks(job) if each.lessor == lessor}
 
@@ -102,6 +117,13 @@ def test_batches_under_way_when_the_lease_ends_are_answered_and_done_elsewhere()
     assert (done.avoid, done.causes, done.replacements) == ((), (), 0)
     assert economy.noted("not-renewed") != []
     assert economy.noted("lease-over") != []
+
+
+def test_a_batch_that_takes_longer_than_any_lease_ends_the_job() -> None:
+    economy = Economy(batch_seconds=100.0, renter={"batch_deadline_seconds": 1e4})
+    economy.drop = lambda event: event.type == "order.buy.placed" and bool(getattr(event.data, "renews", ()))
+    done = economy.finish(economy.submit(rows=20, lessors=1, lease_seconds=LEASE, match_seconds=60.0))
+    assert (done.code, "failed 10 times" in done.reason) == ("too-many-attempts", True)
 
 
 def test_a_lessor_whose_clock_is_ahead_ends_its_contract_first_and_is_not_blamed() -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from schemas import limits
-from schemas.events import ContractEnded
-from tests.unit.nodes.hub.world import World
+from schemas.events import ContractEnded, QuoteRequested
+from schemas.ids import derive_id
+from schemas.orders import Need
+from tests.unit.nodes.hub.world import World, buy_order
 
 RENTER, OTHER = "A11.A12", "A11.A13"
 LEASE = 600.0
@@ -41,6 +43,18 @@ def test_the_renter_goes_on_with_its_units_shortly_before_the_end(world: World) 
 
 def test_nobody_else_gets_them(world: World) -> None:
     assert renewed(world, OTHER, SOON) == 0
+
+
+def test_a_hub_that_asks_for_another_renter_gets_nothing_of_them(world: World) -> None:
+    """Its own hub would have refused the order; this one lies."""
+    (contract,) = world.contracts(RENTER)
+    world.run(SOON)
+    buy = buy_order(OTHER, 7, now=world.now, units=2, renews=(contract.id,))
+    quote, need = derive_id("quote", 1), Need(units=2, lessors_min=1, lessors_max=1)
+    world.send("quote.requested", "A11.hub", QuoteRequested(quote=quote, buy=buy, need=need), to="B11.hub")
+    world.settle()
+    answers = [event.data.offers for event in world.wire("quote.offered") if event.data.quote == quote]  # type: ignore[union-attr]
+    assert answers == [()]
 
 
 def test_long_before_the_end_they_are_held_once(world: World) -> None:

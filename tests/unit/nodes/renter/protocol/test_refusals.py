@@ -10,7 +10,7 @@ import pytest
 from msgspec import Struct, structs
 
 from nodes.identity import Identity
-from nodes.machine import TIMER_FIRED, ActivityFailed, Refused, Step, TimerFired
+from nodes.machine import TIMER_FIRED, ActivityFailed, Publish, Refused, Step, TimerFired
 from nodes.renter.protocol.market import REPLACEMENTS_PER_JOB_MAX
 from nodes.renter.protocol.outcomes import JobPrepared, JobSpoiled, ResultAccepted
 from nodes.renter.protocol.records import ContractRecord, Facts, Progress
@@ -139,13 +139,6 @@ REFUSED = [
         ContractSigned(contract=signed_contract(lessor_hub_signature=b"\0" * 64)),
         HUB,
     ),
-    Case(
-        "backdated",
-        "began before",
-        "contract.signed",
-        ContractSigned(contract=signed_contract(starts_at=START - 31, ends_at=START + 29)),
-        HUB,
-    ),
 ]
 
 
@@ -178,6 +171,26 @@ def test_a_contract_that_verifies_counts() -> None:
     world.records["progress"] = Progress(phase="ordering")
     world.handle("contract.signed", ContractSigned(contract=contract), HUB)
     assert world.records[f"contract/{contract.id}"] == ContractRecord(contract=contract, order=contract.buy.id)
+
+
+@pytest.mark.parametrize("order", [signed_contract().buy.id, "another"])
+def test_a_contract_that_began_before_its_order_is_refused_and_one_of_another_order_given_back(order: str) -> None:
+    world = World({}, 4)
+    set_hub_keys(world)
+    old = signed_contract(starts_at=START - 31, ends_at=START + 29)
+    world.records["job"] = structs.replace(job(4), order=order, expected_contracts=(), parts=(), batches=0)
+    world.records["progress"] = Progress(phase="ordering")
+    if order == "another":
+        assert "contract.ended" in [each.type for each in effects_of(world, old)]
+        return
+    with pytest.raises(Refused) as refused:
+        effects_of(world, old)
+    assert refused.value.code == "backdated"
+
+
+def effects_of(world: World, contract: Contract) -> list[Publish]:
+    step = world.handle("contract.signed", ContractSigned(contract=contract), HUB)
+    return [each for each in step.effects if isinstance(each, Publish)]
 
 
 # ---------------------------------------------------------------- jobs that end without a result
