@@ -1,7 +1,7 @@
 """How much of a node one participant may take: so many events a second. What comes faster waits at the broker.
 
-Nothing is lost by it and nobody else waits: the messages go behind those of others. Hubs speak for whole subnets, so
-they are not counted; neither is a node itself. The broker pinned who the sender is.
+Nobody else waits for it: those messages go behind those of others. Only where very many wait already is one set aside.
+Hubs speak for whole subnets, so they are not counted; neither is a node itself. The broker pinned who the sender is.
 """
 
 from __future__ import annotations
@@ -12,13 +12,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from broker.names import WAIT_STEPS, parse_key
+from nodes.machine import Refused
 from schemas.errors import BadConfig
 from schemas.ids import Address, hub_address, hub_of
 
-EVENTS_PER_SECOND_MAX: Final = 200.0
-"""Of one participant, on average: less than half of what a node serves."""
-EVENTS_AT_ONCE_MAX: Final = 2000
+EVENTS_PER_SECOND_MAX: Final = 100.0
+"""Of one participant, on average: a part of what a node serves."""
+EVENTS_AT_ONCE_MAX: Final = 200
 """That many may come at once after a rest."""
+EVENTS_WAITING_MAX: Final = 1000
+"""More than that are not kept for it."""
 SENDERS_MAX: Final = 4096
 """Of whom it is remembered how much they sent; who was quiet longest gives way."""
 
@@ -42,7 +45,11 @@ class Quota:
         self._senders: OrderedDict[Address, _Sender] = OrderedDict()
 
     def pause_seconds(self, key: str) -> float:
-        """How long a message under this routing key has to wait; 0 for one that may come in now."""
+        """How long a message under this routing key has to wait; 0 for one that may come in now.
+
+        Raises:
+            Refused: too-many-events.
+        """
         try:
             source = parse_key(key).src
         except BadConfig:
@@ -54,6 +61,8 @@ class Quota:
             sender.left -= 1
             sender.waiting = max(0, sender.waiting - 1)
             return 0.0
+        if sender.waiting >= EVENTS_WAITING_MAX:
+            raise Refused("too-many-events", f"{source} sends faster than {EVENTS_PER_SECOND_MAX:.0f} events a second")
         sender.waiting += 1
         return min(max(sender.waiting / EVENTS_PER_SECOND_MAX, WAIT_STEPS[0]), WAIT_STEPS[-1])
 

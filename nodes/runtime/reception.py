@@ -119,10 +119,10 @@ class Reception:
         """Every delivery ends acknowledged, set aside with its reason, or back in the queue."""
         admitted: list[tuple[Delivery, Input]] = []
         for delivery in batch:
-            if pause := self._quota.pause_seconds(delivery.message.key):
-                self._apart(self._door.bring_again(delivery, pause))
-                continue
             try:
+                if pause := self._quota.pause_seconds(delivery.message.key):
+                    self._apart(self._door.bring_again(delivery, pause))
+                    continue
                 admitted.append((delivery, await self._admit(delivery)))
             except Refused as refusal:
                 self._apart(self._door.set_aside(delivery, refusal.code, refusal.reason))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from broker.names import routing_key
+from nodes.machine import Refused
 from nodes.runtime import quota
 from nodes.runtime.quota import Quota
 from schemas.ids import Address, hub_address
@@ -26,13 +27,15 @@ def test_who_sends_too_fast_waits_longer_the_more_it_sends_and_nobody_else_does(
     clock = Clock()
     limits = Quota(ME.address, clock)
     assert not any(limits.pause_seconds(key(STRANGER.address)) for _ in range(quota.EVENTS_AT_ONCE_MAX))
-    pauses = [limits.pause_seconds(key(STRANGER.address)) for _ in range(10_000)]
+    pauses = [limits.pause_seconds(key(STRANGER.address)) for _ in range(quota.EVENTS_WAITING_MAX)]
     assert pauses == sorted(pauses)
-    assert (pauses[0], pauses[-1]) == (0.25, 30.0)
+    assert (pauses[0], pauses[-1]) == (0.25, quota.EVENTS_WAITING_MAX / quota.EVENTS_PER_SECOND_MAX)
+    with pytest.raises(Refused) as refused:
+        limits.pause_seconds(key(STRANGER.address))
+    assert refused.value.code == "too-many-events"
     assert limits.pause_seconds(key(PEER.address)) == 0
     clock.now += 1.0
-    served = [limits.pause_seconds(key(STRANGER.address)) for _ in range(1000)].count(0)
-    assert served == quota.EVENTS_PER_SECOND_MAX
+    assert [limits.pause_seconds(key(STRANGER.address)) for _ in range(150)].count(0) == quota.EVENTS_PER_SECOND_MAX
 
 
 @pytest.mark.parametrize("source", [ME.address, hub_address("A11"), hub_address("B11")])
