@@ -75,11 +75,11 @@ class Running:
         self.output.result({"job": job, "state": "cancellation requested"})
 
     async def delete(self, job: str) -> None:
-        """Ask the renter's workers to remove all that there is of a job."""
+        """Ask the renter's workers to remove all that there is of a job, whether or not they have taken it yet."""
         from nodes import desk  # noqa: PLC0415 - commands that only look start quicker
 
         async with open_store(self.config) as store:
-            await jobs.report(store, job, self.config.jobs)
+            await jobs.report_when_taken(store, job, self.config.jobs)
         await desk.delete(self.config, job)
         self.output.text(f"{job}: deletion requested")
         self.output.result({"job": job, "state": "deletion requested"})

@@ -45,9 +45,7 @@ def main() -> int:
     """Exit 1 when it is slower."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     alone, first, following = asyncio.run(measured())
-    print(
-        f"a job took {alone:.2f} s alone; {first:.2f} s at once after a stranger did all it could, then {following:.2f} s"
-    )
+    print(f"a job took {alone:.2f} s alone; {first:.2f} s just after a stranger did its worst, then {following:.2f} s")
     return 0 if first <= alone + CLEARING_SECONDS_MAX and following <= SLOWER_MAX * alone else 1
 
 

@@ -160,7 +160,7 @@ def test_the_journal_is_exported_signed(
 
 @pytest.mark.parametrize(
     "command",
-    [["job", each] for each in ("show", "watch", "result", "explain", "cancel")] + [["events", "export"]],
+    [["job", each] for each in ("show", "watch", "result", "explain", "cancel", "delete")] + [["events", "export"]],
 )
 def test_an_unknown_job_is_bad_input(renter: list[str], capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     assert main([*command, "job-000000000000000000000000", *renter]) == 2
