@@ -86,6 +86,7 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
             "enclave-timeout",
             "enclave-unavailable",
             "hub-full",
+            "too-many-orders",
             "hub-silent",
             "no-key",
             "no-lessor-left",

@@ -14,7 +14,7 @@ from nodes.programs.build import linear
 from nodes.renter.submission import JobOptions
 from nodes.runtime.loop import JOURNAL_SECONDS
 
-JOB_SECONDS_MAX = 60
+JOB_SECONDS_MAX = 120
 ROWS = 20
 
 

@@ -14,7 +14,7 @@ from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.states import LIVE
 from schemas.events import Event
 
-RECEIPT_SECONDS_MAX: Final = 60.0
+RECEIPT_SECONDS_MAX: Final = 30.0
 """An ended job that is to go waits so long for its lessors' halves of receipts."""
 AGAIN_SECONDS: Final = 1.0
 """Between two looks whether an ended job can go."""
