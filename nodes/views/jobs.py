@@ -213,7 +213,7 @@ async def report_when_taken(store: Store, job_id: str, jobs: Path) -> JobReport 
     try:
         return await report(store, job_id, jobs)
     except UnknownJob:
-        if not JobFolder(jobs / job_id).path.is_dir():
+        if not job_id.startswith(JOB_PREFIX) or not JobFolder(jobs / job_id).path.is_dir():
             raise
         return None
 
