@@ -111,6 +111,9 @@ def forget_old(draft: Draft) -> None:
         if closed.until <= draft.now - LEASE_SECONDS_MAX or number < surplus:
             draft.delete(key)
             draft.delete(f"work/{key.partition('/')[2]}")
+    for key, work in list(draft.each(Work, "work")):
+        if work.ended_at <= draft.now - 2 * LEASE_SECONDS_MAX:  # its end was never heard of
+            draft.delete(key)
 
 
 def _close(draft: Draft, contract: str, closed: Closed) -> None:

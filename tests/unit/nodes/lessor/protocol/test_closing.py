@@ -109,6 +109,14 @@ def test_ended_contracts_are_remembered_for_as_long_as_they_could_be_meant(monke
     assert [key for key in sorted(desk.records) if key.startswith("closed/")] == ["closed/2", "closed/3"]
 
 
+def test_work_under_a_contract_whose_end_was_never_heard_of_is_forgotten_too() -> None:
+    desk = worked(batches=1, seconds=1)
+    desk.now += 2 * LEASE_SECONDS_MAX
+    assert f"work/{CONTRACT.id}" in desk.timer("sweep").records
+    desk.now += 2
+    assert f"work/{CONTRACT.id}" not in desk.timer("sweep").records
+
+
 # ---------------------------------------------------------------- receipts
 
 
