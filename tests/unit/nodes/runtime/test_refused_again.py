@@ -19,7 +19,7 @@ async def test_a_refused_event_that_is_sent_again_is_set_aside_once_and_journall
     await world.tell(message(told(1, "hello")))
     await world.answered(1)
     bad = message(told(2, REASON))
-    await world.tell(*[bad] * 200)
+    await world.tell(*[bad] * 100)
     await world.tell(message(told(3, "hello")))
     await world.answered(1)
     await running.runtime.idle()
