@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from nodes.cli.console import Output, listed, numbers, table
-from nodes.views.failures import kind_of
+from nodes.views.failures import ADVICE, kind_of
 from nodes.views.jobs import JobReport, Rental
 from nodes.views.orders import Order
 from nodes.views.parts import summed
@@ -40,6 +40,8 @@ def say_why(output: Output, report: JobReport) -> None:
     """Why the job failed, if it did."""
     if report.phase == "failed":
         output.note(f"sublet: {report.id} failed: {report.reason}")
+        if report.code in ADVICE:
+            output.note(f"what to do: {ADVICE[report.code]}")
 
 
 def as_value(report: JobReport) -> dict[str, Any]:

@@ -63,7 +63,8 @@ class AsyncJob(Generic[T]):
         Raises:
             UnknownJob: there is no such job.
         """
-        found = await jobs.report_when_taken(self._place.store, self.id, self._place.jobs)
+        place = self._place
+        found = await jobs.report_when_taken(place.store, self.id, place.jobs, place.network)
         self.known = found or self.known
         return self.known
 

@@ -77,8 +77,9 @@ class AsyncNetwork:
 
     async def jobs(self) -> list[AsyncJob[Any]]:
         """All jobs of this renter, oldest first."""
-        found = await jobs.list_jobs(self._place.store, self._place.jobs)
-        return [AsyncJob(self._place, each.id, loaded(), each) for each in found]
+        place = self._place
+        found = await jobs.list_jobs(place.store, place.jobs, place.network)
+        return [AsyncJob(place, each.id, loaded(), each) for each in found]
 
     async def close(self) -> None:
         """End what was started here. Jobs of a running network go on; a local network ends with its jobs."""

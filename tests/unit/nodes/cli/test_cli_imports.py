@@ -24,7 +24,7 @@ ALLOWED: Final = (
         "nodes.allocator",
         "nodes.demo",
     ),
-    *("nodes.data", "nodes.programs", "nodes.protections"),
+    *("nodes.data", "nodes.programs", "nodes.protections", "nodes.local_partner", "nodes.joint"),
 )
 ENCLAVE: Final = "nodes.enclave"
 """`sublet evidence` holds evidence against a policy without any node."""
