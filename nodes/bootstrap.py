@@ -41,6 +41,7 @@ from nodes.partner.activities.services import Services as PartnerServices
 from nodes.partner.activities.table import activities as partner_activities
 from nodes.partner.protocol.config import PartnerConfig
 from nodes.partner.protocol.machine import PartnerMachine
+from nodes.renter.activities.answers import Answers
 from nodes.renter.activities.collect import Collector
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.table import Hands, activities
@@ -137,7 +138,8 @@ async def renter_node(
     hands = Hands.of(services, Post(identity, broker, time.time))
     runtime = _runtime(machine, identity, broker, store, activities(hands), services.blobs)
     door = Door(identity.address, machine.name, time.time)
-    collector = Collector(services, hands.workbench, broker, door, runtime.submit, hands.rounds, hands.aligner)
+    answers = Answers(services, hands.workbench)
+    collector = Collector(services, hands.workbench, broker, door, runtime.submit, answers, hands.aligner)
     return StoredNode(runtime, store, (collector.run,)), services
 
 

@@ -60,6 +60,7 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
             "bad-key",
             "blob-damaged",
             "ciphertext-invalid",
+            "columns-unannounced",
             "ids-changed",
             "ids-invalid",
             "ids-repeated",

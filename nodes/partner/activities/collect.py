@@ -137,7 +137,8 @@ class Collector:
         if part.algorithm is not None:  # summed up when all are in
             return (await crew.call(checked, await self.desk.sealing(batch.job), body, batch.rows)).result
         if part.score:
-            own = (await self.desk.scores(batch.job, sent.result_bits))[batch.first_row : batch.first_row + batch.rows]
+            rows = slice(batch.first_row, batch.first_row + batch.rows)
+            own = await self.desk.scores(batch.job, rows, sent.result_bits)
             return (await crew.call(scored, await self.desk.sealing(batch.job), body, batch.rows, own)).result
         at_hand = await self.desk.round(batch.job, batch.round)
         return (await crew.call(partial_sums, at_hand.kit, body, batch.rows)).result

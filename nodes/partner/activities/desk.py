@@ -120,15 +120,15 @@ class Desk:
         at_hand, secret = await self._model(job), await self.services.keys.joint(job)
         return await asyncio.to_thread(at_hand.rotation, derived(secret, "joint/rotation"))
 
-    async def scores(self, job: str, bits: int) -> list[int]:
-        """This partner's part of the scores of a job's rows, as round(y·2^bits).
+    async def scores(self, job: str, rows: slice, bits: int) -> list[int]:
+        """This partner's part of the scores of some of a job's rows, as round(y·2^bits).
 
         Raises:
             PartGone: the part is not here any more.
             Overflow: they leave no room.
         """
         own = await self._scores.get(job, lambda: self._load_scores(job))
-        found = await asyncio.to_thread(fixed, own, bits)
+        found = fixed(own[rows], bits)
         if found is None:
             raise Overflow("the scores leave no room", reached=1 << TOTAL_BITS, limit=1 << TOTAL_BITS)
         return found

@@ -40,7 +40,8 @@ def own_scores(table: Table, places: Places | None, model: Part) -> Floats:
 
 def fixed(scores: Floats, bits: int) -> list[int] | None:
     """round(y·2^bits); None where one leaves no room beside the renter's."""
-    scaled = np.rint(np.ldexp(scores, bits))
+    with np.errstate(over="ignore"):
+        scaled = np.rint(np.ldexp(scores, bits))
     return scaled.astype(np.int64).tolist() if np.abs(scaled).max() < 2.0 ** (TOTAL_BITS - 1) else None
 
 

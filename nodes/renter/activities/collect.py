@@ -19,7 +19,7 @@ from broker.topology import queue_name
 from nodes.joint.aligner import Aligner, Incoming
 from nodes.joint.exchange import CHUNKS
 from nodes.machine import Refused
-from nodes.renter.activities.rounds import Answered, Rounds
+from nodes.renter.activities.answers import Answered, Answers
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Workbench
 from nodes.renter.errors import OWN_FAULTS, JobGone
@@ -63,7 +63,7 @@ class Collector:
     broker: Broker
     door: Door
     submit: Submit
-    rounds: Rounds
+    answers: Answers
     aligner: Aligner
 
     async def run(self) -> None:
@@ -84,11 +84,11 @@ class Collector:
         """The sender's key, once it is sure that this was asked of it; raises Refused or Later."""
         if event.type in CHUNKS:
             return await self.aligner.sender(event)
-        return await (self.rounds.sender(event) if event.type == "round.answered" else self._lessor(event))
+        return await (self.answers.sender(event) if event.type == "round.answered" else self._lessor(event))
 
     async def _of_partner(self, event: Event, known: Answered | Incoming) -> tuple[str, Struct] | None:
         if isinstance(known, Answered):
-            return await self.rounds.accept(event, known)
+            return await self.answers.accept(event, known)
         try:
             return await self.aligner.accept(event, known)
         except JobGone:

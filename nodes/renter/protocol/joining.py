@@ -34,6 +34,10 @@ from schemas.joint import JointAccepted, Learned
 def begin(draft: Draft, accepted: JointAccepted) -> None:
     """The partner takes part."""
     draft.advance("agreed")
+    if partnership.joint_of(draft).fitting is not None and not accepted.columns:
+        reason = f"{_partner(draft)} accepted without saying how many columns it has"
+        ending.fail(draft, "columns-unannounced", reason)
+        return
     rows = draft.job.decided[0].rows
     if partnership.joint_of(draft).ids is not None:
         partnership.learn(draft, (*SameRows(rows).compared(), *_of_model(draft)))

@@ -16,6 +16,7 @@ from broker.topology import routing_key
 from nodes.crew.crew import Worked
 from nodes.crew.errors import HandLost
 from nodes.identity import Identity, UnsealFailed
+from nodes.renter.activities.answers import Answers
 from nodes.renter.activities.collect import Collector, claimed_seconds
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.table import Hands
@@ -107,7 +108,8 @@ class Desk:
         running = Running(None, None, None, (), self.opening)  # type: ignore[arg-type]
         workbench.running = AsyncMock(return_value=running)  # type: ignore[method-assign]
         door = Door(ME, "renter", self.services.clock)
-        collector = Collector(self.services, workbench, None, door, self.submit, hands.rounds, hands.aligner)  # type: ignore[arg-type]
+        answers = Answers(self.services, workbench)
+        collector = Collector(self.services, workbench, None, door, self.submit, answers, hands.aligner)  # type: ignore[arg-type]
         await collector._serve(arrived)
         return arrived
 

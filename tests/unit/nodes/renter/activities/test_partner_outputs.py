@@ -12,6 +12,7 @@ from broker.port import Message
 from broker.topology import routing_key
 from nodes.identity import Identity
 from nodes.programs.check import check
+from nodes.renter.activities.answers import Answers
 from nodes.renter.activities.collect import Collector
 from nodes.renter.activities.rounds import update
 from nodes.renter.activities.services import Services
@@ -52,7 +53,8 @@ class Table:
         headers, raw = codec.encode(event, by.sign)
         arrived = Arrived(Message(routing_key(ME, by.address, "result"), raw, headers, "e"))
         hands, door = Hands.of(self.services, None), Door(ME, "renter", self.services.clock)  # type: ignore[arg-type]
-        collector = Collector(self.services, hands.workbench, None, door, self.submit, hands.rounds, hands.aligner)  # type: ignore[arg-type]
+        answers = Answers(self.services, hands.workbench)
+        collector = Collector(self.services, hands.workbench, None, door, self.submit, answers, hands.aligner)  # type: ignore[arg-type]
         await collector._serve(arrived)
         (settled,) = arrived.settled
         return settled
@@ -83,8 +85,10 @@ async def test_an_output_that_comes_again_is_done_with(table: Table) -> None:
         (OTHER, {}, "not-the-partner"),
         (PARTNER, {"round": "2"}, "unknown-round"),
         (PARTNER, {"bits": "many"}, "bad-data"),
+        (PARTNER, {"bits": "-99999"}, "bad-data"),
+        (PARTNER, {"sizebits": "4097"}, "bad-data"),
     ],
-    ids=["by another", "of a round that was not opened", "without its scale"],
+    ids=["by another", "of a round that was not opened", "without its scale", "of no scale", "of no size"],
 )
 async def test_an_output_that_nobody_asked_for_is_set_aside(
     table: Table, by: Identity, attributes: dict[str, str], settled: str

@@ -77,6 +77,13 @@ def test_a_models_table_is_made_before_compute_is_ordered() -> None:
     assert world.phase == "ordering"
 
 
+def test_a_partner_that_does_not_say_how_many_columns_it_has_ends_the_job() -> None:
+    world = ModelWorld("agreeing")
+    world.records["agreement"] = Agreement(introduction=introduction())
+    world.handle("joint.accepted", JointAccepted(job=JOB), PARTNER)
+    assert (world.phase, world.job.code) == ("failed", "columns-unannounced")
+
+
 def test_the_answer_is_replied_to_and_the_job_ends_with_the_partners_word() -> None:
     world = taken()
     world.solved()
