@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from nodes.data.table import open_table
 from nodes.joint import chunks
-from nodes.local import LocalNetwork
+from nodes.local import WATCH_SECONDS, LocalNetwork
 from nodes.store.port import Store
 from nodes.views import parts
 from nodes.views.jobs import JobReport
@@ -57,26 +57,34 @@ async def until_round(network: LocalNetwork, job: str, number: int) -> None:
                 return
 
 
-async def erased(folder: Path) -> None:
-    """Return when a part's folder is gone."""
-    there = await asyncio.to_thread(folder.exists)
+async def until(seen: Callable[[], Awaitable[bool]]) -> None:
+    """Return when something shows outside of the job's report."""
     async with asyncio.timeout(JOB_SECONDS_MAX):
-        while there:
-            there = await asyncio.to_thread(folder.exists)
+        while not await seen():  # noqa: ASYNC110 - what is awaited happens in files and stores
+            await asyncio.sleep(WATCH_SECONDS)
 
 
 async def there(folder: Path) -> None:
     """Return when there is such a folder."""
-    async with asyncio.timeout(JOB_SECONDS_MAX):
-        while not await asyncio.to_thread(folder.exists):
-            pass
+    await until(lambda: asyncio.to_thread(folder.exists))
+
+
+async def erased(folder: Path) -> None:
+    """Return when a folder is gone."""
+
+    async def gone() -> bool:
+        return not await asyncio.to_thread(folder.exists)
+
+    await until(gone)
 
 
 async def forgotten(store: Store, name: str) -> None:
     """Return when a secret is gone."""
-    async with asyncio.timeout(JOB_SECONDS_MAX):
-        while await store.get_secret(name) is not None:
-            pass
+
+    async def gone() -> bool:
+        return await store.get_secret(name) is None
+
+    await until(gone)
 
 
 def outputs(report: JobReport) -> np.ndarray:
@@ -122,7 +130,7 @@ async def test_rows_in_common_are_found_and_computed_on_whatever_their_order(
 async def test_whoever_ends_the_alignment_of_rows_what_was_masked_is_erased_at_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str, code: str
 ) -> None:
-    monkeypatch.setattr(chunks, "IDS_PER_CHUNK", 1)
+    monkeypatch.setattr(chunks, "IDS_PER_CHUNK", 3)
     case = joint.make_overlapping(tmp_path)
     partner = joint.local_partner(case, joint.policy(tmp_path))
     async with LocalNetwork(tmp_path / "network", partner=partner) as network:
@@ -151,7 +159,7 @@ async def test_a_partner_that_is_ended_and_comes_back_goes_on(network: LocalNetw
 
 async def test_a_partner_that_is_gone_for_good_ends_the_job_by_name(tmp_path: Path, case: Case) -> None:
     partner = joint.local_partner(case, joint.policy(tmp_path))
-    patience = {"partner_seconds_max": 4.0}
+    patience = {"partner_seconds_max": 10.0}
     async with LocalNetwork(tmp_path / "network", partner=partner, renter=patience) as network:
         job = await submit(network, case, LONG, rounds=5)
         await until_round(network, job, 2)

@@ -26,6 +26,7 @@ from nodes.renter.protocol.outcomes import OutputAccepted, OutputRefused, RoundP
 from nodes.renter.protocol.records import Agreement, BatchRecord, Subtask, subtask_of
 from nodes.renter.protocol.states import ROUND, SERVING
 from nodes.states import advance
+from schemas import limits
 from schemas.errors import VerificationFailed
 from schemas.events import BatchForwarded, BatchRejected, BatchTaken, Event
 from schemas.jobs import Batch
@@ -55,7 +56,8 @@ def introduced(draft: Draft, event: Event) -> None:
         raise Refused(error.code, f"{event.source} sent an introduction that does not verify: {error}") from error
     if draft.find(Agreement, "agreement") is None:
         draft.put("agreement", Agreement(introduction=made, salt=draft.context.nonce("alignment")))
-        partnership.owes(draft, something=True)
+        patience = draft.job.decided[0].rows / limits.ROWS_LAID_OUT_PER_SECOND_MIN
+        partnership.owes(draft, something=True, patience_seconds=patience)
         draft.do(Perform(activity="ask-partner", params={"introduction": msgspec.to_builtins(made)}))
 
 

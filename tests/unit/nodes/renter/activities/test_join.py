@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from nodes.data import table as module
 from nodes.data.making import write_table
 from nodes.data.manifest import Column
 from nodes.data.port import Block
@@ -13,12 +15,16 @@ from nodes.data.table import Table
 from nodes.renter.activities.join import chosen
 
 
+@pytest.fixture(autouse=True)
+def blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are read a few rows at a time."""
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 4)
+
+
 def table(folder: Path, rows: int) -> Table:
-    """Of two blocks."""
     values, ids = np.arange(2.0 * rows).reshape(rows, 2), [f"person {row}" for row in range(rows)]
-    half = rows // 2
-    blocks = [Block(values[:half], (ids[:half],)), Block(values[half:], (ids[half:],))]
-    return write_table(folder, [Column("id", "text"), Column("a"), Column("b")], blocks, id_column="id")
+    columns = [Column("id", "text"), Column("a"), Column("b")]
+    return write_table(folder, columns, [Block(values, (ids,))], id_column="id")
 
 
 def test_rows_in_common_keep_order_ids_and_values(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from schemas.joint import (
     JointEnded,
     Learned,
 )
+from schemas.limits import ROWS_LAID_OUT_PER_SECOND_MIN
 from schemas.signing import struct_bytes
 from tests.unit.nodes.renter.protocol.world import IDENTITY, JOB, ME, ONE, SUBTASKS, TWO, World, failed
 
@@ -279,6 +280,16 @@ def test_what_ends_the_job_for_want_of_the_partner_names_it(end: str) -> None:
     world = make()
     assert (world.progress.phase, world.job.code) == ("failed", code)
     assert "C1" in world.job.reason or code == "ledger-exceeded"
+
+
+def test_a_partner_has_time_to_look_at_a_large_table() -> None:
+    world = JointWorld("agreeing")
+    facts, _ = world.job.decided
+    rows = 10 * int(WAIT) * ROWS_LAID_OUT_PER_SECOND_MIN
+    world.records["job"] = structs.replace(world.job, facts=structs.replace(facts, rows=rows))
+    world.handle("introduction.made", IntroductionProposed(introduction=introduction()), hub_address("A11"))
+    assert world.after(10 * WAIT).progress.phase == "agreeing"
+    assert world.after(WAIT).job.code == "partner-silent"
 
 
 def test_a_partner_that_says_something_in_time_is_waited_for() -> None:
