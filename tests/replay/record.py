@@ -1,5 +1,5 @@
-"""Records the journals that the replay tests use: `python -m tests.replay.record` runs a job per protection, and one
-with a partner.
+"""Records the journals that the replay tests use: `python -m tests.replay.record` runs a job per protection, one
+with a partner's program, and one that fits a model.
 
 Record anew when a machine is meant to behave differently, and say in the commit why; a test that fails without such a
 reason has found a machine that no longer decides as it did.
@@ -43,6 +43,15 @@ async def record_joint(folder: Path) -> None:
         await write(network, network.stage(case.renter, joint.lessors_program(), None, wishes), "joint")
 
 
+async def record_model(folder: Path) -> None:
+    """Run one job that fits a model."""
+    case = joint.make_breast(folder)
+    partner = joint.local_partner(case, joint.policy(folder), "move")
+    async with LocalNetwork(folder / "model", partner=partner) as network:
+        wishes = joint.model_wishes("logistic", batch_rows=200)
+        await write(network, network.stage(case.renter, b"", None, wishes), "model")
+
+
 async def write(network: LocalNetwork, spec: JobSpec, name: str) -> None:
     """Submit a job, and when it has ended write the renter's signed journal of it."""
     await network.submit(spec)
@@ -68,6 +77,7 @@ async def main() -> None:
         for protection in PROTECTIONS:
             await record(Path(folder), protection)
         await record_joint(Path(folder))
+        await record_model(Path(folder))
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ def machine_of(export: Export) -> RenterMachine:
     return RenterMachine(msgspec.convert(export.header.config, RenterConfig))
 
 
-def test_there_is_a_journal_of_every_protection_and_of_a_job_with_a_partner() -> None:
-    assert [path.stem for path in JOURNALS] == ["enclave", "homomorphic", "joint", "sealed-result"]
+def test_there_is_a_journal_of_every_protection_and_of_jobs_with_a_partner() -> None:
+    assert [path.stem for path in JOURNALS] == ["enclave", "homomorphic", "joint", "model", "sealed-result"]
 
 
 @pytest.mark.parametrize("path", JOURNALS, ids=lambda path: path.stem)

@@ -21,6 +21,7 @@ from nodes.joint.exchange import (
     IdsMatched,
     MaskMade,
 )
+from nodes.joint.guards import Limits
 from nodes.ledger import Intersection, Moments, SameRows
 from nodes.machine import Perform
 from nodes.renter.protocol import ending, market, partnership
@@ -115,6 +116,10 @@ def joined(draft: Draft, event: Event) -> None:
     facts, _ = job.decided
     draft.change_job(joined=found, facts=structs.replace(facts, rows=found.rows))
     draft.note("joined", f"{found.rows} of {facts.rows} rows", digest=found.data)
+    if found.rows < Limits().rows_per_column * draft.agreement.columns:  # its weights would show labels
+        reason = f"{found.rows} rows are too few for the {draft.agreement.columns} columns of {_partner(draft)}"
+        ending.fail(draft, "too-few-rows", reason)
+        return
     _order(draft)
 
 

@@ -84,6 +84,16 @@ def test_a_partner_that_does_not_say_how_many_columns_it_has_ends_the_job() -> N
     assert (world.phase, world.job.code) == ("failed", "columns-unannounced")
 
 
+def test_rows_that_are_too_few_for_the_partners_columns_end_the_job() -> None:
+    world = ModelWorld("agreeing")
+    world.records["agreement"] = Agreement(introduction=introduction())
+    world.handle("joint.accepted", JointAccepted(job=JOB, columns=COLUMNS), PARTNER)
+    target = Target(intercept=0.5, mean=0.5, moved=0)
+    world.handle("job.joined", JobJoined(joined=Joined(data="d" * 64, rows=10 * COLUMNS - 1, target=target)))
+    assert (world.phase, world.job.code) == ("failed", "too-few-rows")
+    assert PARTNER in world.job.reason
+
+
 def test_the_answer_is_replied_to_and_the_job_ends_with_the_partners_word() -> None:
     world = taken()
     world.solved()
