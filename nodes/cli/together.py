@@ -174,9 +174,7 @@ def _deliver(ended: Ended, against: AgainstPooled | None, request: JointRequest,
     output.result(value | {"pooled": against, "partner_said": ended.said})
     if report.output is None:
         say(show.job_lines(report), out, output)
-    for each in ended.said:
-        output.note(f"sublet: {request.other.name}: {each}")
-    show.say_why(output, report)
+    show.say_why(output, report, said=[f"{request.other.name}: {each}" for each in ended.said])
     if against is not None and not against.good:
         raise VerificationFailed(pooled_line(against), code="different-from-pooled")
     return show.exit_code(report)
