@@ -24,8 +24,10 @@ from broker.errors import (
     QueueFull,
     Unroutable,
 )
+from broker.names import may_read
+from broker.network import Network
 from broker.port import PREFETCH_MAX, Message, check_message
-from broker.topology import Network, Permission, may_read, topology
+from broker.topology import Permission, topology
 from schemas.ids import Address
 from schemas.limits import PUBLISH_SECONDS_MAX
 

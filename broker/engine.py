@@ -23,8 +23,7 @@ from broker.port import DEAD_KEY, DEAD_QUEUE, DEAD_REASON, DELIVERY_LIMIT, Messa
 from broker.topology import Rules, Topology
 
 EXPIRED: Final = "expired"
-TOO_MANY: Final = "maxlen"
-"""Reasons that a queue gives, beside DELIVERY_LIMIT."""
+"""The reason that a queue gives beside DELIVERY_LIMIT."""
 ROUTES_CACHED_MAX: Final = 4096
 
 
@@ -104,20 +103,18 @@ class Engine:
         return Published(bool(queues), full)
 
     def _find_routes(self, exchange: str, key: str) -> tuple[str, ...]:
-        return tuple(sorted(set(self._follow(exchange, key, frozenset()))))
+        return tuple(sorted(set(self._follow(exchange, key))))
 
-    def _follow(self, exchange: str, key: str, passed: frozenset[str]) -> Iterator[str]:
-        if exchange in passed:
-            return
-        passed |= {exchange}
+    def _follow(self, exchange: str, key: str) -> Iterator[str]:
+        """Ends: no route of a network leads in a circle (`broker.network.check_network`)."""
         matched = [row for row in self._bindings.get(exchange, ()) if row[0].fullmatch(key)]
         for _, destination, to_exchange in matched:
             if to_exchange:
-                yield from self._follow(destination, key, passed)
+                yield from self._follow(destination, key)
             else:
                 yield destination
         if not matched and (alternate := self._alternates.get(exchange)):
-            yield from self._follow(alternate, key, passed)
+            yield from self._follow(alternate, key)
 
     def _is_full(self, name: str, message: Message) -> bool:
         queue = self._queues[name]

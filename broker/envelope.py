@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from broker.errors import AccessRefused, MessageTooLarge, NotSetAside, Unroutable
+from broker.names import Key, dead_key, is_dead_key, is_wait_key, parse_key, wait_key
 from broker.port import (
     BROKERS_PREFIX,
     CONTENT_TYPE,
@@ -33,12 +34,13 @@ from broker.port import (
     header_bytes,
     text_bytes,
 )
-from broker.topology import RETRIES_MAX, Key, dead_key, is_dead_key, is_wait_key, parse_key, wait_key
 from schemas import limits
 from schemas.errors import BadConfig
 from schemas.ids import Address
 
 REASON_BYTES_MAX: Final = 1000
+RETRIES_MAX: Final = 240
+"""A message that was retried more often is dead-lettered."""
 _ATTEMPTS: Final = "x-sublet-attempts"
 _WAITING_KEY: Final = "x-sublet-waiting-key"
 _DEAD_HEADERS: Final = (DEAD_REASON, DEAD_QUEUE, DEAD_KEY, DEAD_CUT)

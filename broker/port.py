@@ -4,7 +4,7 @@ Delivery is at least once: a message is redelivered until it is acknowledged, so
 Order is kept within a queue as long as nothing is redelivered; nothing may rely on more.
 
 A `Broker` is one authenticated connection for one address. It publishes on the exchange of that address' hub under keys
-`<dstHub>.<dst>.<srcHub>.<src>.<kind>` (`broker.topology`); the broker itself pins the source part to the address.
+`<dstHub>.<dst>.<srcHub>.<src>.<kind>` (`broker.names`); the broker itself pins the source part to the address.
 """
 
 from __future__ import annotations
@@ -120,9 +120,9 @@ class Delivery(Protocol):
         ...
 
     async def retry(self, after_seconds: float) -> None:
-        """Deliver it to this queue again, not before so many seconds (rounded up to a step of `topology.WAIT_STEPS`).
+        """Deliver it to this queue again, not before so many seconds (rounded up to a step of `names.WAIT_STEPS`).
 
-        Others are delivered meanwhile. After `topology.RETRIES_MAX` times it is dead-lettered instead (`RETRY_LIMIT`),
+        Others are delivered meanwhile. After `envelope.RETRIES_MAX` times it is dead-lettered instead (`RETRY_LIMIT`),
         and at once what cannot be carried whole (`RETRY_TOO_LARGE`).
 
         Raises:

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from broker.topology import LANES_DEFAULT, LANES_MAX
+from broker.network import LANES_DEFAULT, LANES_MAX
 from nodes.identity import Identity
 from nodes.network import NetworkFile, SubnetFile, convert, read_network, read_subnet, read_toml
 from nodes.roles import ROLES, Role

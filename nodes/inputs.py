@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.programs.program import Program
+from nodes.programs.program import Program, with_columns
 from schemas.errors import BadProgram
 
 PARAMETERS: Final = "parameters"
@@ -28,12 +28,7 @@ Rows = NDArray[np.float64]
 
 def columns_of(program: Program, name: str) -> slice:
     """Which of the program's columns the input of this name takes; none where there is no such input."""
-    first = 0
-    for each in program.inputs:
-        if each.name == name:
-            return slice(first, first + each.width)
-        first += each.width
-    return slice(0, 0)
+    return next((columns for each, columns in with_columns(program.inputs) if each.name == name), slice(0, 0))
 
 
 def width_of(program: Program, name: str) -> int:
@@ -50,16 +45,14 @@ def without(program: Program, name: str) -> Program:
     inputs = tuple(each for each in program.inputs if each.name != name)
     if not inputs:
         raise BadProgram(f"the program has no other input than {name!r}")
-    width = sum(each.width for each in inputs)
-    names = tuple(each.name for each in inputs)
-    return replace(program, inputs=inputs, input_names=names, width_in=width, matrix=width > len(inputs))
+    return replace(program, inputs=inputs)
 
 
 def widened(program: Program, rows: Rows, values: Sequence[float] | Rows, name: str = PARAMETERS) -> Rows:
     """Rows [N, F] with the same `values` [P] in every row where the program's input `name` has its columns."""
-    at = columns_of(program, name)
-    repeated = np.broadcast_to(np.asarray(values, dtype=np.float64), (len(rows), int(at.stop) - int(at.start)))
-    return np.concatenate([rows[:, : at.start], repeated, rows[:, at.start :]], axis=1)
+    first = columns_of(program, name).start
+    repeated = np.broadcast_to(np.asarray(values, dtype=np.float64), (len(rows), width_of(program, name)))
+    return np.concatenate([rows[:, :first], repeated, rows[:, first:]], axis=1)
 
 
 def require_inputs(program: Program, wanted: Sequence[str], may: Sequence[str], whose: str) -> None:

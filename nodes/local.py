@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from broker.embedded import EmbeddedServer
-from broker.topology import Hub, Link, Network, Participant
+from broker.network import Hub, Link, Network, Participant
 from nodes.bootstrap import (
     PartnerWishes,
     RenterWishes,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from onnx import ModelProto, TensorProto
+from onnx import TensorProto
 
+from nodes.programs.fields import parsed
 from schemas.errors import BadProgram
 from schemas.limits import PROGRAM_BYTES_MAX
 
@@ -35,19 +35,16 @@ def inlined(model: bytes, folder: Path, bytes_max: int) -> bytes:
 
     Raises BadProgram: a file is not in `folder`, cannot be read, or the whole would be larger than `bytes_max`.
     """
-    parsed = ModelProto()
-    try:
-        parsed.ParseFromString(model)
-    except (DecodeError, RuntimeError, ValueError):
+    if (read := parsed(model)) is None:
         return model
-    outside = [tensor for tensor in parsed.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
+    outside = [tensor for tensor in read.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
     room = bytes_max - len(model)
     for tensor in outside:
         tensor.raw_data = _read(tensor, folder, room)
         room -= len(tensor.raw_data)
         tensor.ClearField("external_data")
         tensor.ClearField("data_location")
-    return bytes(parsed.SerializeToString()) if outside else model
+    return bytes(read.SerializeToString()) if outside else model
 
 
 def _read(tensor: TensorProto, folder: Path, room: int) -> bytes:

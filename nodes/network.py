@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from broker.topology import LANES_MAX, Hub, Link, Name, Network, Participant, Role, Route, check_network
+from broker.network import LANES_MAX, Hub, Link, Name, Network, Participant, Role, Route, check_network
 from schemas.errors import BadConfig
 from schemas.ids import Address, address, hub_address
 

@@ -23,7 +23,8 @@ from typing import Final
 from urllib.parse import quote
 
 from broker.definitions import SALT_BYTES, definitions, password_hash
-from broker.topology import LANES_DEFAULT, Network, Role, check_network, topology
+from broker.network import LANES_DEFAULT, Network, Role, check_network
+from broker.topology import topology
 from nodes.identity import Identity
 from nodes.network import (
     BrokerSite,

@@ -6,11 +6,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from schemas.fields import PublicKeyField, SignatureField
 from schemas.ids import AddressField, IdField
 from schemas.orders import BuyOrder, Micros, Protection, SellOrder, Timestamp, Units
-
-PublicKeyField = Annotated[bytes, Meta(min_length=32, max_length=32)]
-SignatureField = Annotated[bytes, Meta(max_length=64)]
 
 
 class Contract(Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from schemas import limits
 from schemas.contracts import Contract, Receipt
+from schemas.fields import Code, Text
 from schemas.ids import Address, AddressField, DigestField, IdField
 from schemas.jobs import Batch, JobSpec, SubtaskTerms
 from schemas.joint import (
@@ -37,8 +38,6 @@ from schemas.joint import (
 from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder
 
 Role = Literal["hub", "renter", "lessor", "partner", "user"]
-Text = Annotated[str, Meta(max_length=limits.REASON_CHARS_MAX)]
-Code = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}\Z", max_length=64)]
 Lane = Annotated[str, Meta(pattern=r"^w[0-9]{1,3}\Z", max_length=4)]
 WorkerId = IdField
 Binary = Annotated[bytes, Meta(max_length=64 * 1024)]

@@ -30,7 +30,7 @@ def asyncapi(version: str) -> dict[str, Any]:
         "info": {
             "title": "Sublet",
             "version": version,
-            "description": "Events between hubs, renters and lessors: CloudEvents 1.0 over AMQP 0-9-1.",
+            "description": "Events between hubs, renters, lessors and partners: CloudEvents 1.0 over AMQP 0-9-1.",
         },
         "channels": {kind: _channel(kind) for kind in kinds},
         "operations": {_slug(row.name): _operation(row) for row in CATALOGUE.values()},

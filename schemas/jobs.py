@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from schemas import limits
 from schemas.contracts import Contract
+from schemas.fields import ScaleBits
 from schemas.ids import AddressField, DigestField, IdField
 from schemas.joint import Joint, Round
 from schemas.manifest import Manifest
@@ -100,11 +101,9 @@ class FixedPoint(Struct, frozen=True, kw_only=True):
     every result is then scaled by 2^(input_bits + weight_bits).
     """
 
-    column_exponents: Annotated[
-        tuple[Annotated[int, Meta(ge=-1100, le=1100)], ...], Meta(max_length=limits.COLUMNS_MAX)
-    ]
+    column_exponents: Annotated[tuple[ScaleBits, ...], Meta(max_length=limits.COLUMNS_MAX)]
     input_bits: Annotated[int, Meta(ge=0, le=64)]
-    weight_bits: Annotated[int, Meta(ge=-1100, le=1100)]
+    weight_bits: ScaleBits
 
 
 class SubtaskTerms(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,8 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from schemas import limits
-from schemas.contracts import Contract, PublicKeyField, SignatureField
+from schemas.contracts import Contract
+from schemas.fields import PUBLIC_KEY_BYTES, Code, PublicKeyField, ScaleBits, SignatureField, Text
 from schemas.ids import AddressField, DigestField, IdField
 from schemas.orders import Timestamp
 
@@ -25,16 +26,14 @@ JOINT_PROGRAM_BYTES_MAX: Final = 128 * 1024
 JOINT_KEY_BYTES_MAX: Final = 4096
 MODULUS_PROOF_BYTES_MAX: Final = 8192
 VALUE_BITS_MAX: Final = 52
+"""Doubles tell all whole numbers of so many bits apart."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
-Code = Annotated[str, Meta(pattern=r"^[a-z0-9-]{1,64}\Z", max_length=64)]
-Text = Annotated[str, Meta(max_length=limits.REASON_CHARS_MAX)]
 Round = Annotated[int, Meta(ge=1, le=ROUNDS_MAX)]
 Rows = Annotated[int, Meta(ge=1, le=limits.ROWS_PER_JOB_MAX)]
 Columns = Annotated[tuple[Name, ...], Meta(max_length=limits.COLUMNS_MAX)]
 Count = Annotated[int, Meta(ge=0, le=limits.ROWS_PER_JOB_MAX)]
 Salt = Annotated[bytes, Meta(min_length=32, max_length=32)]
-Bits = Annotated[int, Meta(ge=-1100, le=1100)]
 
 
 Outliers = Literal["refuse", "move"]
@@ -109,7 +108,7 @@ class Introduction(Struct, frozen=True, kw_only=True):
     renter_hub: AddressField
     partner_hub: AddressField
     renter_key: PublicKeyField
-    partner_key: Annotated[bytes, Meta(max_length=32)] = b""
+    partner_key: Annotated[bytes, Meta(max_length=PUBLIC_KEY_BYTES)] = b""
     """Empty until the partner's hub has signed."""
     made_at: Timestamp
     renter_hub_signature: SignatureField = b""
@@ -210,7 +209,7 @@ class RoundOpened(Struct, frozen=True, kw_only=True):
     round: Round
     rows: Rows
     value_bits: Annotated[int, Meta(ge=1, le=VALUE_BITS_MAX)]
-    result_bits: Bits
+    result_bits: ScaleBits
 
 
 class SumsAdvanced(Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from schemas import limits
+from schemas.fields import PublicKeyField, SignatureField
 from schemas.ids import AddressField, IdField
 
 Protection = Literal["homomorphic", "enclave", "sealed-result"]
@@ -33,7 +34,7 @@ class SellOrder(Struct, frozen=True, kw_only=True):
     memory_mib: Annotated[int, Meta(ge=64, le=2**24)] = 1024
     """Memory that one unit may use."""
     expires_at: Timestamp
-    signature: bytes = b""
+    signature: SignatureField = b""
 
 
 class BuyOrder(Struct, frozen=True, kw_only=True):
@@ -54,7 +55,7 @@ class BuyOrder(Struct, frozen=True, kw_only=True):
     """Without a match by then the order is refused."""
     avoid: Annotated[tuple[AddressField, ...], Meta(max_length=limits.LESSORS_PER_JOB_MAX)] = ()
     """Lessors that this job does not want (they fell silent or erred)."""
-    signature: bytes = b""
+    signature: SignatureField = b""
 
 
 class Need(Struct, frozen=True, kw_only=True):
@@ -71,7 +72,7 @@ class Offer(Struct, frozen=True, kw_only=True):
     """Units of one sell order that its hub keeps reserved for one buy order until `reserved_until`."""
 
     sell: SellOrder
-    lessor_key: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    lessor_key: PublicKeyField
     units: Units
     placed_at: Timestamp
     """When the sell order reached its hub: time priority among equal prices."""

@@ -1,4 +1,4 @@
-"""What all tests share: a test that needs RabbitMQ may be skipped at a desk, but never in continuous integration."""
+"""What all tests share: a cache folder, a RabbitMQ, and the rule that continuous integration skips no test of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.support.rabbitmq import NoServer, Server, running
+from tests.support.rabbitmq import Server, running
 
 # Tests share the cores: how long one example takes says nothing. A test's own time is bounded by `timeout`.
 settings.register_profile("shared-cores", deadline=None)
@@ -27,16 +27,9 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def rabbitmq() -> Iterator[Server]:
-    """The given RabbitMQ, or a private one; skips where there is none (which fails in continuous integration)."""
-    try:
-        context = running()
-        server = context.__enter__()
-    except NoServer as missing:
-        pytest.skip(str(missing))
-    try:
+    """The given RabbitMQ, or a private one; without either its tests fail, and NoServer says how to get one."""
+    with running() as server:
         yield server
-    finally:
-        context.__exit__(None, None, None)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,10 +12,10 @@ from aiormq import exceptions as amqp
 from aiormq.abc import DeliveredMessage
 
 from broker.errors import AccessRefused, BrokerError, BrokerUnreachable, ConsumerLost, NoSuchQueue, QueueBusy
+from broker.names import may_read
 from broker.rabbitmq.delivery import RabbitDelivery, is_live
 from broker.rabbitmq.link import RENEW_SECONDS, Link, close_channel
 from broker.rabbitmq.publisher import Publisher
-from broker.topology import may_read
 
 log = structlog.get_logger(__name__)
 

@@ -8,8 +8,8 @@ from typing import Any
 import aio_pika
 from aiormq.abc import DeliveredMessage
 
+from broker.names import BROKER_NAME, dead_key
 from broker.port import CONTENT_TYPE, DEAD_KEY, DEAD_QUEUE, DEAD_REASON, UNREADABLE, Message
-from broker.topology import BROKER_NAME, dead_key
 from schemas.ids import Address
 
 

@@ -10,10 +10,10 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 from aiormq import exceptions as amqp
 
 from broker.errors import AccessRefused, BrokerUnreachable, PublishUnknown, QueueFull, Unroutable
+from broker.names import hub_exchange
 from broker.port import PUBLISHES_IN_FLIGHT_MAX, Message, check_message
 from broker.rabbitmq.content import outgoing
 from broker.rabbitmq.link import RENEW_SECONDS, Link, hurry, was_cancelled
-from broker.topology import hub_exchange
 from schemas.ids import hub_of
 
 FATE_SECONDS_MAX: Final = 0.5

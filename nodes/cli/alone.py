@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +15,7 @@ from nodes.cli.inputs import Inputs
 from nodes.cli.progress import follow
 from nodes.local import LocalNetwork
 from nodes.renter.submission import JobOptions
+from nodes.scratch import scratch
 from nodes.views.jobs import SOFTWARE_NOTE, JobReport
 from schemas.errors import VerificationFailed
 
@@ -50,8 +50,8 @@ async def run_alone(request: Request, output: Output) -> int:
         SubletError: before the job began.
     """
     output.note(SOFTWARE_WARNING)
-    with tempfile.TemporaryDirectory(prefix="sublet-") as folder:
-        async with LocalNetwork(Path(folder), lessors=request.wishes.lessors) as network:
+    with scratch() as folder:
+        async with LocalNetwork(folder, lessors=request.wishes.lessors) as network:
             done = await run_job(network, request.inputs, request.wishes, output, check=request.check)
         return _deliver(done, request.out, output)
 
@@ -73,10 +73,13 @@ async def run_job(network: LocalNetwork, inputs: Inputs, wishes: JobOptions, out
 
 def difference(comparison: Comparison) -> str:
     """A comparison in words."""
-    near = f"; {comparison.near:,} rows are nearer than that to a tie or a step" if comparison.near else ""
+    near = (
+        f"; {comparison.near:,} rows differ by up to {comparison.near_error:.2e}, no more than errors of up to "
+        f"{comparison.cut_error:.2e} where the program is cut make of them, which --max-error and rounding allow"
+    )
     return (
         f"largest difference to plaintext {comparison.max_abs_error:.2e} over {comparison.rows:,} rows, "
-        f"allowed {comparison.tolerance:.2e}{near}"
+        f"allowed {comparison.tolerance:.2e}{near if comparison.near else ''}"
     )
 
 
@@ -86,7 +89,7 @@ def _deliver(done: Done, out: Path | None, output: Output) -> int:
         write_result(report.output, out)
     value = show.as_value(report) | {"output": out if report.output is not None else None}
     if comparison is not None:
-        value |= {"max_abs_error": comparison.max_abs_error, "tolerance": comparison.tolerance, "near": comparison.near}
+        value |= {name: number for name, number in asdict(comparison).items() if name != "rows"}
     output.result(value)
     _say(done, out, output)
     if report.output is not None and out is None and not output.as_json:

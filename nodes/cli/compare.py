@@ -5,61 +5,64 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nodes.cli.computed import Computed, Rows, absolute_terms, map_of
 from nodes.cli.inputs import Inputs
 from nodes.data.making import make_table
 from nodes.data.table import Table, open_table
 from nodes.programs import encoder as encoders
 from nodes.programs import runtime
-from nodes.programs.affine import AffineMap
 from nodes.programs.check import check
-from nodes.programs.compile import affine
-from nodes.programs.cut import Cut
-from nodes.programs.program import Program
 from nodes.protections import CIPHERTEXT, ENCLAVE
 from nodes.renter.submission import JobOptions, cut_of
 from nodes.views.jobs import JobReport
-from schemas.errors import BadProgram, VerificationFailed
+from schemas.errors import VerificationFailed
 
 ROWS_AT_ONCE: Final = 8192
 ENCLAVE_ERROR_MAX: Final = 1e-6
 """An enclave runs the same engine as the check itself."""
-ROUNDINGS: Final = {"float64": 1e-12, "float32": 2.0**-21, "float16": 2.0**-9}
-"""Of the largest sum of absolute terms, by the type that a program computes in: what sums in another order, or without
-the type's rounding, may differ by."""
-
-Rows = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`max_abs_error` over `rows` rows of output; `tolerance` is what is allowed."""
+    """The largest difference over `rows` rows of output, and what is allowed there; one that is not allowed, if any."""
 
     rows: int
     max_abs_error: float
     tolerance: float
     near: int = 0
-    """Rows that are not in it: what the rest of a cut program makes of an error of `max_error` is more there."""
+    """Rows that are not in it: the rest of a cut program makes more of the error that is allowed at the cut."""
+    near_error: float = 0.0
+    """The largest difference in those rows."""
+    cut_error: float = 0.0
+    """The largest error that was allowed at the cut in those rows."""
 
     @property
     def good(self) -> bool:
-        """Whether the difference is allowed."""
+        """Whether the difference is allowed; one that is no number is not."""
         return self.max_abs_error <= self.tolerance
+
+    def joined(self, other: Comparison) -> Comparison:
+        """Both, of different rows."""
+        shown = max(self, other, key=lambda each: (not each.good, each.max_abs_error))
+        near_error, cut_error = max(self.near_error, other.near_error), max(self.cut_error, other.cut_error)
+        rows, near = self.rows + other.rows, self.near + other.near
+        return Comparison(rows, shown.max_abs_error, shown.tolerance, near, near_error, cut_error)
 
 
 def compare(inputs: Inputs, wishes: JobOptions, report: JobReport) -> Comparison:
     """Hold a completed job's output against plaintext.
 
     `homomorphic` and `sealed-result` may differ by the wished `max_error`, per batch where rows are summed; `enclave`
-    by 1e-6; all by the rounding of the program's types (`ROUNDINGS`).
+    by 1e-6; all by the rounding of the program's types (`computed.ROUNDINGS`).
     With a local program it is its output that is compared. Where the program was cut, the wished error is one at the
-    cut: a row may differ by more, if such an error changes its result by more, as that of labels near a tie.
+    cut, as is what the whole program's sums lose by rounding: a row may differ by more, if such an error changes its
+    result by more, as that of labels near a tie.
 
     Raises:
         VerificationFailed: rows are missing, too many or in another order; code `wrong-rows`.
@@ -70,106 +73,72 @@ def compare(inputs: Inputs, wishes: JobOptions, report: JobReport) -> Comparison
     with tempfile.TemporaryDirectory(prefix="sublet-check-") as folder:
         table = make_table(Path(folder) / "table", inputs.data, program, wishes.reading, encoder)
         cut = cut_of(program, wishes) if report.protection == CIPHERTEXT.name else None
-        return _held(table, Computed(program, local, cut), report, wishes.max_error)
+        return _held(table, Computed(program, local, cut, wishes.max_error), report)
 
 
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """What a job computed."""
-
-    program: Program
-    local: Program | None
-    cut: Cut | None
-
-    @property
-    def whole(self) -> Mapping[int, tuple[str, ...]]:
-        """Results that are whole numbers, and the texts that they stand for."""
-        return (self.local or self.program).whole
-
-    @property
-    def rounding(self) -> float:
-        """Of the program's types, as a share of the largest sum of absolute terms."""
-        known = (ROUNDINGS.get(each.dtype.name, 0.0) for each in self.program.inputs)
-        return max(*known, ROUNDINGS["float64"])
-
-    def spread(self, columns: Rows, expected: Rows, max_error: float) -> Rows:
-        """How far each result moves if values at the cut are off by that and by rounding: [rows, results]."""
-        assert self.cut is not None
-        at, mapped = runtime.evaluate(self.cut.beginning, columns), _linear(self.cut.beginning)
-        error = 2 * (max_error + self.rounding * (_largest_terms(mapped, columns) if mapped else 0.0))
-        total = np.zeros_like(expected)
-        for position in range(at.shape[1]):
-            moved = [runtime.evaluate(self.cut.rest, _moved(at, position, by)) for by in (-error, error)]
-            total += np.abs(np.array([_finished(self.local, each) for each in moved]) - expected).max(axis=0)
-        return total
-
-
-def _moved(rows: Rows, position: int, by: float) -> Rows:
-    moved = rows.copy()
-    moved[:, position] += by
-    return moved
-
-
-def _held(table: Table, computed: Computed, report: JobReport, max_error: float) -> Comparison:
+def _held(table: Table, computed: Computed, report: JobReport) -> Comparison:
     assert report.output is not None
-    program, rounding = computed.program, computed.rounding
-    allowed = ENCLAVE_ERROR_MAX if report.protection == ENCLAVE.name else max_error
-    allowed *= report.batches if program.sum_rows else 1
-    largest, worst, rows, near = 0.0, 0.0, 0, 0
-    found = open_table(report.output)
+    allowed = ENCLAVE_ERROR_MAX if report.protection == ENCLAVE.name else computed.max_error
+    allowed *= report.batches if computed.program.sum_rows else 1
+    comparison, found = Comparison(0, 0.0, allowed), open_table(report.output)
     for ids, columns, expected, terms in _expected(table, computed):
-        count = min(len(expected), found.rows - rows)
-        if count < len(expected) or (ids and found.ids(rows, count) != ids):
-            raise VerificationFailed(f"the output differs in its rows from row {rows + 1} on", code="wrong-rows")
-        largest = max(largest, terms, float(np.abs(expected).max(initial=0.0)))
-        differences = np.abs(_read(found, computed.whole, rows, count) - expected)
-        over = np.flatnonzero((differences > allowed + rounding * largest).any(axis=1))
-        if computed.cut is not None and len(over):
-            spread = computed.spread(columns[over], expected[over], max_error)
-            excused = over[(differences[over] <= allowed + rounding * largest + spread).all(axis=1)]
-            differences[excused], near = 0.0, near + len(excused)
-        worst = max(worst, float(differences.max(initial=0.0)))
-        rows += len(expected)
-    if found.rows > rows:
-        raise VerificationFailed(f"the output has more than {rows} rows", code="wrong-rows")
-    return Comparison(rows, worst, allowed + rounding * largest, near)
+        count = min(len(expected), found.rows - comparison.rows)
+        if count < len(expected) or (ids and found.ids(comparison.rows, count) != ids):
+            raise VerificationFailed(
+                f"the output differs in its rows from row {comparison.rows + 1} on", code="wrong-rows"
+            )
+        differences = np.abs(_read(found, computed.whole, comparison.rows, count) - expected)
+        tolerances = allowed + computed.rounding * np.maximum(terms, np.abs(expected))
+        tolerances[:, list(computed.whole)] = allowed  # a label is right or wrong, however large the number
+        comparison = comparison.joined(_compared(computed, columns, differences, tolerances))
+    if found.rows > comparison.rows:
+        raise VerificationFailed(f"the output has more than {comparison.rows} rows", code="wrong-rows")
+    return comparison
 
 
-def _expected(table: Table, computed: Computed) -> Iterator[tuple[list[str], Rows, Rows, float]]:
-    """Ids of rows, columns, results, and the largest sum of absolute terms that a result was added up from."""
-    program, local = computed.program, computed.local
+def _compared(computed: Computed, columns: Rows, differences: Rows, tolerances: Rows) -> Comparison:
+    """Of some rows; those of which errors at the cut may make more are counted apart."""
+    over = np.flatnonzero(~(differences <= tolerances).all(axis=1))  # NaN is
+    if computed.cut is None or not len(over):
+        return _worst(differences, tolerances)
+    errors = computed.errors(columns[over])
+    near = (differences[over] <= tolerances[over] + computed.spread(columns[over], errors)).all(axis=1)
+    near_error, cut_error = (float(each.max(initial=0.0)) for each in (differences[over[near]], errors[near]))
+    differences[over[near]] = 0.0
+    worst = _worst(differences, tolerances)
+    return replace(worst, near=int(near.sum()), near_error=near_error, cut_error=cut_error)
+
+
+def _worst(differences: Rows, tolerances: Rows) -> Comparison:
+    good = differences <= tolerances
+    shown = differences if good.all() else np.where(good, -1.0, differences)
+    place = np.unravel_index(np.argmax(shown), shown.shape)
+    return Comparison(len(differences), float(differences[place]), float(tolerances[place]))
+
+
+def _expected(table: Table, computed: Computed) -> Iterator[tuple[list[str], Rows, Rows, Rows]]:
+    """Ids of rows, columns, results, and each row's largest sum of absolute terms that a result was added up from.
+
+    Where nothing says what these are, each result's largest number in some rows takes their place.
+    """
+    program, parts, sums = computed.program, [], np.zeros((1, 1))
     at_once = max(1, min(ROWS_AT_ONCE, program.limits.batch_elements_max // max(1, program.live_row_elements)))
-    mapped, parts, total = _linear(program), [], 0.0
+    mapped = map_of(program)
     for first in range(0, table.rows, at_once):
         count = min(at_once, table.rows - first)
         columns = table.read(first, count)
         result = runtime.evaluate(program, columns)
-        terms = 0.0 if mapped is None else _largest_terms(mapped, columns)
-        total += terms
+        terms = None if mapped is None else absolute_terms(mapped, columns).max(axis=1, keepdims=True)
         if program.sum_rows:
             parts.append(result)
-        else:
-            yield table.ids(first, count), columns, _finished(local, result), terms
+            sums = sums + (0.0 if terms is None else terms)
+            continue
+        finished = computed.finished(result)
+        if terms is None:
+            terms = np.abs(finished).max(axis=0, keepdims=True) * (computed.cut is None)
+        yield table.ids(first, count), columns, finished, terms
     if program.sum_rows:
-        yield [], np.zeros((1, 0)), _finished(local, runtime.combine(program, parts)), total
-
-
-def _linear(program: Program) -> AffineMap | None:
-    try:
-        return affine(program)
-    except BadProgram:
-        return None
-
-
-def _largest_terms(mapped: AffineMap, columns: Rows) -> float:
-    """The largest sum of absolute terms of any result; of their sum, with `sum_rows`."""
-    rows = np.abs(columns)
-    terms = (rows.sum(axis=0) if mapped.sum_rows else rows) @ np.abs(mapped.weights) + np.abs(mapped.bias)
-    return float(terms.max(initial=0.0))
-
-
-def _finished(local: Program | None, rows: Rows) -> Rows:
-    return rows if local is None else runtime.evaluate(local, rows)
+        yield [], np.zeros((1, 0)), computed.finished(runtime.combine(program, parts)), sums
 
 
 def _read(found: Table, whole: Mapping[int, tuple[str, ...]], first: int, count: int) -> Rows:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Any, Final
 
 from nodes.cli import show
@@ -16,6 +14,7 @@ from nodes.local import LocalNetwork
 from nodes.model_files import read_program
 from nodes.protections import CIPHERTEXT, ENCLAVE, SEALED
 from nodes.renter.submission import JobOptions
+from nodes.scratch import scratch
 from nodes.views import orders
 from schemas.orders import PROTECTIONS, Protection
 
@@ -56,10 +55,10 @@ async def demonstrate(output: Output) -> int:
         resources.as_file(data / "breast_cancer.csv") as rows,
         resources.as_file(data / "breast_cancer_linear.onnx") as program,
         resources.as_file(data / "sigmoid.onnx") as local,
-        tempfile.TemporaryDirectory(prefix="sublet-demo-") as folder,
+        scratch() as folder,
     ):
         inputs = Inputs(rows, read_program(program), read_program(local))
-        async with LocalNetwork(Path(folder), lessors=LESSORS) as network:
+        async with LocalNetwork(folder, lessors=LESSORS) as network:
             shown = [await _one(network, inputs, protection, output) for protection in PROTECTIONS]
     _summary(shown, output)
     output.result([_value(each) for each in shown])

@@ -47,11 +47,11 @@ class Running:
         return 0
 
     async def cancel(self, job: str) -> None:
-        """Ask the renter's workers to take the job back."""
+        """Ask the renter's workers to take the job back, whether or not they have taken it yet."""
         from nodes import desk  # noqa: PLC0415 - commands that only look start quicker
 
         async with open_store(self.config) as store:
-            await jobs.report(store, job, self.config.jobs, self._network)
+            await jobs.report_when_taken(store, job, self.config.jobs, self._network)
         await desk.cancel(self.config, job)
         self.output.text(f"{job}: cancellation requested")
         self.output.result({"job": job, "state": "cancellation requested"})

@@ -19,13 +19,19 @@ from schemas.errors import BadConfig, SubletError, VerificationFailed
 
 _IN_PYTHON: Final = (
     (re.compile(r"--(protection|scheme|missing) ([a-z][a-z-]*[a-z])"), r'\1="\2"'),
+    (re.compile(r"`sublet job list` shows"), "net.jobs() lists"),
     (re.compile(r"--results-stay"), "results_stay=True"),
     (re.compile(r"--accept-software-enclave"), 'accept=["software-enclave"]'),
     (re.compile(r"--id-column"), "id"),
     (re.compile(r"--price-max"), "price_micros_max"),
     (re.compile(r"--([a-z][a-z-]*[a-z])"), lambda found: found[1].replace("-", "_")),
 )
-"""What the command line calls its options, and what they are called here."""
+"""What the command line calls its options and commands, and what they are called here."""
+
+
+def unfit(field: str, given: object, give: str) -> BadConfig:
+    """An argument is of a type that cannot be used; `give` is what can."""
+    return BadConfig(f"{field} is {give}, not {given!r:.40}", field=field)
 
 
 class NetworkClosed(BadConfig):

@@ -17,12 +17,17 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper, shape_inference
 
 from nodes.programs.encoder import read
-from nodes.programs.program import Program
 from schemas.errors import BadConfig, BadProgram
 
-OPSET: Final = {"": 18, "ai.onnx.ml": 1}
-"""Of ai.onnx.ml the first: later ones let trees keep thresholds that float32 input cannot be compared with."""
+OPSET: Final = {"": 18, "ai.onnx.ml": 2}
+"""Of ai.onnx.ml the second: the first cannot number categories, and from the third on trees keep thresholds that
+float32 input cannot be compared with."""
 INPUT: Final = "columns"
+SINGLE, DOUBLE = "FloatTensorType", "DoubleTensorType"
+"""What skl2onnx calls inputs of float32 and float64."""
+IN_SINGLE: Final = (
+    "in float32 it can be run: bring skl2onnx.to_onnx(estimator, X[:1].astype('float32')), which rounds its input"
+)
 TREES: Final = frozenset({"TreeEnsembleClassifier", "TreeEnsembleRegressor"})
 IMPUTERS: Final = frozenset({"Imputer"})
 NAMES: Final = (
@@ -40,15 +45,37 @@ def converted(estimator: Any) -> bytes:
         BadProgram: it is not fitted, has no ONNX form, or one that cannot run here.
         BadConfig: skl2onnx is not installed.
     """
-    skl2onnx = _skl2onnx()
+    _skl2onnx()
     if not hasattr(estimator, "n_features_in_"):
         raise BadProgram(f"this {type(estimator).__name__} is not fitted: call its fit first")
+    _require_exact(estimator)
+    if _fitted_on_float32(estimator):
+        return _written(estimator, SINGLE)
+    try:
+        return _written(estimator, DOUBLE)
+    except BadProgram as error:
+        if _is_of_trees(estimator):  # which round their input to float32 anyway
+            return _written(estimator, SINGLE)
+        if _runs_in_single(estimator):
+            raise BadProgram(f"{error}; {IN_SINGLE}", operator=error.operator) from error
+        raise
+
+
+def _runs_in_single(estimator: Any) -> bool:
+    try:
+        return bool(_written(estimator, SINGLE))
+    except BadProgram:
+        return False
+
+
+def _written(estimator: Any, kind: str) -> bytes:
+    """Raises BadProgram: it has no form of this kind of input that runs here."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # between skl2onnx and scikit-learn, and nothing that a user can change
-            model = skl2onnx.to_onnx(estimator, initial_types=_inputs(estimator), target_opset=OPSET)
+            model = _skl2onnx().to_onnx(estimator, initial_types=_inputs(estimator, kind), target_opset=OPSET)
     except Exception as error:  # skl2onnx's have no common class
-        said = " ".join(str(error).split())[:500]
+        said = " ".join(str(error.__cause__ or error).split())[:300]
         raise BadProgram(f"skl2onnx cannot convert this {type(estimator).__name__}: {said}") from error
     _mend(model, estimator)
     _without_scores(model.graph, estimator)
@@ -64,10 +91,10 @@ def _skl2onnx() -> Any:
         raise BadConfig(message) from error
 
 
-def _inputs(estimator: Any) -> list[tuple[str, Any]]:
+def _inputs(estimator: Any, number: str) -> list[tuple[str, Any]]:
     """One matrix; an input per column where a part of the estimator picks them by name, or some of them hold text."""
     types = importlib.import_module("skl2onnx.common.data_types")
-    kind = types.FloatTensorType if _fitted_on_float32(estimator) else types.DoubleTensorType
+    kind = getattr(types, number)
     names = [str(name) for name in getattr(estimator, "feature_names_in_", ())]
     texts = _texts(estimator)
     if texts or any(_picks_by_name(part) for part in _parts(estimator)):
@@ -107,6 +134,25 @@ def _fitted_on_float32(estimator: Any) -> bool:
     return kinds == {np.dtype(np.float32)}
 
 
+def _require_exact(estimator: Any) -> None:
+    """Raises BadProgram: what skl2onnx rounds to float32 decides: splits, or numbers that are categories."""
+    for part in _parts(estimator):
+        name = type(part).__name__
+        if name.startswith("HistGradientBoosting"):
+            message = f"skl2onnx rounds the numbers at which a {name} splits its columns"
+            raise BadProgram(f"{message}: fit a {name.removeprefix('Hist')}, or bring an export of LightGBM or XGBoost")
+        for each in getattr(part, "categories_", ()) if name != "OneHotEncoder" else ():
+            known = np.asarray(each)
+            if known.dtype.kind in "fiu" and len(np.unique(known.astype(np.float32))) < len(known):
+                raise BadProgram(f"categories of this {name} are the same number in float32: encode them before")
+
+
+def _is_of_trees(estimator: Any) -> bool:
+    """Whether nothing but trees sees the columns."""
+    parts = list(np.ravel(getattr(estimator, "estimators_", ())))
+    return bool(parts) and all(hasattr(each, "tree_") for each in parts)
+
+
 def _picks_by_name(part: Any) -> bool:
     chosen = [columns for _, _, columns in getattr(part, "transformers_", ())]
     return any(isinstance(each, str) for columns in chosen for each in np.atleast_1d(np.array(columns, dtype=object)))
@@ -117,11 +163,10 @@ def _mend(model: ModelProto, estimator: Any) -> None:
     learned = _imputed(estimator)
     for place, node in _on_doubles(model, IMPUTERS):
         _impute(model.graph, place, node, learned)
-    if not any(type(part).__name__.startswith("HistGradientBoosting") for part in _parts(estimator)):
-        for place, node in _on_doubles(model, TREES):
-            rounded = f"{node.input[0]}/float32/{place}"
-            model.graph.node.insert(place, helper.make_node("Cast", [node.input[0]], [rounded], to=TensorProto.FLOAT))
-            model.graph.node[place + 1].input[0] = rounded
+    for place, node in _on_doubles(model, TREES):
+        rounded = f"{node.input[0]}/float32/{place}"
+        model.graph.node.insert(place, helper.make_node("Cast", [node.input[0]], [rounded], to=TensorProto.FLOAT))
+        model.graph.node[place + 1].input[0] = rounded
 
 
 def _on_doubles(model: ModelProto, operators: Container[str]) -> list[tuple[int, NodeProto]]:
@@ -171,7 +216,7 @@ def _name(model: ModelProto, estimator: Any) -> None:
         _rename_inputs(model.graph, names)
     elif names:
         model.metadata_props.add(key="columns", value=json.dumps(names))
-    results = list(_checked(model).output_names)
+    results = list(read(model.SerializeToString())[0].output_names)
     for pattern, name in NAMES:
         results = [pattern.sub(name, each) if pattern.fullmatch(each) else each for each in results]
     if len(set(results)) == len(results):
@@ -185,13 +230,3 @@ def _rename_inputs(graph: GraphProto, names: list[str]) -> None:
         info.name = meant[info.name]
     for node in graph.node:
         node.input[:] = [meant.get(name, name) for name in node.input]
-
-
-def _checked(model: ModelProto) -> Program:
-    try:
-        return read(model.SerializeToString())[0]
-    except BadProgram as error:
-        if any(each.type.tensor_type.elem_type == TensorProto.DOUBLE for each in model.graph.input):
-            message = f"{error}; fitted on float32 (X.astype('float32')) this estimator may run"
-            raise BadProgram(message, operator=error.operator) from error
-        raise

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, SupportsFloat, TypeVar
 
 from nodes.client import showing
-from nodes.client.errors import failure
+from nodes.client.errors import failure, unfit
 from nodes.client.frames import Shape, made
 from nodes.client.places import Place
 from nodes.client.results import read_output
@@ -91,7 +91,9 @@ class AsyncJob(Generic[T]):
         Raises:
             TimeoutError: it takes longer. The job goes on.
             SubletError: the job failed; of the class that says whose fault it was, and with its `code`.
+            BadConfig: `timeout` is no number from 0.
         """
+        _require_seconds(timeout)
         try:
             async with asyncio.timeout(timeout) as wait:
                 async for _ in self.watch():
@@ -99,7 +101,8 @@ class AsyncJob(Generic[T]):
         except TimeoutError:
             if not wait.expired():
                 raise
-            raise TimeoutError(f"{self.id} is {self.known.phase} after {timeout:g} s; it goes on") from None
+            if not await self.done():
+                raise TimeoutError(f"{self.id} is {self.known.phase} after {timeout:g} s; it goes on") from None
         if self.known.output is None:
             raise failure(self.known)
         return await asyncio.to_thread(self._read, self.known)
@@ -140,3 +143,11 @@ class AsyncJob(Generic[T]):
 
     def _repr_html_(self) -> str:
         return showing.html(self.known)
+
+
+def _require_seconds(timeout: Any) -> None:
+    """Raises BadConfig."""
+    if timeout is not None and (
+        isinstance(timeout, bool) or not isinstance(timeout, SupportsFloat) or not float(timeout) >= 0
+    ):
+        raise unfit("timeout", timeout, "a number of seconds from 0")

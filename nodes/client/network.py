@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, overload
 
-from nodes.client.errors import NetworkClosed, told_in_python
+from nodes.client.errors import NetworkClosed, told_in_python, unfit
 from nodes.client.frames import given, loaded
 from nodes.client.job import AsyncJob
 from nodes.client.order import Order, order
@@ -71,8 +71,11 @@ class AsyncNetwork:
             UnknownJob: there is none.
             BadData: `like` is no table, or has no column that the job's ids came from.
         """
+        if not isinstance(job_id, str):
+            raise unfit("job_id", job_id, "text, as job.id")
         found: AsyncJob[Any] = AsyncJob(self._place, job_id, loaded())
-        known = await found.report()
+        with told_in_python():
+            known = await found.report()
         return found if like is None else AsyncJob(self._place, job_id, given(like, known.id_column).shape, known)
 
     async def jobs(self) -> list[AsyncJob[Any]]:

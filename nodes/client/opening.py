@@ -7,9 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from nodes.client.errors import unfit
 from nodes.client.network import Opening
 from nodes.client.places import Alone, Running
 from nodes.client.sync import Network
+from schemas.limits import LESSORS_PER_JOB_MAX
 
 LESSORS: Final = 2
 
@@ -45,10 +47,13 @@ def local(*, lessors: int = LESSORS) -> Network:
     """Open a whole network in this process: two hubs, a renter and lessors, to try things out.
 
     Its enclaves are software, on this machine: they show how it works and keep nothing from its owner. It ends, with
-    its jobs and files, when it is closed or this process ends.
+    its jobs and files, when it is closed or this process ends; files of one that was killed go when the next is opened.
 
     Args:
-        lessors: how many.
+        lessors: how many, from 1 to 64.
+
+    Raises:
+        BadConfig: `lessors` is no such number.
 
     Example:
         >>> import sublet
@@ -63,9 +68,14 @@ def aconnect(config: str | os.PathLike[str]) -> Opening:
 
     The network is an `AsyncNetwork`: what it and its jobs do is awaited.
     """
-    return Opening(partial(Running.open, Path(config)))
+    try:
+        return Opening(partial(Running.open, Path(config)))
+    except TypeError as error:
+        raise unfit("config", config, "the path of the renter's node.toml") from error
 
 
 def alocal(*, lessors: int = LESSORS) -> Opening:
     """As `local`, for asyncio: `async with sublet.alocal() as net`, or `net = await …`."""
-    return Opening(partial(Alone.open, lessors))
+    if isinstance(lessors, bool) or not hasattr(lessors, "__index__") or not 1 <= lessors <= LESSORS_PER_JOB_MAX:
+        raise unfit("lessors", lessors, f"a whole number from 1 to {LESSORS_PER_JOB_MAX}")
+    return Opening(partial(Alone.open, int(lessors)))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -120,11 +118,11 @@ class Alone:
     async def open(cls, lessors: int) -> Self:
         """A network with so many lessors."""
         from nodes.local import LocalNetwork  # noqa: PLC0415 - needs all roles
+        from nodes.scratch import scratch  # noqa: PLC0415 - not on Windows
 
         async with AsyncExitStack() as stack:
-            folder = tempfile.mkdtemp(prefix="sublet-")
-            stack.callback(shutil.rmtree, folder, ignore_errors=True)
-            network = await stack.enter_async_context(LocalNetwork(Path(folder), lessors=lessors))
+            folder = stack.enter_context(scratch())
+            network = await stack.enter_async_context(LocalNetwork(folder, lessors=lessors))
             return cls(network, lessors, stack.pop_all())
 
     async def submit(self, order: Order) -> str:

@@ -35,15 +35,22 @@ def linear(
         outputs: what the results are called.
 
     Raises:
-        BadProgram: numbers are missing or not finite, or two outputs have one name.
+        BadProgram: weights are not by column, numbers are missing or not finite, or two outputs have one name.
 
     Example:
         >>> sublet.linear({"age": 0.04, "dose": -1.5}, bias=0.2)
     """
     from nodes.programs import build  # noqa: PLC0415 - needs NumPy and onnx
 
-    named = {str(name): _numbers(each) for name, each in weights.items()}
-    onnx = build.linear(named, [0.0] * len(outputs) if bias is None else _numbers(bias), list(outputs))
+    if not hasattr(weights, "items"):  # series of pandas are no mappings
+        raise BadProgram(f'weights are given by column, as {{"age": 0.04}}, not {weights!r:.40}')
+    outputs = _names(outputs)
+    named: dict[str, list[float]] = {}
+    for name, each in weights.items():
+        if str(name) in named:  # of a series, or 1 and "1"
+            raise BadProgram(f"two weights are of a column {str(name)!r}")
+        named[str(name)] = _numbers(each)
+    onnx = build.linear(named, [0.0] * len(outputs) if bias is None else _numbers(bias), outputs)
     return Program(f"linear model of {', '.join(named)}", onnx)
 
 
@@ -55,6 +62,8 @@ def column_sum(column: str) -> Program:
     """
     from nodes.programs import build  # noqa: PLC0415 - needs NumPy and onnx
 
+    if not isinstance(column, str):
+        raise BadProgram(f"the column to sum is named by text, not {column!r:.40}")
     return Program(f"sum of {column}", build.aggregate_sum(column))
 
 
@@ -88,6 +97,14 @@ def program_bytes(model: object) -> bytes:
 
 def _advice(model: object) -> str:
     return "; export it with torch.onnx.export" if type(model).__module__.partition(".")[0] == "torch" else ""
+
+
+def _names(given: str | Sequence[str]) -> list[str]:
+    """One name is a list of one. Raises BadProgram."""
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, Iterable) or not all(isinstance(each, str) for each in names):
+        raise BadProgram(f"outputs are a list of names, not {given!r:.40}")
+    return list(names)
 
 
 def _numbers(given: float | Sequence[float]) -> list[float]:

@@ -143,6 +143,7 @@ class Job(Generic[T]):
         Raises:
             TimeoutError: it takes longer. The job goes on.
             SubletError: the job failed; of the class that says whose fault it was, and with its `code`.
+            BadConfig: `timeout` is no number from 0.
         """
         return self._loop.run(self._core.result(timeout))
 

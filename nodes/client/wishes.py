@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
+from nodes.client.errors import unfit
 from nodes.data.reading import Missing
 from schemas.errors import BadConfig
 from schemas.jobs import Noise, ProtectionWish, SchemeWish
@@ -62,20 +63,24 @@ class Wishes(TypedDict, total=False):
 
 _NOT_OPTIONS: Final = ("id", "columns", "accept", "local_program")
 """What `JobOptions` calls otherwise, or does not have."""
+_TEXTS: Final = ("id", "protection", "scheme", "missing", "delimiter", "decimal", "encoding")
 
 
 def options(wishes: Mapping[str, Any], own_lessors: int | None = None) -> JobOptions:
     """As the renter takes them. Of lessors in this process there are so many, and their enclaves are accepted.
 
     Raises:
-        BadConfig: there is no such wish, or nothing of that name to accept.
+        BadConfig: there is no such wish, nothing of that name to accept, or a name is no text.
     """
     from nodes.renter.submission import JobOptions  # noqa: PLC0415 - whoever only looks waits for nothing
 
     for name in wishes:
         if name not in Wishes.__annotations__:
             raise BadConfig(f"there is no option {name!r}{_meant(name, Wishes.__annotations__)}", field=name)
-    accepted = _names(wishes.get("accept", ()))
+    for name in _TEXTS:
+        if not isinstance(wishes.get(name), str | None):
+            raise unfit(name, wishes[name], "text")
+    accepted = _names(wishes, "accept")
     for name in accepted:
         if name not in get_args(Accepted):
             message = f"there is nothing to accept called {name!r}{_meant(name, get_args(Accepted))}"
@@ -83,15 +88,23 @@ def options(wishes: Mapping[str, Any], own_lessors: int | None = None) -> JobOpt
     defaults = {} if own_lessors is None else {"lessors": own_lessors}
     return JobOptions(
         id_column=wishes.get("id"),
-        columns=_names(wishes.get("columns", ())),
+        columns=_names(wishes, "columns"),
         accept_software_enclave=own_lessors is not None or bool(accepted),
-        **defaults | {name: value for name, value in wishes.items() if name not in _NOT_OPTIONS},
+        **defaults | {name: _plain(value) for name, value in wishes.items() if name not in _NOT_OPTIONS},
     )
 
 
-def _names(given: str | Sequence[str]) -> tuple[str, ...]:
-    """One name is a list of one."""
+def _names(wishes: Mapping[str, Any], wish: str) -> tuple[str, ...]:
+    """One name is a list of one. Raises BadConfig: it is no list."""
+    given = wishes.get(wish, ())
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        raise unfit(wish, given, "a list of names")
     return (given,) if isinstance(given, str) else tuple(map(str, given))
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers as Python's."""
+    return value.item() if hasattr(value, "item") else value
 
 
 def _meant(name: str, known: Sequence[str] | Mapping[str, Any]) -> str:

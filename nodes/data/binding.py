@@ -4,27 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from nodes.data.header import Header
-from nodes.programs.program import Program
+from nodes.programs.program import Program, Takes
 from schemas.errors import BadData, BadProgram
 from schemas.limits import COLUMNS_MAX
 
 SHOWN_COLUMNS: Final = 10
-
-
-class Takes(Protocol):
-    """What takes columns: a program, or what comes before it."""
-
-    @property
-    def input_names(self) -> tuple[str, ...]: ...
-    @property
-    def column_names(self) -> tuple[str, ...]: ...
-    @property
-    def width_in(self) -> int: ...
-    @property
-    def matrix(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ def taken(frame: Any) -> Any:
     arrow = pyarrow(_WISH)
     try:
         return arrow.table(frame)
-    except (arrow.ArrowException, TypeError, ValueError, NotImplementedError) as error:
+    except (arrow.ArrowException, TypeError, ValueError) as error:
         message = f"Arrow cannot take this {type(frame).__name__} as a table: {error}"
         raise BadData(f"{message}; select the columns to compute on") from error
 

@@ -42,7 +42,7 @@ def make_table(
     if reading.missing not in get_args(Missing):
         raise BadConfig(f"--missing {reading.missing}: write nan, mean or refuse", field="missing")
     require_width(program)
-    source = open_source(data, reading.dialect) if isinstance(data, Path) else data
+    source = open_source(data, reading.dialect)
     binding = bind(encoder or program, source.header, reading.id_column, reading.columns)
     if encoder is None:
         return lay_down(folder, source, binding, reading, types=program.types)

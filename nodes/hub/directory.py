@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from schemas.errors import BadConfig
+from schemas.fields import PUBLIC_KEY_BYTES
 from schemas.ids import Address, hub_address, hub_of, parse_address
-
-KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +40,8 @@ class HubConfig:
             if hub_of(parse_address(participant)) != hub_of(self.me) or participant == self.me:
                 raise BadConfig(f"{participant} is not a participant of {self.me}'s subnet", field="participants")
         for address, key in (*self.hub_keys.items(), *self.participants.items()):
-            if len(key) != KEY_BYTES:
-                raise BadConfig(f"the key of {address} has {len(key)} bytes, not {KEY_BYTES}", field="keys")
+            if len(key) != PUBLIC_KEY_BYTES:
+                raise BadConfig(f"the key of {address} has {len(key)} bytes, not {PUBLIC_KEY_BYTES}", field="keys")
 
     @property
     def others(self) -> tuple[str, ...]:

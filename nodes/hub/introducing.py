@@ -54,7 +54,7 @@ def proposed(book: Book, event: Event) -> None:
 
 
 def countersigned(book: Book, event: Event) -> None:
-    """`introduction.countersigned`: the partner's hub has signed; what it signed must be what this hub asked."""
+    """`introduction.countersigned`: the partner's hub has signed; this one signs what names its renter's own key."""
     draft, introduction = book.draft, data_of(event, IntroductionProposed).introduction
     if event.source != introduction.partner_hub or introduction.renter_hub != draft.config.me:
         raise Refused("wrong-hub", f"{event.source} cannot vouch for {introduction.partner}")

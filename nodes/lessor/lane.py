@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from broker.errors import QueueBusy
+from broker.names import lane, queue_name
 from broker.port import Broker, Consumer
-from broker.topology import lane, queue_name
 from schemas.errors import BadConfig
 from schemas.ids import Address
 

@@ -21,8 +21,8 @@ from typing import Any
 import structlog
 from msgspec import Struct
 
+from broker.names import queue_name
 from broker.port import Broker, Delivery
-from broker.topology import queue_name
 from nodes.identity import Identity, verify
 from nodes.lessor.compute.port import BatchRefused, Computed
 from nodes.lessor.compute.workshop import Workshop
@@ -207,14 +207,12 @@ class _Shift:
         elif activity == "close":
             await workshop.close(params["subtask"])
         elif activity == "compute":
-            await self._compute(params["batch"], event)
+            await self._compute(params["batch"], params["partner"], event)
         else:
             await self._give(self._internal(*await workshop.perform(activity, **params)))
 
-    async def _compute(self, batch: Batch, event: Event) -> None:
-        """Activity `compute`: the result goes to the renter, or the reason why there is none."""
-        session = self._records.get(f"session/{batch.subtask}")
-        partner = session.terms.partner if isinstance(session, Session) and session.terms is not None else None
+    async def _compute(self, batch: Batch, partner: str | None, event: Event) -> None:
+        """Activity `compute`: the result goes to the renter, or to its partner; or the reason why there is none."""
         try:
             computed = await self._of.workshop.compute(batch, bytes(event.body))
         except LookupError as error:
@@ -223,12 +221,11 @@ class _Shift:
             reason = str(error)[: limits.REASON_CHARS_MAX]
             failed = BatchFailed(batch=batch, code=error.code, reason=reason, final=error.final)
             await self._give(self._internal("batch.unfit", BatchUnfit(renter=event.source, failed=failed)))
+            return
+        if partner is None:
+            await self._return(batch, event, computed)
         else:
-            await (
-                self._return(batch, event, computed)
-                if partner is None
-                else self._forward(batch, event, computed, partner)
-            )
+            await self._forward(batch, event, computed, partner)
 
     async def _return(self, batch: Batch, event: Event, computed: Computed) -> None:
         await self._post.send(

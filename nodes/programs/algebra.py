@@ -164,12 +164,12 @@ def shape_of(call: Call) -> tuple[Value, ...]:
 # Reductions -----------------------------------------------------------------------------------------------------------
 
 
-def reduction(function: Callable[..., Any], operand_since: int, *, rows: bool = False) -> Function:
-    """A reduction over axes, which are an attribute before `operand_since`. Over the rows only with `rows`."""
+def reduction(function: Callable[..., Any], *, rows: bool = False) -> Function:
+    """A reduction over axes. Over the rows only with `rows`."""
 
     def run(call: Call) -> tuple[Value, ...]:
         value, kind = call.given(0), call.given(0).kind
-        axes = call.integers("axes", position=1, operand_since=operand_since)
+        axes = call.integers("axes")
         if not axes and call.node.integer("noop_with_empty_axes", 0):
             return (value,)
         positions = {call.axis(axis, rows_too=True) for axis in (axes or range(value.rank))}
@@ -190,7 +190,7 @@ def reduction(function: Callable[..., Any], operand_since: int, *, rows: bool = 
 def cumulative_sum(call: Call) -> tuple[Value, ...]:
     """CumSum along a constant axis other than the rows."""
     value = call.given(0)
-    axis = call.axis(call.constant_integers(1, "axis")[0]) + (1 if value.variable else 0)
+    axis = call.axis(call.required_integers("axis")[0]) + (1 if value.variable else 0)
     reverse = bool(call.node.integer("reverse", 0))
     array = np.flip(value.array, axis) if reverse else value.array
     total = np.cumsum(array, axis=axis)

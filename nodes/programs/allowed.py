@@ -7,12 +7,13 @@ operators (Loop, If, Scan), random numbers, what keeps state or reads files, res
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
-from onnx import defs
+from onnx import AttributeProto, defs
 
 from nodes.programs.operators import ML, TABLE
+from nodes.programs.program import Signature
 
 _PLAIN: Final = """
     Abs Acos Acosh And ArgMax ArgMin Asin Asinh Atan Atanh CastLike Ceil Celu Clip ConstantOfShape Cos Cosh Elu Equal
@@ -32,15 +33,16 @@ _FOR_INFERENCE: Final = {"Dropout": (2, 1), "BatchNormalization": (5, 1)}
 """Most operands and outputs of what else could be in training."""
 BEYOND: Final = frozenset(("", name) for name in _PLAIN.split()) | frozenset((ML, name) for name in _CLASSICAL.split())
 """(domain, name) of what only the engine runs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Signature:
-    """What an operator takes: fewest and most operands, most outputs, names of attributes."""
-
-    operands: tuple[int, int]
-    outputs: int
-    attributes: frozenset[str]
+FIELDS: Final = {
+    AttributeProto.FLOAT: "f",
+    AttributeProto.INT: "i",
+    AttributeProto.STRING: "s",
+    AttributeProto.TENSOR: "t",
+    AttributeProto.FLOATS: "floats",
+    AttributeProto.INTS: "ints",
+    AttributeProto.STRINGS: "strings",
+}
+"""Where attributes have their values, by type; others are not allowed."""
 
 
 def names() -> frozenset[tuple[str, str]]:
@@ -48,6 +50,7 @@ def names() -> frozenset[tuple[str, str]]:
     return BEYOND | frozenset(TABLE)
 
 
+@cache
 def signature(domain: str, name: str, version: int) -> Signature | None:
     """Of an allowed operator, as the specification has it for inference; None when it has none in this version."""
     try:
@@ -55,4 +58,6 @@ def signature(domain: str, name: str, version: int) -> Signature | None:
     except defs.SchemaError:
         return None
     operands, outputs = _FOR_INFERENCE.get(name, (schema.max_input, schema.max_output))
-    return Signature((schema.min_input, min(schema.max_input, operands)), outputs, frozenset(schema.attributes))
+    takes = tuple(str(each.name) for each in schema.inputs)
+    attributes = {name: int(each.type.value) for name, each in schema.attributes.items()}
+    return Signature((schema.min_input, min(schema.max_input, operands)), takes, outputs, attributes)

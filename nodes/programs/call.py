@@ -62,22 +62,23 @@ class Call:
             raise BadProgram(f"its {what} must be constant, but depends on the input")
         return value.array
 
-    def constant_integers(self, position: int, what: str) -> Integers:
-        """A short list of integers (or a single one). Raises BadProgram when it depends on the input."""
-        array = self.constant(position, what)
-        if array.dtype.kind != "i" or array.ndim > 1 or array.size > INTEGERS_MAX:
-            raise BadProgram(f"its {what} must be a short list of integers")
-        return tuple(int(v) for v in array.reshape(-1))
-
-    def integers(self, name: str, *, position: int, operand_since: int) -> Integers | None:
-        """A list that is an attribute before version `operand_since` and an operand from then on; None if not given."""
-        if self.node.version < operand_since:
+    def integers(self, name: str) -> Integers | None:
+        """A short list of integers (or a single one) that is an attribute or a constant operand, as the operator's
+        version has it; None if not given. Raises BadProgram: it is something else."""
+        operands = self.node.signature.names
+        if name not in operands:
             return self.node.integers(name)
-        return None if self.optional(position) is None else self.constant_integers(position, name)
+        position = operands.index(name)
+        if self.optional(position) is None:
+            return None
+        array = self.constant(position, name)
+        if array.dtype.kind != "i" or array.ndim > 1 or array.size > INTEGERS_MAX:
+            raise BadProgram(f"its {name} must be a short list of integers")
+        return tuple(array.reshape(-1).tolist())
 
-    def required_integers(self, name: str, *, position: int, operand_since: int) -> Integers:
+    def required_integers(self, name: str) -> Integers:
         """As `integers`. Raises BadProgram when they are not given."""
-        found = self.integers(name, position=position, operand_since=operand_since)
+        found = self.integers(name)
         if found is None:
             raise BadProgram(f"its {name} are missing")
         return found

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from onnx import AttributeProto, GraphProto, ModelProto, ValueInfoProto, helper
 
+from nodes.programs.allowed import FIELDS
 from nodes.programs.program import AttributeValue, Input, Node
-from nodes.programs.tensors import put, type_of
+from nodes.programs.tensors import put
 from nodes.programs.values import Array
 
 IR_VERSION = 8
@@ -51,7 +52,7 @@ def canonical_names(names: Mapping[str, Sequence[str]]) -> bytes:
 
 def _add_input(graph: GraphProto, declared: Input) -> None:
     tensor = graph.input.add(name=declared.name).type.tensor_type
-    tensor.elem_type = type_of(declared.dtype)
+    tensor.elem_type = helper.np_dtype_to_tensor_dtype(declared.dtype)
     tensor.shape.dim.add(dim_param="N")
     if declared.rank == 2:
         tensor.shape.dim.add(dim_value=declared.width)
@@ -60,27 +61,13 @@ def _add_input(graph: GraphProto, declared: Input) -> None:
 def _add_node(graph: GraphProto, node: Node) -> None:
     made = graph.node.add(op_type=node.operator, domain=node.domain, input=node.inputs, output=node.outputs)
     for name in sorted(node.attributes):
-        _set(made.attribute.add(name=name), node.attributes[name])
+        _set(made.attribute.add(name=name, type=node.signature.attributes[name]), node.attributes[name])
 
 
 def _set(attribute: AttributeProto, value: AttributeValue) -> None:
     if isinstance(value, np.ndarray):
-        attribute.type = AttributeProto.TENSOR
         put(attribute.t, value, "")
     elif isinstance(value, tuple):
-        _set_list(attribute, value)
+        getattr(attribute, FIELDS[attribute.type]).extend(value)
     else:
-        attribute.CopyFrom(helper.make_attribute(attribute.name, value))
-
-
-def _set_list(attribute: AttributeProto, values: tuple[int | float | bytes, ...]) -> None:
-    """All of one type, by the first: a forest has millions."""
-    if values and isinstance(values[0], bytes):
-        attribute.type = AttributeProto.STRINGS
-        attribute.strings.extend(values)
-    elif values and isinstance(values[0], float):
-        attribute.type = AttributeProto.FLOATS
-        attribute.floats.extend(values)
-    else:
-        attribute.type = AttributeProto.INTS
-        attribute.ints.extend(values)
+        setattr(attribute, FIELDS[attribute.type], value)

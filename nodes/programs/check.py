@@ -16,13 +16,12 @@ import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 
 from nodes.programs.canonical import canonical_model, canonical_names
 from nodes.programs.divisors import require_divisors
 from nodes.programs.exports import trim
-from nodes.programs.fields import require_few
+from nodes.programs.fields import parsed, require_few
 from nodes.programs.graph import constants_of, is_name, nodes_of, require_text
 from nodes.programs.interpret import input_values, run
 from nodes.programs.limits import ProgramLimits
@@ -31,7 +30,7 @@ from nodes.programs.probe import Outcome, probe
 from nodes.programs.program import Input, Node, Program
 from nodes.programs.scans import write_out
 from nodes.programs.tensors import widened
-from nodes.programs.values import Array, Kind, Trial
+from nodes.programs.values import Array, Trial, sums_rows
 from schemas.errors import BadProgram
 
 INPUT_TYPES = {
@@ -64,7 +63,6 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
     constants = constants_of(graph, limits)
     inputs = _inputs(graph, constants, limits)
     names, width = tuple(each.name for each in inputs), sum(each.width for each in inputs)
-    matrix = width > len(inputs)
     outputs = _output_names(graph, limits)
     nodes = nodes_of(graph, versions, frozenset(names) | frozenset(constants), outputs, limits)
     said = {entry.key: entry.value for entry in reversed(model.metadata_props)}
@@ -86,11 +84,8 @@ def check(data: bytes, *, limits: ProgramLimits | None = None, engine: bool = Tr
     return Program(
         canonical=canonical,
         digest=hashlib.sha256(canonical).hexdigest(),
-        input_names=names,
         inputs=inputs,
-        matrix=matrix,
         column_names=columns,
-        width_in=width,
         width_out=sum(outcome.widths),
         output_names=results or _element_names(outputs, outcome.widths, exported.labels),
         whole=_of_elements(outputs, outcome.widths, exported.whole),
@@ -110,11 +105,8 @@ def _parsed(data: bytes, limits: ProgramLimits) -> ModelProto:
     if len(data) > limits.program_bytes_max:
         raise BadProgram(f"the program has {len(data):,} bytes; at most {limits.program_bytes_max:,} are allowed")
     require_few(data)
-    model = ModelProto()
-    try:
-        model.ParseFromString(data)
-    except (DecodeError, RuntimeError, ValueError) as error:
-        raise BadProgram("the program is not an ONNX file") from error
+    if (model := parsed(data)) is None:
+        raise BadProgram("the program is not an ONNX file")
     model.DiscardUnknownFields()
     if not model.HasField("graph"):
         raise BadProgram("the program is not an ONNX file: it has no graph")
@@ -172,26 +164,21 @@ def _inputs(graph: GraphProto, constants: Mapping[str, Array], limits: ProgramLi
 
 
 def _input(info: ValueInfoProto) -> Input:
-    shape = _row_shape(info)
-    dtype = np.dtype(INPUT_TYPES[info.type.tensor_type.elem_type])
-    return Input(info.name, shape[0] if shape else 1, len(shape) + 1, dtype)
-
-
-def _row_shape(info: ValueInfoProto) -> tuple[int, ...]:
-    """Shape of one row: () or (columns,). The first axis must be free, because batches differ in length."""
-    name = info.name[:64]
-    if not info.type.HasField("tensor_type") or info.type.tensor_type.elem_type not in INPUT_TYPES:
+    """[N, columns] or [N]. The first axis must be free, because batches differ in length."""
+    name, tensor = info.name[:64], info.type.tensor_type
+    if not info.type.HasField("tensor_type") or tensor.elem_type not in INPUT_TYPES:
         raise BadProgram(f"the input {name} must be a tensor of float, double, float16, int64, int32 or bool")
-    if not info.type.tensor_type.HasField("shape"):
+    if not tensor.HasField("shape"):
         raise BadProgram(f"the input {name} does not say its shape; declare it as [N, columns]")
-    dims = info.type.tensor_type.shape.dim
+    dims = tensor.shape.dim
     if len(dims) not in (1, 2):
         raise BadProgram(f"the input {name} has {len(dims)} axes; a table has rows and columns: [N, F], [N, 1] or [N]")
     if dims[0].HasField("dim_value") and dims[0].dim_value >= 0:  # some exporters write -1 for what is free
         raise BadProgram(f"the input {name} has a fixed number of rows; export it with a free first axis")
     if len(dims) == 2 and (not dims[1].HasField("dim_value") or dims[1].dim_value < 0):
         raise BadProgram(f"the input {name} does not say its number of columns; declare it as [N, columns]")
-    return tuple(dim.dim_value for dim in dims[1:])
+    width = dims[1].dim_value if len(dims) == 2 else 1
+    return Input(info.name, width, len(dims), np.dtype(INPUT_TYPES[tensor.elem_type]))
 
 
 def _output_names(graph: GraphProto, limits: ProgramLimits) -> tuple[str, ...]:
@@ -231,13 +218,8 @@ def _trial(
     """Run a row of zeros. What every operator admits there it admits for any number of rows: rows are independent."""
     zeros = input_values(inputs, np.zeros((1, sum(each.width for each in inputs))))
     trial = run(nodes, constants, zeros, outputs, Trial(1, limits))
-    kinds = {value.kind for value in trial.outputs}
-    if Kind.CONSTANT in kinds:
-        raise BadProgram("an output of the program does not depend on its input")
-    if Kind.ROWS in kinds and len(kinds) > 1:
-        raise BadProgram("the program gives both a result per row and a sum over rows; make it two programs")
-    widths = tuple(value.elements for value in trial.outputs)
-    return Outcome(widths, Kind.ROWS not in kinds, trial.live_row_elements)
+    sum_rows = sums_rows(value.kind for value in trial.outputs)
+    return Outcome(tuple(value.elements for value in trial.outputs), sum_rows, trial.live_row_elements)
 
 
 def _require_outcome(outcome: Outcome, limits: ProgramLimits) -> None:

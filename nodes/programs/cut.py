@@ -10,31 +10,25 @@ from __future__ import annotations
 import itertools
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from onnx import GraphProto, ModelProto, TensorProto
 
+from nodes.programs.algebra import FLOATS
 from nodes.programs.check import check
 from nodes.programs.interpret import apply, input_values
-from nodes.programs.linear_inside import OPENED, import_standard, opened
+from nodes.programs.linear_inside import OPENED, opened
 from nodes.programs.operators import operator_of
+from nodes.programs.parts import following, giving
 from nodes.programs.polynomial import DEGREE_MAX
 from nodes.programs.program import Node, Program
 from nodes.programs.runtime import load
-from nodes.programs.tensors import tensor_of
+from nodes.programs.tensors import ENGINE_TYPES
 from nodes.programs.values import Array, Kind, Trial, Value, constant
 from schemas.errors import BadProgram
 
-FLOATS: Final = {
-    "tensor(float)": TensorProto.FLOAT,
-    "tensor(double)": TensorProto.DOUBLE,
-}
-"""What the engine calls types that a value at the cut may have: results of ciphertexts are not exact."""
-CUT: Final = "/cut"
-"""Ends the names of the rest's inputs."""
 _SOURCE: Final = ("", False)
 _SINK: Final = ("", True)
 
@@ -90,13 +84,12 @@ def _cut(program: Program, degree_max: int) -> Cut:
             )
         if width >= program.width_in:
             raise BadProgram(f"{width:,} numbers per row would come back for its {program.width_in:,} columns")
-        model = ModelProto.FromString(program.canonical)
-        beginning = check(_beginning(model, at))
-        types = {each.name: each.type for each in load(beginning.canonical).get_outputs()}
-        wrong = {name for name in at if types[name] not in FLOATS}
+        beginning = check(giving(program.canonical, at))
+        types = {each.name: ENGINE_TYPES[each.type] for each in load(beginning.canonical).get_outputs()}
+        wrong = {name for name in at if types[name] not in FLOATS}  # results of ciphertexts are not exact
         if not wrong:
-            shapes = {name: (FLOATS[types[name]], known.values[name].shape[1:]) for name in at}
-            return Cut(beginning, check(following(model, shapes)), at)
+            shapes = {name: (types[name], known.values[name].shape[1:]) for name in at}
+            return Cut(beginning, check(following(program.canonical, shapes)), at)
         inexact |= wrong
 
 
@@ -154,111 +147,43 @@ def _tried(
 def _smallest(program: Program, known: _Known, inexact: Set[str]) -> tuple[str, ...]:
     """The values of the latest smallest cut, in the order in which they are made; none where every cut is infinite."""
     room = _rooms(program, known, inexact)
-    while path := _way(room):
-        steps = list(itertools.pairwise(path))
-        least = min(room[one][other] for one, other in steps)
+    while _SOURCE in (after := _towards_sink(room)):
+        way = [_SOURCE]
+        while way[-1] != _SINK:
+            way.append(after[way[-1]])
+        steps = list(itertools.pairwise(way))
+        least = min(room[other][one] for one, other in steps)
         if math.isinf(least):
             return ()
         for one, other in steps:
-            room[one][other] -= least
-            room[other][one] = room[other].get(one, 0.0) + least
-    late = _before(room, _SINK)
-    return tuple(name for name in known.values if (name, True) in late and (name, False) not in late)
+            room[other][one] -= least
+            room[one][other] = room[one].get(other, 0.0) + least
+    return tuple(name for name in known.values if (name, True) in after and (name, False) not in after)
 
 
 def _rooms(program: Program, known: _Known, inexact: Set[str]) -> _Room:
-    """How many numbers may pass from side to side: through a value as many as it has for one row."""
-    room: _Room = {_SOURCE: {(each.name, False): math.inf for each in program.inputs}, _SINK: {}}
+    """How many numbers may pass to a side, by where from: through a value as many as it has for one row."""
+    room: _Room = {_SOURCE: {}, _SINK: {(name, True): math.inf for name in known.outside}}
     for name, value in known.values.items():
-        room[name, False] = {(name, True): math.inf if name in inexact else float(value.elements)}
-        room[name, True] = {_SINK: math.inf} if name in known.outside else {}
+        room[name, False] = {}
+        room[name, True] = {(name, False): math.inf if name in inexact else float(value.elements)}
+    for each in program.inputs:
+        room[each.name, False][_SOURCE] = math.inf
     for node in program.nodes:
         for one, other in itertools.product(node.inputs, node.outputs):
             if one in known.values and other in known.values:
-                room[one, True][other, False] = math.inf
+                room[other, False][one, True] = math.inf
     return room
 
 
-def _way(room: _Room) -> list[_Side]:
-    """A shortest way from source to sink with room left; empty where there is none."""
-    came: dict[_Side, _Side] = {_SOURCE: _SOURCE}
-    waiting = deque([_SOURCE])
-    while waiting and _SINK not in came:
-        one = waiting.popleft()
-        for other, left in room[one].items():
-            if left and other not in came:
-                came[other] = one
-                waiting.append(other)
-    way = [_SINK] if _SINK in came else []
-    while way and way[-1] != _SOURCE:
-        way.append(came[way[-1]])
-    return way[::-1]
-
-
-def _before(room: _Room, end: _Side) -> set[_Side]:
-    """All sides from which there is a way with room left."""
-    into: dict[_Side, list[_Side]] = {side: [] for side in room}
-    for one, others in room.items():
-        for other, left in others.items():
-            if left:
-                into[other].append(one)
-    found, waiting = {end}, [end]
+def _towards_sink(room: _Room) -> Mapping[_Side, _Side]:
+    """The next side on a shortest way to the sink, of all sides that have one with room left."""
+    after: dict[_Side, _Side] = {_SINK: _SINK}
+    waiting = deque([_SINK])
     while waiting:
-        new = [one for one in into[waiting.pop()] if one not in found]
-        found.update(new)
-        waiting += new
-    return found
-
-
-# The two parts --------------------------------------------------------------------------------------------------------
-
-
-def _beginning(model: ModelProto, at: Sequence[str]) -> bytes:
-    """Of the whole program, what gives these values."""
-    made = _without(model, "results")
-    made.graph.ClearField("output")
-    for name in at:
-        made.graph.output.add(name=name)
-    return bytes(made.SerializeToString())
-
-
-def following(model: ModelProto, shapes: Mapping[str, tuple[int, tuple[int, ...]]]) -> bytes:
-    """Of the whole program, what follows from values of these types and shapes of one row, and from inputs."""
-    made = _without(model, "columns")
-    graph, wanted, kept = made.graph, {info.name for info in model.graph.output}, []
-    for node in reversed(model.graph.node):
-        if not wanted.isdisjoint(name for name in node.output if name not in shapes):
-            wanted.update(node.input)
-            kept.append(node)
-    inputs = [info for info in model.graph.input if info.name in wanted and info.name not in shapes]
-    graph.ClearField("input")
-    graph.ClearField("node")
-    graph.input.extend(inputs)
-    for name, (kind, shape) in shapes.items():
-        _enter(graph, name, kind, shape)
-    graph.node.extend(reversed(kept))
-    return bytes(made.SerializeToString())
-
-
-def _enter(graph: GraphProto, name: str, kind: int, shape: tuple[int, ...]) -> None:
-    """An input of rows of numbers, and from it the value as the beginning had it."""
-    tensor = graph.input.add(name=name + CUT).type.tensor_type
-    tensor.elem_type = kind
-    tensor.shape.dim.add(dim_param="N")
-    if shape:
-        tensor.shape.dim.add(dim_value=math.prod(shape))
-    if len(shape) < 2:
-        graph.node.add(op_type="Identity", input=[name + CUT], output=[name])
-        return
-    graph.initializer.append(tensor_of(np.array([0, *shape], np.int64), f"{name}{CUT}/shape"))
-    graph.node.add(op_type="Reshape", input=[name + CUT, f"{name}{CUT}/shape"], output=[name])
-
-
-def _without(model: ModelProto, key: str) -> ModelProto:
-    made = ModelProto()
-    made.CopyFrom(model)
-    kept = [entry for entry in model.metadata_props if entry.key != key]
-    made.ClearField("metadata_props")
-    made.metadata_props.extend(kept)
-    import_standard(made)
-    return made
+        other = waiting.popleft()
+        for one, left in room[other].items():
+            if left and one not in after:
+                after[one] = other
+                waiting.append(one)
+    return after

@@ -9,9 +9,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from nodes.programs.parts import giving
 from nodes.programs.program import Input, Node
 from nodes.programs.runtime import feeds, load, run
-from nodes.programs.samples import up_to
 from nodes.programs.values import Array
 from schemas.errors import BadProgram
 
@@ -37,7 +37,7 @@ def require_divisors(
 
 def _require(canonical: bytes, inputs: tuple[Input, ...], node: Node, divisor: Array | None, varies: bool) -> None:
     if varies:
-        (made,) = load(up_to(canonical, [node.inputs[1]])).get_outputs()
+        (made,) = load(giving(canonical, [node.inputs[1]])).get_outputs()
         sound = "int" not in made.type
     else:
         known = [divisor] if divisor is not None else _divisors(canonical, inputs, node.inputs[1])
@@ -51,7 +51,7 @@ def _require(canonical: bytes, inputs: tuple[Input, ...], node: Node, divisor: A
 
 def _divisors(canonical: bytes, inputs: tuple[Input, ...], name: str) -> Sequence[NDArray[Any]]:
     """The value, which does not depend on the numbers in the rows, for several numbers of rows."""
-    made, width = load(up_to(canonical, [name])), sum(each.width for each in inputs)
+    made, width = load(giving(canonical, [name])), sum(each.width for each in inputs)
     return [run(made, [name], feeds(inputs, np.zeros((count, width))))[0] for count in _COUNTS]
 
 

@@ -8,21 +8,22 @@ text and is checked as any other. Nothing of the texts is in it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 
 from nodes.programs.allowed import names
 from nodes.programs.check import INPUT_TYPES, check
-from nodes.programs.cut import following
+from nodes.programs.fields import parsed
 from nodes.programs.graph import require_text
-from nodes.programs.program import Input, Program
+from nodes.programs.parts import Shapes, following, giving
+from nodes.programs.program import Input, Program, Takes
 from nodes.programs.runtime import feeds, load, run, session
+from nodes.programs.tensors import ENGINE_TYPES
 from schemas.errors import BadProgram
 
 TEXT: Final = np.dtype(object)
@@ -33,58 +34,19 @@ _MOVES: Final = frozenset(
 )
 _NUMBERS: Final = frozenset({"OneHotEncoder", "LabelEncoder", "Equal", "Cast"})
 """Make numbers of text, unless they say that they make text again."""
-_TYPES: Final = {
-    "tensor(float)": TensorProto.FLOAT,
-    "tensor(double)": TensorProto.DOUBLE,
-    "tensor(int64)": TensorProto.INT64,
-    "tensor(int32)": TensorProto.INT32,
-    "tensor(bool)": TensorProto.BOOL,
-}
 _TRIED: Final = (2, 3)
 """Rows of a trial."""
 
-_Shapes = Mapping[str, tuple[int, tuple[int, ...]]]
-"""Type and shape of one row, by name."""
 
-
-@dataclass(frozen=True, slots=True)
-class Encoder:
-    """From the columns that a whole program takes to those that the rest of it takes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoder(Takes):
+    """From the columns that a whole program takes to those that the rest of it takes; `inputs` are the whole's."""
 
     model: bytes = field(repr=False)
-    inputs: tuple[Input, ...]
-    """Of the whole program, in its order."""
-    used: frozenset[str]
-    """Those that the model takes."""
     kept: tuple[str, ...]
     """Those of numbers that the rest takes as they are, before what is encoded."""
     outputs: tuple[tuple[str, int], ...]
     """What is encoded: names, and numbers per row."""
-
-    @property
-    def input_names(self) -> tuple[str, ...]:
-        """Of the whole program."""
-        return tuple(each.name for each in self.inputs)
-
-    @property
-    def column_names(self) -> tuple[str, ...]:
-        """None beside those of the inputs."""
-        return ()
-
-    @property
-    def width_in(self) -> int:
-        """Columns of the whole program."""
-        return sum(each.width for each in self.inputs)
-
-    @property
-    def matrix(self) -> bool:
-        """Whether any input has several columns."""
-        return self.width_in > len(self.inputs)
-
-    @property
-    def types(self) -> tuple[np.dtype[Any], ...]:
-        """Of each column."""
-        return tuple(each.dtype for each in self.inputs for _ in range(each.width))
 
     def names(self, numbers: Sequence[str]) -> tuple[str, ...]:
         """Of the columns that are given, from those of the columns of numbers that are taken."""
@@ -97,13 +59,12 @@ class Encoder:
         Raises BadProgram: the program knows no number for a text.
         """
         numeric = [each for each in self.inputs if each.dtype != TEXT]
-        given = dict(feeds(numeric, numbers)) if any(each.name in self.used for each in numeric) else {}
+        given = dict(feeds(numeric, numbers))
         columns = iter(texts)
         for each in self.inputs:
             if each.dtype == TEXT:
                 block = np.array([next(columns) for _ in range(each.width)], dtype=object).T
                 given[each.name] = block if each.rank == 2 else block[:, 0]
-        given = {name: array for name, array in given.items() if name in self.used}
         made = run(session(self.model), [name for name, _ in self.outputs], given)
         encoded = [array.reshape(len(numbers), -1).astype(np.float64) for array in made]
         return np.concatenate([numbers[:, list(self._kept_columns)], *encoded], axis=1)
@@ -117,10 +78,7 @@ class Encoder:
 
 def read(raw: bytes) -> tuple[Program, Encoder | None]:
     """A program as a job takes it, and what comes before where it takes text. Raises BadProgram."""
-    model = ModelProto()
-    try:
-        model.ParseFromString(raw)
-    except (DecodeError, RuntimeError, ValueError):
+    if (model := parsed(raw)) is None:
         return check(raw), None
     require_text(model.graph)
     constants = {tensor.name for tensor in model.graph.initializer}
@@ -129,24 +87,24 @@ def read(raw: bytes) -> tuple[Program, Encoder | None]:
     if not texts:
         return check(raw), None
     made = _numbers(model.graph, texts)
-    encoder, used = _encoder(model, made)
-    shapes = _shapes(encoder, tuple(each for each in map(_input, inputs) if each.name in used), made)
-    program = _rest(model, shapes)
+    encoder, whole = _encoder(raw, made), tuple(map(_input, inputs))
+    shapes = _shapes(encoder, whole, made)
+    program = _rest(raw, shapes)
     kept = tuple(each.name for each in program.inputs if each.name in {info.name for info in inputs})
     widths = tuple((each, int(np.prod(shapes[each][1], dtype=int))) for each in shapes)
-    return program, Encoder(encoder, tuple(map(_input, inputs)), used, kept, widths)
+    return program, Encoder(inputs=whole, model=encoder, kept=kept, outputs=widths)
 
 
-def _rest(model: ModelProto, shapes: _Shapes) -> Program:
+def _rest(raw: bytes, shapes: Shapes) -> Program:
     """What follows on the numbers. Exporters put float32 from one-hot encoders beside float64 columns, which the engine
     refuses; zeros and ones are the same in both."""
     wider = {TensorProto.FLOAT: TensorProto.DOUBLE}
     wide = {name: (wider.get(kind, kind), shape) for name, (kind, shape) in shapes.items()}
     try:
-        return _runnable(following(model, shapes))
+        return _runnable(following(raw, shapes))
     except BadProgram:
         with contextlib.suppress(BadProgram):
-            return _runnable(following(model, wide))
+            return _runnable(following(raw, wide))
         raise
 
 
@@ -184,33 +142,17 @@ def _gives_text(node: NodeProto) -> bool:
     )
 
 
-def _encoder(model: ModelProto, made: Iterable[str]) -> tuple[bytes, frozenset[str]]:
-    """What gives these values, and the inputs that it takes."""
-    encoder = ModelProto()
-    encoder.CopyFrom(model)
-    graph, wanted, kept = encoder.graph, set(made), []
-    for node in reversed(model.graph.node):
-        if wanted.isdisjoint(node.output):
-            continue
+def _encoder(raw: bytes, made: Sequence[str]) -> bytes:
+    """What gives these values. Raises BadProgram: an operator in it is not allowed."""
+    encoder = giving(raw, made)
+    for node in ModelProto.FromString(encoder).graph.node:
         domain = "" if node.domain == "ai.onnx" else node.domain
         if (domain, node.op_type) not in names():
             raise BadProgram(f"the operator {node.op_type[:64]} is not allowed", operator=node.op_type[:64])
-        wanted.update(node.input)
-        kept.append(node)
-    inputs = [info for info in model.graph.input if info.name in wanted]
-    for name in ("node", "input", "output", "value_info"):
-        graph.ClearField(name)
-    graph.node.extend(reversed(kept))
-    graph.input.extend(inputs)
-    for name in made:
-        graph.output.add(name=name)
-    unused = [tensor for tensor in graph.initializer if tensor.name not in wanted]
-    for tensor in unused:
-        graph.initializer.remove(tensor)
-    return bytes(encoder.SerializeToString()), frozenset(info.name for info in inputs)
+    return encoder
 
 
-def _shapes(encoder: bytes, inputs: Sequence[Input], made: Sequence[str]) -> _Shapes:
+def _shapes(encoder: bytes, inputs: Sequence[Input], made: Sequence[str]) -> Shapes:
     """Type and shape of one row, of each value. Raises BadProgram where neither the file nor a trial says them."""
     engine = load(encoder)
     found = {each.name: (each.type, each.shape) for each in engine.get_outputs()}
@@ -220,10 +162,11 @@ def _shapes(encoder: bytes, inputs: Sequence[Input], made: Sequence[str]) -> _Sh
             found = {name: (kind, tried[name]) for name, (kind, _) in found.items()}
     shapes = {}
     for name in made:
-        kind, shape = found[name]
-        if kind not in _TYPES or not _is_known(shape):
+        said, shape = found[name]
+        kind = ENGINE_TYPES.get(said, TensorProto.UNDEFINED)
+        if kind not in INPUT_TYPES or not _is_known(shape):
             raise BadProgram(f"what the program makes of text is not known to be rows of numbers: {name[:64]}")
-        shapes[name] = (_TYPES[kind], tuple(shape[1:]))
+        shapes[name] = (kind, tuple(shape[1:]))
     return shapes
 
 

@@ -1,4 +1,4 @@
-"""Counts what a serialised ONNX model would become, before anything is made of it.
+"""Serialised ONNX models: what one would become is counted before anything is made of it.
 
 A message of two bytes takes a hundred in memory and more, so the size of a file bounds little. Messages within
 messages are walked as the wire format has them; long runs of one number field, as forests have, are skipped at once.
@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, Final
 
 import numpy as np
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto
 
 from schemas.errors import BadProgram
@@ -32,6 +33,16 @@ _NOT_ONNX: Final = "the program is not an ONNX file"
 def require_few(data: bytes) -> None:
     """Raises BadProgram: it has too many parts, or is no serialised message."""
     _Walk(data).through(ModelProto.DESCRIPTOR, 0, len(data), 0)
+
+
+def parsed(raw: bytes) -> ModelProto | None:
+    """The model; None where it is none."""
+    model = ModelProto()
+    try:
+        model.ParseFromString(raw)
+    except (DecodeError, RuntimeError, ValueError):
+        return None
+    return model
 
 
 class _Walk:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from onnx import AttributeProto, GraphProto, NodeProto
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto
 
-from nodes.programs.allowed import Signature, names, signature
+from nodes.programs.allowed import FIELDS, names, signature
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.operators import ML
-from nodes.programs.program import AttributeValue, Node
+from nodes.programs.program import AttributeValue, Node, Signature
 from nodes.programs.tensors import array_of
 from nodes.programs.trees import require_trees
 from nodes.programs.values import Array
@@ -62,9 +62,9 @@ def nodes_of(
 ) -> tuple[Node, ...]:
     """The nodes that the outputs need, in the graph's order, which must be an order of execution. Raises BadProgram."""
     defined = set(known)
-    found: list[tuple[NodeProto, Signature, int]] = []
+    found: list[tuple[NodeProto, Signature]] = []
     for node in graph.node:
-        operator, version = _signature(node, versions)
+        operator = _signature(node, versions)
         _require_shape(node, operator, limits)
         for name in node.input:
             if name and name not in defined:
@@ -73,7 +73,7 @@ def nodes_of(
             if name in defined:
                 raise _bad(node, f"makes {name[:64]!r}, which exists already")
         defined.update(name for name in node.output if name)
-        found.append((node, operator, version))
+        found.append((node, operator))
     for name in outputs:
         if name not in defined:
             raise BadProgram(f"nothing makes the program's output {name[:64]!r}")
@@ -85,7 +85,7 @@ def _bad(node: NodeProto, reason: str) -> BadProgram:
     return BadProgram(f"{name}: {reason}", operator=name)
 
 
-def _signature(node: NodeProto, versions: Mapping[str, int]) -> tuple[Signature, int]:
+def _signature(node: NodeProto, versions: Mapping[str, int]) -> Signature:
     name, domain = node.op_type[:64], "" if node.domain == "ai.onnx" else node.domain[:64]
     if name in CONTROL_FLOW and not domain:
         raise BadProgram(
@@ -103,7 +103,7 @@ def _signature(node: NodeProto, versions: Mapping[str, int]) -> tuple[Signature,
     found = signature(domain, name, versions[domain])
     if found is None:
         raise _bad(node, f"does not exist in operator set {versions[domain]}")
-    return found, versions[domain]
+    return found
 
 
 def _require_shape(node: NodeProto, operator: Signature, limits: ProgramLimits) -> None:
@@ -123,12 +123,12 @@ def _require_shape(node: NodeProto, operator: Signature, limits: ProgramLimits) 
 
 
 def _needed(
-    found: Sequence[tuple[NodeProto, Signature, int]], outputs: Sequence[str], limits: ProgramLimits
+    found: Sequence[tuple[NodeProto, Signature]], outputs: Sequence[str], limits: ProgramLimits
 ) -> tuple[Node, ...]:
     """Walk back from the outputs. Attributes are read for every node: a bad one is refused even if nothing needs it."""
     wanted = set(outputs)
     nodes: list[Node] = []
-    for node, operator, version in reversed(found):
+    for node, operator in reversed(found):
         attributes = _attributes(node, operator, limits)
         used = tuple(bool(name) and name in wanted for name in node.output)
         if not any(used):
@@ -138,7 +138,7 @@ def _needed(
         while inputs and not inputs[-1]:
             inputs = inputs[:-1]
         domain = "" if node.domain == "ai.onnx" else node.domain
-        made = Node(node.op_type, domain, version, inputs, tuple(node.output), attributes, used)
+        made = Node(node.op_type, domain, operator, inputs, tuple(node.output), attributes, used)
         _require_sound(made, limits)
         nodes.append(made)
     return tuple(reversed(nodes))
@@ -167,29 +167,23 @@ def _attributes(node: NodeProto, operator: Signature, limits: ProgramLimits) -> 
             raise _bad(node, "has a graph inside; programs have no control flow")
         if attribute.name not in operator.attributes or attribute.name in attributes:
             raise _bad(node, f"has the attribute {attribute.name[:64]!r}, which is not allowed")
-        attributes[attribute.name] = _attribute(node, attribute, limits)
+        attributes[attribute.name] = _attribute(node, attribute, operator.attributes[attribute.name], limits)
     return attributes
 
 
-def _attribute(node: NodeProto, attribute: AttributeProto, limits: ProgramLimits) -> AttributeValue:
-    kind = attribute.type
-    if kind == AttributeProto.FLOAT:
-        return float(attribute.f)
-    if kind == AttributeProto.INT:
-        return int(attribute.i)
-    if kind == AttributeProto.STRING and len(attribute.s) <= limits.name_bytes_max:
-        return bytes(attribute.s)
-    if kind == AttributeProto.TENSOR:
-        return array_of(attribute.t, limits)
-    lists = {
-        AttributeProto.FLOATS: (attribute.floats, limits.tensor_elements_max),
-        AttributeProto.INTS: (attribute.ints, limits.tensor_elements_max),
-        AttributeProto.STRINGS: (attribute.strings, limits.tree_nodes_max),
+def _attribute(node: NodeProto, attribute: AttributeProto, kind: int, limits: ProgramLimits) -> AttributeValue:
+    value = getattr(attribute, FIELDS[kind]) if attribute.type == kind in FIELDS else None
+    most = {
+        AttributeProto.STRING: limits.name_bytes_max,
+        AttributeProto.FLOATS: limits.tensor_elements_max,
+        AttributeProto.INTS: limits.tensor_elements_max,
+        AttributeProto.STRINGS: limits.tree_nodes_max,
     }
-    values, most = lists.get(kind, ((), -1))
-    if len(values) <= most:
-        return _shared(values)
-    raise _bad(node, f"has the attribute {attribute.name[:64]!r} of a type or size that is not allowed")
+    if value is None or (kind in most and len(value) > most[kind]):
+        raise _bad(node, f"the values of its {attribute.name} are of another type or size than it takes")
+    if isinstance(value, TensorProto):
+        return array_of(value, limits)
+    return value if isinstance(value, int | float | bytes) else _shared(value)
 
 
 def _shared(values: Iterable[T]) -> tuple[T, ...]:

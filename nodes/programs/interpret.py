@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nodes.programs.call import Call
 from nodes.programs.graph import OPERATOR_ERRORS
 from nodes.programs.operators import operator_of
-from nodes.programs.program import Input, Node
+from nodes.programs.program import Input, Node, with_columns
 from nodes.programs.values import Array, Forms, Kind, Value, constant
 from schemas.errors import BadProgram
 
@@ -129,9 +129,8 @@ def _why(variable: tuple[bool, ...]) -> str:
 
 def input_values(inputs: Sequence[Input], columns: NDArray[np.float64]) -> dict[str, Value]:
     """The graph's inputs as forms, cut out of those of all columns [forms, width_in]."""
-    values, first = {}, 0
-    for each in inputs:
+    values = {}
+    for each, own in with_columns(inputs):
         shape = (1, each.width) if each.rank == 2 else (1,)
-        values[each.name] = Value(columns[:, first : first + each.width].reshape(-1, *shape), Kind.ROWS)
-        first += each.width
+        values[each.name] = Value(columns[:, own].reshape(-1, *shape), Kind.ROWS)
     return values

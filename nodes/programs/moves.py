@@ -33,7 +33,7 @@ def first(call: Call) -> list[Value]:
 
 def padded(call: Call) -> list[Value]:
     """What Pad moves: its operand, and the number that it pads with."""
-    if call.node.version < 11:
+    if "constant_value" not in call.node.signature.names:
         return [call.given(0), constant(np.array(call.node.number("value", 0.0)))]
     if call.optional(2) is None:
         return [call.given(0)]
@@ -130,11 +130,10 @@ def concat(call: Call, *arrays: Array) -> Sequence[Array]:
 
 
 def slice_(call: Call, array: Array) -> Sequence[Array]:
-    """Slice: bounds are attributes before version 10, operands from then on."""
-    starts = call.required_integers("starts", position=1, operand_since=10)
-    ends = call.required_integers("ends", position=2, operand_since=10)
-    axes = call.integers("axes", position=3, operand_since=10) or tuple(range(len(starts)))
-    steps = call.integers("steps", position=4, operand_since=10) or (1,) * len(starts)
+    """Slice."""
+    starts, ends = call.required_integers("starts"), call.required_integers("ends")
+    axes = call.integers("axes") or tuple(range(len(starts)))
+    steps = call.integers("steps") or (1,) * len(starts)
     cut = [slice(None)] * array.ndim
     for axis, start, end, step in zip(map(call.axis, axes), starts, ends, steps, strict=True):
         cut[axis] = slice(start, None if step < 0 and end < -array.shape[axis] else end, step)
@@ -145,7 +144,7 @@ def split(call: Call, array: Array) -> Sequence[Array]:
     """Split: given lengths, else equal parts of which the last may be shorter (Split-18)."""
     axis = call.axis(call.node.integer("axis", 0))
     length, parts = array.shape[axis], len(call.node.outputs)
-    lengths = call.integers("split", position=1, operand_since=13)
+    lengths = call.integers("split")
     if lengths is None:
         if call.node.integer("num_outputs", parts) != parts:
             raise BadProgram("its num_outputs is not its number of outputs")
@@ -203,7 +202,7 @@ def compress(call: Call, array: Array) -> Sequence[Array]:
 
 def reshape(call: Call, array: Array) -> Sequence[Array]:
     """Reshape to a constant shape; an entry of 0 copies the axis unless allowzero says that it is one."""
-    shape = call.constant_integers(1, "shape")
+    shape = call.required_integers("shape")
     if not call.node.integer("allowzero", 0):
         shape = tuple(array.shape[at] if length == 0 else length for at, length in enumerate(shape))
     if min(shape, default=0) < -1:
@@ -220,13 +219,13 @@ def transpose(call: Call, array: Array) -> Sequence[Array]:
 
 def squeeze(call: Call, array: Array) -> Sequence[Array]:
     """Squeeze; without axes it drops every axis of length 1 but that of the rows."""
-    axes = call.integers("axes", position=1, operand_since=13)
+    axes = call.integers("axes")
     return (np.squeeze(array, axis=None if axes is None else tuple(map(call.axis, axes))),)
 
 
 def unsqueeze(call: Call, array: Array) -> Sequence[Array]:
     """Unsqueeze; new axes come after the rows."""
-    axes = call.required_integers("axes", position=1, operand_since=13)
+    axes = call.required_integers("axes")
     rank = array.ndim + len(axes)
     call.forms.admit((1,) * rank, variable=False)
     return (np.expand_dims(array, tuple(call.axis(axis, rank) for axis in axes)),)
@@ -234,14 +233,14 @@ def unsqueeze(call: Call, array: Array) -> Sequence[Array]:
 
 def expand(call: Call, array: Array) -> Sequence[Array]:
     """Expand to a constant shape; an entry of 1 leaves an axis as it is."""
-    shape = np.broadcast_shapes(array.shape, call.constant_integers(1, "shape"))
+    shape = np.broadcast_shapes(array.shape, call.required_integers("shape"))
     bounded(call, shape)
     return (np.broadcast_to(array, shape),)
 
 
 def tile(call: Call, array: Array) -> Sequence[Array]:
     """Tile by constant repeats; rows are not repeated."""
-    repeats = call.constant_integers(1, "repeats")
+    repeats = call.required_integers("repeats")
     bounded(call, [length * times for length, times in zip(array.shape, repeats, strict=True)])
     return (np.tile(array, repeats),)
 
@@ -259,15 +258,15 @@ def flatten(call: Call, array: Array) -> Sequence[Array]:
 def trilu(call: Call, array: Array) -> Sequence[Array]:
     """Trilu: the upper or lower triangle of the last two axes."""
     call.axis(-2)
-    k = 0 if call.optional(1) is None else call.constant_integers(1, "k")[0]
+    k = 0 if (given := call.integers("k")) is None else given[0]
     keep = np.triu if call.node.integer("upper", 1) else np.tril
     return (keep(array, k=max(-(1 << 40), min(1 << 40, k))),)
 
 
 def pad(call: Call, array: Array, fill: Array | None = None) -> Sequence[Array]:
     """Pad; a negative pad cuts. Rows are not padded."""
-    pads = (call.node.integers("pads") or ()) if call.node.version < 11 else call.constant_integers(1, "pads")
-    axes = range(array.ndim) if call.optional(3) is None else call.constant_integers(3, "axes")
+    pads, axes = call.integers("pads") or (), call.integers("axes")
+    axes = tuple(range(array.ndim)) if axes is None else axes
     mode: Any = call.node.text("mode", "constant")
     widths = np.zeros((array.ndim, 2), dtype=np.int64)
     if len(pads) != 2 * len(axes) or any(abs(p) > call.forms.limits.tensor_elements_max for p in pads):

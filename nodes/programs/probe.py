@@ -10,17 +10,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto
 
 from nodes.programs.interpret import sums_stay_linear
+from nodes.programs.parts import giving
 from nodes.programs.program import Input, Node
 from nodes.programs.runtime import feeds, load, run
 from nodes.programs.samples import samples
+from nodes.programs.values import Kind, sums_rows
 from schemas.errors import BadProgram
 
 COUNTS: Final = (67, 61, 2)
@@ -32,15 +32,6 @@ _NO_ENTRY: Final = "its result does not have one entry per row"
 _DEPENDS: Final = "the result for a row depends on the other rows"
 
 Values = Mapping[str, NDArray[Any]]
-
-
-class Kind(Enum):
-    """How a value depends on the input."""
-
-    CONSTANT = "constant"  # not at all
-    SIZE = "size"  # on its shape only
-    ROWS = "rows"  # row by row
-    SUM = "sum"  # on the sum of all rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +63,8 @@ def probe(canonical: bytes, inputs: tuple[Input, ...], nodes: tuple[Node, ...], 
 
     Raises BadProgram naming the operator that mixes rows, or that fails.
     """
-    made = load(watched(canonical, nodes))
     names = [name for node in nodes for name, wanted in zip(node.outputs, node.wanted, strict=True) if wanted]
+    made = load(giving(canonical, names))
     rows, turned = samples(canonical, inputs, nodes, COUNTS[0]), np.roll(np.arange(COUNTS[0]), 17)
     whole, other, part, few = (
         dict(feeds(inputs, each)) | dict(zip(names, run(made, names, feeds(inputs, each)), strict=True))
@@ -91,30 +82,19 @@ def probe(canonical: bytes, inputs: tuple[Input, ...], nodes: tuple[Node, ...], 
     return _outcome(outputs, kinds, whole)
 
 
-def watched(canonical: bytes, nodes: Sequence[Node]) -> bytes:
-    """The model with every value that is used as an output."""
-    model = ModelProto.FromString(canonical)
-    known = {info.name for info in model.graph.output}
-    for node in nodes:
-        for name, wanted in zip(node.outputs, node.wanted, strict=True):
-            if wanted and name not in known:
-                model.graph.output.add(name=name)
-    return bytes(model.SerializeToString(deterministic=True))
-
-
 def _kind(node: Node, kinds: Mapping[str, Kind], whole: Values, part: Values) -> Kind:
     found = [kinds.get(name, Kind.CONSTANT) for name in node.inputs]
     if node.operator in ("Shape", "Size") and not node.domain:
         return Kind.CONSTANT if set(found) <= {Kind.CONSTANT} else Kind.SIZE
-    if Kind.SUM in found:
+    if Kind.SUMMED in found:
         sums_stay_linear(node, tuple(kind is not Kind.CONSTANT for kind in found))
         if Kind.ROWS in found or Kind.SIZE in found:
             raise _mixes(node, "a sum over rows meets single rows")
-        return Kind.SUM
+        return Kind.SUMMED
     if Kind.ROWS in found:
         name = next(name for name in node.outputs if name in whole)
         same = node.operator == "ReduceSum" and whole[name].shape == part[name].shape
-        return Kind.SUM if same else Kind.ROWS
+        return Kind.SUMMED if same else Kind.ROWS
     return Kind.SIZE if Kind.SIZE in found else Kind.CONSTANT
 
 
@@ -155,15 +135,10 @@ def _mixes(node: Node, how: str) -> BadProgram:
 
 
 def _outcome(outputs: Sequence[str], kinds: Mapping[str, Kind], values: Values) -> Outcome:
-    found = {kinds.get(name, Kind.CONSTANT) for name in outputs}
-    if found & {Kind.CONSTANT, Kind.SIZE}:
-        raise BadProgram("an output of the program does not depend on its input")
-    if len(found) > 1:
-        raise BadProgram("the program gives both a result per row and a sum over rows; make it two programs")
+    sum_rows = sums_rows(kinds.get(name, Kind.CONSTANT) for name in outputs)
     text = next((name for name in outputs if values[name].dtype.kind not in "fiub"), None)
     if text is not None:
         raise BadProgram(f"the output {text[:64]} is not numbers; export the program without it")
-    sum_rows = found == {Kind.SUM}
     each = 1 if sum_rows else COUNTS[0]
     live = sum(values[name].size for name, kind in kinds.items() if kind is Kind.ROWS and name in values) // COUNTS[0]
     return Outcome(tuple(values[name].size // each for name in outputs), sum_rows, live)

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.values import Array
-from schemas.errors import BadProgram
 
 AttributeValue = int | float | bytes | Array | tuple[int, ...] | tuple[float, ...] | tuple[bytes, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Of an operator in some version: fewest and most operands, their names, most outputs, types of attributes."""
+
+    operands: tuple[int, int]
+    names: tuple[str, ...]
+    outputs: int
+    attributes: Mapping[str, int]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One operator of the graph. `version` is the operator set of its domain that the program imports."""
+    """One operator of the graph. Its attributes are of the types that its signature has."""
 
     operator: str
     domain: str
-    version: int
+    signature: Signature
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, AttributeValue]
@@ -29,31 +38,19 @@ class Node:
 
     def integer(self, name: str, default: int) -> int:
         """An integer attribute."""
-        value = self.attributes.get(name, default)
-        return value if isinstance(value, int) else default
+        return cast("int", self.attributes.get(name, default))
 
     def number(self, name: str, default: float) -> float:
         """A float attribute."""
-        value = self.attributes.get(name, default)
-        return float(value) if isinstance(value, int | float) else default
+        return cast("float", self.attributes.get(name, default))
 
     def integers(self, name: str) -> tuple[int, ...] | None:
-        """A list of integers, or None when it is not given. Raises BadProgram when it holds something else."""
-        value = self._list(name, int)
-        return None if value is None else tuple(map(int, value))
+        """A list of integers, or None when it is not given."""
+        return cast("tuple[int, ...] | None", self.attributes.get(name))
 
     def numbers(self, name: str) -> tuple[float, ...] | None:
-        """A list of numbers, or None when it is not given. Raises BadProgram when it holds something else."""
-        value = self._list(name, int | float)
-        return None if value is None else tuple(map(float, value))
-
-    def _list(self, name: str, kind: Any) -> tuple[Any, ...] | None:
-        value = self.attributes.get(name)
-        if not isinstance(value, tuple):
-            return None
-        if not all(isinstance(each, kind) for each in value):
-            raise BadProgram(f"{self.operator}: its {name} are of another type", operator=self.operator)
-        return value
+        """A list of numbers, or None when it is not given."""
+        return cast("tuple[float, ...] | None", self.attributes.get(name))
 
     def text(self, name: str, default: str) -> str:
         """A text attribute."""
@@ -71,8 +68,50 @@ class Input:
     dtype: np.dtype[Any]  # as the graph declares it
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+def with_columns(inputs: Iterable[Input]) -> Iterator[tuple[Input, slice]]:
+    """Each input, and which of all columns it takes."""
+    last = 0
+    for each in inputs:
+        first, last = last, last + each.width
+        yield each, slice(first, last)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Takes:
+    """What takes a table of `width_in` columns: a program, or the encoder before it."""
+
+    inputs: tuple[Input, ...]
+    column_names: tuple[str, ...] = ()
+    """From the model's metadata "columns"; empty where it names none."""
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """In their order."""
+        return tuple(each.name for each in self.inputs)
+
+    @property
+    def width_in(self) -> int:
+        """Columns of all inputs."""
+        return sum(each.width for each in self.inputs)
+
+    @property
+    def matrix(self) -> bool:
+        """Whether any input has several columns."""
+        return self.width_in > len(self.inputs)
+
+    @property
+    def types(self) -> tuple[np.dtype[Any], ...]:
+        """As the graph declares them, one per column."""
+        return tuple(each.dtype for each in self.inputs for _ in range(each.width))
+
+    @property
+    def named_columns(self) -> tuple[str, ...]:
+        """The names of its columns; empty where they have none: that of an input of several is the tensor's."""
+        return self.column_names or (() if self.matrix else self.input_names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program(Takes):
     """A program that passed `check`: safe to run, and the same for everybody who holds the same `digest`.
 
     The input is a table of `width_in` float columns: with `matrix` one input [N, width_in] named `input_names[0]`, else
@@ -82,11 +121,6 @@ class Program:
 
     canonical: bytes = field(repr=False)  # the stripped ONNX model, serialised again
     digest: str  # sha256 of `canonical`, hex
-    input_names: tuple[str, ...]
-    inputs: tuple[Input, ...]
-    matrix: bool
-    column_names: tuple[str, ...]  # from the model's "columns" metadata; empty when it names none
-    width_in: int
     width_out: int
     output_names: tuple[str, ...] = field(compare=False)  # those from a dictionary's keys are not in `canonical`
     whole: Mapping[int, tuple[str, ...]] = field(compare=False)
@@ -99,11 +133,6 @@ class Program:
     constants: Mapping[str, Array] = field(repr=False, compare=False)
     outputs: tuple[str, ...] = field(repr=False, compare=False)
     limits: ProgramLimits = field(repr=False, compare=False)
-
-    @property
-    def types(self) -> tuple[np.dtype[Any], ...]:
-        """As the graph declares them, one per column."""
-        return tuple(each.dtype for each in self.inputs for _ in range(each.width))
 
     @property
     def travels(self) -> np.dtype[Any]:

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.programs.program import Input, Program
+from nodes.programs.program import Input, Program, with_columns
 from schemas.errors import BadData, BadProgram
 
 Rows = NDArray[np.float64]
@@ -112,10 +112,9 @@ def run(made: Any, outputs: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -
 
 def feeds(inputs: Sequence[Input], rows: NDArray[Any]) -> Mapping[str, NDArray[Any]]:
     """The columns of `rows` as the graph's inputs, each in its declared type. Raises WrongType."""
-    made, first = {}, 0
-    for each in inputs:
-        block = rows[:, first : first + each.width]
-        first += each.width
+    made = {}
+    for each, columns in with_columns(inputs):
+        block = rows[:, columns]
         array = block if each.rank == 2 else block[:, 0]
         made[each.name] = np.ascontiguousarray(_typed(each, array))
     return made

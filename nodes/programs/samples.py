@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, ValueInfoProto
 
+from nodes.programs.parts import giving
 from nodes.programs.program import Input, Node
 from nodes.programs.runtime import feeds, load, run
 from schemas.errors import BadInput
@@ -25,13 +25,9 @@ def samples(canonical: bytes, inputs: Sequence[Input], nodes: Sequence[Node], co
     up as it is."""
     width = sum(each.width for each in inputs)
     numbers = 3.0 * np.sin(np.arange(1, count * width + 1, dtype=np.float64) ** 1.5).reshape(count, width)
-    first = 0
-    for each in inputs:
-        if each.dtype.kind != "f":
-            block = numbers[:, first : first + each.width]
-            block[:] = block > 0
-        first += each.width
     types = [each.dtype for each in inputs for _ in range(each.width)]
+    whole = [kind.kind != "f" for kind in types]
+    numbers[:, whole] = numbers[:, whole] > 0
     for column, keys in _categories(canonical, inputs, nodes).items():
         with np.errstate(all="ignore"):
             known = keys[keys.astype(types[column]).astype(np.float64) == keys]
@@ -49,7 +45,7 @@ def _categories(canonical: bytes, inputs: Sequence[Input], nodes: Sequence[Node]
     try:
         fed = feeds(inputs, own)
         names = [name for name in keys if name not in fed]
-        made = run(load(up_to(canonical, names)), names, fed) if names else []
+        made = run(load(giving(canonical, names)), names, fed) if names else []
     except BadInput:  # a number that a type or an operator on the way does not take
         return {}
     found, columns = dict(fed) | dict(zip(names, made, strict=True)), dict[int, Rows]()
@@ -66,21 +62,7 @@ def _keys(nodes: Sequence[Node]) -> Mapping[str, Rows]:
     for node in nodes:
         known = next((k for name in _KEYS.get(node.operator, ()) if (k := node.numbers(name))), ())
         if known and node.inputs[0] not in looked_up:
-            keys.setdefault(node.inputs[0], np.array(known))
+            keys.setdefault(node.inputs[0], np.array(known, dtype=np.float64))
         if known or looked_up.intersection(node.inputs):
             looked_up.update(node.outputs)
     return keys
-
-
-def up_to(canonical: bytes, names: Sequence[str]) -> bytes:
-    """What of the model makes the named values, which are its outputs."""
-    graph = (model := ModelProto.FromString(canonical)).graph
-    wanted, kept = set(names), []
-    for node in reversed(graph.node):
-        if wanted.intersection(node.output):
-            wanted.update(node.input)
-            kept.append(node)
-    del graph.node[:], graph.output[:]
-    graph.node.extend(reversed(kept))
-    graph.output.extend(ValueInfoProto(name=name) for name in names)
-    return bytes(model.SerializeToString(deterministic=True))

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.values import Array
@@ -22,6 +21,8 @@ FORMATS: dict[int, tuple[str, str]] = {
     TensorProto.UINT8: ("|u1", "int32_data"),
     TensorProto.BOOL: ("|b1", "int32_data"),
 }
+ENGINE_TYPES = {f"tensor({name.lower()})": kind for name, kind in TensorProto.DataType.items()}
+"""TensorProto.DataType by what ONNX Runtime calls it."""
 TYPED_FIELDS = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")
 
 
@@ -77,15 +78,10 @@ def widened(array: Array) -> Array:
     return array.astype(bool if array.dtype.kind == "b" else np.int64)
 
 
-def type_of(dtype: np.dtype[Any]) -> int:
-    """The TensorProto.DataType of a dtype that is among `FORMATS`."""
-    return next(kind for kind, (name, _) in FORMATS.items() if np.dtype(name) == dtype)
-
-
 def put(tensor: TensorProto, array: Array, name: str) -> None:
     """Write the array's numbers into an empty tensor, as `raw_data`."""
     tensor.name = name
-    tensor.data_type = type_of(array.dtype)
+    tensor.data_type = helper.np_dtype_to_tensor_dtype(array.dtype)
     tensor.dims.extend(array.shape)
     tensor.raw_data = np.ascontiguousarray(array).tobytes()
 

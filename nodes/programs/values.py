@@ -11,7 +11,7 @@ it axis 0 is an axis like any other. Pure: no files, clock or randomness.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -29,6 +29,7 @@ class Kind(Enum):
     """How a value depends on the input."""
 
     CONSTANT = "constant"  # not at all: the array has no leading axis of forms
+    SIZE = "size"  # on the number of rows only; no value of the compiler does
     ROWS = "rows"  # ONNX's axis 0 is the rows
     SUMMED = "summed"  # on the sum over all rows
 
@@ -133,6 +134,16 @@ class Trial(Forms):
     def total(self, forms: Array) -> Array:
         """Any sum: on plaintext a constant may be added to every row."""
         return forms
+
+
+def sums_rows(outputs: Iterable[Kind]) -> bool:
+    """Whether a program gives a sum over rows, not a result per row. Raises BadProgram: neither, or both."""
+    kinds = set(outputs)
+    if kinds & {Kind.CONSTANT, Kind.SIZE}:
+        raise BadProgram("an output of the program does not depend on its input")
+    if len(kinds) > 1:
+        raise BadProgram("the program gives both a result per row and a sum over rows; make it two programs")
+    return kinds == {Kind.SUMMED}
 
 
 def joined_kind(values: Sequence[Value]) -> Kind:

@@ -32,18 +32,6 @@ def _image(call: Call) -> Value:
     return value
 
 
-def planes(call: Call) -> Array:
-    """The images [B, C, numbers of a plane], B being all that stands before C, and a zero in the first place."""
-    value = _image(call)
-    array = value.array.reshape(-1, value.shape[1], math.prod(value.shape[2:]))
-    return np.concatenate([np.zeros((*array.shape[:2], 1)), array], axis=2)
-
-
-def _as_before(value: Value, channels: int, size: Sequence[int], array: Array) -> Value:
-    lead = value.array.shape[: value.array.ndim - value.rank + 1]
-    return value.with_array(array.reshape(*lead, channels, *size))
-
-
 def windows(call: Call, kernel: Sequence[int]) -> Array:
     """Places [windows..., kernel...] in a plane of the first operand, from 1; `OUTSIDE` and `BEYOND` where it has none.
 
@@ -90,48 +78,41 @@ def _padding(call: Call, length: int, span: int, stride: int, pads: tuple[int, i
 
 def conv(call: Call) -> tuple[Value, ...]:
     """Conv with constant weights [M, C / group, kernel...] and an optional constant bias [M]."""
-    value, kernel = call.given(0), call.constant(1, "weights")
-    images, groups = planes(call), call.node.integer("group", 1)
-    count, channels, _ = images.shape
+    value, kernel, groups = _image(call), call.constant(1, "weights"), call.node.integer("group", 1)
+    channels = value.shape[1]
     if kernel.ndim != value.rank or groups < 1 or kernel.shape[0] % groups or kernel.shape[1] * groups != channels:
         raise BadProgram(f"its weights {list(kernel.shape)[:16]} do not fit {channels} channels in {groups} groups")
-    places = windows(call, kernel.shape[2:])
-    size, outputs = places.shape[: value.rank - 2], kernel.shape[0]
-    _admit(call, places, outputs, kernel.size)
-    images = images.reshape(count, groups, channels // groups, -1)
-    weights = kernel.reshape(groups, outputs // groups, *kernel.shape[1:])
-    result = np.zeros((count, groups, outputs // groups, math.prod(size)))
-    for offset in np.ndindex(*kernel.shape[2:]):
-        inside = np.maximum(places[(..., *offset)].reshape(-1), OUTSIDE)
-        result += np.matmul(weights[(..., *offset)], np.take(images, inside, axis=3))
-    made = _as_before(value, outputs, size, result)
+    made = _convolved(call, windows(call, kernel.shape[2:]), kernel, groups)
     if call.optional(2) is None:
         return (made,)
-    return (added(call.forms, (made, _per_channel(value, call.constant(2, "bias"), outputs))),)
+    return (added(call.forms, (made, _per_channel(value, call.constant(2, "bias"), kernel.shape[0]))),)
 
 
 def average_pool(call: Call) -> tuple[Value, ...]:
     """AveragePool; padding counts only with count_include_pad, and what ceil_mode adds never does."""
-    value, images = call.given(0), planes(call)
-    places = windows(call, call.node.integers("kernel_shape") or ())
-    axes = value.rank - 2
-    size, kernel = places.shape[:axes], places.shape[axes:]
-    _admit(call, places, images.shape[1], images.shape[1] * math.prod(kernel))
+    channels, kernel = _image(call).shape[1], call.node.integers("kernel_shape") or ()
+    places = windows(call, kernel)
+    total = _convolved(call, places, np.ones((channels, 1, *kernel)), channels)
     least = OUTSIDE if call.node.integer("count_include_pad", 0) else OUTSIDE + 1
-    total, counted = np.zeros((*images.shape[:2], math.prod(size))), np.zeros(math.prod(size))
-    for offset in np.ndindex(*kernel):
-        each = places[(..., *offset)].reshape(-1)
-        total += np.take(images, np.maximum(each, OUTSIDE), axis=2)
-        counted += each >= least
-    return (_as_before(value, images.shape[1], size, total / counted),)
+    counted = sum(places[(..., *offset)] >= least for offset in np.ndindex(*kernel))
+    return (total.with_array(total.array / counted),)
 
 
-def _admit(call: Call, places: Array, channels: int, weights: int) -> None:
-    value = call.given(0)
-    axes = value.rank - 2
-    windowed, offsets = math.prod(places.shape[:axes]), math.prod(places.shape[axes:])
-    call.forms.admit((value.shape[0], channels, *places.shape[:axes]), variable=value.variable)
-    call.forms.spend(value.shape[0] * weights * windowed + offsets * PASS_MULTIPLICATIONS)
+def _convolved(call: Call, places: Array, kernel: Array, groups: int) -> Value:
+    """The image's numbers at `places` [windows..., kernel...], each times its weight and added up per window."""
+    value, (outputs, channels) = call.given(0), kernel.shape[:2]
+    size, offsets = places.shape[: value.rank - 2], kernel.shape[2:]
+    call.forms.admit((value.shape[0], outputs, *size), variable=value.variable)
+    call.forms.spend(value.shape[0] * kernel.size * math.prod(size) + math.prod(offsets) * PASS_MULTIPLICATIONS)
+    images = value.array.reshape(-1, groups, channels, math.prod(value.shape[2:]))
+    images = np.concatenate([np.zeros((*images.shape[:3], 1)), images], axis=3)  # a zero in the first place
+    weights = kernel.reshape(groups, outputs // groups, channels, *offsets)
+    result = np.zeros((len(images), groups, outputs // groups, math.prod(size)))
+    for offset in np.ndindex(*offsets):
+        inside = np.maximum(places[(..., *offset)].reshape(-1), OUTSIDE)
+        result += np.matmul(weights[(..., *offset)], np.take(images, inside, axis=3))
+    lead = value.array.shape[: value.array.ndim - value.rank + 1]
+    return value.with_array(result.reshape(*lead, outputs, *size))
 
 
 def global_average_pool(call: Call) -> tuple[Value, ...]:

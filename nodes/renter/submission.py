@@ -233,7 +233,8 @@ def _spec(table: Table, programs: Programs, options: JobOptions, job_id: str) ->
     try:
         return msgspec.convert(fields, JobSpec)
     except msgspec.ValidationError as error:
-        raise BadConfig(f"an option is out of range: {error}") from error
+        said, _, field = str(error).strip("`").rpartition(" - at `$.")
+        raise BadConfig(f"{field} cannot be {fields[field]!r:.40}: {said}", field=field) from error
 
 
 def _check_id_column(options: JobOptions, program: Program, last: Program) -> None:

@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from broker.topology import Key, is_lane, parse_key
+from broker.names import Key, is_lane, parse_key
 from nodes.machine import Refused, Verify
 from schemas import codec, limits
 from schemas.errors import BadConfig

@@ -28,9 +28,9 @@ from msgspec import Struct, structs
 from nodes.machine import TIMER_FIRED, Context, Effect, Machine, Refused, Sign, Step, TimerFired, Verify
 from nodes.records import RecordSet
 from nodes.store.port import GENESIS
-from schemas.contracts import PublicKeyField
 from schemas.errors import VerificationFailed
 from schemas.events import CATALOGUE, Event
+from schemas.fields import PublicKeyField
 from schemas.ids import Address, AddressField
 from schemas.signing import length_prefixed
 

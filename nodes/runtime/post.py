@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 import msgspec
 from msgspec import Struct
 
+from broker.names import routing_key
 from broker.port import Broker, Message
-from broker.topology import routing_key
 from nodes.identity import Identity
 from nodes.machine import Publish
 from nodes.runtime import bulk

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import structlog
 
+from broker.names import queue_name
 from broker.port import Broker, Delivery
-from broker.topology import queue_name
 from nodes.machine import Machine, Refused
 from nodes.runtime.commits import MACHINE_FAILED, Commits
 from nodes.runtime.consuming import RETRY_SECONDS

@@ -8,8 +8,8 @@ from typing import Final
 import structlog
 
 from broker.errors import Unroutable
+from broker.names import parse_key, unroutable_queue
 from broker.port import Broker, Delivery, Message
-from broker.topology import parse_key, unroutable_queue
 from nodes.runtime.consuming import consume_for_ever
 from nodes.runtime.door import Door
 from nodes.runtime.post import Post, Undeliverable

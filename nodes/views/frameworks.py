@@ -34,7 +34,9 @@ open("model.onnx", "wb").write(exported.SerializeToString())""",
         on_ciphertext="linear models, discriminant analyses and linear support vector machines, behind scalers and PCA "
         "too, up to their scores; probabilities and labels follow here",
         in_enclaves="all that was tried but what fills gaps from neighbours (KNNImputer): its export brings functions",
-        beware="defaults are right: probabilities come as columns named by their classes, labels as text",
+        beware="defaults are right: probabilities come as columns named by their classes, labels as text; scale "
+        "columns before support vector machines: ONNX Runtime adds them up in float32, and on large numbers some "
+        "labels differ from scikit-learn's",
     ),
     Framework(
         name="XGBoost",

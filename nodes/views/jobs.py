@@ -230,7 +230,7 @@ async def report_when_taken(store: Store, job_id: str, jobs: Path, network: Netw
     try:
         return await report(store, job_id, jobs, network)
     except UnknownJob:
-        if not JobFolder(jobs / job_id).path.is_dir():
+        if not job_id.startswith(JOB_PREFIX) or not JobFolder(jobs / job_id).path.is_dir():
             raise
         return None
 

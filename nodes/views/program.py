@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import ModelProto, TensorProto, ValueInfoProto
 
-from nodes.data.binding import Takes, require_width
+from nodes.data.binding import require_width
 from nodes.homomorphic import schemes
 from nodes.programs import encoder as encoders
 from nodes.programs.encoder import TEXT, Encoder
+from nodes.programs.fields import parsed
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.program import Program
 from nodes.protections import CIPHERTEXT, ENCLAVE, SEALED
@@ -96,25 +96,21 @@ def explain(raw: bytes) -> ProgramView:
 
 def _said(raw: bytes) -> ModelProto:
     """The file as it is; empty where it is no model, or too large to be looked at."""
-    model = ModelProto()
-    try:
-        if len(raw) <= ProgramLimits().program_bytes_max:
-            model.ParseFromString(raw)
-    except (DecodeError, RuntimeError, ValueError):
-        return ModelProto()
-    return model
+    model = parsed(raw) if len(raw) <= ProgramLimits().program_bytes_max else None
+    return model or ModelProto()
 
 
 def _view(
     raw: bytes, said: ModelProto, program: Program | None, encoder: Encoder | None, refused: BadProgram | None
 ) -> ProgramView:
     constants = {tensor.name for tensor in said.graph.initializer}
+    takes = encoder or program
     return ProgramView(
         producer=f"{said.producer_name} {said.producer_version}".strip(),
         operator_sets={entry.domain or "ai.onnx": entry.version for entry in said.opset_import},
         operators=dict(sorted(Counter(str(node.op_type) for node in said.graph.node).items())),
         inputs=tuple(_input(info) for info in said.graph.input if info.name not in constants),
-        columns=_columns(encoder or program),
+        columns=takes.named_columns if takes else (),
         encoded=tuple(each.name for each in encoder.inputs if each.dtype == TEXT) if encoder else (),
         results=_results(program) if program else (),
         sums_rows=program.sum_rows if program else False,
@@ -131,10 +127,6 @@ def _input(info: ValueInfoProto) -> InputView:
     kind = TensorProto.DataType.Name(tensor.elem_type).lower() if tensor.elem_type else "unknown"
     shape = tuple(dim.dim_value if dim.HasField("dim_value") else str(dim.dim_param or "?") for dim in tensor.shape.dim)
     return InputView(name=str(info.name), type=kind, shape=shape)
-
-
-def _columns(takes: Takes | None) -> tuple[str, ...]:
-    return () if takes is None else takes.column_names or (() if takes.matrix else takes.input_names)
 
 
 def _results(program: Program) -> tuple[ResultView, ...]:

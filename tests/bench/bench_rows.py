@@ -169,9 +169,7 @@ def _job(here: Deployment, folder: Path, rows: int) -> Run:
         here.until_parts(job, 1)
         sampler.look()
         begin, used = time.monotonic(), sum(sampler.usage().core_seconds.values())
-        output = here.config("A11.A12").parent / "data" / "jobs" / job / "output"
-        while not output.exists() and time.monotonic() - begin < JOB_SECONDS_MAX:
-            time.sleep(SAMPLE_SECONDS)
+        here.until_file("A11.A12", job, "output", seconds_max=JOB_SECONDS_MAX)
         sampler.look()
         busy = time.monotonic() - begin, sum(sampler.usage().core_seconds.values()) - used
         report = here.until(job, lambda seen: seen["state"] in ("completed", "failed"))

@@ -19,9 +19,10 @@ from typing import Any, Final
 
 import numpy as np
 
+from broker.names import queue_name, routing_key
+from broker.network import Hub, Link, Network, Participant
 from broker.port import Broker, Consumer, Message
 from broker.rabbitmq import connect
-from broker.topology import Hub, Link, Network, Participant, queue_name, routing_key
 from nodes.allocator import keep_memory
 from nodes.enclave.host.process import EnclaveProcess
 from nodes.identity import Identity, verify

@@ -24,7 +24,7 @@ import msgspec
 from aio_pika.abc import AbstractIncomingMessage
 from msgspec import Struct
 
-from broker.topology import hub_exchange, queue_name, routing_key
+from broker.names import hub_exchange, queue_name, routing_key
 from schemas.ids import Address, hub_of
 
 SECONDS_MAX: Final = 60.0

@@ -17,6 +17,7 @@ from aiormq import exceptions as amqp
 from aiormq import spec
 
 from broker.errors import NotSetAside
+from broker.names import dead_queue, hub_exchange, queue_name, routing_key
 from broker.port import (
     DEAD_CUT,
     DEAD_KEY,
@@ -34,12 +35,11 @@ from broker.port import (
     Headers,
     Message,
 )
-from broker.topology import dead_queue, hub_exchange, queue_name, routing_key
 from schemas import limits
 from schemas.ids import hub_address
+from tests.support.letters import following
 from tests.support.wires import DELIVERIES_MAX, LESSOR, RENTER, RabbitMQWire, Wire
 
-SECONDS_MAX: Final = 20.0
 KEY: Final = routing_key(LESSOR, RENTER, "control")
 QUEUE: Final = queue_name(LESSOR, "control")
 DEAD: Final = dead_queue("B11")
@@ -75,11 +75,6 @@ HOSTILE: Final = {
     "no name": Hostile(headers={"": "nameless"}),
     "NUL and other letters": Hostile(headers={"\0": "\0\r\n\u2028\U0010ffff"}),
 }
-
-
-async def following(consumer: Consumer) -> Delivery:
-    async with asyncio.timeout(SECONDS_MAX):
-        return await anext(consumer)
 
 
 async def test_it_is_rejected_and_its_neighbour_served(wire: Wire) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
@@ -15,15 +14,15 @@ from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from aiormq.exceptions import ChannelAccessRefused
 
 from broker.errors import AccessRefused, BrokerUnreachable
-from broker.port import Delivery, Message
+from broker.names import dead_queue, hub_exchange, lane, queue_name, routing_key
+from broker.port import Message
 from broker.rabbitmq import connect
-from broker.topology import dead_queue, hub_exchange, lane, queue_name, routing_key
 from schemas.ids import Address, hub_address
+from tests.support.letters import SECONDS_MAX, following
 from tests.support.wires import LESSOR, NEIGHBOUR, PARTNER, RENTER, RabbitMQWire
 
 pytestmark = pytest.mark.rabbitmq
 
-SECONDS_MAX: Final = 20.0
 OWN: Final = queue_name(RENTER, "control")
 FOREIGN: Final = queue_name(NEIGHBOUR, "batch")
 OWN_HUB: Final = hub_exchange("A11")
@@ -162,7 +161,7 @@ async def test_headers_of_any_type_leave_the_consumer_alive(
     await exchange.publish(aio_pika.Message(b"2"), routing_key(LESSOR, RENTER, "control"))
     lessor = await rabbitmq_network.connect(LESSOR)
     async with lessor.consume(queue_name(LESSOR, "control"), prefetch=2) as consumer:
-        first, second = await _next(consumer), await _next(consumer)
+        first, second = await following(consumer), await following(consumer)
         assert dict(first.message.headers) == {"fine": "yes", "number": -1}
         assert first.delivery_count == 0
         assert second.message.body == b"2"
@@ -193,12 +192,12 @@ async def test_nobody_takes_a_copy_for_a_message_to_itself(
     neighbour = await rabbitmq_network.connect(NEIGHBOUR)
     async with neighbour.consume(FOREIGN, prefetch=3) as consumer:
         for _ in copies:  # one at once, one by way of the retries
-            delivery = await _next(consumer)
+            delivery = await following(consumer)
             assert delivery.message.key.startswith((f"{RENTER}.{RENTER}.", f"A11.wait250.{NEIGHBOUR}."))
             await delivery.ack()
         last = Message(routing_key(NEIGHBOUR, NEIGHBOUR, "batch"), b"", {}, "last")
         await neighbour.publish(last, timeout_seconds=SECONDS_MAX)
-        assert (await _next(consumer)).message == last
+        assert (await following(consumer)).message == last
 
 
 async def test_nothing_is_used_that_a_later_release_will_refuse(rabbitmq_network: RabbitMQWire) -> None:
@@ -224,7 +223,7 @@ async def test_a_lane_left_by_a_killed_connection_can_be_taken(
             await worker.publish(
                 Message(routing_key(LESSOR, LESSOR, lane(1)), b"", {}, "1"), timeout_seconds=SECONDS_MAX
             )
-            delivery = await _next(consumer)
+            delivery = await following(consumer)
             assert delivery.message.id == "1"
             await delivery.ack()
 
@@ -236,17 +235,11 @@ async def test_what_waits_survives_with_its_hub_address(rabbitmq_network: Rabbit
     async with broker.consume(queue_name(hub, "control"), prefetch=1) as consumer:
         sent = Message(routing_key(hub, hub, "control"), b"1", {"ce-id": "1"}, "1")
         await broker.publish(sent, timeout_seconds=SECONDS_MAX)
-        await (await _next(consumer)).retry(0.0)
-        back = await _next(consumer)
+        await (await following(consumer)).retry(0.0)
+        back = await following(consumer)
         assert back.message == sent
         await back.ack()
 
 
 async def _ignore(_: AbstractIncomingMessage) -> None:
     """A consumer that settles nothing."""
-
-
-async def _next(consumer: Any) -> Delivery:
-    async with asyncio.timeout(SECONDS_MAX):
-        delivery: Delivery = await anext(consumer)
-        return delivery

@@ -12,9 +12,9 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from broker.errors import BrokerUnreachable, BrokerUntrusted, PublishUnknown
+from broker.names import queue_name, routing_key
 from broker.port import Message
 from broker.rabbitmq import connect
-from broker.topology import queue_name, routing_key
 from schemas.errors import BadConfig
 from tests.support.certificates import Authority
 from tests.support.rabbitmq import Server, Tls
@@ -28,9 +28,9 @@ IMPATIENT_SECONDS: Final = 0.5
 
 @pytest.fixture
 def tls(rabbitmq: Server) -> Tls:
-    """Of the tests' own server."""
+    """Of the tests' own server: whoever gives another cannot be asked for a certificate that its authority signed."""
     if rabbitmq.tls is None:
-        pytest.skip("the given server's certificates are its own")
+        pytest.skip("the given server's certificates are its own: install RabbitMQ here to test TLS")
     return rabbitmq.tls
 
 

@@ -14,7 +14,7 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 
 import nodes.demo
-from broker.topology import dead_queue, hub_exchange, queue_name, routing_key
+from broker.names import dead_queue, hub_exchange, queue_name, routing_key
 from nodes.config import read_config
 from nodes.identity import Identity
 from schemas import codec

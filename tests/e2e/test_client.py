@@ -134,7 +134,8 @@ def test_wishes_that_do_not_exist_are_refused_by_name(net: sublet.Network) -> No
         ({"protecton": "auto"}, "there is no option 'protecton'; did you mean 'protection'?"),
         ({"protection": "rot13"}, "there is no protection 'rot13'"),
         ({"accept": ["hardware"]}, "there is nothing to accept called 'hardware'"),
-        ({"lessors": 0}, "out of range"),
+        ({"lessors": 0}, "lessors cannot be 0: Expected `int` >= 1"),
+        ({"delimiter": ";"}, "delimiter is of text files, and the DataFrame is none"),
     ):
         with pytest.raises(sublet.BadConfig, match=says):
             net.submit(pd.DataFrame(COLUMNS), MODEL, **wishes)
@@ -191,7 +192,7 @@ def test_a_quote_says_why_a_protection_will_not_do(net: sublet.Network) -> None:
 
 def test_a_job_says_what_became_of_it(net: sublet.Network) -> None:
     job = net.submit(pd.DataFrame(COLUMNS), MODEL, protection="enclave")
-    job.result(WAIT_SECONDS)
+    assert job.result(WAIT_SECONDS).equals(job.result(timeout=0))
     assert (job.status, job.done(), repr(job)) == ("completed", True, f"<{job.id} completed>")
     assert "job.submitted" in str(job.explain()).splitlines()[0]
     assert job.cost.price > 0

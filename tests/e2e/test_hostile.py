@@ -20,7 +20,7 @@ import pytest
 from aio_pika.abc import AbstractChannel
 
 import nodes.demo
-from broker.topology import dead_queue, hub_exchange, queue_name, routing_key
+from broker.names import dead_queue, hub_exchange, queue_name, routing_key
 from nodes.config import read_config
 from schemas import codec
 from schemas.events import Event, JobCancelled
@@ -141,7 +141,7 @@ def ready(network: Deployment) -> None:
         if wanted <= {each["queue"]["name"] for each in found}:
             return
         assert time.monotonic() < deadline, network.logs()
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)  # the server tells nobody when a consumer comes
 
 
 @pytest.mark.timeout(240)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from broker.topology import route_of
+from broker.network import route_of
 from nodes.network import described, read_network
 from tests.support import together as joint
 from tests.support.deployment import Deployment, deployment

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import os
 import shutil
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 import nodes.demo
+from broker.names import routing_key
 from broker.port import Message
-from broker.topology import routing_key
 from nodes.identity import verify
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.programs import runtime
@@ -183,7 +181,6 @@ async def test_auto_decides_by_what_encryption_would_take(
     assert notes[0]["details"]["encrypt_seconds_max"] == seconds
 
 
-@pytest.mark.skipif(find_spec("tenseal") is None and not os.environ.get("CI"), reason="TenSEAL is not installed")
 async def test_ckks_computes_a_job_whose_results_stay(network: LocalNetwork) -> None:
     report = await run(network, DATA, LINEAR, protection="homomorphic", scheme="ckks", results_stay=True)
     assert report.assessment is not None
@@ -196,7 +193,6 @@ async def test_ckks_computes_a_job_whose_results_stay(network: LocalNetwork) -> 
     assert error <= bounds[0] <= 1e-4
 
 
-@pytest.mark.skipif(find_spec("tenseal") is None and not os.environ.get("CI"), reason="TenSEAL is not installed")
 @pytest.mark.parametrize(("operators", "scheme"), [(["Mul"], "ckks-degree-2"), (["Mul", "Mul"], "ckks-degree-4")])
 async def test_products_of_columns_are_computed_on_ciphertext(
     network: LocalNetwork, tmp_path: Path, operators: list[str], scheme: str

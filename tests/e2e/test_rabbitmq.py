@@ -6,7 +6,6 @@ import csv
 import os
 import signal
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +79,6 @@ def test_a_job_completes_though_a_worker_is_killed(
     check_result(network, job, files[2], TOLERANCE[protection], tmp_path)
 
 
-@pytest.mark.skipif(find_spec("tenseal") is None and not os.environ.get("CI"), reason="TenSEAL is not installed")
 @pytest.mark.timeout(180)
 def test_a_polynomial_is_computed_on_ciphertext(
     network: Deployment, files: tuple[Path, Path, np.ndarray], tmp_path: Path

@@ -97,27 +97,24 @@ class Deployment:
         return report
 
     def until_parts(self, job: str, count: int) -> int:
-        """Return as soon as so many results are in; how many there are. Looks at the files: quicker than a command."""
-        folder = self.folder / "nodes" / "A11.A12" / "data" / "jobs" / job / "parts"
-        deadline = time.monotonic() + COMMAND_SECONDS_MAX
-        while (there := len(list(folder.glob("*.f64")))) < count:
-            if time.monotonic() > deadline:
-                raise AssertionError(f"{there} results after {COMMAND_SECONDS_MAX} s\n{self.logs()}")
-            time.sleep(POLL_SECONDS)
-        return there
+        """Return as soon as so many results are in; how many there are."""
+        return self.until_file("A11.A12", job, "parts/*.f64", count)
 
     def until_round(self, job: str, number: int) -> None:
         """Return as soon as a joint job's round has its parameters."""
         self.until_file("A11.A12", job, f"rounds/{number:04d}-parameters-*.f64")
 
-    def until_file(self, address: str, job: str, pattern: str) -> None:
-        """Return as soon as there is such a file in a node's folder of a job: quicker than a command."""
+    def until_file(
+        self, address: str, job: str, pattern: str, count: int = 1, seconds_max: float = COMMAND_SECONDS_MAX
+    ) -> int:
+        """Return as soon as a node's folder of a job holds so many such files; how many. Quicker than a command."""
         folder = self.folder / "nodes" / address / "data" / "jobs" / job
-        deadline = time.monotonic() + COMMAND_SECONDS_MAX
-        while not list(folder.glob(pattern)):
+        deadline = time.monotonic() + seconds_max
+        while (there := len(list(folder.glob(pattern)))) < count:
             if time.monotonic() > deadline:
-                raise AssertionError(f"no {pattern} after {COMMAND_SECONDS_MAX} s\n{self.logs()}")
-            time.sleep(POLL_SECONDS)
+                raise AssertionError(f"{there} of {count} {pattern} after {seconds_max} s\n{self.logs()}")
+            time.sleep(POLL_SECONDS)  # another process writes them and tells nobody
+        return there
 
     def logs(self) -> str:
         """The ends of all logs, for a failed test."""

@@ -34,7 +34,8 @@ from urllib.parse import quote, urlsplit
 import orjson
 
 from broker.definitions import definitions, password_hash
-from broker.topology import Network, Topology, topology
+from broker.network import Network
+from broker.topology import Topology, topology
 from schemas.ids import Address
 from tests.support.certificates import Authority
 
@@ -163,7 +164,10 @@ def private() -> Iterator[Server]:
     """
     epmd, script = shutil.which("epmd"), Path(os.environ.get("SUBLET_TEST_RABBITMQ_SCRIPT") or SCRIPT)
     if not script.exists() or epmd is None:
-        raise NoServer(f"no RabbitMQ: {script} is not there. Install rabbitmq-server or set SUBLET_TEST_AMQP_URL")
+        raise NoServer(
+            f"no RabbitMQ: {script} is not there. Install rabbitmq-server, set SUBLET_TEST_AMQP_URL, or let "
+            "tests/support/with_rabbitmq.sh see to one, as `make test` does"
+        )
     folder = Path(tempfile.mkdtemp(prefix="sublet-rabbitmq-"))
     amqp, api, distribution, names, secured = _free_ports(5)
     password = secrets.token_hex(16)
@@ -286,7 +290,7 @@ def _basic(user: str | None, password: str | None) -> str:
 def _pause(deadline: float, what: str) -> None:
     if time.monotonic() > deadline:
         raise TimeoutError(what)
-    time.sleep(POLL_SECONDS)
+    time.sleep(POLL_SECONDS)  # it lists connections late, and tells nobody when
 
 
 def main() -> int:

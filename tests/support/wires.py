@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 import aio_pika
 
 from broker.embedded import EmbeddedServer
+from broker.names import dead_queue, hub_exchange
+from broker.network import Hub, Link, Network, Participant
 from broker.port import Broker, Message
 from broker.rabbitmq import connect
-from broker.topology import Hub, Link, Network, Participant, dead_queue, hub_exchange
 from schemas.ids import Address, hub_of
 from tests.support.rabbitmq import Server, site
 from tests.support.relay import Relay

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from broker.embedded import EmbeddedServer
+from broker.names import dead_queue, queue_name, routing_key
+from broker.network import Hub, Network, Participant
 from broker.port import DEAD_REASON, Broker, Consumer, Message
-from broker.topology import Hub, Network, Participant, dead_queue, queue_name, routing_key
 from nodes.identity import Identity
 from nodes.runtime.loop import Runtime
 from nodes.runtime.outbox import Activity

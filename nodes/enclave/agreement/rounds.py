@@ -14,9 +14,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.fields import SCALE_BITS_MAX
+from schemas.joint import VALUE_BITS_MAX
+
 _HEAD: Final = struct.Struct("<iI")
 VALUE_BYTES: Final = 8
-VALUE_BITS_MAX: Final = 62
 KEPT_BYTES_MAX: Final = 256 * 1024**2
 """Of rows that stay between rounds: the oldest give way, and come again when they are wanted."""
 
@@ -46,7 +48,7 @@ def unpacked(raw: memoryview | bytes, parameters: int, rows: int, width: int) ->
     if len(raw) not in (start, start + rows * width * VALUE_BYTES):
         raise ValueError("not the length of a round")
     result_bits, value_bits = _HEAD.unpack_from(raw)
-    if not (-1100 <= result_bits <= 1100 and 1 <= value_bits <= VALUE_BITS_MAX):
+    if not (-SCALE_BITS_MAX <= result_bits <= SCALE_BITS_MAX and 1 <= value_bits <= VALUE_BITS_MAX):
         raise ValueError("not the scales of a round")
     values = np.frombuffer(raw[_HEAD.size : start], dtype="<f8")
     found = np.frombuffer(raw[start:], dtype="<f8").reshape(rows, width).copy() if len(raw) > start else None

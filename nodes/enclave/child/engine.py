@@ -256,7 +256,7 @@ def _require_no_infinity(program: Program, context: BatchContext, rows: NDArray[
     if not infinite.any():
         return
     row, column = (int(i) for i in np.argwhere(infinite)[0])
-    names = program.column_names or (() if program.matrix else program.input_names)
+    names = program.named_columns
     name = names[column] if names else str(column)
     raise DataFault(Fault.INPUT_NOT_FINITE, row=context.first_row + row + 1, column=name)
 

@@ -17,7 +17,8 @@ activity of the shell (`nodes/lessor/worker.py`); its outcome comes back as an i
     build     compile the program for ciphertexts          computer.ready, computer.failed
     offer     start an enclave and get its evidence        evidence.made, computer.failed
     accept    let the enclave open the renter's seal       seal.accepted, computer.failed
-    compute   one batch; the result goes to the renter     batch.unfit when there is none
+    compute   one batch; the result goes to the renter,    batch.unfit when there is none
+              or sealed to its partner (J2)
     close     end what computes for a session
     resolve   whoever waits for a session goes on, or is told why not
 

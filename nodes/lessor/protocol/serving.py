@@ -25,7 +25,7 @@ ENCLAVE_ENDED: Final = "enclave-"
 
 
 def dispatched(draft: Draft, event: Event) -> None:
-    """`batch.dispatched`: the shell computes it and sends the result."""
+    """`batch.dispatched`: the shell computes it and sends the result: to the renter, or to its partner (J2)."""
     batch = codec.batch_of(event)
     session = draft.session(batch.subtask)
     if session is None or session.phase != "open" or session.terms is None:
@@ -35,7 +35,7 @@ def dispatched(draft: Draft, event: Event) -> None:
         raise Refused("wrong-contract", f"batch {batch.batch} does not belong to {contract.id}")
     check_running(contract, draft.now)
     draft.put(f"session/{session.subtask}", structs.replace(session, used_at=draft.now))
-    draft.perform("compute", session, batch=batch)
+    draft.perform("compute", session, batch=batch, partner=session.terms.partner)
 
 
 def unfit(draft: Draft, event: Event) -> None:

@@ -11,8 +11,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from broker.names import queue_name
 from broker.port import Broker, Delivery
-from broker.topology import queue_name
 from nodes.crew.errors import HandLost
 from nodes.joint.aligner import Aligner, Incoming
 from nodes.joint.exchange import CHUNKS

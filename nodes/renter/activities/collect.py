@@ -14,8 +14,8 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
+from broker.names import queue_name
 from broker.port import Broker, Delivery, Message
-from broker.topology import queue_name
 from nodes.joint.aligner import Aligner, Incoming
 from nodes.joint.exchange import CHUNKS
 from nodes.machine import Refused

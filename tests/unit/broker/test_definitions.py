@@ -11,7 +11,8 @@ import orjson
 import pytest
 
 from broker.definitions import definitions, password_hash
-from broker.topology import Hub, Link, Network, Participant, addresses, topology
+from broker.network import Hub, Link, Network, Participant, addresses
+from broker.topology import topology
 from schemas.errors import BadConfig
 from schemas.ids import Address
 

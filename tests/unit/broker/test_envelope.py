@@ -6,8 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from broker.envelope import REASON_BYTES_MAX, again, arrived, dead_letter, moving
+from broker.envelope import REASON_BYTES_MAX, RETRIES_MAX, again, arrived, dead_letter, moving
 from broker.errors import AccessRefused, BrokerError, NotSetAside, PublishUnknown, QueueFull, Unroutable
+from broker.names import queue_name, routing_key
 from broker.port import (
     CONTENT_TYPE,
     DEAD_CUT,
@@ -20,7 +21,6 @@ from broker.port import (
     Message,
     check_message,
 )
-from broker.topology import RETRIES_MAX, queue_name, routing_key
 from schemas import limits
 from schemas.ids import Address
 

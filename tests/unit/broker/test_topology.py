@@ -1,54 +1,21 @@
-"""The network description and the exchanges, queues, bindings and permissions that follow from it."""
+"""The exchanges, queues, bindings and permissions that follow from a network description."""
 
 from __future__ import annotations
 
 import re
-from itertools import pairwise, permutations
+from itertools import permutations
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.topology import (
-    WAIT_STEPS,
-    Hub,
-    Link,
-    Network,
-    Participant,
-    Route,
-    addresses,
-    check_network,
-    dead_key,
-    is_dead_key,
-    is_wait_key,
-    may_read,
-    next_hops,
-    parse_key,
-    queue_name,
-    route_of,
-    routing_key,
-    topology,
-    wait_key,
-    wait_name,
-)
+from broker.names import WAIT_STEPS, queue_name, routing_key, wait_name
+from broker.network import Link, Network, Participant, addresses
+from broker.topology import topology
 from schemas.errors import BadConfig
-from schemas.ids import Address, address, hub_address
-
-NAMES = st.from_regex(r"[A-Za-z0-9_-]{1,32}", fullmatch=True)
-KINDS = st.sampled_from(["control", "batch", "result", "dead", "w1", "w999"])
-A12, B12 = Address("A11.A12"), Address("B11.B12")
-
-
-def subnet(name: str, *participants: Participant, broker: str = "main") -> Hub:
-    return Hub(name=name, participants=participants, broker=broker)
-
-
-def line(*names: str, routes: tuple[Route, ...] = ()) -> Network:
-    """Hubs in a row, each linked to the next."""
-    hubs = tuple(subnet(name) for name in names)
-    return Network(hubs=hubs, links=tuple(Link(hubs=pair) for pair in pairwise(names)), routes=routes)
-
+from schemas.ids import Address, hub_address
+from tests.unit.broker.test_names import A12, B12, KINDS, NAMES
+from tests.unit.broker.test_network import line, subnet
 
 TWO = Network(
     hubs=(
@@ -57,63 +24,6 @@ TWO = Network(
     ),
     links=(Link(hubs=("A11", "B11")),),
 )
-
-
-@given(NAMES, NAMES, NAMES, NAMES, KINDS)
-def test_a_key_is_read_as_it_was_written(dst_hub: str, dst: str, src_hub: str, src: str, kind: str) -> None:
-    to, by = address(dst_hub, dst), address(src_hub, src)
-    key = parse_key(routing_key(to, by, kind))
-    assert (key.dst, key.src, key.kind) == (to, by, kind)
-
-
-@pytest.mark.parametrize(
-    "key",
-    ["", "A11.A12.B11.B12", "A11.A12.B11.B12.batch.more", "A11..B11.B12.batch", "A11.A12.B11.B12.batch\n", "é.b.c.d.e"],
-)
-def test_what_is_not_a_key_is_refused(key: str) -> None:
-    with pytest.raises(BadConfig):
-        parse_key(key)
-
-
-def test_a_message_passes_the_hubs_between() -> None:
-    assert route_of(line("A11", "B11", "C11", "D11"), "A11", "D11") == ("A11", "B11", "C11", "D11")
-    assert route_of(line("A11"), "A11", "A11") == ("A11",)
-
-
-def test_a_route_leads_another_way_than_the_shortest() -> None:
-    """N3: from the lessor's hub to the partner's by way of the renter's, although they are linked."""
-    links = (Link(hubs=("A11", "B11")), Link(hubs=("A11", "C11")), Link(hubs=("B11", "C11")))
-    network = Network(hubs=tuple(subnet(name) for name in ("A11", "B11", "C11")), links=links)
-    assert route_of(network, "B11", "C11") == ("B11", "C11")
-    led = msgspec.structs.replace(network, routes=(Route(hub="B11", to="C11", via="A11"),))
-    assert route_of(led, "B11", "C11") == ("B11", "A11", "C11")
-    assert next_hops(led, "B11") == {"A11": "A11", "C11": "A11"}
-
-
-@pytest.mark.parametrize(
-    ("network", "field"),
-    [
-        (Network(hubs=(subnet("A11"), subnet("A11"))), "hubs"),
-        (Network(hubs=(subnet("A11"), subnet("B11"))), "links"),
-        (Network(hubs=(subnet("A11"),), links=(Link(hubs=("A11", "Z11")),)), "links"),
-        (line("A11", "B11", "C11", routes=(Route(hub="A11", to="B11", via="C11"),)), "routes"),
-        (line("A11", "B11", "C11", routes=(Route(hub="B11", to="C11", via="A11"),)), "routes"),
-        (Network(hubs=(subnet("A11", *(Participant(name="x", role="renter"),) * 2),)), "participants"),
-        (Network(hubs=(subnet("A11", Participant(name="hub", role="renter")),)), "participants"),
-        (Network(hubs=(subnet("A11", Participant(name="wait250", role="renter")),)), "participants"),
-        (Network(hubs=(subnet("A11", Participant(name="broker", role="lessor")),)), "participants"),
-        (Network(hubs=(subnet("A11", Participant(name="dead", role="lessor")),)), "participants"),
-    ],
-)
-def test_a_network_that_cannot_work_is_refused_naming_the_field(network: Network, field: str) -> None:
-    with pytest.raises(BadConfig) as caught:
-        check_network(network)
-    assert caught.value.field == field
-
-
-def test_a_typo_in_a_network_description_is_refused() -> None:
-    with pytest.raises(msgspec.ValidationError, match="rolle"):
-        msgspec.convert({"hubs": [{"name": "A11", "participants": [{"name": "A12", "rolle": "renter"}]}]}, Network)
 
 
 def test_each_role_has_the_queues_it_needs() -> None:
@@ -165,32 +75,6 @@ def test_only_keys_of_ones_own_source_may_be_written(
 def test_a_key_of_another_shape_may_not_be_written(key: str) -> None:
     keys = next(row.keys for row in topology(TWO).permissions if row.user == A12)
     assert re.fullmatch(keys, key) is None
-
-
-def test_a_hub_reads_what_it_keeps_for_its_subnet_and_no_others_do() -> None:
-    hub = hub_address("A11")
-    assert may_read(hub, "q.A11.dead")
-    assert may_read(hub, "q.A11.unroutable")
-    assert not may_read(hub, "q.B11.dead")
-    assert not may_read(hub, queue_name(A12, "control"))
-    assert not may_read(A12, "q.A11.dead")
-    assert not may_read(Address("A11.A1"), queue_name(A12, "control"))
-
-
-def test_waiting_rounds_up_to_a_step() -> None:
-    assert [wait_name(seconds) for seconds in (0, 0.25, 0.26, 4.9, 30, 3600)] == [
-        "wait250", "wait250", "wait1000", "wait5000", "wait30000", "wait30000",
-    ]  # fmt: skip
-
-
-def test_keys_for_waiting_and_of_dead_letters_are_told_from_others() -> None:
-    assert is_wait_key(parse_key(wait_key(B12, "batch", 1.0)), B12)
-    assert not is_wait_key(parse_key(wait_key(B12, "batch", 1.0)), A12)
-    assert not is_wait_key(parse_key(routing_key(B12, B12, "control")), B12)
-    assert not is_wait_key(parse_key("A11.wait250.B11.B12.batch"), B12)
-    assert is_dead_key(parse_key(dead_key(A12)))
-    assert not is_dead_key(parse_key("B11.dead.A11.A12.dead"))
-    assert not is_dead_key(parse_key(routing_key(B12, A12, "dead")))
 
 
 def test_a_next_hop_on_another_broker_is_a_queue_that_the_hub_reads() -> None:

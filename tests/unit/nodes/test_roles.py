@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 from msgspec import Struct
 
-from broker.topology import Participant, kinds
+from broker.network import Participant, kinds
 from nodes.config import NodeFile
 from nodes.machine import TIMER_FIRED
 from nodes.roles import ROLES, Role, RoleRow

@@ -30,6 +30,12 @@ def test_pieces_in_another_order_or_number_are_no_file() -> None:
                 joined(manifest, wrong)
 
 
+def test_a_file_of_another_size_than_its_manifest_says_is_none() -> None:
+    manifest, pieces = cut(b"a program")
+    with pytest.raises(ValueError, match="do not make up"):
+        joined(msgspec.structs.replace(manifest, size=manifest.size + 1), pieces)
+
+
 @pytest.mark.parametrize(
     "change",
     [

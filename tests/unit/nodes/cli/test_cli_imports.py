@@ -23,6 +23,7 @@ ALLOWED: Final = (
         "nodes.network_init",
         "nodes.allocator",
         "nodes.demo",
+        "nodes.scratch",
     ),
     *("nodes.data", "nodes.programs", "nodes.protections", "nodes.local_partner", "nodes.joint"),
 )

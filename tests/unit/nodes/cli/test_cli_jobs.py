@@ -13,7 +13,7 @@ import pytest
 from pyarrow import feather
 
 from nodes.cli.main import main
-from nodes.config import read_config
+from nodes.config import NodeConfig, read_config
 from nodes.identity import verify
 from nodes.local import LocalNetwork
 from nodes.programs.build import linear
@@ -158,11 +158,27 @@ def test_the_journal_is_exported_signed(
 
 
 @pytest.mark.parametrize(
-    "command", [["job", "show"], ["job", "watch"], ["job", "result"], ["job", "explain"], ["events", "export"]]
+    "command",
+    [["job", each] for each in ("show", "watch", "result", "explain", "cancel")] + [["events", "export"]],
 )
 def test_an_unknown_job_is_bad_input(renter: list[str], capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     assert main([*command, "job-000000000000000000000000", *renter]) == 2
     assert "there is no job job-000000000000000000000000" in capsys.readouterr().err
+
+
+def test_a_job_that_no_worker_has_taken_yet_can_be_cancelled(
+    folder: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled = []
+
+    async def cancel(config: NodeConfig, job: str) -> None:
+        cancelled.append(job)
+
+    monkeypatch.setattr("nodes.desk.cancel", cancel)
+    monkeypatch.setenv("SUBLET_DATA_DIR", str(folder / "data"))
+    (folder / "data" / "jobs" / "job-000000000000000000000000").mkdir(parents=True)
+    assert main(["job", "cancel", "job-000000000000000000000000", *site.config("A11.A12")]) == 0
+    assert cancelled == ["job-000000000000000000000000"]
 
 
 def test_a_renter_that_never_ran_has_no_jobs(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

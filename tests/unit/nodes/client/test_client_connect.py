@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -13,6 +15,7 @@ import sublet
 from nodes import desk
 from nodes.cli.main import main
 from nodes.client import logs
+from nodes.client.frames import loaded
 
 MODEL = sublet.linear({"a": 2.0})
 
@@ -68,6 +71,37 @@ def test_what_policy_forbids_is_said_in_the_words_of_python(node: Path, tmp_path
 def test_a_file_that_describes_no_renter_is_refused(node: Path, file: str, says: str) -> None:
     with pytest.raises(sublet.BadConfig, match=says):
         sublet.connect(node / file)
+
+
+@pytest.mark.parametrize(
+    ("use", "field"),
+    [
+        (lambda _: sublet.connect(None), "config"),  # type: ignore[arg-type]
+        (lambda _: sublet.local(lessors=0), "lessors"),
+        (lambda _: sublet.local(lessors=65), "lessors"),
+        (lambda _: sublet.local(lessors=True), "lessors"),
+        (lambda _: sublet.local(lessors="2"), "lessors"),  # type: ignore[arg-type]
+        (lambda net: net.job(3), "job_id"),
+    ],
+    ids=["config", "no-lessors", "many-lessors", "bool-lessors", "lessors", "job"],
+)
+def test_arguments_of_another_type_are_refused_with_what_to_give(
+    node: Path, use: Callable[[sublet.Network], object], field: str
+) -> None:
+    with (
+        sublet.connect(node / "node.toml") as net,
+        pytest.raises(sublet.BadConfig, match=f"^{field} is .*, not ") as refused,
+    ):
+        use(net)
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("timeout", ["5", [5], math.nan, -1, True], ids=["text", "list", "nan", "negative", "bool"])
+async def test_a_wait_is_a_number_of_seconds(node: Path, timeout: Any) -> None:
+    async with sublet.aconnect(node / "node.toml") as net:
+        job: sublet.AsyncJob[Any] = sublet.AsyncJob(net._place, "job-1", loaded())
+        with pytest.raises(sublet.BadConfig, match="timeout is a number of seconds from 0, not"):
+            await job.result(timeout)
 
 
 async def test_a_network_may_be_awaited_or_entered(node: Path) -> None:

@@ -12,14 +12,21 @@ import pytest
 from onnx import load_from_string
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import ExtraTreesRegressor, GradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    IsolationForest,
+    RandomForestClassifier,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import KBinsDiscretizer, StandardScaler
+from sklearn.preprocessing import KBinsDiscretizer, OrdinalEncoder, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
@@ -33,6 +40,7 @@ from schemas.errors import BadConfig, BadProgram
 ROWS: Final = 200
 NAMES: Final = ["mean radius", "b", "c", "d"]
 GAPS: Final = "gaps"
+KBINS: Final = KBinsDiscretizer(3, encode="onehot-dense", quantile_method="averaged_inverted_cdf")
 by_name: Final = ColumnTransformer([("s", StandardScaler(), ["c", "mean radius"])], remainder="passthrough")
 by_place: Final = ColumnTransformer([("s", StandardScaler(), [2, 0])], remainder="passthrough")
 ESTIMATORS: Final[dict[str, Any]] = {
@@ -94,6 +102,18 @@ def test_estimators_decide_as_programs_what_they_decide_themselves(kind: str) ->
     assert np.abs(found[:, 1:] - estimator.predict_proba(rows)).max() < 1e-6
 
 
+@pytest.mark.parametrize(
+    "trees",
+    [AdaBoostClassifier(random_state=0), IsolationForest(n_estimators=11, random_state=0)],
+    ids=["ada", "isolation"],
+)
+def test_trees_that_run_in_float32_only_decide_as_they_do_themselves(trees: Any) -> None:
+    rows, labels = table("forest")
+    program = check(converted(trees.fit(rows, labels)))
+    assert program.inputs[0].dtype == np.float32
+    assert (results(program, rows)[:, 0] == trees.predict(rows)).all()
+
+
 @pytest.mark.parametrize("kind", ["linear", "logistic", "bayes"])
 def test_what_was_fitted_on_float32_computes_in_it(kind: str) -> None:
     rows, labels = table(kind, "float32")
@@ -128,14 +148,36 @@ def test_thresholds_between_neighbouring_numbers_of_float32_are_kept() -> None:
 
 def test_what_has_no_form_that_runs_is_refused_with_the_reason() -> None:
     rows, labels = table("linear")
-    binned = make_pipeline(KBinsDiscretizer(3, encode="onehot-dense", quantile_method="averaged_inverted_cdf"), Ridge())
+    values = rows.to_numpy()
+    binned = make_pipeline(KBINS, Ridge())
     for estimator, says in (
         (LinearRegression(), "this LinearRegression is not fitted"),
-        (binned.fit(rows, labels), r"fitted on float32 \(X.astype\('float32'\)\) this estimator may run"),
+        (binned.fit(values, labels), r"in float32 it can be run: bring skl2onnx.to_onnx\(estimator, X\[:1\].astype"),
         (Strange().fit(rows, labels), "skl2onnx cannot convert this Strange"),
+        (
+            make_pipeline(HistGradientBoostingRegressor(max_iter=1)).fit(rows, labels),
+            "fit a GradientBoostingRegressor, or",
+        ),
     ):
         with pytest.raises(BadProgram, match=says):
             program_bytes(estimator)
+
+
+def test_categories_that_are_numbers_are_told_apart_or_refused() -> None:
+    rows, labels = table("linear")
+    estimator = make_pipeline(OrdinalEncoder(), Ridge())
+    rounded = rows.round(1)
+    found = results(check(converted(estimator.fit(rounded, labels))), rounded)
+    assert np.abs(found[:, 0] - estimator.predict(rounded)).max() < 1e-5
+    with pytest.raises(BadProgram, match="categories of this OrdinalEncoder are the same number in float32"):
+        converted(estimator.fit(rows, labels))
+
+
+def test_what_is_advised_instead_runs() -> None:
+    values, labels = table("linear")[0].to_numpy(), table("linear")[1]
+    binned = make_pipeline(KBINS, Ridge()).fit(values, labels)
+    exported = importlib.import_module("skl2onnx").to_onnx(binned, values[:1].astype("float32"))
+    assert check(program_bytes(exported)).inputs[0].dtype == np.float32
 
 
 def test_without_skl2onnx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

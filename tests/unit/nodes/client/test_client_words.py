@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, get_args
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from nodes.cli.options import PROGRAMS, Asked
 from nodes.client.errors import failure, in_python, told_in_python
-from nodes.client.programs import linear, program_bytes
+from nodes.client.programs import column_sum, linear, program_bytes
 from nodes.client.showing import html, line
 from nodes.client.wishes import Accepted, Wishes, options
 from nodes.programs.check import check
@@ -68,13 +70,23 @@ def test_wishes_become_the_options_of_a_job() -> None:
         ({"protecton": "auto"}, "there is no option 'protecton'; did you mean 'protection'", "protecton"),
         ({"zzz": 1}, "there is no option 'zzz'; there are id, columns, protection", "zzz"),
         ({"accept": ["hardware"]}, f"called 'hardware'; there are {', '.join(get_args(Accepted))}", "accept"),
+        ({"accept": 3}, "accept is a list of names, not 3", "accept"),
+        ({"columns": 5}, "columns is a list of names, not 5", "columns"),
+        ({"columns": b"a"}, "columns is a list of names, not b'a'", "columns"),
+        ({"id": ["a"]}, r"id is text, not \['a'\]", "id"),
+        ({"encoding": 5}, "encoding is text, not 5", "encoding"),
     ],
-    ids=["close", "unknown", "accept"],
+    ids=["close", "unknown", "accept", "accept-type", "columns-type", "columns-bytes", "id-type", "encoding-type"],
 )
-def test_wishes_that_do_not_exist_are_refused_by_name(wishes: dict[str, Any], says: str, field: str) -> None:
+def test_wishes_that_cannot_be_used_are_refused_by_name(wishes: dict[str, Any], says: str, field: str) -> None:
     with pytest.raises(BadConfig, match=says) as refused:
         options(wishes)
     assert refused.value.field == field
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    found = options({"lessors": np.int64(3), "local_share": np.float64(0.5), "results_stay": np.bool_(True)})
+    assert [type(each) for each in (found.lessors, found.local_share, found.results_stay)] == [int, float, bool]
 
 
 @pytest.mark.parametrize("code", sorted(FAILURES))
@@ -111,6 +123,8 @@ def test_linear_models_are_made_of_numbers() -> None:
     assert check(linear({"a": [2, 0]}, outputs=["u", "v"]).onnx).width_out == 2
     arrays: Any = {"a": np.array([2, 0]), "b": np.array([0, 1])}
     assert check(linear(arrays, bias=[1, 1], outputs=["u", "v"]).onnx).digest == two.digest
+    series: Any = pd.Series({"a": 2, "b": -1.0})
+    assert check(linear(series, bias=0.5, outputs="result").onnx).digest == one.digest
     assert repr(linear({"a": 2})) == "Program(about='linear model of a')"
     for weights, bias in (({"a": [1.0, 2.0]}, 0.0), ({"a": 1.0}, [1.0, 2.0]), ({}, 0.0)):
         with pytest.raises(BadProgram, match="every column needs one weight per output"):
@@ -135,6 +149,23 @@ def test_weights_that_are_no_finite_numbers_are_refused(weight: Any, says: str) 
         linear({"a": weight}, outputs=outputs)
     with pytest.raises(BadProgram, match="a weight or bias is no"):
         linear({"a": [1.0] * len(outputs)}, weight if isinstance(weight, list) else [weight], outputs)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: linear([1, 2]), "weights are given by column"),  # type: ignore[arg-type]
+        (lambda: linear(pd.Series([1.0, 2.0], index=["a", "a"])), "two weights are of a column 'a'"),
+        (lambda: linear({"a": 1}, outputs=[3]), "outputs are a list of names"),  # type: ignore[list-item]
+        (lambda: linear({"a": 1}, outputs=3), "outputs are a list of names"),  # type: ignore[arg-type]
+        (lambda: column_sum(5), "named by text, not 5"),  # type: ignore[arg-type]
+        (lambda: column_sum(""), "needs a name"),
+    ],
+    ids=["weights", "twice", "output", "outputs", "sum", "nameless"],
+)
+def test_programs_of_other_arguments_are_refused_with_what_to_give(make: Callable[[], object], says: str) -> None:
+    with pytest.raises(BadProgram, match=says):
+        make()
 
 
 def test_what_is_no_program_is_refused_with_what_would_be() -> None:

@@ -124,7 +124,7 @@ def test_one_number_too_many_asks_for_a_choice_and_names_what_there_is() -> None
 @pytest.mark.parametrize(("width_in", "width_out", "word"), [(4097, 1, "takes"), (1, 4097, "gives")])
 def test_a_program_wider_than_what_travels_is_refused_before_any_work(width_in: int, width_out: int, word: str) -> None:
     require_width(check(linear({"a": [1.0]}, [0.0])))
-    wide = replace(check(linear({"a": [1.0]}, [0.0])), width_in=width_in, width_out=width_out)
+    wide = replace(matrix(width_in), width_out=width_out)
     with pytest.raises(BadProgram, match=f"{word} 4,097 columns; at most 4,096"):
         require_width(wide)
 

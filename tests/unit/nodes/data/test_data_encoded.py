@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from onnx import ModelProto
+from pyarrow import parquet
 
 from nodes.data.making import make_table
 from nodes.data.reading import Reading
@@ -43,9 +45,8 @@ def test_text_is_encoded_and_is_not_in_the_table(tmp_path: Path) -> None:
 
 
 def test_the_same_from_a_file_of_typed_columns(tmp_path: Path) -> None:
-    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    sexes = arrow.array(["M", "F", "F"]).dictionary_encode()
-    parquet.write_table(arrow.table({"sex": sexes, "age": [1, 2, 3]}), tmp_path / "people.parquet")
+    sexes = pa.array(["M", "F", "F"]).dictionary_encode()
+    parquet.write_table(pa.table({"sex": sexes, "age": [1, 2, 3]}), tmp_path / "people.parquet")
     checked, front = encoder.read(data(people()))
     table = make_table(tmp_path / "table", tmp_path / "people.parquet", checked, Reading(), front)
     assert table.read(0, 3).tolist() == [[1, 0, 1], [2, 1, 0], [3, 1, 0]]

@@ -243,6 +243,16 @@ def test_typed_columns_are_read(tmp_path: Path, write: Write) -> None:
 
 
 @KINDS
+@pytest.mark.parametrize(("name", "said"), [("delimiter", ";"), ("decimal", ","), ("encoding", "cp1252")])
+def test_how_text_is_written_is_not_said_of_what_is_none(tmp_path: Path, write: Write, name: str, said: str) -> None:
+    path = write(pa.table({"a": [1.0]}), tmp_path / "data")
+    for data in (path, open_source(path)):
+        with pytest.raises(BadConfig, match=rf"--{name} is of text files, and data is none") as refused:
+            open_source(data, Dialect(**{name: said}))
+        assert refused.value.field == name
+
+
+@KINDS
 @pytest.mark.parametrize(
     ("column", "expected"),
     [

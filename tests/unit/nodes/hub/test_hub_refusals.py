@@ -30,10 +30,10 @@ from schemas.events import (
 from schemas.ids import derive_id
 from schemas.orders import BuyOrder, Capacity, Need, SellOrder
 from schemas.signing import struct_bytes
+from tests.unit.nodes.hub.subnets import RENTER, SUBNETS, A, B, C
 from tests.unit.nodes.hub.world import START, World, buy_order, hold_proposals, sell_order, signer
 
-A, B, C = "A11.hub", "B11.hub", "C11.hub"
-RENTER, OTHER_RENTER, LESSOR, OTHER_LESSOR = "A11.A12", "A11.A14", "B11.B12", "B11.B13"
+OTHER_RENTER, LESSOR, OTHER_LESSOR = "A11.A14", "B11.B12", "B11.B13"
 NEED = Need(units=1, lessors_min=1, lessors_max=1)
 
 
@@ -70,7 +70,7 @@ class Market:
 
 @pytest.fixture
 def market() -> Market:
-    world = World({"A11": ["A12", "A13", "A14"], "B11": ["B12", "B13"], "C11": ["C12"]})
+    world = World(SUBNETS)
     sell = world.sell(LESSOR)
     world.settle()
     buy = world.buy(RENTER)

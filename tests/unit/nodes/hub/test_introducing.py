@@ -98,11 +98,12 @@ def test_an_introduction_that_was_tampered_with_does_not_verify(change: str) -> 
     assert failure.value.code == code
 
 
-def test_a_hub_vouches_only_for_its_own_and_signs_only_what_it_asked() -> None:
+def test_a_hub_vouches_only_for_its_own_and_for_the_keys_that_it_knows() -> None:
     made = introduced()
     cases: list[tuple[str, str, str, Introduction, str]] = [
         (C, "introduction.proposed", "B11.hub", made, "wrong-hub"),
         (A, "introduction.proposed", A, made, "wrong-hub"),
+        (C, "introduction.proposed", A, structs.replace(made, renter_hub="B11.hub"), "wrong-hub"),
         (A, "introduction.countersigned", "B11.hub", made, "wrong-hub"),
         (A, "introduction.countersigned", C, structs.replace(made, renter_key=b"\1" * 32), "wrong-key"),
         (A, "introduction.countersigned", C, structs.replace(made, renter="A11.A19"), "unknown-renter"),
@@ -116,6 +117,8 @@ def test_a_hub_vouches_only_for_its_own_and_signs_only_what_it_asked() -> None:
 
 def test_a_hub_hands_on_a_refusal_of_the_partners_hub_alone() -> None:
     data = IntroductionRefused(job=JOB, renter=RENTER, partner=PARTNER, code="unknown-partner", reason="no")
-    with pytest.raises(Refused) as refusal:
-        given(A, "introduction.refused", "B11.hub", data)
-    assert refusal.value.code == "wrong-hub"
+    foreign = structs.replace(data, renter="B11.B12")
+    for source, refused, code in (("B11.hub", data, "wrong-hub"), (C, foreign, "unknown-renter")):
+        with pytest.raises(Refused) as refusal:
+            given(A, "introduction.refused", source, refused)
+        assert refusal.value.code == code

@@ -11,8 +11,9 @@ import pytest
 from msgspec import Struct, structs
 
 from broker.embedded import EmbeddedServer
+from broker.names import dead_queue, queue_name, routing_key
+from broker.network import Hub, Link, Network, Participant
 from broker.port import Broker, Message
-from broker.topology import Hub, Link, Network, Participant, dead_queue, queue_name, routing_key
 from nodes.bootstrap import lessor_worker
 from nodes.crew.crew import Crew
 from nodes.lessor.protocol.config import LessorConfig

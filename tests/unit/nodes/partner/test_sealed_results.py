@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from broker.names import routing_key
 from broker.port import Message
-from broker.topology import routing_key
 from nodes.crew.crew import Crew
 from nodes.data.making import make_table
 from nodes.data.reading import Reading

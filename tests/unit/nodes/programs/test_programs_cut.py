@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, numpy_helper
 
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.programs.cut import cut
+from nodes.programs.linear_inside import opened
 from nodes.programs.polynomial import polynomial
 from nodes.programs.program import Program
 from nodes.programs.runtime import evaluate
@@ -317,3 +318,53 @@ def test_a_linear_support_vector_regressor_is_one_sum() -> None:
     attributes |= {"kernel_type": "RBF", "kernel_params": [0.5, 0.0, 0.0]}
     with pytest.raises(BadProgram, match="numbers per row"):
         cut(check(data(model([ml("SVMRegressor", ["x"], ["y"], **attributes)], {"x": COLUMNS}))))
+
+
+def test_the_beginning_keeps_the_names_of_columns_and_the_rest_those_of_results() -> None:
+    whole = model([SCORE, node("Sigmoid", ["s"], ["p"]), node("Concat", ["p", "p"], ["y"], axis=1)], {"x": COLUMNS})
+    whole.graph.initializer.append(numpy_helper.from_array(W1.astype(np.float32), "w"))
+    whole.metadata_props.add(key="columns", value="a,b,c,d,e")
+    whole.metadata_props.add(key="results", value="p,q")
+    found = cut(check(data(whole)))
+    assert (found.beginning.column_names, found.rest.output_names) == (("a", "b", "c", "d", "e"), ("p", "q"))
+    assert (found.beginning.output_names, found.rest.column_names) == (("s",), ())
+
+
+@pytest.mark.parametrize("transform", ["NONE", "LOGISTIC", "SOFTMAX"])
+@pytest.mark.parametrize("probability", [False, True])
+@pytest.mark.parametrize("classes", [2, 3, 4])
+def test_votes_and_ties_are_the_whole_machines(classes: int, probability: bool, transform: str) -> None:
+    """Of small whole numbers, which float32 adds up exactly: many sums are 0, many classes get as many votes."""
+    random, pairs = np.random.default_rng(classes), classes * (classes - 1) // 2
+    kept: dict[str, Any] = {"prob_a": [-0.5] * pairs, "prob_b": [0.25] * pairs} if probability else {}
+    attributes = kept | {
+        "classlabels_ints": list(range(classes))[::-1],
+        "coefficients": random.integers(-2, 3, size=(classes - 1) * 2 * classes).astype(float).tolist(),
+        "kernel_params": [0.0, 0.0, 0.0],
+        "kernel_type": "LINEAR",
+        "post_transform": transform,
+        "rho": random.integers(-1, 2, size=pairs).astype(float).tolist(),
+        "support_vectors": random.integers(-1, 2, size=2 * classes * 8).astype(float).tolist(),
+        "vectors_per_class": [2] * classes,
+    }
+    outputs = {"l": TensorProto.INT64, "s": TensorProto.FLOAT}
+    program = check(data(model([ml("SVMClassifier", ["x"], list(outputs), **attributes)], {"x": 8}, outputs)))
+    given = random.integers(-2, 3, size=(200, 8)).astype(float)
+    sums = evaluate(cut(program).beginning, given) + attributes["rho"]
+    assert (sums == 0).any()
+    np.testing.assert_array_equal(parts_give(program, given), evaluate(program, given))
+
+
+def test_a_machine_of_as_many_pairs_as_columns_stays_whole() -> None:
+    attributes = {
+        "classlabels_ints": [0, 1, 2, 3],
+        "coefficients": [1.0, -1.0, 1.0, -1.0] * 3,
+        "kernel_params": [0.0, 0.0, 0.0],
+        "kernel_type": "LINEAR",
+        "rho": [0.0] * 6,
+        "support_vectors": np.eye(4, COLUMNS).ravel().tolist(),
+        "vectors_per_class": [1, 1, 1, 1],
+    }
+    outputs = {"l": TensorProto.INT64, "s": TensorProto.FLOAT}
+    program = check(data(model([ml("SVMClassifier", ["x"], list(outputs), **attributes)], {"x": COLUMNS}, outputs)))
+    assert [each.op_type for each in ModelProto.FromString(opened(program.canonical)).graph.node] == ["SVMClassifier"]

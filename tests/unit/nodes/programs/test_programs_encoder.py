@@ -146,6 +146,27 @@ def test_columns_picked_out_of_a_matrix_of_text_are_known_by_trying() -> None:
     assert evaluate(program, rows).tolist() == [[2.5, 1.5], [2.5, 2.5], [1.5, -1.0]]
 
 
+def test_a_program_of_the_classical_operators_only_may_take_text() -> None:
+    made = ordinal(ml("Scaler", ["o"], ["y"], offset=[0.0], scale=[2.0]), values_floats=[1.0, 2.0])
+    del made.opset_import[0]
+    program, encoder = taken(made)
+    assert evaluate(program, encoder.encode(np.zeros((2, 0)), [["a", "b"]])).tolist() == [[2.0], [4.0]]
+
+
+def test_text_may_become_numbers_of_half_precision() -> None:
+    nodes = [node("Cast", ["t"], ["h"], to=TensorProto.FLOAT16), node("Cast", ["h"], ["y"], to=TensorProto.FLOAT)]
+    program, encoder = taken(texts(model(nodes, {"t": 1}), "t"))
+    rows = evaluate(program, encoder.encode(np.zeros((2, 0)), [["1.5", "0.1"]]))
+    assert rows.tolist() == [[1.5], [float(np.float16(0.1))]]
+
+
+def test_what_the_file_says_of_values_inside_decides_nothing() -> None:
+    made = ordinal(node("Add", ["o", "o"], ["y"]), values_floats=[1.0, 2.0])
+    made.graph.value_info.append(helper.make_tensor_value_info("o", TensorProto.INT64, ["N", 7]))
+    program, encoder = taken(made)
+    assert evaluate(program, encoder.encode(np.zeros((2, 0)), [["a", "b"]])).tolist() == [[2.0], [4.0]]
+
+
 def test_a_program_without_text_is_read_as_it_is() -> None:
     raw = data(model([node("Relu", ["x"], ["y"])]))
     assert read(raw) == (check(raw), None)
@@ -174,6 +195,10 @@ REFUSED: dict[str, tuple[ModelProto, str]] = {
             "t",
         ),
         "NonZero is not allowed",
+    ),
+    "numbers of a type that programs do not take": (
+        texts(model([node("Cast", ["t"], ["o"], to=TensorProto.UINT8)], {"t": 1}, outputs=["o"]), "t"),
+        "not known to be rows of numbers",
     ),
     "a shape that is not known": (
         texts(

@@ -10,11 +10,11 @@ import pytest
 from nodes.programs.call import Call
 from nodes.programs.limits import ProgramLimits
 from nodes.programs.moves import moving
-from nodes.programs.program import Node
+from nodes.programs.program import Node, Signature
 from nodes.programs.values import Array, Forms, Kind, Value, constant
 from schemas.errors import BadProgram
 
-NODE = Node("Moved", "", 18, ("x",), ("y",), {}, (True,))
+NODE = Node("Moved", "", Signature((1, 1), ("x",), 1, {}), ("x",), ("y",), {}, (True,))
 ROW = np.arange(12.0).reshape(4, 1, 3)
 """Forms in three columns and a constant, of values [N, 3]."""
 

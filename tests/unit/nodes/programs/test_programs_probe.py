@@ -154,3 +154,9 @@ def test_choosing_from_a_table_is_not_for_ciphertexts() -> None:
         check(data(embedding()), engine=False)
     with pytest.raises(BadProgram, match="Gather"):
         affine(check(data(embedding())))
+
+
+def test_a_result_of_the_number_of_rows_is_none() -> None:
+    nodes = [node("Shape", ["x"], ["s"]), node("Cast", ["s"], ["f"], to=TensorProto.FLOAT), node("Relu", ["f"], ["y"])]
+    with pytest.raises(BadProgram, match="does not depend on its input"):
+        check(data(model(nodes)))

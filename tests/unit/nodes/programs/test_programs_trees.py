@@ -236,7 +236,7 @@ def test_what_is_no_tree_is_refused_naming_the_operator(change: Callable[[Listed
         ("n_targets", 0, "0 results"),
         ("n_targets", 1 << 40, "results; 1 to"),
         ("nodes_modes", ["LEAF"] * 2, "different lengths"),
-        ("nodes_modes", [1, 2, 3], "does not exist|cannot run|cycle"),
+        ("nodes_modes", [1, 2, 3], "nodes_modes are of another type"),
     ],
 )
 def test_attributes_that_cannot_be_used_are_refused(name: str, value: object, words: str) -> None:

@@ -59,10 +59,14 @@ def test_schemes_are_part_of_the_job(tmp_path: Path, options: dict[str, Any]) ->
     assert spec.results_stay == options.get("results_stay", False)
 
 
-@pytest.mark.parametrize("options", [{"scheme": "rsa"}, {"noise": "loud"}])
-def test_schemes_and_noise_that_do_not_exist_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
-    with pytest.raises(BadConfig, match="an option is out of range"):
-        staged(tmp_path, **options)
+@pytest.mark.parametrize(
+    ("name", "wish", "says"),
+    [("scheme", "rsa", "Invalid"), ("noise", "loud", "Invalid"), ("lessors", 0, "Expected `int` >= 1")],
+)
+def test_options_that_are_out_of_range_are_refused_by_name(tmp_path: Path, name: str, wish: Any, says: str) -> None:
+    with pytest.raises(BadConfig, match=rf"^{name} cannot be {wish!r}: {says}") as refused:
+        staged(tmp_path, **{name: wish})
+    assert refused.value.field == name
 
 
 SCORE = node("MatMul", ["x", "w"], ["s"])

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.errors import AccessRefused, PublishUnknown, QueueFull
+from broker.names import routing_key
 from broker.port import Message
-from broker.topology import routing_key
 from nodes.identity import Identity
 from nodes.machine import Refused
 from nodes.runtime.checks import EVENT_AGE_SECONDS_MAX
@@ -21,12 +21,15 @@ from nodes.runtime.door import FAILED, Door, Later
 from nodes.store.errors import RecordUnreadable, StoreFailed
 from schemas import codec, limits
 from schemas.errors import BrokerUnreachable, VerificationFailed
-from schemas.events import ContractEnded, DeliveryFailed, Event, JobCancelled, OrderCancelled, Role
+from schemas.events import ContractEnded, DeliveryFailed, Event, JobCancelled, OrderCancelled, Role, SubtaskRequested
 from schemas.ids import Address, address, derive_id, hub_address
 
 HUB, FAR = hub_address("A11"), hub_address("B11")
 RENTER, LESSOR = address("A11", "A12"), address("A11", "A13")
 NOW = 1_700_000_000.0
+ASKED = SubtaskRequested(
+    job=derive_id("job", 1), subtask=derive_id("subtask", 1), worker=derive_id("worker", 1), lane="w1"
+)
 SIGNERS = {name: Identity.generate(name) for name in (HUB, FAR, RENTER, LESSOR, address("B11", "B12"))}
 
 
@@ -126,6 +129,11 @@ CHECKS: dict[str, tuple[str, Message, Door]] = {
         "wrong-role",
         message(event(type="contract.ended", source=FAR, to=LESSOR, data=ContractEnded(contract=RENTED, code="x"))),
         door(LESSOR, "lessor"),
+    ),
+    "a user of the own node in a lessor's role": (
+        "wrong-role",
+        message(event(type="subtask.requested", source=RENTER, to=RENTER, data=ASKED)),
+        door(RENTER, "renter"),
     ),
     "a user of another node": (
         "wrong-role",

@@ -61,6 +61,9 @@ async def test_a_submitted_job_is_waited_for_until_a_worker_takes_it_or_its_fold
 async def test_a_job_that_nobody_submitted_is_unknown_to_every_view(store: Store, tmp_path: Path) -> None:
     with pytest.raises(UnknownJob):
         await jobs.report(store, "job-1", tmp_path)
+    for name in ("", ".", ".."):  # folders that are no job's
+        with pytest.raises(UnknownJob):
+            await jobs.report_when_taken(store, name, tmp_path)
     with pytest.raises(UnknownJob):
         _ = [each async for each in jobs.watch(store, "job-1", tmp_path)]
     with pytest.raises(UnknownJob):

@@ -17,6 +17,8 @@ from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.joint import renter as joint_renter
 from nodes.programs.build import identity
+from schemas.fields import SCALE_BITS_MAX
+from schemas.joint import VALUE_BITS_MAX
 from tests.unit.nodes.enclave.child.test_engine import Renter
 from tests.unit.nodes.enclave.enclaves import CONTRACT, JOB
 from tests.unit.nodes.programs.models import data as serialised
@@ -41,13 +43,19 @@ class Joint:
         self.renter = Renter().ask().accept(program=PROGRAM, seal=self.seal)
 
     def round(
-        self, number: int, parameters: tuple[float, float], *, rows: bool, batch: int = 0, value_bits: int = VALUE_BITS
+        self,
+        number: int,
+        parameters: tuple[float, float],
+        *,
+        rows: bool,
+        batch: int = 0,
+        first_row: int = 0,
+        value_bits: int = VALUE_BITS,
     ) -> list[list[float]]:
         """What the renter reads of what the enclave sealed."""
         schema = key_agreement.schema_digest(PROGRAM, self.seal)
-        context = replace(
-            self.renter.subtask.context(len(ROWS)), batch=batch, epoch=number - 1, schema=schema, direction=DATA
-        )
+        whole = replace(self.renter.subtask.context(len(ROWS)), epoch=number - 1, schema=schema, direction=DATA)
+        context = replace(whole, batch=batch, first_row=first_row)
         opening = Opening(RESULT_BITS, value_bits, np.array(parameters), ROWS if rows else None)
         key = key_agreement.data_key(self.renter.secret, CONTRACT, JOB, DATA, number - 1)
         body = chunks.encrypt(key, context.digest(), packed(opening))
@@ -69,21 +77,24 @@ def test_rows_stay_between_rounds_and_parameters_change(joint: Joint) -> None:
     assert joint.round(3, (0.0, 0.5), rows=False) == (ROWS * [0.0, 0.5]).tolist()
 
 
-def test_a_batch_whose_rows_are_not_there_is_refused_until_they_come(joint: Joint) -> None:
+@pytest.mark.parametrize("place", [{"batch": 1}, {"first_row": 3}])
+def test_a_batch_whose_rows_are_not_there_is_refused_until_they_come(joint: Joint, place: dict[str, int]) -> None:
     joint.round(1, (1.0, 1.0), rows=True)
     with pytest.raises(Rejected) as refusal:
-        joint.round(2, (1.0, 1.0), rows=False, batch=1)
+        joint.round(2, (1.0, 1.0), rows=False, **place)
     assert refusal.value.code == Code.NO_ROWS
-    assert joint.round(2, (1.0, 1.0), rows=True, batch=1) == ROWS.tolist()
+    assert joint.round(2, (1.0, 1.0), rows=True, **place) == ROWS.tolist()
 
 
 def test_rows_beyond_the_bound_give_way_and_come_again(joint: Joint, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "KEPT_BYTES_MAX", ROWS.nbytes)
-    joint.round(1, (1.0, 1.0), rows=True)
-    joint.round(1, (1.0, 1.0), rows=True, batch=1)
-    assert joint.round(2, (1.0, 1.0), rows=False, batch=1) == ROWS.tolist()
+    """Those go first that came longest ago: what was sent again is young again."""
+    monkeypatch.setattr(engine, "KEPT_BYTES_MAX", 2 * ROWS.nbytes)
+    for batch in (0, 1, 0, 2):
+        joint.round(1, (1.0, 1.0), rows=True, batch=batch)
+    for kept in (0, 2):
+        assert joint.round(2, (1.0, 1.0), rows=False, batch=kept) == ROWS.tolist()
     with pytest.raises(Rejected):
-        joint.round(2, (1.0, 1.0), rows=False)
+        joint.round(2, (1.0, 1.0), rows=False, batch=1)
 
 
 def test_a_result_past_the_announced_bound_is_named_and_not_cut(joint: Joint) -> None:
@@ -105,6 +116,15 @@ def test_a_round_of_another_length_is_no_round(cut: int) -> None:
     whole = packed(Opening(RESULT_BITS, VALUE_BITS, np.ones(2), ROWS)) + b"more"
     with pytest.raises(ValueError, match="round"):
         unpacked(whole[:cut], 2, len(ROWS), 2)
+
+
+@pytest.mark.parametrize(
+    ("result_bits", "value_bits"),
+    [(SCALE_BITS_MAX + 1, 1), (-SCALE_BITS_MAX - 1, 1), (0, 0), (0, VALUE_BITS_MAX + 1)],
+)
+def test_scales_that_no_round_may_have_are_refused(result_bits: int, value_bits: int) -> None:
+    with pytest.raises(ValueError, match="scales"):
+        unpacked(packed(Opening(result_bits, value_bits, np.ones(2), ROWS)), 2, len(ROWS), 2)
 
 
 def test_rows_are_sealed_one_in_a_ciphertext_and_only_within_what_was_agreed(secret: PaillierSecret) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 
 import numpy as np
@@ -15,9 +14,6 @@ from nodes.homomorphic.errors import BadCiphertext, BadKey, TooCoarse
 from nodes.homomorphic.port import IntegerProgram
 from schemas import limits
 from schemas.errors import BadConfig, BadData
-
-if not os.environ.get("CI"):
-    pytest.importorskip("tenseal", reason="the extra ckks")
 
 VALUES = np.arange(-6, 6, dtype=np.int64).reshape(4, 3) * 2**26
 HALF = IntegerProgram(((1, 1, 1),), (0,), input_max=2**32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import pickle
 
 import numpy as np
@@ -26,9 +25,6 @@ from nodes.programs.polynomial import polynomial
 from nodes.programs.runtime import evaluate
 from schemas.errors import BadConfig, BadData, BadProgram
 from tests.unit.nodes.programs.models import data, model, node
-
-if not os.environ.get("CI"):
-    pytest.importorskip("tenseal", reason="the extra ckks")
 
 WIDTH = 3
 Rows = NDArray[np.float64]

@@ -7,13 +7,16 @@ from typing import Any
 import pytest
 
 from nodes.crew.crew import Crew
+from nodes.enclave.agreement.key_agreement import SealSpec
 from nodes.enclave.errors import Code, EnclaveEnded, EnclaveUnavailable, EndReason, Rejected
 from nodes.lessor.compute.workshop import Workshop
-from nodes.lessor.protocol.records import ComputerFailed, EvidenceMade
+from nodes.lessor.protocol.records import ComputerFailed, EvidenceMade, SealAccepted
 from schemas.errors import BadProgram
+from schemas.events import KeySealed
 from schemas.ids import derive_id
 from schemas.manifest import cut
-from tests.unit.nodes.lessor.protocol.test_lessor_machine import BATCH, terms
+from schemas.orders import Protection
+from tests.unit.nodes.lessor.protocol.desk import BATCH, PROGRAM, PUBLIC_KEY, terms
 
 SUBTASK = derive_id("subtask", 1)
 
@@ -21,14 +24,22 @@ SUBTASK = derive_id("subtask", 1)
 class FakeEnclave:
     """An enclave process that refuses what it is told to."""
 
+    protections = ("landlock",)
+
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
         self.closed = 0
+        self.seal: SealSpec | None = None
+        """What it was told of the sealing of results."""
 
     async def offer(self, nonce: bytes, contract: str, job: str) -> bytes:
         if self.error is not None:
             raise self.error
         return b"evidence of " + nonce
+
+    async def accept(self, *, seal: SealSpec | None, **_: Any) -> bytes:
+        self.seal = seal
+        return b"mac"
 
     async def close(self) -> None:
         self.closed += 1
@@ -70,6 +81,25 @@ async def test_an_enclave_that_cannot_offer_a_key_fails_with_its_code(
     name, data = await workshop(enclave).perform("offer", **params())
     assert isinstance(data, ComputerFailed)
     assert (name, data.code, data.subtask) == ("computer.failed", code, SUBTASK)
+
+
+async def sealing(protection: Protection, partner: str | None = None) -> SealSpec | None:
+    """What an enclave is told of the sealing of its results."""
+    enclave = FakeEnclave()
+    shop = workshop(enclave)
+    await shop.perform("offer", **params())
+    sealed = KeySealed(subtask=SUBTASK, worker="w", sealed=b"", signature=b"", claims=b"", policy_digest=b"")
+    files = {"program": (PROGRAM,), "public_key": () if protection == "enclave" else (PUBLIC_KEY,)}
+    given = terms(protection, partner=partner)
+    accepted = SealAccepted(subtask=SUBTASK, mac=b"mac", protections=("landlock",))
+    assert await shop.perform("accept", SUBTASK, seal=sealed, terms=given, **files) == ("seal.accepted", accepted)
+    return enclave.seal
+
+
+async def test_results_are_sealed_as_the_terms_say_and_for_a_partner_otherwise() -> None:
+    assert await sealing("enclave") is None
+    assert await sealing("sealed-result") == SealSpec(PUBLIC_KEY, 20)
+    assert await sealing("sealed-result", "C11.C12") not in (None, SealSpec(PUBLIC_KEY, 20))
 
 
 async def test_a_seal_for_an_enclave_that_is_gone_is_refused() -> None:

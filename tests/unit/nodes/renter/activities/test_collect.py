@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from msgspec import Struct, structs
 
+from broker.names import routing_key
 from broker.port import Message
-from broker.topology import routing_key
 from nodes.crew.crew import Worked
 from nodes.crew.errors import HandLost
 from nodes.identity import Identity, UnsealFailed

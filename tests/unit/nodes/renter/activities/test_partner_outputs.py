@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from broker.names import routing_key
 from broker.port import Message
-from broker.topology import routing_key
 from nodes.identity import Identity
 from nodes.programs.check import check
 from nodes.renter.activities.answers import Answers

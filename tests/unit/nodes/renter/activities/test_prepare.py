@@ -43,7 +43,6 @@ from nodes.store.sqlite import SqliteStore
 from schemas.ids import address, derive_id
 from schemas.jobs import JobSpec, Scheme
 from schemas.manifest import joined
-from tests.conformance.test_scheme import require
 from tests.support.desk import Desk
 from tests.unit.nodes.programs.models import data, model, node
 
@@ -190,7 +189,6 @@ async def refusals(renter: Renter, spec: JobSpec) -> dict[str, str]:
 
 
 async def test_ckks_is_refused_unless_results_stay(renter: Renter) -> None:
-    require("ckks")
     spec = renter.spec(changes={"scheme": "ckks"})
     assert await refusals(renter, spec) == {"ckks": schemes.MUST_STAY}
     assert "--results-stay" in schemes.MUST_STAY
@@ -263,8 +261,6 @@ async def test_data_that_is_not_what_was_submitted_is_rejected(renter: Renter) -
     ],
 )
 async def test_whatever_can_be_chosen_has_its_costs(renter: Renter, options: dict[str, Any], costed: set[str]) -> None:
-    if options.get("results_stay"):
-        require("ckks")
     spec = renter.spec(**options)
     facts = await renter.facts(spec)
     found = {each.scheme: each.costs for each in facts.schemes} | {
@@ -315,7 +311,6 @@ async def test_homomorphic_jobs_get_a_key_for_their_values(renter: Renter, keys:
 
 
 async def test_the_key_is_of_the_scheme_that_was_chosen(renter: Renter) -> None:
-    require("ckks")
     facts = await renter.facts(renter.spec(protection="homomorphic", scheme="ckks", results_stay=True))
     assert [scheme for scheme, _ in renter.generated] == ["ckks"]
     assert facts.public_key is not None

@@ -1,0 +1,123 @@
+"""What things are called on a broker: routing keys, queues, exchanges; and whose they are. Pure.
+
+Routing key: `<dstHub>.<dst>.<srcHub>.<src>.<kind>`. The destination routes; the source is pinned by the broker. Which
+of these names a network has, and what is bound to what, follows from its description (`broker.topology`).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.errors import BadConfig
+from schemas.ids import HUB_NAME, Address, hub_of, name_of
+
+CONTROL: Final = "control"
+BATCH: Final = "batch"
+RESULT: Final = "result"
+DEAD: Final = "dead"
+UNROUTABLE: Final = "unroutable"
+BROKER_NAME: Final = "broker"
+"""The source part of dead letters that the broker made itself."""
+WAIT_STEPS: Final = (0.25, 1.0, 5.0, 30.0)
+"""Seconds a retried message may wait."""
+
+_KEY: Final = re.compile(r"([\w-]{1,32})\.([\w-]{1,32})\.([\w-]{1,32})\.([\w-]{1,32})\.([a-z0-9]{1,16})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A routing key's parts."""
+
+    dst: Address
+    src: Address
+    kind: str
+
+
+def routing_key(dst: Address, src: Address, kind: str) -> str:
+    """`<dstHub>.<dst>.<srcHub>.<src>.<kind>`."""
+    return f"{dst}.{src}.{kind}"
+
+
+def parse_key(key: str) -> Key:
+    """The parts of a routing key.
+
+    Raises:
+        BadConfig: it is not one.
+    """
+    matched = _KEY.fullmatch(key)
+    if matched is None:
+        raise BadConfig(f"{key[:200]!r} is not <dstHub>.<dst>.<srcHub>.<src>.<kind>", field="key")
+    dst_hub, dst, src_hub, src, kind = matched.groups()
+    return Key(Address(f"{dst_hub}.{dst}"), Address(f"{src_hub}.{src}"), kind)
+
+
+def queue_name(of: Address, kind: str) -> str:
+    """The queue in which `of` receives messages of this kind."""
+    return f"q.{of}.{kind}"
+
+
+def is_lane(kind: str) -> bool:
+    """Whether messages of this kind go to one worker's lane."""
+    return kind.startswith("w") and kind[1:].isdigit()
+
+
+def lane(number: int) -> str:
+    """The kind of a worker's lane, counted from 1."""
+    return f"w{number}"
+
+
+def hub_exchange(hub: str) -> str:
+    """The exchange on which a hub's participants publish."""
+    return f"hub.{hub}"
+
+
+def again_exchange(hub: str) -> str:
+    """The exchange into which retried messages come back."""
+    return f"again.{hub}"
+
+
+def dead_queue(hub: str) -> str:
+    """The hub's dead letters; readable by the hub."""
+    return f"q.{hub}.{DEAD}"
+
+
+def unroutable_queue(hub: str) -> str:
+    """What nobody could receive; readable by the hub."""
+    return f"q.{hub}.{UNROUTABLE}"
+
+
+def dead_key(by: Address) -> str:
+    """The key under which `by` moves a message to its hub's dead letters."""
+    return f"{hub_of(by)}.{DEAD}.{by}.{DEAD}"
+
+
+def is_dead_key(key: Key) -> bool:
+    """Whether it is a key of dead letters, which only the source named in it, or the broker, could have written."""
+    return f"{key.dst}.{key.src}.{key.kind}" == dead_key(key.src)
+
+
+def wait_name(after_seconds: float) -> str:
+    """The first step that is not shorter; the longest for more than that."""
+    step = next((step for step in WAIT_STEPS if step >= after_seconds), WAIT_STEPS[-1])
+    return f"wait{round(step * 1000)}"
+
+
+def wait_key(by: Address, kind: str, after_seconds: float) -> str:
+    """The key under which `by` lets a message of its queue of this kind wait."""
+    return f"{hub_of(by)}.{wait_name(after_seconds)}.{by}.{kind}"
+
+
+def is_wait_key(key: Key, by: Address) -> bool:
+    """Whether this is a key that only `by` could have written, to retry a message."""
+    return key.src == by and hub_of(key.dst) == hub_of(by) and re.fullmatch(r"wait\d+", name_of(key.dst)) is not None
+
+
+def may_read(of: Address, queue: str) -> bool:
+    """Whether a queue of this name belongs to `of`: its own, and to a hub what it keeps for its subnet."""
+    hub = hub_of(of)
+    kept = (dead_queue(hub), unroutable_queue(hub))
+    return queue.startswith(f"q.{of}.") or (
+        name_of(of) == HUB_NAME and (queue in kept or queue.startswith(f"out.{hub}."))
+    )

@@ -1,0 +1,161 @@
+"""The network description: hubs, who is attached to them, how they are linked, and the ways that follow. Pure.
+
+What a broker is made of to carry it is `broker.topology`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta, Struct
+
+from broker.names import BATCH, BROKER_NAME, CONTROL, DEAD, RESULT, UNROUTABLE, lane
+from schemas.errors import BadConfig
+from schemas.ids import HUB_NAME, Address, address, hub_address
+
+Role = Literal["renter", "lessor", "partner"]
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}\Z")]
+
+LANES_MAX: Final = 999
+LANES_DEFAULT: Final = 8
+DELIVERY_LIMIT_DEFAULT: Final = 10
+"""A message that came back more often is poison and is dead-lettered."""
+
+_KINDS_BY_ROLE: Final[dict[Role, tuple[str, ...]]] = {
+    "renter": (CONTROL, RESULT),
+    "lessor": (CONTROL, BATCH),
+    "partner": (CONTROL, RESULT),
+}
+_RESERVED: Final = re.compile(rf"{HUB_NAME}|{DEAD}|{UNROUTABLE}|{BROKER_NAME}|wait\d*")
+
+
+class Participant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A node of an organisation, attached to one hub. `lanes` bounds how many of its workers have a queue each."""
+
+    name: Name
+    role: Role
+    lanes: Annotated[int, Meta(ge=0, le=LANES_MAX)] = LANES_DEFAULT
+
+
+class Hub(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A subnet: one hub and its participants (N1). `broker` names the broker that carries it."""
+
+    name: Name
+    participants: tuple[Participant, ...] = ()
+    broker: Name = "main"
+
+
+class Link(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Two hubs that exchange messages directly, both ways (N2)."""
+
+    hubs: tuple[Name, Name]
+
+
+class Route(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Messages at `hub` for hub `to` go to hub `via` next, instead of the shortest way (N3)."""
+
+    hub: Name
+    to: Name
+    via: Name
+
+
+class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All hubs and how they are linked.
+
+    With `keep_unroutable` (the default) a hub keeps messages nobody can receive in `q.<H>.unroutable`, to tell their
+    senders; without, the sender gets Unroutable at once, which works on one broker only.
+    """
+
+    hubs: tuple[Hub, ...]
+    links: tuple[Link, ...] = ()
+    routes: tuple[Route, ...] = ()
+    keep_unroutable: bool = True
+    delivery_limit: Annotated[int, Meta(ge=1, le=1000)] = DELIVERY_LIMIT_DEFAULT
+
+
+def addresses(network: Network) -> tuple[Address, ...]:
+    """Every hub and participant, each a user of its broker."""
+    return tuple(
+        of
+        for hub in network.hubs
+        for of in (hub_address(hub.name), *(address(hub.name, p.name) for p in hub.participants))
+    )
+
+
+def check_network(network: Network) -> None:
+    """That names are unique and usable, and that every hub reaches every other.
+
+    Raises:
+        BadConfig: naming the field.
+    """
+    names = [hub.name for hub in network.hubs]
+    if len(set(names)) != len(names):
+        raise BadConfig("two hubs have one name", field="hubs")
+    for hub in network.hubs:
+        attached = [participant.name for participant in hub.participants]
+        if len(set(attached)) != len(attached):
+            raise BadConfig(f"two participants of {hub.name} have one name", field="participants")
+        for name in attached:
+            address(hub.name, name)
+            if _RESERVED.fullmatch(name):
+                raise BadConfig(f"{name!r} cannot be a participant's name: hubs use it", field="participants")
+    known = {name for link in network.links for name in link.hubs} | {
+        name for route in network.routes for name in (route.hub, route.to, route.via)
+    }
+    if unknown := known - set(names):
+        raise BadConfig(f"links or routes name hubs that are not there: {', '.join(sorted(unknown))}", field="links")
+    for start in names:
+        for destination in names:
+            route_of(network, start, destination)
+
+
+def next_hops(network: Network, hub: str) -> dict[str, str]:
+    """Destination hub -> the linked hub to which messages at `hub` go next: the shortest way, or as routes say."""
+    neighbours = _neighbours(network)
+    first: dict[str, str] = {}
+    todo = deque((name, name) for name in neighbours[hub])
+    while todo:
+        name, via = todo.popleft()
+        if name == hub or name in first:
+            continue
+        first[name] = via
+        todo.extend((further, via) for further in neighbours[name])
+    for route in network.routes:
+        if route.hub == hub:
+            if route.via not in neighbours[hub]:
+                raise BadConfig(f"{hub} has no link to {route.via}, its route to {route.to}", field="routes")
+            first[route.to] = route.via
+    return first
+
+
+def route_of(network: Network, start: str, destination: str) -> tuple[str, ...]:
+    """The hubs that a message passes, first and last included (N3).
+
+    Raises:
+        BadConfig: there is no way, or the routes lead in a circle.
+    """
+    passed = [start]
+    while passed[-1] != destination:
+        following = next_hops(network, passed[-1]).get(destination)
+        if following is None:
+            raise BadConfig(f"no link leads from {passed[-1]} to {destination}", field="links")
+        if following in passed:
+            raise BadConfig(f"routes to {destination} go in a circle at {following}", field="routes")
+        passed.append(following)
+    return tuple(passed)
+
+
+def kinds(participant: Participant) -> tuple[str, ...]:
+    """The kinds of queue that a participant has, lanes included."""
+    return (*_KINDS_BY_ROLE[participant.role], *(lane(number + 1) for number in range(participant.lanes)))
+
+
+def _neighbours(network: Network) -> dict[str, list[str]]:
+    found: dict[str, set[str]] = {hub.name: set() for hub in network.hubs}
+    for link in network.links:
+        one, other = link.hubs
+        found[one].add(other)
+        found[other].add(one)
+    return {name: sorted(linked) for name, linked in found.items()}
