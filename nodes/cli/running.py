@@ -18,7 +18,7 @@ from nodes.views.source import open_store
 from schemas.errors import BadConfig
 
 if TYPE_CHECKING:
-    from broker.topology import Network
+    from broker.network import Network
     from nodes.cli.inputs import Inputs
     from nodes.renter.submission import JobOptions
 

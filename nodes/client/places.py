@@ -14,7 +14,7 @@ from nodes.views import jobs
 from nodes.views.jobs import JobReport
 
 if TYPE_CHECKING:
-    from broker.topology import Network
+    from broker.network import Network
     from nodes.client.order import Order
     from nodes.client.quote import Quote
     from nodes.config import NodeConfig

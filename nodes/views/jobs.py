@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from broker.topology import Network, route_of
+from broker.network import Network, route_of
 from nodes.data import manifest
 from nodes.protections import traits_of
 from nodes.renter.files import outputs

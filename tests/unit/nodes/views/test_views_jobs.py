@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.topology import Hub, Link, Network
+from broker.network import Hub, Link, Network
 from nodes.renter.protocol.records import RECORD_TYPES
 from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
