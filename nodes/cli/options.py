@@ -308,28 +308,24 @@ class Together:
 
     def _fitting(self) -> Fitting:
         """Raises BadConfig: an option of the model is missing, or out of range."""
-        import msgspec  # noqa: PLC0415
-
+        from nodes.renter.invitation import fitting  # noqa: PLC0415
         from schemas.errors import BadConfig  # noqa: PLC0415
-        from schemas.joint import PENALTIES_PER_ROW, Fitting  # noqa: PLC0415
 
         assert self.algorithm is not None
         if self.label is None:
             raise BadConfig("--algorithm needs --label, the column that it models", field="label")
-        agreed = {
-            "name": self.algorithm,
-            "penalty_per_row": PENALTIES_PER_ROW[self.algorithm] if self.penalty is None else self.penalty,
-            "renter_bits": self.bits,
-            "partner_bits": self.partner_bits,
-            "partner_coefficients": self.partner_coefficients,
-        }
         if not self.key_bits.isdecimal():
             raise BadConfig(f"--key-bits {self.key_bits} is no number", field="key_bits")
-        own = {"label": self.label, "outliers": self.outliers, "key_bits": int(self.key_bits)}
-        try:
-            return msgspec.convert({"algorithm": agreed, **own}, Fitting)
-        except msgspec.ValidationError as error:
-            raise BadConfig(f"an option of --algorithm is out of range: {error}", field="algorithm") from error
+        return fitting(
+            self.algorithm,
+            self.label,
+            penalty=self.penalty,
+            bits=self.bits,
+            partner_bits=self.partner_bits,
+            partner_coefficients=self.partner_coefficients,
+            outliers=self.outliers,
+            key_bits=int(self.key_bits),
+        )
 
 
 SPREAD: Final[Mapping[str, type]] = MappingProxyType({"asked": Asked, "whom": Whom, "together": Together})

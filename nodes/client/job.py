@@ -16,6 +16,7 @@ from nodes.views import jobs, journal
 from nodes.views.errors import UnknownJob
 from nodes.views.explanation import explanation
 from nodes.views.jobs import JobReport
+from nodes.views.models import FitReport
 from schemas.jobs import Costs
 
 HOUR_SECONDS: Final = 3600
@@ -71,6 +72,11 @@ class AsyncJob(Generic[T]):
     async def status(self) -> str:
         """submitted, preparing, ordering, running, assembling, completed or failed."""
         return (await self.report()).phase
+
+    async def fit(self) -> FitReport | None:
+        """How good the model is, of a completed `fit_joint`."""
+        joint = (await self.report()).joint
+        return None if joint is None else joint.fit
 
     async def done(self) -> bool:
         """Whether it has ended, with a result or without."""

@@ -11,10 +11,10 @@ from typing import Any, Self, TypeVar, Unpack, overload
 from nodes.client.errors import NetworkClosed, told_in_python, unfit
 from nodes.client.frames import given, loaded
 from nodes.client.job import AsyncJob
-from nodes.client.order import Order, order
+from nodes.client.order import Order, fit_order, order
 from nodes.client.places import Place
 from nodes.client.quote import Quote
-from nodes.client.wishes import Wishes
+from nodes.client.wishes import FitWishes, Wishes
 from nodes.views import jobs
 
 T = TypeVar("T")
@@ -55,6 +55,32 @@ class AsyncNetwork:
             BrokerUnreachable: no connection to the broker.
         """
         ordered = await self._ordered(data, model, wishes)
+        with told_in_python():
+            job = await self._place.submit(ordered)
+        return AsyncJob(self._place, job, ordered.given.shape)
+
+    async def fit_joint(
+        self, data: object, label: str, *, partner: str, dataset: str, **wishes: Unpack[FitWishes]
+    ) -> AsyncJob[Any]:
+        """Fit a model of `data` and of a partner's columns of the same rows; neither side sees the other's.
+
+        `result()` is a table of `name` and `weight`: those of the columns here, and the intercept. `fit` says how good
+        the model is, what is approximate, and of how many rows; `report().joint` what each side learned.
+
+        Args:
+            data: as of `submit`.
+            label: the column of `data` that is modelled; 0 or 1 if logistic.
+            partner: its address, such as "C11.C12".
+            dataset: its table, as it calls it.
+            wishes: see `help(sublet.FitWishes)`; `id` names the column by which rows in common are found.
+
+        Raises:
+            BadInput: data, label or wishes cannot be used; says what to do.
+            PolicyRefused: this renter's own policy forbids it.
+            BrokerUnreachable: no connection to the broker.
+        """
+        own = self._place.own_lessors
+        ordered = await asyncio.to_thread(fit_order, data, label, partner, dataset, wishes, own_lessors=own)
         with told_in_python():
             job = await self._place.submit(ordered)
         return AsyncJob(self._place, job, ordered.given.shape)
