@@ -69,6 +69,8 @@ APPROVAL_SECONDS_MAX: Final = 24 * 3600.0
 """A request that waits for a person for longer is refused."""
 ROWS_PER_OUTPUT_MIN: Final = 20
 """On fewer rows no output of a partner's data rests, unless its policy says so."""
+ROWS_PER_COLUMN_MIN: Final = 10
+"""Of a model, for the columns of either party: with fewer its weights would show labels."""
 IDS_PER_ALIGNMENT_MAX: Final = 10_000_000
 """Of each side of a private set intersection, which takes 100 bytes of memory for each."""
 IDS_PER_ALIGNMENT_DEFAULT: Final = 1_000_000

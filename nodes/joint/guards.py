@@ -13,6 +13,7 @@ import numpy as np
 
 from nodes.joint.columns import BITS_MAX, BLOCK_ROWS, Columns, Floats, Integers, scaled
 from nodes.joint.errors import TooRevealing
+from schemas.limits import ROWS_PER_COLUMN_MIN
 
 PULLS_MAX = 50
 """Rounds of moving rows: each makes the columns' spread a little smaller, and so leverages larger."""
@@ -28,7 +29,7 @@ RANK_TOLERANCE = 1e-12
 class Limits:
     """A party's own; the defaults are those of the method."""
 
-    rows_per_column: int = 10
+    rows_per_column: int = ROWS_PER_COLUMN_MIN
     support: int = 20
     """Rows that differ from a column's most frequent value, at least."""
     leverage: float = 0.2

@@ -21,7 +21,6 @@ from nodes.joint.exchange import (
     IdsMatched,
     MaskMade,
 )
-from nodes.joint.guards import Limits
 from nodes.ledger import Intersection, Moments, SameRows
 from nodes.machine import Perform
 from nodes.renter.protocol import ending, market, partnership
@@ -30,6 +29,7 @@ from nodes.renter.protocol.outcomes import JobJoined
 from nodes.renter.protocol.states import ENDED
 from schemas.events import Event
 from schemas.joint import JointAccepted, Learned
+from schemas.limits import ROWS_PER_COLUMN_MIN
 
 
 def begin(draft: Draft, accepted: JointAccepted) -> None:
@@ -116,7 +116,7 @@ def joined(draft: Draft, event: Event) -> None:
     facts, _ = job.decided
     draft.change_job(joined=found, facts=structs.replace(facts, rows=found.rows))
     draft.note("joined", f"{found.rows} of {facts.rows} rows", digest=found.data)
-    if found.rows < Limits().rows_per_column * draft.agreement.columns:  # its weights would show labels
+    if found.rows < ROWS_PER_COLUMN_MIN * draft.agreement.columns:  # its weights would show labels
         reason = f"{found.rows} rows are too few for the {draft.agreement.columns} columns of {_partner(draft)}"
         ending.fail(draft, "too-few-rows", reason)
         return
