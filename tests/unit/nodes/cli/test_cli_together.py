@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -14,9 +16,14 @@ from nodes.cli.console import Output
 from nodes.cli.inputs import Inputs
 from nodes.cli.main import main
 from nodes.cli.pooled import AgainstPooled
-from nodes.cli.together import JointRequest
+from nodes.cli.together import Ended, JointRequest, weights
+from nodes.data.making import write_table
+from nodes.data.manifest import Column
+from nodes.data.port import Block
 from nodes.renter.submission import JobOptions
-from nodes.views.jobs import JobReport
+from nodes.views.jobs import JobReport, Joining
+from nodes.views.models import FitReport
+from nodes.views.parts import PartReport
 from schemas.errors import VerificationFailed
 from tests.support import together as joint
 from tests.support.together import Case
@@ -57,13 +64,20 @@ def test_two_files_become_a_model_that_is_that_of_all_columns_in_one_place(
     assert ((scores > 0) == case.mine[:, -1]).mean() > 0.9
 
 
-def test_weights_are_printed_alone_where_no_file_is_named_and_the_others_only_if_they_are_shown(
-    case: Case, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert run(*FIT, "--outliers", "move", "--no-partner-coefficients") == 0
-    said = capfd.readouterr()
-    assert [line.split(",")[1] for line in said.out.splitlines()] == ["file", *["hospital.csv"] * 10, ""]
-    assert "model       logistic: 549 rows" in said.err
+def test_weights_that_the_partner_does_not_know_itself_are_not_told(tmp_path: Path) -> None:
+    columns, values = (Column("name", "text"), Column("weight")), np.array([[2.0], [3.0], [-1.0]])
+    write_table(tmp_path / "out", columns, [Block(values, (["a", "b", "intercept"],))], id_column="name")
+    fit = FitReport(
+        algorithm="ridge", rows=9, columns=("a", "b"), partner_columns=2, penalty=0.0, intercept=0.0, r2=0.5
+    )
+    joined = Joining(partner="C11.C12", dataset="other.csv", round=1, rounds=1, fit=fit, ledger=())
+    report = JobReport(id="job-1", phase="completed", output=tmp_path / "out", joint=joined)
+    ended = Ended(report, cast(PartReport, SimpleNamespace(weights={}, offset=0.0)), ())
+    asked = JointRequest(
+        Inputs(tmp_path / "own.csv", b""), JobOptions(), tmp_path / "other.csv", "id", None, check=False
+    )
+    assert ended.linear is None
+    assert list(weights(ended, asked)) == [("a", "own.csv", 2.0), ("b", "own.csv", 3.0), ("intercept", "", -1.0)]
 
 
 def test_programs_run_on_both_tables_in_rounds(
@@ -124,7 +138,7 @@ def test_a_model_that_differs_from_the_pooled_one_ends_with_5(tmp_path: Path) ->
     against = AgainstPooled(
         rows=9, weights_error=0.1, scores_error=0.1, figure="auc", joint=0.6, pooled=0.8, alone=0.5, standard=()
     )
-    ended = together.Ended(JobReport(id="job-1", phase="completed"), None, ())
+    ended = Ended(JobReport(id="job-1", phase="completed"), None, ())
     with pytest.raises(VerificationFailed) as found:
         together._deliver(ended, against, asked, Output(as_json=True))
     assert (found.value.code, found.value.exit_code) == ("different-from-pooled", 5)
