@@ -142,7 +142,7 @@ async def _model(network: LocalNetwork, request: JointRequest, output: Output) -
     if against is None or ended.report.joint is None or ended.report.joint.fit is None:
         return _failed(ended, output)
     fit, found = ended.report.joint.fit, list(weights(ended, request))
-    auc = f"hospital alone {against.alone:.4f}, joint {against.joint:.4f}, pooled in one place {against.pooled:.4f}"
+    auc = f"on these rows: hospital alone {against.alone:.4f}, joint {against.joint:.4f}, pooled in one place {against.pooled:.4f}"
     output.text(
         f"rows        {_rows(ended)}",
         f"            {fit.moved} stood alone in the hospital's columns, and were moved towards the mean",

@@ -54,11 +54,6 @@ class Both:
     theirs: Floats
     label: Floats
 
-    @property
-    def columns(self) -> Floats:
-        """Of both."""
-        return np.hstack([self.mine, self.theirs])
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgainstPooled:
@@ -70,7 +65,7 @@ class AgainstPooled:
     scores_error: float
     """Root mean square of the scores' differences, as a part of their standard deviation."""
     figure: str
-    """What the next three are: auc of a logistic model, else r2; of the rows that it was fitted to."""
+    """What the next three are: auc of a logistic model, else r2; of the rows fitted to, moved ones as moved."""
     joint: float
     pooled: float
     alone: float
@@ -114,9 +109,9 @@ def against_pooled(both: Both, joint: Linear, fitting: Fitting) -> AgainstPooled
         weights_error=_largest((joint.weights - pooled.weights) * spread) / _largest(pooled.weights * spread),
         scores_error=float(np.sqrt(np.mean(difference**2)) / expected.std()),
         figure="auc" if logistic else "r2",
-        joint=good(joint.scores(both.columns)),
-        pooled=good(pooled.scores(both.columns)),
-        alone=good(alone.scores(both.mine)),
+        joint=good(joint.scores(columns)),
+        pooled=good(expected),
+        alone=good(alone.scores(sides[0])),
         standard=tuple(zip((joint.weights * spread).tolist(), (pooled.weights * spread).tolist(), strict=True)),
     )
 
