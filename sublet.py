@@ -20,9 +20,9 @@ from nodes.client.network import AsyncNetwork, Opening
 from nodes.client.opening import aconnect, alocal, connect, local
 from nodes.client.programs import Program, linear
 from nodes.client.programs import column_sum as sum  # noqa: A004 - of a column; nobody imports * from here
-from nodes.client.quote import Offer, Quote
 from nodes.client.sync import Job, Network
 from nodes.client.wishes import FitWishes, Wishes
+from nodes.quotes.quote import Offer, Quote
 from nodes.store.errors import StoreFailed
 from nodes.views.errors import UnknownJob
 from nodes.views.jobs import JobReport

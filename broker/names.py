@@ -53,6 +53,10 @@ def parse_key(key: str) -> Key:
     return Key(Address(f"{dst_hub}.{dst}"), Address(f"{src_hub}.{src}"), kind)
 
 
+DESK: Final = "w0"
+"""The lane in which people at a node get answers that are not for its workers."""
+
+
 def queue_name(of: Address, kind: str) -> str:
     """The queue in which `of` receives messages of this kind."""
     return f"q.{of}.{kind}"
@@ -64,7 +68,7 @@ def is_lane(kind: str) -> bool:
 
 
 def lane(number: int) -> str:
-    """The kind of a worker's lane, counted from 1."""
+    """The kind of a worker's lane, counted from 1; 0 is that of people at the node (`DESK`)."""
     return f"w{number}"
 
 

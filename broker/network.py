@@ -11,7 +11,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from broker.names import BATCH, BROKER_NAME, CONTROL, DEAD, RESULT, UNROUTABLE, lane
+from broker.names import BATCH, BROKER_NAME, CONTROL, DEAD, DESK, RESULT, UNROUTABLE, lane
 from schemas.errors import BadConfig
 from schemas.ids import HUB_NAME, Address, address, hub_address
 
@@ -149,7 +149,7 @@ def route_of(network: Network, start: str, destination: str) -> tuple[str, ...]:
 
 def kinds(participant: Participant) -> tuple[str, ...]:
     """The kinds of queue that a participant has, lanes included."""
-    return (*_KINDS_BY_ROLE[participant.role], *(lane(number + 1) for number in range(participant.lanes)))
+    return (*_KINDS_BY_ROLE[participant.role], DESK, *(lane(number + 1) for number in range(participant.lanes)))
 
 
 def _neighbours(network: Network) -> dict[str, list[str]]:

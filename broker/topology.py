@@ -28,6 +28,7 @@ from broker.names import (
     BROKER_NAME,
     CONTROL,
     DEAD,
+    DESK,
     RESULT,
     UNROUTABLE,
     WAIT_STEPS,
@@ -47,9 +48,11 @@ from schemas.ids import Address, address, hub_address
 
 CONTROL_MESSAGES_MAX: Final = 200_000
 WORK_BYTES_MAX: Final = 4 * 1024**3
-"""Of a batch or result queue."""
+"""Of a control, batch or result queue."""
 KEPT_MESSAGES_MAX: Final = 100_000
 """Of dead letters and of unroutable messages each; the oldest give way."""
+KEPT_BYTES_MAX: Final = 1024**3
+"""Of each of these queues, and of a lane."""
 KEPT_RETURNS_MAX: Final = 1000
 """How often one of those may come back before it is dropped. Said, because RabbitMQ 4 has a default of 20."""
 LANE_SECONDS_MAX: Final = 300.0
@@ -147,7 +150,7 @@ _Owned = tuple[Address, tuple[str, ...]]
 
 
 def _subnet(network: Network, hub: Hub) -> Topology:
-    owned: list[_Owned] = [(hub_address(hub.name), (CONTROL,))]
+    owned: list[_Owned] = [(hub_address(hub.name), (CONTROL, DESK))]
     owned += [(address(hub.name, participant.name), kinds(participant)) for participant in hub.participants]
     out = _out_queues(network, hub)
     queues = [_queue(hub.name, of, kind) for of, of_kinds in owned for kind in of_kinds]
@@ -210,14 +213,17 @@ def _policies(network: Network, hub: str) -> Iterator[Policy]:
         dead_exchange=hub_exchange(hub),
         dead_key=dead_key(address(hub, BROKER_NAME)),
     )
-    control = replace(returned, messages_max=CONTROL_MESSAGES_MAX)
+    control = replace(returned, messages_max=CONTROL_MESSAGES_MAX, bytes_max=WORK_BYTES_MAX)
     work = replace(returned, bytes_max=WORK_BYTES_MAX)
     yield Policy(name=f"{hub}.control", pattern=rf"{prefix}{_ANY_NAME}\.{CONTROL}", rules=control)
     out = rf"out\.{re.escape(hub)}\.{_ANY_NAME}"
     yield Policy(name=f"{hub}.work", pattern=rf"{prefix}{_ANY_NAME}\.({BATCH}|{RESULT})|{out}", rules=work)
-    lanes = Rules(message_seconds_max=LANE_SECONDS_MAX, messages_max=KEPT_MESSAGES_MAX)
+    few = Rules(messages_max=KEPT_MESSAGES_MAX, bytes_max=KEPT_BYTES_MAX)
+    lanes = replace(few, message_seconds_max=LANE_SECONDS_MAX)
     yield Policy(name=f"{hub}.lane", pattern=rf"{prefix}{_ANY_NAME}\.w[0-9]+", rules=lanes)
-    kept = Rules(delivery_limit=KEPT_RETURNS_MAX, messages_max=KEPT_MESSAGES_MAX, drop_oldest=True)
+    kept = Rules(
+        delivery_limit=KEPT_RETURNS_MAX, messages_max=KEPT_MESSAGES_MAX, bytes_max=KEPT_BYTES_MAX, drop_oldest=True
+    )
     yield Policy(name=f"{hub}.kept", pattern=rf"{prefix}({DEAD}|{UNROUTABLE})", rules=kept)
     for step in WAIT_STEPS:
         name = re.escape(_wait_queue(hub, step))

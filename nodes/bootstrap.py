@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from broker.port import Broker
 from nodes.allocator import keep_memory
-from nodes.config import NodeConfig, PartnerSettings, RenterSettings
+from nodes.config import DAY_SECONDS, NodeConfig, PartnerSettings, RenterSettings
 from nodes.crew.crew import Crew
 from nodes.data.reading import Dialect, Reading
 from nodes.enclave.attestation.measure import measurement
@@ -27,7 +27,7 @@ from nodes.enclave.attestation.producers.software import SoftwareQuoter
 from nodes.enclave.attestation.verifiers import all_verifiers
 from nodes.enclave.host.process import EnclaveOptions, EnclaveProcess
 from nodes.hub.directory import HubConfig
-from nodes.hub.machine import HubMachine
+from nodes.hub.machine import AGGREGATE, HubMachine
 from nodes.identity import Identity
 from nodes.lessor.compute.workshop import Workshop
 from nodes.lessor.protocol.config import LessorConfig
@@ -47,17 +47,22 @@ from nodes.renter.activities.services import Services
 from nodes.renter.activities.table import Hands, activities
 from nodes.renter.invitation import release
 from nodes.renter.protocol.config import RenterConfig
-from nodes.renter.protocol.machine import RenterMachine
+from nodes.renter.protocol.machine import UNDELIVERED, RenterMachine
 from nodes.roles import ROLES
 from nodes.runtime.door import Door
+from nodes.runtime.hearing import Hearing
 from nodes.runtime.loop import Runtime
 from nodes.runtime.outbox import Activity
 from nodes.runtime.post import Post
+from nodes.runtime.storage import Storage
 from nodes.runtime.undelivered import Undelivered
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
 from schemas.ids import derive_id
+from schemas.money import to_micros
+
+T = TypeVar("T")
 
 CONNECT_SECONDS_MAX: Final = 300.0
 """A node waits this long for its broker at its start: the parts of a stack come up in any order."""
@@ -122,8 +127,10 @@ async def hub_node(config: HubConfig, data_dir: Path, identity: Identity, broker
     machine = HubMachine(config)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at the start
     store = await SqliteStore.open(data_dir / "node.sqlite", machine.record_types)
-    runtime = _runtime(machine, identity, broker, store, {}, BlobStore(data_dir / "blobs"))
-    door, post = Door(identity.address, machine.name, time.time), Post(identity, broker, time.time)
+    storage = Storage(data_dir)
+    blobs = BlobStore(data_dir / "blobs")
+    runtime = _runtime(machine, identity, broker, store, {}, blobs, storage, endless=(AGGREGATE,))
+    door, post = _door(machine, identity, storage), Post(identity, broker, time.time)
     return StoredNode(runtime, store, (Undelivered(broker, door, post).run,))
 
 
@@ -136,11 +143,24 @@ async def renter_node(
     store = await SqliteStore.open(wishes.data_dir / "node.sqlite", machine.record_types)
     services = renter_services(wishes, identity, store)
     hands = Hands.of(services, Post(identity, broker, time.time))
-    runtime = _runtime(machine, identity, broker, store, activities(hands), services.blobs)
-    door = Door(identity.address, machine.name, time.time)
-    answers = Answers(services, hands.workbench)
-    collector = Collector(services, hands.workbench, broker, door, runtime.submit, answers, hands.aligner)
-    return StoredNode(runtime, store, (collector.run,)), services
+    storage = Storage(wishes.data_dir)
+    wait_seconds = min(config.batch_deadline_seconds, config.handshake_seconds_max)
+    hearing = Hearing(broker, config.me, "result", wait_seconds=wait_seconds, clock=time.time)
+    offered = activities(hands)
+    runtime = _runtime(
+        machine,
+        identity,
+        broker,
+        store,
+        offered,
+        services.blobs,
+        storage,
+        lambda: hearing.since,
+        endless=(UNDELIVERED,),
+    )
+    door, answers = _door(machine, identity, storage), Answers(services, hands.workbench)
+    collector = Collector(services, hands.workbench, broker, door, runtime.submit, answers, hands.aligner, hearing)
+    return StoredNode(runtime, store, (collector.run, hearing.run)), services
 
 
 def renter_services(wishes: RenterWishes, identity: Identity, store: Store) -> Services:
@@ -180,8 +200,11 @@ async def partner_node(config: PartnerConfig, wishes: PartnerWishes, identity: I
         datasets=wishes.datasets,
     )
     desk, aligner = Desk(services), partners_aligner(services, Post(identity, broker, time.time))
-    runtime = _runtime(machine, identity, broker, store, partner_activities(services, desk, aligner), services.blobs)
-    door = Door(identity.address, machine.name, time.time)
+    storage = Storage(wishes.data_dir)
+    offered = partner_activities(services, desk, aligner)
+    blobs = services.blobs
+    runtime = _runtime(machine, identity, broker, store, offered, blobs, storage, endless=(UNDELIVERED,))
+    door = _door(machine, identity, storage)
     return StoredNode(runtime, store, (SealedCollector(services, desk, broker, door, runtime.submit, aligner).run,))
 
 
@@ -225,6 +248,9 @@ def _runtime(  # noqa: PLR0917 - wires what it is given
     store: Store,
     activities: Mapping[str, Activity],
     blobs: BlobStore,
+    storage: Storage,
+    hearing_since: Callable[[], float] = lambda: 0.0,
+    endless: Sequence[str] = (),
 ) -> Runtime:
     return Runtime(
         machine=machine,
@@ -235,14 +261,22 @@ def _runtime(  # noqa: PLR0917 - wires what it is given
         activities=activities,
         blobs=blobs,
         entropy=os.urandom,
+        storage=storage,
+        hearing_since=hearing_since,
+        endless=endless,
     )
+
+
+def _door(machine: Machine, identity: Identity, storage: Storage) -> Door:
+    """For what is consumed beside the loop."""
+    return Door(identity.address, machine.name, time.time, storage=storage)
 
 
 # ---------------------------------------------------------------- one role on RabbitMQ
 
 
 async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
-    """One role as a process on RabbitMQ, until `stop` is set.
+    """One role as a process on RabbitMQ, until `stop` is set; also while it waits for its broker.
 
     Raises:
         BrokerUnreachable: no connection within `CONNECT_SECONDS_MAX`.
@@ -250,8 +284,10 @@ async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
     """
     keep_memory()
     identity = config.identity()
-    broker, crew = await connect(config), Crew(hands(config))
-    row = ROLES[config.role]
+    broker = await _unless(stop, connect(config))
+    if broker is None:
+        return
+    crew, row = Crew(hands(config)), ROLES[config.role]
     try:
         await row.load(row.server)(config, identity, broker, crew, stop)
     finally:
@@ -287,7 +323,7 @@ async def serve_lessor(config: NodeConfig, identity: Identity, broker: Broker, c
     """A lessor's worker."""
     settings, hardware = lessor_config(config, identity), lessor_hardware(config)
     worker = lessor_worker(settings, identity, broker, crew, hardware=hardware)
-    await _together(stop, stop.wait(), worker.run())
+    await worker.run(stop)
 
 
 def hands(config: NodeConfig) -> int:
@@ -317,7 +353,9 @@ def lessor_config(config: NodeConfig, identity: Identity) -> LessorConfig:
         hub_keys=config.network.hub_keys,
         lanes=settings.lanes,
         units=settings.units,
-        price_micros=settings.price_micros,
+        price_micros=to_micros(settings.price, "price"),
+        charged_seconds_min=settings.charged_seconds_min,
+        idle_seconds_max=settings.idle_seconds_max,
         protections=settings.protections,
         memory_mib=settings.memory_mib,
     )
@@ -333,6 +371,7 @@ def renter_config(config: NodeConfig, identity: Identity) -> RenterConfig:
         batch_deadline_seconds=settings.batch_deadline_seconds,
         handshake_seconds_max=settings.handshake_seconds_max,
         batch_window=settings.batch_window,
+        keep_seconds=settings.keep_days * DAY_SECONDS,
         partner_seconds_max=settings.partner_seconds_max,
         approval_seconds_max=settings.approval_seconds_max,
     )
@@ -395,6 +434,18 @@ def hub_config(config: NodeConfig) -> HubConfig:
     """The hub's directory."""
     participants = config.subnet.keys if config.subnet is not None else {}
     return HubConfig(me=config.address, hub_keys=config.network.hub_keys, participants=participants)
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """What `work` gives; None, and it is cancelled, when `stop` is set before."""
+    working, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.wait([working, stopping])
+    return None if working.cancelled() else working.result()
 
 
 async def _together(stop: asyncio.Event, until: Coroutine[Any, Any, Any], *beside: Coroutine[Any, Any, None]) -> None:

@@ -30,7 +30,8 @@ from schemas import limits
 from schemas.errors import BadConfig
 from schemas.ids import HUB_NAME, Address, AddressField, hub_of, name_of, parse_address
 from schemas.joint import Outliers
-from schemas.orders import PROTECTIONS, Micros, Protection, Units
+from schemas.money import MICROS
+from schemas.orders import PROTECTIONS, Protection, Units
 
 PREFIX: Final = "SUBLET_"
 OTHER_VARIABLES: Final = ("SUBLET_CONFIG", "SUBLET_TEST_")
@@ -38,6 +39,9 @@ OTHER_VARIABLES: Final = ("SUBLET_CONFIG", "SUBLET_TEST_")
 SECRET_BYTES_MAX: Final = 4096
 
 Cores = Annotated[int, Meta(ge=0, le=1024)]
+
+
+DAY_SECONDS: Final = 24 * 3600.0
 
 
 class RenterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,6 +59,8 @@ class RenterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     handshake_seconds_max: Annotated[float, Meta(gt=0, le=3600.0)] = limits.HANDSHAKE_SECONDS_MAX
     batch_window: Annotated[int, Meta(ge=1, le=64)] = limits.BATCH_WINDOW
     """Batches under way per lessor."""
+    keep_days: Annotated[float, Meta(ge=0, le=36_500.0)] = limits.KEEP_SECONDS_DEFAULT / DAY_SECONDS
+    """An ended job is kept so long, its result included; then nothing is left of it."""
     partner_seconds_max: Annotated[float, Meta(gt=0, le=24 * 3600.0)] = limits.PARTNER_SECONDS_MAX
     """A partner that owes something and says nothing for this long ends the job."""
     approval_seconds_max: Annotated[float, Meta(gt=0, le=7 * 24 * 3600.0)] = limits.APPROVAL_SECONDS_MAX
@@ -65,8 +71,12 @@ class LessorSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The table `[lessor]`."""
 
     units: Units = 1
-    price_micros: Micros = 1_000_000
-    """Millionths of the network's currency per unit and hour."""
+    price: Annotated[float, Meta(ge=0, le=limits.PRICE_MICROS_MAX / MICROS)] = limits.PRICE_MICROS_DEFAULT / MICROS
+    """Per unit and hour, in the network's currency; to millionths."""
+    charged_seconds_min: Annotated[float, Meta(ge=0, le=3600.0)] = limits.CHARGED_SECONDS_MIN_DEFAULT
+    """A contract costs as much as so many seconds at least."""
+    idle_seconds_max: Annotated[float, Meta(gt=0, le=limits.LEASE_SECONDS_MAX)] = limits.CONTRACT_IDLE_SECONDS_MAX
+    """A contract under which nothing was asked for this long is ended."""
     protections: Annotated[tuple[Protection, ...], Meta(min_length=1, max_length=3)] = PROTECTIONS
     memory_mib: Annotated[int, Meta(ge=64, le=2**24)] = 1024
     """Memory that one unit may use."""

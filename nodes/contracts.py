@@ -13,6 +13,7 @@ from nodes.machine import Verify
 from schemas.contracts import Contract
 from schemas.errors import VerificationFailed
 from schemas.ids import Address, hub_address, hub_of
+from schemas.money import cost_micros
 from schemas.signing import struct_bytes
 
 LEASE_ROUNDING_SECONDS = 0.001
@@ -62,6 +63,13 @@ def verify_proposal(contract: Contract, hub_keys: Mapping[str, bytes], verify: V
     check_terms(contract)
 
 
+def charge_micros(contract: Contract, seconds: float) -> int:
+    """What so many seconds under the contract cost: at least what its sell order says, at most the lease."""
+    lease = contract.ends_at - contract.starts_at
+    least = 0.0 if contract.buy.renews else contract.sell.charged_seconds_min
+    return cost_micros(contract.price_micros, contract.units, min(max(seconds, least), lease))
+
+
 def check_terms(contract: Contract) -> None:
     """Check that the contract lies within what both orders allow.
 
@@ -75,7 +83,8 @@ def check_terms(contract: Contract) -> None:
         ("avoided", sell.lessor not in buy.avoid, "the renter does not want this lessor"),
         ("protection", contract.protection == buy.protection in sell.protections, "not the protection of both orders"),
         ("memory", buy.memory_mib <= sell.memory_mib, "the lessor offers less memory than the renter needs"),
-        ("price", sell.price_micros <= contract.price_micros <= buy.price_micros_max, "outside both orders' prices"),
+        ("price", contract.price_micros == sell.price_micros, "not the price that the lessor asks"),
+        ("price", contract.price_micros <= buy.price_micros_max, "dearer than the renter pays at most"),
         ("units", contract.units <= min(buy.units, sell.units), "more units than an order has"),
         ("lease", 0 < lease_seconds <= buy.lease_seconds + LEASE_ROUNDING_SECONDS, "not the lease asked for"),
         ("lease", contract.starts_at <= min(sell.expires_at, buy.match_by), "starts after an order's time"),

@@ -16,8 +16,9 @@ from nodes.config import NodeConfig
 from nodes.data.port import Source
 from nodes.partner.decision import publish_decision
 from nodes.protections import CIPHERTEXT, asked
-from nodes.renter.submission import JobOptions, publish_cancel, publish_job, stage
+from nodes.renter.submission import JobOptions, publish_cancel, publish_delete, publish_job, stage
 from nodes.runtime.post import Post
+from nodes.runtime.storage import StorageFailed, is_fault
 from nodes.store.blobs import BlobStore
 from schemas.errors import PolicyRefused
 from schemas.jobs import JobSpec
@@ -36,13 +37,14 @@ async def submit(
         BadInput: the files or wishes cannot be used.
         PolicyRefused: the renter's own policy forbids it.
         BrokerUnreachable: no connection within `CONNECT_SECONDS_MAX`.
+        StorageFailed: the disk is full, or fails.
     """
     _check_policy(config, options)
     identity, job = config.identity(), new_job_id()
-    for folder in (config.data_dir, config.jobs):
-        folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
 
     def staging() -> JobSpec:
+        for folder in (config.data_dir, config.jobs):
+            folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         blobs = BlobStore(config.blobs)
         return stage(data, program, local_program, options, jobs=config.jobs, blobs=blobs, job_id=job)
 
@@ -50,8 +52,10 @@ async def submit(
         spec = await asyncio.to_thread(staging)
         async with _connected(config) as broker:
             await publish_job(Post(identity, broker, time.time), spec)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(config.jobs / job, ignore_errors=True)
+        if is_fault(error):
+            raise StorageFailed.of(error, config.data_dir) from error
         raise
     return job
 
@@ -64,6 +68,16 @@ async def cancel(config: NodeConfig, job: str) -> None:
     """
     async with _connected(config) as broker:
         await publish_cancel(Post(config.identity(), broker, time.time), job)
+
+
+async def delete(config: NodeConfig, job: str) -> None:
+    """Ask this renter's workers to remove all that there is of a job; one that runs is taken back first.
+
+    Raises:
+        BrokerUnreachable: no connection within `CONNECT_SECONDS_MAX`.
+    """
+    async with _connected(config) as broker:
+        await publish_delete(Post(config.identity(), broker, time.time), job)
 
 
 async def decide(config: NodeConfig, job: str, *, approved: bool, reason: str = "") -> None:

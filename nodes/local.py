@@ -18,6 +18,7 @@ from broker.network import Hub, Link, Network, Participant
 from nodes.bootstrap import (
     PartnerWishes,
     RenterWishes,
+    StoredNode,
     cores,
     hub_node,
     lessor_worker,
@@ -39,7 +40,7 @@ from nodes.renter.files.folder import JobFolder
 from nodes.renter.invitation import release
 from nodes.renter.prediction.calibration import user_file
 from nodes.renter.protocol.config import RenterConfig
-from nodes.renter.submission import JobOptions, publish_cancel, publish_job, stage
+from nodes.renter.submission import JobOptions, publish_cancel, publish_delete, publish_job, stage
 from nodes.runtime.post import Post
 from nodes.store.port import Store
 from nodes.views import jobs, journal
@@ -100,6 +101,10 @@ class LocalNetwork:
         self._tasks: list[asyncio.Task[None]] = []
         self._working: list[tuple[Address, asyncio.Task[None]]] = []
         self._services: Services | None = None
+        self.nodes: dict[Address, StoredNode] = {}
+        """Hubs and renter that are running, by address."""
+        self._renter_task: asyncio.Task[None]
+        self._renter_stop = asyncio.Event()
         self.partner_store: Store | None = None
         """The partner's, where there is one."""
         self._partner_task: asyncio.Task[None] | None = None
@@ -121,8 +126,8 @@ class LocalNetwork:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop.set()
-        self._partner_stop.set()
+        for stop in (self._stop, self._renter_stop, self._partner_stop):
+            stop.set()
         for lessor in self._lessors:
             await self.silence(lessor)
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -159,6 +164,12 @@ class LocalNetwork:
         await publish_cancel(Post(self._identities[LOCAL_RENTER], broker, time.time), job_id)
         await broker.close()
 
+    async def delete(self, job_id: str) -> None:
+        """Ask the renter to remove all that there is of the job."""
+        broker = self.server.connect(LOCAL_RENTER)
+        await publish_delete(Post(self._identities[LOCAL_RENTER], broker, time.time), job_id)
+        await broker.close()
+
     def watch(self, job_id: str) -> AsyncIterator[JobReport]:
         """The job's report at every change, until it has ended."""
         return jobs.watch(self.store, job_id, self.jobs, self._pause, self.topology)
@@ -172,6 +183,12 @@ class LocalNetwork:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def begin_worker(self, lessor: Address) -> None:
+        """Start one more worker of a lessor."""
+        worker = self._worker(lessor)
+        self._working.append((lessor, asyncio.create_task(worker.run())))
+        await self._unless_failed(worker.ready.wait())
 
     async def explain(self, job_id: str) -> list[dict[str, Any]]:
         """The job's journal as lines."""
@@ -235,6 +252,7 @@ class LocalNetwork:
         }
         config = HubConfig(me=me, hub_keys=self._hub_keys, participants=own)
         node = await hub_node(config, self._folder / me, self._identities[me], self.server.connect(me))
+        self.nodes[me] = node
         self._tasks.append(asyncio.create_task(node.run(self._stop)))
 
     async def _start_renter(self) -> None:
@@ -243,7 +261,20 @@ class LocalNetwork:
         node, self._services = await renter_node(
             self.renter_config, wishes, identity, self.server.connect(LOCAL_RENTER)
         )
-        self._tasks.append(asyncio.create_task(node.run(self._stop)))
+        self.nodes[LOCAL_RENTER] = node
+        self._renter_stop = asyncio.Event()
+        self._renter_task = asyncio.create_task(node.run(self._renter_stop))
+        self._tasks.append(self._renter_task)
+
+    async def end_renter(self) -> None:
+        """End the renter's process; its queues and store stay."""
+        self._renter_stop.set()
+        await self._renter_task
+        self._tasks.remove(self._renter_task)
+
+    async def begin_renter(self) -> None:
+        """Start the renter's process again, where it was ended."""
+        await self._start_renter()
 
     async def _start_partner(self, partner: LocalPartner) -> None:
         identity = self._identities[LOCAL_PARTNER]

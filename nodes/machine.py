@@ -104,6 +104,8 @@ class TimerFired(Struct, frozen=True, kw_only=True):
 
     name: str
     at: float
+    hearing_since: float = 0.0
+    """Since when the process hears answers without a gap, seconds since 1970: nobody was silent before."""
 
 
 class PublishFailed(Struct, frozen=True, kw_only=True):

@@ -212,7 +212,7 @@ def node_toml(node: Address, plan: Plan) -> str:
         lines += ['# missing = "mean"               # of models: the mean instead of a missing value; else refused']
         lines += ['# outliers = "move"              # rows that stand alone, towards the mean; else refused']
     else:
-        lines += ["", "[lessor]", *_fields(units=2, price_micros=1_000_000, lanes=plan.lanes)]
+        lines += ["", "[lessor]", *_fields(units=2, price=1.0, lanes=plan.lanes)]
     return "\n".join(lines) + "\n"
 
 
@@ -232,7 +232,7 @@ def _subnet(hub: str, plan: Plan, identities: Mapping[Address, Identity]) -> Sub
     return SubnetFile(hub=hub, participants=entries)
 
 
-def _fields(**values: str | int | Sequence[Sequence[str]]) -> list[str]:
+def _fields(**values: str | float | Sequence[Sequence[str]]) -> list[str]:
     """Lines `name = value`. JSON's strings, numbers and lists of them are TOML's too."""
     return [f"{name} = {json.dumps(value)}" for name, value in values.items()]
 

@@ -16,8 +16,12 @@ def write_whole(path: Path, raw: bytes) -> None:
         return
     path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     aside = path.with_suffix(f".{os.getpid()}-{id(raw):x}.tmp")
-    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE), "wb") as file:
-        file.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.rename(path)
+    try:
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE), "wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.rename(path)
+    except BaseException:  # on a full disk every try would leave a piece
+        aside.unlink(missing_ok=True)
+        raise

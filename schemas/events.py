@@ -35,9 +35,11 @@ from schemas.joint import (
     RoundOpened,
     SumsAdvanced,
 )
-from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder
+from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder, Timestamp
 
-Role = Literal["hub", "renter", "lessor", "partner", "user"]
+EVERYBODY: Final = "hub|renter|lessor|partner"
+Role = Literal["hub", "renter", "lessor", "partner", "user", "worker"]
+"""The last two speak as the node that they belong to."""
 Lane = Annotated[str, Meta(pattern=r"^w[0-9]{1,3}\Z", max_length=4)]
 WorkerId = IdField
 Binary = Annotated[bytes, Meta(max_length=64 * 1024)]
@@ -66,11 +68,20 @@ class Event:
 # ---------------------------------------------------------------- data of the events
 
 
+class SellOrderPlaced(Struct, frozen=True, kw_only=True):
+    """One of the lessor's workers stands behind its order."""
+
+    order: SellOrder
+    worker: WorkerId
+
+
 class OrderCancelled(Struct, frozen=True, kw_only=True):
     """The author takes its order back; contracts already signed go on."""
 
     order: IdField
     reason: Text = ""
+    worker: WorkerId | None = None
+    """Of a sell order: the worker that ends. The order stays while others stand behind it."""
 
 
 class BuyOrderRefused(Struct, frozen=True, kw_only=True):
@@ -154,6 +165,12 @@ class JobSubmitted(Struct, frozen=True, kw_only=True):
     """A user of the renter's organisation wants this computed."""
 
     spec: JobSpec
+
+
+class JobDeleted(Struct, frozen=True, kw_only=True):
+    """The user wants a job and all that is kept of it to go; one that runs is taken back first."""
+
+    job: IdField
 
 
 class JobCancelled(Struct, frozen=True, kw_only=True):
@@ -293,12 +310,56 @@ class ReceiptCountersigned(Struct, frozen=True, kw_only=True):
     receipt: Receipt
 
 
+class ContractUsed(Struct, frozen=True, kw_only=True):
+    """A worker tells the others of its lessor that something was asked under a contract."""
+
+    contract: IdField
+    until: Timestamp
+    """When its lease ends."""
+
+
+class ContractClosed(Struct, frozen=True, kw_only=True):
+    """A worker tells the others of its lessor that nothing more is computed under a contract."""
+
+    contract: IdField
+    until: Timestamp
+    """When its lease ends at the latest."""
+    renter: AddressField | None = None
+    renter_key: Annotated[bytes, Meta(max_length=32)] = b""
+    receipt: Receipt | None = None
+    """The one that was countersigned."""
+
+
 class DeliveryFailed(Struct, frozen=True, kw_only=True):
     """A hub tells a sender that its message could not be routed."""
 
     event: Text
     type: Text
     to: AddressField
+    reason: Text
+
+
+class CheckRequested(Struct, frozen=True, kw_only=True):
+    """A node asks its hub whether it is believed."""
+
+    lane: Lane
+
+
+class CheckAnswered(Struct, frozen=True, kw_only=True):
+    """It is, or why not; the answer's time is the hub's."""
+
+    event: Text
+    code: Annotated[str, Meta(max_length=64)] = ""
+    """Empty when it is believed."""
+    reason: Text = ""
+
+
+class EventRefused(Struct, frozen=True, kw_only=True):
+    """A receiver does not believe its sender, by its clock or its key; so it will not believe what it sends next."""
+
+    event: Text
+    type: Text
+    code: Code
     reason: Text
 
 
@@ -324,7 +385,7 @@ def _rows() -> tuple[EventType, ...]:
         return EventType(name, *as_tuple, data, kind, about)
 
     return (
-        row("order.sell.placed", "lessor", "hub", SellOrder, "control", "R1: a lessor offers compute, or renews"),
+        row("order.sell.placed", "lessor", "hub", SellOrderPlaced, "control", "R1: a lessor offers compute, or renews"),
         row("order.sell.cancelled", "lessor", "hub", OrderCancelled, "control", "R1"),
         row("order.buy.placed", "renter", "hub", BuyOrder, "control", "R1: a renter asks for compute"),
         row("order.buy.cancelled", "renter", "hub", OrderCancelled, "control", "R1"),
@@ -338,8 +399,9 @@ def _rows() -> tuple[EventType, ...]:
         row("contract.countersigned", "hub", "hub", ContractCountersigned, "control", "R4: signed by both hubs"),
         row("contract.signed", "hub", "renter|lessor", ContractSigned, "control", "R4: delivered to the parties"),
         row("order.buy.matched", "hub", "renter", ContractsCompleted, "control", "R2, R3: all contracts are signed"),
-        row("contract.ended", "renter|hub", "hub|lessor", ContractEnded, "control", "R4: units are free again"),
+        row("contract.ended", "renter|lessor|hub", "hub|lessor|renter", ContractEnded, "control", "R4: units are free"),
         row("job.submitted", "user", "renter", JobSubmitted, "control", "S1: a job for the renter's workers"),
+        row("job.deleted", "user", "renter", JobDeleted, "control", "the user wants nothing of a job any more"),
         row("job.cancelled", "user", "renter", JobCancelled, "control", "the user takes a job back"),
         row("subtask.announced", "renter", "lessor", SubtaskAnnounced, "control", "S2: what is coming"),
         row("subtask.requested", "lessor", "renter", SubtaskRequested, "control", "S2: a worker lacks something"),
@@ -387,6 +449,11 @@ def _rows() -> tuple[EventType, ...]:
         row("norm.told", "partner", "renter", NormTold, "control", "J6: the partner has them"),
         row("subtask.completed", "renter", "lessor", SubtaskCompleted, "control", "half a receipt"),
         row("receipt.countersigned", "lessor", "renter", ReceiptCountersigned, "control", "the whole receipt"),
+        row("check.requested", EVERYBODY, "hub", CheckRequested, "control", "is this node believed?"),
+        row("check.answered", "hub", "user", CheckAnswered, "lane", "to people at a node: it is, or why not"),
+        row("event.refused", EVERYBODY, EVERYBODY, EventRefused, "control", "the sender's clock or key is not right"),
+        row("contract.used", "worker", "lessor", ContractUsed, "lane", "R4: among workers"),
+        row("contract.closed", "worker", "lessor", ContractClosed, "lane", "R4: among workers"),
         row("delivery.failed", "hub", "hub|renter|lessor|partner", DeliveryFailed, "control", "N2: no such address"),
     )
 

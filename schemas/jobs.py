@@ -72,10 +72,15 @@ class JobSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     results_stay: bool = False
     """The user shows the results to nobody. Only then may CKKS be used: its decryptions give its key away."""
     lessors: Annotated[int, Meta(ge=1, le=limits.LESSORS_PER_JOB_MAX)] = 2
+    """At most: the job starts with those that there are."""
+    lessors_min: Annotated[int, Meta(ge=1, le=limits.LESSORS_PER_JOB_MAX)] = 1
     units: Annotated[int, Meta(ge=1, le=limits.UNITS_PER_ORDER_MAX)] | None = None
-    """Units wanted in all; by default one per lessor."""
-    price_micros_max: Micros = limits.PRICE_MICROS_MAX
-    lease_seconds: Annotated[float, Meta(gt=0, le=7 * 24 * 3600.0)] = 3600.0
+    """Units wanted in all, at most; by default one per lessor."""
+    price_micros_max: Micros = limits.PRICE_MICROS_MAX_DEFAULT
+    budget_micros: Annotated[int, Meta(ge=0, le=10**18)] | None = None
+    """Millionths of the network's currency that all its contracts may cost together."""
+    lease_seconds: Annotated[float, Meta(gt=0, le=limits.LEASE_SECONDS_MAX)] = limits.LEASE_SECONDS_DEFAULT
+    """Of a contract; those that are still needed are renewed."""
     match_seconds: Annotated[float, Meta(gt=0, le=3600.0)] = limits.MATCH_SECONDS_DEFAULT
     encrypt_seconds_max: Annotated[float, Meta(ge=0, le=1e9)] = limits.ENCRYPT_SECONDS_MAX_DEFAULT
     """What the renter affords for homomorphic encryption of the target data (A1)."""
@@ -144,7 +149,7 @@ class Batch(Struct, frozen=True, kw_only=True, omit_defaults=True):
     subtask: IdField
     contract: IdField
     batch: Annotated[int, Meta(ge=0, lt=limits.BATCHES_PER_JOB_MAX)]
-    attempt: Annotated[int, Meta(ge=1, le=limits.BATCH_ATTEMPTS_MAX)]
+    attempt: Annotated[int, Meta(ge=1, le=limits.BATCH_ATTEMPTS_MAX + limits.BATCH_EXCUSES_MAX)]
     first_row: Count
     rows: Annotated[int, Meta(ge=1, le=limits.ROWS_PER_BATCH_MAX)]
     round: Round = 1

@@ -27,12 +27,24 @@ UNITS_PER_ORDER_MAX: Final = 4096
 """A unit is one worker computing at a time."""
 PRICE_MICROS_MAX: Final = 10**12
 """Millionths of the network's currency per unit and hour."""
+PRICE_MICROS_DEFAULT: Final = 1_000_000
+"""What a lessor asks that says nothing else."""
+PRICE_MICROS_MAX_DEFAULT: Final = 10 * PRICE_MICROS_DEFAULT
+"""What a renter pays at most that says nothing else."""
 LESSORS_PER_JOB_MAX: Final = 64
 QUOTE_LEASE_SECONDS: Final = 15.0
 """How long another hub keeps what it quoted reserved."""
 QUOTE_WAIT_SECONDS: Final = 3.0
 """How long a hub waits for the quotes of others before it decides with what it has."""
 SELL_ORDER_SECONDS_MAX: Final = 24 * 3600.0
+CHARGED_SECONDS_MIN_DEFAULT: Final = 10.0
+"""That a lessor charges for a contract however short; to open a subtask costs it as much."""
+CONTRACT_IDLE_SECONDS_MAX: Final = 900.0
+"""A lessor may end a contract under which nothing was asked for this long."""
+RENEWAL_SECONDS_MAX: Final = 60.0
+"""So long before its end a contract may be renewed."""
+LEASE_SECONDS_DEFAULT: Final = 3600.0
+LEASE_SECONDS_MAX: Final = 7 * 24 * 3600.0
 ADVERTISE_SECONDS: Final = 5.0
 SELL_ORDERS_PER_HUB_MAX: Final = 100_000
 OFFERS_PER_QUOTE_MAX: Final = 64
@@ -50,6 +62,9 @@ BATCH_WINDOW: Final = 4
 BATCH_DEADLINE_SECONDS: Final = 60.0
 """A batch without a result after this long goes to another contract."""
 BATCH_ATTEMPTS_MAX: Final = 5
+"""That fail."""
+BATCH_EXCUSES_MAX: Final = 5
+"""Attempts that the end of a lease cut off: a batch that is under way at more ends takes longer than any lease."""
 MATCH_SECONDS_DEFAULT: Final = 30.0
 HANDSHAKE_SECONDS_MAX: Final = 30.0
 """Whoever hears nothing for this long while a session is opened gives it up."""
@@ -71,6 +86,8 @@ ROWS_PER_OUTPUT_MIN: Final = 20
 """On fewer rows no output of a partner's data rests, unless its policy says so."""
 ROWS_PER_COLUMN_MIN: Final = 10
 """Of a model, for the columns of either party: with fewer its weights would show labels."""
+KEEP_SECONDS_DEFAULT: Final = 30 * 24 * 3600.0
+"""A renter keeps ended jobs, and their results, so long."""
 IDS_PER_ALIGNMENT_MAX: Final = 10_000_000
 """Of each side of a private set intersection, which takes 100 bytes of memory for each."""
 IDS_PER_ALIGNMENT_DEFAULT: Final = 1_000_000

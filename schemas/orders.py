@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from schemas import limits
 from schemas.fields import PublicKeyField, SignatureField
@@ -21,7 +21,8 @@ Timestamp = Annotated[float, Meta(ge=0.0, le=4e9)]
 
 
 class SellOrder(Struct, frozen=True, kw_only=True):
-    """A lessor's offer of idle compute. Placing the same id again renews it (and shows that the lessor lives).
+    """A lessor's offer of idle compute. Placing the same id again renews it (and shows that the lessor lives), or puts
+    other terms in the place of its own.
 
     `units` workers compute at a time; `price_micros` is millionths of the currency per unit and hour.
     """
@@ -33,28 +34,42 @@ class SellOrder(Struct, frozen=True, kw_only=True):
     protections: Annotated[tuple[Protection, ...], Meta(min_length=1, max_length=3)]
     memory_mib: Annotated[int, Meta(ge=64, le=2**24)] = 1024
     """Memory that one unit may use."""
+    charged_seconds_min: Annotated[float, Meta(ge=0, le=3600.0)] = 0.0
+    """A contract costs as much as so many seconds at least, or its lease if that is less; one that renews another does
+    not."""
+    since: Timestamp = 0.0
+    """When its lessor began to offer these terms: of two orders of one id those that are younger count."""
     expires_at: Timestamp
     signature: SignatureField = b""
 
+    def has_terms_of(self, other: SellOrder) -> bool:
+        """Whether it offers the same: an order and its renewals do."""
+        later = {"since": other.since, "expires_at": other.expires_at, "signature": other.signature}
+        return structs.replace(self, **later) == other
+
 
 class BuyOrder(Struct, frozen=True, kw_only=True):
-    """What a renter asks for: `units` in all, spread over `lessors_min` to `lessors_max` lessors (R3)."""
+    """What a renter asks for: up to `units` in all, spread over `lessors_min` to `lessors_max` lessors (R3)."""
 
     id: IdField
     renter: AddressField
     job: IdField
     units: Units
+    units_min: Units | None = None
+    """Fewer are no match; by default all of them."""
     lessors_min: Annotated[int, Meta(ge=1, le=limits.LESSORS_PER_JOB_MAX)] = 1
     lessors_max: Annotated[int, Meta(ge=1, le=limits.LESSORS_PER_JOB_MAX)] = 1
     price_micros_max: Micros
     protection: Protection
     memory_mib: Annotated[int, Meta(ge=64, le=2**24)] = 64
-    lease_seconds: Annotated[float, Meta(gt=0, le=7 * 24 * 3600.0)]
+    lease_seconds: Annotated[float, Meta(gt=0, le=limits.LEASE_SECONDS_MAX)]
     """How long the contracts shall run, counted from their signing."""
     match_by: Timestamp
     """Without a match by then the order is refused."""
     avoid: Annotated[tuple[AddressField, ...], Meta(max_length=limits.LESSORS_PER_JOB_MAX)] = ()
     """Lessors that this job does not want (they fell silent or erred)."""
+    renews: Annotated[tuple[IdField, ...], Meta(max_length=limits.LESSORS_PER_JOB_MAX)] = ()
+    """Contracts of this renter that soon end: their units count as free for this order."""
     signature: SignatureField = b""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final
@@ -28,6 +29,8 @@ OPEN_SECONDS_MAX: Final = 10.0
 """For opening a channel and subscribing, on a connection that is there."""
 RENEW_SECONDS: Final = 0.2
 """Between attempts to open a channel again."""
+SAY_SECONDS: Final = 60.0
+"""While there is no connection, the log says so that often, and why."""
 
 REFUSED: Final = (
     amqp.ProbableAuthenticationError,
@@ -55,7 +58,8 @@ class Link:
         self._timers: set[asyncio.Timeout] = set()
         self._closed = False
         self._failed: BaseException | None = None
-        """Why the last attempt to connect failed."""
+        """Why the last attempt to connect failed; None when it did not."""
+        self._said_at = -math.inf
 
     async def open(self, timeout_seconds: float) -> None:
         """Connect for the first time.
@@ -67,9 +71,7 @@ class Link:
             async with asyncio.timeout(timeout_seconds):
                 await self._make(timeout_seconds)
         except REFUSED:
-            raise AccessRefused(
-                f"the broker at {self.where} refuses the credentials of {self.of}, or has no such virtual host for it"
-            ) from None
+            raise AccessRefused(self._refusal) from None
         except LOST as error:
             raise self._unreachable(self._failed or error, timeout_seconds) from None
 
@@ -77,6 +79,13 @@ class Link:
         """Raises BrokerUnreachable after `close`."""
         if self._closed:
             raise BrokerUnreachable(f"the connection of {self.of} was closed")
+
+    @property
+    def trouble(self) -> str:
+        """Why there is no connection, as far as an attempt to make one has told."""
+        if isinstance(self._failed, REFUSED):
+            return f": {self._refusal}"
+        return "" if self._failed is None else f" ({_named(self._failed)})"
 
     def is_current(self, connection: AbstractConnection | None) -> bool:
         """Whether this is the connection, and as far as is known it is there."""
@@ -134,6 +143,7 @@ class Link:
             with attempt:
                 connection = await self._attempt()
         connection.close_callbacks.add(self._on_closed)
+        self._failed, self._said_at = None, -math.inf
         self._connection = connection
         self._there.set()
 
@@ -147,7 +157,25 @@ class Link:
             )
         except LOST as error:
             self._failed = error
+            self._say(error)
             raise
+
+    def _say(self, error: BaseException) -> None:
+        """Whoever waits for a broker is told so at once: else a node that waits looks like one that hangs."""
+        now = asyncio.get_running_loop().time()
+        if now < self._said_at + SAY_SECONDS:
+            return
+        self._said_at = now
+        if isinstance(error, REFUSED) and self._connection is None:
+            return  # it is raised
+        if isinstance(error, REFUSED):
+            log.warning("the broker refuses us, trying again", address=self.of, broker=self.where, why=self._refusal)
+        else:
+            log.info("no broker answers, trying again", address=self.of, broker=self.where, why=_named(error))
+
+    @property
+    def _refusal(self) -> str:
+        return f"the broker at {self.where} refuses the credentials of {self.of}, or has no such virtual host for it"
 
     def _on_closed(self, *_: object) -> None:
         hurry(self._timers, 0.0)
@@ -169,12 +197,17 @@ class Link:
                 f"the certificate of the broker at {self.where} is not trusted ({cause.verify_message}): "
                 "give the authority that signed it as cafile, and use a host name that stands in it"
             )
-        reason = cause.reason if isinstance(cause, ssl.SSLError) else type(error).__name__
+        reason = _named(error)
         over, hint = "", ""
         if self._tls is not None:
             over, hint = " over TLS", ", does it speak TLS on this port, and does it ask for a certificate (certfile)"
         where = f"at {self.where}{over} within {seconds:g} s"
         return BrokerUnreachable(f"no broker answers {where} ({reason}): is it running{hint}?")
+
+
+def _named(error: BaseException) -> str:
+    """In a word, without anything of the URL."""
+    return error.__cause__.reason if isinstance(error.__cause__, ssl.SSLError) else type(error).__name__
 
 
 def _is_lost(error: BaseException) -> bool:

@@ -54,7 +54,8 @@ class Publisher:
                 await self._send(exchange, message, timer)
         except TimeoutError:
             if not sent:
-                raise BrokerUnreachable(f"no connection to {self._link.where} for {timeout_seconds:g} s") from None
+                lost = f"no connection to {self._link.where} for {timeout_seconds:g} s{self._link.trouble}"
+                raise BrokerUnreachable(lost) from None
             raise _unknown(message) from None
 
     async def _publishing(self) -> AbstractExchange:

@@ -142,7 +142,7 @@ async def _model(network: LocalNetwork, request: JointRequest, output: Output) -
     if against is None or ended.report.joint is None or ended.report.joint.fit is None:
         return _failed(ended, output)
     fit, found = ended.report.joint.fit, list(weights(ended, request))
-    auc = f"on these rows: hospital alone {against.alone:.4f}, joint {against.joint:.4f}, pooled in one place {against.pooled:.4f}"
+    alone, joint, pooled = (f"{each:.4f}" for each in (against.alone, against.joint, against.pooled))
     output.text(
         f"rows        {_rows(ended)}",
         f"            {fit.moved} stood alone in the hospital's columns, and were moved towards the mean",
@@ -150,7 +150,7 @@ async def _model(network: LocalNetwork, request: JointRequest, output: Output) -
         *_largest(found, against),
         f"check       {against.scores_error:.1e} of the spread off the scores of the pooled model, "
         f"{_allowed(SCORES_ERROR_MAX, against.good)}",
-        f"auc         {auc}",
+        f"auc         on these rows: hospital alone {alone}, joint {joint}, pooled in one place {pooled}",
         f"approximate {fit.approximate}",
         *_learned(ended),
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def add_to(app: typer.Typer) -> None:
     """Add the three groups."""
     job = typer.Typer(help="Jobs on a running network.", no_args_is_help=True)
-    for command in (submit, list_, show, watch, result, model, explain, cancel):
+    for command in (quote, submit, list_, show, watch, result, model, explain, cancel, delete):
         job.command(command.__name__.strip("_"))(command)
     order = typer.Typer(help="Orders that a node knows.", no_args_is_help=True)
     order.callback()(_group)
@@ -46,6 +46,20 @@ def _running(config: Path, *, as_json: bool = False, role: Role | None = "renter
 
 
 @o.asking
+def quote(
+    data: o.Data,
+    config: o.Config,
+    asked: o.Asked,
+    *,
+    accept_software_enclave: o.AcceptSoftware = False,
+    as_json: o.Json = False,
+) -> None:
+    """What a job would take under each protection, and cost; nothing is ordered."""
+    wishes = asked.wishes(accept_software_enclave=accept_software_enclave)
+    finish(_running(config, as_json=as_json).quote(asked.inputs(data), wishes))
+
+
+@o.asking
 def submit(
     data: o.Data,
     config: o.Config,
@@ -54,9 +68,7 @@ def submit(
     together: o.Together,
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Until the job has ended; the exit code is the job's.")] = False,
-    accept_software_enclave: Annotated[
-        bool, typer.Option("--accept-software-enclave", help="Accept enclaves that are not confidential.")
-    ] = False,
+    accept_software_enclave: o.AcceptSoftware = False,
     as_json: o.Json = False,
 ) -> None:
     """Submit a job to this renter's workers. Prints its id."""
@@ -98,6 +110,11 @@ def explain(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
 def cancel(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
     """Take a job back."""
     finish(_running(config, as_json=as_json).cancel(job))
+
+
+def delete(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
+    """Remove all that there is of a job, its result too; one that runs is taken back first."""
+    finish(_running(config, as_json=as_json).delete(job))
 
 
 def orders(*, config: o.Config, as_json: o.Json = False) -> None:

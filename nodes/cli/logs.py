@@ -5,11 +5,12 @@ Tracebacks are logged without local variables: those hold keys and plaintext.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TextIO
 
 import structlog
 
@@ -44,9 +45,24 @@ def configure_logs(level: str) -> None:
     structlog.configure(
         processors=[*common, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
-        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
+        logger_factory=lambda *_: structlog.WriteLogger(_Spoken(sys.stderr)),  # type: ignore[arg-type]
     )
     _libraries(common, renderer, LEVELS[level])
+
+
+class _Spoken:
+    """Where log lines go. One that cannot be written, as on a full disk, is lost, and no work with it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def _libraries(common: list[structlog.typing.Processor], renderer: structlog.typing.Processor, level: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nodes.allocator import share_heap
+from nodes.process import leave_no_core
 
 if TYPE_CHECKING:
     from nodes.cli.console import Output
@@ -23,8 +24,12 @@ def quiet_output(*, as_json: bool) -> Output:
 
 
 def finish(work: Coroutine[Any, Any, T]) -> T:
-    """What the coroutine returns. KeyboardInterrupt cancels it and is raised after it has cleaned up."""
+    """What the coroutine returns. KeyboardInterrupt cancels it and is raised after it has cleaned up.
+
+    No core file is left of a process that had keys.
+    """
     import asyncio  # noqa: PLC0415
 
     share_heap()
+    leave_no_core()
     return asyncio.run(work)

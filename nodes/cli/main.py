@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from nodes.cli import compute, evidence, jobs, joint, network, programs, roles
+from nodes.cli import check, compute, evidence, jobs, joint, network, programs, roles
 from nodes.cli.console import to_json
 from schemas.errors import SubletError
 
@@ -40,6 +41,7 @@ def build() -> typer.Typer:
     evidence.add_to(app)
     network.add_to(app)
     roles.add_to(app)
+    check.add_to(app)
     return app
 
 
@@ -54,10 +56,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except SubletError as error:
         return _report(given, str(error), error.exit_code, error)
+    except OSError as error:
+        return _report_system(given, error)
     except Exception as error:
-        said = f"{type(error).__name__}: {error}".splitlines()[0]
-        return _report(given, f"unexpected: {said}; run `sublet --debug …` for the traceback", UNEXPECTED, error)
+        return _report_unexpected(given, error)
     return 0
+
+
+def _report_system(arguments: Sequence[str], error: OSError) -> int:
+    """A full or failing disk is told with its place and room, what else the system refuses as unexpected."""
+    import tempfile  # noqa: PLC0415
+
+    from nodes.runtime.storage import StorageFailed, is_fault  # noqa: PLC0415
+
+    if not is_fault(error):
+        return _report_unexpected(arguments, error)
+    folder = Path(error.filename).parent if error.filename else Path(tempfile.gettempdir())
+    return _report(arguments, str(StorageFailed.of(error, folder)), StorageFailed.exit_code, error)
+
+
+def _report_unexpected(arguments: Sequence[str], error: Exception) -> int:
+    said = f"{type(error).__name__}: {error}".splitlines()[0]
+    message = f"unexpected: {said}; run `sublet --debug …` for the traceback"
+    return _report(arguments, message, UNEXPECTED, error)
 
 
 def _version(wanted: bool) -> None:

@@ -17,6 +17,7 @@ from nodes.protections import AUTO
 from schemas import limits
 from schemas.jobs import Noise, ProtectionWish, SchemeWish
 from schemas.joint import AlgorithmName, Outliers
+from schemas.money import MICROS
 
 if TYPE_CHECKING:
     from nodes.cli.inputs import Inputs
@@ -31,6 +32,9 @@ Data = Annotated[
         metavar="DATA.csv",
         help="The input: text whose first line names the columns, packed or not, or Parquet or Arrow; - is stdin.",
     ),
+]
+AcceptSoftware = Annotated[
+    bool, typer.Option("--accept-software-enclave", help="Accept enclaves that are not confidential.")
 ]
 Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, as `job submit` and `job list` print it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
@@ -130,7 +134,10 @@ class Asked:
             help="I show the results to nobody: allows CKKS, which also computes polynomials up to degree 4.",
         ),
     ] = False
-    lessors: Annotated[int, _wish("--lessors", min=1, help="How many lessors at most.")] = 2
+    lessors: Annotated[
+        int, _wish("--lessors", min=1, help="How many lessors at most: the job starts with those that there are.")
+    ] = 2
+    lessors_min: Annotated[int, _wish("--lessors-min", min=1, help="With fewer lessors the job does not start.")] = 1
     encrypt_seconds_max: Annotated[
         float,
         _wish("--encrypt-seconds-max", help="For `auto`: seconds that homomorphic encryption of all data may take."),
@@ -150,15 +157,17 @@ class Asked:
     match_seconds: Annotated[float, _wish("--match-seconds", help="How long to look for lessors.")] = (
         limits.MATCH_SECONDS_DEFAULT
     )
-    price_micros_max: Annotated[
-        int,
-        _wish(
-            "--price-max",
-            min=0,
-            metavar="MICROS",
-            help="Highest price per unit and hour, in millionths of the network's currency.",
-        ),
-    ] = limits.PRICE_MICROS_MAX
+    price_max: Annotated[
+        float,
+        _wish("--price-max", min=0, help="Highest price per unit and hour, in the network's currency; 0.25 is fine."),
+    ] = limits.PRICE_MICROS_MAX_DEFAULT / MICROS
+    budget: Annotated[
+        float | None,
+        _wish("--budget", min=0, help="What all contracts may cost together; without one a job runs until it is done."),
+    ] = None
+    lease_seconds: Annotated[
+        float, _wish("--lease-seconds", help="How long a contract runs; what is still needed then is renewed.")
+    ] = limits.LEASE_SECONDS_DEFAULT
     batch_rows: Annotated[int | None, _wish("--batch-rows", min=1, help="Rows per batch; by default chosen.")] = None
 
     def inputs(self, data: Path, out: Path | None = None, *, fits: bool = False) -> Inputs:

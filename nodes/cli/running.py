@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nodes.cli import show
 from nodes.cli.console import Output
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from broker.network import Network
     from nodes.cli.inputs import Inputs
     from nodes.renter.submission import JobOptions
+
+
+TAKEN_SECONDS_MAX: Final = 5.0
+"""A running worker takes a job in a fraction of that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,25 @@ class Running:
         if wait:
             self.output.note(f"submitted {job}")
             return await self.watch(job)
+        async with open_store(self.config, make=True) as store:
+            taken = await jobs.is_taken(store, job, self.config.jobs, TAKEN_SECONDS_MAX)
+        self._say_unless(taken, job)
         self.output.text(job)
-        self.output.result({"job": job, "state": "submitted"})
+        self.output.result({"job": job, "state": "submitted", "taken": taken})
         return 0
+
+    async def quote(self, inputs: Inputs, wishes: JobOptions) -> None:
+        """What a job would take under each protection; nothing is ordered, and nothing is left behind.
+
+        Raises:
+            SubletError: the job could not be submitted either.
+        """
+        from nodes.quotes.quoting import quote, services_at  # noqa: PLC0415 - commands that only look start quicker
+
+        async with services_at(self.config) as services:
+            found = await quote(services, inputs.data, inputs.program, inputs.local_program, wishes)
+        self.output.text(str(found))
+        self.output.result(asdict(found))
 
     async def cancel(self, job: str) -> None:
         """Ask the renter's workers to take the job back, whether or not they have taken it yet."""
@@ -55,6 +75,16 @@ class Running:
         await desk.cancel(self.config, job)
         self.output.text(f"{job}: cancellation requested")
         self.output.result({"job": job, "state": "cancellation requested"})
+
+    async def delete(self, job: str) -> None:
+        """Ask the renter's workers to remove all that there is of a job, whether or not they have taken it yet."""
+        from nodes import desk  # noqa: PLC0415 - commands that only look start quicker
+
+        async with open_store(self.config) as store:
+            await jobs.report_when_taken(store, job, self.config.jobs, self._network)
+        await desk.delete(self.config, job)
+        self.output.text(f"{job}: deletion requested")
+        self.output.result({"job": job, "state": "deletion requested"})
 
     @property
     def _network(self) -> Network:
@@ -79,10 +109,19 @@ class Running:
     async def watch(self, job: str) -> int:
         """Follow a job to its end; its exit code. A job that the workers have not taken yet is waited for."""
         async with open_store(self.config, make=True) as store:
+            self._say_unless(await jobs.is_taken(store, job, self.config.jobs, TAKEN_SECONDS_MAX), job)
             report = await follow(jobs.watch(store, job, self.config.jobs, network=self._network), self.output)
         show.show(self.output, report)
         show.say_why(self.output, report)
         return show.exit_code(report)
+
+    def _say_unless(self, taken: bool, job: str) -> None:
+        """A job may wait for a worker for ever: nobody shall wait for it without a word."""
+        if not taken:
+            self.output.note(
+                f"{job} waits: no worker of {self.config.address} has taken it yet. Is `sublet renter` running? "
+                "If it is, its log says what it set aside, and why"
+            )
 
     async def result(self, job: str, out: Path | None) -> int:
         """A completed job's output to `out` or stdout.

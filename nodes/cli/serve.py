@@ -1,9 +1,10 @@
-"""A node's process and its clean end on SIGTERM and SIGINT."""
+"""A node's process and its clean end on SIGTERM and SIGINT; and on SIGHUP, when that says that its terminal is gone."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 
 import structlog
 
@@ -19,9 +20,20 @@ async def serve(config: NodeConfig) -> None:
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     log = structlog.get_logger(__name__).bind(node=config.address)
+
+    def hung_up() -> None:
+        if _on_terminal():
+            stop.set()
+        else:
+            log.info("nothing to reload: settings are read at the start, and logs go to stderr")
+
+    for number, act in ((signal.SIGTERM, stop.set), (signal.SIGINT, stop.set), (signal.SIGHUP, hung_up)):
+        loop.add_signal_handler(number, act)
     log.info("starting", role=config.role, broker=broker_name(config.amqp_url))
     await run_node(config, stop)
     log.info("ended")
+
+
+def _on_terminal() -> bool:
+    return sys.stderr.isatty()

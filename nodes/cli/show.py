@@ -11,6 +11,7 @@ from nodes.views.failures import ADVICE, UNFIT, kind_of
 from nodes.views.jobs import JobReport, Rental
 from nodes.views.orders import Order
 from nodes.views.parts import summed
+from schemas import money
 from schemas.ids import Address, hub_of
 from schemas.jobs import Assessment, Candidate, Costs, CutNote
 from schemas.joint import Learned
@@ -84,6 +85,7 @@ def job_lines(report: JobReport) -> list[str | Table]:
         lines.append(f"columns     {columns_line(report)}")
     if report.assessment is not None:
         lines += assessment_lines(report.assessment)
+        lines.append(estimate_line(report.assessment, report.price_micros_max))
         lines += [] if report.cut is None else cut_lines(report.cut, report.assessment.max_error)
     if report.contracts:
         lines += [contracts_table(report.contracts), *(f"route       {way}" for way in report.route)]
@@ -146,6 +148,13 @@ def assessment_lines(assessment: Assessment) -> list[str | Table]:
     return lines
 
 
+def estimate_line(assessment: Assessment, price_micros_max: int) -> str:
+    """What the lessors may cost."""
+    seconds, price = assessment.costs.lessor_seconds, money.shown(price_micros_max)
+    most = money.shown(money.cost_micros(price_micros_max, 1, seconds))
+    return f"estimate    about {most} at most: {seconds:.3g} lessors' core-seconds at {price} per unit and hour"
+
+
 def cut_lines(cut: CutNote, max_error: float) -> list[str | Table]:
     """What runs where, and what the asked error is an error of."""
     at = ", ".join(map(repr, cut.at))
@@ -185,7 +194,7 @@ def contracts_table(contracts: Iterable[Rental]) -> Table:
     made = table("", "contract", "lessor", "hubs", "#units", "#price/h", "#rows", "#batches", "subtask", "state")
     for each in contracts:
         hubs = " + ".join(dict.fromkeys(hub_of(Address(hub)) for hub in (each.renter_hub, each.lessor_hub)))
-        counts = (str(each.units), price(each.price_micros), f"{each.rows:,}", str(each.batches))
+        counts = (str(each.units), money.shown(each.price_micros), f"{each.rows:,}", str(each.batches))
         made.add_row(each.id, each.lessor, hubs, *counts, each.subtask, each.state)
     return made
 
@@ -194,7 +203,7 @@ def orders_table(orders: Iterable[Order]) -> Table:
     """Orders that a node knows (R1)."""
     made = table("", "order", "kind", "by", "#units", "#free", "#price/h", "protections", "state", "until")
     for each in orders:
-        amounts = (str(each.units), "" if each.free is None else str(each.free), price(each.price_micros))
+        amounts = (str(each.units), "" if each.free is None else str(each.free), money.shown(each.price_micros))
         protections = ", ".join(each.protections)
         made.add_row(each.order, each.kind, each.by, *amounts, protections, each.state, when(each.until))
     return made
@@ -205,14 +214,9 @@ def job_orders_table(orders: Iterable[Order]) -> Table:
     made = table("", "order", "by", "#units", "#price/h", "protections")
     for each in orders:
         most = "≤ " if each.kind == "buy" else ""
-        amounts = (str(each.units), f"{most}{price(each.price_micros)}")
+        amounts = (str(each.units), f"{most}{money.shown(each.price_micros)}")
         made.add_row(f"{each.kind:<4} {each.order}", each.by, *amounts, ", ".join(each.protections))
     return made
-
-
-def price(micros: int) -> str:
-    """Millionths of the currency as a number of it."""
-    return f"{micros / 1e6:,.6f}".rstrip("0").rstrip(".")
 
 
 def when(seconds: float) -> str:

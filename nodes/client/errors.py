@@ -23,7 +23,6 @@ _IN_PYTHON: Final = (
     (re.compile(r"--results-stay"), "results_stay=True"),
     (re.compile(r"--accept-software-enclave"), 'accept=["software-enclave"]'),
     (re.compile(r"--id-column"), "id"),
-    (re.compile(r"--price-max"), "price_micros_max"),
     (re.compile(r"--([a-z][a-z-]*[a-z])"), lambda found: found[1].replace("-", "_")),
 )
 """What the command line calls its options and commands, and what they are called here."""

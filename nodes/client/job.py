@@ -15,12 +15,10 @@ from nodes.client.results import read_output
 from nodes.views import jobs, journal
 from nodes.views.errors import UnknownJob
 from nodes.views.explanation import explanation
-from nodes.views.jobs import JobReport
+from nodes.views.jobs import JobReport, Rental
 from nodes.views.models import FitReport
 from schemas.jobs import Costs
-
-HOUR_SECONDS: Final = 3600
-MICROS: Final = 1e6
+from schemas.money import MICROS, cost_micros
 
 T = TypeVar("T")
 
@@ -132,7 +130,7 @@ class AsyncJob(Generic[T]):
     async def cost(self) -> Cost:
         """What it has taken so far."""
         now = await self.report()
-        micros = sum(each.price_micros * each.units * each.seconds / HOUR_SECONDS for each in now.contracts)
+        micros = sum(_cost(each) for each in now.contracts)
         predicted = None if now.assessment is None else now.assessment.costs
         return Cost(price=micros / MICROS, predicted=predicted, spent=now.spent)
 
@@ -149,6 +147,11 @@ class AsyncJob(Generic[T]):
 
     def _repr_html_(self) -> str:
         return showing.html(self.known)
+
+
+def _cost(rental: Rental) -> int:
+    """As its receipt says, or for the time so far."""
+    return rental.cost_micros or cost_micros(rental.price_micros, rental.units, rental.seconds)
 
 
 def _require_seconds(timeout: Any) -> None:

@@ -13,8 +13,8 @@ from nodes.client.frames import given, loaded
 from nodes.client.job import AsyncJob
 from nodes.client.order import Order, fit_order, order
 from nodes.client.places import Place
-from nodes.client.quote import Quote
 from nodes.client.wishes import FitWishes, Wishes
+from nodes.quotes.quote import Quote
 from nodes.views import jobs
 
 T = TypeVar("T")

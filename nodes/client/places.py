@@ -6,9 +6,11 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
+from nodes.client.errors import in_python
 from nodes.network import described
 from nodes.views import jobs
 from nodes.views.jobs import JobReport
@@ -16,9 +18,9 @@ from nodes.views.jobs import JobReport
 if TYPE_CHECKING:
     from broker.network import Network
     from nodes.client.order import Order
-    from nodes.client.quote import Quote
     from nodes.config import NodeConfig
     from nodes.local import LocalNetwork
+    from nodes.quotes.quote import Quote
     from nodes.renter.activities.services import Services
     from nodes.store.port import Store
 
@@ -55,9 +57,9 @@ class Running:
 
     own_lessors: int | None = None
 
-    def __init__(self, config: NodeConfig, store: Store, services: Services, stack: AsyncExitStack) -> None:
+    def __init__(self, config: NodeConfig, services: Services, stack: AsyncExitStack) -> None:
         """Use `open`."""
-        self.store, self.jobs, self.network = store, config.jobs, described(config.network)
+        self.store, self.jobs, self.network = services.store, config.jobs, described(config.network)
         self._config, self._services, self._stack = config, services, stack
 
     @classmethod
@@ -68,20 +70,13 @@ class Running:
             BadConfig: the file, a variable or the node's key is not right.
             StoreFailed: the renter's store cannot be opened.
         """
-        from nodes import bootstrap  # noqa: PLC0415 - needs NumPy and onnx
         from nodes.config import read_config  # noqa: PLC0415
-        from nodes.crew.crew import Crew  # noqa: PLC0415
-        from nodes.views.source import open_store  # noqa: PLC0415
+        from nodes.quotes.quoting import services_at  # noqa: PLC0415 - needs NumPy and onnx
 
         config = await asyncio.to_thread(read_config, path, os.environ, role="renter")
         async with AsyncExitStack() as stack:
-            config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            store = await stack.enter_async_context(open_store(config, make=True))
-            crew = Crew(bootstrap.hands(config))
-            stack.push_async_callback(crew.close)
-            wishes = bootstrap.RenterWishes(config.data_dir, crew, evidence=bootstrap.evidence_policy(config))
-            services = bootstrap.renter_services(wishes, config.identity(), store)
-            return cls(config, store, services, stack.pop_all())
+            services = await stack.enter_async_context(services_at(config))
+            return cls(config, services, stack.pop_all())
 
     async def submit(self, order: Order) -> str:
         from nodes import desk  # noqa: PLC0415
@@ -89,9 +84,7 @@ class Running:
         return await desk.submit(self._config, order.given.data, order.program, order.local_program, order.options)
 
     async def quote(self, order: Order) -> Quote:
-        from nodes.client.quoting import quote  # noqa: PLC0415
-
-        return await quote(self._services, order)
+        return await _quoted(self._services, order)
 
     async def cancel(self, job: str) -> None:
         from nodes import desk  # noqa: PLC0415
@@ -133,9 +126,7 @@ class Alone:
         return spec.id
 
     async def quote(self, order: Order) -> Quote:
-        from nodes.client.quoting import quote  # noqa: PLC0415
-
-        return await quote(self._network.services, order)
+        return await _quoted(self._network.services, order)
 
     async def cancel(self, job: str) -> None:
         await self._network.cancel(job)
@@ -145,3 +136,11 @@ class Alone:
 
     async def close(self) -> None:
         await self._stack.aclose()
+
+
+async def _quoted(services: Services, order: Order) -> Quote:
+    from nodes.quotes.quoting import quote  # noqa: PLC0415
+
+    found = await quote(services, order.given.data, order.program, order.local_program, order.options)
+    offers = tuple(replace(each, reason=in_python(each.reason)) for each in found.offers)
+    return replace(found, reason=in_python(found.reason), offers=offers)

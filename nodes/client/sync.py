@@ -12,8 +12,8 @@ from typing import Any, Generic, Self, TypeVar, Unpack, overload
 from nodes.client.job import AsyncJob, Cost, Explanation
 from nodes.client.loop import CLOSE_SECONDS_MAX, Loop, at_exit
 from nodes.client.network import AsyncNetwork, Opening
-from nodes.client.quote import Quote
 from nodes.client.wishes import FitWishes, Wishes
+from nodes.quotes.quote import Quote
 from nodes.views.jobs import JobReport
 from nodes.views.models import FitReport
 

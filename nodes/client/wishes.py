@@ -31,13 +31,15 @@ class Wishes(TypedDict, total=False):
     missing: "refuse", or "nan" to give missing values to programs that know them, in enclaves only; "mean" fills them,
         for `fit_joint`.
     local_program: runs here, on the decrypted results: for what cannot run on ciphertext. Any model.
-    lessors: how many at most.
+    lessors, lessors_min: how many at most, and how few will do; the job starts with those that there are.
     local_share: of the rows, computed on this machine; 0 to 1.
     max_error: largest absolute error of a result that encoding for ciphertext may cause.
     encrypt_seconds_max, decrypt_seconds_max: what "auto" may spend on homomorphic encryption, seconds.
     scheme, noise, results_stay: of homomorphic encryption; see `sublet job submit --help`.
     match_seconds: how long to look for lessors.
-    price_micros_max: highest price per unit and hour, in millionths of the network's currency.
+    price_max: highest price per unit and hour, in the network's currency.
+    budget: what all contracts may cost together; without one a job runs until it is done.
+    lease_seconds: how long a contract runs; what is still needed then is renewed.
     batch_rows: rows per batch; by default chosen.
     delimiter, decimal, encoding: of text files, where it cannot be told.
     """
@@ -49,6 +51,7 @@ class Wishes(TypedDict, total=False):
     missing: Missing
     local_program: object
     lessors: int
+    lessors_min: int
     local_share: float
     max_error: float
     encrypt_seconds_max: float
@@ -57,7 +60,9 @@ class Wishes(TypedDict, total=False):
     noise: Noise
     results_stay: bool
     match_seconds: float
-    price_micros_max: int
+    price_max: float
+    budget: float | None
+    lease_seconds: float
     batch_rows: int | None
     delimiter: str | None
     decimal: str

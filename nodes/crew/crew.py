@@ -18,7 +18,8 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, Final, Generic, ParamSpec, TypeVar, get_type_hints
@@ -37,8 +38,14 @@ END_SECONDS_MAX: Final = 1.0
 
 _COMMAND: Final = (sys.executable, "-s", "-P", "-m", "nodes.crew")
 _CODE_ROOT: Final = Path(__file__).resolve().parents[2]
-_ENVIRONMENT: Final = {"PYTHONPATH": str(_CODE_ROOT), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-"""One process computes on one core: the crew is as large as the cores."""
+_ENVIRONMENT: Final = {
+    "LANG": "C.UTF-8",
+    "PYTHONPATH": str(_CODE_ROOT),
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+}
+"""All that a process inherits, no variable of the node's: those hold its passwords. It computes on one core, for the
+crew is as large as the cores."""
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -124,17 +131,55 @@ class _Hand:
             if self.closed:
                 raise HandLost("the crew was closed before this was computed")
             if self.process is None:
-                environment = os.environ | _ENVIRONMENT
                 self.process = subprocess.Popen(  # noqa: S603 - our own module
-                    _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
+                    (*_COMMAND, str(os.getpid()), str(self.task_seconds_max + END_SECONDS_MAX)),
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    env=_ENVIRONMENT,
+                    start_new_session=True,
                 )
             return self.process
+
+
+class _Turns:
+    """Whose task is next when a process is free: those that go ahead, then the others, each in the order they came."""
+
+    def __init__(self, hands: int) -> None:
+        self.free = hands
+        """Processes without a task."""
+        self._waiting: dict[bool, deque[asyncio.Future[None]]] = {True: deque(), False: deque()}
+
+    async def take(self, *, ahead: bool) -> None:
+        """Return when it is the caller's turn, who then must `give_back` it."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[ahead].append(turn)
+        self._next()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give_back()
+            raise
+
+    def give_back(self) -> None:
+        """A process is free."""
+        self.free += 1
+        self._next()
+
+    def _next(self) -> None:
+        while self.free and (waiting := self._waiting[True] or self._waiting[False]):
+            turn = waiting.popleft()
+            if not turn.done():
+                self.free -= 1
+                turn.set_result(None)
 
 
 class Crew:
     """`hands` processes, started as tasks come. `close` when done; use from one event loop."""
 
     def __init__(self, hands: int, *, task_seconds_max: float = TASK_SECONDS_MAX) -> None:
+        self._turns = _Turns(hands)
+        self._goes_ahead = False
         self._hands = tuple(_Hand(task_seconds_max) for _ in range(hands))
         self._idle = deque(self._hands)
         self._threads = ThreadPoolExecutor(hands, thread_name_prefix="crew")
@@ -154,11 +199,18 @@ class Crew:
             TaskFailed: it raised an exception.
         """
         request, returned = Request(task, kit.packed, args, kwargs), get_type_hints(task)["return"]
-        loop = asyncio.get_running_loop()
-        answer, result = await loop.run_in_executor(self._threads, self._work, request, returned)
+        await self._turns.take(ahead=self._goes_ahead)
+        answer, result = await asyncio.wrap_future(self._started(request, returned))
         if answer.failed:
             raise TaskFailed(answer.failed)
         return Worked(result, answer.core_seconds)
+
+    @property
+    def ahead(self) -> Crew:
+        """The same crew, for tasks that somebody waits for: they are begun before all others that wait."""
+        crew = copy(self)
+        crew._goes_ahead = True
+        return crew
 
     async def forget(self, kit: Kit[Any]) -> None:
         """Let every process drop this kit, busy ones before their next task: a job's keys end with the job."""
@@ -170,6 +222,24 @@ class Crew:
         """Kill all processes; tasks under way are lost."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._end)
+
+    def _started(self, request: Request, returned: Any) -> Future[tuple[Answer, Any]]:
+        """In a thread, which gives its turn back when it ends, whatever becomes of the caller."""
+        loop = asyncio.get_running_loop()
+        try:
+            started = self._threads.submit(self._work, request, returned)
+        except BaseException:
+            self._turns.give_back()
+            raise
+
+        def give_back(_: object) -> None:
+            try:
+                loop.call_soon_threadsafe(self._turns.give_back)
+            except RuntimeError:  # the loop is closed: nobody waits
+                self._turns.free += 1
+
+        started.add_done_callback(give_back)
+        return started
 
     def _work(self, request: Request, returned: Any) -> tuple[Answer, Any]:
         hand = self._idle.pop()

@@ -1,14 +1,17 @@
 """The process behind one hand of a crew: reads requests from its standard input, answers on its standard output.
 
-Ends when the input ends, so also with the process that started it. Runs one task at a time. Requests are pickles, for
-they come from its own parent; answers are MessagePack, for a task may have been subverted by a stranger's bytes.
+Ends when the input ends, and in the middle of a task too: with the process that started it, and when the task takes too
+long. Runs one task at a time. Requests are pickles, for they come from its own parent; answers are MessagePack, for a
+task may have been subverted by a stranger's bytes.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
+import signal
 import struct
+import sys
 import time
 import traceback
 from collections import OrderedDict
@@ -18,6 +21,8 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 from msgspec import Struct
+
+from nodes.process import end_with, leave_no_core
 
 KITS_KEPT: Final = 8
 """Of the jobs that a process worked for last."""
@@ -66,8 +71,8 @@ class Kits:
         self._kept.pop(packed, None)
 
 
-def serve(requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer requests until there are no more."""
+def serve(requests: BinaryIO, answers: BinaryIO, *, task_seconds_max: float) -> None:
+    """Answer requests until there are no more; a task that takes longer ends the process."""
     kits = Kits()
     while True:
         try:
@@ -78,7 +83,9 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
             kits.forget(request.kit)
             answer = Answer()
         else:
+            signal.setitimer(signal.ITIMER_REAL, task_seconds_max)
             answer = _done(request, kits)
+            signal.setitimer(signal.ITIMER_REAL, 0)
         raw = msgspec.msgpack.encode(answer)
         answers.write(LENGTH.pack(len(raw)) + raw)
         answers.flush()
@@ -102,9 +109,16 @@ def _without_values(error: Exception) -> str:
 
 
 def main() -> None:
-    """Keep the pipes for requests and answers; whatever else is printed goes to standard error."""
+    """Keep the pipes for requests and answers; whatever else is printed goes to standard error.
+
+    Arguments: the process id of the parent, and the seconds that a task may take; the parent kills it before.
+    """
+    parent, task_seconds_max = int(sys.argv[1]), float(sys.argv[2])
+    end_with(parent)
+    leave_no_core()
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     with open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
-    serve(requests, answers)
+    serve(requests, answers, task_seconds_max=task_seconds_max)

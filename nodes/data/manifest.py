@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
 from msgspec import Struct
 
+from nodes.whole import write_whole
 from schemas.errors import BadData
 
 MANIFEST: Final = "table.json"
@@ -81,10 +81,7 @@ def digest(path: Path) -> str:
 def write(folder: Path, manifest: Manifest) -> str:
     """Put it beside the rows; its digest."""
     raw = msgspec.json.encode(manifest)
-    with (folder / MANIFEST).open("wb") as file:
-        file.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
+    write_whole(folder / MANIFEST, raw)
     return hashlib.sha256(raw).hexdigest()
 
 

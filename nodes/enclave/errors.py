@@ -162,7 +162,11 @@ class EndReason(StrEnum):
     """Why an enclave child ended."""
 
     CPU = "cpu"
+    TIMEOUT = "timeout"
+    """By the clock: the machine may have slept, or was busy."""
     MEMORY = "memory"
+    MACHINE_MEMORY = "machine-memory"
+    """The kernel took it: others on the machine may have used it up."""
     SYSCALL = "syscall"
     CHECK = "check"
     CRASH = "crash"

@@ -45,7 +45,7 @@ class Book:
         record = self.draft.sell(sell_id)
         if record is None or not self._matchable(record):
             return None
-        units = record.held.get(holder, 0) if holder else record.free
+        units = record.held.get(holder, 0) if holder else record.free_beside(self._renewed(buy))
         if not units or not acceptable(record.order, buy, avoid):
             return None
         offer = Offer(
@@ -56,6 +56,18 @@ class Book:
             reserved_until=self.draft.now + limits.QUOTE_LEASE_SECONDS,
         )
         return Candidate(offer)
+
+    def _renewed(self, buy: BuyOrder) -> frozenset[str]:
+        """Holders of units that the order's renter rents already, and may go on with."""
+        if not buy.renews:
+            return frozenset()
+        known = {contract_id: self.draft.contract(contract_id) for contract_id in buy.renews}
+        latest = self.draft.now + limits.RENEWAL_SECONDS_MAX + limits.QUOTE_LEASE_SECONDS
+        return frozenset(
+            f"contract/{contract_id}"
+            for contract_id, found in known.items()
+            if found is not None and found.contract.renter == buy.renter and found.contract.ends_at <= latest
+        )
 
     def hold(self, sell_id: str, holder: str, units: int) -> None:
         """Let `holder` hold exactly `units` of this sell order (0: none)."""

@@ -23,6 +23,10 @@ from schemas.orders import BuyOrder, Offer
 from schemas.signing import struct_bytes
 
 BUY_ORDERS_PER_HUB_MAX: Final = 10_000
+OPEN_PER_RENTER_MAX: Final = 256
+"""Buy orders of one renter that are not matched or refused yet."""
+KEPT_PER_RENTER_MAX: Final = 2048
+"""With those that are remembered until their `match_by`."""
 RETRIES_PER_NEWS_MAX: Final = 16
 """Waiting orders that one event may start again; the others follow after their pause."""
 
@@ -41,7 +45,7 @@ def placed(book: Book, event: Event) -> None:
             raise Refused("order-exists", f"{order.id} is another order; give every order an id of its own")
         draft.note("late", f"{order.id} was placed before and is {before.state}")
         return
-    objection = objection_to_buy(order, draft.now) or _no_room(draft)
+    objection = objection_to_buy(order, draft.now) or _not_renewable(draft, order) or _no_room(draft, order)
     if objection is not None:
         rounds.tell_refused(draft, order, objection)
         return
@@ -135,7 +139,7 @@ def overdue(book: Book, order_id: str) -> None:
     if record is None or record.order.match_by > book.draft.now:
         return
     if record.state in ("collecting", "waiting"):
-        rounds.refuse(book, record)
+        rounds.conclude(book, record)
     elif record.state != "proposing":  # proposals end by themselves, soon
         rounds.forget(book.draft, record)
 
@@ -182,7 +186,20 @@ def _given_up(book: Book, record: BuyRecord, contract_ids: tuple[str, ...], code
     rounds.answered(book, structs.replace(record, proposed=proposed))
 
 
-def _no_room(draft: Draft) -> Objection | None:
+def _not_renewable(draft: Draft, order: BuyOrder) -> Objection | None:
+    """Only what the renter rents can be renewed: such contracts have no least charge."""
+    known = {contract_id: draft.contract(contract_id) for contract_id in order.renews}
+    for contract_id, found in known.items():
+        if found is None or found.contract.renter != order.renter:
+            return Objection("not-rented", f"{contract_id} is no contract of {order.renter}, or over; order anew")
+    return None
+
+
+def _no_room(draft: Draft, order: BuyOrder) -> Objection | None:
+    own = draft.placed(order.renter)
+    if own.open >= OPEN_PER_RENTER_MAX or own.kept >= KEPT_PER_RENTER_MAX:
+        reason = f"{order.renter} has {own.open} open buy orders and {own.kept} in all; wait until some have ended"
+        return Objection("too-many-orders", reason)
     if draft.count("buy") < BUY_ORDERS_PER_HUB_MAX:
         return None
     return Objection("hub-full", f"the hub has {BUY_ORDERS_PER_HUB_MAX} buy orders, no more fit; try again later")

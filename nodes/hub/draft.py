@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nodes import draft
 from nodes.hub.directory import HubConfig
-from nodes.hub.records import BuyRecord, ContractRecord, QuoteRecord, SellRecord
+from nodes.hub.records import BuyRecord, ContractRecord, Placed, QuoteRecord, SellRecord
 
 
 class Draft(draft.Draft[HubConfig]):
@@ -17,6 +17,16 @@ class Draft(draft.Draft[HubConfig]):
     def buy(self, order_id: str) -> BuyRecord | None:
         """The buy order of this id, or None."""
         return self.find(BuyRecord, f"buy/{order_id}")
+
+    def placed(self, renter: str, *, open_more: int = 0, kept_more: int = 0) -> Placed:
+        """How many buy orders of a renter are here, counted on by so many."""
+        before = self.find(Placed, f"placed/{renter}") or Placed()
+        after = Placed(open=before.open + open_more, kept=before.kept + kept_more)
+        if not after.kept:
+            self.delete(f"placed/{renter}")
+        elif after != before:
+            self.put(f"placed/{renter}", after)
+        return after
 
     def quote(self, quote_id: str) -> QuoteRecord | None:
         """The reservation of this id, or None."""

@@ -34,7 +34,7 @@ from nodes.hub.directory import HubConfig
 from nodes.hub.draft import Draft
 from nodes.hub.records import INTERNAL_TYPES, RECORD_TYPES
 from nodes.machine import TIMER_FIRED, Context, Machine, PublishFailed, Records, Refused, Step, TimerFired
-from schemas.events import DeliveryFailed, Event, Role
+from schemas.events import CheckAnswered, CheckRequested, DeliveryFailed, Event, EventRefused, Role
 
 Handler = Callable[[Book, Event], None]
 AGGREGATE: Final = "hub"
@@ -52,6 +52,18 @@ def _timer_fired(book: Book, event: Event) -> None:
         TIMERS[what](book, name)
     else:
         raise Refused("unknown-timer", f"a hub sets no timer {fired.name}; nothing is done")
+
+
+def _checked(book: Book, event: Event) -> None:
+    """Whoever came so far is believed; the time of the answer tells it how its clock goes."""
+    answered = CheckAnswered(event=event.id)
+    book.draft.send("check.answered", event.source, event.id, answered, lane=data_of(event, CheckRequested).lane)
+
+
+def _event_refused(book: Book, event: Event) -> None:
+    """Another does not believe this hub: people have to set a clock, or a key."""
+    data = data_of(event, EventRefused)
+    book.draft.note("not-believed", f"{event.source}: {data.reason}", type=data.type, code=data.code)
 
 
 def _delivery_failed(book: Book, event: Event) -> None:
@@ -89,6 +101,8 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
         "introduction.proposed": introducing.proposed,
         "introduction.countersigned": introducing.countersigned,
         "introduction.refused": introducing.refused,
+        "check.requested": _checked,
+        "event.refused": _event_refused,
         "delivery.failed": _delivery_failed,
         "publish.failed": _delivery_failed,
         TIMER_FIRED: _timer_fired,

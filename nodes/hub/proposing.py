@@ -37,6 +37,7 @@ def propose(book: Book, record: BuyRecord, parts: Sequence[Part]) -> BuyRecord:
             book.hold(contract.sell.id, f"contract/{contract.id}", contract.units)
             signed = signing.sign_as_lessor_hub(contract, draft.context.sign)
             renting.begin(draft, signed)
+    before = sum(found.contract.units for each in record.signed if (found := draft.contract(each)))
     proposed = tuple(contract.id for contract, part in made if part.candidate.quote)
     own = tuple(contract.id for contract, part in made if not part.candidate.quote)
     return structs.replace(
@@ -45,6 +46,7 @@ def propose(book: Book, record: BuyRecord, parts: Sequence[Part]) -> BuyRecord:
         reserved=(),
         proposed=proposed,
         signed=record.signed + own,
+        aimed_units=before + sum(part.units for part in parts),
         rests=_release_unused(draft, record, parts),
         proposals=record.proposals + 1,
         lacking="",
@@ -111,7 +113,7 @@ def deliver_all(book: Book, record: BuyRecord, signed: Sequence[Contract]) -> No
             renting.deliver(draft, contract, contract.lessor)
     draft.note(
         "matched",
-        f"{order.id}: {order.units} units of {len(signed)} lessors",
+        f"{order.id}: {sum(each.units for each in signed)} of {order.units} units, of {len(signed)} lessors",
         order=order.id,
         contracts={contract.id: _shown(contract) for contract in signed},
     )

@@ -12,7 +12,7 @@ from nodes.hub import renting, signing
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.matching import pick
-from nodes.hub.records import QuoteRecord
+from nodes.hub.records import QuoteRecord, SellRecord
 from nodes.hub.states import QUOTE
 from nodes.hub.terms import Objection
 from nodes.machine import CancelTimer, Refused, SetTimer
@@ -123,6 +123,13 @@ def _objection(draft: Draft, data: ContractProposed) -> Objection | None:
     if not _as_quoted(quote, contract):
         units = f"{contract.units} units of {contract.sell.id}"
         return Objection("not-as-quoted", f"{units} were not quoted so for this buy order; propose what was quoted")
+    return _objection_now(draft, contract, sell)
+
+
+def _objection_now(draft: Draft, contract: Contract, sell: SellRecord) -> Objection | None:
+    """Why this contract, which was quoted so, is not countersigned any more."""
+    if not contract.sell.has_terms_of(sell.order):
+        return Objection("order-replaced", f"{contract.sell.id} has other terms now; ask for another quote")
     if abs(contract.starts_at - draft.now) > limits.CLOCK_SKEW_SECONDS_MAX or contract.ends_at <= draft.now:
         return Objection("lease", "the contract does not start now; set the clocks of both hubs")
     try:

@@ -1,6 +1,7 @@
 """What a hub keeps: its own subnet's orders and contracts, and one line per other hub (N4). Frozen data, pure.
 
-One aggregate, `hub`. Keys: `hub`, `sell/<id>`, `buy/<id>`, `quote/<id>`, `contract/<id>`, `capacity/<hub address>`.
+One aggregate, `hub`. Keys: `hub`, `sell/<id>`, `buy/<id>`, `placed/<renter>`, `quote/<id>`, `contract/<id>`,
+`capacity/<hub address>`.
 Units of a sell order are held by the key of what holds them: `buy/…` (own reservation), `quote/…` or `contract/…`.
 """
 
@@ -34,20 +35,28 @@ class SellRecord(Struct, frozen=True, kw_only=True):
     placed_at: float
     """When it reached this hub: time priority. A renewal keeps it unless the lessor asks more."""
     said_at: float
-    """The lessor's time of the newest placing; older ones that arrive late are ignored."""
+    """The lessor's time of the newest word on it; older ones that arrive late are ignored."""
+    since: float = 0.0
+    """The youngest `since` of these terms."""
+    workers: dict[str, float] = {}
+    """The lessor's workers that stand behind it, and until when."""
     held: dict[str, int] = {}
     """Units by holder's key."""
     silent: bool = False
     """A renter found the lessor silent: not matched until the lessor renews."""
     cancelled: bool = False
-    """Kept only until nothing holds its units."""
+    """Kept only until nothing holds its units, or it is placed again."""
 
     @property
     def free(self) -> int:
         """Units that may be matched."""
+        return self.free_beside(frozenset())
+
+    def free_beside(self, holders: frozenset[str]) -> int:
+        """Units that may be matched for whoever gives up what these hold."""
         if self.silent or self.cancelled:
             return 0
-        return max(0, self.order.units - sum(self.held.values())) if self.held else self.order.units
+        return max(0, self.order.units - sum(units for key, units in self.held.items() if key not in holders))
 
 
 class Quoted(Struct, frozen=True, kw_only=True):
@@ -78,10 +87,19 @@ class BuyRecord(Struct, frozen=True, kw_only=True):
     """Contracts that wait for the other hub's signature."""
     signed: tuple[str, ...] = ()
     """Contracts with both hubs' signatures."""
+    aimed_units: int = 0
+    """Of all its contracts, were this round's proposals all signed."""
     rests: dict[str, str] = {}
     """Hubs by quote id, where a part of what was quoted is not needed and is released after the proposals' answers."""
     proposals: int = 0
     lacking: str = ""
+
+
+class Placed(Struct, frozen=True, kw_only=True):
+    """How many buy orders of one renter are here: open ones, and with those that have ended all."""
+
+    open: int = 0
+    kept: int = 0
 
 
 class QuoteRecord(Struct, frozen=True, kw_only=True):
@@ -113,6 +131,7 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "hub": Own,
         "sell": SellRecord,
         "buy": BuyRecord,
+        "placed": Placed,
         "quote": QuoteRecord,
         "contract": ContractRecord,
         "capacity": CapacityRecord,

@@ -32,19 +32,22 @@ def deliver(draft: Draft, contract: Contract, party: str) -> None:
 
 
 def ended(book: Book, event: Event) -> None:
-    """`contract.ended`: from the renter at its own hub, then from that hub at the lessor's."""
+    """`contract.ended`: from the renter at its own hub, then from that hub at the lessor's; or the other way round."""
     draft, data = book.draft, data_of(event, ContractEnded)
     record = draft.contract(data.contract)
     if record is None:
         draft.note("late", f"contract {data.contract} is not here any more", code=data.code)
         return
     contract = record.contract
-    if event.source not in (contract.renter, contract.renter_hub):
-        raise Refused("not-your-contract", f"{event.source} may not end {contract.id}; its renter may")
+    if event.source not in (contract.renter, contract.renter_hub, contract.lessor, contract.lessor_hub):
+        raise Refused("not-your-contract", f"{event.source} may not end {contract.id}; its parties may")
     if record.state != "signed":
         draft.note("late", f"contract {contract.id} was not signed yet", code=data.code)
         return
-    _finish(book, record, "ended", data)
+    by_lessor = event.source == contract.lessor or (event.source == contract.lessor_hub != contract.renter_hub)
+    if by_lessor and data.code == SILENT:
+        raise Refused("not-your-contract", f"{event.source} cannot call itself silent")
+    _finish(book, record, "ended", data, by_lessor=by_lessor)
 
 
 def expired(book: Book, contract_id: str) -> None:
@@ -56,7 +59,7 @@ def expired(book: Book, contract_id: str) -> None:
     _finish(book, record, "expired", data)
 
 
-def _finish(book: Book, record: ContractRecord, happened: str, data: ContractEnded) -> None:
+def _finish(book: Book, record: ContractRecord, happened: str, data: ContractEnded, *, by_lessor: bool = False) -> None:
     draft, contract = book.draft, record.contract
     key = f"contract/{contract.id}"
     advance(CONTRACT, record.state, happened)
@@ -64,10 +67,17 @@ def _finish(book: Book, record: ContractRecord, happened: str, data: ContractEnd
     draft.do(CancelTimer(name=key))
     draft.note(happened, f"contract {contract.id} is over: {data.code}", units=contract.units)
     if contract.lessor_hub != draft.config.me:
-        if happened == "ended":
+        if by_lessor:
+            draft.send("contract.ended", contract.renter, contract.buy.job, data)
+        elif happened == "ended":
             draft.send("contract.ended", contract.lessor_hub, contract.id, data)
         return
-    draft.send("contract.ended", contract.lessor, contract.id, data)
+    if not by_lessor:
+        draft.send("contract.ended", contract.lessor, contract.id, data)
+    elif contract.renter_hub == draft.config.me:
+        draft.send("contract.ended", contract.renter, contract.buy.job, data)
+    else:
+        draft.send("contract.ended", contract.renter_hub, contract.id, data)
     book.hold(contract.sell.id, key, 0)
     sell = draft.sell(contract.sell.id)
     if sell is not None and data.code == SILENT:

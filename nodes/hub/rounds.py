@@ -6,7 +6,7 @@ Decisions only: which event leads here is said in `nodes/hub/buying.py`, and wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from msgspec import structs
@@ -14,7 +14,7 @@ from msgspec import structs
 from nodes.hub import proposing
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
-from nodes.hub.matching import Candidate, pick
+from nodes.hub.matching import Candidate, Part, pick
 from nodes.hub.records import BuyRecord, CapacityRecord
 from nodes.hub.states import BUY
 from nodes.hub.terms import Objection, acceptable, may_serve
@@ -24,11 +24,14 @@ from nodes.states import advance
 from schemas import limits
 from schemas.contracts import Contract
 from schemas.events import BuyOrderRefused, QuoteRequested
+from schemas.money import shown
 from schemas.orders import BuyOrder, Capacity, Need
 
 RETRY_SECONDS_MIN: Final = 1.0
 RETRY_SECONDS_MAX: Final = 16.0
 """Pauses between tries double from the first to the second; news of compute ends a pause at once."""
+RETRIES_PER_SECOND_MAX: Final = 20.0
+"""Of all orders that wait."""
 PROPOSALS_PER_ORDER_MAX: Final = 8
 """Rounds of proposals with refusals among them before the order is given up."""
 LEASE_MARGIN_SECONDS: Final = 2.0
@@ -40,6 +43,7 @@ def begin(book: Book, order: BuyOrder, renter_key: bytes) -> None:
     now = book.draft.now
     book.draft.do(SetTimer(name=f"match/{order.id}", at=order.match_by))
     state = advance(BUY, "gone", "placed")
+    book.draft.placed(order.renter, open_more=1, kept_more=1)
     _collect(book, BuyRecord(order=order, renter_key=renter_key, placed_at=now, state=state))
 
 
@@ -54,11 +58,11 @@ def decide(book: Book, record: BuyRecord) -> None:
         book.draft.put(f"buy/{record.order.id}", record)
         return
     if record.order.match_by <= book.draft.now:
-        refuse(book, record)
+        conclude(book, record)
         return
     need = _need(book.draft, record)
     picked = pick(need, sorted(_candidates(book, record, need), key=lambda each: each.priority))
-    if picked.complete:
+    if picked.complete or (_suffices(book.draft, record, picked.parts) and _all_is_known(book.draft, record)):
         record = proposing.propose(book, _after("enough", record), picked.parts)
         answered(book, _wake(book.draft, record, proposing.PROPOSAL_SECONDS if record.proposed else 0.0))
         return
@@ -67,7 +71,7 @@ def decide(book: Book, record: BuyRecord) -> None:
         tell_refused(book.draft, record.order, Objection("no-memory", lacking))
         close(book, record, "too-large")
     else:
-        _wait(book, record, lacking or f"{picked.lacking(need)}{_memory(record.order)}")
+        _wait(book, record, lacking or f"{picked.lacking(need)}{_memory(record.order)}{_too_dear(book, record)}")
 
 
 def answered(book: Book, record: BuyRecord) -> None:
@@ -79,11 +83,10 @@ def answered(book: Book, record: BuyRecord) -> None:
     proposing.release_quotes(draft, record.rests, order.id)
     record = structs.replace(record, rests={})
     signed = _signed(draft, record)
-    if sum(contract.units for contract in signed) == order.units:
-        proposing.deliver_all(book, record, signed)
-        close(book, record, "all-signed")
+    if sum(contract.units for contract in signed) >= record.aimed_units:
+        _deliver(book, record)
     elif record.proposals >= PROPOSALS_PER_ORDER_MAX or order.match_by <= draft.now:
-        refuse(book, record)
+        conclude(book, record)
     elif len(signed) < len(record.signed):  # one has expired meanwhile: what is left would end long before the rest
         proposing.abandon(book, record.signed, "not-matched")
         _collect(book, _after("some-refused", record, signed=()))
@@ -91,8 +94,11 @@ def answered(book: Book, record: BuyRecord) -> None:
         _collect(book, _after("some-refused", record))
 
 
-def refuse(book: Book, record: BuyRecord) -> None:
-    """End the order for want of a match, and tell the renter what was lacking."""
+def conclude(book: Book, record: BuyRecord) -> None:
+    """The order's time is up: what is signed is delivered if it suffices; else the renter is told what was lacking."""
+    if _suffices(book.draft, record, ()):
+        _deliver(book, record)
+        return
     reason = record.lacking or f"{record.proposals} rounds of proposals were refused or stayed unanswered"
     tell_refused(book.draft, record.order, Objection("no-match", reason))
     close(book, record, "overdue")
@@ -114,6 +120,7 @@ def close(book: Book, record: BuyRecord, happened: str) -> None:
         placed_at=record.placed_at,
         state=advance(BUY, record.state, happened),
     )
+    draft.placed(order.renter, open_more=-1)
     if ended.state != "matched":
         _release(book, record)
         proposing.release_quotes(draft, record.rests, order.id)
@@ -129,7 +136,22 @@ def close(book: Book, record: BuyRecord, happened: str) -> None:
 def forget(draft: Draft, record: BuyRecord) -> None:
     """Its `match_by` is over: were it placed again, it would be too late."""
     advance(BUY, record.state, "forgotten")
+    draft.placed(record.order.renter, kept_more=-1)
     draft.delete(f"buy/{record.order.id}")
+
+
+def _deliver(book: Book, record: BuyRecord) -> None:
+    """The order is matched with what is signed."""
+    _release(book, record)
+    proposing.deliver_all(book, record, _signed(book.draft, record))
+    close(book, record, "all-signed")
+
+
+def _suffices(draft: Draft, record: BuyRecord, parts: Sequence[Part]) -> bool:
+    """Whether what is signed is, with these parts, as little as the order takes."""
+    order, signed = record.order, _signed(draft, record)
+    units = sum(contract.units for contract in signed) + sum(part.units for part in parts)
+    return units >= (order.units_min or order.units) and len(signed) + len(parts) >= order.lessors_min
 
 
 def _collect(book: Book, record: BuyRecord) -> None:
@@ -153,9 +175,10 @@ def _collect(book: Book, record: BuyRecord) -> None:
 def _ask(draft: Draft, record: BuyRecord, need: Need) -> dict[str, str]:
     """Ask every hub that may serve, as far as it told; the hubs by quote id."""
     asked = {}
+    renewed = {found.contract.lessor_hub for each in record.order.renews if (found := draft.contract(each))}
     for hub in draft.config.others:
         known = draft.find(CapacityRecord, f"capacity/{hub}")
-        if known is None or may_serve(known.capacity, record.order):
+        if known is None or hub in renewed or may_serve(known.capacity, record.order):
             quote = draft.context.new_id("quote", hub, record.order.id, record.rounds)
             request = QuoteRequested(quote=quote, buy=record.order, need=need)
             draft.send("quote.requested", hub, record.order.id, request)
@@ -219,20 +242,33 @@ def _memory(order: BuyOrder) -> str:
     return f", with {order.memory_mib:,} MiB each" if order.protection != CIPHERTEXT.name else ""
 
 
+def _too_dear(book: Book, record: BuyRecord) -> str:
+    """What the cheapest free unit that is known of costs, where that is more than the order pays."""
+    order = record.order
+    prices = (each.best_price_micros.get(order.protection) for each in (book.capacity(), *_told(book.draft).values()))
+    best = min((price for price in prices if price is not None), default=0)
+    if best <= order.price_micros_max:
+        return ""
+    return f"; the lowest price is {shown(best)} per unit and hour, the order pays {shown(order.price_micros_max)}"
+
+
 def _wait(book: Book, record: BuyRecord, lacking: str) -> None:
     draft, order = book.draft, record.order
     if lacking != record.lacking:
         draft.note("short", f"{order.id}: {lacking}", order=order.id)
     _release(book, record)
     waiting = _after("short", record, offers=(), reserved=(), lacking=lacking)
-    draft.put(f"buy/{order.id}", _wake(draft, waiting, _pause_seconds(record)))
+    draft.put(f"buy/{order.id}", _wake(draft, waiting, _pause_seconds(record, draft.count("buy"))))
 
 
-def _pause_seconds(record: BuyRecord) -> float:
-    """Doubles each round; spread by the order's id, so that orders that got in each other's way part."""
+def _pause_seconds(record: BuyRecord, orders: int) -> float:
+    """Doubles each round; spread by the order's id, so that orders that got in each other's way part.
+
+    Of many orders each comes more rarely, so that all together come no faster than they are served.
+    """
     spread = int(record.order.id[-4:], 16) / 0x10000
     seconds = RETRY_SECONDS_MIN * 2.0 ** min(record.rounds - 1, 10)
-    return min(seconds, RETRY_SECONDS_MAX) * (0.75 + 0.5 * spread)
+    return min(seconds, max(RETRY_SECONDS_MAX, orders / RETRIES_PER_SECOND_MAX)) * (0.75 + 0.5 * spread)
 
 
 def _wake(draft: Draft, record: BuyRecord, seconds: float) -> BuyRecord:

@@ -5,7 +5,8 @@ Theory of operation.
 A buy order, at the renter's hub:
 
     collecting   own units are reserved; other hubs were asked for quotes. As soon as all have answered, or the time is
-                 up, the hub decides over all offers, price first, then time (R2, R3).
+                 up, the hub decides over all offers, price first, then time (R2, R3): on as much as the order asks
+                 for, or on what there is, as soon as that is as little as it takes.
     waiting      not enough was offered. Nothing is reserved (two orders that each keep half would starve both); the
                  order is tried again on news of compute and after growing pauses, until `match_by`.
     proposing    contracts are made (R4). Those with own lessors are signed at once; the others wait for the lessors'
@@ -40,9 +41,11 @@ BUY: Final[Mapping[tuple[BuyState, str], BuyState]] = MappingProxyType(
         ("collecting", "short"): "waiting",
         ("collecting", "enough"): "proposing",
         ("collecting", "cancelled"): "cancelled",
+        ("collecting", "all-signed"): "matched",
         ("collecting", "overdue"): "refused",
         ("collecting", "too-large"): "refused",
         ("waiting", "retried"): "collecting",
+        ("waiting", "all-signed"): "matched",
         ("waiting", "cancelled"): "cancelled",
         ("waiting", "overdue"): "refused",
         ("proposing", "all-signed"): "matched",

@@ -51,8 +51,10 @@ def objection_to_buy(order: BuyOrder, now: float) -> Objection | None:
     if not order.lessors_min <= min(order.lessors_max, order.units):
         spread = f"{order.units} units cannot be spread over {order.lessors_min} to {order.lessors_max} lessors"
         return Objection("bad-order", f"{spread}; ask for more units, or for fewer lessors")
+    if (order.units_min or order.units) > order.units:
+        return Objection("bad-order", f"at least {order.units_min} of {order.units} units; ask for fewer at least")
     if order.match_by <= now:
-        return Objection("no-match", "the order's match_by was over before it came; place it again with a later one")
+        return Objection("no-match", "the order's match_by was over before it came; set both clocks")
     if order.match_by > now + MATCH_SECONDS_MAX + limits.CLOCK_SKEW_SECONDS_MAX:
         return Objection("bad-order", f"match_by is more than {MATCH_SECONDS_MAX:.0f} seconds away; ask for less")
     return None

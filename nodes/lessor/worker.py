@@ -13,24 +13,28 @@ asked for) comes on its lane, of which it is the only consumer; the lane of a de
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 import structlog
 from msgspec import Struct
 
+from broker.errors import Unroutable
 from broker.names import queue_name
 from broker.port import Broker, Delivery
 from nodes.identity import Identity, verify
 from nodes.lessor.compute.port import BatchRefused, Computed
 from nodes.lessor.compute.workshop import Workshop
 from nodes.lessor.lane import Lane, take_lane
+from nodes.lessor.parking import Parking
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.protocol.draft import Worker
 from nodes.lessor.protocol.machine import LessorMachine
-from nodes.lessor.protocol.records import BatchUnfit, Session, SessionWanted, WorkerStarted
+from nodes.lessor.protocol.records import BatchReturned, BatchUnfit, Session, SessionWanted, WorkerEnding, WorkerStarted
 from nodes.machine import (
     TIMER_FIRED,
     CancelTimer,
@@ -45,15 +49,27 @@ from nodes.machine import (
     own_event,
 )
 from nodes.records import RecordSet
+from nodes.runtime.complaints import Complaints
 from nodes.runtime.consuming import consume_for_ever, handle_all
 from nodes.runtime.door import Door, Later
 from nodes.runtime.post import Post
 from schemas import codec, limits
-from schemas.events import BatchFailed, BatchForwarded, Event, SubtaskAnnounced, batch_attributes
+from schemas.events import (
+    CATALOGUE,
+    BatchFailed,
+    BatchForwarded,
+    Event,
+    EventRefused,
+    SubtaskAnnounced,
+    batch_attributes,
+)
 from schemas.ids import Address, derive_id
 from schemas.jobs import Batch
 
 log = structlog.get_logger(__name__)
+
+WITHDRAW_SECONDS_MAX: Final = 5.0
+"""A worker that ends does not wait longer for a broker to take its word."""
 
 
 @dataclass(slots=True)
@@ -73,8 +89,8 @@ class LessorWorker:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the sell order is placed and all queues are consumed."""
 
-    async def run(self) -> None:
-        """Work until cancelled.
+    async def run(self, stop: asyncio.Event | None = None) -> None:
+        """Work until `stop` is set, and take the order back then; or until cancelled, as if the machine had stopped.
 
         Raises:
             BadConfig: every lane is taken: the network description allows no more workers.
@@ -83,7 +99,7 @@ class LessorWorker:
             self.lane = lane.name
             log.info("worker ready", address=self.config.me, lane=lane.name, worker=self.name, enclaves=self.enclaves)
             try:
-                await _Shift(self, lane).run()
+                await _Shift(self, lane).run(stop or asyncio.Event())
             finally:
                 await self.workshop.close_all()
 
@@ -100,18 +116,25 @@ class _Shift:
         self._records = RecordSet()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._waiting: dict[str, asyncio.Future[None]] = {}
-        self._door = Door(self._me, "lessor", of.clock)
+        self._parking = Parking(of.clock)
         self._post = Post(of.identity, of.broker, of.clock)
+        self._door = Door(self._me, "lessor", of.clock, complaints=Complaints(self._post, of.clock))
 
-    async def run(self) -> None:
-        """Consume all queues, and offer compute, until cancelled or the lane is lost: another worker may have it."""
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume all queues, and offer compute, until told to stop or the lane is lost: another worker may have it."""
         try:
             async with self._group as group:
-                group.create_task(handle_all(self._lane.deliveries, self._serve))
+                serving = [group.create_task(handle_all(self._lane.deliveries, self._serve))]
                 for kind, prefetch in (("control", limits.CONTROL_PREFETCH), ("batch", limits.BATCH_PREFETCH)):
                     queue = queue_name(self._me, kind)
-                    group.create_task(consume_for_ever(self._of.broker, queue, prefetch, self._serve))
+                    serving.append(group.create_task(consume_for_ever(self._of.broker, queue, prefetch, self._serve)))
                 await self._by_itself(self._internal("worker.started", WorkerStarted()))
+                await stop.wait()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(WITHDRAW_SECONDS_MAX):
+                        await self._by_itself(self._internal("worker.ending", WorkerEnding()))
+                for task in serving:
+                    task.cancel()
         finally:
             for name in list(self._timers):
                 self._cancel(name)
@@ -122,17 +145,40 @@ class _Shift:
         await self._door.serve(delivery, self._sender, self._handle)
 
     async def _sender(self, event: Event) -> tuple[bytes | None, None]:
-        """The sender's key. A batch waits until its session is open: the contract that names the key comes with it."""
-        if event.type == "batch.dispatched":
-            batch = codec.batch_of(event)
-            await self._opened(SessionWanted(subtask=batch.subtask, job=batch.job, renter=event.source))
+        """The sender's key. A batch waits until its session is open: the contract that names the key comes with it.
+
+        Once that contract is here, it waits in its slot for programs and keys; before that, at the broker.
+        """
+        if event.type == "batch.dispatched" and self._machine.closed(self._records, event) is None:
+            await self._open_for(event)
         key = self._machine.key_of(self._records, event)
         if key is None and self._machine.awaits_terms(self._records, event):
             raise Later(f"{event.type} of {event.source} came before its terms")
         return key, None
 
+    async def _open_for(self, event: Event) -> None:
+        """Open the session of a batch. Raises Refused or Later; not where it came out that the contract has ended."""
+        batch = codec.batch_of(event)
+        wanted = SessionWanted(subtask=batch.subtask, job=batch.job, renter=event.source)
+        session = self._records.get(f"session/{batch.subtask}")
+        if isinstance(session, Session) and session.renter != event.source:
+            raise Refused("not-asked-for", f"{event.source} was not asked for {batch.subtask}")
+        if not isinstance(session, Session) or session.terms is None:
+            pause = self._parking.pause_seconds(event.id, event.source)
+            if session is None:  # not awaited: whoever is asked may be slow to take the question
+                self._group.create_task(self._by_itself(self._internal("session.wanted", wanted)))
+            raise Later(f"{event.source} has not shown its contract for {batch.subtask} yet", pause)
+        self._parking.leave(event.id)
+        try:
+            await self._opened(wanted)
+        except Refused:
+            if self._machine.closed(self._records, event) is None:
+                raise
+
     async def _handle(self, event: Event, _: None) -> None:
         await self._give(event)
+        if isinstance(event.data, EventRefused) and event.data.type == "order.sell.placed":
+            self._of.ready.clear()
         if isinstance(event.data, SubtaskAnnounced):  # whoever takes it over, when this worker dies, asks as well
             terms = event.data.terms
             await self._opened(SessionWanted(subtask=terms.subtask, job=terms.job, renter=event.source))
@@ -196,7 +242,11 @@ class _Shift:
 
     async def _publish(self, effect: Publish, event: Event, index: int) -> None:
         event_id = derive_id("event", self._of.name, event.id, index)
-        await self._post.deliver(effect, event_id=event_id, cause=event.id)
+        try:
+            await self._post.deliver(effect, event_id=event_id, cause=event.id)
+        except Unroutable:
+            if CATALOGUE[effect.type].sender != ("worker",):  # the network may have fewer lanes than it was told
+                raise
         if effect.type == "order.sell.placed":
             self._of.ready.set()
 
@@ -213,6 +263,7 @@ class _Shift:
 
     async def _compute(self, batch: Batch, partner: str | None, event: Event) -> None:
         """Activity `compute`: the result goes to the renter, or to its partner; or the reason why there is none."""
+        began = monotonic()
         try:
             computed = await self._of.workshop.compute(batch, bytes(event.body))
         except LookupError as error:
@@ -226,6 +277,8 @@ class _Shift:
             await self._return(batch, event, computed)
         else:
             await self._forward(batch, event, computed, partner)
+        done = BatchReturned(batch=batch, seconds=monotonic() - began)
+        await self._give(self._internal("batch.returned", done))
 
     async def _return(self, batch: Batch, event: Event, computed: Computed) -> None:
         await self._post.send(

@@ -39,9 +39,10 @@ from nodes.runtime.post import Post
 from nodes.store.blobs import BlobStore
 from schemas import limits
 from schemas.errors import BadConfig, BadData, BadProgram
-from schemas.events import JobCancelled, JobSubmitted
+from schemas.events import JobCancelled, JobDeleted, JobSubmitted
 from schemas.ids import derive_id
 from schemas.jobs import CutNote, CutProgram, JobSpec
+from schemas.money import MICROS, to_micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +60,18 @@ class JobOptions:
     encoding: str | None = None
     missing: Missing = "refuse"
     lessors: int = 2
+    lessors_min: int = 1
     units: int | None = None
     encrypt_seconds_max: float = limits.ENCRYPT_SECONDS_MAX_DEFAULT
     decrypt_seconds_max: float | None = None
     max_error: float = limits.MAX_ERROR_DEFAULT
     local_share: float = 0.1
-    price_micros_max: int = limits.PRICE_MICROS_MAX
+    price_max: float = limits.PRICE_MICROS_MAX_DEFAULT / MICROS
+    """Per unit and hour, in the network's currency."""
+    budget: float | None = None
+    """That all its contracts may cost together, in the network's currency."""
     match_seconds: float = limits.MATCH_SECONDS_DEFAULT
-    lease_seconds: float = 3600.0
+    lease_seconds: float = limits.LEASE_SECONDS_DEFAULT
     batch_rows: int | None = None
     accept_software_enclave: bool = False
     joint: Invitation | None = None
@@ -187,6 +192,11 @@ async def publish_cancel(post: Post, job_id: str) -> None:
     await _publish(post, "job.cancelled", job_id, JobCancelled(job=job_id))
 
 
+async def publish_delete(post: Post, job_id: str) -> None:
+    """Publish `job.deleted` to the renter's own queue; raises as `publish_job`."""
+    await _publish(post, "job.deleted", job_id, JobDeleted(job=job_id))
+
+
 async def _publish(post: Post, event_type: str, job_id: str, data: Struct) -> None:
     await post.send(event_type, post.me, job_id, data, event_id=derive_id("event", job_id, event_type))
 
@@ -227,14 +237,20 @@ def _spec(table: Table, programs: Programs, options: JobOptions, job_id: str) ->
         "id": job_id,
         "data": table.digest,
         "program": programs.whole.digest,
+        "price_micros_max": to_micros(options.price_max, "price_max", limits.PRICE_MICROS_MAX),
+        "budget_micros": None if options.budget is None else to_micros(options.budget, "budget"),
         "cut": None if cut is None else CutProgram(beginning=cut.beginning.digest, rest=cut.rest.digest),
         "local_program": None if local is None else local.digest,
     }
     try:
-        return msgspec.convert(fields, JobSpec)
+        spec = msgspec.convert(fields, JobSpec)
     except msgspec.ValidationError as error:
         said, _, field = str(error).strip("`").rpartition(" - at `$.")
         raise BadConfig(f"{field} cannot be {fields[field]!r:.40}: {said}", field=field) from error
+    if spec.lessors_min > spec.lessors:
+        least, most = spec.lessors_min, spec.lessors
+        raise BadConfig(f"at least {least} lessors and at most {most}: raise --lessors", field="lessors_min")
+    return spec
 
 
 def _check_id_column(options: JobOptions, program: Program, last: Program) -> None:

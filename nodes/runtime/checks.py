@@ -35,6 +35,10 @@ FROM_ANY_HUB: Final = frozenset({"delivery.failed"})
 """Hub news that a participant hears from every hub on the way, not from its own alone."""
 
 
+OF_CLOCKS: Final = frozenset({"event.refused"})
+"""News that is believed whatever its date: it may be about the clock."""
+
+
 @dataclass(frozen=True, slots=True)
 class Receiver:
     """Who receives: an address, and the role that it has in the catalogue."""
@@ -75,8 +79,11 @@ def check_event(event: Event, route: Key, receiver: Receiver, now: float) -> Non
         raise Refused("wrong-sender", f"{route.src} sent it, it says {event.source}")
     if not any(_is_sender(role, event, receiver) for role in row.sender):
         raise Refused("wrong-role", f"{event.source} may not send {event.type} to {receiver.me}")
+    if event.type in OF_CLOCKS:
+        return
     if event.time > now + limits.CLOCK_SKEW_SECONDS_MAX:
-        raise Refused("from-the-future", f"dated {event.time - now:.0f} s ahead")
+        ahead = f"{event.source}'s clock is {event.time - now:.0f} s ahead of {receiver.me}'s"
+        raise Refused("from-the-future", f"{ahead}, at most {limits.CLOCK_SKEW_SECONDS_MAX:.0f} are allowed: set both")
     if event.time < now - EVENT_AGE_SECONDS_MAX:
         raise Refused("too-old", f"dated {now - event.time:.0f} s ago")
 
@@ -91,18 +98,19 @@ def check_signature(received: codec.Received, key: bytes | None, verify: Verify)
     if key is None:
         raise Refused("unknown-sender", f"no key of {source} is known here")
     if not verify(key, received.signed, received.signature):
-        raise Refused("bad-signature", f"{source} did not sign this")
+        raise Refused("bad-signature", f"{source} did not sign this with the key by which it is known here")
 
 
 def _is_sender(role: Role, event: Event, receiver: Receiver) -> bool:
     """Whether the event's source may speak in this role to the receiver.
 
-    Users sign as their own node. A participant hears hub news from its own hub, a hub hears participants of its own
-    subnet and other hubs (N2). That a participant is the renter or lessor in question is for the receiver to know.
+    Users sign as their own node, and so do workers to others of it. A participant hears hub news from its own hub, a
+    hub hears participants of its own subnet and other hubs (N2). That a participant is the renter or lessor in question
+    is for the receiver to know.
     """
     me, source = receiver.me, event.source
     is_hub, is_near = source == hub_address(hub_of(source)), hub_of(source) == hub_of(me)
-    if role == "user":
+    if role in ("user", "worker"):
         return source == me
     if role == "hub":
         return is_hub and (is_near or receiver.role == "hub" or event.type in FROM_ANY_HUB)

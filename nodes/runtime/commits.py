@@ -5,6 +5,7 @@ Nothing else of a node writes its store's records.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -42,8 +43,10 @@ class Commits:
         entropy: Callable[[int], bytes],
         owner: str,
         quiet: Quiet,
+        hearing_since: Callable[[], float],
     ) -> None:
         """See `Runtime`; `owner` names this process in the store."""
+        self._hearing_since = hearing_since
         self._machine = machine
         self._store = store
         self._me = identity.address
@@ -63,12 +66,13 @@ class Commits:
 
     def arrived(self, received: Received, aggregate: str) -> Input:
         """An event from outside, for this aggregate."""
-        return Input(received.event.id, aggregate, Given(received.event, self._clock(), self._fresh(), received))
+        given = Given(received.event, self._clock(), self._fresh(), received)
+        return Input(received.event.id, aggregate, given, content=hashlib.sha256(received.signed).hexdigest())
 
     def fired(self, timer: Timer) -> Input:
         """A timer that is due."""
         name = derive_id("timer", timer.aggregate, timer.name, timer.serial)
-        data = TimerFired(name=timer.name, at=timer.due_at)
+        data = TimerFired(name=timer.name, at=timer.due_at, hearing_since=self._hearing_since())
         return Input(name, timer.aggregate, self._internal(name, TIMER_FIRED, data, timer.aggregate, ""), timer=timer)
 
     def outcomes(self, row: OutboxRow, events: Sequence[tuple[str, Struct]]) -> list[Input]:

@@ -62,6 +62,7 @@ class Decider:
             signatures=recorder.signatures,
             effects=step.effects,
             refused=refused,
+            withheld=refused is not None and given.received is not None,
         )
         if refused is not None:
             # An aggregate nobody has is not created by refusing to touch it.

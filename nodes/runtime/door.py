@@ -4,6 +4,7 @@
                     │ (`nodes.runtime.checks`)              │                        │
                     └───────── refused ─────────────────────┴────────────────────────┴──► set aside with the reason
                                what this node cannot do now ─────────────────────────┴──► back, after a pause
+                               its disk is full or fails ────────────────────────────┴──► held: `storage.py`
 
 Whatever is raised while receiving, handling or settling ends in one of these three: never as the end of the process or
 of its neighbours. A role with a store decides inside its transaction (`loop.py`) and uses `receive` and the answers; a
@@ -23,10 +24,12 @@ from nodes.identity import verify
 from nodes.machine import Refused
 from nodes.runtime import bulk
 from nodes.runtime.checks import Receiver, check_event, check_signature, read_route
+from nodes.runtime.complaints import Complaints
+from nodes.runtime.storage import Storage
 from nodes.store.errors import RecordUnreadable
 from schemas.codec import Received
 from schemas.errors import SubletError, VerificationFailed
-from schemas.events import Event, Role
+from schemas.events import Event, EventRefused, Role
 from schemas.ids import Address
 
 K = TypeVar("K")
@@ -37,11 +40,15 @@ FAILED: Final = "handler-failed"
 UNREADABLE: Final = "unreadable"
 """Reasons of dead letters that are faults of this program, found in the log."""
 _NOT_NOW: Final = (SubletError, OSError, MemoryError)
-"""What may pass: a broker or store out of reach, a full disk, no memory."""
+"""What may pass: a broker out of reach, no memory."""
 
 
 class Later(SubletError):  # noqa: N818 - reads as the sentence it is
     """Raised by a handler that lacks something which is on its way: the message comes again after a pause."""
+
+    def __init__(self, reason: str, seconds: float = RETRY_SECONDS) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
 
 
 class Door:
@@ -53,8 +60,13 @@ class Door:
         role: Role,
         clock: Callable[[], float],
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        *,
+        storage: Storage | None = None,
+        complaints: Complaints | None = None,
     ) -> None:
         """A door of this node; `clock` gives seconds since 1970, `pause` waits so many seconds."""
+        self._complaints = complaints
+        self._storage = storage or Storage(pause=pause)
         self._receiver = Receiver(me, role)
         self._clock = clock
         self._pause = pause
@@ -82,7 +94,7 @@ class Door:
             check_signature(received, key, verify)
             await handle(received.event, known)
 
-        await self.settle(delivery, work())
+        await self.settle(delivery, work)
 
     async def receive(self, delivery: Delivery) -> Received:
         """The event of a delivery, past every check that needs no knowledge of its sender.
@@ -95,6 +107,9 @@ class Door:
             route = read_route(message.key, self._receiver)
             received = await bulk.decode(message.headers, message.body)
             check_event(received.event, route, self._receiver, self._clock())
+            if isinstance(told := received.event.data, EventRefused):
+                by = received.event.source
+                self._log.error("not believed", by=by, type=told.type, code=told.code, why=told.reason)
         except Refused:
             raise
         except VerificationFailed as error:
@@ -104,17 +119,17 @@ class Door:
             raise Refused(UNREADABLE, type(error).__name__) from error
         return received
 
-    async def settle(self, delivery: Delivery, work: Awaitable[None]) -> None:
-        """Await what a delivery asks for and settle it by what comes of that. Raises nothing but cancellation."""
+    async def settle(self, delivery: Delivery, work: Callable[[], Awaitable[None]]) -> None:
+        """Do what a delivery asks for and settle it by what comes of that. Raises nothing but cancellation."""
         try:
-            await work
+            await self._storage.persist(work)
         except Refused as refusal:
             await self.set_aside(delivery, refusal.code, refusal.reason)
         except (VerificationFailed, RecordUnreadable) as error:
             await self.set_aside(delivery, error.code, str(error))
         except Later as error:
             self._log.info("a message comes again", reason=str(error), key=delivery.message.key)
-            await self.bring_again(delivery)
+            await self.bring_again(delivery, error.seconds)
         except _NOT_NOW as error:
             self._log.warning("a message comes again", error=_said(error), key=delivery.message.key)
             await self.bring_again(delivery)
@@ -130,8 +145,12 @@ class Door:
 
     async def set_aside(self, delivery: Delivery, code: str, reason: str) -> None:
         """Move it to the dead letters. Raises nothing."""
-        self._log.warning("set aside", code=code, reason=reason, id=delivery.message.id, key=delivery.message.key)
+        message = delivery.message
+        sender = ".".join(message.key.split(".")[2:4])  # as the broker pinned it
+        self._log.warning("set aside", code=code, reason=reason, sender=sender, id=message.id, key=message.key)
         await self._answer(delivery, delivery.reject(code))
+        if self._complaints is not None:
+            await self._complaints.tell(message, code, reason)
 
     async def bring_again(self, delivery: Delivery, seconds: float = RETRY_SECONDS) -> None:
         """Let it come again after a pause. Raises nothing."""

@@ -8,6 +8,8 @@ An entry is one line of JSON with sorted keys, so equal entries are equal bytes:
     signatures      what `Context.sign` returned, in order; a replay hands these out again after verifying them
     effects         what followed, or
     refused         the code and reason of a refusal, which changed nothing
+    withheld        that of what was refused and came from outside neither data nor body is kept: else whoever sends it
+                    could fill the journal
 
 A replay starts with no records, handles every recorded event again and demands identical effects: so the journal
 explains the state, and a machine that is no longer deterministic or an entry that was changed is found. An export adds
@@ -18,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -64,7 +66,7 @@ class RecordedEvent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     body: bytes = b""
 
 
-class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One line of a journal; see the module's text."""
 
     n: int
@@ -75,6 +77,8 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     signatures: tuple[str, ...]
     effects: tuple[Any, ...]
     refused: tuple[str, str] | None
+    withheld: bool = False
+    """Whether the event's data and body are not kept; it is not handled again."""
 
 
 class Header(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -127,6 +131,7 @@ def entry_bytes(
     signatures: Sequence[bytes],
     effects: Sequence[Effect] = (),
     refused: tuple[str, str] | None = None,
+    withheld: bool = False,
 ) -> bytes:
     """The entry for one handled event.
 
@@ -136,12 +141,13 @@ def entry_bytes(
     entry = Entry(
         n=n,
         prev=prev,
-        event=_recorded(event),
+        event=_recorded(replace(event, data=None, body=b"", attributes={}) if withheld else event),
         now=context.now,
         entropy=context.entropy.hex(),
-        signatures=tuple(signature.hex() for signature in signatures),
+        signatures=() if withheld else tuple(signature.hex() for signature in signatures),
         effects=tuple(effects),
         refused=refused,
+        withheld=withheld,
     )
     return _dump(entry)
 
@@ -187,6 +193,10 @@ def replay(entries: Iterable[bytes], machine: Machine, me: Address, public_key: 
         entry = read_entry(line)
         if entry.n != number or entry.prev != prev:
             raise JournalMismatch(f"entry {number} does not follow the one before it", code="broken-chain")
+        prev = hashlib.sha256(line).hexdigest()
+        if entry.withheld:
+            _require_refused(entry)
+            continue
         signer = _Playback(entry, public_key, verify)
         step = _again(entry, machine, records, me, signer)
         _compare(entry, step, signer)
@@ -194,7 +204,6 @@ def replay(entries: Iterable[bytes], machine: Machine, me: Address, public_key: 
             records.drop(key)
         for key, record in step.put.items():
             records.put(key, _kept(machine, key, record))
-        prev = hashlib.sha256(line).hexdigest()
 
 
 def export_lines(header: Header, entries: Sequence[bytes], sign: Sign) -> list[bytes]:
@@ -277,6 +286,12 @@ def _again(entry: Entry, machine: Machine, records: Mapping[str, Struct], me: Ad
         message = f"entry {entry.n}: {event.type} was refused ({entry.refused[0]}), now it is not"
         raise JournalMismatch(message, code="different-refusal")
     return step
+
+
+def _require_refused(entry: Entry) -> None:
+    """What is withheld changed nothing."""
+    if entry.refused is None or entry.effects:
+        raise JournalMismatch(f"entry {entry.n}: only what was refused may be withheld", code="bad-entry")
 
 
 def _compare(entry: Entry, step: Step, signer: _Playback) -> None:

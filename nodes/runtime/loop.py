@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, TypeVar
 
 import structlog
@@ -25,11 +26,14 @@ from nodes.identity import Identity
 from nodes.machine import Machine
 from nodes.runtime.checks import EVENT_AGE_SECONDS_MAX
 from nodes.runtime.commits import Commits
+from nodes.runtime.complaints import Complaints
 from nodes.runtime.door import Door
 from nodes.runtime.outbox import ACTIVITIES_MAX, Activity, Means, Outbox
 from nodes.runtime.post import Post
 from nodes.runtime.quiet import Quiet, Wake
+from nodes.runtime.quota import Quota
 from nodes.runtime.reception import Reception
+from nodes.runtime.storage import Storage
 from nodes.store.blobs import BlobStore
 from nodes.store.errors import StoreClosed, StoreFailed
 from nodes.store.port import OUTBOX_LEASE_SECONDS, OutboxRow, Store
@@ -39,9 +43,15 @@ T = TypeVar("T")
 
 POLL_SECONDS: Final = 1.0
 """How often to look for timers and outbox rows of other processes that ended."""
-FORGET_SECONDS: Final = 600.0
-"""How often to forget old inbox ids."""
-STORE_RETRY_SECONDS: Final = 1.0
+FORGET_SECONDS: Final = 60.0
+"""How often to forget what is old."""
+JOURNAL_SECONDS: Final = 7 * 24 * 3600.0
+"""What a journal without end tells goes back so far: those of jobs go with their jobs."""
+JOURNAL_ENTRIES_MAX: Final = 200_000
+"""Of a journal without end."""
+TURN_RETRY_SECONDS: Final = 1.0
+STOP_SECONDS_MAX: Final = 10.0
+"""For settling what was taken in; it comes again if the broker cannot be told in time."""
 
 __all__ = ["Activity", "Runtime"]
 
@@ -61,6 +71,10 @@ class Runtime:
         blobs: BlobStore,
         entropy: Callable[[int], bytes],
         activities_max: int = ACTIVITIES_MAX,
+        storage: Storage | None = None,
+        hearing_since: Callable[[], float] = lambda: 0.0,
+        endless: Sequence[str] = (),
+        journal_seconds: float = JOURNAL_SECONDS,
     ) -> None:
         """Wire a process.
 
@@ -74,21 +88,43 @@ class Runtime:
             blobs: raw bodies of events, by digest.
             entropy: so many fresh random bytes.
             activities_max: activities under way at a time.
+            storage: the disk on which the store is.
+            hearing_since: since when this process hears answers without a gap, seconds since 1970 (`Hearing.since`).
+            endless: aggregates that no end of a job removes.
+            journal_seconds: how far back their journals go.
         """
+        self._endless = endless
+        self._journal_seconds = journal_seconds
         self._store = store
+        self._storage = storage or Storage()
         self._clock = clock
         self._owner = entropy(16).hex()
         self._quiet = Quiet()
         self._commits = Commits(
-            machine, store, identity, clock=clock, entropy=entropy, owner=self._owner, quiet=self._quiet
+            machine,
+            store,
+            identity,
+            clock=clock,
+            entropy=entropy,
+            owner=self._owner,
+            quiet=self._quiet,
+            hearing_since=hearing_since,
         )
         post = Post(identity, broker, clock)
-        means = Means(machine, post, store, blobs, activities, self._conclude, activities_max)
+        means = Means(machine, post, store, blobs, activities, self._conclude, self._storage, activities_max)
         self._outbox = self._commits.outbox = Outbox(means, self._quiet)
         self._timer_wake = self._commits.timers = Wake(self._quiet)
-        door = Door(identity.address, machine.name, clock)
+        complaints = Complaints(post, clock)
+        door = Door(identity.address, machine.name, clock, storage=self._storage, complaints=complaints)
         self._reception = Reception(
-            me=identity.address, machine=machine, broker=broker, door=door, commits=self._commits, quiet=self._quiet
+            me=identity.address,
+            machine=machine,
+            broker=broker,
+            door=door,
+            commits=self._commits,
+            quiet=self._quiet,
+            storage=self._storage,
+            quota=Quota(identity.address, clock),
         )
         self._log = structlog.get_logger(__name__).bind(node=identity.address, role=machine.name)
 
@@ -104,8 +140,8 @@ class Runtime:
                 loops = [group.create_task(loop) for loop in (self._fire_timers(), self._claim(), self._keep())]
                 consuming = group.create_task(self._reception.run(stop))
                 await stop.wait()
-                await asyncio.wait([consuming])
-                for loop in loops:
+                await asyncio.wait([consuming], timeout=STOP_SECONDS_MAX)
+                for loop in (consuming, *loops):
                     loop.cancel()
         finally:
             await self._outbox.stop()
@@ -130,6 +166,11 @@ class Runtime:
         """
         await self._commits.apply([self._commits.submitted(event_type, data, aggregate, event_id, cause)])
 
+    @property
+    def ready(self) -> bool:
+        """Whether this process can work: not while its disk is full or fails."""
+        return self._storage.ready
+
     def wake(self) -> None:
         """Look at the timers now: the clock was moved."""
         self._timer_wake.set()
@@ -151,7 +192,7 @@ class Runtime:
         while True:
             with self._quiet.busy():
                 self._timer_wake.served()
-                wait = await self._or_later(self._fire_due(), STORE_RETRY_SECONDS)
+                wait = await self._or_later(self._fire_due, TURN_RETRY_SECONDS)
             await self._timer_wake.wait(wait)
 
     async def _fire_due(self) -> float:
@@ -166,7 +207,7 @@ class Runtime:
         while True:
             with self._quiet.busy():
                 self._outbox.room.served()
-                self._outbox.accept(await self._or_later(self._claimable(), []))
+                self._outbox.accept(await self._or_later(self._claimable, []))
             await self._outbox.room.wait(POLL_SECONDS)
 
     async def _claimable(self) -> list[OutboxRow]:
@@ -184,7 +225,7 @@ class Runtime:
         forget_at = self._clock()
         while True:
             await asyncio.sleep(OUTBOX_LEASE_SECONDS / 3)
-            forget_at = await self._or_later(self._extend_and_forget(forget_at), forget_at)
+            forget_at = await self._or_later(partial(self._extend_and_forget, forget_at), forget_at)
 
     async def _extend_and_forget(self, forget_at: float) -> float:
         now = self._clock()
@@ -192,17 +233,25 @@ class Runtime:
             await self._store.extend(self._owner, held, now + OUTBOX_LEASE_SECONDS)
         if now < forget_at:
             return forget_at
-        await self._store.forget(now - EVENT_AGE_SECONDS_MAX)
+        await self.forget()
         return now + FORGET_SECONDS
 
-    async def _or_later(self, work: Awaitable[T], otherwise: T) -> T:
+    async def forget(self, now: float | None = None) -> None:
+        """Forget ids of events that would be refused by their date, and what endless journals told long ago.
+
+        `now` is seconds since 1970; the clock's by default.
+        """
+        now = self._clock() if now is None else now
+        await self._store.forget(now - EVENT_AGE_SECONDS_MAX)
+        for aggregate in self._endless:
+            await self._store.shorten(aggregate, before=now - self._journal_seconds, entries_max=JOURNAL_ENTRIES_MAX)
+
+    async def _or_later(self, work: Callable[[], Awaitable[T]], otherwise: T) -> T:
         """What `work` gives; `otherwise` when it fails: it is tried again in the next turn. A closed store ends all."""
         try:
-            return await work
+            return await self._storage.persist(work)
         except StoreClosed:
             raise
-        except StoreFailed as error:
-            self._log.error("the store failed, trying again", error=str(error))
         except Exception:
             self._log.exception("a turn of the loop failed, trying again")
         return otherwise

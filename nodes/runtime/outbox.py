@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -19,10 +19,11 @@ from typing import Any, Final
 import structlog
 from msgspec import Struct
 
-from broker.errors import AccessRefused, MessageTooLarge, PublishUnknown, Unroutable
+from broker.errors import AccessRefused, MessageTooLarge, PublishUnknown, QueueFull, Unroutable
 from nodes.machine import ActivityFailed, Machine, Perform, Publish, PublishFailed
 from nodes.runtime.post import Post, Undeliverable
 from nodes.runtime.quiet import Quiet, Wake
+from nodes.runtime.storage import Storage
 from nodes.store.blobs import BlobStore
 from nodes.store.errors import BlobDamaged, BlobMissing, StoreClosed, StoreFailed
 from nodes.store.port import OutboxRow, Store, Unreadable
@@ -36,12 +37,56 @@ Conclude = Callable[[OutboxRow, Sequence[tuple[str, Struct]]], Awaitable[None]]
 
 PUBLISH_WINDOW: Final = 64
 """Publishes under way at a time."""
+RESTING_MAX: Final = 256
+"""Of each, that wait beside these for a full queue to have room."""
 ACTIVITIES_MAX: Final = 8
 """Activities under way at a time, per process."""
 ACTIVITY_ATTEMPTS_MAX: Final = 5
+"""Times that an activity may fail. That its process was killed is no failure of it."""
+PROCESSES_LOST_MAX: Final = 50
+"""As many processes may be killed while they carry out one activity; more, and it is what kills them."""
 RETRY_SECONDS_MIN: Final = 0.1
 RETRY_SECONDS_MAX: Final = 5.0
 _ERROR_CHARS_MAX: Final = 500
+
+
+class _Places:
+    """So many may be under way. Who waits for one receiver alone lets others have its place meanwhile."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+        """Claimed, and not done with."""
+        self._resting = 0
+        self._free = asyncio.Semaphore(most)
+
+    @property
+    def room(self) -> int:
+        """How many more may be claimed."""
+        return max(0, self.most + self._resting - self.taken)
+
+    @contextlib.asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """While it lasts the caller is under way."""
+        await self._free.acquire()
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    async def rest(self, seconds: float, tell: Callable[[], None]) -> None:
+        """Wait, inside `place`, without holding it, and `tell` that. Who is cancelled here ends with all others."""
+        if self._resting >= RESTING_MAX:
+            await asyncio.sleep(seconds)
+            return
+        self._resting += 1
+        self._free.release()
+        tell()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            self._resting -= 1
+        await self._free.acquire()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +100,7 @@ class Means:
     activities: Mapping[str, Activity]
     conclude: Conclude
     """Applies an activity's outcome and completes its row, in one transaction."""
+    storage: Storage
     activities_max: int = ACTIVITIES_MAX
 
 
@@ -64,10 +110,8 @@ class Outbox:
     def __init__(self, means: Means, quiet: Quiet) -> None:
         self._means = means
         self._quiet = quiet
-        self._window = asyncio.Semaphore(PUBLISH_WINDOW)
-        self._slots = asyncio.Semaphore(means.activities_max)
-        self._performing = 0
-        self._publishing = 0
+        self._publishing = _Places(PUBLISH_WINDOW)
+        self._performing = _Places(means.activities_max)
         self._done: list[int] = []
         self._finishing = False
         self._tasks: dict[int, asyncio.Task[None]] = {}
@@ -84,12 +128,12 @@ class Outbox:
     @property
     def publishes_room(self) -> int:
         """How many more publishes may be claimed."""
-        return max(0, PUBLISH_WINDOW - self._publishing)
+        return self._publishing.room
 
     @property
     def performs_room(self) -> int:
         """How many more activities may be claimed."""
-        return max(0, self._means.activities_max - self._performing)
+        return self._performing.room
 
     def start(self) -> None:
         """Carry out rows from now on, those first that came before."""
@@ -104,12 +148,12 @@ class Outbox:
             elif row.seq in self._tasks:
                 continue
             elif isinstance(row.effect, Publish):
-                self._publishing += 1
+                self._publishing.taken += 1
                 self._spawn(row.seq, self._publish(row, row.effect))
             elif isinstance(row.effect, Unreadable):
                 self._spawn(row.seq, self._give_up(row, row.effect))
             else:
-                self._performing += 1
+                self._performing.taken += 1
                 self._spawn(row.seq, self._perform(row, row.effect))
 
     async def stop(self) -> None:
@@ -150,10 +194,10 @@ class Outbox:
 
     async def _publish(self, row: OutboxRow, effect: Publish) -> None:
         try:
-            async with self._window:
+            async with self._publishing.place():
                 failure = await self._send(row, effect)
         finally:
-            self._publishing -= 1
+            self._publishing.taken -= 1
         if failure is None:
             await self._finish(row.seq)
             return
@@ -170,7 +214,7 @@ class Outbox:
                 return str(error)
             except (PublishUnknown, BrokerUnreachable) as error:
                 self._log.info("publishing again", cause=row.event_id, type=effect.type, error=str(error))
-                await asyncio.sleep(delay)
+                await self._later(delay, error, self._publishing)
                 delay = min(delay * 2, RETRY_SECONDS_MAX)
             else:
                 self._log.debug("published", type=effect.type, to=effect.to, cause=row.event_id)
@@ -191,7 +235,7 @@ class Outbox:
         try:
             while self._done:
                 seqs = list(self._done)
-                await self._until_stored(partial(self._means.store.done, seqs))
+                await self._means.storage.persist(partial(self._means.store.done, seqs))
                 del self._done[: len(seqs)]
         finally:
             self._finishing = False
@@ -200,38 +244,47 @@ class Outbox:
 
     async def _perform(self, row: OutboxRow, effect: Perform) -> None:
         try:
-            async with self._slots:
+            async with self._performing.place():
                 events = await self._attempts(row, effect)
-                await self._until_stored(lambda: self._means.conclude(row, events))
+                await self._means.storage.persist(lambda: self._means.conclude(row, events))
         except _ActivityFailed as error:
             failed = ActivityFailed(activity=effect.activity, params=effect.params, error=str(error))
             await self._report(row, "activity.failed", failed)
         finally:
-            self._performing -= 1
+            self._performing.taken -= 1
             self.room.set()
 
     async def _attempts(self, row: OutboxRow, effect: Perform) -> Sequence[tuple[str, Struct]]:
         """The activity's outcome; raises _ActivityFailed when it has had its attempts."""
-        attempt, delay = row.attempts, RETRY_SECONDS_MIN
-        activity = self._means.activities.get(effect.activity)
+        attempt, delay = row.failures + 1, RETRY_SECONDS_MIN
+        activity, persist = self._means.activities.get(effect.activity), self._means.storage.persist
         if activity is None:
             raise _ActivityFailed(f"no activity {effect.activity!r} here")
-        if attempt > ACTIVITY_ATTEMPTS_MAX:
-            raise _ActivityFailed(f"every process that tried it ended ({attempt - 1} attempts)")
+        if row.attempts > PROCESSES_LOST_MAX:
+            raise _ActivityFailed(f"each of the {PROCESSES_LOST_MAX} processes that tried it was killed over it")
         while True:
+            waits_for: Exception | None = None
             try:
-                events = await activity(effect.params, row.aggregate)
+                events = await persist(partial(activity, effect.params, row.aggregate))
                 return [(name, self._checked(name, data)) for name, data in events]
             except (PublishUnknown, BrokerUnreachable) as error:
                 self._log.info("activity waits for the broker", activity=effect.activity, error=str(error))
+                waits_for = error
             except Exception as error:
                 self._log.exception("activity failed", activity=effect.activity, attempt=attempt, cause=row.event_id)
                 if attempt >= ACTIVITY_ATTEMPTS_MAX:
                     raise _ActivityFailed(f"{type(error).__name__}: {error}"[:_ERROR_CHARS_MAX]) from error
                 attempt += 1
-                await self._means.store.attempted(row.seq)
-            await asyncio.sleep(delay)
+                await persist(partial(self._means.store.failed, row.seq))
+            await self._later(delay, waits_for, self._performing)
             delay = min(delay * 2, RETRY_SECONDS_MAX)
+
+    async def _later(self, seconds: float, why: Exception | None, places: _Places) -> None:
+        """Wait before trying again. A full queue is its receiver's matter: others go on meanwhile."""
+        if not isinstance(why, QueueFull):
+            await asyncio.sleep(seconds)
+            return
+        await places.rest(seconds, self.room.set)
 
     def _checked(self, event_type: str, data: Struct) -> Struct:
         """The data as it will be read from the journal."""
@@ -239,18 +292,7 @@ class Outbox:
 
     async def _report(self, row: OutboxRow, event_type: str, failure: Struct) -> None:
         events = [(event_type, failure)] if event_type in self._means.machine.internal_types else []
-        await self._until_stored(lambda: self._means.conclude(row, events))
-
-    async def _until_stored(self, work: Callable[[], Awaitable[None]]) -> None:
-        """A store that fails for a while (disk full, locked) delays, and loses nothing."""
-        while True:
-            try:
-                await work()
-            except StoreFailed as error:
-                self._log.error("the store failed, trying again", error=str(error))
-                await asyncio.sleep(RETRY_SECONDS_MAX)
-            else:
-                return
+        await self._means.storage.persist(lambda: self._means.conclude(row, events))
 
 
 class _ActivityFailed(Exception):  # noqa: N818

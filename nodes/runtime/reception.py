@@ -16,7 +16,8 @@ from nodes.runtime.commits import MACHINE_FAILED, Commits
 from nodes.runtime.consuming import RETRY_SECONDS
 from nodes.runtime.door import Door
 from nodes.runtime.quiet import Quiet
-from nodes.store.errors import StoreFailed
+from nodes.runtime.quota import Quota
+from nodes.runtime.storage import Storage
 from nodes.store.port import Input, Outcome
 from schemas import limits
 from schemas.errors import BrokerUnreachable
@@ -31,8 +32,19 @@ class Reception:
     """The only consumer of the control queue in this process."""
 
     def __init__(
-        self, *, me: Address, machine: Machine, broker: Broker, door: Door, commits: Commits, quiet: Quiet
+        self,
+        *,
+        me: Address,
+        machine: Machine,
+        broker: Broker,
+        door: Door,
+        commits: Commits,
+        quiet: Quiet,
+        storage: Storage,
+        quota: Quota,
     ) -> None:
+        self._storage = storage
+        self._quota = quota
         self._me = me
         self._machine = machine
         self._broker = broker
@@ -108,18 +120,16 @@ class Reception:
         admitted: list[tuple[Delivery, Input]] = []
         for delivery in batch:
             try:
+                if pause := self._quota.pause_seconds(delivery.message.key):
+                    self._apart(self._door.bring_again(delivery, pause))
+                    continue
                 admitted.append((delivery, await self._admit(delivery)))
             except Refused as refusal:
                 self._apart(self._door.set_aside(delivery, refusal.code, refusal.reason))
         if not admitted:
             return
-        try:
-            outcomes = await self._commits.apply([item for _, item in admitted])
-        except StoreFailed as error:
-            self._log.error("the store failed, deliveries go back", error=str(error), deliveries=len(admitted))
-            for delivery, _ in admitted:
-                self._apart(self._door.bring_again(delivery))
-            return
+        inputs = [item for _, item in admitted]
+        outcomes = await self._storage.persist(lambda: self._commits.apply(inputs))
         for (delivery, _), outcome in zip(admitted, outcomes, strict=True):
             await self._answer(delivery, outcome)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -36,7 +37,7 @@ class Undelivered:
         await consume_for_ever(self.broker, unroutable_queue(hub_of(self.post.me)), PREFETCH, self._serve)
 
     async def _serve(self, delivery: Delivery) -> None:
-        await self.door.settle(delivery, self._tell(delivery.message))
+        await self.door.settle(delivery, partial(self._tell, delivery.message))
 
     async def _tell(self, message: Message) -> None:
         """Answer the sender that the broker pinned in the key; what is no event, or an answer itself, ends here."""

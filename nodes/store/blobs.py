@@ -63,6 +63,10 @@ class BlobStore:
             raise BlobDamaged(f"{path} was changed or damaged: remove it and put it again", code="blob-damaged")
         return content
 
+    def remove(self, digest: str) -> None:
+        """Forget the bytes of this digest, if there are any."""
+        self.path(digest).unlink(missing_ok=True)
+
     def path(self, digest: str) -> Path:
         """Where the blob of this digest lies, or would lie.
 

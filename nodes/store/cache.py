@@ -17,6 +17,7 @@ class Cached:
     version: int = 0
     journalled: int = 0
     last_hash: str = GENESIS
+    forgotten: int = 0
     records: RecordSet = field(default_factory=RecordSet)
     counted: int = 0
     """What the cache counts it as."""
@@ -51,6 +52,11 @@ class Cache:
         for aggregate in aggregates:
             dropped = self._aggregates.pop(aggregate, None)
             self._size -= dropped.counted if dropped is not None else 0
+
+    def renew(self, aggregate: str) -> Cached:
+        """The aggregate as an empty one at version 0: what was kept of it holds no more."""
+        self.forget([aggregate])
+        return self.get(aggregate)
 
     def clear(self) -> None:
         """Forget everything."""

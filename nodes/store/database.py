@@ -153,6 +153,8 @@ class Database:
             for operation in group:
                 connection.execute("SAVEPOINT operation")
                 _attempt(connection, operation)
+                if operation.error is not None and not connection.in_transaction:
+                    raise operation.error  # SQLite ended it by itself, as on a full disk
                 if operation.error is not None:
                     connection.execute("ROLLBACK TO operation")
                 connection.execute("RELEASE operation")

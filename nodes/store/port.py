@@ -7,7 +7,8 @@ come in as `Input`s; `apply` handles several in one transaction, and for each of
     event id in the inbox?           → `duplicate`, nothing is written
     a record that cannot be read?    → `refused` as `record-unreadable`, nothing is written
     decide(input, view) → Decision   → its changes, effects, timers and journal entry are written: `applied`
-                        → refusal    → none of its changes, only its journal entry, if it has one: `refused`
+                        → refusal    → none of its changes, only its journal entry, if it has one: `refused`; the same
+                                       content is a `duplicate` from then on, so that it is not refused again and again
 
 A crash at any point leaves all of an `apply` or nothing. Effects to be carried out outside (`Publish`, `Perform`)
 become outbox rows in that same transaction. A row belongs to one owner (a process) until its lease ends; then any other
@@ -50,7 +51,8 @@ class Input:
     """One event to handle. `payload` is the caller's own and reaches `decide` untouched.
 
     `timer` is removed with the input's handling, and the input is stale when it no longer stands. `completes` is the
-    outbox row whose outcome this is; it is removed too, whatever becomes of the input.
+    outbox row whose outcome this is; it is removed too, whatever becomes of the input. `content` names what an event
+    from outside says, and who says it: its id alone could be another's.
     """
 
     event_id: str
@@ -58,6 +60,7 @@ class Input:
     payload: Any = None
     timer: Timer | None = None
     completes: int | None = None
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,9 @@ class OutboxRow:
     effect: Publish | Perform | Unreadable
     created_at: float
     attempts: int
-    """How often it was claimed or tried, this time included."""
+    """How often it was claimed, this time included: by all but the last process it was left."""
+    failures: int = 0
+    """How often carrying it out failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +160,8 @@ class Store(Protocol):
         """Lengthen the lease of these rows, as far as they still belong to this owner."""
         ...
 
-    async def attempted(self, seq: int) -> None:
-        """Count one more attempt at an outbox row."""
+    async def failed(self, seq: int) -> None:
+        """Count one more failure of an outbox row."""
         ...
 
     async def done(self, seqs: Sequence[int]) -> None:
@@ -176,7 +181,18 @@ class Store(Protocol):
         ...
 
     async def forget(self, before: float) -> int:
-        """Forget some inbox ids seen before this time; how many. Older events must be refused by the caller."""
+        """Forget some inbox ids seen before this time; how many. Older events must be refused by the caller.
+
+        What stands for deleted records is forgotten with them.
+        """
+        ...
+
+    async def shorten(self, aggregate: str, *, before: float, entries_max: int) -> None:
+        """Forget some of an aggregate's oldest journal entries: those before this time, and those over so many."""
+        ...
+
+    async def erase(self, aggregate: str) -> None:
+        """Remove an aggregate with its records, journal, timers and effects. Its name must never be used again."""
         ...
 
     async def get(self, aggregate: str, keys: Collection[str]) -> dict[str, Struct]:
@@ -201,8 +217,8 @@ class Store(Protocol):
         """An aggregate's journal entries, oldest first."""
         ...
 
-    async def outbox_size(self) -> int:
-        """How many effects are still to be carried out, by anybody."""
+    async def outbox_size(self, aggregate: str | None = None) -> int:
+        """How many effects are still to be carried out, by anybody: of one aggregate, or of all."""
         ...
 
     async def put_secret(self, name: str, sealed: bytes) -> bytes:

@@ -5,15 +5,17 @@ CREATE TABLE inbox (
 ) WITHOUT ROWID;
 CREATE INDEX inbox_by_age ON inbox (seen_at);
 
--- One row per aggregate: the version rises with every change of its records.
+-- One row per aggregate: the version rises with every change of its records. What was deleted up to the version
+-- `forgotten` has left no trace.
 CREATE TABLE aggregates (
     aggregate TEXT PRIMARY KEY,
     version INTEGER NOT NULL,
     journalled INTEGER NOT NULL,
-    last_hash TEXT NOT NULL
+    last_hash TEXT NOT NULL,
+    forgotten INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 
--- A deleted record stays with a NULL value, so that other processes learn of it by its version.
+-- A deleted record stays for a while with a NULL value, so that other processes learn of it by its version.
 CREATE TABLE records (
     aggregate TEXT NOT NULL,
     key TEXT NOT NULL,
@@ -22,6 +24,7 @@ CREATE TABLE records (
     PRIMARY KEY (aggregate, key)
 ) WITHOUT ROWID;
 CREATE INDEX records_by_version ON records (aggregate, version);
+CREATE INDEX records_deleted ON records (aggregate) WHERE value IS NULL;
 
 -- Effects to carry out. claimed_until = 0: belongs to nobody.
 CREATE TABLE outbox (
@@ -34,7 +37,8 @@ CREATE TABLE outbox (
     created_at REAL NOT NULL,
     owner TEXT NOT NULL,
     claimed_until REAL NOT NULL,
-    attempts INTEGER NOT NULL
+    attempts INTEGER NOT NULL,
+    failures INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX outbox_by_claim ON outbox (kind, claimed_until);
 CREATE INDEX outbox_by_owner ON outbox (owner);
@@ -51,6 +55,7 @@ CREATE INDEX timers_by_due ON timers (due_at);
 CREATE TABLE journal (
     aggregate TEXT NOT NULL,
     n INTEGER NOT NULL,
+    at REAL NOT NULL,
     entry BLOB NOT NULL,
     PRIMARY KEY (aggregate, n)
 ) WITHOUT ROWID;

@@ -85,8 +85,8 @@ class SqliteStore:
     async def extend(self, owner: str, seqs: Sequence[int], lease_until: float) -> None:
         await self._write(lambda tables: tables.extend(seqs, Lease(owner, lease_until)))
 
-    async def attempted(self, seq: int) -> None:
-        await self._write(lambda tables: tables.attempted(seq))
+    async def failed(self, seq: int) -> None:
+        await self._write(lambda tables: tables.failed(seq))
 
     async def done(self, seqs: Sequence[int]) -> None:
         await self._write(lambda tables: tables.delete_effects(seqs))
@@ -101,7 +101,17 @@ class SqliteStore:
         return await self._read(lambda tables: tables.next_timer())
 
     async def forget(self, before: float) -> int:
-        return await self._write(lambda tables: tables.forget_handled(before))
+        def run(tables: Tables) -> int:
+            tables.forget_deleted()
+            return tables.forget_handled(before)
+
+        return await self._write(run)
+
+    async def shorten(self, aggregate: str, *, before: float, entries_max: int) -> None:
+        await self._write(lambda tables: tables.shorten(aggregate, before, entries_max))
+
+    async def erase(self, aggregate: str) -> None:
+        await self._write(lambda tables: tables.erase(aggregate))
 
     async def get(self, aggregate: str, keys: Collection[str]) -> dict[str, Struct]:
         wanted = frozenset(keys)
@@ -122,8 +132,8 @@ class SqliteStore:
     async def journal(self, aggregate: str) -> list[bytes]:
         return await self._read(lambda tables: tables.journal(aggregate))
 
-    async def outbox_size(self) -> int:
-        return await self._read(lambda tables: tables.outbox_size())
+    async def outbox_size(self, aggregate: str | None = None) -> int:
+        return await self._read(lambda tables: tables.outbox_size(aggregate))
 
     async def put_secret(self, name: str, sealed: bytes) -> bytes:
         return await self._write(lambda tables: tables.put_secret(name, sealed))

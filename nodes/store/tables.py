@@ -16,13 +16,13 @@ from nodes.machine import Perform, Publish
 from nodes.store.encoding import decode_effect, encode_effect
 from nodes.store.port import OutboxRow, Timer
 
-INBOX_PRUNE_MAX: Final = 10_000
-"""Inbox rows forgotten per call: keeps the transaction short."""
+PRUNE_MAX: Final = 10_000
+"""Rows forgotten per call and table: keeps the transaction short."""
 
 PUBLISH: Final = "publish"
 PERFORM: Final = "perform"
 _CLAIMABLE: Final = "SELECT seq FROM outbox WHERE kind = ? AND claimed_until < ? ORDER BY seq LIMIT ?"
-_ROW: Final = "seq, aggregate, event_id, effect_index, effect, created_at, attempts"
+_ROW: Final = "seq, aggregate, event_id, effect_index, effect, created_at, attempts, failures"
 
 
 class Head(NamedTuple):
@@ -31,6 +31,8 @@ class Head(NamedTuple):
     version: int
     journalled: int
     last_hash: str
+    forgotten: int = 0
+    """Up to this version nothing tells any more what was deleted."""
 
 
 class Lease(NamedTuple):
@@ -63,21 +65,33 @@ class Tables:
         self._change("INSERT INTO inbox (event_id, seen_at) VALUES (?, ?)", event_id, now)
 
     def forget_handled(self, before: float) -> int:
-        """Forget up to `INBOX_PRUNE_MAX` events seen before this time; how many."""
+        """Forget up to `PRUNE_MAX` events seen before this time; how many."""
         old = "SELECT event_id FROM inbox WHERE seen_at < ? ORDER BY seen_at LIMIT ?"
-        return self._change(f"DELETE FROM inbox WHERE event_id IN ({old})", before, INBOX_PRUNE_MAX)  # noqa: S608
+        return self._change(f"DELETE FROM inbox WHERE event_id IN ({old})", before, PRUNE_MAX)  # noqa: S608
 
     # ------------------------------------------------------------ aggregates and their records
 
     def head(self, aggregate: str) -> Head | None:
         """The aggregate's row."""
-        rows = self._all("SELECT version, journalled, last_hash FROM aggregates WHERE aggregate = ?", aggregate)
+        statement = "SELECT version, journalled, last_hash, forgotten FROM aggregates WHERE aggregate = ?"
+        rows = self._all(statement, aggregate)
         return Head(*rows[0]) if rows else None
 
     def put_head(self, aggregate: str, head: Head) -> None:
         """Write the aggregate's row."""
-        statement = "INSERT OR REPLACE INTO aggregates (aggregate, version, journalled, last_hash) VALUES (?, ?, ?, ?)"
-        self._change(statement, aggregate, *head)
+        columns = "aggregate, version, journalled, last_hash, forgotten"
+        self._change(f"INSERT OR REPLACE INTO aggregates ({columns}) VALUES (?, ?, ?, ?, ?)", aggregate, *head)  # noqa: S608
+
+    def forget_deleted(self) -> None:
+        """Drop what stands for records that were deleted."""
+        deleted = "SELECT aggregate FROM records WHERE value IS NULL"
+        self._change(f"UPDATE aggregates SET forgotten = version WHERE aggregate IN ({deleted})")  # noqa: S608
+        self._change("DELETE FROM records WHERE value IS NULL")
+
+    def erase(self, aggregate: str) -> None:
+        """Remove all there is of an aggregate."""
+        for table in ("records", "journal", "timers", "outbox", "aggregates"):
+            self._change(f"DELETE FROM {table} WHERE aggregate = ?", aggregate)  # noqa: S608
 
     def aggregates(self, prefix: str) -> list[str]:
         statement = "SELECT aggregate FROM aggregates WHERE substr(aggregate, 1, ?) = ? ORDER BY aggregate"
@@ -102,9 +116,18 @@ class Tables:
 
     # ------------------------------------------------------------ journal
 
-    def add_entry(self, aggregate: str, number: int, entry: bytes) -> None:
+    def add_entry(self, aggregate: str, number: int, now: float, entry: bytes) -> None:
         """Write the journal entry of this number."""
-        self._change("INSERT INTO journal (aggregate, n, entry) VALUES (?, ?, ?)", aggregate, number, entry)
+        self._change("INSERT INTO journal (aggregate, n, at, entry) VALUES (?, ?, ?, ?)", aggregate, number, now, entry)
+
+    def shorten(self, aggregate: str, before: float, entries_max: int) -> None:
+        """Forget an aggregate's oldest journal entries, up to `PRUNE_MAX`: those before this time, and over so many."""
+        young = "SELECT n FROM journal WHERE aggregate = ?1 AND at >= ?2 ORDER BY n LIMIT 1"
+        last = "SELECT journalled FROM aggregates WHERE aggregate = ?1"
+        first = f"max(coalesce(({young}), ({last})), ({last}) - ?3)"
+        old = f"SELECT n FROM journal WHERE aggregate = ?1 AND n < {first} ORDER BY n LIMIT ?4"  # noqa: S608
+        statement = f"DELETE FROM journal WHERE aggregate = ?1 AND n IN ({old})"  # noqa: S608
+        self._change(statement, aggregate, before, entries_max, PRUNE_MAX)
 
     def journal(self, aggregate: str) -> list[bytes]:
         return [entry for (entry,) in self._all("SELECT entry FROM journal WHERE aggregate = ? ORDER BY n", aggregate)]
@@ -159,8 +182,8 @@ class Tables:
         statement = "UPDATE outbox SET claimed_until = ? WHERE seq = ? AND owner = ?"
         self.connection.executemany(statement, [(lease.until, seq, lease.owner) for seq in seqs])
 
-    def attempted(self, seq: int) -> None:
-        self._change("UPDATE outbox SET attempts = attempts + 1 WHERE seq = ?", seq)
+    def failed(self, seq: int) -> None:
+        self._change("UPDATE outbox SET failures = failures + 1 WHERE seq = ?", seq)
 
     def delete_effects(self, seqs: Iterable[int]) -> None:
         """Remove effects that were carried out."""
@@ -170,8 +193,9 @@ class Tables:
         freed = "owner = '', claimed_until = 0, attempts = attempts - 1"
         self._change(f"UPDATE outbox SET {freed} WHERE owner = ?", owner)  # noqa: S608
 
-    def outbox_size(self) -> int:
-        ((size,),) = self._all("SELECT count(*) FROM outbox")
+    def outbox_size(self, aggregate: str | None = None) -> int:
+        chosen = "?1 IS NULL OR aggregate = ?1"
+        ((size,),) = self._all(f"SELECT count(*) FROM outbox WHERE {chosen}", aggregate)  # noqa: S608
         return int(size)
 
     # ------------------------------------------------------------ secrets
@@ -196,5 +220,5 @@ class Tables:
 
 
 def _outbox_row(*columns: Any) -> OutboxRow:
-    seq, aggregate, event_id, index, effect, created_at, attempts = columns
-    return OutboxRow(seq, aggregate, event_id, index, decode_effect(effect), created_at, attempts)
+    seq, aggregate, event_id, index, effect, created_at, attempts, failures = columns
+    return OutboxRow(seq, aggregate, event_id, index, decode_effect(effect), created_at, attempts, failures)

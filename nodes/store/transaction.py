@@ -53,7 +53,7 @@ class Transaction:
             self.tables.delete_effects([item.completes])
         if item.timer is not None and not self.tables.take_timer(item.timer.serial):
             return Outcome("stale")
-        if self.tables.was_handled(item.event_id):
+        if self.tables.was_handled(item.event_id) or (item.content and self.tables.was_handled(item.content)):
             return Outcome("duplicate")
         try:
             cached = self.load(item.aggregate)
@@ -62,8 +62,10 @@ class Transaction:
         decision = decide(item, View(cached.records, cached.journalled, cached.last_hash))
         if decision.refusal is not None:
             if decision.entry:
-                self._journal(item.aggregate, cached, decision.entry)
+                self._journal(item.aggregate, cached, decision)
                 self._put_head(item.aggregate, cached)
+                if item.content:
+                    self.tables.add_handled(item.content, decision.now)
             return Outcome("refused", *decision.refusal)
         self.tables.add_handled(item.event_id, decision.now)
         self._change(item.aggregate, cached, decision)
@@ -77,6 +79,8 @@ class Transaction:
         """
         cached = self.cache.get(aggregate)
         head = self.tables.head(aggregate)
+        if head is None or cached.version < head.forgotten:
+            cached = self.cache.renew(aggregate)  # it was erased; or what was deleted since is not told any more
         if head is None:
             return cached
         if head.version != cached.version:
@@ -85,7 +89,7 @@ class Transaction:
                     cached.records.drop(key)
                 else:
                     cached.records.put(key, self.encoding.decode(aggregate, key, value))
-        cached.version, cached.journalled, cached.last_hash = head
+        cached.version, cached.journalled, cached.last_hash, cached.forgotten = head
         return cached
 
     def find(self, aggregate: str, keys: frozenset[str]) -> dict[str, Struct]:
@@ -114,17 +118,17 @@ class Transaction:
         for key, value in encoded.items():
             cached.records.put(key, self.encoding.decode(aggregate, key, value))
         if decision.entry:
-            self._journal(aggregate, cached, decision.entry)
+            self._journal(aggregate, cached, decision)
         if put or deleted or decision.entry:
             self._put_head(aggregate, cached)
 
-    def _journal(self, aggregate: str, cached: Cached, entry: bytes) -> None:
-        self.tables.add_entry(aggregate, cached.journalled, entry)
+    def _journal(self, aggregate: str, cached: Cached, decision: Decision) -> None:
+        self.tables.add_entry(aggregate, cached.journalled, decision.now, decision.entry)
         cached.journalled += 1
-        cached.last_hash = hashlib.sha256(entry).hexdigest()
+        cached.last_hash = hashlib.sha256(decision.entry).hexdigest()
 
     def _put_head(self, aggregate: str, cached: Cached) -> None:
-        self.tables.put_head(aggregate, Head(cached.version, cached.journalled, cached.last_hash))
+        self.tables.put_head(aggregate, Head(cached.version, cached.journalled, cached.last_hash, cached.forgotten))
 
     def _effects(self, item: Input, decision: Decision, claim: Claim) -> Outcome:
         """Write outbox rows and timers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from nodes.protections import traits_of
 from nodes.renter.files import outputs
 from nodes.renter.files.fits import FitReport, read_fit
 from nodes.renter.files.folder import JobFolder
-from nodes.renter.protocol.records import ContractRecord, Job, Ledger, Progress, Subtask
+from nodes.renter.protocol.records import JOB_PREFIX, ContractRecord, Job, Ledger, Progress, Subtask
 from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Store
 from nodes.views.errors import UnknownJob
@@ -26,7 +27,6 @@ from schemas.ids import Address, hub_of
 from schemas.jobs import APPROXIMATE, Assessment, Costs, CutNote
 from schemas.joint import Learned
 
-JOB_PREFIX: Final = "job-"
 UNREADABLE: Final = "unreadable"
 """The phase of a job whose records are damaged."""
 WATCH_SECONDS: Final = 0.2
@@ -52,6 +52,8 @@ class Rental:
     rows: int
     batches: int
     """Both done so far."""
+    cost_micros: int = 0
+    """As its receipt says, once there is one."""
     seconds: float = 0.0
     """From the subtask's beginning to the last that was heard of it."""
 
@@ -92,6 +94,8 @@ class JobReport:
     """Why it failed; `nodes.views.failures` says whose fault that is."""
     reason: str = ""
     assessment: Assessment | None = None
+    price_micros_max: int = 0
+    """That it pays per unit and hour, in millionths of the network's currency."""
     cut: CutNote | None = None
     """Where the program is cut, when only its beginning runs on ciphertext."""
     spent: Costs | None = None
@@ -147,6 +151,7 @@ async def report(store: Store, job_id: str, jobs: Path, network: Network | None 
         code=job.code,
         reason=job.reason,
         assessment=job.assessment,
+        price_micros_max=job.spec.price_micros_max,
         cut=_cut(JobFolder(jobs / job_id)) if on_ciphertext else None,
         spent=progress.spent if progress.spent.encrypt_seconds else None,
         contracts=_rentals(records),
@@ -193,6 +198,16 @@ async def watch(
         last = now
         if last is None or not last.ended:
             await (asyncio.sleep(WATCH_SECONDS) if pause is None else pause())
+
+
+async def is_taken(store: Store, job_id: str, jobs: Path, seconds: float) -> bool:
+    """Whether a worker has taken a submitted job, given so many seconds; raises as `watch`."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while await report_when_taken(store, job_id, jobs) is None:  # noqa: ASYNC110 - a store is asked
+                await asyncio.sleep(WATCH_SECONDS)
+            return True
+    return False
 
 
 def route(contract: Contract) -> str:
@@ -286,6 +301,7 @@ def _rental(record: ContractRecord, subtask: Subtask | None) -> Rental:
         subtask=subtask.phase if subtask else "",
         rows=subtask.rows_done if subtask else 0,
         batches=subtask.batches_done if subtask else 0,
+        cost_micros=subtask.cost_micros if subtask else 0,
         seconds=max(0.0, subtask.heard_at - subtask.started_at) if subtask else 0.0,
     )
 

@@ -10,9 +10,8 @@ from msgspec import Struct
 
 from nodes.hub.machine import AGGREGATE
 from nodes.hub.records import BuyRecord, SellRecord
-from nodes.renter.protocol.records import ContractRecord
+from nodes.renter.protocol.records import JOB_PREFIX, ContractRecord
 from nodes.store.port import Store
-from nodes.views.jobs import JOB_PREFIX
 from schemas.orders import BuyOrder, SellOrder
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from msgspec import Struct
 
 from nodes.partner.protocol.records import ContractRecord, Ledger, Part, Round
+from nodes.renter.protocol.records import JOB_PREFIX
 from nodes.store.port import Store
 from nodes.views.errors import UnknownJob
-from nodes.views.jobs import JOB_PREFIX
 from schemas.joint import Algorithm, Learned
 
 

@@ -24,6 +24,8 @@ async def open_store(config: NodeConfig, *, make: bool = False) -> AsyncIterator
     row = ROLES[config.role]
     if not row.has_store:
         raise BadConfig(f"{config.address} is a {config.role} and has no store: ask its hub", field="config")
+    if make:
+        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     database = config.database if make or config.database.exists() else None
     store = await SqliteStore.open(database, row.load(row.machine).record_types)
     try:

@@ -12,6 +12,7 @@ import pytest
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 from aio_pika.exceptions import AMQPError, ChannelInvalidStateError
 from aiormq.exceptions import ChannelAccessRefused
+from structlog.testing import capture_logs
 
 from broker.errors import AccessRefused, BrokerUnreachable
 from broker.names import dead_queue, hub_exchange, lane, queue_name, routing_key
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.rabbitmq
 OWN: Final = queue_name(RENTER, "control")
 FOREIGN: Final = queue_name(NEIGHBOUR, "batch")
 OWN_HUB: Final = hub_exchange("A11")
+OWN_KEY: Final = routing_key(LESSOR, RENTER, "control")
 Attempt = Callable[[AbstractChannel], Awaitable[Any]]
 
 
@@ -125,6 +127,17 @@ async def test_wrong_credentials_are_refused_at_once_and_not_shown(rabbitmq_netw
         await connect(url, RENTER, timeout_seconds=SECONDS_MAX)
     assert "another" not in str(caught.value)
     assert RENTER in str(caught.value)
+
+
+async def test_credentials_that_are_refused_later_are_named_as_such(rabbitmq_network: RabbitMQWire) -> None:
+    """A password that was changed while the connection stood: what follows is not for want of a broker."""
+    broker = await rabbitmq_network.connect(RENTER)
+    with rabbitmq_network.refused(RENTER), capture_logs() as lines:
+        await rabbitmq_network.cut(RENTER)
+        with pytest.raises(BrokerUnreachable, match=r"refuses the credentials of A11\.A12"):
+            await broker.publish(Message(OWN_KEY, b"", {}, "1"), timeout_seconds=2.0)
+    assert [line["event"] for line in lines if "why" in line] == ["the broker refuses us, trying again"]
+    await broker.publish(Message(OWN_KEY, b"", {}, "2"), timeout_seconds=SECONDS_MAX)
 
 
 async def test_a_server_that_does_not_answer_is_named_without_credentials() -> None:

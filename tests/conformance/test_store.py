@@ -314,12 +314,12 @@ async def test_a_lease_that_is_extended_keeps_others_away_but_not_for_rows_lost_
     assert [row.seq for row in rows] == [second]
 
 
-async def test_released_rows_can_be_claimed_at_once_and_count_no_attempt(store: Store) -> None:
+async def test_released_rows_can_be_claimed_at_once_and_count_failures_only(store: Store) -> None:
     (outcome,) = await apply(store, Input("e1", "job"), effects=(PERFORM,), owner="p1", until=NOW + 15)
-    await store.attempted(outcome.claimed[0].seq)
+    await store.failed(outcome.claimed[0].seq)
     await store.release("p1")
     rows = await store.claim("p2", now=NOW, lease_until=NOW + 15, publishes_max=9, performs_max=9)
-    assert [row.attempts for row in rows] == [2]
+    assert [(row.attempts, row.failures) for row in rows] == [(1, 1)]
 
 
 async def test_an_outcome_completes_its_row_in_the_same_transaction(store: Store) -> None:

@@ -259,7 +259,7 @@ async def test_columns_are_found_by_name(network: LocalNetwork, tmp_path: Path) 
 
 
 async def test_without_a_matching_sell_order_the_job_fails_in_time(network: LocalNetwork) -> None:
-    report = await run(network, DATA, LINEAR, protection="enclave", price_micros_max=1, match_seconds=0.5)
+    report = await run(network, DATA, LINEAR, protection="enclave", price_max=1e-6, match_seconds=0.5)
     assert (report.phase, report.code) == ("failed", "no-match")
     assert "no compute for this job" in report.reason
 

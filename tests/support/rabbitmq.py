@@ -25,7 +25,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -61,6 +61,16 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
+class Power:
+    """A private server's process, as a power cut or a stalled machine treats it."""
+
+    restart: Callable[[], None]
+    """Kill it and start it again on what it kept; returns when it is ready."""
+    pause: Callable[[], None]
+    resume: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """A running server, with the URLs of an administrator."""
 
@@ -68,6 +78,8 @@ class Server:
     api_url: str = field(repr=False)
     tls: Tls | None = None
     """None for a given server."""
+    power: Power | None = None
+    """Likewise."""
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """One request to the management API; the decoded answer, None when there is none or nothing was found."""
@@ -106,6 +118,17 @@ class Site:
     async def cut(self, address: Address) -> None:
         """Close every connection of this address from the server's side; the server may not have noted it yet."""
         await asyncio.to_thread(self._cut, f"connections/username/{quote(address)}")
+
+    @contextlib.contextmanager
+    def refused(self, address: Address) -> Iterator[None]:
+        """While it lasts the account may not enter the virtual host."""
+        path = f"permissions/{self.vhost}/{quote(address)}"
+        row = self.server.call("GET", path)
+        self.server.call("DELETE", path)
+        try:
+            yield
+        finally:
+            self.server.call("PUT", path, {what: row[what] for what in ("configure", "write", "read")})
 
     def unbind(self, exchange: str, queue: str) -> None:
         """Remove every binding between these two."""
@@ -179,7 +202,17 @@ def private() -> Iterator[Server]:
         started.append(_start([str(script)], environment, subprocess.PIPE))
         _await_ready(started[-1], folder)
         account = f"sublet-test:{password}@127.0.0.1"
-        yield Server(f"amqp://{account}:{amqp}/", f"http://{account}:{api}", tls)
+
+        def restart() -> None:
+            _kill(started.pop())
+            started.append(_start([str(script)], environment, subprocess.PIPE))
+            _await_ready(started[-1], folder)
+
+        def sign(number: signal.Signals) -> Callable[[], None]:
+            return lambda: os.killpg(started[-1].pid, number)
+
+        power = Power(restart, sign(signal.SIGSTOP), sign(signal.SIGCONT))
+        yield Server(f"amqp://{account}:{amqp}/", f"http://{account}:{api}", tls, power)
     finally:
         for process in reversed(started):
             _kill(process)

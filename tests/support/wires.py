@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -137,6 +137,12 @@ class RabbitMQWire:
 
     async def cut(self, of: Address) -> None:
         await self._site.cut(of)
+
+    @contextlib.contextmanager
+    def refused(self, of: Address) -> Iterator[None]:
+        """While it lasts the server lets this address in no more; connections that stand are left."""
+        with self._site.refused(of):
+            yield
 
     def deprecated(self) -> list[str]:
         """What the server is asked for and will not always do; nothing on releases that do not tell."""

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from broker.embedded import EmbeddedServer
 from broker.names import dead_queue, queue_name, routing_key
@@ -16,6 +17,7 @@ from broker.port import DEAD_REASON, Broker, Consumer, Message
 from nodes.identity import Identity
 from nodes.runtime.loop import Runtime
 from nodes.runtime.outbox import Activity
+from nodes.runtime.storage import Storage
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
@@ -114,8 +116,11 @@ class World:
         broker: Broker | None = None,
         machine: ToyMachine | None = None,
         store: Store | None = None,
+        storage: Storage | None = None,
+        hearing_since: Callable[[], float] = lambda: 0.0,
+        **more: Any,
     ) -> Running:
-        """One process of the node under test."""
+        """One process of the node under test; `more` goes to its `Runtime`."""
         store = store or await self.store()
         runtime = Runtime(
             machine=machine or ToyMachine({PEER.address: PEER.public, STRANGER.address: STRANGER.public}),
@@ -126,6 +131,9 @@ class World:
             activities=activities or {},
             blobs=BlobStore(self.folder / "blobs"),
             entropy=os.urandom,
+            storage=storage,
+            hearing_since=hearing_since,
+            **more,
         )
         stop = asyncio.Event()
         running = Running(runtime, store, stop, asyncio.create_task(runtime.run(stop)))

@@ -3,7 +3,7 @@
 Import, configure, warm up, lock down, say so; only then may keys arrive. From then on it answers requests until the
 host hangs up. Whatever goes wrong inside ends the process without a word: an exception's text could hold plaintext.
 
-Not for people: `host.EnclaveProcess` starts it.
+Not for people: `host.EnclaveProcess` starts it, with its own process id as the argument, and it ends with that process.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from nodes.enclave.child.lockdown import Limits, lock_down
 from nodes.enclave.child.warm import warm_up
 from nodes.enclave.errors import DataFault, EnclaveUnavailable, Rejected
 from nodes.enclave.frames import EXIT_MEMORY, EXIT_UNCAUGHT, Channel, Frame, Kind
+from nodes.process import end_with
 from schemas.errors import BadProgram
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def main() -> None:
 
 def _start(channel: Channel) -> bool:
     """Configure, warm up and lock down; False when the host hung up or this machine cannot."""
+    end_with(int(sys.argv[1]))
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")

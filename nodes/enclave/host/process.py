@@ -239,25 +239,26 @@ class EnclaveProcess:
 
     async def _call(self, child: _Child, kind: Kind, *fields: Part, body: bytes = b"", seconds: float) -> Frame:
         """One request and its answer. Any way out but an answer ends the child."""
-        ended, timed_out = None, False
+        ended: Ended | None = None
         try:
             head = frames.head(kind, fields, len(body))
         except FrameError:
             raise Rejected(Code.REQUEST_SIZE) from None
         await child.pipe.turn()
+        before = supervise.cpu_seconds(child.pid)
         try:
             answer = await child.pipe.exchange(head, body, seconds=seconds)
             if answer.kind is not Kind.MEMORY:
                 return answer
             ended = (EndReason.MEMORY, "it needed more memory than allowed")
         except TimeoutError:
-            timed_out = True
+            ended = supervise.timed_out(supervise.cpu_seconds(child.pid) - before, seconds)
         except (OSError, EOFError, FrameError):
             pass
         except BaseException:
             await self._end(child, (EndReason.CLOSED, "a call was cancelled half way"))
             raise
-        raise EnclaveEnded(*await self._end(child, ended, timed_out=timed_out))
+        raise EnclaveEnded(*await self._end(child, ended))
 
     def _expect(self, kind: Kind, answer: Frame) -> Frame:
         """The answer, or the error that it stands for."""
@@ -273,9 +274,9 @@ class EnclaveProcess:
             raise DataFault(Fault(texts[0]), row=row or None, column=texts[2] or None)
         raise EnclaveEnded(EndReason.CRASH, f"it answered {answer.kind.name}")
 
-    async def _end(self, child: _Child, ended: Ended | None, *, timed_out: bool = False) -> Ended:
+    async def _end(self, child: _Child, ended: Ended | None) -> Ended:
         """Kill and collect the child; why it ended: as the host decided (`ended`), else as its wait status says."""
-        why = await child.end(ended, timed_out=timed_out)
+        why = await child.end(ended)
         if self._child is child:
             self._child, self._ended = None, why
         return why
@@ -304,7 +305,7 @@ class _Child:
             try:
                 pid = os.posix_spawn(
                     sys.executable,
-                    [sys.executable, "-s", "-P", "-m", _CHILD],
+                    [sys.executable, "-s", "-P", "-m", _CHILD, str(os.getpid())],
                     {**_ENVIRONMENT, "PYTHONPATH": str(code_root())},
                     file_actions=[(os.POSIX_SPAWN_DUP2, theirs.fileno(), 0), *null],
                     setpgroup=0,  # a terminal's Ctrl-C is for the host, which then ends the child
@@ -319,13 +320,13 @@ class _Child:
         """Whether it was, or is being, killed and collected."""
         return self._ending is not None
 
-    async def end(self, ended: Ended | None, *, timed_out: bool = False) -> Ended:
+    async def end(self, ended: Ended | None) -> Ended:
         """Kill it, collect it and say why it ended. The first call decides; all return when it is gone."""
         if self._ending is None:
-            self._ending = asyncio.create_task(self._kill(ended, timed_out))
+            self._ending = asyncio.create_task(self._kill(ended))
         return await asyncio.shield(self._ending)
 
-    async def _kill(self, ended: Ended | None, timed_out: bool) -> Ended:
+    async def _kill(self, ended: Ended | None) -> Ended:
         with contextlib.suppress(ProcessLookupError):  # killing one that is dying does not change how it died
             os.kill(self.pid, signal.SIGKILL)
         try:
@@ -333,7 +334,7 @@ class _Child:
         finally:  # also when the loop ends meanwhile
             await self.pipe.close()
         kills = supervise.out_of_memory_kills() - self._out_of_memory_kills
-        return ended or supervise.end_reason(status, timed_out=timed_out, out_of_memory_kills=kills)
+        return ended or supervise.end_reason(status, out_of_memory_kills=kills)
 
 
 def _collect(pid: int) -> int:

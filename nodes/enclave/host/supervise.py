@@ -11,6 +11,7 @@ from nodes.enclave.child.lockdown import NO_NEW_PRIVS, SECCOMP
 from nodes.enclave.errors import EndReason
 from nodes.enclave.frames import EXIT_MEMORY, EXIT_UNCAUGHT
 
+NANOSECONDS: Final = 10**9
 _SIGNALS: Final = {
     signal.SIGSYS: (EndReason.SYSCALL, "it made a forbidden system call"),
     signal.SIGXCPU: (EndReason.CPU, "it used up its processor time"),
@@ -21,17 +22,31 @@ _EXITS: Final = {
 }
 
 
-def end_reason(status: int, *, timed_out: bool, out_of_memory_kills: int) -> tuple[EndReason, str]:
+def timed_out(cpu_seconds: float, seconds: float) -> tuple[EndReason, str]:
+    """Why a child did not answer for so long: it computed, or it could not, for its machine was asleep or busy."""
+    if cpu_seconds >= seconds / 2:
+        return EndReason.CPU, f"it computed for {cpu_seconds:.0f} s without an answer and was killed"
+    text = f"it did not answer within {seconds:.0f} s, of which it could compute {cpu_seconds:.1f}, and was killed"
+    return EndReason.TIMEOUT, text
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has computed so far; 0 when it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text("ascii").split()[0]) / NANOSECONDS
+    except (OSError, ValueError, IndexError):
+        return 0.0
+
+
+def end_reason(status: int, *, out_of_memory_kills: int) -> tuple[EndReason, str]:
     """Why a child with this wait status ended, as a type and in words.
 
     `out_of_memory_kills` is how many processes the kernel killed for memory while the child lived.
     """
-    if timed_out:
-        return EndReason.CPU, "it did not answer in time and was killed"
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         if number == signal.SIGKILL and out_of_memory_kills > 0:
-            return EndReason.MEMORY, "the kernel killed it because the machine ran out of memory"
+            return EndReason.MACHINE_MEMORY, "the kernel killed it because the machine ran out of memory"
         return _SIGNALS.get(signal.Signals(number), (EndReason.CRASH, f"signal {signal.Signals(number).name}"))
     code = os.WEXITSTATUS(status)
     return _EXITS.get(code, (EndReason.CRASH, f"exit status {code}"))

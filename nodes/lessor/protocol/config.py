@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from schemas import limits
 from schemas.ids import Address
 from schemas.orders import PROTECTIONS, Protection
 
@@ -23,7 +24,10 @@ class LessorConfig:
     hub_keys: Mapping[str, bytes] = field(default_factory=dict)
     lanes: int = 8
     units: int = 1
-    price_micros: int = 1_000_000
+    price_micros: int = limits.PRICE_MICROS_DEFAULT
+    charged_seconds_min: float = limits.CHARGED_SECONDS_MIN_DEFAULT
+    idle_seconds_max: float = limits.CONTRACT_IDLE_SECONDS_MAX
+    """A contract under which nothing was asked for this long is ended."""
     protections: tuple[Protection, ...] = PROTECTIONS
     memory_mib: int = 1024
     order_seconds: float = ORDER_SECONDS

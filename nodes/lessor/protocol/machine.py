@@ -10,6 +10,7 @@ they need. It takes a lane, offers compute, and waits.
     worker ──key.offered──► renter ──key.sealed──► worker ──key.confirmed──► renter           where enclaves compute
     renter ──batch.dispatched──► worker ──batch.completed, batch.failed──► renter
     renter ──subtask.completed──► worker ──receipt.countersigned──► renter
+    worker ──contract.used, contract.closed──► the other workers of its lessor, on their lanes
 
 What a session goes through, `nodes/lessor/protocol/states.py` has in a table. What takes time or a process is an
 activity of the shell (`nodes/lessor/worker.py`); its outcome comes back as an internal event:
@@ -32,14 +33,15 @@ from types import MappingProxyType
 from typing import Final
 
 from nodes.draft import data_of
-from nodes.lessor.protocol import market, opening, serving
+from nodes.lessor.protocol import closing, idleness, market, opening, serving
 from nodes.lessor.protocol.draft import Draft, Worker
-from nodes.lessor.protocol.records import INTERNAL_TYPES, RECORD_TYPES, Session
+from nodes.lessor.protocol.records import INTERNAL_TYPES, RECORD_TYPES, Closed, Session
 from nodes.machine import TIMER_FIRED, Context, Records, Step, TimerFired
 from schemas import codec
 from schemas.events import (
     DeliveryFailed,
     Event,
+    EventRefused,
     Role,
     SubtaskAnnounced,
     SubtaskAssigned,
@@ -53,7 +55,7 @@ AGGREGATE: Final = "worker"
 
 
 def _started(draft: Draft, event: Event) -> None:
-    market.offer(draft)
+    market.begin(draft)
     serving.watch(draft)
 
 
@@ -68,14 +70,22 @@ def _undelivered(draft: Draft, event: Event) -> None:
     draft.note("undelivered", f"{data.type} did not reach {data.to}: {data.reason}")
 
 
+def _not_believed(draft: Draft, event: Event) -> None:
+    data = data_of(event, EventRefused)
+    draft.note("not-believed", f"{event.source}: {data.reason}", type=data.type, code=data.code)
+
+
 TIMERS: Final[Mapping[str, Callable[[Draft, str], None]]] = MappingProxyType(
     {"offer": market.offer, "sweep": serving.swept, "open": opening.overdue}
 )
 TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
     {
         "worker.started": _started,
-        "contract.signed": market.contract_signed,
-        "contract.ended": serving.contract_ended,
+        "worker.ending": market.withdraw,
+        "contract.signed": idleness.signed,
+        "contract.used": idleness.told,
+        "contract.ended": closing.ended,
+        "contract.closed": closing.told,
         "subtask.announced": opening.announced,
         "session.wanted": opening.wanted,
         "subtask.assigned": opening.assigned,
@@ -89,7 +99,9 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
         "seal.accepted": opening.accepted,
         "batch.dispatched": serving.dispatched,
         "batch.unfit": serving.unfit,
-        "subtask.completed": serving.completed,
+        "batch.returned": closing.returned,
+        "subtask.completed": closing.completed,
+        "event.refused": _not_believed,
         "delivery.failed": _undelivered,
         TIMER_FIRED: _timer_fired,
     }
@@ -115,6 +127,10 @@ class LessorMachine:
         A contract in an event names its renter's key; that it binds anybody, the handler verifies.
         """
         config = self.worker.config
+        if event.source == config.me:
+            return config.key
+        if (closed := self.closed(records, event)) is not None:
+            return closed.renter_key or None
         if event.source == hub_address(hub_of(event.source)):
             return config.hub_keys.get(event.source)
         data = event.data
@@ -129,6 +145,13 @@ class LessorMachine:
         """Whether the sender was asked for terms that are not here yet: what it sends meanwhile cannot be verified."""
         session = self._session(records, event)
         return session is not None and session.terms is None
+
+    def closed(self, records: Records, event: Event) -> Closed | None:
+        """What is known of the ended contract that a batch is under; None where it is none."""
+        if event.type != "batch.dispatched":
+            return None
+        found = records.get(f"closed/{codec.batch_of(event).contract}")
+        return found if isinstance(found, Closed) else None
 
     def handle(self, records: Records, event: Event, context: Context) -> Step:
         draft = Draft(self.worker, records, context)

@@ -11,6 +11,7 @@ from nodes.draft import data_of
 from nodes.lessor.protocol.draft import Draft
 from nodes.lessor.protocol.records import (
     Blob,
+    Closed,
     ComputerFailed,
     ComputerReady,
     EvidenceMade,
@@ -19,7 +20,7 @@ from nodes.lessor.protocol.records import (
     SessionWanted,
 )
 from nodes.lessor.protocol.states import OPENING
-from nodes.lessor.protocol.terms import check_contract, check_running, check_terms
+from nodes.lessor.protocol.terms import check_contract, check_current, check_running, check_terms
 from nodes.machine import CancelTimer, Perform, Refused, SetTimer
 from nodes.protections import traits_of
 from schemas import limits
@@ -48,7 +49,11 @@ def announced(draft: Draft, event: Event) -> None:
     """`subtask.announced`: get keys before data comes."""
     terms = data_of(event, SubtaskAnnounced).terms
     check_contract(terms.contract, event.source, draft.config, draft.context)
-    check_running(terms.contract, draft.now)
+    check_current(terms.contract, draft)
+    check_running(terms.contract, draft)
+    session = draft.session(terms.subtask)
+    if session is not None and session.renter != event.source:  # a stranger's word came first, and no contract with it
+        give_up(draft, session, "not-asked-for", f"{terms.subtask} is {event.source}'s")
     _ask(draft, terms.subtask, terms.job, event.source)
 
 
@@ -63,10 +68,16 @@ def assigned(draft: Draft, event: Event) -> None:
     data = data_of(event, SubtaskAssigned)
     terms, session = data.terms, _asked_for(draft, data.terms.subtask, event.source)
     check_contract(terms.contract, event.source, draft.config, draft.context)
-    check_running(terms.contract, draft.now)
-    check_terms(terms)
+    check_current(terms.contract, draft)
+    check_terms(terms, draft.config)
     if data.worker != draft.worker.name or session.phase != "asked":
         draft.note("late", f"terms of {session.subtask} for {data.worker} while it is {session.phase}")
+        return
+    try:
+        check_running(terms.contract, draft)
+    except Refused as refusal:
+        draft.put(f"closed/{terms.contract.id}", Closed.of(terms.contract))
+        give_up(draft, session, refusal.code, refusal.reason)
         return
     _gather(draft, draft.advance(session, "assigned", terms=terms, nonce=data.nonce))
 

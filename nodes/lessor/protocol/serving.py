@@ -1,4 +1,4 @@
-"""Batches of an open session, its receipt and its end (S2, R4). Pure."""
+"""Batches of an open session (S2), and sessions that nobody uses. Pure."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from typing import Final
 from msgspec import structs
 
 from nodes.draft import data_of
-from nodes.lessor.protocol import opening
+from nodes.lessor.protocol import closing, idleness, opening
 from nodes.lessor.protocol.draft import Draft
-from nodes.lessor.protocol.records import BatchUnfit, Session
-from nodes.lessor.protocol.terms import check_contract, check_running
+from nodes.lessor.protocol.records import BatchUnfit, Closed, Session
 from nodes.machine import Refused, SetTimer
 from schemas import codec
-from schemas.events import ContractEnded, Event, ReceiptCountersigned, SubtaskCompleted
-from schemas.ids import derive_id
-from schemas.signing import struct_bytes
+from schemas.events import Event
 
 IDLE_SECONDS_MAX: Final = 60.0
 """A session without batches for this long is closed; its keys go with it."""
@@ -27,13 +24,20 @@ ENCLAVE_ENDED: Final = "enclave-"
 def dispatched(draft: Draft, event: Event) -> None:
     """`batch.dispatched`: the shell computes it and sends the result: to the renter, or to its partner (J2)."""
     batch = codec.batch_of(event)
+    if draft.closed(batch.contract) is not None:
+        closing.answer_ended(draft, batch, event.source)
+        return
     session = draft.session(batch.subtask)
     if session is None or session.phase != "open" or session.terms is None:
         raise Refused("not-asked-for", f"{batch.subtask} is not open here")
     contract = session.terms.contract
     if batch.contract != contract.id or batch.job != session.job or event.source != session.renter:
         raise Refused("wrong-contract", f"batch {batch.batch} does not belong to {contract.id}")
-    check_running(contract, draft.now)
+    if contract.ends_at <= draft.now:
+        draft.put(f"closed/{contract.id}", Closed.of(contract))
+        closing.answer_ended(draft, batch, event.source)
+        return
+    idleness.used(draft, contract)
     draft.put(f"session/{session.subtask}", structs.replace(session, used_at=draft.now))
     draft.perform("compute", session, batch=batch, partner=session.terms.partner)
 
@@ -48,36 +52,15 @@ def unfit(draft: Draft, event: Event) -> None:
     draft.send("batch.failed", data.renter, batch.job, failed)
 
 
-def completed(draft: Draft, event: Event) -> None:
-    """`subtask.completed`: countersign the renter's receipt, and forget the subtask."""
-    data = data_of(event, SubtaskCompleted)
-    receipt, contract = data.receipt, data.contract
-    check_contract(contract, event.source, draft.config, draft.context)
-    check_running(contract, draft.now)
-    signed = struct_bytes(receipt)
-    if receipt.contract != contract.id or not draft.context.verify(
-        contract.renter_key, signed, receipt.renter_signature
-    ):
-        raise Refused("bad-receipt", f"{event.source} did not sign this receipt")
-    both = structs.replace(receipt, lessor_signature=draft.context.sign(signed))
-    _close(draft, receipt.subtask)
-    draft.send("receipt.countersigned", event.source, receipt.job, ReceiptCountersigned(receipt=both))
-
-
-def contract_ended(draft: Draft, event: Event) -> None:
-    """`contract.ended`: the hub says so; keys are gone, whatever still comes."""
-    data = data_of(event, ContractEnded)
-    _close(draft, derive_id("subtask", data.contract))
-    draft.note("contract-ended", data.reason, code=data.code, contract=data.contract)
-
-
 def swept(draft: Draft, _: str) -> None:
-    """Timer: close what is idle, or whose contract has run out."""
+    """Timer: close what is idle, or whose contract has run out; forget what ended long ago."""
     for _, session in list(draft.each(Session, "session")):
         over = session.terms is not None and session.terms.contract.ends_at <= draft.now
         rests = session.terms is not None and session.terms.partner is not None  # between rounds, which take their time
         if over or (session.phase == "open" and not rests and draft.now - session.used_at > IDLE_SECONDS_MAX):
             opening.close(draft, session)
+    idleness.end_idle(draft)
+    closing.forget_old(draft)
     watch(draft)
 
 

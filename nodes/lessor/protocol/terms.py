@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from nodes.contracts import verify_contract
 from nodes.lessor.protocol.config import LessorConfig
+from nodes.lessor.protocol.draft import Draft
+from nodes.lessor.protocol.market import sell_order
 from nodes.machine import Context, Refused
 from nodes.protections import traits_of
+from schemas import limits
 from schemas.contracts import Contract
 from schemas.errors import VerificationFailed
-from schemas.ids import Address
+from schemas.ids import Address, derive_id
 from schemas.jobs import SubtaskTerms
 from schemas.signing import struct_bytes
 
@@ -31,18 +34,40 @@ def check_contract(contract: Contract, source: Address, config: LessorConfig, co
         raise Refused("wrong-sender", f"{contract.id} does not rent to {source}")
 
 
-def check_running(contract: Contract, now: float) -> None:
-    """Raises Refused (contract-ended) when the lease is over at `now`, seconds since 1970."""
-    if contract.ends_at <= now:
-        raise Refused("contract-ended", f"{contract.id} has run out")
-
-
-def check_terms(terms: SubtaskTerms) -> None:
-    """Whether terms say all that their protection needs, and the protection is the contract's.
+def check_current(contract: Contract, draft: Draft) -> None:
+    """Hold a contract against what this lessor offers now.
 
     Raises:
-        Refused: bad-terms.
+        Refused: order-replaced: it began when other terms had taken the place of its own.
     """
+    sell, since = contract.sell, draft.offered_since
+    if sell.since >= since or sell.has_terms_of(sell_order(draft.config, since, draft.now, _unsigned)):
+        return
+    if contract.starts_at > since + limits.QUOTE_LEASE_SECONDS:
+        raise Refused("order-replaced", f"{contract.id} began on terms that {draft.config.me} had ceased to offer")
+
+
+def _unsigned(_: bytes) -> bytes:
+    return b""
+
+
+def check_running(contract: Contract, draft: Draft) -> None:
+    """Raises Refused (contract-ended) when its lease is over, or it ended before."""
+    if contract.ends_at <= draft.now or draft.closed(contract.id) is not None:
+        raise Refused("contract-ended", f"{contract.id} has ended")
+
+
+def check_terms(terms: SubtaskTerms, config: LessorConfig) -> None:
+    """Whether terms are of their contract, for what is offered here, and say all that their protection needs.
+
+    Raises:
+        Refused: bad-terms, or not-offered.
+    """
+    contract = terms.contract
+    if (terms.subtask, terms.job) != (derive_id("subtask", contract.id), contract.buy.job):
+        raise Refused("bad-terms", f"{contract.id} is for another subtask, or another job, than {terms.subtask}")
+    if terms.protection not in config.protections:
+        raise Refused("not-offered", f"{config.me} does not offer {terms.protection}")
     if terms.protection != terms.contract.protection:
         raise Refused("bad-terms", f"{terms.contract.id} is for {terms.contract.protection}, not {terms.protection}")
     traits = traits_of(terms.protection)

@@ -52,6 +52,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "round.made": (ACCEPTED | ENDED, rounds.answered),
         "activity.failed": (LIVE, requests.activity_failed),
         "publish.failed": (LIVE | ENDED, requests.undelivered),
+        "event.refused": (LIVE | ENDED, requests.not_believed),
         "delivery.failed": (NEW, requests.undelivered),
         TIMER_FIRED: (LIVE, requests.timer_fired),
     }

@@ -16,7 +16,7 @@ from nodes.partner.protocol.records import Part, RequestExamined
 from nodes.partner.protocol.states import PART
 from nodes.states import advance
 from schemas.errors import VerificationFailed
-from schemas.events import DeliveryFailed, Event
+from schemas.events import DeliveryFailed, Event, EventRefused
 from schemas.joint import JointDeclined, JointDeferred, JointEnded, JointRequested
 
 
@@ -115,6 +115,12 @@ def undelivered(draft: Draft, event: Event) -> None:
     data = event.data
     if isinstance(data, PublishFailed | DeliveryFailed):
         draft.note("undelivered", f"{data.type} to {data.to}: {data.reason}")
+
+
+def not_believed(draft: Draft, event: Event) -> None:
+    """`event.refused`: people have to set a clock, or a key."""
+    data = data_of(event, EventRefused)
+    draft.note("not-believed", f"{event.source}: {data.reason}", type=data.type, code=data.code)
 
 
 def timer_fired(draft: Draft, event: Event) -> None:

@@ -8,10 +8,13 @@ there, and the machine sees an equal duplicate.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+import structlog
 from msgspec import Struct
 
 from broker.names import queue_name
@@ -25,15 +28,18 @@ from nodes.renter.activities.workbench import Workbench
 from nodes.renter.errors import OWN_FAULTS, JobGone
 from nodes.renter.files import incidents
 from nodes.renter.files.parts import write_part
-from nodes.renter.protocol.outcomes import JobSpoiled, ResultAccepted, ResultRefused, own_fault
+from nodes.renter.protocol.outcomes import JobSpoiled, ResultAccepted, ResultHeld, ResultRefused, own_fault
 from nodes.renter.protocol.records import BatchRecord, Progress, Subtask
 from nodes.renter.protocol.states import ENDED
 from nodes.runtime.consuming import consume_for_ever
 from nodes.runtime.door import Door
+from nodes.runtime.hearing import ECHOES_PER_WAIT, Hearing
 from schemas import codec
-from schemas.errors import VerificationFailed
+from schemas.errors import SubletError, VerificationFailed
 from schemas.events import Event
 from schemas.jobs import Batch
+
+log = structlog.get_logger(__name__)
 
 RESULT_PREFETCH: Final = 8
 """Results decrypted or waiting for it at a time."""
@@ -52,6 +58,8 @@ class _Sent:
     batch: Batch
     ended: bool
     """Whether its job did."""
+    heard_at: float
+    """When its lessor was last heard of, seconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,7 @@ class Collector:
     submit: Submit
     answers: Answers
     aligner: Aligner
+    hearing: Hearing
 
     async def run(self) -> None:
         """Consume until cancelled; results are worked on concurrently, each bounded by the prefetch."""
@@ -72,6 +81,11 @@ class Collector:
         await consume_for_ever(self.broker, queue, RESULT_PREFETCH, self._serve)
 
     async def _serve(self, delivery: Delivery) -> None:
+        if self.hearing.is_echo(delivery.message):
+            self.hearing.heard()
+            await self.door.acknowledge(delivery)
+            return
+
         async def accept(event: Event, known: _Sent | Answered | Incoming) -> None:
             if isinstance(known, _Sent):
                 await self._accept(delivery.message, event, known)
@@ -109,7 +123,8 @@ class Collector:
         if event.source != subtask.lessor:
             raise Refused("not-the-lessor", f"{event.source} does not serve {subtask.id}")
         contract = await self.workbench.contract(batch.job, batch.contract)
-        return contract.lessor_key, _Sent(batch, progress.phase in ENDED)
+        heard_at = max(subtask.heard_at, subtask.started_at)
+        return contract.lessor_key, _Sent(batch, progress.phase in ENDED, heard_at)
 
     async def _records(self, batch: Batch) -> list[Any]:
         keys = ("progress", f"subtask/{batch.subtask}", f"batch/{batch.batch}")
@@ -122,8 +137,9 @@ class Collector:
         batch, folder = sent.batch, self.services.folder(sent.batch.job)
         outcome: ResultAccepted | ResultRefused | JobSpoiled
         try:
-            running = await self.workbench.running(batch.job)
-            opened = await running.protection.open(batch, bytes(event.body))
+            async with self._noticed(sent):
+                running = await self.workbench.running(batch.job)
+                opened = await running.protection.open(batch, bytes(event.body))
             outcome = ResultAccepted(
                 batch=batch.batch,
                 attempt=batch.attempt,
@@ -133,6 +149,7 @@ class Collector:
                 compute_seconds=claimed_seconds(event),
                 bytes_back=len(event.body),
             )
+            await self.workbench.require_live(batch.job)
         except JobGone:
             return
         except OWN_FAULTS as error:
@@ -147,6 +164,29 @@ class Collector:
                 evidence=await asyncio.to_thread(incidents.keep, folder, message.headers, message.body),
             )
         await self.submit(_EVENT_OF[type(outcome)], outcome, batch.job, event_id=f"result/{event.id}")
+
+    @contextlib.asynccontextmanager
+    async def _noticed(self, sent: _Sent) -> AsyncIterator[None]:
+        """While a result waits here for its turn, its lessor counts as heard of."""
+        noticing = asyncio.create_task(self._notice(sent))
+        try:
+            yield
+        finally:
+            noticing.cancel()
+            await asyncio.wait([noticing])
+
+    async def _notice(self, sent: _Sent) -> None:
+        """Early where little is left of the lessor's time; else a result that is soon decrypted costs no event."""
+        hearing, batch = self.hearing, sent.batch
+        if self.services.clock() - sent.heard_at < hearing.every_seconds * ECHOES_PER_WAIT / 2:
+            await hearing.pause(hearing.every_seconds)
+        while True:
+            if hearing.is_news(batch.subtask):
+                try:
+                    await self.submit("result.held", ResultHeld(owner=batch.subtask), batch.job, event_id="")
+                except SubletError as error:
+                    log.info("a result that waits was not noted", job=batch.job, error=str(error))
+            await hearing.pause(hearing.every_seconds)
 
 
 _EVENT_OF: Final = {

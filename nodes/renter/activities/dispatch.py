@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from broker.errors import QueueFull
 from nodes.programs import runtime
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Running, Workbench
 from nodes.renter.errors import OWN_FAULTS
 from nodes.renter.files.parts import write_part
 from nodes.renter.protections.port import timed
-from nodes.renter.protocol.outcomes import BatchSent, ResultAccepted, own_fault
+from nodes.renter.protocol.outcomes import BatchSent, BatchUnsent, ResultAccepted, own_fault
 from nodes.renter.protocol.records import LOCAL
 from nodes.runtime.post import Post
 from schemas.events import batch_attributes
@@ -44,9 +45,12 @@ class Dispatcher:
             return [("job.spoiled", own_fault(error))]
         event_id = derive_id("batch", batch.job, batch.subtask, batch.batch, batch.attempt)
         attributes = batch_attributes(batch)
-        await self.post.send(
-            "batch.dispatched", lessor, batch.job, event_id=event_id, body=closed.body, attributes=attributes
-        )
+        try:
+            await self.post.send(
+                "batch.dispatched", lessor, batch.job, event_id=event_id, body=closed.body, attributes=attributes
+            )
+        except QueueFull:
+            return [("batch.unsent", BatchUnsent(batch=batch.batch, attempt=batch.attempt))]
         sent = BatchSent(
             batch=batch.batch,
             attempt=batch.attempt,
@@ -62,7 +66,10 @@ class Dispatcher:
         try:
             digest, seconds = await asyncio.to_thread(timed, clock, _compute, running, number, first, rows)
         except OWN_FAULTS as error:
-            return [("job.spoiled", own_fault(error))]
+            fault = own_fault(error)
+            reason = f"in rows {first + 1} to {first + rows}: {fault.reason}"
+            return [("job.spoiled", structs.replace(fault, reason=reason))]
+        await self.workbench.require_live(job_id)
         done = ResultAccepted(batch=number, attempt=1, owner=LOCAL, digest=digest, compute_seconds=seconds)
         return [("result.accepted", done)]
 

@@ -15,6 +15,7 @@ from nodes.renter.activities.assemble import assemble
 from nodes.renter.activities.dispatch import Dispatcher
 from nodes.renter.activities.join import join
 from nodes.renter.activities.prepare import prepare
+from nodes.renter.activities.retention import Retention
 from nodes.renter.activities.rounds import Rounds
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.verify_evidence import verify_evidence
@@ -43,16 +44,11 @@ class Hands:
         dispatcher, rounds = Dispatcher(services, workbench, post), Rounds(services, workbench, post)
         return cls(services, workbench, dispatcher, rounds, aligner)
 
-    async def forget(self, params: dict[str, Any], job: str) -> list[tuple[str, Struct]]:
-        """Activity `forget`: erase an ended job's keys, and what was masked for it."""
-        await self.aligner.forget(job)
-        await RentersSide(self.services, self.workbench).erase(job)
-        return await self.workbench.forget(params, job)
-
 
 def activities(hands: Hands) -> dict[str, Activity]:
     """All of them. One whose job ended meanwhile has no outcome."""
     services, workbench, dispatcher, rounds = hands.services, hands.workbench, hands.dispatcher, hands.rounds
+    retention = Retention(services, workbench, hands.aligner)
     by_name: dict[str, Activity] = {
         "prepare": partial(prepare, services, workbench),
         "join": partial(join, services, workbench),
@@ -66,7 +62,8 @@ def activities(hands: Hands) -> dict[str, Activity]:
         "plan-round": rounds.plan,
         "dispatch-round": rounds.dispatch,
         "assemble": partial(assemble, services, workbench),
-        "forget": hands.forget,
+        "forget": retention.forget,
+        "erase": retention.erase,
     }
     return {name: partial(_unless_gone, each) for name, each in by_name.items()}
 

@@ -7,11 +7,10 @@ What changes with every batch is not here.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
-
-from msgspec import Struct
+from typing import Final
 
 from nodes.data.table import Table, open_table
 from nodes.kept import Kept
@@ -105,14 +104,24 @@ class Workbench:
             job.secrets[subtask] = await self.keys.subtask(job.spec.id, subtask)
         return job.secrets[subtask]
 
-    async def forget(self, params: dict[str, Any], job: str) -> list[tuple[str, Struct]]:
-        """Activity `forget`: erase an ended job's keys from store and memory."""
+    async def require_live(self, job: str) -> None:
+        """For who has written a part: of a job that ended meanwhile, parts were removed and this one came after.
+
+        Raises:
+            JobGone: it ended; the part is gone.
+        """
+        progress = (await self._services.store.get(job, ["progress"])).get("progress")
+        if not isinstance(progress, Progress) or progress.phase in ENDED:
+            await asyncio.to_thread(self._services.folder(job).strip)
+            raise JobGone(f"job {job} ended")
+
+    async def forget(self, subtasks: Sequence[str], job: str) -> None:
+        """Erase an ended job's keys from store and memory."""
         for name in self._inputs.names(f"{job}/"):
             self._inputs.drop(name)
         if (running := self._running.drop(job)) is not None:
             await running.protection.forget()
-        await self.keys.erase(job, params["subtasks"])
-        return []
+        await self.keys.erase(job, subtasks)
 
     def _load(self, spec: JobSpec, joined: Joined | None) -> JobAtHand:
         folder, blobs = self._services.folder(spec.id), self._services.blobs

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from nodes.data.manifest import MANIFEST
 from nodes.renter.errors import OtherFormat
+from nodes.whole import write_whole
 
 FORMAT: Final = "3"
 """Of what lies in a job's folder. A release that lays it out otherwise counts up."""
@@ -74,8 +77,17 @@ class JobFolder:
 
     def make(self) -> None:
         """Make the folder, of this format; raises FileExistsError."""
-        self.path.mkdir(mode=FOLDER_MODE, parents=True)
-        self._format.write_text(FORMAT)
+        self.path.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+        self.path.mkdir(mode=FOLDER_MODE)
+        write_whole(self._format, FORMAT.encode())
+
+    def strip(self) -> None:
+        """Remove what an ended job needs no more: the input but what it says of itself, parts, and rounds."""
+        for folder in (self.parts, self.path / "rounds", self.joined):
+            shutil.rmtree(folder, ignore_errors=True)
+        for path in self.table.glob("*"):
+            if path.name != MANIFEST:
+                path.unlink(missing_ok=True)
 
     def check(self) -> None:
         """Whether the folder is of this format.

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from nodes.whole import write_whole
 from schemas.errors import JobFailed
 from schemas.jobs import CutNote
 
@@ -25,7 +26,7 @@ class Outputs(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def write(folder: Path, outputs: Outputs) -> None:
     """Put it into a job's folder."""
-    (folder / _FILE).write_bytes(msgspec.json.encode(outputs))
+    write_whole(folder / _FILE, msgspec.json.encode(outputs))
 
 
 def read(folder: Path) -> Outputs:

@@ -32,8 +32,12 @@ from schemas.errors import BadInput, SubletError
 from schemas.jobs import Batch, FixedPoint
 
 ROUNDS: Final = 3
+ROUND_SECONDS: Final = 0.25
+"""Rehearsed on as many rows as take so long: enough to measure, and soon over however heavy the program is."""
 ROWS_MAX: Final = 20_000
 """Rehearsed at most; a tenth of a second or so."""
+GROWTH: Final = 4
+"""From one number of rows tried to the next."""
 _SEED: Final = bytes(32)
 _NAME: Final = "rehearsal"
 
@@ -62,8 +66,12 @@ class Laps:
     """Processor seconds from one call to the next."""
 
     def __init__(self) -> None:
-        self._last = time.process_time()
+        self._last = 0.0
         self.seconds: list[float] = []
+
+    def begin(self) -> None:
+        """The first part begins."""
+        self._last = time.process_time()
 
     def lap(self) -> None:
         """One part is over."""
@@ -76,19 +84,17 @@ def rehearse_ciphertext(score: CiphertextScore, first: int, rows: int) -> Cipher
     """Go through `rows` rows from `first` as the renter does before encrypting and after decrypting."""
     count, program = _count(score.table, first, rows), score.program
     tolerance = math.inf if score.approximate else 0.0
-    result = np.ones((1 if program.sum_rows else count, program.width_out), dtype=np.int64)
-
     rest = check(score.rest) if score.rest else None
 
-    def auditor() -> Auditor:
-        return Auditor(program, _SEED, _NAME, len(result), tolerance)
-
-    def play(laps: Laps) -> None:
-        values = score.table.read(first, count)
+    def play(laps: Laps, rows: int) -> None:
+        result = np.ones((1 if program.sum_rows else rows, program.width_out), dtype=np.int64)
+        laps.begin()
+        values = score.table.read(first, rows)
         laps.lap()
-        expected = auditor().expect(encode(values, score.fixed_point))
+        auditor = Auditor(program, _SEED, _NAME, len(result), tolerance)
+        expected = auditor.expect(encode(values, score.fixed_point))
         laps.lap()
-        auditor().honest(result, expected)
+        Auditor(program, _SEED, _NAME, len(result), tolerance).honest(result, expected)
         decoded = decode(result, score.fixed_point)
         with contextlib.suppress(BadInput):  # numbers that no row gives may have no result
             if rest is not None:
@@ -105,11 +111,12 @@ def rehearse_enclave(score: EnclaveScore, first: int, rows: int) -> EnclaveRows:
     """
     count = _count(score.table, first, rows)
     secret = secrets.token_bytes(key_agreement.SECRET_BYTES)
-    batch = Batch(job=_NAME, subtask=_NAME, contract=_NAME, batch=0, attempt=1, first_row=first, rows=count)
     enclave, travels = _in_session(secret, score.program), check(score.program).travels
 
-    def play(laps: Laps) -> None:
-        values = score.table.read(first, count)
+    def play(laps: Laps, rows: int) -> None:
+        batch = Batch(job=_NAME, subtask=_NAME, contract=_NAME, batch=0, attempt=1, first_row=first, rows=rows)
+        laps.begin()
+        values = score.table.read(first, rows)
         laps.lap()
         context = batch_context(batch, key_agreement.schema_digest(score.program, None))
         body = protection.encrypt(secret, batch.contract, context, values.astype(travels))
@@ -148,11 +155,18 @@ def _count(table: Table, first: int, rows: int) -> int:
     return min(rows, ROWS_MAX, table.rows - first)
 
 
-def _shortest(play: Callable[[Laps], None], rows: int) -> list[float]:
-    """Of several rounds the shortest of every part, in seconds per row."""
-    rounds = []
-    for _ in range(ROUNDS):
-        laps = Laps()
-        play(laps)
-        rounds.append(laps.seconds)
+def _shortest(play: Callable[[Laps, int], None], rows_max: int) -> list[float]:
+    """Of several rounds on up to so many rows the shortest of every part, in seconds per row."""
+    rows, seconds = 1, _played(play, 1)
+    while rows < rows_max and sum(seconds) < ROUND_SECONDS:
+        rows = min(rows * GROWTH, rows_max)
+        seconds = _played(play, rows)
+    more = ROUNDS - 1 if sum(seconds) < GROWTH * ROUND_SECONDS else 0
+    rounds = [seconds, *(_played(play, rows) for _ in range(more))]
     return [min(part) / rows for part in zip(*rounds, strict=True)]
+
+
+def _played(play: Callable[[Laps, int], None], rows: int) -> list[float]:
+    laps = Laps()
+    play(laps, rows)
+    return laps.seconds

@@ -136,7 +136,7 @@ class CiphertextProtection:
 
     async def open(self, batch: Batch, body: bytes) -> Opened:
         expected = self._expected.pop((batch.batch, batch.attempt), None)
-        worked = await survived(lambda: self.crew.call(decrypt, self.kit, batch, body, expected))
+        worked = await survived(lambda: self.crew.ahead.call(decrypt, self.kit, batch, body, expected))
         return Opened(matrix(trusted(worked.result), batch, self.facts), worked.core_seconds)
 
     async def forget(self) -> None:

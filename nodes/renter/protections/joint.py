@@ -117,7 +117,7 @@ class JointProtection:
 
     async def open_output(self, body: bytes, outputs: int, bits: int) -> Opened:
         """A round's output [1, outputs], which comes as round(y·2^bits). Raises VerificationFailed."""
-        worked = await self.crew.call(open_totals, self.kit, body, outputs)
+        worked = await self.crew.ahead.call(open_totals, self.kit, body, outputs)
         found = worked.result
         if found.code:
             raise VerificationFailed(found.reason, code=found.code)

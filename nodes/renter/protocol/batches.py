@@ -6,10 +6,11 @@ from msgspec import structs
 
 from nodes.draft import data_of
 from nodes.machine import Refused
-from nodes.renter.protocol import ending, windows
+from nodes.renter.protocol import ending, faults, windows
 from nodes.renter.protocol.draft import Draft
-from nodes.renter.protocol.outcomes import BatchSent, ResultAccepted
+from nodes.renter.protocol.outcomes import BatchSent, ResultAccepted, ResultHeld
 from nodes.renter.protocol.records import LOCAL, BatchRecord
+from nodes.renter.protocol.states import SERVING
 from schemas.events import Event
 from schemas.jobs import Costs
 
@@ -27,6 +28,13 @@ def sent(draft: Draft, event: Event) -> None:
     )
     if record is not None and record.attempt == data.attempt and not record.digest:
         draft.put(f"batch/{data.batch}", structs.replace(record, sent_at=draft.now))
+
+
+def held(draft: Draft, event: Event) -> None:
+    """`result.held`: what takes long here is not its lessor's silence."""
+    subtask = draft.subtask(data_of(event, ResultHeld).owner)
+    if subtask.phase in SERVING:
+        draft.change_subtask(subtask.id, heard_at=draft.now)
 
 
 def result_accepted(draft: Draft, event: Event) -> None:
@@ -50,6 +58,7 @@ def result_accepted(draft: Draft, event: Event) -> None:
         if record.owner not in (data.owner, LOCAL):
             windows.drop(draft, record.owner, data.batch)
             windows.fill(draft, record.owner)
+    faults.refuted(draft, record)
     ending.finish_if_done(draft)
 
 

@@ -21,6 +21,8 @@ class RenterConfig:
     hub_keys: Mapping[str, bytes] = field(default_factory=dict)
     batch_deadline_seconds: float = limits.BATCH_DEADLINE_SECONDS
     handshake_seconds_max: float = limits.HANDSHAKE_SECONDS_MAX
+    keep_seconds: float = limits.KEEP_SECONDS_DEFAULT
+    """An ended job is kept so long."""
     batch_window: int = limits.BATCH_WINDOW
     partner_seconds_max: float = limits.PARTNER_SECONDS_MAX
     """A partner that owes something and says nothing for this long ends the job."""

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from nodes.contracts import charge_micros
 from nodes.draft import data_of
-from nodes.machine import Perform, Refused
+from nodes.machine import Perform, Refused, SetTimer
 from nodes.renter.protocol import market, partnership
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import JobAssembled, JobSpoiled
 from nodes.renter.protocol.records import Subtask
-from nodes.renter.protocol.states import SERVING
+from nodes.renter.protocol.states import OPEN
 from schemas.contracts import Receipt
 from schemas.events import Event, ReceiptCountersigned, SubtaskCompleted
 from schemas.signing import struct_bytes
 
-SECONDS_PER_HOUR = 3600.0
+KEEP = "keep"
+"""The timer of an ended job: when it fires, nothing of it is kept any longer."""
 DIGITS = 4
 """Of seconds in notes, after the point."""
 
 
 def fail(draft: Draft, code: str, reason: str) -> None:
-    """End the job without a result; contracts are ended and an open order is taken back."""
+    """End the job without a result; contracts are ended, for their time, and an open order is taken back."""
     draft.advance("failed")
+    _complete_all(draft)
     job = draft.change_job(code=code, reason=reason, ended_at=draft.now)
     if job.order and not job.expected_contracts:
         market.cancel_order(draft)
     for record in draft.contracts():
         if not record.ended:
-            market.end_contract(draft, record.contract, "job-failed", reason=code)
+            market.end_contract(draft, record.contract, "job-failed")  # why is nobody else's business
     draft.note("job-failed", reason, code=code)
     partnership.end(draft, code, reason)
     forget(draft)
@@ -42,9 +45,9 @@ def finish_if_done(draft: Draft) -> None:
 
 def finish(draft: Draft) -> None:
     """Receipts to the lessors, and join the parts."""
-    for subtask in draft.subtasks():
-        if subtask.phase in SERVING:
-            _complete(draft, subtask)
+    _complete_all(draft)
+    if draft.job.order and not draft.job.expected_contracts:
+        market.cancel_order(draft)
     draft.advance("all-done")
     draft.do(Perform(activity="assemble", params={}))
 
@@ -83,6 +86,7 @@ def receipt_countersigned(draft: Draft, event: Event) -> None:
 def forget(draft: Draft) -> None:
     """Keys live no longer than their job: what is decrypted lies in the output, what is not is of no use any more."""
     draft.do(Perform(activity="forget", params={"subtasks": [subtask.id for subtask in draft.subtasks()]}))
+    draft.do(SetTimer(name=KEEP, at=draft.now + draft.config.keep_seconds))
 
 
 def _compare(draft: Draft) -> None:
@@ -100,9 +104,17 @@ def _compare(draft: Draft) -> None:
     draft.note("predictions", "seconds of one core, predicted and taken", **details)
 
 
-def _complete(draft: Draft, subtask: Subtask) -> None:
+def _complete_all(draft: Draft) -> None:
+    running = {each.id: each for each in draft.subtasks() if each.phase in OPEN}
+    for subtask in running.values():
+        waits = subtask.renews in running  # its time would have begun where the other's ends
+        complete(draft, structs.replace(subtask, started_at=draft.now) if waits else subtask)
+
+
+def complete(draft: Draft, subtask: Subtask) -> None:
+    """A subtask's work is done: the renter's half of its receipt, for the time that it was rented."""
     contract = draft.contract(subtask.contract).contract
-    hours = (draft.now - subtask.started_at) / SECONDS_PER_HOUR
+    seconds = min(draft.now - subtask.started_at, contract.ends_at - contract.starts_at)
     unsigned = Receipt(
         contract=contract.id,
         job=draft.job.spec.id,
@@ -110,9 +122,9 @@ def _complete(draft: Draft, subtask: Subtask) -> None:
         rows=subtask.rows_done,
         batches=subtask.batches_done,
         started_at=subtask.started_at,
-        ended_at=draft.now,
-        cost_micros=round(contract.price_micros * contract.units * hours),
+        ended_at=subtask.started_at + seconds,
+        cost_micros=charge_micros(contract, seconds),
     )
     receipt = structs.replace(unsigned, renter_signature=draft.context.sign(struct_bytes(unsigned)))
-    draft.advance_subtask(subtask.id, "all-done")
+    draft.advance_subtask(subtask.id, "all-done", cost_micros=receipt.cost_micros)
     draft.send("subtask.completed", subtask.lessor, subtask.id, SubtaskCompleted(contract=contract, receipt=receipt))

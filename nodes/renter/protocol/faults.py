@@ -3,6 +3,10 @@ lessor can mend ends the job. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
 from msgspec import structs
 
 from nodes.draft import data_of
@@ -10,34 +14,44 @@ from nodes.enclave.errors import Code
 from nodes.machine import ActivityFailed, PublishFailed, SetTimer, TimerFired
 from nodes.renter.protocol import ending, market, runs, windows
 from nodes.renter.protocol.draft import Draft
-from nodes.renter.protocol.outcomes import ResultRefused
-from nodes.renter.protocol.records import Subtask
+from nodes.renter.protocol.outcomes import BatchUnsent, ResultRefused
+from nodes.renter.protocol.records import BatchRecord, Subtask
 from nodes.renter.protocol.runs import Runs
-from nodes.renter.protocol.states import SERVING
+from nodes.renter.protocol.states import OPEN, SERVING
 from nodes.renter.protocol.subtasks import terms_of
 from schemas import limits
-from schemas.events import BatchFailed, DeliveryFailed, Event
+from schemas.events import BatchFailed, DeliveryFailed, Event, EventRefused
+
+WANTED: Final[Mapping[str, str]] = MappingProxyType(
+    {"ordering": "order.buy.placed", "agreeing": "introduction.requested"}
+)
+"""What was asked of it, by the job's phase."""
+
+NOT_ACCEPTED: Final = ("result-not-accepted", "a result was not accepted")
+"""All that a lessor, and everybody on the way to it, is told of any such result. Which check it failed depends on
+what it decrypts to: whoever chooses ciphertexts and learns that, learns of the plaintext."""
 
 
 def result_refused(draft: Draft, event: Event) -> None:
     """`result.refused`: the lessor erred; its work goes elsewhere and it is not used again for this job."""
     data = data_of(event, ResultRefused)
     draft.note("incident", f"{data.owner}: {data.reason}", code=data.code, batch=data.batch, evidence=data.evidence)
-    lose(draft, data.owner, data.code, data.reason)
+    lose(draft, data.owner, data.code, data.reason, told=NOT_ACCEPTED)
 
 
 def batch_failed(draft: Draft, event: Event) -> None:
-    """`batch.failed`: final failures are the job's own; others are tried again, elsewhere if there is elsewhere."""
+    """`batch.failed`: tried again, elsewhere if there is elsewhere; what two lessors call final ends the job."""
     data = data_of(event, BatchFailed)
     subtask, number = draft.subtask_from(event, data.batch.subtask), data.batch.batch
     if number not in subtask.under_way:
         draft.note("late", f"batch {number} failed at {event.source} but is not under way there")
         return
     draft.note("batch-failed", data.reason, code=data.code, batch=number, lessor=event.source)
-    if data.final:
-        ending.fail(draft, data.code, f"batch {number} cannot be computed: {data.reason}")
-        return
     windows.drop(draft, subtask.id, number)
+    if data.final:
+        _called_final(draft, draft.subtask(subtask.id), data)
+        windows.fill(draft, subtask.id)
+        return
     record = draft.batch(number)
     if record is not None and record.rows_at:
         draft.put(f"batch/{number}", structs.replace(record, rows_at=""))
@@ -47,6 +61,33 @@ def batch_failed(draft: Draft, event: Event) -> None:
     else:
         hand_over(draft, runs.single([number]), last=subtask.id)
     windows.fill(draft, subtask.id)
+
+
+def refuted(draft: Draft, record: BatchRecord) -> None:
+    """A batch that a lessor called final was computed, elsewhere or here: it erred, and is not used again."""
+    for subtask in draft.subtasks() if record.refused_by else ():
+        if subtask.phase in OPEN and subtask.lessor in record.refused_by:
+            reason = f"says that batch {record.number} cannot be computed, which it can"
+            lose(draft, subtask.id, "wrong-verdict", reason)
+
+
+def batch_unsent(draft: Draft, event: Event) -> None:
+    """`batch.unsent`: whoever filled its queue, nothing reaches this lessor now: others take its batches, if there are
+    any others; it is not to blame, and is tried again."""
+    data = data_of(event, BatchUnsent)
+    record = draft.batch(data.batch)
+    if record is None or record.attempt != data.attempt or record.digest:
+        return
+    subtask = draft.subtask(record.owner)
+    draft.put(f"batch/{data.batch}", structs.replace(record, attempt=record.attempt - 1))
+    waiting = (*runs.single([data.batch]), *subtask.queue)
+    under_way = tuple(number for number in subtask.under_way if number != data.batch)
+    draft.change_subtask(subtask.id, under_way=under_way, queue=waiting, full_at=draft.now)
+    draft.do(SetTimer(name=f"full/{subtask.id}", at=draft.now + windows.FULL_SECONDS))
+    if any(each.phase in SERVING and not windows.is_full(draft, each) for each in draft.subtasks()):
+        draft.note("queue-full", f"{subtask.lessor}: its queue is full, others take over", batches=runs.count(waiting))
+        draft.change_subtask(subtask.id, queue=())
+        hand_over(draft, waiting, last=subtask.id)
 
 
 def activity_failed(draft: Draft, event: Event) -> None:
@@ -66,40 +107,58 @@ def delivery_failed(draft: Draft, event: Event) -> None:
     draft.note("undelivered", "a hub could not route a message", **structs.asdict(data_of(event, DeliveryFailed)))
 
 
+def not_believed(draft: Draft, event: Event) -> None:
+    """`event.refused`: a job that waits for its hub's answer to what the hub does not believe waits for nothing."""
+    data = data_of(event, EventRefused)
+    draft.note("not-believed", f"{event.source}: {data.reason}", type=data.type, code=data.code)
+    if data.type == WANTED.get(draft.phase):
+        ending.fail(draft, "not-believed", f"{event.source} does not believe {draft.config.me}: {data.reason}")
+
+
 def timer_fired(draft: Draft, event: Event) -> None:
     """`timer.fired`: no answer from the hub, no key from an enclave, or silence of a lessor."""
-    kind, _, subtask_id = data_of(event, TimerFired).name.partition("/")
+    data = data_of(event, TimerFired)
+    kind, _, subtask_id = data.name.partition("/")
     if kind == "match":
         if not draft.job.expected_contracts or draft.phase == "ordering":
-            ending.fail(draft, "hub-silent", "the hub did not answer the buy order in time")
+            _check_match(draft, data.hearing_since)
     elif kind == "key" and draft.subtask(subtask_id).phase == "keying":
-        _check_key(draft, draft.subtask(subtask_id))
-    elif kind == "silent" and draft.subtask(subtask_id).phase == "running":
-        _check_silence(draft, draft.subtask(subtask_id))
+        _check_key(draft, draft.subtask(subtask_id), data.hearing_since)
+    elif kind == "full":
+        windows.fill(draft, subtask_id)
+    elif kind == "silent" and draft.subtask(subtask_id).phase in ("running", "closing"):
+        _check_silence(draft, draft.subtask(subtask_id), data.hearing_since)
 
 
-def lose(draft: Draft, subtask_id: str, code: str, reason: str) -> None:
-    """End a subtask's contract; its batches go to the other subtasks, or wait for a replacement contract."""
+def lose(draft: Draft, subtask_id: str, code: str, reason: str, *, told: tuple[str, str] | None = None) -> None:
+    """End a subtask's contract; its batches go to the other subtasks, or wait for a replacement contract.
+
+    Code and reason stay here where something else is `told` of it.
+    """
     subtask, job = draft.subtask(subtask_id), draft.job
-    if subtask.phase not in SERVING:
+    if subtask.phase not in OPEN:
         return
     rest = (*runs.single(subtask.under_way), *subtask.queue)
     draft.advance_subtask(subtask_id, "lost", queue=(), under_way=())
     draft.change_job(avoid=(*job.avoid, subtask.lessor), causes=(*job.causes, (code, f"{subtask.lessor}: {reason}")))
     draft.note("subtask-lost", reason, code=code, lessor=subtask.lessor, batches=runs.count(rest))
     contract = draft.contract(subtask.contract).contract
-    market.end_contract(draft, contract, code, reason=reason)
+    outward_code, outward_reason = told or (code, reason)
+    market.end_contract(draft, contract, outward_code, reason=outward_reason)
     hand_over(draft, rest, last="")
 
 
-def hand_over(draft: Draft, batches: Runs, *, last: str) -> None:
-    """Share batches among live subtasks; `last` is preferred least. Without any, order a replacement."""
+def hand_over(draft: Draft, batches: Runs, *, last: str, faulty: bool = True) -> None:
+    """Share batches among live subtasks; `last` is preferred least. Without any, order a replacement.
+
+    `faulty` says whether it is for a lessor's fault: such orders are few.
+    """
     if not batches:
         return
     live = [each for each in draft.subtasks() if each.phase in SERVING]
-    others = [each for each in live if each.id != last] or live
+    others = [each for each in live if each.id != last and not windows.is_full(draft, each)] or live
     if not others:
-        _order_replacement(draft, batches)
+        _order_replacement(draft, batches, faulty)
         return
     for subtask, share in zip(others, runs.shares(batches, len(others)), strict=True):
         if share:
@@ -107,32 +166,70 @@ def hand_over(draft: Draft, batches: Runs, *, last: str) -> None:
             windows.fill(draft, subtask.id)
 
 
-def _order_replacement(draft: Draft, batches: Runs) -> None:
-    if draft.job.orders_placed >= market.ORDERS_PER_JOB_MAX:
+def _called_final(draft: Draft, subtask: Subtask, data: BatchFailed) -> None:
+    """One lessor's word that a batch fails everywhere ends no job: another is asked, or the batch computed here.
+
+    What only an enclave can fail at (its limits) another lessor's has to confirm, rented for that if need be.
+    """
+    number = data.batch.batch
+    record = draft.batch(number)
+    assert record is not None  # it is under way
+    said = tuple(dict.fromkeys((*record.refused_by, subtask.lessor)))
+    if len(said) > 1:
+        ending.fail(draft, data.code, f"batch {number} cannot be computed, {' and '.join(said)} say: {data.reason}")
+        return
+    draft.put(f"batch/{number}", structs.replace(record, refused_by=said, rows_at=""))
+    other = next((each for each in draft.subtasks() if each.phase in SERVING and each.lessor not in said), None)
+    first = runs.single([number])
+    if other is not None:
+        draft.change_subtask(other.id, queue=(*first, *other.queue))
+        windows.fill(draft, other.id)
+    elif draft.job.spec.joint is not None or data.code.startswith("enclave-"):
+        draft.change_subtask(subtask.id, queue=(*first, *subtask.queue))
+        lose(draft, subtask.id, data.code, data.reason)
+    else:
+        windows.check_here(draft, number)
+
+
+def _order_replacement(draft: Draft, batches: Runs, faulty: bool) -> None:
+    draft.change_progress(waiting=(*draft.progress.waiting, *batches))
+    if market.is_pending(draft):
+        return
+    replacements = draft.job.replacements + faulty
+    if replacements > market.REPLACEMENTS_PER_JOB_MAX:
         ending.fail(draft, "no-lessor-left", "every lessor was lost and no more may be ordered")
         return
-    draft.change_progress(waiting=(*draft.progress.waiting, *batches))
+    draft.change_job(replacements=replacements)
     market.place_order(draft, lessors=1, units=1)
 
 
-def _check_key(draft: Draft, subtask: Subtask) -> None:
+def _check_match(draft: Draft, hearing_since: float) -> None:
+    until = hearing_since + draft.job.spec.match_seconds + market.MATCH_GRACE_SECONDS
+    if draft.now < until:
+        draft.do(SetTimer(name="match", at=until))
+    else:
+        ending.fail(draft, "hub-silent", "the hub did not answer the buy order in time")
+
+
+def _check_key(draft: Draft, subtask: Subtask, hearing_since: float) -> None:
     """Whoever is heard of gets more time, as much as the files may take over a slow link and to be loaded."""
     files = sum(manifest.size for _, manifest in terms_of(draft, subtask).files())
     latest = subtask.started_at + files / limits.LINK_BYTES_PER_SECOND_MIN
     loading = files / limits.LOAD_BYTES_PER_SECOND_MIN
-    until = min(subtask.heard_at, latest) + draft.config.handshake_seconds_max + loading
+    heard_at = max(min(subtask.heard_at, latest), hearing_since)
+    until = heard_at + draft.config.handshake_seconds_max + loading
     if draft.now < until:
         draft.do(SetTimer(name=f"key/{subtask.id}", at=until))
     else:
         lose(draft, subtask.id, "no-key", "no enclave of this lessor proved itself in time")
 
 
-def _check_silence(draft: Draft, subtask: Subtask) -> None:
+def _check_silence(draft: Draft, subtask: Subtask, hearing_since: float) -> None:
     if not subtask.under_way:
         return
     records = (draft.batch(number) for number in subtask.under_way)
     sent = [record.sent_at for record in records if record is not None and record.sent_at]
-    since = max(min(sent), subtask.heard_at) if sent else draft.now
+    since = max(min(sent), subtask.heard_at, hearing_since) if sent else draft.now
     seconds = draft.now - since
     if seconds < draft.config.batch_deadline_seconds:
         windows.watch(draft, subtask.id, since)

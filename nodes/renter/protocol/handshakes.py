@@ -17,11 +17,11 @@ from nodes.enclave.agreement.confirmation import is_confirmed
 from nodes.enclave.errors import POLICY_CODES
 from nodes.machine import CancelTimer, Perform, Refused
 from nodes.protections import traits_of
-from nodes.renter.protocol import faults, windows
+from nodes.renter.protocol import faults, leases
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import EvidenceAccepted, EvidenceRejected
 from nodes.renter.protocol.records import Subtask, Worker
-from nodes.renter.protocol.states import SERVING
+from nodes.renter.protocol.states import OPEN
 from nodes.renter.protocol.subtasks import terms_of
 from schemas import limits
 from schemas.events import (
@@ -36,8 +36,11 @@ from schemas.events import (
     SubtaskRequested,
 )
 
-SENDINGS_PER_UNIT_MAX: Final = 16
-"""A lessor gets a subtask's files this often per unit: each of its workers once, and those that restarted again."""
+SENDINGS_MAX: Final = 8
+"""A lessor gets a subtask's files this often: it may have more workers than it rents out."""
+SENDINGS_PER_UNIT_MAX: Final = 2
+"""And this often for each unit: for its worker, and for one that restarted. Then once more every minute."""
+WORKERS_PER_SUBTASK_MAX: Final = 64
 REFUSALS_PER_SUBTASK_MAX: Final = 3
 """A lessor with this many refused enclaves, and none that proved itself, is lost for the job."""
 
@@ -46,12 +49,13 @@ def requested(draft: Draft, event: Event) -> None:
     """`subtask.requested`: a worker does not know a subtask yet."""
     data = data_of(event, SubtaskRequested)
     subtask = draft.subtask_from(event, data.subtask)
-    if draft.phase != "running" or subtask.phase not in SERVING:
+    if draft.phase != "running" or subtask.phase not in OPEN:
         contract = draft.contract(subtask.contract).contract
         reason = f"the job is {draft.phase}, the subtask {subtask.phase}"
         refusal = SubtaskRefused(subtask=subtask.id, contract=contract, worker=data.worker, code="ended", reason=reason)
         draft.send("subtask.refused", event.source, subtask.id, refusal, lane=data.lane)
         return
+    _make_room(draft, subtask, data.worker)
     terms = terms_of(draft, subtask)
     attested = traits_of(terms.protection).attested
     nonce = draft.context.nonce(f"{subtask.id}/{data.worker}") if attested else b""
@@ -67,14 +71,15 @@ def pieces_requested(draft: Draft, event: Event) -> None:
     data = data_of(event, PiecesRequested)
     subtask = draft.subtask_from(event, data.subtask)
     _worker(draft, subtask.id, data.worker)
-    if subtask.phase not in SERVING:
+    if subtask.phase not in OPEN:
         draft.note("late", f"{data.worker} asks for files of {subtask.id}, which is {subtask.phase}")
         return
     known = {piece: kind for kind, manifest in terms_of(draft, subtask).files() for piece in manifest.pieces}
     if not known.keys() >= set(data.pieces):
         raise Refused("unknown-piece", f"{data.worker} asks for what {subtask.id} does not have")
     sent = subtask.pieces_sent + len(data.pieces)
-    if sent > len(known) * SENDINGS_PER_UNIT_MAX * draft.contract(subtask.contract).contract.units:
+    units, minutes = draft.contract(subtask.contract).contract.units, (draft.now - subtask.started_at) / 60
+    if sent > len(known) * (SENDINGS_MAX + SENDINGS_PER_UNIT_MAX * units + max(0.0, minutes)):
         raise Refused("too-many-pieces", f"{event.source} has got the files of {subtask.id} too often")
     draft.change_subtask(subtask.id, heard_at=draft.now, pieces_sent=sent)
     for piece in data.pieces:
@@ -153,7 +158,7 @@ def confirmed(draft: Draft, event: Event) -> None:
     if subtask.phase == "keying":
         draft.do(CancelTimer(name=f"key/{subtask.id}"))
         draft.advance_subtask(subtask.id, "confirmed")
-        windows.fill(draft, subtask.id)
+        leases.go_on(draft, subtask.id)
 
 
 def refused(draft: Draft, event: Event) -> None:
@@ -164,6 +169,13 @@ def refused(draft: Draft, event: Event) -> None:
     draft.put(f"worker/{subtask.id}/{data.worker}", structs.replace(worker, state="refused"))
     draft.note("key-refused", data.reason, code=data.code, worker=data.worker, lessor=subtask.lessor)
     _count_refusals(draft, subtask, data.code, data.reason)
+
+
+def _make_room(draft: Draft, subtask: Subtask, worker: str) -> None:
+    """Few workers of a subtask are remembered: the one that asked longest ago gives way, and may ask again."""
+    known = sorted(draft.each(Worker, f"worker/{subtask.id}"), key=lambda found: found[1].asked_at)
+    if draft.worker(subtask.id, worker) is None and len(known) >= WORKERS_PER_SUBTASK_MAX:
+        draft.delete(known[0][0])
 
 
 def _count_refusals(draft: Draft, subtask: Subtask, code: str, reason: str) -> None:

@@ -4,8 +4,8 @@ What a job and its subtasks may become is in `states.py`, with the theory on top
 row names is late and only noted. Batches are at-least-once, results exactly-once: the first accepted result of a batch
 counts, later equal ones are ignored, later unequal ones are an incident.
 
-Handlers import downwards only: starting, handshakes, batches, rounds → joining, faults → windows, subtasks → ending →
-partnership, market.
+Handlers import downwards only: retention, starting, handshakes, batches, rounds → joining, leases → faults → windows,
+subtasks → ending → partnership, market.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from nodes.draft import data_of
 from nodes.joint.exchange import ChunkChanged
 from nodes.ledger import LedgerExceeded
-from nodes.machine import TIMER_FIRED, Context, Records, Refused, Step
+from nodes.machine import TIMER_FIRED, Context, Records, Refused, Step, TimerFired
 from nodes.records import as_record_set
-from nodes.renter.protocol import batches, ending, faults, handshakes, joining, rounds, starting
+from nodes.renter.protocol import batches, ending, faults, handshakes, joining, leases, retention, rounds, starting
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
+from nodes.renter.protocol.market import OverBudget
 from nodes.renter.protocol.outcomes import INTERNAL_TYPES
 from nodes.renter.protocol.records import RECORD_TYPES, Agreement, ContractRecord
 from nodes.renter.protocol.states import ENDED, LIVE, NEW
@@ -34,10 +36,27 @@ Handler = Callable[[Draft, Event], None]
 UNDELIVERED: Final = "undelivered"
 """Aggregate for notices that belong to no job."""
 
+
+def _timer_fired(draft: Draft, event: Event) -> None:
+    """A timer is named `<what>` or `<what>/<subtask>`."""
+    what, _, subtask = data_of(event, TimerFired).name.partition("/")
+    if draft.phase in ENDED:
+        if what == ending.KEEP:
+            retention.due(draft)
+    elif what == "lease":
+        leases.timer_fired(draft, subtask)
+    elif what == "match" and draft.job.renewing:
+        leases.order_refused(draft, "the hub did not answer in time")
+    else:
+        rounds.timer_fired(draft, event)
+
+
 TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
     {
         "job.submitted": (NEW, starting.submitted),
         "job.cancelled": (LIVE, starting.cancelled),
+        "job.deleted": (LIVE | ENDED, retention.deleted),
+        "job.kept": (ENDED, retention.kept),
         "job.prepared": (frozenset({"preparing"}), starting.prepared),
         "mask.made": (frozenset({"joining"}), joining.masked),
         "chunk.taken": (frozenset({"joining"}) | ENDED, joining.taken),
@@ -48,6 +67,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "contract.signed": (LIVE | ENDED, starting.contract_signed),
         "order.buy.matched": (frozenset({"ordering", "running"}), starting.matched),
         "order.buy.refused": (frozenset({"ordering", "running"}), starting.order_refused),
+        "contract.ended": (LIVE, leases.contract_ended),
         "subtask.requested": (LIVE | ENDED, handshakes.requested),
         "pieces.requested": (frozenset({"running"}), handshakes.pieces_requested),
         "key.offered": (frozenset({"running"}), handshakes.offered),
@@ -56,8 +76,10 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "key.confirmed": (frozenset({"running"}), handshakes.confirmed),
         "key.refused": (frozenset({"running"}), handshakes.refused),
         "batch.sent": (frozenset({"running"}), batches.sent),
-        "batch.failed": (frozenset({"running"}), faults.batch_failed),
+        "batch.unsent": (frozenset({"running"}), faults.batch_unsent),
+        "batch.failed": (frozenset({"running"}), leases.batch_failed),
         "result.accepted": (frozenset({"running", "assembling", "completed"}), batches.result_accepted),
+        "result.held": (frozenset({"running"}), batches.held),
         "result.refused": (frozenset({"running"}), faults.result_refused),
         "introduction.made": (frozenset({"agreeing"}), rounds.introduced),
         "introduction.refused": (frozenset({"agreeing"}), rounds.not_introduced),
@@ -75,11 +97,15 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "output.refused": (frozenset({"running"}), rounds.output_refused),
         "job.assembled": (frozenset({"assembling"}), ending.assembled),
         "job.spoiled": (LIVE, ending.spoiled),
-        "receipt.countersigned": (frozenset({"assembling", "completed"}), ending.receipt_countersigned),
+        "receipt.countersigned": (
+            frozenset({"running", "assembling", "completed", "failed"}),
+            ending.receipt_countersigned,
+        ),
         "activity.failed": (LIVE, faults.activity_failed),
         "publish.failed": (LIVE, faults.publish_failed),
+        "event.refused": (LIVE | ENDED, faults.not_believed),
         "delivery.failed": (NEW, faults.delivery_failed),
-        TIMER_FIRED: (LIVE, rounds.timer_fired),
+        TIMER_FIRED: (LIVE | ENDED, _timer_fired),
     }
 )
 
@@ -124,7 +150,7 @@ class RenterMachine:
             return draft.step()
         try:
             handler(draft, event)
-        except (LedgerExceeded, ChunkChanged) as error:
+        except (LedgerExceeded, ChunkChanged, OverBudget) as error:
             draft = Draft(self.config, records, context)
             ending.fail(draft, error.code, error.reason)
         return draft.step()

@@ -8,9 +8,11 @@ from msgspec import structs
 
 from nodes.machine import SetTimer
 from nodes.renter.protocol.draft import Draft
+from nodes.renter.protocol.states import OPEN
 from schemas.contracts import Contract, Receipt
 from schemas.events import ContractEnded, OrderCancelled
 from schemas.ids import derive_id, hub_address, hub_of
+from schemas.money import SECONDS_PER_HOUR, cost_micros, shown
 from schemas.orders import BuyOrder
 from schemas.signing import struct_bytes
 
@@ -18,39 +20,116 @@ MATCH_GRACE_SECONDS: Final = 5.0
 """The hub is given this much longer than the order's own time limit to answer."""
 MEMORY_MIB_MIN: Final = 64
 """No order asks for less."""
-ORDERS_PER_JOB_MAX: Final = 4
-"""Replacement orders after lessors were lost are bounded."""
+HUB_SKEW_SECONDS_MAX: Final = 30.0
+"""By which a hub's clock may be behind the renter's."""
+REPLACEMENTS_PER_JOB_MAX: Final = 3
+"""Orders for lessors that were lost are bounded."""
+LEASE_SECONDS_MIN: Final = 5.0
+"""Less is not worth an order: the subtask has to be opened first."""
+
+
+class OverBudget(Exception):  # noqa: N818 - reads as the sentence it is
+    """What is left of the job's budget pays for no lease."""
+
+    code = "over-budget"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def place_first_order(draft: Draft) -> None:
-    """As the job wishes."""
-    spec = draft.job.spec
-    place_order(draft, lessors=spec.lessors, units=max(spec.units or spec.lessors, spec.lessors))
+    """As the job wishes; before that, what the rented compute may cost. Raises OverBudget."""
+    spec, seconds = draft.job.spec, draft.job.decided[1].costs.lessor_seconds
+    about, price = cost_micros(spec.price_micros_max, 1, seconds), shown(spec.price_micros_max)
+    draft.note("estimate", f"about {shown(about)} at most: {seconds:.3g} lessors' core-seconds at {price} an hour")
+    units = max(spec.units or spec.lessors, spec.lessors)
+    place_order(draft, lessors=spec.lessors, lessors_min=spec.lessors_min, units=units)
 
 
-def place_order(draft: Draft, *, lessors: int, units: int) -> None:
-    """Publish a signed buy order for this many lessors, and wait a bounded time for the answer."""
+def place_order(
+    draft: Draft,
+    *,
+    lessors: int,
+    lessors_min: int = 1,
+    units: int,
+    price_micros_max: int | None = None,
+    renews: tuple[Contract, ...] = (),
+) -> None:
+    """Publish a signed buy order for this many lessors at most, and wait a bounded time for the answer.
+
+    Args:
+        draft: the job.
+        lessors: at most.
+        lessors_min: at least.
+        units: of all of them together, at most.
+        price_micros_max: if not the job's.
+        renews: contracts that would be renewed; the order is open until the first of them ends.
+
+    Raises:
+        OverBudget: nothing is ordered.
+    """
     job = draft.job
     spec, (_, assessment) = job.spec, job.decided
     number = job.orders_placed + 1
+    price = spec.price_micros_max if price_micros_max is None else price_micros_max
     unsigned = BuyOrder(
         id=derive_id("order", spec.id, number),
         renter=draft.config.me,
         job=spec.id,
         units=units,
-        lessors_min=lessors,
+        units_min=lessors_min,
+        lessors_min=lessors_min,
         lessors_max=lessors,
-        price_micros_max=spec.price_micros_max,
+        price_micros_max=price,
         protection=assessment.chosen,
         memory_mib=max(MEMORY_MIB_MIN, assessment.memory_mib),
-        lease_seconds=spec.lease_seconds,
-        match_by=draft.now + spec.match_seconds,
+        lease_seconds=_lease(draft, price, units),
+        match_by=min([draft.now + spec.match_seconds, *(each.ends_at for each in renews)]),
         avoid=job.avoid,
+        renews=tuple(each.id for each in renews),
     )
     order = structs.replace(unsigned, signature=draft.context.sign(struct_bytes(unsigned)))
-    draft.change_job(order=order.id, orders_placed=number, expected_contracts=())
-    draft.send("order.buy.placed", _hub(draft), order.id, order)
+    draft.change_job(
+        order=order.id, ordered_at=draft.now, orders_placed=number, expected_contracts=(), renewing=order.renews
+    )
+    draft.send("order.buy.placed", _hub(draft), spec.id, order)
     draft.do(SetTimer(name="match", at=order.match_by + MATCH_GRACE_SECONDS))
+
+
+def is_pending(draft: Draft) -> bool:
+    """Whether contracts of an order may still come."""
+    job = draft.job
+    started = {each.contract for each in draft.subtasks()}
+    return bool(job.order) and not (job.expected_contracts and started.issuperset(job.expected_contracts))
+
+
+def committed_micros(draft: Draft) -> int:
+    """What the job's contracts cost at most: as their receipts say, or their whole lease while they run."""
+    known = {each.contract: each for each in draft.subtasks()}
+    total = 0
+    for record in draft.contracts():
+        subtask, contract = known.get(record.contract.id), record.contract
+        if subtask is None or subtask.phase in OPEN:
+            total += cost_micros(contract.price_micros, contract.units, contract.ends_at - contract.starts_at)
+        else:
+            total += subtask.cost_micros
+    return total
+
+
+def _lease(draft: Draft, price_micros: int, units: int) -> float:
+    """Seconds: what the job asks for, or what its budget pays at this price."""
+    spec = draft.job.spec
+    if spec.budget_micros is None or not price_micros:
+        return spec.lease_seconds
+    left = spec.budget_micros - committed_micros(draft)
+    seconds = min(spec.lease_seconds, left * SECONDS_PER_HOUR / (price_micros * units))
+    if seconds < LEASE_SECONDS_MIN:
+        raise OverBudget(
+            f"of the budget of {shown(spec.budget_micros)}, {shown(max(0, left))} is left, which does not pay for "
+            f"{LEASE_SECONDS_MIN:.0f} s of {units} units at {shown(price_micros)} an hour"
+        )
+    return seconds
 
 
 def cancel_order(draft: Draft) -> None:

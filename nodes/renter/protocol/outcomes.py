@@ -57,6 +57,13 @@ class BatchSent(Struct, frozen=True, kw_only=True):
     encrypt_seconds: float
 
 
+class BatchUnsent(Struct, frozen=True, kw_only=True):
+    """`batch.unsent`: the broker did not take a dispatched batch, for its lessor's queue is full."""
+
+    batch: int
+    attempt: int
+
+
 class ResultAccepted(Struct, frozen=True, kw_only=True):
     """`result.accepted`: a result was authenticated, decrypted, checked and lies in its part file."""
 
@@ -68,6 +75,12 @@ class ResultAccepted(Struct, frozen=True, kw_only=True):
     compute_seconds: float = 0.0
     """As its lessor says. Both are seconds of one core."""
     bytes_back: int = 0
+
+
+class ResultHeld(Struct, frozen=True, kw_only=True):
+    """`result.held`: a lessor's result is here, and waits to be decrypted: its lessor is not silent."""
+
+    owner: str
 
 
 class ResultRefused(Struct, frozen=True, kw_only=True):
@@ -131,6 +144,10 @@ class JobSpoiled(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class JobKept(Struct, frozen=True, kw_only=True):
+    """`job.kept`: it could not be erased yet, for something that it asked for is still to be carried out."""
+
+
 def own_fault(error: SubletError) -> JobSpoiled:
     """The renter's rows, program, files or keys are not what they were when the job was prepared."""
     code = error.code if isinstance(error, VerificationFailed) else "bad-data"
@@ -144,7 +161,9 @@ INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "evidence.accepted": EvidenceAccepted,
         "evidence.rejected": EvidenceRejected,
         "batch.sent": BatchSent,
+        "batch.unsent": BatchUnsent,
         "result.accepted": ResultAccepted,
+        "result.held": ResultHeld,
         "result.refused": ResultRefused,
         "round.planned": RoundPlanned,
         "rounds.done": RoundsDone,
@@ -152,6 +171,7 @@ INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "output.refused": OutputRefused,
         "job.assembled": JobAssembled,
         "job.spoiled": JobSpoiled,
+        "job.kept": JobKept,
         "activity.failed": ActivityFailed,
         "publish.failed": PublishFailed,
         **ALIGNMENT_TYPES,

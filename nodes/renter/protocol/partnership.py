@@ -56,14 +56,14 @@ def owes(draft: Draft, something: bool, *, patience_seconds: float = 0.0) -> Non
     since = draft.now + patience_seconds if something else 0.0
     draft.put("agreement", structs.replace(draft.agreement, owes_since=since))
     if something:
-        remind(draft)
+        remind(draft, since)
     else:
         draft.do(CancelTimer(name="partner"))
 
 
-def remind(draft: Draft) -> None:
-    """Look again when the partner's time is over."""
-    draft.do(SetTimer(name="partner", at=draft.agreement.owes_since + draft.config.partner_seconds_max))
+def remind(draft: Draft, since: float) -> None:
+    """Look again when the partner's time, which began then, is over."""
+    draft.do(SetTimer(name="partner", at=since + draft.config.partner_seconds_max))
 
 
 def joint_of(draft: Draft) -> Joint:

@@ -24,6 +24,8 @@ from schemas.jobs import Assessment, Costs, FixedPoint, JobSpec, Scheme
 from schemas.joint import Introduction, Learned
 from schemas.manifest import Manifest
 
+JOB_PREFIX: Final = "job-"
+"""How names of aggregates that are jobs begin."""
 VALUE_BYTES: Final = 8
 """Of a number in plaintext (float64), as an enclave's batch carries it."""
 LOCAL: Final = "local"
@@ -140,7 +142,13 @@ class Job(Struct, frozen=True, kw_only=True):
     joined: Joined | None = None
     """None where lessors compute on the job's table as it is."""
     order: str = ""
+    ordered_at: float = 0.0
+    """When it was placed, seconds since 1970."""
+    renewing: tuple[str, ...] = ()
+    """Contracts that the order would renew; none where it is for new ones."""
     orders_placed: int = 0
+    replacements: int = 0
+    """Of those, for lessors that were lost."""
     expected_contracts: tuple[str, ...] = ()
     batch_rows: int = 0
     batches: int = 0
@@ -204,8 +212,14 @@ class Subtask(Struct, frozen=True, kw_only=True):
     rows_done: int = 0
     started_at: float = 0.0
     heard_at: float = 0.0
+    full_at: float = 0.0
+    """When its lessor's queue had no room; 0 when it never was so. Seconds since 1970."""
     pieces_sent: int = 0
     """Of its files, to all its workers together."""
+    renews: str = ""
+    """The subtask whose contract this one's renewed; it begins where that one ends."""
+    cost_micros: int = 0
+    """As its receipt says, once there is one."""
 
 
 class BatchRecord(Struct, frozen=True, kw_only=True):
@@ -216,6 +230,10 @@ class BatchRecord(Struct, frozen=True, kw_only=True):
     rows: int
     owner: str
     attempt: int
+    excused: int = 0
+    """Attempts that ended without anybody's fault."""
+    refused_by: tuple[str, ...] = ()
+    """Lessors that say it would fail everywhere."""
     sent_at: float = 0.0
     """When the broker confirmed it; 0 while it is being encrypted."""
     digest: str = ""

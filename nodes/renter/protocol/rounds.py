@@ -73,7 +73,7 @@ def deferred(draft: Draft, event: Event) -> None:
     if not draft.agreement.accepted:
         ahead = draft.config.approval_seconds_max - draft.config.partner_seconds_max
         draft.put("agreement", structs.replace(draft.agreement, owes_since=draft.now + ahead))
-        partnership.remind(draft)
+        partnership.remind(draft, draft.agreement.owes_since)
         draft.note("partner-deferred", f"{event.source} waits for a person to approve")
 
 
@@ -165,7 +165,7 @@ def rejected(draft: Draft, event: Event) -> None:
         draft.change_progress(forwarded=max(0, draft.progress.forwarded - 1))
         draft.put(f"batch/{record.number}", structs.replace(record, rows_at=""))
         faults.hand_over(draft, runs.single([record.number]), last=subtask.id)
-    faults.lose(draft, subtask.id, data.code, data.reason)
+    faults.lose(draft, subtask.id, data.code, data.reason, told=faults.NOT_ACCEPTED)
 
 
 def output_accepted(draft: Draft, event: Event) -> None:
@@ -236,18 +236,20 @@ def rounds_done(draft: Draft, event: Event) -> None:
 
 def timer_fired(draft: Draft, event: Event) -> None:
     """`timer.fired`: the partner's, or another."""
-    if data_of(event, TimerFired).name != "partner":
+    data = data_of(event, TimerFired)
+    if data.name != "partner":
         faults.timer_fired(draft, event)
         return
     partner, agreement = partnership.joint_of(draft).partner, draft.find(Agreement, "agreement")
-    if agreement is None:
-        ending.fail(draft, "hub-silent", f"no hub introduced the partner {partner} in time")
-        return
-    seconds = draft.now - agreement.owes_since
-    if not agreement.owes_since:
+    since = max(draft.job.submitted_at if agreement is None else agreement.owes_since, data.hearing_since)
+    seconds = draft.now - since
+    if agreement is not None and not agreement.owes_since:
         return
     if seconds < draft.config.partner_seconds_max:
-        partnership.remind(draft)
+        partnership.remind(draft, since)
+        return
+    if agreement is None:
+        ending.fail(draft, "hub-silent", f"no hub introduced the partner {partner} in time")
         return
     what = _WAITED_FOR.get(draft.phase, f"round {draft.progress.round}")
     ending.fail(draft, "partner-silent", f"nothing from the partner {partner} for {seconds:.0f} s about {what}")

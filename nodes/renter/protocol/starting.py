@@ -8,7 +8,7 @@ from nodes.contracts import verify_contract
 from nodes.draft import data_of
 from nodes.machine import CancelTimer, Perform, Refused
 from nodes.protections import traits_of
-from nodes.renter.protocol import ending, market, partnership, windows
+from nodes.renter.protocol import ending, leases, market, partnership, windows
 from nodes.renter.protocol.assess import NoProtection, assess
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import JobPrepared
@@ -74,6 +74,8 @@ def contract_signed(draft: Draft, event: Event) -> None:
         draft.note("late", f"contract {contract.id} of an order that is no longer wanted")
         market.end_contract(draft, contract, "not-wanted")
         return
+    if contract.starts_at < job.ordered_at - market.HUB_SKEW_SECONDS_MAX:
+        raise Refused("backdated", f"{contract.id} began before {contract.buy.id} was placed, on an order of its time")
     if draft.find_contract(contract.id) is None:
         draft.put(f"contract/{contract.id}", ContractRecord(contract=contract, order=contract.buy.id))
     _start_if_complete(draft)
@@ -90,7 +92,9 @@ def matched(draft: Draft, event: Event) -> None:
 def order_refused(draft: Draft, event: Event) -> None:
     """`order.buy.refused`: no match in time."""
     data = data_of(event, BuyOrderRefused)
-    if data.order == draft.job.order:
+    if data.order == draft.job.order and draft.job.renewing:
+        leases.order_refused(draft, data.reason)
+    elif data.order == draft.job.order:
         causes = draft.job.causes
         before = "".join(f"; before that, {text}" for _, text in causes)
         code = causes[0][0] if causes else data.code
@@ -109,14 +113,16 @@ def _start_if_complete(draft: Draft) -> None:
     except BadInput as error:
         ending.fail(draft, "bad-split", str(error))
         return
-    for record, queue in zip(records, queues, strict=True):
-        _start(draft, record, queue)
-        partnership.show(draft, record.contract)
+    new = [_start(draft, record, queue) for record, queue in zip(records, queues, strict=True)]
+    leases.succeed(draft, new)
+    for subtask in new:
+        partnership.show(draft, draft.contract(subtask.contract).contract)
+        leases.go_on(draft, subtask.id)
     windows.compute_local(draft)
     ending.finish_if_done(draft)
 
 
-def _start(draft: Draft, record: ContractRecord, queue: Runs) -> None:
+def _start(draft: Draft, record: ContractRecord, queue: Runs) -> Subtask:
     contract = record.contract
     needs = "needs-secret" if traits_of(contract.protection).attested else "needs-none"
     subtask = Subtask(
@@ -130,7 +136,8 @@ def _start(draft: Draft, record: ContractRecord, queue: Runs) -> None:
     )
     draft.put(f"subtask/{subtask.id}", subtask)
     announce(draft, subtask)
-    windows.fill(draft, subtask.id)
+    leases.watch(draft, subtask, contract)
+    return subtask
 
 
 def _split(draft: Draft, records: list[ContractRecord]) -> list[Runs]:

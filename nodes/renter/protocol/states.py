@@ -19,7 +19,8 @@ A subtask is one contract's part of the job:
 
     keying       until one of its enclaves holds the subtask secret (E1); passed over where no secret is needed
     running      batches go out as results come in
-    completed    the job has all its results; the lessor gets its receipt
+    closing      its contract was renewed: the new one's subtask has its batches, but those that are under way
+    completed    the job has all its results, or the lease is over; the lessor gets its receipt
     lost         its lessor stayed silent or erred: its batches go to the others, or to a new buy order
 
 A round of a joint job (J6), while the job is running:
@@ -39,7 +40,7 @@ from typing import Final, Literal
 JobPhase = Literal[
     "new", "preparing", "agreeing", "joining", "ordering", "running", "assembling", "completed", "failed"
 ]
-SubtaskPhase = Literal["new", "keying", "running", "completed", "lost"]
+SubtaskPhase = Literal["new", "keying", "running", "closing", "completed", "lost"]
 
 JOB: Final[Mapping[tuple[JobPhase, str], JobPhase]] = MappingProxyType(
     {
@@ -66,6 +67,9 @@ SUBTASK: Final[Mapping[tuple[SubtaskPhase, str], SubtaskPhase]] = MappingProxyTy
         ("keying", "confirmed"): "running",
         ("keying", "all-done"): "completed",
         ("keying", "lost"): "lost",
+        ("running", "renewed"): "closing",
+        ("closing", "all-done"): "completed",
+        ("closing", "lost"): "lost",
         ("running", "all-done"): "completed",
         ("running", "lost"): "lost",
     }
@@ -84,3 +88,5 @@ ENDED: Final[frozenset[str]] = frozenset({"completed", "failed"})
 LIVE: Final[frozenset[str]] = frozenset({"preparing", "agreeing", "joining", "ordering", "running", "assembling"})
 SERVING: Final[frozenset[str]] = frozenset({"keying", "running"})
 """Subtasks that can take batches."""
+OPEN: Final[frozenset[str]] = SERVING | {"closing"}
+"""Subtasks whose contract runs."""

@@ -5,7 +5,7 @@ What one event costs here does not grow with the number of batches.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import structs
@@ -15,14 +15,26 @@ from nodes.renter.protocol import ending, runs
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.records import LOCAL, BatchRecord, Subtask
 from nodes.renter.protocol.split import rows_of
+from nodes.renter.protocol.states import SERVING
 from schemas import limits
 from schemas.jobs import Batch
+
+FULL_SECONDS: Final = 5.0
+"""Before a full queue is tried again."""
 
 
 def fill(draft: Draft, subtask_id: str) -> None:
     """Dispatch the subtask's next batches, as many as its window has room for."""
     subtask = draft.subtask(subtask_id)
-    if draft.phase != "running" or subtask.phase != "running" or not draft.round_is_open:
+    if draft.phase != "running":
+        return
+    if subtask.phase == "closing" and not subtask.under_way:
+        end(draft, subtask_id)
+    if subtask.phase != "running" or not draft.round_is_open:
+        return
+    if subtask.renews and draft.subtask(subtask.renews).phase == "closing":
+        return
+    if is_full(draft, subtask):
         return
     if not subtask.under_way and subtask.queue:
         watch(draft, subtask_id, draft.now)
@@ -34,12 +46,26 @@ def fill(draft: Draft, subtask_id: str) -> None:
         if record is not None and record.digest and record.round == draft.progress.round:
             continue
         record = _sending(draft, number, subtask_id)
-        if record.attempt > limits.BATCH_ATTEMPTS_MAX:
+        if record.attempt - min(record.excused, limits.BATCH_EXCUSES_MAX) > limits.BATCH_ATTEMPTS_MAX:
             ending.fail(draft, "too-many-attempts", f"batch {number} failed {record.attempt - 1} times")
             return
         subtask = structs.replace(subtask, under_way=(*subtask.under_way, number))
         _dispatch(draft, subtask, record)
     draft.put(f"subtask/{subtask_id}", subtask)
+
+
+def is_full(draft: Draft, subtask: Subtask) -> bool:
+    """Whether its lessor's queue had no room a moment ago."""
+    return draft.now < subtask.full_at + FULL_SECONDS
+
+
+def end(draft: Draft, subtask_id: str) -> None:
+    """A subtask's contract is over, in good order; the one that renewed it begins."""
+    ending.complete(draft, draft.subtask(subtask_id))
+    for each in draft.subtasks():
+        if each.renews == subtask_id and each.phase in SERVING:
+            draft.change_subtask(each.id, started_at=draft.now)
+            fill(draft, each.id)
 
 
 def compute_local(draft: Draft, *, after: int | None = None) -> None:
@@ -52,8 +78,12 @@ def compute_local(draft: Draft, *, after: int | None = None) -> None:
     if part is None or draft.phase != "running":
         return
     number = part.first_batch if after is None else after + 1
-    if number >= part.first_batch + part.batches or draft.batch(number) is not None:
-        return
+    if part.first_batch <= number < part.first_batch + part.batches and draft.batch(number) is None:
+        check_here(draft, number)
+
+
+def check_here(draft: Draft, number: int) -> None:
+    """Let the renter compute a batch itself; what is wrong with its rows or program comes out, with row and column."""
     record = _sending(draft, number, LOCAL)
     params = {"batch": number, "first_row": record.first_row, "rows": record.rows}
     draft.do(Perform(activity="compute-local", params=params))
@@ -84,7 +114,7 @@ def _sending(draft: Draft, number: int, owner: str) -> BatchRecord:
         first_row, rows = rows_of(draft.job.parts, draft.job.batch_rows, number)
         known = BatchRecord(number=number, first_row=first_row, rows=rows, owner=owner, attempt=0)
     elif known.round != number_of_round:
-        known = structs.replace(known, attempt=0, digest="", round=number_of_round)
+        known = structs.replace(known, attempt=0, excused=0, digest="", round=number_of_round)
     record = structs.replace(known, owner=owner, attempt=known.attempt + 1, sent_at=0.0)
     draft.put(f"batch/{number}", record)
     return record

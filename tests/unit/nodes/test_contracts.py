@@ -106,6 +106,7 @@ RESIGNED: list[tuple[str, Callable[[Contract], Contract]]] = [
     ("protection", lambda c: structs.replace(c, protection="homomorphic")),
     ("price", lambda c: structs.replace(c, price_micros=99)),
     ("price", lambda c: structs.replace(c, price_micros=1001)),
+    ("price", lambda c: structs.replace(c, price_micros=c.buy.price_micros_max)),
     ("units", lambda c: structs.replace(c, units=3)),
     ("lease", lambda c: structs.replace(c, ends_at=c.ends_at + 1)),
     ("lease", lambda c: structs.replace(c, ends_at=c.starts_at)),

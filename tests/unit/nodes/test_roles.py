@@ -9,6 +9,7 @@ from typing import get_args
 import pytest
 from msgspec import Struct
 
+from broker.names import DESK
 from broker.network import Participant, kinds
 from nodes.config import NodeFile
 from nodes.machine import TIMER_FIRED
@@ -36,7 +37,7 @@ def test_a_rows_queues_are_the_brokers_and_the_catalogues(row: RoleRow) -> None:
     told = {each.kind for each in CATALOGUE.values() if row.name in each.receiver}
     assert told - {"lane"} == set(row.queues)
     if row.name != "hub":
-        assert kinds(Participant(name="X", role=row.name, lanes=0)) == row.queues
+        assert kinds(Participant(name="X", role=row.name, lanes=0)) == (*row.queues, DESK)
 
 
 @pytest.mark.parametrize("row", ROWS)

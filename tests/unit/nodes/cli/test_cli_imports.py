@@ -14,10 +14,13 @@ import nodes.cli
 ROOT: Final = Path(nodes.cli.__file__).parent
 ALLOWED: Final = (
     *("nodes.cli", "nodes.views", "nodes.desk", "nodes.local", "nodes.model_files", "nodes.renter.submission"),
-    "nodes.renter.invitation",
+    *("nodes.renter.invitation", "nodes.quotes"),
     *(
         "nodes.bootstrap",
+        "nodes.checkup",
         "nodes.config",
+        "nodes.process",
+        "nodes.runtime.storage",
         "nodes.roles",
         "nodes.network",
         "nodes.network_init",

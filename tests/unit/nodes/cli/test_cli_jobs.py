@@ -89,6 +89,7 @@ def test_a_job_is_shown_with_its_numbers(
         "spent       core-seconds",
         "A11.A12 → A11 → B11 → B11.B12",
         "40 of 40 rows",
+        "lessors' core-seconds at 10 per unit and hour",
     ):
         assert part in said
     assert main(["job", command, site.job, *renter, "--json"]) == 0
@@ -159,7 +160,7 @@ def test_the_journal_is_exported_signed(
 
 @pytest.mark.parametrize(
     "command",
-    [["job", each] for each in ("show", "watch", "result", "explain", "cancel")] + [["events", "export"]],
+    [["job", each] for each in ("show", "watch", "result", "explain", "cancel", "delete")] + [["events", "export"]],
 )
 def test_an_unknown_job_is_bad_input(renter: list[str], capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     assert main([*command, "job-000000000000000000000000", *renter]) == 2

@@ -19,6 +19,7 @@ TOGETHER, WHOM = ({each.name for each in fields(kind)} for kind in (Together, Wh
     ("command", "own"),
     [
         (compute.run, {"data", "joint", "joint_id_column", "out", "check", "as_json", *TOGETHER}),
+        (jobs.quote, {"data", "config", "accept_software_enclave", "as_json"}),
         (jobs.submit, {"data", "config", "wait", "accept_software_enclave", "as_json", *WHOM, *TOGETHER}),
     ],
 )
@@ -33,12 +34,11 @@ def test_commands_that_begin_a_job_offer_all_there_is_to_ask_and_their_own(
 
 
 def test_a_job_knows_every_wish_of_the_command_line() -> None:
-    """But units, which follow from the lessors, the lease, which is the network's, software enclaves, which only a
-    running network can do without, and the partner, which has options of its own."""
+    """But units, which follow from the lessors, software enclaves, which only a running network can do without, and the
+    partner, which has options of its own."""
     asked = {each.name for each in fields(Asked)} - set(PROGRAMS)
     assert {each.name for each in fields(JobOptions)} - asked == {
         "units",
-        "lease_seconds",
         "accept_software_enclave",
         "joint",
     }
@@ -50,7 +50,7 @@ def test_without_options_a_job_is_as_a_job_without_wishes() -> None:
 
 def test_what_was_asked_reaches_the_job() -> None:
     choices = Asked(protection="sealed-result", scheme="paillier", noise="exact")
-    asked = replace(choices, id_column="id", lessors=7, results_stay=True, local_share=0.5, price_micros_max=3)
+    asked = replace(choices, id_column="id", lessors=7, results_stay=True, local_share=0.5, price_max=0.5)
     assert asked.wishes(accept_software_enclave=True) == JobOptions(
         protection="sealed-result",
         scheme="paillier",
@@ -59,6 +59,6 @@ def test_what_was_asked_reaches_the_job() -> None:
         lessors=7,
         results_stay=True,
         local_share=0.5,
-        price_micros_max=3,
+        price_max=0.5,
         accept_software_enclave=True,
     )

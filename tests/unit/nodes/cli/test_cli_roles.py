@@ -51,6 +51,30 @@ def test_a_signal_ends_a_role_cleanly(
     assert said.out == ""
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_hangup_ends_a_role_only_with_its_terminal(
+    nodes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], terminal: bool
+) -> None:
+    ended: list[bool] = []
+
+    async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGUSR1)
+        await asyncio.wait([asyncio.create_task(each.wait()) for each in (stop, seen)], return_when="FIRST_COMPLETED")
+        ended.append(stop.is_set())
+
+    async def serving(config: NodeConfig, stop: asyncio.Event) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, seen.set)
+        await run_node(config, stop)
+
+    seen = asyncio.Event()
+    monkeypatch.setattr("nodes.cli.serve.run_node", serving)
+    monkeypatch.setattr("nodes.cli.serve._on_terminal", lambda: terminal)
+    assert main(["hub", "--config", str(nodes / "A11.hub" / "node.toml")]) == 0
+    assert ended == [terminal]
+    assert ("nothing to reload" in capsys.readouterr().err) is not terminal
+
+
 def test_a_role_without_its_broker_ends_with_3(
     nodes: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -110,10 +110,10 @@ def test_a_difference_beyond_the_tolerance_ends_with_5(
     ("options", "code"),
     [
         (["--program", "log.onnx", "--local-share", "1"], "bad-data"),
-        (["--program", "log.onnx", "--local-share", "0"], "bad-input"),
+        (["--program", "log.onnx", "--local-share", "0"], "bad-data"),
         (["--linear", "weights.csv", "--local-program", "log-of-one.onnx"], "bad-program"),
     ],
-    ids=["computed here", "computed in an enclave", "as local program"],
+    ids=["computed here", "computed in an enclave, and checked here", "as local program"],
 )
 def test_a_program_without_a_result_for_a_row_ends_with_2(
     folder: Path, capfd: pytest.CaptureFixture[str], options: list[str], code: str

@@ -96,6 +96,29 @@ async def test_as_many_tasks_run_at_a_time_as_there_are_hands(crew: Crew, tmp_pa
     assert (await waiting).result != other
 
 
+async def test_tasks_that_go_ahead_are_begun_before_all_that_wait(tmp_path: Path) -> None:
+    crew, kit, flag = Crew(1), Kit.of(None), tmp_path / "go"
+    order: list[str] = []
+
+    async def call(crew: Crew, name: str) -> None:
+        await crew.call(pid, kit)
+        order.append(name)
+
+    async with asyncio.timeout(SECONDS_MAX), asyncio.TaskGroup() as group:
+        group.create_task(crew.call(wait_for, kit, str(flag)))
+        await asyncio.sleep(0)
+        for name in ("first", "second"):
+            group.create_task(call(crew, name))
+        for name in ("ahead", "next ahead"):
+            group.create_task(call(crew.ahead, name))
+        cancelled = group.create_task(call(crew.ahead, "cancelled"))
+        await asyncio.sleep(0)
+        cancelled.cancel()
+        flag.touch()
+    assert order == ["ahead", "next ahead", "first", "second"]
+    await crew.close()
+
+
 async def test_a_kit_is_unpacked_once_per_process_until_it_is_forgotten(tmp_path: Path) -> None:
     crew, kit, other = Crew(1), Kit.of(Counted(tmp_path)), Kit.of(40)
     assert [(await crew.call(use, kit)).result for _ in range(3)] == [1, 1, 1]

@@ -54,7 +54,7 @@ def assert_orders_ended_well(world: World, orders: list[BuyOrder], cancelled: se
         assert bool(contracts) == bool(matched)
         if matched:
             lessors = {each.lessor for each in contracts}
-            assert sum(each.units for each in contracts) == order.units
+            assert (order.units_min or order.units) <= sum(each.units for each in contracts) <= order.units
             assert order.lessors_min <= len(lessors) == len(contracts) <= order.lessors_max
             assert {each.id for each in contracts} == set(matched[0].contracts)
 
@@ -105,6 +105,7 @@ class Life:
                 self.random.choice(RENTERS),
                 len(self.orders),
                 units=units,
+                units_min=self.random.choice((None, 1, units)),
                 lessors_min=self.random.randint(1, min(units, lessors_max)),
                 lessors_max=lessors_max,
                 price_micros_max=self.random.choice((150, 500)),

@@ -31,7 +31,7 @@ from schemas.ids import derive_id
 from schemas.orders import BuyOrder, Capacity, Need, SellOrder
 from schemas.signing import struct_bytes
 from tests.unit.nodes.hub.subnets import RENTER, SUBNETS, A, B, C
-from tests.unit.nodes.hub.world import START, World, buy_order, hold_proposals, sell_order, signer
+from tests.unit.nodes.hub.world import START, World, buy_order, hold_proposals, placed, sell_order, signer
 
 OTHER_RENTER, LESSOR, OTHER_LESSOR = "A11.A14", "B11.B12", "B11.B13"
 NEED = Need(units=1, lessors_min=1, lessors_max=1)
@@ -100,7 +100,7 @@ def renamed(order: SellOrder | BuyOrder, by: str) -> Any:
 
 
 def sells(data: SellOrder, source: str = LESSOR) -> Arrange:
-    return lambda market: market.send("order.sell.placed", source, data)
+    return lambda market: market.send("order.sell.placed", source, placed(data))
 
 
 def buys(data: BuyOrder, source: str = RENTER) -> Arrange:
@@ -199,7 +199,7 @@ REFUSED: list[tuple[str, str, Arrange]] = [
         "A11.A14 may not end",
         lambda m: m.send("contract.ended", OTHER_RENTER, ContractEnded(contract=m.contract.id, code="done")),
     ),
-    ("not-your-contract", "B11.B12 may not end", ends_after_signing(LESSOR)),
+    ("not-your-contract", "B11.B13 may not end", ends_after_signing(OTHER_LESSOR)),
     ("not-your-contract", "C11.hub may not end", ends_after_signing(C)),
 ]
 
@@ -241,8 +241,9 @@ def buys_one_too_many(market: Market) -> Event:
 BUY_ORDERS_REFUSED: list[tuple[str, str, Arrange]] = [
     ("bad-order", "1 units cannot be spread over 2 to 2", buys_for(units=1, lessors_min=2, lessors_max=2)),
     ("bad-order", "cannot be spread over 2 to 1", buys_for(lessors_min=2, lessors_max=1)),
+    ("bad-order", "at least 3 of 2 units; ask for fewer", buys_for(units=2, units_min=3)),
     ("bad-order", "3600 seconds away; ask for less", buys_for(match_by=START + 10**6)),
-    ("no-match", "over before it came; place it again", buys_for(match_by=START - 1)),
+    ("no-match", "over before it came; set both clocks", buys_for(match_by=START - 1)),
     ("hub-full", "2 buy orders, no more fit; try again later", buys_one_too_many),
 ]
 
@@ -305,7 +306,7 @@ PROPOSALS_REFUSED: list[tuple[str, str, Arrange]] = [
     ("lease", "set the clocks of both hubs", proposes(starts_at=START - 900)),
     ("lease", "does not start now", proposes(ends_at=START)),
     ("lease", "not the lease asked for", proposes(ends_at=START + 10**6)),
-    ("price", "outside both orders' prices", proposes(price_micros=99)),
+    ("price", "not the price that the lessor asks", proposes(price_micros=99)),
     ("renter-hub-signature", "A11.hub has not signed it so", lambda m: m.propose(structs.replace(m.contract, units=1))),
     ("buy-order-signature", "A11.A12 has not signed this buy order", proposes_an_order_nobody_signed),
 ]

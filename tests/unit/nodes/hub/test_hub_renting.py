@@ -9,7 +9,7 @@ from schemas.contracts import Receipt
 from schemas.events import ContractEnded, OrderCancelled
 from schemas.ids import derive_id
 from tests.unit.nodes.hub.subnets import RENTER, SUBNETS, A, rented, shares
-from tests.unit.nodes.hub.world import START, World, buy_order, hold_proposals, sell_order
+from tests.unit.nodes.hub.world import START, World, buy_order, hold_proposals, placed, sell_order
 
 
 def test_a_contract_ended_by_the_renter_frees_its_units_and_brings_the_receipt_to_the_lessor(world: World) -> None:
@@ -94,7 +94,7 @@ def test_a_renewal_older_than_what_is_known_is_ignored(world: World) -> None:
     world.run(5)
     world.sell("B11.B12", expires_at=START + 7200)
     world.settle()
-    world.send("order.sell.placed", "B11.B12", sell_order("B11.B12", units=1), time=START)
+    world.send("order.sell.placed", "B11.B12", placed(sell_order("B11.B12", units=1)), time=START)
     world.settle()
     assert [record.order.units for record in world.all("B11", SellRecord)] == [4]
 

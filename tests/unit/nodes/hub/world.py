@@ -21,7 +21,7 @@ from nodes.hub.machine import HubMachine
 from nodes.hub.records import SellRecord
 from nodes.machine import TIMER_FIRED, CancelTimer, Context, Note, Publish, Refused, SetTimer, Step, TimerFired
 from schemas.contracts import Contract
-from schemas.events import CATALOGUE, ContractSigned, Event
+from schemas.events import CATALOGUE, ContractSigned, Event, SellOrderPlaced
 from schemas.ids import Address, derive_id, hub_address, hub_of
 from schemas.orders import BuyOrder, Protection, SellOrder
 from schemas.signing import struct_bytes
@@ -62,6 +62,11 @@ def sell_order(lessor: str, number: int = 1, **fields: Any) -> SellOrder:
     } | fields
     order = SellOrder(id=derive_id("sell", lessor, number), lessor=lessor, **terms)
     return structs.replace(order, signature=signer(lessor)(struct_bytes(order)))
+
+
+def placed(order: SellOrder, worker: int = 1) -> SellOrderPlaced:
+    """As one of its lessor's workers places it."""
+    return SellOrderPlaced(order=order, worker=derive_id("worker", order.lessor, worker))
 
 
 def buy_order(renter: str, number: int = 1, *, now: float = START, **fields: Any) -> BuyOrder:
@@ -127,7 +132,7 @@ class World:
 
     def sell(self, lessor: str, number: int = 1, **fields: Any) -> SellOrder:
         order = sell_order(lessor, number, **fields)
-        self.send("order.sell.placed", lessor, order)
+        self.send("order.sell.placed", lessor, placed(order))
         return order
 
     def buy(self, renter: str, number: int = 1, **fields: Any) -> BuyOrder:

@@ -26,7 +26,7 @@ HUB_KEYS: dict[str, bytes] = {hub: IDENTITIES[hub].public for hub in (HUB_A, HUB
 def contract(*, lessor: Address = LESSOR, now: float | None = None, ends_in: float = 60.0, **changes: Any) -> Contract:
     """A contract that both hubs and both parties have signed."""
     now = time.time() if now is None else now
-    sell = sell_order(LessorConfig(me=lessor, key=IDENTITIES[lessor].public), now, IDENTITIES[lessor].sign)
+    sell = sell_order(LessorConfig(me=lessor, key=IDENTITIES[lessor].public), now, now, IDENTITIES[lessor].sign)
     buy = BuyOrder(
         id=derive_id("order", 1),
         renter=RENTER,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from nodes.lessor.worker import LessorWorker
 from schemas import codec
 from schemas.contracts import Receipt
 from schemas.errors import BadConfig
-from schemas.events import CATALOGUE, Event, SubtaskAnnounced, SubtaskCompleted
+from schemas.events import CATALOGUE, ContractClosed, Event, SubtaskAnnounced, SubtaskCompleted
 from schemas.ids import Address, derive_id
 from tests.unit.nodes.lessor.rentals import HUB_B, HUB_KEYS, IDENTITIES, LESSOR, OTHER, RENTER, contract, terms
 
@@ -55,12 +56,19 @@ async def worker(server: EmbeddedServer) -> AsyncIterator[LessorWorker]:
 
 
 async def send(
-    broker: Broker, event_type: str, data: Struct | None, *, signer: Address = RENTER, body: bytes = b"", lane: str = ""
+    broker: Broker,
+    event_type: str,
+    data: Struct | None,
+    *,
+    source: Address = RENTER,
+    signer: Address = RENTER,
+    body: bytes = b"",
+    lane: str = "",
 ) -> None:
     event = Event(
         id=f"event-{event_type}",
         type=event_type,
-        source=RENTER,
+        source=source,
         to=LESSOR,
         time=time.time(),
         subject="subtask",
@@ -68,7 +76,7 @@ async def send(
         body=body,
     )
     headers, raw = codec.encode(event, IDENTITIES[signer].sign)
-    key = routing_key(LESSOR, RENTER, lane or CATALOGUE[event_type].kind)
+    key = routing_key(LESSOR, source, lane or CATALOGUE[event_type].kind)
     await broker.publish(Message(key=key, body=raw, headers=headers, id=event.id), timeout_seconds=SECONDS_MAX)
 
 
@@ -145,6 +153,20 @@ async def test_a_receipt_that_the_renter_did_not_sign_is_not_countersigned(
     assert await reason_of_the_dead_letter(server) == "bad-receipt"
 
 
+async def test_a_worker_hears_of_ended_contracts_from_others_of_its_lessor_and_from_nobody_else(
+    server: EmbeddedServer, worker: LessorWorker
+) -> None:
+    over = contract()
+    closed = ContractClosed(contract=over.id, until=over.ends_at)
+    await send(server.connect(RENTER), "contract.closed", closed, lane=worker.lane)
+    assert await reason_of_the_dead_letter(server) == "wrong-role"
+    await send(server.connect(LESSOR), "contract.closed", closed, source=LESSOR, signer=LESSOR, lane=worker.lane)
+    for _ in range(20):  # the lane is another queue than theirs: some may come before
+        await send(server.connect(RENTER), "subtask.announced", SubtaskAnnounced(terms=terms(over)))
+        await asyncio.sleep(0)
+    assert await reason_of_the_dead_letter(server) == "contract-ended"
+
+
 async def test_a_worker_without_a_free_lane_says_so_and_ends(server: EmbeddedServer, worker: LessorWorker) -> None:
     with pytest.raises(BadConfig, match=r"all 1 lanes of B11\.B12 have workers"):
         await worker_of(server).run()
@@ -160,11 +182,27 @@ async def test_a_lane_is_free_again_when_its_worker_is_gone(server: EmbeddedServ
         await asyncio.gather(task, return_exceptions=True)
 
 
-def test_placing_the_order_again_renews_the_same_order() -> None:
+def test_a_lessor_has_one_order_which_is_renewed_or_gets_other_terms() -> None:
     config, sign = LessorConfig(me=LESSOR, key=IDENTITIES[LESSOR].public), IDENTITIES[LESSOR].sign
-    first, later = sell_order(config, 100.0, sign), sell_order(config, 120.0, sign)
-    assert first.id == later.id
+    first, later = (sell_order(config, 90.0, now, sign) for now in (100.0, 120.0))
+    dearer = sell_order(replace(config, price_micros=2), 130.0, 130.0, sign)
+    assert first.id == later.id == dearer.id
     assert later.expires_at == first.expires_at + 20
-    assert (
-        sell_order(LessorConfig(me=LESSOR, key=IDENTITIES[LESSOR].public, price_micros=2), 100.0, sign).id != first.id
-    )
+    assert later.has_terms_of(first)
+    assert not dearer.has_terms_of(first)
+
+
+async def test_a_worker_that_is_told_to_end_takes_its_order_back(server: EmbeddedServer) -> None:
+    running, stop = worker_of(server), asyncio.Event()
+    task = asyncio.create_task(running.run(stop))
+    await asyncio.wait_for(running.ready.wait(), SECONDS_MAX)
+    stop.set()
+    await asyncio.wait_for(task, SECONDS_MAX)
+    hub, said = server.connect(HUB_B), []
+    async with asyncio.timeout(SECONDS_MAX), hub.consume(queue_name(HUB_B, "control"), prefetch=2) as consumer:
+        for _ in range(2):
+            delivery = await anext(aiter(consumer))
+            said.append(codec.decode(delivery.message.headers, delivery.message.body).event)
+            await delivery.ack()
+    assert [each.type for each in said] == ["order.sell.placed", "order.sell.cancelled"]
+    assert {getattr(each.data, "worker", "") for each in said} == {running.name}

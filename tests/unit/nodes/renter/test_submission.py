@@ -124,3 +124,9 @@ def test_an_id_column_that_is_called_as_a_result_is_refused(tmp_path: Path, loca
         staged_two(tmp_path, program, last, id_column="a")
     assert refused.value.column == "a"
     assert not (tmp_path / "jobs").exists()
+
+
+def test_at_least_more_lessors_than_at_most_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="at least 3 lessors and at most 2: raise --lessors") as refused:
+        staged(tmp_path, lessors=2, lessors_min=3)
+    assert refused.value.field == "lessors_min"

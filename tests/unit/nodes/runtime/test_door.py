@@ -18,7 +18,7 @@ from nodes.identity import Identity
 from nodes.machine import Refused
 from nodes.runtime.checks import EVENT_AGE_SECONDS_MAX
 from nodes.runtime.door import FAILED, Door, Later
-from nodes.store.errors import RecordUnreadable, StoreFailed
+from nodes.store.errors import RecordUnreadable
 from schemas import codec, limits
 from schemas.errors import BrokerUnreachable, VerificationFailed
 from schemas.events import ContractEnded, DeliveryFailed, Event, JobCancelled, OrderCancelled, Role, SubtaskRequested
@@ -191,10 +191,9 @@ RAISED: dict[str, tuple[BaseException, str]] = {
     "a failed verification": (VerificationFailed("why", code="ciphertext-length"), "ciphertext-length"),
     "a damaged record": (RecordUnreadable("job-1", "job", "why"), "record-unreadable"),
     "something that is on its way": (Later("soon"), "again after 1"),
-    "a store that fails": (StoreFailed("disk full"), "again after 1"),
     "a broker out of reach": (BrokerUnreachable("gone"), "again after 1"),
     "no confirm": (PublishUnknown("unknown"), "again after 1"),
-    "a full disk": (OSError(28, "No space left on device"), "again after 1"),
+    "too many files": (OSError(24, "Too many open files"), "again after 1"),
     "no memory": (MemoryError(), "again after 1"),
     "a bug": (ZeroDivisionError(), FAILED),
     "a bug in a library": (RecursionError(), FAILED),
@@ -223,7 +222,7 @@ async def test_whatever_looking_up_the_sender_raises_settles_its_own_delivery(ca
 )
 @pytest.mark.parametrize(
     ("how", "handled"),
-    [("ack", None), ("reject", Refused("x", "y")), ("retry", StoreFailed("disk full"))],
+    [("ack", None), ("reject", Refused("x", "y")), ("retry", Later("soon"))],
 )
 async def test_what_cannot_be_settled_goes_back(how: str, handled: BaseException | None, raised: BaseException) -> None:
     delivery = FakeDelivery(message(event()), {how: raised})

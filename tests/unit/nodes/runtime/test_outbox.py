@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from msgspec import Struct
 
-from broker.errors import PublishUnknown
+from broker.errors import PublishUnknown, QueueFull
+from broker.names import queue_name
 from broker.port import Broker, Consumer, Message
-from nodes.runtime.outbox import ACTIVITY_ATTEMPTS_MAX
+from nodes.runtime.outbox import ACTIVITIES_MAX, ACTIVITY_ATTEMPTS_MAX, PROCESSES_LOST_MAX
 from nodes.store.port import Store
 from schemas.errors import BrokerUnreachable
 from tests.support.toy_machine import WorkDone
-from tests.support.world import ME, World, empty, message, reasons, tally, told, until
+from tests.support.world import ME, PEER, STRANGER, World, empty, message, reasons, tally, told, until
 
 
 class _Flaky:
@@ -161,6 +162,88 @@ async def test_an_activity_cut_short_by_stopping_is_done_by_the_next_process(wor
     second = await world.start(activities={"work": work})
     await until(lambda: empty(second.store))
     assert (await tally(second.store)).words == ("work", "done 1")
+
+
+@pytest.mark.parametrize(
+    ("lost", "outcome"), [(PROCESSES_LOST_MAX - 1, "work.done"), (PROCESSES_LOST_MAX, "activity.failed")]
+)
+async def test_an_activity_whose_processes_are_killed_goes_on_many_times(world: World, lost: int, outcome: str) -> None:
+    """As when somebody restarts a node again and again: that is no failure of the activity."""
+
+    async def endless(params: dict[str, Any], aggregate: str) -> Sequence[tuple[str, Struct]]:
+        begun.set()
+        await asyncio.Event().wait()
+        return []
+
+    async def work(params: dict[str, Any], aggregate: str) -> Sequence[tuple[str, Struct]]:
+        return [("work.done", WorkDone(number=1))]
+
+    begun = asyncio.Event()
+    first = await world.start(activities={"work": endless})
+    await world.tell(message(told(1, "work")))
+    await begun.wait()
+    await first.end()
+    store, now = await world.store(), world.clock.now
+    for number in range(lost):
+        assert await store.claim(f"killed-{number}", now=now, lease_until=now - 1, publishes_max=0, performs_max=1)
+    second = await world.start(activities={"work": work})
+    await until(lambda: empty(second.store))
+    assert (await tally(second.store)).seen[-1] == outcome
+
+
+async def test_activities_that_wait_for_a_full_queue_take_no_place_of_others(world: World) -> None:
+    """As when a stranger has filled a lessor's queue: other jobs go on."""
+    room = asyncio.Event()
+
+    async def work(params: dict[str, Any], aggregate: str) -> Sequence[tuple[str, Struct]]:
+        if aggregate == "stuck" and not room.is_set():
+            raise QueueFull("the queue is full")
+        return [("work.done", WorkDone(number=1))]
+
+    running = await world.start(activities={"work": work})
+    stuck = [message(told(number, "work", subject="stuck")) for number in range(4 * ACTIVITIES_MAX)]
+    await world.tell(*stuck)
+    await world.tell(message(told(100, "work", subject="free")))
+    await until(lambda: _worked(running.store, "free", 1))
+    assert "done 1" not in (await tally(running.store, "stuck")).words
+    room.set()
+    await until(lambda: _worked(running.store, "stuck", len(stuck)))
+
+
+async def _worked(store: Store, aggregate: str, times: int) -> bool:
+    return (await tally(store, aggregate)).words.count("done 1") == times
+
+
+async def test_publishes_that_wait_for_a_full_queue_take_no_place_of_others(world: World) -> None:
+    class Full:
+        """The peer's queue has no room at first."""
+
+        full = True
+
+        def __init__(self, inner: Broker) -> None:
+            self._inner = inner
+
+        async def publish(self, message: Message, *, timeout_seconds: float) -> None:
+            if self.full and f"{PEER.address}." in message.key[: len(PEER.address) + 1]:
+                raise QueueFull("the queue is full")
+            await self._inner.publish(message, timeout_seconds=timeout_seconds)
+
+        def consume(self, queue: str, *, prefetch: int, exclusive: bool = False) -> Consumer:
+            return self._inner.consume(queue, prefetch=prefetch, exclusive=exclusive)
+
+        async def close(self) -> None:
+            await self._inner.close()
+
+    broker = Full(world.server.connect(ME.address))
+    stranger = world.server.connect(STRANGER.address)
+    async with stranger.consume(queue_name(STRANGER.address, "control"), prefetch=10) as answers:
+        await world.start(broker=broker)
+        await world.tell(message(told(1, "many")))
+        hello = told(2, "hello", subject="free", source=STRANGER)
+        await world.tell(message(hello, STRANGER, sender=STRANGER), sender=STRANGER)
+        await (await anext(answers)).ack()
+        broker.full = False
+        assert len(await world.answered(150)) == 150
 
 
 async def test_attempts_at_an_activity_are_counted_across_processes(

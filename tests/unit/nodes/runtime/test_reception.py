@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from nodes.identity import verify
 from nodes.runtime.checks import EVENT_AGE_SECONDS_MAX
 from nodes.runtime.reception import COMMITS_UNDER_WAY_MAX
+from nodes.runtime.storage import Storage
 from nodes.store.errors import StoreFailed
 from nodes.store.port import Decide, Input, Outcome
 from nodes.store.sqlite import SqliteStore
@@ -174,9 +176,8 @@ class _FailingStore(SqliteStore):
         return await super().apply(inputs, decide, owner=owner, lease_until=lease_until, performs_max=performs_max)
 
 
-async def test_a_store_that_fails_for_a_while_loses_no_event(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nodes.runtime.loop.STORE_RETRY_SECONDS", 0.0)
+async def test_a_store_that_fails_for_a_while_loses_no_event(world: World) -> None:
     store = await _FailingStore.open(world.folder / "node.sqlite", ToyMachine.record_types)
-    await world.start(store=store)
+    await world.start(store=store, storage=Storage(pause=lambda seconds: asyncio.sleep(0)))
     await world.tell(message(told(1, "hello")))
     assert reasons(await world.answered(1)) == ["hello"]

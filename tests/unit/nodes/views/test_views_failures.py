@@ -12,8 +12,7 @@ from typing import Final
 import pytest
 
 import nodes
-from nodes.enclave.errors import POLICY_CODES, Code
-from nodes.lessor.compute.enclaves import POISON
+from nodes.enclave.errors import POLICY_CODES, Code, EndReason
 from nodes.views.failures import CODES, FAILURES, kind_of
 from schemas.errors import JobFailed, PolicyRefused
 
@@ -31,7 +30,8 @@ END_NO_JOB: Final = {
     # a worker does not serve a subtask
     *("ended", "no-scheme", "other-computation"),
     # hubs among themselves
-    *("expired", "lease", "not-as-quoted", "order-cancelled", "reservation-ended"),
+    *("contract-ended", "expired", "lease", "not-as-quoted", "not-rented", "order-cancelled", "order-replaced"),
+    "reservation-ended",
 }
 
 
@@ -81,7 +81,7 @@ def codes() -> set[str]:
         ast.parse(path.read_text()) for path in ROOT.rglob("*.py") if path.relative_to(ROOT).parts[0] not in SHOWING
     ]
     written = {code for tree in trees for node in ast.walk(tree) for code in _codes(node)}
-    return written | set(Code) | {f"enclave-{reason}" for reason in POISON}
+    return written | set(Code) | {f"enclave-{reason}" for reason in EndReason}
 
 
 def _codes(node: ast.AST) -> Iterator[str]:

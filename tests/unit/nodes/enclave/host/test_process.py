@@ -291,7 +291,7 @@ async def test_a_dead_child_is_seen_before_work_is_given_to_it(enclave: EnclaveP
     assert not enclave.alive
 
 
-async def test_a_child_that_does_not_answer_in_time_ends_as_cpu() -> None:
+async def test_a_child_that_sleeps_ends_as_timeout_and_is_not_called_poison() -> None:
     options = EnclaveOptions(execute_seconds_max=0.2)
     async with EnclaveProcess(quoter(), options) as enclave:
         subtask = await agree(enclave, model(3, WEIGHTS))
@@ -299,7 +299,7 @@ async def test_a_child_that_does_not_answer_in_time_ends_as_cpu() -> None:
         os.kill(enclave.pid, signal.SIGSTOP)
         with pytest.raises(EnclaveEnded) as ended:
             await enclave.execute(context, subtask.encrypt(context, rows(5)))
-    assert ended.value.reason is EndReason.CPU
+    assert ended.value.reason is EndReason.TIMEOUT
 
 
 async def test_a_forbidden_system_call_ends_as_syscall(enclave: EnclaveProcess) -> None:
@@ -459,5 +459,5 @@ async def test_calls_after_close_say_so(enclave: EnclaveProcess) -> None:
 
 async def test_nothing_secret_stands_in_the_command_line(enclave: EnclaveProcess) -> None:
     arguments = (await asyncio.to_thread(Path(f"/proc/{enclave.pid}/cmdline").read_bytes)).split(b"\0")
-    assert arguments[1:] == [b"-s", b"-P", b"-m", b"nodes.enclave.child.main", b""]
+    assert arguments[1:] == [b"-s", b"-P", b"-m", b"nodes.enclave.child.main", str(os.getpid()).encode(), b""]
     assert quoter().key.private_bytes_raw().hex() not in repr(enclave)

@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec import Struct, structs
 
+from nodes.contracts import charge_micros
 from nodes.identity import verify
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.protocol.draft import Worker
@@ -170,7 +171,7 @@ def receipt(**changes: Any) -> Receipt:
         "batches": 1,
         "started_at": NOW,
         "ended_at": NOW + 1,
-        "cost_micros": 1,
-    }
-    unsigned = Receipt(**(fields | changes))
+    } | changes
+    cost = charge_micros(rented(), fields["ended_at"] - fields["started_at"])
+    unsigned = Receipt(**{"cost_micros": cost, **fields})
     return structs.replace(unsigned, renter_signature=IDENTITIES[RENTER].sign(struct_bytes(unsigned)))

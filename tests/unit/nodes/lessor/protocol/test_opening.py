@@ -15,7 +15,7 @@ from nodes.lessor.protocol.records import (
     SessionWanted,
 )
 from nodes.machine import Publish, Refused
-from schemas.events import ContractEnded, SubtaskAssigned, SubtaskRefused
+from schemas.events import SubtaskAssigned, SubtaskRefused
 from schemas.ids import derive_id
 from schemas.limits import HANDSHAKE_SECONDS_MAX, LOAD_BYTES_PER_SECOND_MIN, PIECE_BYTES, PIECES_UNDER_WAY_MAX
 from schemas.manifest import cut
@@ -33,7 +33,7 @@ from tests.unit.nodes.lessor.protocol.desk import (
     sha,
     terms,
 )
-from tests.unit.nodes.lessor.rentals import HUB_B, RENTER
+from tests.unit.nodes.lessor.rentals import RENTER
 
 
 def test_an_announced_subtask_is_asked_for_once_on_the_workers_lane() -> None:
@@ -80,10 +80,9 @@ def test_an_enclave_offers_a_key_and_confirms_the_seal(protection: Protection) -
 
 
 def test_what_is_known_already_is_not_asked_for_again() -> None:
-    """Another subtask with the same program opens with the file that is here."""
+    """A session that was closed opens again with the files that are here."""
     desk = Desk().open()
-    desk.handle("contract.ended", ContractEnded(contract=rented().id, code="completed"), HUB_B)
-    assert desk.phase == "gone"
+    desk.records.drop(f"session/{SUBTASK}")
     desk.announce()
     assert desk.assign().performed == ["build"]
 

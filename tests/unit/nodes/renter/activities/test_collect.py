@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 from unittest.mock import AsyncMock
@@ -26,10 +27,11 @@ from nodes.renter.files import incidents
 from nodes.renter.files.parts import read_part
 from nodes.renter.protections.ciphertext import Decrypted, survived
 from nodes.renter.protections.port import Closed, Opened
-from nodes.renter.protocol.outcomes import JobSpoiled, ResultAccepted, ResultRefused
+from nodes.renter.protocol.outcomes import JobSpoiled, ResultAccepted, ResultHeld, ResultRefused
 from nodes.renter.protocol.records import BatchRecord, ContractRecord, Progress, Subtask
 from nodes.renter.protocol.states import JobPhase
 from nodes.runtime.door import Door
+from nodes.runtime.hearing import Hearing
 from nodes.store.errors import BlobDamaged
 from schemas import codec
 from schemas.errors import BadData, VerificationFailed
@@ -75,11 +77,15 @@ class Opening:
     """A protection that opens as the test says."""
 
     answer: Any
+    turn: asyncio.Event | None = None
+    """Set when it may open."""
 
     async def close(self, batch: Batch) -> Closed:
         raise NotImplementedError
 
     async def open(self, batch: Batch, body: bytes) -> Opened:
+        if self.turn is not None:
+            await self.turn.wait()
         if isinstance(self.answer, Exception):
             raise self.answer
         return Opened(self.answer, 0.5)
@@ -95,6 +101,9 @@ class Desk:
     services: Services
     opening: Opening = field(default_factory=lambda: Opening(ROWS))
     told: list[tuple[str, Any, str, str]] = field(default_factory=list)
+    pause: Callable[[float], Awaitable[Any]] = asyncio.sleep
+    paused: int = 0
+    """How often the collector waited."""
 
     async def submit(self, event_type: str, data: Any, aggregate: str, *, event_id: str) -> None:
         self.told.append((event_type, data, aggregate, event_id))
@@ -102,16 +111,33 @@ class Desk:
     async def receive(self, event: Event, by: Identity = LESSOR, key: str = "") -> Arrived:
         """Settle one message."""
         headers, body = codec.encode(event, by.sign)
-        message = Message(key or routing_key(ME, event.source, "result"), body, headers, event.id)
-        arrived, hands = Arrived(message), Hands.of(self.services, None)  # type: ignore[arg-type]
-        workbench = hands.workbench
+        key = key or routing_key(ME, event.source, "result")
+        return await self.deliver(Arrived(Message(key, body, headers, event.id)))
+
+    async def deliver(self, arrived: Arrived) -> Arrived:
+        """Settle one delivery."""
+        hands = Hands.of(self.services, None)  # type: ignore[arg-type]
+        workbench, clock = hands.workbench, self.services.clock
         running = Running(None, None, None, (), self.opening)  # type: ignore[arg-type]
         workbench.running = AsyncMock(return_value=running)  # type: ignore[method-assign]
-        door = Door(ME, "renter", self.services.clock)
-        answers = Answers(self.services, workbench)
-        collector = Collector(self.services, workbench, None, door, self.submit, answers, hands.aligner)  # type: ignore[arg-type]
+        door, answers = Door(ME, "renter", clock), Answers(self.services, workbench)
+        hearing = Hearing(None, ME, "result", wait_seconds=60.0, clock=clock, pause=self._pause)  # type: ignore[arg-type]
+        collector = Collector(
+            self.services,
+            workbench,
+            None,  # type: ignore[arg-type]
+            door,
+            self.submit,
+            answers,
+            hands.aligner,
+            hearing,
+        )
         await collector._serve(arrived)
         return arrived
+
+    async def _pause(self, seconds: float) -> None:
+        self.paused += 1
+        await self.pause(seconds)
 
 
 @pytest.fixture
@@ -241,8 +267,40 @@ async def test_a_result_whose_job_ends_while_it_is_opened_is_dropped(desk: Desk)
     assert desk.told == []
 
 
+async def test_an_echo_is_no_result(desk: Desk) -> None:
+    arrived = Arrived(Message(routing_key(ME, ME, "result"), b"", {}, "echo"))
+    assert (await desk.deliver(arrived)).settled == ["ack"]
+    assert desk.told == []
+
+
+@pytest.mark.parametrize(("silent_for", "at_once"), [(1.0, False), (45.0, True)])
+async def test_a_result_that_waits_is_noted_as_heard_of_its_lessor(
+    desk: Desk, silent_for: float, at_once: bool
+) -> None:
+    """At once where its lessor's time is nearly over, else after a while; not more often than is of use."""
+    heard_at = desk.services.clock() - silent_for
+    lessor, name = LESSOR.address, f"subtask/{SUBTASK}"
+    subtask = Subtask(id=SUBTASK, contract=CONTRACT, lessor=lessor, phase="running", queue=(), heard_at=heard_at)
+    await put(desk.services.store, {name: subtask})
+    pauses = asyncio.Semaphore(0)
+    desk.pause = lambda seconds: pauses.acquire()
+    desk.opening.turn = asyncio.Event()
+    serving = asyncio.create_task(desk.receive(result(desk.services)))
+    while desk.paused < 1:  # noqa: ASYNC110 - the collector's own clock
+        await asyncio.sleep(0)
+    assert [each[0] for each in desk.told] == ["result.held"] * at_once
+    for count in (1, 2):
+        pauses.release()
+        while desk.paused < 1 + count:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    assert [each[1] for each in desk.told] == [ResultHeld(owner=SUBTASK)]
+    desk.opening.turn.set()
+    assert (await serving).settled == ["ack"]
+    assert desk.told[-1][0] == "result.accepted"
+
+
 @pytest.mark.parametrize(
-    ("raised", "settled"), [(OSError("no space left"), "retry"), (LookupError("a bug"), "handler-failed")]
+    ("raised", "settled"), [(OSError(24, "too many files"), "retry"), (LookupError("a bug"), "handler-failed")]
 )
 async def test_whatever_is_raised_ends_as_a_settled_delivery(desk: Desk, raised: Exception, settled: str) -> None:
     desk.opening.answer = raised

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from msgspec import structs
 
+from broker.errors import QueueFull
 from nodes.data.manifest import VALUES
 from nodes.enclave.agreement import key_agreement
 from nodes.enclave.agreement.chunks import DATA, batch_context, decrypt
@@ -17,7 +18,7 @@ from nodes.renter.activities.dispatch import Dispatcher
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Workbench
 from nodes.renter.files.parts import read_part
-from nodes.renter.protocol.outcomes import BatchSent, JobSpoiled, ResultAccepted
+from nodes.renter.protocol.outcomes import BatchSent, BatchUnsent, JobSpoiled, ResultAccepted
 from nodes.renter.protocol.records import LOCAL
 from schemas.events import batch_attributes
 from schemas.ids import derive_id
@@ -41,7 +42,11 @@ class Post:
 
     sent: list[tuple[str, str, str, dict[str, Any]]] = field(default_factory=list)
 
+    full: bool = False
+
     async def send(self, event_type: str, to: str, subject: str, **more: Any) -> None:
+        if self.full:
+            raise QueueFull("the lessor's queue is full")
         self.sent.append((event_type, to, subject, more))
 
 
@@ -113,3 +118,9 @@ async def test_rows_that_changed_end_the_job_as_the_renters_own_fault(sending: S
         assert told.code == "bad-data"
         assert "has changed since the job began" in told.reason
     assert sending.post.sent == []
+
+
+async def test_a_batch_for_which_the_lessors_queue_has_no_room_is_given_back_at_once(services: Services) -> None:
+    await prepared(services)
+    sending = Sending(services, Workbench(services), Post(full=True))
+    assert await sending.dispatch() == ("batch.unsent", BatchUnsent(batch=BATCH.batch, attempt=BATCH.attempt))

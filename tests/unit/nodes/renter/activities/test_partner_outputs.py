@@ -20,6 +20,7 @@ from nodes.renter.activities.table import Hands
 from nodes.renter.protections.joint import JointProtection
 from nodes.renter.protocol.records import Agreement, Progress, Round
 from nodes.runtime.door import Door
+from nodes.runtime.hearing import Hearing
 from schemas import codec
 from schemas.errors import VerificationFailed
 from schemas.events import Event
@@ -54,7 +55,17 @@ class Table:
         arrived = Arrived(Message(routing_key(ME, by.address, "result"), raw, headers, "e"))
         hands, door = Hands.of(self.services, None), Door(ME, "renter", self.services.clock)  # type: ignore[arg-type]
         answers = Answers(self.services, hands.workbench)
-        collector = Collector(self.services, hands.workbench, None, door, self.submit, answers, hands.aligner)  # type: ignore[arg-type]
+        hearing = Hearing(None, ME, "result", wait_seconds=60.0, clock=self.services.clock)  # type: ignore[arg-type]
+        collector = Collector(
+            self.services,
+            hands.workbench,
+            None,  # type: ignore[arg-type]
+            door,
+            self.submit,
+            answers,
+            hands.aligner,
+            hearing,
+        )
         await collector._serve(arrived)
         (settled,) = arrived.settled
         return settled

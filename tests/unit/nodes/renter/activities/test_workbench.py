@@ -122,7 +122,7 @@ async def test_a_job_cancelled_while_its_table_loads_is_gone(
     loading = asyncio.create_task(workbench.running(JOB))
     await asyncio.to_thread(gate.loading.wait, 30)
     await put(services.store, {"progress": Progress(phase="failed")})
-    await workbench.forget({"subtasks": [SUBTASK]}, JOB)
+    await workbench.forget([SUBTASK], JOB)
     gate.opened.set()
     with pytest.raises(JobGone):
         await loading

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from nodes.data.table import Table
+from nodes.enclave.agreement.chunks import BatchContext
 from nodes.enclave.child.engine import Enclave
 from nodes.homomorphic.encoding import integer_program, quantise
 from nodes.programs.build import linear
@@ -17,6 +18,8 @@ from nodes.programs.compile import affine
 from nodes.renter.prediction import rehearsal
 from nodes.renter.prediction.predict import CiphertextRows, EnclaveRows
 from nodes.renter.prediction.rehearsal import (
+    GROWTH,
+    ROUND_SECONDS,
     ROUNDS,
     ROWS_MAX,
     CiphertextScore,
@@ -31,20 +34,27 @@ from tests.unit.nodes.programs.models import data, model, node
 PROGRAM = check(linear({"a": [2.0], "b": [-1.0]}, [10.0]))
 
 
+TICK = 2.0**-20
+HEAVY = 0.0625
+"""Seconds that a row of a heavy program takes."""
+
+
 class Ticking:
-    """A clock on which everything takes one second."""
+    """A clock on which everything takes one tick."""
 
     def __init__(self) -> None:
-        self.seconds = 0
+        self.seconds = 0.0
 
     def process_time(self) -> float:
-        self.seconds += 1
-        return float(self.seconds)
+        self.seconds += TICK
+        return self.seconds
 
 
 @pytest.fixture(autouse=True)
-def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rehearsal, "time", Ticking())
+def clock(monkeypatch: pytest.MonkeyPatch) -> Ticking:
+    ticking = Ticking()
+    monkeypatch.setattr(rehearsal, "time", ticking)
+    return ticking
 
 
 @pytest.fixture
@@ -63,17 +73,17 @@ def ciphertext(table: Table, approximate: bool = False) -> CiphertextScore:
 @pytest.mark.parametrize("approximate", [False, True])
 def test_seconds_around_ciphertexts_are_told_per_row(table: Table, approximate: bool) -> None:
     rehearsed = rehearse_ciphertext(ciphertext(table, approximate), 20, 40)
-    assert rehearsed == CiphertextRows(1 / 40, 1 / 40, 1 / 40)
+    assert rehearsed == CiphertextRows(TICK / 40, TICK / 40, TICK / 40)
 
 
 def test_seconds_around_and_in_an_enclave_are_told_per_row(table: Table) -> None:
     rehearsed = rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 0, 10)
-    assert rehearsed == EnclaveRows(0.1, 0.1, 0.1, 0.1)
+    assert rehearsed == EnclaveRows(TICK / 10, TICK / 10, TICK / 10, TICK / 10)
 
 
 def test_a_batch_at_the_end_is_as_short_as_it_is(table: Table) -> None:
-    assert rehearse_ciphertext(ciphertext(table), 80, 40).read == 1 / 20
-    assert rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 80, 40).decrypt == 1 / 20
+    assert rehearse_ciphertext(ciphertext(table), 80, 40).read == TICK / 20
+    assert rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 80, 40).decrypt == TICK / 20
 
 
 def test_the_enclave_computes_the_rows_of_the_job(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,13 +98,13 @@ def test_the_enclave_computes_the_rows_of_the_job(table: Table, monkeypatch: pyt
     decrypted = protection.decrypt
     monkeypatch.setattr(protection, "decrypt", decrypt)
     rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 20, 3)
-    assert opened == [[2.0 * row - row / 2 + 10.0 for row in (21, 22, 23)]] * ROUNDS
+    assert opened[-ROUNDS:] == [[2.0 * row - row / 2 + 10.0 for row in (21, 22, 23)]] * ROUNDS
 
 
 def test_a_program_that_fails_on_the_rows_costs_nothing_yet(table: Table) -> None:
     never = check(data(model([node("Log", ["x"], ["y"])], {"x": 2})))
     rehearsed = rehearse_enclave(EnclaveScore(open_negative(table), never.canonical), 0, 10)
-    assert rehearsed == EnclaveRows(0.1, 0.1, 0.0, 0.0)
+    assert rehearsed == EnclaveRows(TICK / 10, TICK / 10, 0.0, 0.0)
 
 
 def test_a_program_that_needs_too_much_memory_costs_nothing_yet(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +112,8 @@ def test_a_program_that_needs_too_much_memory_costs_nothing_yet(table: Table, mo
         raise MemoryError
 
     monkeypatch.setattr(Enclave, "execute", execute)
-    assert rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 0, 10) == EnclaveRows(0.1, 0.1, 0.0, 0.0)
+    rehearsed = rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 0, 10)
+    assert rehearsed == EnclaveRows(TICK / 10, TICK / 10, 0.0, 0.0)
 
 
 def open_negative(table: Table) -> Table:
@@ -115,4 +126,23 @@ def test_of_a_huge_batch_a_part_is_rehearsed(tmp_path: Path) -> None:
     path = tmp_path / "long.csv"
     path.write_text("a,b\n" + "1,2\n" * (ROWS_MAX + 10))
     long = table_of(path, "a", "b")
-    assert rehearse_enclave(EnclaveScore(long, PROGRAM.canonical), 0, 10**6).read == 1 / ROWS_MAX
+    assert rehearse_enclave(EnclaveScore(long, PROGRAM.canonical), 0, 10**6).read == TICK / ROWS_MAX
+
+
+@pytest.mark.parametrize("row_seconds", [HEAVY, 60.0])
+def test_a_heavy_program_is_rehearsed_on_as_many_rows_as_take_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: Ticking, row_seconds: float
+) -> None:
+    """At a sixteenth of a second per row, 20,000 rows three times are an hour."""
+
+    def execute(self: Enclave, context: BatchContext, body: memoryview) -> memoryview:
+        clock.seconds += context.rows * row_seconds
+        return executed(self, context, body)
+
+    executed = Enclave.execute
+    monkeypatch.setattr(Enclave, "execute", execute)
+    path = tmp_path / "long.csv"
+    path.write_text("a,b\n" + "1,2\n" * (ROWS_MAX + 10))
+    rehearsed = rehearse_enclave(EnclaveScore(table_of(path, "a", "b"), PROGRAM.canonical), 0, 10**6)
+    assert rehearsed.execute == pytest.approx(row_seconds, rel=0.01)
+    assert clock.seconds < max(2 * ROUNDS * ROUND_SECONDS * GROWTH, 1.5 * row_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,12 @@ from nodes.enclave.agreement.confirmation import confirmation_digest
 from nodes.enclave.errors import POLICY_CODES
 from nodes.identity import verify
 from nodes.machine import TIMER_FIRED, CancelTimer, Context, Note, Perform, Publish, Refused, SetTimer, TimerFired
-from nodes.renter.protocol.handshakes import REFUSALS_PER_SUBTASK_MAX, SENDINGS_PER_UNIT_MAX
+from nodes.renter.protocol.handshakes import (
+    REFUSALS_PER_SUBTASK_MAX,
+    SENDINGS_MAX,
+    SENDINGS_PER_UNIT_MAX,
+    WORKERS_PER_SUBTASK_MAX,
+)
 from nodes.renter.protocol.outcomes import EvidenceAccepted, EvidenceRejected
 from nodes.renter.protocol.records import ContractRecord
 from schemas.events import JobCancelled, KeyConfirmed, KeyOffered, KeyRefused, PiecesRequested, SubtaskRequested
@@ -167,11 +173,28 @@ def test_a_subtask_that_is_over_sends_no_pieces() -> None:
 
 def test_a_lessor_gets_the_files_only_so_often() -> None:
     asked = talk().ask()
-    for _ in range(SENDINGS_PER_UNIT_MAX):
+    for _ in range(SENDINGS_MAX + SENDINGS_PER_UNIT_MAX):
         asked.fetch(PROGRAM.pieces)
     with pytest.raises(Refused) as refused:
         asked.fetch(PROGRAM.pieces[:1])
     assert refused.value.code == "too-many-pieces"
+    asked.wait(60).fetch(PROGRAM.pieces)
+    with pytest.raises(Refused):
+        asked.fetch(PROGRAM.pieces[:1])
+
+
+def test_two_hundred_workers_of_one_lessor_make_a_renter_keep_few_and_send_little() -> None:
+    asked, sent = talk(), 0
+    for number in range(200):
+        worker = derive_id("worker", number)
+        request = SubtaskRequested(job=JOB, subtask=SUBTASK, worker=worker, lane="w1")
+        asked.world.handle("subtask.requested", request, ONE)
+        pieces = PiecesRequested(job=JOB, subtask=SUBTASK, worker=worker, lane="w1", pieces=PROGRAM.pieces)
+        with contextlib.suppress(Refused):
+            asked.world.handle("pieces.requested", pieces, ONE)
+            sent += len(asked.sent("program.published"))
+    assert sent <= len(PROGRAM.pieces) * (SENDINGS_MAX + SENDINGS_PER_UNIT_MAX + 2)
+    assert sum(key.startswith("worker/") for key in asked.world.records) == WORKERS_PER_SUBTASK_MAX
 
 
 def test_nobody_can_know_a_nonce_before_its_event_was_handled() -> None:

@@ -10,8 +10,8 @@ import pytest
 from msgspec import Struct, structs
 
 from nodes.identity import Identity
-from nodes.machine import TIMER_FIRED, ActivityFailed, Refused, Step, TimerFired
-from nodes.renter.protocol.market import ORDERS_PER_JOB_MAX
+from nodes.machine import TIMER_FIRED, ActivityFailed, Publish, Refused, Step, TimerFired
+from nodes.renter.protocol.market import REPLACEMENTS_PER_JOB_MAX
 from nodes.renter.protocol.outcomes import JobPrepared, JobSpoiled, ResultAccepted
 from nodes.renter.protocol.records import ContractRecord, Facts, Progress
 from schemas import limits
@@ -36,6 +36,7 @@ from tests.unit.nodes.renter.protocol.world import (
     ME,
     ONE,
     PROGRAM,
+    START,
     SUBTASKS,
     TWO,
     World,
@@ -70,11 +71,12 @@ def receipt(**changes: Any) -> ReceiptCountersigned:
 
 
 def signed_contract(**changes: Any) -> Contract:
-    """As the hubs sign it; changes are made afterwards."""
+    """As the hubs sign it, with these times; other changes are made afterwards."""
     known = contract_with(ONE)
     buy = structs.replace(known.buy, signature=IDENTITY.sign(struct_bytes(known.buy)))
     sell = structs.replace(known.sell, signature=LESSOR.sign(struct_bytes(known.sell)))
-    contract = structs.replace(known, buy=buy, sell=sell, lessor_key=LESSOR.public)
+    times = {name: changes.pop(name) for name in ("starts_at", "ends_at") if name in changes}
+    contract = structs.replace(known, buy=buy, sell=sell, lessor_key=LESSOR.public, **times)
     signature = {
         "renter_hub_signature": HUBS[contract.renter_hub].sign(struct_bytes(contract)),
         "lessor_hub_signature": HUBS[contract.lessor_hub].sign(struct_bytes(contract)),
@@ -171,6 +173,26 @@ def test_a_contract_that_verifies_counts() -> None:
     assert world.records[f"contract/{contract.id}"] == ContractRecord(contract=contract, order=contract.buy.id)
 
 
+@pytest.mark.parametrize("order", [signed_contract().buy.id, "another"])
+def test_a_contract_that_began_before_its_order_is_refused_and_one_of_another_order_given_back(order: str) -> None:
+    world = World({}, 4)
+    set_hub_keys(world)
+    old = signed_contract(starts_at=START - 31, ends_at=START + 29)
+    world.records["job"] = structs.replace(job(4), order=order, expected_contracts=(), parts=(), batches=0)
+    world.records["progress"] = Progress(phase="ordering")
+    if order == "another":
+        assert "contract.ended" in [each.type for each in effects_of(world, old)]
+        return
+    with pytest.raises(Refused) as refused:
+        effects_of(world, old)
+    assert refused.value.code == "backdated"
+
+
+def effects_of(world: World, contract: Contract) -> list[Publish]:
+    step = world.handle("contract.signed", ContractSigned(contract=contract), HUB)
+    return [each for each in step.effects if isinstance(each, Publish)]
+
+
 # ---------------------------------------------------------------- jobs that end without a result
 
 
@@ -187,8 +209,14 @@ def fail_until_given_up(world: World) -> Step:
     return world.step
 
 
+def fail_for_good(world: World) -> Step:
+    world.handle("batch.failed", failed(ONE, 0, final=True), source=ONE)
+    world.result(4, TWO)
+    return world.handle("batch.failed", failed(TWO, 0, final=True), source=TWO)
+
+
 def lose_all(world: World) -> Step:
-    world.records["job"] = structs.replace(world.job, orders_placed=ORDERS_PER_JOB_MAX)
+    world.records["job"] = structs.replace(world.job, replacements=REPLACEMENTS_PER_JOB_MAX)
     for lessor in (ONE, TWO):
         world.all_sent()
         world.now += 2 * DEADLINE
@@ -243,7 +271,7 @@ ENDINGS: list[tuple[str, str, Callable[[World], Step]]] = [
     (
         "enclave-memory",
         "batch 0 cannot be computed",
-        lambda w: w.handle("batch.failed", failed(ONE, 0, final=True), source=ONE),
+        fail_for_good,
     ),
 ]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from nodes.machine import Publish, Refused
 from nodes.renter.protocol.outcomes import ResultRefused
 from nodes.renter.protocol.records import BatchRecord
 from schemas.events import ContractsCompleted, JobCancelled, SubtaskRequested
 from schemas.ids import derive_id, hub_address
+from schemas.limits import BATCH_ATTEMPTS_MAX
 from tests.unit.nodes.renter.protocol.world import (
     DEADLINE,
     JOB,
@@ -98,11 +100,23 @@ def test_a_batch_that_failed_by_accident_is_tried_at_the_other_lessor() -> None:
     assert world.dispatched() == [(0, TWO, 2), (2, ONE, 1)]
 
 
-def test_a_batch_that_fails_everywhere_ends_the_job() -> None:
-    world = started()
+def test_a_batch_that_fails_at_two_lessors_for_good_ends_the_job() -> None:
+    world = started(second=((4, 5),))
     world.handle("batch.failed", failed(ONE, 0, final=True), source=ONE)
+    assert world.progress.phase == "running"
+    assert world.dispatched() == [(0, TWO, 2), (2, ONE, 1)]
+    world.handle("batch.failed", failed(TWO, 0, final=True), source=TWO)
     assert (world.progress.phase, world.job.code) == ("failed", "enclave-memory")
-    assert world.published() == ["contract.ended", "contract.ended"]
+    assert sorted(world.published()) == ["contract.ended"] * 2 + ["subtask.completed"] * 2
+
+
+def test_attempts_that_the_end_of_a_lease_cut_off_do_not_count_as_failures() -> None:
+    world = started(second=((4, 5),))
+    record = world.records["batch/0"]
+    assert isinstance(record, BatchRecord)
+    world.records["batch/0"] = structs.replace(record, attempt=BATCH_ATTEMPTS_MAX + 1, excused=2)
+    world.handle("batch.failed", failed(ONE, 0, final=False), source=ONE)
+    assert (world.progress.phase, world.dispatched()[0][:2]) == ("running", (0, TWO))
 
 
 def test_another_lessor_may_not_report_failures_for_a_subtask() -> None:
@@ -150,7 +164,7 @@ def test_a_cancelled_job_ends_its_contracts() -> None:
     world = started()
     world.handle("job.cancelled", JobCancelled(job=JOB))
     assert (world.progress.phase, world.job.code) == ("failed", "cancelled")
-    assert world.published() == ["contract.ended", "contract.ended"]
+    assert sorted(world.published()) == ["contract.ended"] * 2 + ["subtask.completed"] * 2
     assert world.result(0, ONE).effects == () or world.notes() == ["late"]
 
 

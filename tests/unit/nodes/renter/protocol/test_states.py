@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from nodes.renter.protocol.machine import TABLE
-from nodes.renter.protocol.states import ENDED, JOB, LIVE, NEW, SERVING, SUBTASK, JobPhase, SubtaskPhase
+from nodes.renter.protocol.states import ENDED, JOB, LIVE, NEW, OPEN, SUBTASK, JobPhase, SubtaskPhase
 from nodes.states import IllegalTransition, advance
 
 TABLES = [(JOB, set(get_args(JobPhase))), (SUBTASK, set(get_args(SubtaskPhase)))]
@@ -24,7 +24,7 @@ def test_every_phase_is_reached_from_new(table: Mapping[Any, str], phases: set[s
 
 def test_what_ended_stays_so() -> None:
     assert not {before for before, _ in JOB} & ENDED
-    assert {before for before, _ in SUBTASK} == {"new"} | SERVING
+    assert {before for before, _ in SUBTASK} == {"new"} | OPEN
 
 
 def test_any_job_that_lives_can_fail() -> None:

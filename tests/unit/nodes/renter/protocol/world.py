@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from nodes.identity import Identity, verify
 from nodes.machine import TIMER_FIRED, Context, Note, Perform, Publish, Step, TimerFired
@@ -48,7 +48,8 @@ class World:
         )
         self.machine = RenterMachine(config)
         self.now = START
-        self.records: dict[str, Struct] = {"job": job(batches), "progress": Progress(phase="running")}
+        known = structs.replace(job(batches), expected_contracts=tuple(derive_id("contract", each) for each in queues))
+        self.records: dict[str, Struct] = {"job": known, "progress": Progress(phase="running")}
         self.step = Step()
         for lessor, queue in queues.items():
             contract = derive_id("contract", lessor)
@@ -92,8 +93,9 @@ class World:
     def result(self, batch: int, lessor: Address, digest: str = "aa", attempt: int = 1) -> Step:
         return self.handle("result.accepted", self.accepted(batch, lessor, digest, attempt))
 
-    def silence(self, lessor: Address) -> Step:
-        return self.handle(TIMER_FIRED, TimerFired(name=f"silent/{SUBTASKS[lessor]}", at=self.now))
+    def silence(self, lessor: Address, *, hearing_since: float = 0.0) -> Step:
+        name = f"silent/{SUBTASKS[lessor]}"
+        return self.handle(TIMER_FIRED, TimerFired(name=name, at=self.now, hearing_since=hearing_since))
 
     def all_sent(self) -> None:
         """The broker confirmed everything that was dispatched."""
@@ -164,6 +166,7 @@ def job(batches: int) -> Job:
         facts=facts,
         assessment=assessment,
         order="order-000000000000000000000001",
+        ordered_at=START,
         orders_placed=1,
         expected_contracts=("contract",),
         batch_rows=10,

@@ -1,4 +1,4 @@
-"""What a job would take under each protection, as data and for people. `nodes/client/quoting.py` finds it out."""
+"""What a job would take under each protection, as data and for people. `nodes/quotes/quoting.py` finds it out."""
 
 from __future__ import annotations
 
@@ -29,6 +29,8 @@ class Offer:
     """Largest absolute error of a result that encryption can cause."""
     price: float | None = None
     """In the network's currency, at the lowest price of this renter's last contracts; None before any."""
+    price_most: float | None = None
+    """The same at the highest price that the job would pay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -72,6 +74,11 @@ def _cells(offer: Offer) -> tuple[str, ...]:
         f"{offer.own_seconds:.3g} s" if known else "",
         f"{offer.lessor_seconds:.3g} s" if known else "",
         f"{(offer.bytes_sent or 0) / MIB:.3g} + {(offer.bytes_back or 0) / MIB:.3g} MiB" if known else "",
-        "" if offer.price is None else f"{offer.price:.3g}",
+        _price(offer),
         offer.reason,
     )
+
+
+def _price(offer: Offer) -> str:
+    about = [] if offer.price is None else [f"{offer.price:.3g}"]
+    return ", ".join(about + ([] if offer.price_most is None else [f"at most {offer.price_most:.3g}"]))

@@ -5,36 +5,55 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from nodes.bootstrap import new_job_id
-from nodes.client.errors import in_python
-from nodes.client.order import Order
-from nodes.client.quote import Offer, Quote
+from nodes import bootstrap
+from nodes.config import NodeConfig
+from nodes.crew.crew import Crew
+from nodes.data.port import Source
 from nodes.data.table import Table
+from nodes.quotes.quote import Offer, Quote
 from nodes.renter.activities.prepare import facts_of
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Workbench
 from nodes.renter.protocol.assess import NoProtection, assess, candidates_for
-from nodes.renter.protocol.records import Facts
-from nodes.renter.submission import stage
+from nodes.renter.protocol.records import JOB_PREFIX, Facts
+from nodes.renter.submission import JobOptions, stage
 from nodes.store.blobs import BlobStore
 from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Store
 from nodes.views import orders
-from nodes.views.jobs import JOB_PREFIX
+from nodes.views.source import open_store
 from schemas.jobs import Candidate, JobSpec
+from schemas.money import MICROS, SECONDS_PER_HOUR
 
-HOUR_SECONDS: Final = 3600
-MICROS: Final = 1e6
 JOBS_LOOKED_AT_MAX: Final = 20
 """For prices."""
 
 
-async def quote(services: Services, order: Order) -> Quote:
+@contextlib.asynccontextmanager
+async def services_at(config: NodeConfig) -> AsyncIterator[Services]:
+    """What the renter of this folder works with, beside its workers.
+
+    Raises:
+        BadConfig: the node's key or policy is not right.
+        StoreFailed: the renter's store cannot be opened.
+    """
+    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    async with contextlib.AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(config, make=True))
+        crew = Crew(bootstrap.hands(config))
+        stack.push_async_callback(crew.close)
+        wishes = bootstrap.RenterWishes(config.data_dir, crew, evidence=bootstrap.evidence_policy(config))
+        yield bootstrap.renter_services(wishes, config.identity(), store)
+
+
+async def quote(
+    services: Services, data: Path | Source, program: bytes, local_program: bytes | None, options: JobOptions
+) -> Quote:
     """Prepare the job aside, look at what that says, and leave nothing behind but what was measured of this machine.
 
     Raises:
@@ -45,13 +64,13 @@ async def quote(services: Services, order: Order) -> Quote:
 
         def staging() -> JobSpec:
             return stage(
-                order.given.data,
-                order.program,
-                order.local_program,
-                order.options,
+                data,
+                program,
+                local_program,
+                options,
                 jobs=aside.jobs,
                 blobs=aside.blobs,
-                job_id=new_job_id(),
+                job_id=bootstrap.new_job_id(),
             )
 
         spec = await asyncio.to_thread(staging)
@@ -82,22 +101,22 @@ def _made(spec: JobSpec, facts: Facts, table: Table, prices: Mapping[str, int]) 
         rows=facts.rows,
         columns=table.known.taken or table.columns,
         chosen=chosen,
-        reason=in_python(reason),
-        offers=tuple(_offer(each, prices.get(each.protection)) for each in candidates),
+        reason=reason,
+        offers=tuple(_offer(each, prices.get(each.protection), spec.price_micros_max) for each in candidates),
     )
 
 
-def _offer(candidate: Candidate, price_micros: int | None) -> Offer:
+def _offer(candidate: Candidate, price_micros: int | None, price_micros_max: int) -> Offer:
     offer = Offer(
         protection=candidate.protection,
         scheme=candidate.scheme,
         possible=candidate.possible,
-        reason=in_python(candidate.reason),
+        reason=candidate.reason,
         error=candidate.error_bound,
     )
     if (costs := candidate.costs) is None:
         return offer
-    hours = costs.lessor_seconds / HOUR_SECONDS
+    hours = costs.lessor_seconds / SECONDS_PER_HOUR
     return replace(
         offer,
         own_seconds=costs.renter_seconds,
@@ -105,4 +124,5 @@ def _offer(candidate: Candidate, price_micros: int | None) -> Offer:
         bytes_sent=costs.bytes_sent,
         bytes_back=costs.bytes_back,
         price=None if price_micros is None else price_micros / MICROS * hours,
+        price_most=price_micros_max / MICROS * hours,
     )

@@ -1,0 +1,132 @@
+"""Is this node fit to run? Its broker, its hub, its clock and key as its hub sees them, its disk: a finding each."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from broker.names import DESK, queue_name
+from broker.port import Broker, Consumer
+from nodes.bootstrap import connect
+from nodes.config import NodeConfig, broker_name
+from nodes.enclave.child.lockdown import missing_parts
+from nodes.identity import Identity, verify
+from nodes.roles import ROLES
+from nodes.runtime.post import Post
+from schemas import codec
+from schemas.errors import SubletError
+from schemas.events import CheckAnswered, CheckRequested, Event
+from schemas.ids import HUB_NAME, derive_id, hub_address
+
+CONNECT_SECONDS_MAX: Final = 5.0
+ANSWER_SECONDS_MAX: Final = 5.0
+SKEW_SECONDS_MAX: Final = 10.0
+"""Orders are good for half a minute: a clock that is off by more soon makes them too late."""
+FREE_BYTES_MIN: Final = 1024**3
+FAILED: Final = 1
+PREFETCH: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """About one thing. `exit_code` is 0 when it is as it should be."""
+
+    what: str
+    text: str
+    exit_code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """Of one node, from its own machine, whether its processes run or not."""
+
+    config: NodeConfig
+    clock: Callable[[], float] = time.time
+    free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
+
+    async def findings(self) -> AsyncIterator[Finding]:
+        """One for each thing, as it is found; what cannot be seen because of another has none."""
+        config = self.config
+        if ROLES[config.role].has_store:
+            yield self._disk()
+        if config.role == "lessor":
+            yield _enclaves()
+        try:
+            identity = config.identity()
+            broker = await connect(config, timeout_seconds=CONNECT_SECONDS_MAX)
+        except SubletError as error:
+            yield Finding("broker", str(error), error.exit_code)
+            return
+        try:
+            yield Finding("broker", f"{broker_name(config.amqp_url)} lets {config.address} in")
+            async for each in self._hubs(broker, identity):
+                yield each
+        except SubletError as error:
+            yield Finding("queues", str(error), error.exit_code)
+        finally:
+            await broker.close()
+
+    def _disk(self) -> Finding:
+        folder = self.config.data_dir
+        while not folder.exists():
+            folder = folder.parent
+        if not os.access(folder, os.W_OK):
+            return Finding("disk", f"{folder} cannot be written by this user", FAILED)
+        free = self.free_bytes(folder)
+        said = f"{free:,} bytes are free at {folder}"
+        if free < FREE_BYTES_MIN:
+            return Finding("disk", f"nearly full: {said}, at least {FREE_BYTES_MIN:,} are wanted", FAILED)
+        return Finding("disk", said)
+
+    async def _hubs(self, broker: Broker, identity: Identity) -> AsyncIterator[Finding]:
+        config = self.config
+        hubs = sorted(config.network.hub_keys) if config.role == HUB_NAME else [hub_address(config.hub)]
+        async with broker.consume(queue_name(config.address, DESK), prefetch=PREFETCH, exclusive=True) as answers:
+            for hub in hubs:
+                yield await self._hub(hub, answers, Post(identity, broker, self.clock))
+
+    async def _hub(self, hub: str, answers: Consumer, post: Post) -> Finding:
+        """What it says of this node, and how far its clock is from this one."""
+        name, begin = derive_id("event", os.urandom(16).hex()), self.clock()
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
+                await post.send("check.requested", hub, name, CheckRequested(lane=DESK), event_id=name)
+                answer = await self._answer(hub, name, answers)
+        except TimeoutError:
+            return Finding(hub, f"no answer in {ANSWER_SECONDS_MAX:g} s: is `sublet hub` running there?", FAILED)
+        data = answer.data
+        assert isinstance(data, CheckAnswered)
+        ahead = (begin + self.clock()) / 2 - answer.time
+        if abs(ahead) > SKEW_SECONDS_MAX:
+            which = "ahead of" if ahead > 0 else "behind"
+            return Finding("clock", f"this node's is {abs(ahead):.0f} s {which} {hub}'s: set both", FAILED)
+        if data.code:
+            return Finding("key", f"{hub} does not believe this node ({data.code}): {data.reason}", FAILED)
+        return Finding(hub, f"answers and believes this node; its clock differs by {abs(ahead):.1f} s")
+
+    async def _answer(self, hub: str, name: str, answers: Consumer) -> Event:
+        """The hub's, past those that came too late for others."""
+        async for delivery in answers:
+            await delivery.ack()
+            try:
+                received = codec.decode(delivery.message.headers, delivery.message.body)
+            except SubletError:
+                continue
+            event, key = received.event, self.config.network.hub_keys.get(hub)
+            mine = isinstance(event.data, CheckAnswered) and event.data.event == name and event.source == hub
+            if mine and key is not None and verify(key, received.signed, received.signature):
+                return event
+        raise TimeoutError
+
+
+def _enclaves() -> Finding:
+    missing = missing_parts()
+    if missing:
+        return Finding("enclaves", f"this machine lacks {', '.join(missing)}: no enclaves", FAILED)
+    return Finding("enclaves", "a child can be locked down fully")

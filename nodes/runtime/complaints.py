@@ -1,0 +1,76 @@
+"""Tells a sender why nothing that it says is believed: its clock, or its key. Else it would wait for nothing.
+
+Hubs tell whoever speaks to them, and are told by them: everybody begins with its hub. The broker pinned who the sender
+is, so nobody can be made to be told for another; and each is told rarely, however much it sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from broker.names import DESK, parse_key
+from broker.port import Message
+from nodes.runtime.post import Post
+from schemas import limits
+from schemas.errors import BadConfig, SubletError
+from schemas.events import CheckAnswered, EventRefused
+from schemas.ids import Address, derive_id, hub_address, hub_of
+
+TOLD: Final = frozenset(
+    {"from-the-future", "too-old", "expired", "unknown-sender", "bad-signature", "sell-order-signature"}
+)
+"""Reasons that are about the sender and not about one of its messages."""
+TELL_SECONDS: Final = 10.0
+"""Between two complaints to one sender about one thing."""
+TOLD_MAX: Final = 1024
+"""Of whom it is remembered when they were told."""
+UNTOLD: Final = frozenset({"", "event.refused", "delivery.failed"})
+"""Types whose refusal nobody is told of: answers are not answered."""
+TEXT_CHARS_MAX: Final = 200
+
+log = structlog.get_logger(__name__)
+
+
+class Complaints:
+    """Of one process of a node."""
+
+    def __init__(self, post: Post, clock: Callable[[], float]) -> None:
+        self._post = post
+        self._clock = clock
+        self._told: dict[tuple[str, str], float] = {}
+
+    async def tell(self, message: Message, code: str, reason: str) -> None:
+        """Tell the sender that its message was refused, if that is of use to it. Raises nothing."""
+        event_type = str(message.headers.get("ce-type", ""))[:TEXT_CHARS_MAX]
+        try:
+            sender = parse_key(message.key).src
+        except BadConfig:
+            return
+        if code not in TOLD or event_type in UNTOLD:
+            return
+        name, why = message.id[:TEXT_CHARS_MAX] or "nameless", reason[: limits.REASON_CHARS_MAX]
+        event_id = derive_id("refused", self._post.me, message.id, code)
+        try:
+            if event_type == "check.requested":  # who asks is always told
+                answered = CheckAnswered(event=name, code=code, reason=why)
+                await self._post.send("check.answered", sender, name, answered, event_id=event_id, lane=DESK)
+            elif self._is_due(sender, code):
+                subject = str(message.headers.get("ce-subject", ""))[:TEXT_CHARS_MAX] or name
+                refused = EventRefused(event=name, type=event_type, code=code, reason=why)
+                await self._post.send("event.refused", sender, subject, refused, event_id=event_id)
+        except SubletError as error:
+            log.info("a sender was not told", sender=sender, error=str(error))
+
+    def _is_due(self, sender: Address, code: str) -> bool:
+        me, now = self._post.me, self._clock()
+        if sender == me or not any(each == hub_address(hub_of(each)) for each in (sender, me)):
+            return False
+        if now < self._told.get((sender, code), -TELL_SECONDS) + TELL_SECONDS:
+            return False
+        if len(self._told) >= TOLD_MAX:
+            self._told.clear()
+        self._told[sender, code] = now
+        return True

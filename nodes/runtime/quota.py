@@ -1,0 +1,79 @@
+"""How much of a node one participant may take: so many events a second. What comes faster waits at the broker.
+
+Nobody else waits for it: those messages go behind those of others. Only where very many wait already is one set aside.
+Hubs speak for whole subnets, so they are not counted; neither is a node itself. The broker pinned who the sender is.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from broker.names import WAIT_STEPS, parse_key
+from nodes.machine import Refused
+from schemas.errors import BadConfig
+from schemas.ids import Address, hub_address, hub_of
+
+EVENTS_PER_SECOND_MAX: Final = 100.0
+"""Of one participant, on average: a part of what a node serves."""
+EVENTS_AT_ONCE_MAX: Final = 200
+"""That many may come at once after a rest."""
+EVENTS_WAITING_MAX: Final = 1000
+"""More than that are not kept for it."""
+SENDERS_MAX: Final = 4096
+"""Of whom it is remembered how much they sent; who was quiet longest gives way."""
+
+
+@dataclass(slots=True)
+class _Sender:
+    left: float
+    """Events that it may send now."""
+    at: float
+    waiting: int = 0
+    """Events that were sent back since it last had some left."""
+
+
+class Quota:
+    """Of one process of a node."""
+
+    def __init__(self, me: Address, clock: Callable[[], float]) -> None:
+        """`clock` gives seconds since 1970."""
+        self._me = me
+        self._clock = clock
+        self._senders: OrderedDict[Address, _Sender] = OrderedDict()
+
+    def pause_seconds(self, key: str) -> float:
+        """How long a message under this routing key has to wait; 0 for one that may come in now.
+
+        Raises:
+            Refused: too-many-events.
+        """
+        try:
+            source = parse_key(key).src
+        except BadConfig:
+            return 0.0  # it is refused for that
+        if source in (self._me, hub_address(hub_of(source))):
+            return 0.0
+        sender = self._sender(source)
+        if sender.left >= 1:
+            sender.left -= 1
+            sender.waiting = max(0, sender.waiting - 1)
+            return 0.0
+        if sender.waiting >= EVENTS_WAITING_MAX:
+            raise Refused("too-many-events", f"{source} sends faster than {EVENTS_PER_SECOND_MAX:.0f} events a second")
+        sender.waiting += 1
+        return min(max(sender.waiting / EVENTS_PER_SECOND_MAX, WAIT_STEPS[0]), WAIT_STEPS[-1])
+
+    def _sender(self, source: Address) -> _Sender:
+        now = self._clock()
+        sender = self._senders.setdefault(source, _Sender(EVENTS_AT_ONCE_MAX, now))
+        self._senders.move_to_end(source)
+        if len(self._senders) > SENDERS_MAX:
+            self._senders.popitem(last=False)
+        passed = max(0.0, now - sender.at)
+        sender.left, sender.at = min(EVENTS_AT_ONCE_MAX, sender.left + passed * EVENTS_PER_SECOND_MAX), now
+        if passed > WAIT_STEPS[-1]:
+            sender.waiting = 0
+        return sender

@@ -1,0 +1,61 @@
+"""A participant that sends faster than it may waits; others do not, and nothing is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from broker.names import routing_key
+from nodes.machine import Refused
+from nodes.runtime import quota
+from nodes.runtime.quota import Quota
+from schemas.ids import Address, hub_address
+from tests.support.world import ME, PEER, STRANGER, World, message, reasons, told
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def key(source: Address) -> str:
+    return routing_key(ME.address, source, "control")
+
+
+def test_who_sends_too_fast_waits_longer_the_more_it_sends_and_nobody_else_does() -> None:
+    clock = Clock()
+    limits = Quota(ME.address, clock)
+    assert not any(limits.pause_seconds(key(STRANGER.address)) for _ in range(quota.EVENTS_AT_ONCE_MAX))
+    pauses = [limits.pause_seconds(key(STRANGER.address)) for _ in range(quota.EVENTS_WAITING_MAX)]
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (0.25, quota.EVENTS_WAITING_MAX / quota.EVENTS_PER_SECOND_MAX)
+    with pytest.raises(Refused) as refused:
+        limits.pause_seconds(key(STRANGER.address))
+    assert refused.value.code == "too-many-events"
+    assert limits.pause_seconds(key(PEER.address)) == 0
+    clock.now += 1.0
+    assert [limits.pause_seconds(key(STRANGER.address)) for _ in range(150)].count(0) == quota.EVENTS_PER_SECOND_MAX
+
+
+@pytest.mark.parametrize("source", [ME.address, hub_address("A11"), hub_address("B11")])
+def test_hubs_and_the_node_itself_are_not_counted(source: Address) -> None:
+    limits = Quota(ME.address, Clock())
+    assert not any(limits.pause_seconds(key(source)) for _ in range(2 * quota.EVENTS_AT_ONCE_MAX))
+
+
+def test_a_key_that_cannot_be_read_is_left_to_the_door() -> None:
+    assert Quota(ME.address, Clock()).pause_seconds("no key") == 0
+
+
+async def test_what_came_too_fast_is_served_behind_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quota, "EVENTS_AT_ONCE_MAX", 4)
+    monkeypatch.setattr(quota, "EVENTS_PER_SECOND_MAX", 20.0)
+    junk = [message(told(n, "quiet", source=STRANGER), STRANGER, sender=STRANGER) for n in range(10, 22)]
+    await world.tell(*junk, sender=STRANGER)
+    await world.tell(message(told(1, "hello")))
+    running = await world.start()
+    assert reasons(await world.answered(1)) == ["hello"]
+    waiting = world.server.depth("q.A11.wait250") + world.server.depth("q.A11.wait1000")
+    assert waiting == len(junk) - 4
+    await running.end()
