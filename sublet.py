@@ -21,11 +21,12 @@ from nodes.client.opening import aconnect, alocal, connect, local
 from nodes.client.programs import Program, linear
 from nodes.client.programs import column_sum as sum  # noqa: A004 - of a column; nobody imports * from here
 from nodes.client.sync import Job, Network
-from nodes.client.wishes import Wishes
+from nodes.client.wishes import FitWishes, Wishes
 from nodes.quotes.quote import Offer, Quote
 from nodes.store.errors import StoreFailed
 from nodes.views.errors import UnknownJob
 from nodes.views.jobs import JobReport
+from nodes.views.models import FitReport
 from schemas.errors import (
     BadConfig,
     BadData,
@@ -48,6 +49,8 @@ __all__ = [
     "BrokerUnreachable",
     "Cost",
     "Explanation",
+    "FitReport",
+    "FitWishes",
     "Job",
     "JobFailed",
     "JobReport",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -32,7 +32,7 @@ from nodes.hub.directory import HubConfig
 from nodes.identity import Identity
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
-from nodes.partner.activities.services import Dataset
+from nodes.local_partner import LocalPartner
 from nodes.partner.decision import publish_decision
 from nodes.partner.protocol.config import PartnerConfig
 from nodes.renter.activities.services import Services
@@ -54,15 +54,6 @@ LOCAL_HUBS: Final = ("A11", "B11")
 LOCAL_RENTER: Final = address("A11", "A12")
 LOCAL_PARTNER_HUB: Final = "C11"
 LOCAL_PARTNER: Final = address(LOCAL_PARTNER_HUB, "C12")
-
-
-@dataclass(frozen=True, slots=True)
-class LocalPartner:
-    """A partner for a local network: its datasets by name, its policy file, and `PartnerConfig` fields to change."""
-
-    datasets: Mapping[str, Dataset]
-    policy: Path
-    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class LocalNetwork:
@@ -103,7 +94,9 @@ class LocalNetwork:
         partners = [LOCAL_PARTNER] if partner else []
         names = (*(hub_address(hub) for hub in self._hubs), LOCAL_RENTER, *self._lessors, *partners)
         self._identities = {name: Identity.generate(name) for name in names}
-        self.server = EmbeddedServer(self._network())
+        self.topology: Final = self._network()
+        """Its hubs and links."""
+        self.server = EmbeddedServer(self.topology)
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._working: list[tuple[Address, asyncio.Task[None]]] = []
@@ -179,7 +172,10 @@ class LocalNetwork:
 
     def watch(self, job_id: str) -> AsyncIterator[JobReport]:
         """The job's report at every change, until it has ended."""
-        return jobs.watch(self.store, job_id, self.jobs, lambda: self._unless_failed(asyncio.sleep(WATCH_SECONDS)))
+        return jobs.watch(self.store, job_id, self.jobs, self._pause, self.topology)
+
+    async def _pause(self) -> None:
+        await self._unless_failed(asyncio.sleep(WATCH_SECONDS))
 
     async def silence(self, lessor: str) -> None:
         """End a lessor's workers as if their machines had stopped: its orders stand until they run out."""

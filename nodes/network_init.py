@@ -49,6 +49,8 @@ uncovered = "refuse"                 # or "ask": a person decides, by `sublet jo
 # datasets = ["NAME"]
 # columns = ["COLUMN"]               # left out: all
 # programs = ["*"]                   # or SHA-256 digests; "*" is any that gives sums over rows
+# algorithms = ["*"]                 # of models to fit: ridge, ols, logistic, poisson; "*" is any
+# per_row = true                     # rows may be scored with a model that was fitted here
 # rows_min = 20                      # the fewest rows that an output may rest on
 # rounds_max = 10
 # alignment = ["digest", "psi"]      # how rows may be found; psi shows the renter which of its ids are here
@@ -207,6 +209,8 @@ def node_toml(node: Address, plan: Plan) -> str:
         lines += [*_fields(data_dir="data"), "", "[partner]", *_fields(policy_file="policy.toml")]
         lines += ["", "# [partner.datasets.NAME]           # any table: text, Parquet or Arrow"]
         lines += ['# file = "table.csv"', '# id_column = "id"']
+        lines += ['# missing = "mean"               # of models: the mean instead of a missing value; else refused']
+        lines += ['# outliers = "move"              # rows that stand alone, towards the mean; else refused']
     else:
         lines += ["", "[lessor]", *_fields(units=2, price=1.0, lanes=plan.lanes)]
     return "\n".join(lines) + "\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nodes.cli import show
 from nodes.cli.compare import Comparison, compare
@@ -18,6 +18,9 @@ from nodes.renter.submission import JobOptions
 from nodes.scratch import scratch
 from nodes.views.jobs import SOFTWARE_NOTE, JobReport
 from schemas.errors import VerificationFailed
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 SOFTWARE_WARNING: Final = f"this network's enclaves are software, {SOFTWARE_NOTE}"
 
@@ -97,18 +100,22 @@ def _deliver(done: Done, out: Path | None, output: Output) -> int:
     return show.exit_code(report)
 
 
-def _say(done: Done, out: Path | None, output: Output) -> None:
+def say(lines: list[str | Table], out: Path | None, output: Output) -> None:
     """The report goes to stdout, or to stderr when stdout gets the rows or JSON."""
-    lines = show.job_lines(done.report)
-    if done.comparison is not None:
-        lines.append(f"check       {difference(done.comparison)}")
-    if out is not None and done.report.output is not None:
-        lines.append(f"output      {out}")
     if out is not None and not output.as_json:
         output.text(*lines)
     else:
         for line in lines:
             output.progress.print(line, markup=False)
+
+
+def _say(done: Done, out: Path | None, output: Output) -> None:
+    lines = show.job_lines(done.report)
+    if done.comparison is not None:
+        lines.append(f"check       {difference(done.comparison)}")
+    if out is not None and done.report.output is not None:
+        lines.append(f"output      {out}")
+    say(lines, out, output)
 
 
 def _different(comparison: Comparison) -> VerificationFailed:

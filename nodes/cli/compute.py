@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nodes.cli import options as o
 from nodes.cli.loop import finish, quiet_output
+from schemas.errors import BadConfig
 
 
 def add_to(app: typer.Typer) -> None:
@@ -16,18 +18,54 @@ def add_to(app: typer.Typer) -> None:
     app.command("run")(run)
 
 
-def demo(*, as_json: o.Json = False) -> None:
+def demo(
+    *,
+    joint: Annotated[
+        bool, typer.Option("--joint", help="Instead: a hospital and an insurer, who have columns of the same people.")
+    ] = False,
+    files: Annotated[
+        Path | None,
+        typer.Option("--files", metavar="FOLDER", help="With --joint: leave both parties' tables and programs there."),
+    ] = None,
+    as_json: o.Json = False,
+) -> None:
     """Three protections, one after the other, on bundled data; each compared with plaintext."""
+    output = quiet_output(as_json=as_json)
+    if joint:
+        from nodes.cli.demonstrate_joint import demonstrate_joint  # noqa: PLC0415
+
+        raise typer.Exit(finish(demonstrate_joint(files, output)))
+    if files is not None:
+        raise BadConfig("--files is of the demonstration of two parties: add --joint", field="files")
     from nodes.cli.demonstrate import demonstrate  # noqa: PLC0415
 
-    raise typer.Exit(finish(demonstrate(quiet_output(as_json=as_json))))
+    raise typer.Exit(finish(demonstrate(output)))
 
 
 @o.asking
 def run(
     data: o.Data,
     asked: o.Asked,
+    together: o.Together,
     *,
+    joint: Annotated[
+        Path | None,
+        typer.Option(
+            "--joint",
+            metavar="OTHER.csv",
+            help="The table of another party, which this process plays too: what it has of the same rows.",
+            rich_help_panel="Partner",
+        ),
+    ] = None,
+    joint_id_column: Annotated[
+        str | None,
+        typer.Option(
+            "--joint-id-column",
+            metavar="NAME",
+            help="That names its rows; by default as --id-column.",
+            rich_help_panel="Partner",
+        ),
+    ] = None,
     out: o.ResultOut = None,
     check: Annotated[
         bool, typer.Option("--check", help="Compute in plaintext too and report the largest difference.")
@@ -38,9 +76,22 @@ def run(
 
     The enclaves of this network are software enclaves: they show how it works and are not confidential.
     With --check the exit code is 5 when the largest difference is over --max-error (over 1e-6 for `enclave`).
-    """
-    from nodes.cli.alone import Request, run_alone  # noqa: PLC0415
 
+    With --joint the rows that two tables have in common are computed on, and neither party sees the other's. --check
+    then fits the same model to all columns in one place, and allows its scores a difference of 1 % of their spread.
+    """
     output = quiet_output(as_json=as_json)
-    request = Request(asked.inputs(data, out), asked.wishes(accept_software_enclave=True), out, check)
-    raise typer.Exit(finish(run_alone(request, output)))
+    if joint is None:
+        if (together, joint_id_column) != (o.Together(), None):
+            raise BadConfig("these options are of a job with a partner: name its table by --joint", field="joint")
+        from nodes.cli.alone import Request, run_alone  # noqa: PLC0415
+
+        request = Request(asked.inputs(data, out), asked.wishes(accept_software_enclave=True), out, check)
+        raise typer.Exit(finish(run_alone(request, output)))
+    from nodes.cli.together import JointRequest, partner_of, run_together  # noqa: PLC0415
+
+    inputs = asked.inputs(data, out, fits=together.algorithm is not None)
+    invitation = together.invitation(*partner_of(joint))
+    wishes = asked.wishes(accept_software_enclave=True, joint=invitation)
+    joint_request = JointRequest(inputs, wishes, joint, joint_id_column or asked.id_column, out, check)
+    raise typer.Exit(finish(run_together(joint_request, output)))

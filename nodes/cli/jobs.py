@@ -64,15 +64,16 @@ def submit(
     data: o.Data,
     config: o.Config,
     asked: o.Asked,
-    invited: o.Invited,
+    whom: o.Whom,
+    together: o.Together,
     *,
     wait: Annotated[bool, typer.Option("--wait", help="Until the job has ended; the exit code is the job's.")] = False,
     accept_software_enclave: o.AcceptSoftware = False,
     as_json: o.Json = False,
 ) -> None:
     """Submit a job to this renter's workers. Prints its id."""
-    inputs = asked.inputs(data, fits=invited.algorithm is not None or invited.score is not None)
-    wishes = asked.wishes(accept_software_enclave=accept_software_enclave, joint=invited.invitation())
+    inputs = asked.inputs(data, fits=together.algorithm is not None or whom.score is not None)
+    wishes = asked.wishes(accept_software_enclave=accept_software_enclave, joint=whom.invitation(together))
     raise typer.Exit(finish(_running(config, as_json=as_json).submit(inputs, wishes, wait=wait)))
 
 

@@ -201,13 +201,40 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Invited:
-    """A partner, and what is computed with it: the options of commands that may begin a joint job."""
+class Whom:
+    """A partner on a running network."""
 
     partner: Annotated[
         str | None, _joint("--partner", metavar="HUB.NAME", help="Whom to compute with: sealed results go there.")
     ] = None
     dataset: Annotated[str | None, _joint("--dataset", metavar="NAME", help="Its data, as it calls it.")] = None
+    score: Annotated[
+        str | None, _joint("--score", metavar="JOB", help="Score these rows with the model that JOB fitted.")
+    ] = None
+
+    def invitation(self, together: Together) -> Invitation | None:
+        """What a job asks of its partner; None where it has none.
+
+        Raises:
+            BadInput: half of what a partner needs is missing, or a file cannot be read.
+        """
+        from schemas.errors import BadConfig  # noqa: PLC0415
+
+        if self.partner is None:
+            if (self, together) != (Whom(), Together()):
+                raise BadConfig("these options are of a job with a partner: name one by --partner", field="partner")
+            return None
+        ways = (together.partner_program, together.algorithm, self.score)
+        if self.dataset is None or sum(each is not None for each in ways) != 1:
+            message = "a job with a partner needs --dataset, and either --partner-program, --algorithm or --score"
+            raise BadConfig(message, field="partner")
+        return together.invitation(self.partner, self.dataset, self.score)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """What is computed with a partner: the options of commands that may begin a joint job."""
+
     partner_program: Annotated[
         Path | None,
         _joint(
@@ -230,9 +257,6 @@ class Invited:
     algorithm: Annotated[
         AlgorithmName | None,
         _joint("--algorithm", help="Instead of programs: the model to fit to both parties' columns."),
-    ] = None
-    score: Annotated[
-        str | None, _joint("--score", metavar="JOB", help="Instead: score these rows with the model that JOB fitted.")
     ] = None
     label: Annotated[
         str | None, _joint("--label", metavar="NAME", help="The column that --algorithm models; 0 or 1 if logistic.")
@@ -265,34 +289,25 @@ class Invited:
         ),
     ] = False
 
-    def invitation(self) -> Invitation | None:
-        """What a job asks of its partner; None where it has none.
+    def invitation(self, partner: str, dataset: str, score: str | None = None) -> Invitation:
+        """What a job asks of this partner.
 
         Raises:
-            BadInput: half of what a partner needs is missing, or a file cannot be read.
+            BadInput: half of what a model needs is missing, or a file cannot be read.
         """
         from nodes.cli.inputs import read_columns, read_numbers  # noqa: PLC0415
         from nodes.model_files import read_program  # noqa: PLC0415
         from nodes.renter.invitation import Invitation  # noqa: PLC0415
         from schemas.errors import BadConfig  # noqa: PLC0415
 
-        if self.partner is None:
-            if self != Invited():
-                raise BadConfig("these options are of a job with a partner: name one by --partner", field="partner")
-            return None
-        fitting = None if self.algorithm is None else self._fitting()
-        if fitting is None and self.label is not None:
+        if self.algorithm is None and self.label is not None:
             raise BadConfig("--label is what --algorithm models: name one", field="label")
-        ways = (self.partner_program, fitting, self.score)
-        if self.dataset is None or sum(each is not None for each in ways) != 1:
-            message = "a job with a partner needs --dataset, and either --partner-program, --algorithm or --score"
-            raise BadConfig(message, field="partner")
         return Invitation(
-            partner=self.partner,
-            dataset=self.dataset,
+            partner=partner,
+            dataset=dataset,
             program=b"" if self.partner_program is None else read_program(self.partner_program),
-            fitting=fitting,
-            score=self.score,
+            fitting=None if self.algorithm is None else self._fitting(),
+            score=score,
             columns=() if self.partner_columns is None else read_columns(self.partner_columns),
             rounds=self.rounds,
             update=None if self.update is None else read_program(self.update),
@@ -302,31 +317,27 @@ class Invited:
 
     def _fitting(self) -> Fitting:
         """Raises BadConfig: an option of the model is missing, or out of range."""
-        import msgspec  # noqa: PLC0415
-
+        from nodes.renter.invitation import fitting  # noqa: PLC0415
         from schemas.errors import BadConfig  # noqa: PLC0415
-        from schemas.joint import PENALTIES_PER_ROW, Fitting  # noqa: PLC0415
 
         assert self.algorithm is not None
         if self.label is None:
             raise BadConfig("--algorithm needs --label, the column that it models", field="label")
-        agreed = {
-            "name": self.algorithm,
-            "penalty_per_row": PENALTIES_PER_ROW[self.algorithm] if self.penalty is None else self.penalty,
-            "renter_bits": self.bits,
-            "partner_bits": self.partner_bits,
-            "partner_coefficients": self.partner_coefficients,
-        }
         if not self.key_bits.isdecimal():
             raise BadConfig(f"--key-bits {self.key_bits} is no number", field="key_bits")
-        own = {"label": self.label, "outliers": self.outliers, "key_bits": int(self.key_bits)}
-        try:
-            return msgspec.convert({"algorithm": agreed, **own}, Fitting)
-        except msgspec.ValidationError as error:
-            raise BadConfig(f"an option of --algorithm is out of range: {error}", field="algorithm") from error
+        return fitting(
+            self.algorithm,
+            self.label,
+            penalty=self.penalty,
+            bits=self.bits,
+            partner_bits=self.partner_bits,
+            partner_coefficients=self.partner_coefficients,
+            outliers=self.outliers,
+            key_bits=int(self.key_bits),
+        )
 
 
-SPREAD: Final[Mapping[str, type]] = MappingProxyType({"asked": Asked, "invited": Invited})
+SPREAD: Final[Mapping[str, type]] = MappingProxyType({"asked": Asked, "whom": Whom, "together": Together})
 """Parameters of commands that are offered as options, one per field."""
 
 

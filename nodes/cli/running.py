@@ -11,12 +11,14 @@ from nodes.cli.console import Output
 from nodes.cli.files import require_writable, write_result, writing
 from nodes.cli.progress import follow
 from nodes.config import NodeConfig
+from nodes.network import described
 from nodes.views import jobs, journal, models, orders
 from nodes.views.explanation import explanation
 from nodes.views.source import open_store
 from schemas.errors import BadConfig
 
 if TYPE_CHECKING:
+    from broker.network import Network
     from nodes.cli.inputs import Inputs
     from nodes.renter.submission import JobOptions
 
@@ -69,7 +71,7 @@ class Running:
         from nodes import desk  # noqa: PLC0415 - commands that only look start quicker
 
         async with open_store(self.config) as store:
-            await jobs.report_when_taken(store, job, self.config.jobs)
+            await jobs.report_when_taken(store, job, self.config.jobs, self._network)
         await desk.cancel(self.config, job)
         self.output.text(f"{job}: cancellation requested")
         self.output.result({"job": job, "state": "cancellation requested"})
@@ -79,22 +81,26 @@ class Running:
         from nodes import desk  # noqa: PLC0415 - commands that only look start quicker
 
         async with open_store(self.config) as store:
-            await jobs.report_when_taken(store, job, self.config.jobs)
+            await jobs.report_when_taken(store, job, self.config.jobs, self._network)
         await desk.delete(self.config, job)
         self.output.text(f"{job}: deletion requested")
         self.output.result({"job": job, "state": "deletion requested"})
 
+    @property
+    def _network(self) -> Network:
+        return described(self.config.network)
+
     async def list_jobs(self) -> None:
         """All jobs."""
         async with open_store(self.config) as store:
-            found = await jobs.list_jobs(store, self.config.jobs)
+            found = await jobs.list_jobs(store, self.config.jobs, self._network)
         self.output.text(show.jobs_table(found))
         self.output.result([show.as_value(each) for each in found])
 
     async def show(self, job: str) -> None:
         """One job, with its orders."""
         async with open_store(self.config) as store:
-            report = await jobs.report(store, job, self.config.jobs)
+            report = await jobs.report(store, job, self.config.jobs, self._network)
             behind = await orders.of_job(store, job)
         if behind:
             self.output.text(show.job_orders_table(behind))
@@ -104,7 +110,7 @@ class Running:
         """Follow a job to its end; its exit code. A job that the workers have not taken yet is waited for."""
         async with open_store(self.config, make=True) as store:
             self._say_unless(await jobs.is_taken(store, job, self.config.jobs, TAKEN_SECONDS_MAX), job)
-            report = await follow(jobs.watch(store, job, self.config.jobs), self.output)
+            report = await follow(jobs.watch(store, job, self.config.jobs, network=self._network), self.output)
         show.show(self.output, report)
         show.say_why(self.output, report)
         return show.exit_code(report)
@@ -125,7 +131,7 @@ class Running:
         """
         require_writable(out)
         async with open_store(self.config) as store:
-            report = await jobs.report(store, job, self.config.jobs)
+            report = await jobs.report(store, job, self.config.jobs, self._network)
         if report.phase == "failed":
             show.say_why(self.output, report)
             self.output.result(show.as_value(report))
@@ -146,7 +152,7 @@ class Running:
             BadConfig: the job fitted none (yet), or it cannot be written there.
         """
         async with open_store(self.config) as store:
-            report = await jobs.report(store, job, self.config.jobs)
+            report = await jobs.report(store, job, self.config.jobs, self._network)
         if report.joint is None or report.joint.fit is None:
             raise BadConfig(f"{job} is {report.phase}, and has fitted no model", field="job")
         with writing(out) as file:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from nodes.cli.console import Output, listed, numbers, table
-from nodes.views.failures import kind_of
+from nodes.views.failures import ADVICE, UNFIT, kind_of
 from nodes.views.jobs import JobReport, Rental
 from nodes.views.orders import Order
 from nodes.views.parts import summed
@@ -37,10 +37,14 @@ def show(output: Output, report: JobReport) -> None:
     output.result(as_value(report))
 
 
-def say_why(output: Output, report: JobReport) -> None:
-    """Why the job failed, if it did."""
+def say_why(output: Output, report: JobReport, *, said: Sequence[str] = ()) -> None:
+    """Why the job failed, if it did, and what to do; `said` is the partner's own account of it, where that is here."""
     if report.phase == "failed":
         output.note(f"sublet: {report.id} failed: {report.reason}")
+        for line in said:
+            output.note(f"sublet: {line}")
+        if report.code in ADVICE and not (said and report.code == UNFIT):
+            output.note(f"what to do: {ADVICE[report.code]}")
 
 
 def as_value(report: JobReport) -> dict[str, Any]:

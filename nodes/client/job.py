@@ -16,6 +16,7 @@ from nodes.views import jobs, journal
 from nodes.views.errors import UnknownJob
 from nodes.views.explanation import explanation
 from nodes.views.jobs import JobReport, Rental
+from nodes.views.models import FitReport
 from schemas.jobs import Costs
 from schemas.money import MICROS, cost_micros
 
@@ -61,13 +62,19 @@ class AsyncJob(Generic[T]):
         Raises:
             UnknownJob: there is no such job.
         """
-        found = await jobs.report_when_taken(self._place.store, self.id, self._place.jobs)
+        place = self._place
+        found = await jobs.report_when_taken(place.store, self.id, place.jobs, place.network)
         self.known = found or self.known
         return self.known
 
     async def status(self) -> str:
         """submitted, preparing, ordering, running, assembling, completed or failed."""
         return (await self.report()).phase
+
+    async def fit(self) -> FitReport | None:
+        """How good the model is, of a completed `fit_joint`."""
+        joint = (await self.report()).joint
+        return None if joint is None else joint.fit
 
     async def done(self) -> bool:
         """Whether it has ended, with a result or without."""

@@ -11,9 +11,9 @@ from typing import Any, Self, TypeVar, Unpack, overload
 from nodes.client.errors import NetworkClosed, told_in_python, unfit
 from nodes.client.frames import given, loaded
 from nodes.client.job import AsyncJob
-from nodes.client.order import Order, order
+from nodes.client.order import Order, fit_order, order
 from nodes.client.places import Place
-from nodes.client.wishes import Wishes
+from nodes.client.wishes import FitWishes, Wishes
 from nodes.quotes.quote import Quote
 from nodes.views import jobs
 
@@ -59,6 +59,32 @@ class AsyncNetwork:
             job = await self._place.submit(ordered)
         return AsyncJob(self._place, job, ordered.given.shape)
 
+    async def fit_joint(
+        self, data: object, label: str, *, partner: str, dataset: str, **wishes: Unpack[FitWishes]
+    ) -> AsyncJob[Any]:
+        """Fit a model of `data` and of a partner's columns of the same rows; neither side sees the other's.
+
+        `result()` is a table of `name` and `weight`: those of the columns here, and the intercept. `fit` says how good
+        the model is, what is approximate, and of how many rows; `report().joint` what each side learned.
+
+        Args:
+            data: as of `submit`.
+            label: the column of `data` that is modelled; 0 or 1 if logistic.
+            partner: its address, such as "C11.C12".
+            dataset: its table, as it calls it.
+            wishes: see `help(sublet.FitWishes)`; `id` names the column by which rows in common are found.
+
+        Raises:
+            BadInput: data, label or wishes cannot be used; says what to do.
+            PolicyRefused: this renter's own policy forbids it.
+            BrokerUnreachable: no connection to the broker.
+        """
+        own = self._place.own_lessors
+        ordered = await asyncio.to_thread(fit_order, data, label, partner, dataset, wishes, own_lessors=own)
+        with told_in_python():
+            job = await self._place.submit(ordered)
+        return AsyncJob(self._place, job, ordered.given.shape)
+
     async def job(self, job_id: str, *, like: object = None) -> AsyncJob[Any]:
         """A job that was submitted before, in this process or another.
 
@@ -80,8 +106,9 @@ class AsyncNetwork:
 
     async def jobs(self) -> list[AsyncJob[Any]]:
         """All jobs of this renter, oldest first."""
-        found = await jobs.list_jobs(self._place.store, self._place.jobs)
-        return [AsyncJob(self._place, each.id, loaded(), each) for each in found]
+        place = self._place
+        found = await jobs.list_jobs(place.store, place.jobs, place.network)
+        return [AsyncJob(place, each.id, loaded(), each) for each in found]
 
     async def close(self) -> None:
         """End what was started here. Jobs of a running network go on; a local network ends with its jobs."""

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nodes.client.errors import told_in_python
-from nodes.client.frames import Given, given
+from nodes.client.frames import Given, Shape, given
 from nodes.client.programs import program_bytes
-from nodes.client.wishes import Wishes, options
+from nodes.client.wishes import FitWishes, Wishes, fit_options, options
 
 if TYPE_CHECKING:
     from nodes.renter.submission import JobOptions
@@ -22,6 +22,16 @@ class Order:
     program: bytes = field(repr=False)
     local_program: bytes | None = field(repr=False)
     options: JobOptions
+
+
+def fit_order(
+    data: object, label: str, partner: str, dataset: str, wishes: FitWishes, *, own_lessors: int | None
+) -> Order:
+    """Of a model of both parties' columns; its result is a table of weights. Raises BadInput as `order`."""
+    with told_in_python():
+        asked = fit_options(label, partner, dataset, wishes, own_lessors)
+        brought = given(data, asked.id_column)
+        return Order(Given(brought.data, Shape(brought.shape.library)), b"", None, asked)
 
 
 def order(data: object, model: object, wishes: Wishes, *, own_lessors: int | None) -> Order:

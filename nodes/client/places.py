@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from nodes.client.errors import in_python
+from nodes.network import described
 from nodes.views import jobs
 from nodes.views.jobs import JobReport
 
 if TYPE_CHECKING:
+    from broker.network import Network
     from nodes.client.order import Order
     from nodes.config import NodeConfig
     from nodes.local import LocalNetwork
@@ -29,6 +31,8 @@ class Place(Protocol):
     store: Store
     jobs: Path
     """The folder of all jobs."""
+    network: Network
+    """Which hubs lie on a way."""
     own_lessors: int | None
     """How many, where all are in this process: whoever asked for them accepts software enclaves."""
 
@@ -55,7 +59,7 @@ class Running:
 
     def __init__(self, config: NodeConfig, services: Services, stack: AsyncExitStack) -> None:
         """Use `open`."""
-        self.store, self.jobs = services.store, config.jobs
+        self.store, self.jobs, self.network = services.store, config.jobs, described(config.network)
         self._config, self._services, self._stack = config, services, stack
 
     @classmethod
@@ -88,7 +92,7 @@ class Running:
         await desk.cancel(self._config, job)
 
     def watch(self, job: str) -> AsyncIterator[JobReport]:
-        return jobs.watch(self.store, job, self.jobs)
+        return jobs.watch(self.store, job, self.jobs, network=self.network)
 
     async def close(self) -> None:
         await self._stack.aclose()
@@ -99,7 +103,7 @@ class Alone:
 
     def __init__(self, network: LocalNetwork, lessors: int, stack: AsyncExitStack) -> None:
         """Use `open`."""
-        self.store, self.jobs = network.store, network.jobs
+        self.store, self.jobs, self.network = network.store, network.jobs, network.topology
         self.own_lessors: int | None = lessors
         self._network, self._stack = network, stack
 

@@ -12,9 +12,10 @@ from typing import Any, Generic, Self, TypeVar, Unpack, overload
 from nodes.client.job import AsyncJob, Cost, Explanation
 from nodes.client.loop import CLOSE_SECONDS_MAX, Loop, at_exit
 from nodes.client.network import AsyncNetwork, Opening
-from nodes.client.wishes import Wishes
+from nodes.client.wishes import FitWishes, Wishes
 from nodes.quotes.quote import Quote
 from nodes.views.jobs import JobReport
+from nodes.views.models import FitReport
 
 T = TypeVar("T")
 
@@ -64,6 +65,33 @@ class Network:
             >>> scores = job.result(timeout=600)
         """
         return Job(self._loop, self._loop.run(self._core.submit(data, model, **wishes)))
+
+    def fit_joint(
+        self, data: object, label: str, *, partner: str, dataset: str, **wishes: Unpack[FitWishes]
+    ) -> Job[Any]:
+        """Fit a model of `data` and of a partner's columns of the same rows; neither side sees the other's.
+
+        `result()` is a table of `name` and `weight`: those of the columns here, and the intercept. `fit` says how good
+        the model is, what is approximate, and of how many rows; `report().joint` what each side learned.
+
+        Args:
+            data: as of `submit`.
+            label: the column of `data` that is modelled; 0 or 1 if logistic.
+            partner: its address, such as "C11.C12".
+            dataset: its table, as it calls it.
+            wishes: see `help(sublet.FitWishes)`; `id` names the column by which rows in common are found.
+
+        Raises:
+            BadInput: data, label or wishes cannot be used; says what to do.
+            PolicyRefused: this renter's own policy forbids it.
+            BrokerUnreachable: no connection to the broker.
+
+        Example:
+            >>> job = net.fit_joint(df, "malignant", partner="C11.C12", dataset="claims", id="patient")
+            >>> weights, auc = job.result(), job.fit.auc
+        """
+        fitted = self._core.fit_joint(data, label, partner=partner, dataset=dataset, **wishes)
+        return Job(self._loop, self._loop.run(fitted))
 
     def job(self, job_id: str, *, like: object = None) -> Job[Any]:
         """A job that was submitted before, in this process or another.
@@ -122,6 +150,11 @@ class Job(Generic[T]):
     def cost(self) -> Cost:
         """What it has taken so far."""
         return self._loop.run(self._core.cost())
+
+    @property
+    def fit(self) -> FitReport | None:
+        """How good the model is, of a completed `fit_joint`."""
+        return self._loop.run(self._core.fit())
 
     def report(self) -> JobReport:
         """All that is known of the job."""

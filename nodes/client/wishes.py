@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 from nodes.client.errors import unfit
 from nodes.data.reading import Missing
 from schemas.errors import BadConfig
 from schemas.jobs import Noise, ProtectionWish, SchemeWish
+from schemas.joint import AlgorithmName, Outliers
 
 if TYPE_CHECKING:
     from nodes.renter.submission import JobOptions
@@ -26,7 +28,8 @@ class Wishes(TypedDict, total=False):
     protection: "homomorphic", "enclave", "sealed-result", or "auto", which measures what this machine can afford.
     accept: what protects less than it says, by name. "software-enclave": enclaves that are not confidential against the
         owner of their host. `sublet.local()` always accepts them: its lessors are this process.
-    missing: "refuse", or "nan" to give missing values to programs that know them, in enclaves only.
+    missing: "refuse", or "nan" to give missing values to programs that know them, in enclaves only; "mean" fills them,
+        for `fit_joint`.
     local_program: runs here, on the decrypted results: for what cannot run on ciphertext. Any model.
     lessors, lessors_min: how many at most, and how few will do; the job starts with those that there are.
     local_share: of the rows, computed on this machine; 0 to 1.
@@ -66,8 +69,35 @@ class Wishes(TypedDict, total=False):
     encoding: str | None
 
 
+class FitWishes(Wishes, total=False):
+    """Keywords of `fit_joint`: those of `submit`, of which `id` has to be given, and what a model may be given.
+
+    algorithm: "logistic", "ridge", "ols" or "poisson".
+    penalty: per row: times the rows it is Ridge's alpha on standardised columns. By default 0.001, and 0 for "ols".
+    partner_columns: of the partner's dataset; by default all of numbers.
+    partner_coefficients: whether the partner learns the weights of its own columns.
+    outliers: rows that stand alone in the columns here: "refuse", or "move" to move them towards the mean.
+    aligned: both sides have the same ids in the same order; else the rows in common are found.
+    bits, partner_bits: of the integers that columns become, here and there.
+    key_bits: 3072 or 2048.
+    """
+
+    algorithm: AlgorithmName
+    penalty: float | None
+    partner_columns: Sequence[str]
+    partner_coefficients: bool
+    outliers: Outliers
+    aligned: bool
+    bits: int
+    partner_bits: int
+    key_bits: int
+
+
+_OF_JOB: Final = ("algorithm", "partner_columns", "aligned")
+"""What of a model's wishes is not its own."""
 _NOT_OPTIONS: Final = ("id", "columns", "accept", "local_program")
 """What `JobOptions` calls otherwise, or does not have."""
+_FIT_TEXTS: Final = ("label", "partner", "dataset", "algorithm")
 _TEXTS: Final = ("id", "protection", "scheme", "missing", "delimiter", "decimal", "encoding")
 
 
@@ -97,6 +127,31 @@ def options(wishes: Mapping[str, Any], own_lessors: int | None = None) -> JobOpt
         accept_software_enclave=own_lessors is not None or bool(accepted),
         **defaults | {name: _plain(value) for name, value in wishes.items() if name not in _NOT_OPTIONS},
     )
+
+
+def fit_options(
+    label: str, partner: str, dataset: str, wishes: Mapping[str, Any], own_lessors: int | None = None
+) -> JobOptions:
+    """As `options`, with a partner and the model to fit. Raises BadConfig."""
+    from nodes.renter.invitation import Invitation, fitting  # noqa: PLC0415 - whoever only looks waits for nothing
+
+    own = {name: _plain(value) for name, value in wishes.items() if name not in Wishes.__annotations__}
+    for name in own:
+        if name not in FitWishes.__annotations__:
+            raise BadConfig(f"there is no option {name!r}{_meant(name, FitWishes.__annotations__)}", field=name)
+    for name, text in {"label": label, "partner": partner, "dataset": dataset, **own}.items():
+        if name in _FIT_TEXTS and not isinstance(text, str):
+            raise unfit(name, text, "text")
+    model = {name: value for name, value in own.items() if name not in _OF_JOB}
+    invitation = Invitation(
+        partner=partner,
+        dataset=dataset,
+        fitting=fitting(own.get("algorithm", "logistic"), label, **model),
+        columns=_names(wishes, "partner_columns"),
+        aligned=bool(own.get("aligned", False)),
+    )
+    of_job = {name: value for name, value in wishes.items() if name not in own}
+    return replace(options(of_job, own_lessors), joint=invitation)
 
 
 def _names(wishes: Mapping[str, Any], wish: str) -> tuple[str, ...]:

@@ -248,7 +248,10 @@ def _missing(table: Table) -> BadData:
     for block in table.blocks():
         if len(gaps := np.argwhere(np.isnan(block.values))):
             row, column = row + int(gaps[0][0]) + 1, table.columns[gaps[0][1]]
-            message = f"row {row}, column {column!r}: the value is missing; {table.gaps}; fill them in"
-            return BadData(f"{message}, or give --missing nan if the program knows what to do", row=row, column=column)
+            message = (
+                f"row {row}, column {column!r}: the value is missing; {table.gaps}; fill them in, or give --missing "
+                "nan if the program knows what to do, or --missing mean if a model is fitted"
+            )
+            return BadData(message, row=row, column=column)
         row += len(block.values)
     raise AssertionError("no value is missing")

@@ -15,7 +15,7 @@ from nodes.programs.compile import affine
 from nodes.programs.program import Program
 from nodes.protections import AUTO, SEALED
 from schemas.errors import BadConfig, BadData, BadProgram
-from schemas.joint import JOINT_PROGRAM_BYTES_MAX, Fitting, Joint
+from schemas.joint import JOINT_PROGRAM_BYTES_MAX, PENALTIES_PER_ROW, AlgorithmName, Fitting, Joint, Outliers
 from schemas.limits import IDS_PER_ALIGNMENT_MAX
 
 
@@ -80,6 +80,36 @@ class Checked:
             return msgspec.convert(fields, Joint)
         except msgspec.ValidationError as error:
             raise BadConfig(f"an option of the joint part is out of range: {error}") from error
+
+
+def fitting(
+    name: AlgorithmName,
+    label: str,
+    *,
+    penalty: float | None = None,
+    bits: int = 16,
+    partner_bits: int = 12,
+    partner_coefficients: bool = True,
+    outliers: Outliers = "refuse",
+    key_bits: int = 3072,
+) -> Fitting:
+    """A model to fit, as `schemas.joint.Fitting` and `Algorithm` say; `penalty` is per row, by default the algorithm's.
+
+    Raises:
+        BadConfig: there is no such algorithm, or an option is out of range.
+    """
+    agreed = {
+        "name": name,
+        "penalty_per_row": PENALTIES_PER_ROW.get(name, 0.0) if penalty is None else penalty,
+        "renter_bits": bits,
+        "partner_bits": partner_bits,
+        "partner_coefficients": partner_coefficients,
+    }
+    own = {"label": label, "outliers": outliers, "key_bits": key_bits}
+    try:
+        return msgspec.convert({"algorithm": agreed, **own}, Fitting)
+    except msgspec.ValidationError as error:
+        raise BadConfig(f"an option of --algorithm is out of range: {error}", field="algorithm") from error
 
 
 def release() -> str:

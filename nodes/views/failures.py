@@ -109,6 +109,23 @@ FAILURES: Final[Mapping[str, type[SubletError]]] = MappingProxyType(
     {str(code): kind for kind, codes in CODES.items() for code in codes}
 )
 
+UNFIT: Final = "dataset-unfit"
+"""Why is for the partner alone."""
+ADVICE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "budget-spent": "bring fewer columns (--columns): all jobs on these rows together may have one for ten rows",
+        UNFIT: "ask the partner: `sublet joint explain JOB` tells it what does not fit",
+        "high-leverage": '--outliers move moves such rows towards the mean (at the partner: outliers = "move" of its '
+        "dataset); or leave out the columns in which they stand alone (--columns, --partner-columns)",
+        "low-support": "leave such columns out (--columns, --partner-columns), or merge rare categories first",
+        "not-aligned": "leave --aligned out: the rows in common are found then",
+        "too-few-rows": "there must be ten rows in common for each column of either side, and as many as the partner's "
+        "policy asks for: take fewer columns (--columns, --partner-columns) or bring more rows; ids are compared "
+        "letter by letter",
+    }
+)
+"""What to do about a refusal whose reason may not say it, as it tells nothing of the other side's data."""
+
 
 def kind_of(code: str) -> type[SubletError]:
     """The class of error that the code belongs to; its `exit_code` is the job's."""

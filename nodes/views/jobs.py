@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
 from msgspec import Struct
 
+from broker.network import Network, route_of
 from nodes.data import manifest
 from nodes.protections import traits_of
 from nodes.renter.files import outputs
@@ -120,8 +121,8 @@ class JobReport:
         return max(0.0, self.ended_at - self.submitted_at)
 
 
-async def report(store: Store, job_id: str, jobs: Path) -> JobReport:
-    """The job as the store has it; `jobs` is the folder of all jobs.
+async def report(store: Store, job_id: str, jobs: Path, network: Network | None = None) -> JobReport:
+    """The job as the store has it; `jobs` is the folder of all jobs, `network` says which hubs lie on the way.
 
     Raises:
         UnknownJob: there is no such job.
@@ -154,7 +155,7 @@ async def report(store: Store, job_id: str, jobs: Path) -> JobReport:
         cut=_cut(JobFolder(jobs / job_id)) if on_ciphertext else None,
         spent=progress.spent if progress.spent.encrypt_seconds else None,
         contracts=_rentals(records),
-        route=tuple(dict.fromkeys(way for each in contracts for way in _ways(each, job))),
+        route=_routes(contracts, job, network),
         confidential=_confidential(job),
         output=JobFolder(jobs / job_id).output if progress.phase == "completed" else None,
         id_column=job.spec.id_column,
@@ -163,14 +164,18 @@ async def report(store: Store, job_id: str, jobs: Path) -> JobReport:
     )
 
 
-async def list_jobs(store: Store, jobs: Path) -> list[JobReport]:
+async def list_jobs(store: Store, jobs: Path, network: Network | None = None) -> list[JobReport]:
     """All jobs of this renter, oldest first; of those whose records cannot be read, why."""
-    reports = [await _report_or_why(store, name, jobs) for name in await store.aggregates(JOB_PREFIX)]
+    reports = [await _report_or_why(store, name, jobs, network) for name in await store.aggregates(JOB_PREFIX)]
     return sorted(reports, key=lambda each: each.submitted_at)
 
 
 async def watch(
-    store: Store, job_id: str, jobs: Path, pause: Callable[[], Awaitable[None]] | None = None
+    store: Store,
+    job_id: str,
+    jobs: Path,
+    pause: Callable[[], Awaitable[None]] | None = None,
+    network: Network | None = None,
 ) -> AsyncIterator[JobReport]:
     """The job's report at every change, until it has ended. One that no worker has taken yet is waited for.
 
@@ -179,6 +184,7 @@ async def watch(
         job_id: the job.
         jobs: the folder of all jobs.
         pause: waits until the next look; by default for `WATCH_SECONDS`.
+        network: as in `report`.
 
     Raises:
         UnknownJob: there is no such job, and none was submitted.
@@ -186,7 +192,7 @@ async def watch(
     """
     last: JobReport | None = None
     while last is None or not last.ended:
-        now = await report_when_taken(store, job_id, jobs)
+        now = await report_when_taken(store, job_id, jobs, network)
         if now is not None and now != last:
             yield now
         last = now
@@ -211,22 +217,33 @@ def route(contract: Contract) -> str:
     return " → ".join((renter, *hubs, lessor))
 
 
-def _ways(contract: Contract, job: Job) -> tuple[str, ...]:
-    joint = job.spec.joint
-    return (route(contract),) if joint is None else (route(contract), f"{contract.lessor} → {joint.partner}")
+def way_to_partner(lessor: Address, partner: Address, network: Network | None) -> str:
+    """The hops of sealed results (N3); those between the hubs of both are left open where no network says them."""
+    first, last = hub_of(lessor), hub_of(partner)
+    hubs: tuple[str, ...] = (first, "…", last)
+    if network is not None and {first, last} <= {hub.name for hub in network.hubs}:
+        hubs = route_of(network, first, last)
+    return " → ".join((lessor, *hubs, partner))
 
 
-async def _report_or_why(store: Store, job_id: str, jobs: Path) -> JobReport:
+def _routes(contracts: Sequence[Contract], job: Job, network: Network | None) -> tuple[str, ...]:
+    ways, joint = [route(each) for each in contracts], job.spec.joint
+    if joint is not None:
+        ways += [way_to_partner(Address(each.lessor), Address(joint.partner), network) for each in contracts]
+    return tuple(dict.fromkeys(ways))
+
+
+async def _report_or_why(store: Store, job_id: str, jobs: Path, network: Network | None) -> JobReport:
     try:
-        return await report(store, job_id, jobs)
+        return await report(store, job_id, jobs, network)
     except RecordUnreadable as error:
         return JobReport(id=job_id, phase=UNREADABLE, code=error.code, reason=str(error))
 
 
-async def report_when_taken(store: Store, job_id: str, jobs: Path) -> JobReport | None:
+async def report_when_taken(store: Store, job_id: str, jobs: Path, network: Network | None = None) -> JobReport | None:
     """The report; None while the job's folder is all there is of it."""
     try:
-        return await report(store, job_id, jobs)
+        return await report(store, job_id, jobs, network)
     except UnknownJob:
         if not job_id.startswith(JOB_PREFIX) or not JobFolder(jobs / job_id).path.is_dir():
             raise

@@ -103,6 +103,7 @@ def test_three_rounds_over_three_subnets_are_equal_to_plaintext(
     report = network.ended(job)
     assert report["state"] == "completed", report
     require_right(outputs(network, job, tmp_path), case)
+    assert report["route"][-1].endswith(" → B11 → A11 → C11 → C11.C12")
     part = at_partner(network, "show", job)
     assert (part["renter"], part["answered"]) == ("A11.A12", 3)
     assert part["ledger"] == report["joint"]["ledger"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer
 
 from nodes.data.reading import Reading
-from nodes.local import LocalPartner
+from nodes.local_partner import LocalPartner
 from nodes.partner.activities.services import Dataset
 from nodes.programs.check import check
 from nodes.programs.runtime import evaluate

@@ -9,18 +9,18 @@ from dataclasses import fields, replace
 import pytest
 
 from nodes.cli import compute, jobs
-from nodes.cli.options import PROGRAMS, Asked, Invited
+from nodes.cli.options import PROGRAMS, Asked, Together, Whom
 from nodes.renter.submission import JobOptions
 
-PARTNERS = {each.name for each in fields(Invited)}
+TOGETHER, WHOM = ({each.name for each in fields(kind)} for kind in (Together, Whom))
 
 
 @pytest.mark.parametrize(
     ("command", "own"),
     [
-        (compute.run, {"data", "out", "check", "as_json"}),
+        (compute.run, {"data", "joint", "joint_id_column", "out", "check", "as_json", *TOGETHER}),
         (jobs.quote, {"data", "config", "accept_software_enclave", "as_json"}),
-        (jobs.submit, {"data", "config", "wait", "accept_software_enclave", "as_json", *PARTNERS}),
+        (jobs.submit, {"data", "config", "wait", "accept_software_enclave", "as_json", *WHOM, *TOGETHER}),
     ],
 )
 def test_commands_that_begin_a_job_offer_all_there_is_to_ask_and_their_own(

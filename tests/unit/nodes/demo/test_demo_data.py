@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nodes.cli.demonstrate_files import PROGRAMS
 from nodes.data.binding import require_chain
 from nodes.data.making import make_table
 from nodes.data.reading import Reading
@@ -40,6 +41,23 @@ def test_the_bundled_model_is_linear_and_the_local_program_is_not() -> None:
     compiled = affine(program)
     np.testing.assert_allclose(rows @ compiled.weights + compiled.bias, evaluate(program, rows), rtol=1e-6)
     assert "Sigmoid" in check((DEMO / "sigmoid.onnx").read_bytes()).operators
+
+
+def test_a_model_of_the_hospitals_and_one_of_the_insurers_agree_after_three_steps() -> None:
+    """On pooled columns; the programs of the demonstration of two parties."""
+    here, both, offset = (check((DEMO / name).read_bytes()) for name in PROGRAMS)
+    with (DEMO / "breast_cancer.csv").open() as file:
+        names, *rows = csv.reader(file)
+    values = np.array(rows, dtype=np.float64)[:, 1:]
+    mine = [names.index(name) - 1 for name in here.input_names[:-1]]
+    theirs = np.delete(values, mine, axis=1)
+    found, at = [], 0.0
+    for _ in range(3):
+        each = evaluate(here, np.column_stack([values[:, mine], np.full(len(values), at)]))
+        found.append(evaluate(both, np.column_stack([each, theirs])).item())
+        at = evaluate(offset, np.array([[found[-1], at]])).item()
+    assert abs(found[0]) > 10
+    assert abs(found[2]) < 0.5
 
 
 @pytest.mark.parametrize("words", ["10.24432/C5DW2B", "CC BY 4.0", "Wolberg", "Mangasarian", "Street"])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from nodes.cli.options import Invited
+from nodes.cli.options import Together, Whom
 from nodes.renter.submission import stage
 from nodes.store.blobs import BlobStore
 from schemas.errors import BadConfig, BadData, BadInput, BadProgram
@@ -109,20 +108,22 @@ def test_what_does_not_fit_is_refused_and_leaves_nothing(case: Case, tmp_path: P
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        (lambda: Invited(dataset="claims"), "--partner"),
-        (lambda: Invited(partner="C11.C12"), "--dataset, and either --partner-program"),
-        (lambda: Invited(partner="C11.C12", dataset="claims"), "--dataset, and either --partner-program"),
+        (Whom(dataset="claims"), "--partner"),
+        (Whom(partner="C11.C12"), "--dataset, and either --partner-program"),
+        (Whom(partner="C11.C12", dataset="claims"), "--dataset, and either --partner-program"),
     ],
 )
-def test_half_an_invitation_names_what_is_missing(given: Callable[[], Invited], said: str) -> None:
+def test_half_an_invitation_names_what_is_missing(given: Whom, said: str) -> None:
     with pytest.raises(BadConfig, match=said):
-        given().invitation()
-    assert Invited().invitation() is None
+        given.invitation(Together())
+    assert Whom().invitation(Together()) is None
+    with pytest.raises(BadConfig, match="--partner"):
+        Whom().invitation(Together(rounds=2))
 
 
 def test_a_models_options_become_what_both_sides_know_of_it_and_what_stays_here() -> None:
-    given = Invited(partner="C11.C12", dataset="claims", algorithm="ols", label="y", outliers="move", key_bits="2048")
-    invitation = given.invitation()
+    given = Together(algorithm="ols", label="y", outliers="move", key_bits="2048")
+    invitation = Whom(partner="C11.C12", dataset="claims").invitation(given)
     assert invitation is not None
     fitting = invitation.fitting
     assert fitting is not None
@@ -138,10 +139,17 @@ def test_a_models_options_become_what_both_sides_know_of_it_and_what_stays_here(
         ({"algorithm": "ridge", "label": "y", "bits": 99}, "out of range"),
         ({"algorithm": "ridge", "label": "y", "key_bits": "1024"}, "out of range"),
         ({"algorithm": "ridge", "label": "y", "key_bits": "many"}, "--key-bits"),
-        ({"algorithm": "ridge", "label": "y", "score": "job-1"}, "either --partner-program"),
-        ({"label": "y", "score": "job-1"}, "--algorithm"),
+        ({"label": "y", "partner_program": Path("p.onnx")}, "--algorithm"),
     ],
 )
 def test_options_of_a_model_that_do_not_fit_are_named(options: dict[str, Any], said: str) -> None:
     with pytest.raises(BadConfig, match=said):
-        Invited(partner="C11.C12", dataset="claims", **options).invitation()
+        Whom(partner="C11.C12", dataset="claims").invitation(Together(**options))
+
+
+def test_rows_are_scored_or_a_model_is_fitted_and_not_both() -> None:
+    scored = Whom(partner="C11.C12", dataset="claims", score="job-1")
+    with pytest.raises(BadConfig, match="either --partner-program"):
+        scored.invitation(Together(algorithm="ridge", label="y"))
+    with pytest.raises(BadConfig, match="--algorithm"):
+        scored.invitation(Together(label="y"))

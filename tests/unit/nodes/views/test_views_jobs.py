@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from broker.network import Hub, Link, Network
 from nodes.renter.protocol.records import RECORD_TYPES
 from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
 from nodes.views import jobs, journal
 from nodes.views.errors import UnknownJob
+from schemas.ids import address
 
 
 @pytest.fixture
@@ -66,3 +68,21 @@ async def test_a_job_that_nobody_submitted_is_unknown_to_every_view(store: Store
         _ = [each async for each in jobs.watch(store, "job-1", tmp_path)]
     with pytest.raises(UnknownJob):
         await journal.explain(store, "job-1")
+
+
+@pytest.mark.parametrize(
+    ("links", "way"),
+    [
+        ((("A11", "B11"), ("A11", "C11")), "B11.B12 → B11 → A11 → C11 → C11.C12"),
+        ((("A11", "B11"), ("B11", "C11"), ("A11", "C11")), "B11.B12 → B11 → C11 → C11.C12"),
+        (None, "B11.B12 → B11 → … → C11 → C11.C12"),
+        ((), "B11.B12 → B11 → … → C11 → C11.C12"),
+    ],
+    ids=["by the renter's hub", "linked", "of a network that is not known", "of a network without these hubs"],
+)
+def test_the_way_from_a_lessor_to_a_partner_names_the_hubs_between(
+    links: tuple[tuple[str, str], ...] | None, way: str
+) -> None:
+    hubs = tuple(Hub(name=name) for name in ("A11", "B11", "C11") if links)
+    network = None if links is None else Network(hubs=hubs, links=tuple(Link(hubs=each) for each in links))
+    assert jobs.way_to_partner(address("B11", "B12"), address("C11", "C12"), network) == way

@@ -1,0 +1,54 @@
+"""A partner for a network in this process: who has one table, and allows exactly one job."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nodes.data.reading import Reading
+from nodes.partner.activities.services import Dataset
+from nodes.programs.check import check
+from nodes.renter.invitation import Invitation
+from schemas.limits import IDS_PER_ALIGNMENT_MAX
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPartner:
+    """A partner for a local network: its datasets by name, its policy file, and `PartnerConfig` fields to change."""
+
+    datasets: Mapping[str, Dataset]
+    policy: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def partner_for(renter: str, asked: Invitation, table: Path, reading: Reading, policy: Path) -> LocalPartner:
+    """A partner whose policy is written to a file, and lets this renter do what it asks for and nothing else.
+
+    Rows that stand alone are treated as the renter wants its own to be.
+    """
+    allow(renter, asked, policy)
+    outliers = "refuse" if asked.fitting is None else asked.fitting.outliers
+    return LocalPartner({asked.dataset: Dataset(table, reading, outliers)}, policy)
+
+
+def allow(renter: str, asked: Invitation, policy: Path) -> None:
+    """Write a policy that covers this alone; a partner that runs reads it at the next request.
+
+    Raises:
+        BadProgram: the program that it is asked to run is none.
+    """
+    rule: dict[str, Any] = {
+        "renters": [renter],
+        "datasets": [asked.dataset],
+        "columns": list(asked.columns),
+        "programs": [check(asked.program).digest] if asked.program else [],
+        "algorithms": [asked.fitting.algorithm.name] if asked.fitting is not None else [],
+        "rounds_max": asked.rounds,
+        "alignment": ["digest" if asked.aligned else "psi"],
+        "ids_max": IDS_PER_ALIGNMENT_MAX,
+    }
+    lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in rule.items())
+    policy.write_text("\n".join(("[[allow]]", *lines, "")), encoding="utf-8")
