@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -149,12 +149,12 @@ class Outbox:
                 continue
             elif isinstance(row.effect, Publish):
                 self._publishing.taken += 1
-                self._spawn(row.seq, self._publish(row, row.effect))
+                self._spawn(row.seq, partial(self._publish, row, row.effect))
             elif isinstance(row.effect, Unreadable):
-                self._spawn(row.seq, self._give_up(row, row.effect))
+                self._spawn(row.seq, partial(self._give_up, row, row.effect))
             else:
                 self._performing.taken += 1
-                self._spawn(row.seq, self._perform(row, row.effect))
+                self._spawn(row.seq, partial(self._perform, row, row.effect))
 
     async def stop(self) -> None:
         """Cancel what is under way. Its rows stay in the store, those carried out already do not."""
@@ -166,16 +166,16 @@ class Outbox:
         with contextlib.suppress(StoreFailed, StoreClosed):
             await self._means.store.done(self._done)
 
-    def _spawn(self, seq: int, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, seq: int, work: Callable[[], Awaitable[None]]) -> None:
         task = asyncio.get_running_loop().create_task(self._guard(work))
         self._tasks[seq] = task
         task.add_done_callback(lambda _: self._tasks.pop(seq))
 
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         """Nothing that one row does may stop the others. A row left here is claimed again when its lease ends."""
         with self._quiet.busy():
             try:
-                await work
+                await work()
             except StoreClosed:
                 self._log.info("outbox left to the next process: the store is closed")
             except Exception:
