@@ -40,8 +40,8 @@ class Deployment:
         return self.folder / "nodes" / address / "node.toml"
 
     def start(self, role: str, address: str, **settings: str) -> subprocess.Popen[bytes]:
-        """One more process of a node. Its log goes to a file beside the node's folder."""
-        log = (self.folder / f"{address}-{len(self.processes)}.log").open("wb")
+        """One more process of a node. Its log goes to a file in the node's folder."""
+        log = (self.config(address).parent / f"{role}-{len(self.processes)}.log").open("wb")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SUBLET_")} | settings
         with log:
             process = subprocess.Popen(
@@ -118,7 +118,8 @@ class Deployment:
 
     def logs(self) -> str:
         """The ends of all logs, for a failed test."""
-        tails = (f"== {path.name}\n{path.read_text()[-1500:]}" for path in sorted(self.folder.glob("*.log")))
+        logs = sorted(self.folder.glob("nodes/*/*.log"))
+        tails = (f"== {path.parent.name} {path.name}\n{path.read_text()[-1500:]}" for path in logs)
         return "\n".join(tails)
 
     def stop(self) -> None:
