@@ -175,6 +175,8 @@ def disk(folder: Path) -> Iterator[bool]:
     finally:
         if made.returncode == 0:
             subprocess.run(["umount", "-l", str(folder)], check=False)
+        shutil.rmtree(folder)
+        aside.rename(folder)
 
 
 def start(network: Deployment, role: str, address: str) -> subprocess.Popen[bytes]:
