@@ -1,8 +1,8 @@
 """Jobs on RabbitMQ with real processes and default settings, during outages: `python -m tests.soak.outages`.
 
 Each fault once, in the middle of a job of a minute; with `--random N`, N jobs with three faults each. Every row must
-come back exactly once, and nobody be blamed. `--only broker` runs those whose name begins so, `--rows N` makes jobs
-longer.
+come back exactly once, and nobody be blamed. `--only broker disk` runs those whose name begins so, `--rows N` makes
+jobs longer.
 Disks are filled where this user may mount file systems; else these faults are left out, which is said.
 """
 
@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +39,7 @@ JOB_SECONDS_MAX: Final = 900.0
 PAUSE_SECONDS: Final = 120.0
 FULL_SECONDS: Final = 30.0
 AWAY_SECONDS: Final = 2.0
+END_SECONDS_MAX: Final = 30.0
 DISK_MIB: Final = 96
 TOLERANCE: Final = 1e-3
 POLL_SECONDS: Final = 0.1
@@ -54,6 +55,7 @@ class Run:
     disks: frozenset[str]
     """Addresses whose folder is a file system of its own."""
     job: str = ""
+    wrong: list[str] = field(default_factory=list)
 
     def parts(self) -> int:
         """Results that are in."""
@@ -97,10 +99,19 @@ def restart_broker(run: Run) -> None:
 
 
 def pause_broker(run: Run) -> None:
-    """A machine that stands still: connections stay, nothing answers."""
+    """A machine that stands still: connections stay, nothing answers. A worker that is told to end meanwhile ends."""
     assert run.server.power is not None
     run.server.power.pause()
-    time.sleep(PAUSE_SECONDS)
+    begin, workers = time.monotonic(), run.processes["B11.B13"]
+    worker = workers.pop()
+    worker.send_signal(signal.SIGTERM)
+    try:
+        worker.wait(END_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        run.wrong.append("a worker did not end while the broker stood still")
+        worker.kill()
+    workers.append(start(run.network, "lessor", "B11.B13"))
+    time.sleep(max(0.0, begin + PAUSE_SECONDS - time.monotonic()))
     run.server.power.resume()
 
 
@@ -233,7 +244,7 @@ def one(server: Server, rows: int, names: list[str], moments: list[float]) -> bo
     with tempfile.TemporaryDirectory(prefix="sublet-soak-") as folder, running(server, Path(folder) / "network") as run:
         data, weights, expected = write_inputs(Path(folder), rows)
         submit(run, data, weights)
-        told, wrong = [], []
+        told, wrong = [], run.wrong
         for name, moment in zip(names, moments, strict=True):
             if name.startswith("disk") and not run.disks:
                 told.append(f"{name}: left out, no file system may be mounted")
@@ -243,7 +254,7 @@ def one(server: Server, rows: int, names: list[str], moments: list[float]) -> bo
                 continue
             FAULTS[name](run)
             told.append(f"{name}: next result after {run.recovered():.0f} s")
-        report = run.network.ended(run.job)
+        report = run.network.ended(run.job, seconds_max=JOB_SECONDS_MAX)
         wrong += filter(None, [verdict(run, report, expected)])
         load, mark = os.getloadavg()[0], "BAD" if wrong else "ok "
         print(f"{mark} {report['seconds']:4.0f} s, load {load:.0f}: {'; '.join([*told, *wrong])}", flush=True)
@@ -257,12 +268,12 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--random", type=int, default=0)
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3)))
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="PREFIX")
     parser.add_argument("--rows", type=int, default=ROWS)
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends too
     draw = random.Random(asked.seed)
-    names = [name for name in FAULTS if name.startswith(asked.only)]
+    names = [name for name in FAULTS if name.startswith(tuple(asked.only))]
     runs = [([name], [0.3]) for name in names]
     if asked.random:
         print(f"seed {asked.seed}")

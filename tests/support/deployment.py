@@ -66,11 +66,11 @@ class Deployment:
             started[address] = [self.start(role, address, **settings) for _ in range(count)]
         return started
 
-    def sublet(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def sublet(
+        self, *arguments: str, check: bool = True, seconds_max: float = COMMAND_SECONDS_MAX
+    ) -> subprocess.CompletedProcess[str]:
         """One command as a user gives it."""
-        done = subprocess.run(
-            [*SUBLET, *arguments], capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=False
-        )
+        done = subprocess.run([*SUBLET, *arguments], capture_output=True, text=True, timeout=seconds_max, check=False)
         if check and done.returncode:
             raise AssertionError(f"sublet {' '.join(arguments)} ended {done.returncode}: {done.stderr}\n{self.logs()}")
         return done
@@ -90,9 +90,10 @@ class Deployment:
             if time.monotonic() > deadline:
                 raise AssertionError(f"not seen in time: {report}\n{self.logs()}")
 
-    def ended(self, job: str) -> dict[str, Any]:
+    def ended(self, job: str, *, seconds_max: float = COMMAND_SECONDS_MAX) -> dict[str, Any]:
         """The job's report once it has ended: one process that watches instead of many that ask."""
-        done = self.sublet("job", "watch", job, "--config", str(self.config("A11.A12")), "--json", check=False)
+        watch = ("job", "watch", job, "--config", str(self.config("A11.A12")), "--json")
+        done = self.sublet(*watch, check=False, seconds_max=seconds_max)
         report: dict[str, Any] = json.loads(done.stdout)
         return report
 

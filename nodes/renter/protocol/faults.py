@@ -18,7 +18,7 @@ from nodes.renter.protocol.outcomes import BatchUnsent, ResultRefused
 from nodes.renter.protocol.records import BatchRecord, Subtask
 from nodes.renter.protocol.runs import Runs
 from nodes.renter.protocol.states import OPEN, SERVING
-from nodes.renter.protocol.subtasks import terms_of
+from nodes.renter.protocol.subtasks import announce, terms_of
 from schemas import limits
 from schemas.events import BatchFailed, DeliveryFailed, Event, EventRefused
 
@@ -220,6 +220,10 @@ def _check_key(draft: Draft, subtask: Subtask, hearing_since: float) -> None:
     until = heard_at + draft.config.handshake_seconds_max + loading
     if draft.now < until:
         draft.do(SetTimer(name=f"key/{subtask.id}", at=until))
+    elif max(subtask.heard_at, subtask.started_at) < hearing_since:  # as in _ask_again
+        draft.note("unheard", f"{subtask.lessor} may have offered a key when nobody listened")
+        draft.change_subtask(subtask.id, heard_at=draft.now)
+        announce(draft, subtask)
     else:
         lose(draft, subtask.id, "no-key", "no enclave of this lessor proved itself in time")
 
