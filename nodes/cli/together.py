@@ -22,6 +22,7 @@ from nodes.data.making import write_table
 from nodes.data.manifest import Column
 from nodes.data.port import Block
 from nodes.data.table import open_table
+from nodes.joint.categories import Encoding
 from nodes.local import LOCAL_PARTNER, LOCAL_RENTER, LocalNetwork
 from nodes.local_partner import partner_for
 from nodes.renter.submission import JobOptions
@@ -138,8 +139,9 @@ def compared(ended: Ended, request: JointRequest) -> AgainstPooled | None:
     assert request.wishes.joint is not None
     assert request.wishes.joint.fitting is not None
     fitting, reading = request.wishes.joint.fitting, replace(request.wishes.reading, columns=())
-    here = Side(request.inputs.data, (*fit.columns, fitting.label), reading)
-    there = Side(request.other, tuple(ended.part.weights), replace(reading, id_column=request.other_id_column))
+    mine, theirs = Encoding.of(fit.columns, fit.texts, fitting.label), Encoding.of(ended.part.columns, ended.part.texts)
+    here = Side(request.inputs.data, mine, reading)
+    there = Side(request.other, theirs, replace(reading, id_column=request.other_id_column))
     return against_pooled(rows_in_common(here, there), joint, fitting)
 
 
