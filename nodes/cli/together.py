@@ -173,7 +173,8 @@ def _deliver(ended: Ended, against: AgainstPooled | None, request: JointRequest,
             _write(result, ended, against, request, output)
     value: dict[str, Any] = show.as_value(report) | {"output": out if report.output is not None else None}
     value |= {"weights": [{"column": name, "file": file, "weight": weight} for name, file, weight in found]}
-    output.result(value | {"pooled": against, "partner_said": ended.said})
+    omitted = () if ended.part is None else ended.part.omitted
+    output.result(value | {"pooled": against, "partner_said": ended.said, "partner_omitted": omitted})
     if report.output is None:
         say(show.job_lines(report), out, output)
     show.say_why(output, report, said=[f"{request.other.name}: {each}" for each in ended.said])
@@ -184,6 +185,8 @@ def _deliver(ended: Ended, against: AgainstPooled | None, request: JointRequest,
 
 def _write(result: Path, ended: Ended, against: AgainstPooled | None, request: JointRequest, output: Output) -> None:
     lines = show.job_lines(ended.report)
+    if ended.part is not None and ended.part.omitted:
+        lines += [f"{request.other.name}:", *show.omitted_lines(ended.part.omitted)]
     if against is not None:
         lines.append(f"check       {pooled_line(against)}")
     if request.out is not None:

@@ -22,7 +22,7 @@ from nodes.joint.masks import read_places
 from nodes.joint.models import MODELS
 from nodes.joint.report import Calibration, Fit
 from nodes.programs.build import linear, linear_of_text
-from nodes.renter.files.fits import Alone, FitReport, read_fit, write_fit
+from nodes.renter.files.fits import Alone, FitReport, read_fit, write_fit, write_scored
 from nodes.renter.files.folder import JobFolder
 from nodes.renter.files.solutions import Solved
 from nodes.renter.protocol.records import Target
@@ -140,7 +140,7 @@ def write_scores(folder: JobFolder, aside: Path, rows: Table, scores: Floats) ->
     if fit is not None and folder.labels.exists():
         places = read_places(folder.places) if folder.places.exists() else None
         label = values_of(open_table(folder.labels), places, [0])[:, 0]
-        write_fit(folder, judged(fit, label, columns))
+        write_scored(folder, judged(fit, label, columns))
     values, name = np.column_stack(list(columns.values())), rows.known.id_column or "row"
     blocks = (
         Block(values[first : first + ROWS_AT_ONCE], (rows.ids(first, min(ROWS_AT_ONCE, rows.rows - first)),))

@@ -63,9 +63,15 @@ def write_fit(folder: JobFolder, fit: FitReport) -> None:
     write_whole(folder.fit, msgspec.json.encode(fit))
 
 
+def write_scored(folder: JobFolder, fit: FitReport) -> None:
+    """Put what a scoring job found beside what is known of its model; done again it is left as it is."""
+    write_whole(folder.scored, msgspec.json.encode(fit))
+
+
 def read_fit(folder: JobFolder) -> FitReport | None:
-    """What was found, of a job that fitted a model."""
+    """What was found, of a job that fitted a model or scored with one."""
+    path = folder.scored if folder.scored.exists() else folder.fit
     try:
-        return msgspec.json.decode(folder.fit.read_bytes(), type=FitReport)
+        return msgspec.json.decode(path.read_bytes(), type=FitReport)
     except (OSError, msgspec.MsgspecError):
         return None

@@ -53,6 +53,11 @@ class JobFolder:
         return self.path / "fit.json"
 
     @property
+    def scored(self) -> Path:
+        """How good it is on rows that were scored."""
+        return self.path / "scored.json"
+
+    @property
     def alignment(self) -> Path:
         """Masked ids of a joint job, until it ends."""
         return self.path / "alignment"
