@@ -88,6 +88,8 @@ ROWS_PER_OUTPUT_MIN: Final = 20
 """On fewer rows no output of a partner's data rests, unless its policy says so."""
 ROWS_PER_COLUMN_MIN: Final = 10
 """Of a model, for the columns of either party: with fewer its weights would show labels."""
+SUPPORT_MIN: Final = 20
+"""Rows that differ from a column's most frequent value, and rows of a category that has a column of its own."""
 KEEP_SECONDS_DEFAULT: Final = 30 * 24 * 3600.0
 """A renter keeps ended jobs, and their results, so long."""
 IDS_PER_ALIGNMENT_MAX: Final = 10_000_000
