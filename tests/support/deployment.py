@@ -34,6 +34,8 @@ class Deployment:
     server: Server
     vhost: str
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    seconds_max: float = COMMAND_SECONDS_MAX
+    """Of one command."""
 
     def config(self, address: str) -> Path:
         """A node's file."""
@@ -69,7 +71,7 @@ class Deployment:
     def sublet(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """One command as a user gives it."""
         done = subprocess.run(
-            [*SUBLET, *arguments], capture_output=True, text=True, timeout=COMMAND_SECONDS_MAX, check=False
+            [*SUBLET, *arguments], capture_output=True, text=True, timeout=self.seconds_max, check=False
         )
         if check and done.returncode:
             raise AssertionError(f"sublet {' '.join(arguments)} ended {done.returncode}: {done.stderr}\n{self.logs()}")
