@@ -41,6 +41,8 @@ class SchemeFacts(Struct, frozen=True, kw_only=True):
     key_bits: int
     slots: int
     ciphertext_bytes: int
+    at: int = 0
+    """Which of the scheme's shapes its ciphertexts have."""
     fixed_point: FixedPoint | None = None
     computation: str = ""
     """Digest of the integer program; empty when there is none."""
