@@ -115,11 +115,11 @@ def _port_runs(scheme: Scheme, secret: SecretKey, blocks: int, sample: Sample = 
     """What `_units` takes apart."""
     public, values, few = secret.public, _rows(secret, blocks, sample), _rows(secret, 1, sample)
     program = partial(_program, sample=sample)
-    body = public.encrypt(values)
+    body = secret.encrypt(values)
     return {
         "encrypt": partial(secret.encrypt, values),
         "read key": partial(read_public, scheme, public.to_bytes()),
-        "decrypt": partial(secret.decrypt, public.encrypt(few), len(few), WIDTH),
+        "decrypt": partial(secret.decrypt, secret.encrypt(few), len(few), WIDTH),
         "one output": partial(public.evaluate, body, len(values), program((_BARE,))),
         "outputs": partial(public.evaluate, body, len(values), program((_BARE,) * OUTPUTS)),
         "weights": partial(public.evaluate, body, len(values), program((sample.weights,))),

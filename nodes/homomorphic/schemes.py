@@ -39,6 +39,10 @@ DEPTHS: Final[Mapping[Scheme, int]] = MappingProxyType({"ckks-degree-2": 1, "ckk
 """Products in a row, of those schemes that multiply ciphertexts by each other."""
 KEY_BITS: Final = paillier.KEY_BITS_DEFAULT
 SMALLEST: Final = IntegerProgram(((1,),), (0,), input_max=2)
+NOT_JOINT: Final = (
+    "`bfv` is not for joint computation: what a partner made cannot be audited, and one decryption of a crafted "
+    "ciphertext tells the whole key; leave --scheme out"
+)
 MUST_STAY: Final = (
     "who sees ciphertexts and results of an approximate scheme can compute its key: use it only for results that you "
     "show to nobody, and say so (--results-stay)"

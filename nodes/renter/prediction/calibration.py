@@ -25,8 +25,8 @@ from msgspec import Struct
 
 from nodes.crew.crew import Crew, Kit
 from nodes.homomorphic import measure, schemes
-from nodes.homomorphic.costs import COMPILED, Units
-from schemas.jobs import APPROXIMATE, Scheme
+from nodes.homomorphic.costs import Units
+from schemas.jobs import APPROXIMATE, PAILLIER, Scheme
 
 PROBES_KEPT: Final = 9
 PROBE_TOLERANCE: Final = 2.0
@@ -52,10 +52,10 @@ async def units(crew: Crew, path: Path, kinds: Iterable[str]) -> Mapping[str, Un
     probes = await _probed(crew, known.probes)
     measured = dict(known.units)
     missing = {kind: schemes.of_kind(kind) for kind in kinds if kind not in measured}
-    if COMPILED.intersection(missing):
+    if PAILLIER.intersection(missing):
         measured |= (await crew.call(measure.measure_paillier, Kit.of(None))).result
     for scheme, at in missing.values():
-        if scheme not in COMPILED:
+        if scheme not in PAILLIER:
             measured |= await _in_new_process(scheme, at)
     if missing:
         probes = await _probed(crew, probes)

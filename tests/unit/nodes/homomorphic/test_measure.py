@@ -13,10 +13,10 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from nodes.homomorphic import measure
-from nodes.homomorphic.costs import COMPILED, TABLES_AFTER, Units, products, steps
+from nodes.homomorphic.costs import TABLES_AFTER, Units, products, steps
 from nodes.homomorphic.packing import blocks_of
 from nodes.homomorphic.port import IntegerProgram, Noise
-from schemas.jobs import Scheme
+from schemas.jobs import PAILLIER, Scheme
 
 PRICES = Units(
     start=70.0,
@@ -71,7 +71,7 @@ class PricedPublic:
     @property
     def stage(self) -> int:
         assert self.drawn < TABLES_AFTER[1]
-        return 1 if self.scheme in COMPILED else 0
+        return 1 if self.scheme in PAILLIER else 0
 
     def evaluate(self, body: bytes, rows: int, program: IntegerProgram) -> bytes:
         blocks = blocks_of(rows, self.slots)
@@ -238,6 +238,12 @@ def test_real_work_has_real_units(task: Callable[[None], object]) -> None:
         assert len(made) == 2 * len(TABLES_AFTER) + 1
         assert min(numbers.values()) >= 0
         assert min(*made, *(numbers[name] for name in ("encrypt_exact", "decrypt", "read_key"))) > 0
+
+
+@pytest.mark.parametrize("at", [0, 4])
+def test_real_keys_of_bfv_have_room_for_what_is_measured(at: int) -> None:
+    (units,) = measure.measure_bfv(None, at).values()
+    assert min(*units.encrypt, units.decrypt, units.read_key) > 0
 
 
 def close(found: Units, expected: Units) -> bool:
