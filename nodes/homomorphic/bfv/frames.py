@@ -21,6 +21,8 @@ Words = NDArray[np.uint64]
 
 WORD_BYTES: Final = 8
 POLYNOMIALS: Final = 2
+_NATIVE: Final = (4, 8)
+"""Sizes of words that NumPy converts at once."""
 DIGEST_BYTES: Final = 8
 _FRAME: Final = struct.Struct(">8sQ")
 _KEY: Final = struct.Struct(">4sBQQ")
@@ -30,8 +32,7 @@ assert _FRAME.size == HEADER_BYTES
 
 def pack(digest: bytes, noise: int, words: Words, word_bytes: int) -> tuple[bytes, bytes]:
     """The pieces of a frame, to be joined once for a whole body; `words` uint64 [2, primes, N]."""
-    octets = words.astype("<u8", copy=False).view(np.uint8).reshape(*words.shape, WORD_BYTES)
-    return _FRAME.pack(digest, noise), octets[..., :word_bytes].tobytes()
+    return _FRAME.pack(digest, noise), narrowed(words, word_bytes)
 
 
 def unpack(frame: memoryview, digest: bytes, primes: Words, noise_max: int, chosen: Set) -> tuple[int, Words]:
@@ -43,14 +44,29 @@ def unpack(frame: memoryview, digest: bytes, primes: Words, noise_max: int, chos
     key, noise = _FRAME.unpack_from(frame)
     if key != digest or not 0 < noise <= noise_max:
         raise invalid()
-    packed = np.frombuffer(frame, np.uint8, offset=_FRAME.size)
-    octets = packed.reshape(POLYNOMIALS, len(primes), chosen.degree, chosen.word_bytes)
-    spread = np.zeros((*octets.shape[:-1], WORD_BYTES), np.uint8)
-    spread[..., : chosen.word_bytes] = octets
-    words = spread.view("<u8")[..., 0]
-    if (words >= primes[:, None]).any() or not words[1].any():
+    shape = (POLYNOMIALS, len(primes), chosen.degree)
+    words = widened(frame[_FRAME.size :], chosen.word_bytes).reshape(shape)
+    if (words.max(axis=2) >= primes).any() or not words[1].any():
         raise invalid()
     return noise, words
+
+
+def narrowed(words: Words, word_bytes: int) -> bytes:
+    """The lowest bytes of each word, little-endian."""
+    if word_bytes in _NATIVE:
+        return words.astype(f"<u{word_bytes}").tobytes()
+    octets = words.astype("<u8", copy=False).view(np.uint8).reshape(*words.shape, WORD_BYTES)
+    return octets[..., :word_bytes].tobytes()
+
+
+def widened(data: memoryview, word_bytes: int) -> Words:
+    """Words of so many bytes, as uint64."""
+    if word_bytes in _NATIVE:
+        return np.frombuffer(data, f"<u{word_bytes}").astype("<u8")
+    octets = np.frombuffer(data, np.uint8).reshape(-1, word_bytes)
+    spread = np.zeros((len(octets), WORD_BYTES), np.uint8)
+    spread[:, :word_bytes] = octets
+    return spread.view("<u8")[:, 0]
 
 
 def key_bytes(kind: bytes, parameters: Parameters, words: Words) -> bytes:

@@ -33,6 +33,7 @@ from schemas.errors import BadData
 
 _PUBLIC: Final = b"SBP1"
 _SECRET: Final = b"SBS1"
+_SIGN_BIT: Final = 63
 
 Encrypt = Callable[[Any], Any]
 
@@ -108,7 +109,7 @@ class BfvPublic:
         rows, width = values.shape
         padded = np.zeros((width, blocks_of(rows, self.slots) * self.slots), np.int64)
         padded[:, :rows] = values.T
-        padded[padded < 0] += self.parameters.t
+        padded += (padded >> _SIGN_BIT) & self.parameters.t
         blocks = padded.astype("<u8").reshape(-1, self.slots)
         made = (self._frame(noise, encrypt(self.engine.plaintext(each))) for each in blocks)
         return b"".join(itertools.chain.from_iterable(made))
@@ -291,7 +292,7 @@ class BfvSecret:
         found = [engine.ciphertext(words) for _, words in public.all_words(body, held, width)]
         plain = np.stack([engine.coefficients(self.decryptor.decrypt(each)) for each in found])
         values = plain.astype(np.int64).reshape(width, -1)
-        values[values > t // 2] -= t
+        values -= (values > t // 2) * np.int64(t)
         if values[:, held:].any():
             raise invalid()
         if sum_rows:
