@@ -22,6 +22,8 @@ Scheme = Literal["paillier", "paillier-subgroup", "bfv", "ckks", "ckks-degree-2"
 lattices; approximate CKKS for linear programs, and for polynomials of a row's values of degree 2 and 4 at most."""
 APPROXIMATE: Final[frozenset[Scheme]] = frozenset({"ckks", "ckks-degree-2", "ckks-degree-4"})
 """Those whose decryptions give the key away."""
+ONE_REFUSAL: Final[frozenset[Scheme]] = frozenset({"bfv"})
+"""Those whose key leaks a little with each result that is refused: the first one is the last that is decrypted."""
 PAILLIER: Final[frozenset[Scheme]] = frozenset({"paillier", "paillier-subgroup"})
 """Those with a choice of noise, and whose programs are compiled."""
 ProtectionWish = Literal["auto", Protection]

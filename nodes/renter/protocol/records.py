@@ -187,6 +187,8 @@ class Progress(Struct, frozen=True, kw_only=True):
     """On what lessors computed, so far; the assessment's `costs` predicted it."""
     waiting: Runs = ()
     """Batches of lost subtasks that no live subtask has taken over yet."""
+    here: Runs | None = None
+    """Batches that the renter computes itself, once its key decrypts nothing more; None as long as it does."""
     round: int = 1
     """Of a joint job, whose batches are counted anew in each."""
     forwarded: int = 0
