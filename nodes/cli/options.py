@@ -119,8 +119,8 @@ class Asked:
         SchemeWish,
         _wish(
             "--scheme",
-            help="Of homomorphic encryption. `auto` takes the cheapest that gives nothing up: `paillier`, or `ckks` "
-            "too with --results-stay. `paillier-subgroup` decrypts faster under one more assumption.",
+            help="Of homomorphic encryption. `auto` takes the cheapest that gives nothing up: `bfv`, `paillier`, or "
+            "`ckks` too with --results-stay. `paillier-subgroup` decrypts faster under one more assumption.",
         ),
     ] = "auto"
     noise: Annotated[

@@ -41,6 +41,8 @@ class SchemeFacts(Struct, frozen=True, kw_only=True):
     key_bits: int
     slots: int
     ciphertext_bytes: int
+    at: int = 0
+    """Which of the scheme's shapes its ciphertexts have."""
     fixed_point: FixedPoint | None = None
     computation: str = ""
     """Digest of the integer program; empty when there is none."""
@@ -187,6 +189,8 @@ class Progress(Struct, frozen=True, kw_only=True):
     """On what lessors computed, so far; the assessment's `costs` predicted it."""
     waiting: Runs = ()
     """Batches of lost subtasks that no live subtask has taken over yet."""
+    here: Runs | None = None
+    """Batches that the renter computes itself, once its key decrypts nothing more; None as long as it does."""
     round: int = 1
     """Of a joint job, whose batches are counted anew in each."""
     forwarded: int = 0

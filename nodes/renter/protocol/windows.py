@@ -75,11 +75,33 @@ def compute_local(draft: Draft, *, after: int | None = None) -> None:
     """
     job = draft.job
     part = next((p for p in job.parts if p.owner == LOCAL), None)
-    if part is None or draft.phase != "running":
+    if draft.phase != "running":
         return
-    number = part.first_batch if after is None else after + 1
-    if part.first_batch <= number < part.first_batch + part.batches and draft.batch(number) is None:
-        check_here(draft, number)
+    if part is not None:
+        number = part.first_batch if after is None else after + 1
+        if part.first_batch <= number < part.first_batch + part.batches and draft.batch(number) is None:
+            check_here(draft, number)
+            return
+    if after is not None:
+        _next_here(draft)
+
+
+def compute_here(draft: Draft) -> None:
+    """Start on what is left for the renter, unless the local part is under way, which goes on with it."""
+    part = next((p for p in draft.job.parts if p.owner == LOCAL), None)
+    last = None if part is None or not part.batches else draft.batch(part.first_batch + part.batches - 1)
+    if draft.phase == "running" and (part is None or not part.batches or (last is not None and last.digest)):
+        _next_here(draft)
+
+
+def _next_here(draft: Draft) -> None:
+    while draft.progress.here:
+        number, rest = runs.take(draft.progress.here)
+        draft.change_progress(here=rest)
+        record = draft.batch(number)
+        if record is None or not record.digest:
+            check_here(draft, number)
+            return
 
 
 def check_here(draft: Draft, number: int) -> None:
