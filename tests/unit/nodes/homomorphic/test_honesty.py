@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nodes.homomorphic import schemes
 from nodes.homomorphic.audit import Auditor
 from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.port import IntegerProgram, SecretKey
@@ -17,7 +18,10 @@ ROWS = 40
 BATCHES_HONEST = 200
 BATCHES_WRONG = 20
 PROGRAM = IntegerProgram(((31_007, -32_768),), (123_456,), input_max=1 << 18)
-EXACT: dict[str, Callable[[IntegerProgram], SecretKey]] = {"paillier": lambda program: paillier.generate(2048)}
+EXACT: dict[str, Callable[[IntegerProgram], SecretKey]] = {
+    "bfv": lambda program: schemes.generate("bfv", program, ROWS),
+    "paillier": lambda program: paillier.generate(2048),
+}
 """How keys are made of the schemes whose results are audited as integers."""
 
 
