@@ -47,6 +47,7 @@ documents: $(VENV)/.sublet-dev
 	$(python) -m tests.support.documents
 
 soak: $(VENV)/.sublet-dev
+	ONNX_OWN_KEY_EVERY=1 $(python) -m pytest tests/conformance/test_onnx.py -q
 	$(python) -m tests.soak.honesty
 	$(python) -m tests.soak.deadlines
 	bash $(support)/with_rabbitmq.sh $(python) -m tests.soak.contracts
