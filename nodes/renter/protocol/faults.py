@@ -3,7 +3,7 @@ lessor can mend ends the job. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -18,7 +18,7 @@ from nodes.renter.protocol.outcomes import BatchUnsent, ResultRefused
 from nodes.renter.protocol.records import BatchRecord, Subtask
 from nodes.renter.protocol.runs import Runs
 from nodes.renter.protocol.states import OPEN, SERVING
-from nodes.renter.protocol.subtasks import terms_of
+from nodes.renter.protocol.subtasks import announce, terms_of
 from schemas import limits
 from schemas.events import BatchFailed, DeliveryFailed, Event, EventRefused
 from schemas.jobs import ONE_REFUSAL
@@ -243,6 +243,10 @@ def _check_key(draft: Draft, subtask: Subtask, hearing_since: float) -> None:
     until = heard_at + draft.config.handshake_seconds_max + loading
     if draft.now < until:
         draft.do(SetTimer(name=f"key/{subtask.id}", at=until))
+    elif max(subtask.heard_at, subtask.started_at) < hearing_since:  # as in _ask_again
+        draft.note("unheard", f"{subtask.lessor} may have offered a key when nobody listened")
+        draft.change_subtask(subtask.id, heard_at=draft.now)
+        announce(draft, subtask)
     else:
         lose(draft, subtask.id, "no-key", "no enclave of this lessor proved itself in time")
 
@@ -250,11 +254,30 @@ def _check_key(draft: Draft, subtask: Subtask, hearing_since: float) -> None:
 def _check_silence(draft: Draft, subtask: Subtask, hearing_since: float) -> None:
     if not subtask.under_way:
         return
-    records = (draft.batch(number) for number in subtask.under_way)
-    sent = [record.sent_at for record in records if record is not None and record.sent_at]
-    since = max(min(sent), subtask.heard_at, hearing_since) if sent else draft.now
+    records = [record for record in map(draft.batch, subtask.under_way) if record is not None and record.sent_at]
+    since = max(min((each.sent_at for each in records), default=draft.now), subtask.heard_at, hearing_since)
     seconds = draft.now - since
     if seconds < draft.config.batch_deadline_seconds:
         windows.watch(draft, subtask.id, since)
-        return
-    lose(draft, subtask.id, "silent", f"nothing from {subtask.lessor} for {seconds:.0f} s")
+    elif unheard := [each for each in records if each.sent_at < hearing_since]:
+        _ask_again(draft, subtask, unheard)
+    else:
+        lose(draft, subtask.id, "silent", f"nothing from {subtask.lessor} for {seconds:.0f} s")
+
+
+def _ask_again(draft: Draft, subtask: Subtask, unheard: Sequence[BatchRecord]) -> None:
+    """Send batches once more whose results may have come while nobody here listened: to a process whose store is no
+    more, where this one is a copy made before. Whoever answers then was never silent."""
+    batches = runs.single([each.number for each in unheard])
+    draft.note("unheard", f"{subtask.lessor} may have answered when nobody listened", batches=runs.count(batches))
+    for each in unheard:
+        draft.put(f"batch/{each.number}", structs.replace(each, excused=each.excused + 1))
+    numbers = {each.number for each in unheard}
+    under_way = tuple(number for number in subtask.under_way if number not in numbers)
+    serves = subtask.phase == "running"
+    queue = (*batches, *subtask.queue) if serves else subtask.queue
+    draft.change_subtask(subtask.id, under_way=under_way, queue=queue, heard_at=draft.now)
+    windows.watch(draft, subtask.id, draft.now)
+    if not serves:
+        hand_over(draft, batches, last=subtask.id, faulty=False)
+    windows.fill(draft, subtask.id)

@@ -111,6 +111,8 @@ class Part(Struct, frozen=True, kw_only=True):
     batches: int
     first_row: int
     rows: int
+    rows_each: int
+    """Of every batch but the last."""
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -152,9 +154,9 @@ class Job(Struct, frozen=True, kw_only=True):
     replacements: int = 0
     """Of those, for lessors that were lost."""
     expected_contracts: tuple[str, ...] = ()
-    batch_rows: int = 0
     batches: int = 0
     parts: tuple[Part, ...] = ()
+    """In row order."""
     avoid: tuple[str, ...] = ()
     causes: tuple[tuple[str, str], ...] = ()
     """(code, text) of everything that went wrong on the way; a failure reports them all."""
@@ -214,6 +216,10 @@ class Subtask(Struct, frozen=True, kw_only=True):
     under_way: tuple[int, ...] = ()
     batches_done: int = 0
     rows_done: int = 0
+    core_seconds: float = 0.0
+    """That these rows took, as the lessor says."""
+    cuts: int = 0
+    """Times that its queue was cut anew."""
     started_at: float = 0.0
     heard_at: float = 0.0
     full_at: float = 0.0

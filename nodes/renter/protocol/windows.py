@@ -111,14 +111,20 @@ def check_here(draft: Draft, number: int) -> None:
     draft.do(Perform(activity="compute-local", params=params))
 
 
-def credit(draft: Draft, subtask_id: str, record: BatchRecord) -> None:
+def credit(draft: Draft, subtask_id: str, record: BatchRecord, core_seconds: float = 0.0) -> None:
     """A batch came back right: it counts for its lessor."""
     subtask = draft.subtask(subtask_id)
-    counted = {"batches_done": subtask.batches_done + 1, "rows_done": subtask.rows_done + record.rows}
-    drop(draft, subtask_id, record.number, **counted)
+    drop(
+        draft,
+        subtask_id,
+        record.number,
+        batches_done=subtask.batches_done + 1,
+        rows_done=subtask.rows_done + record.rows,
+        core_seconds=subtask.core_seconds + core_seconds,
+    )
 
 
-def drop(draft: Draft, subtask_id: str, number: int, **counted: int) -> None:
+def drop(draft: Draft, subtask_id: str, number: int, **counted: float) -> None:
     """A batch is no longer under way at this subtask, whose lessor was heard of."""
     under_way = tuple(n for n in draft.subtask(subtask_id).under_way if n != number)
     draft.change_subtask(subtask_id, under_way=under_way, heard_at=draft.now, **counted)
@@ -133,7 +139,7 @@ def _sending(draft: Draft, number: int, owner: str) -> BatchRecord:
     known = draft.batch(number)
     number_of_round = draft.progress.round
     if known is None:
-        first_row, rows = rows_of(draft.job.parts, draft.job.batch_rows, number)
+        first_row, rows = rows_of(draft.job.parts, number)
         known = BatchRecord(number=number, first_row=first_row, rows=rows, owner=owner, attempt=0)
     elif known.round != number_of_round:
         known = structs.replace(known, attempt=0, excused=0, digest="", round=number_of_round)
