@@ -47,7 +47,6 @@ documents: $(VENV)/.sublet-dev
 	$(python) -m tests.support.documents
 
 soak: $(VENV)/.sublet-dev
-	ONNX_OWN_KEY_EVERY=1 $(python) -m pytest tests/conformance/test_onnx.py -q
 	bash $(support)/with_rabbitmq.sh $(python) -m tests.soak --only "$(ONLY)"
 
 fuzz: $(VENV)/.sublet-dev
