@@ -21,6 +21,7 @@ from nodes.renter.protocol.states import OPEN, SERVING
 from nodes.renter.protocol.subtasks import announce, terms_of
 from schemas import limits
 from schemas.events import BatchFailed, DeliveryFailed, Event, EventRefused
+from schemas.jobs import ONE_REFUSAL
 
 WANTED: Final[Mapping[str, str]] = MappingProxyType(
     {"ordering": "order.buy.placed", "agreeing": "introduction.requested"}
@@ -36,6 +37,9 @@ def result_refused(draft: Draft, event: Event) -> None:
     """`result.refused`: the lessor erred; its work goes elsewhere and it is not used again for this job."""
     data = data_of(event, ResultRefused)
     draft.note("incident", f"{data.owner}: {data.reason}", code=data.code, batch=data.batch, evidence=data.evidence)
+    _, assessment = draft.job.decided
+    if assessment.scheme in ONE_REFUSAL and draft.progress.here is None:
+        _finish_here(draft)
     lose(draft, data.owner, data.code, data.reason, told=NOT_ACCEPTED)
 
 
@@ -155,6 +159,9 @@ def hand_over(draft: Draft, batches: Runs, *, last: str, faulty: bool = True) ->
     """
     if not batches:
         return
+    if (here := draft.progress.here) is not None:
+        draft.change_progress(here=(*here, *batches))
+        return
     live = [each for each in draft.subtasks() if each.phase in SERVING]
     others = [each for each in live if each.id != last and not windows.is_full(draft, each)] or live
     if not others:
@@ -164,6 +171,22 @@ def hand_over(draft: Draft, batches: Runs, *, last: str, faulty: bool = True) ->
         if share:
             draft.change_subtask(subtask.id, queue=(*share, *subtask.queue))
             windows.fill(draft, subtask.id)
+
+
+def _finish_here(draft: Draft) -> None:
+    """The job's key decrypts nothing more: the renter computes what is left itself, and the others are not sent to.
+
+    Each refusal tells who chose the ciphertext a bit of the key. Of one refusal, no more can be told than which batch
+    it was, and that there was one.
+    """
+    draft.change_progress(here=draft.progress.waiting, waiting=())
+    draft.note("key-retired", "after a refused result nothing more is decrypted under the job's key")
+    for subtask in draft.subtasks():
+        if subtask.phase in OPEN:
+            rest = (*runs.single(subtask.under_way), *subtask.queue)
+            draft.change_subtask(subtask.id, queue=(), under_way=())
+            hand_over(draft, rest, last=subtask.id)
+    windows.compute_here(draft)
 
 
 def _called_final(draft: Draft, subtask: Subtask, data: BatchFailed) -> None:
