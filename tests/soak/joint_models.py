@@ -46,6 +46,7 @@ per_row = true
 """
 PENALTY_PER_ROW: Final = 1e-3
 JOB_SECONDS_MAX: Final = 3600
+"""Other work may have the machine's cores meanwhile."""
 WEIGHTS_ERROR_MAX: Final = 1e-3
 """Of the largest weight, at the finest exponents that are asked for."""
 AUC_FULL_MAX, AUC_POOLED_MAX = 0.015, 0.0005
@@ -231,6 +232,8 @@ class Site:
                 f'\n[partner.datasets.{name}]\nfile = {file}\nid_column = "{ID}"\nmissing = "mean"\noutliers = "move"\n'
             )
         config.write_text(text)
+        mine = self.network.config(RENTER)
+        mine.write_text(mine.read_text().replace("[renter]", f"[renter]\npartner_seconds_max = {JOB_SECONDS_MAX}"))
         started = self.network.start_all()
         started["C11.hub"] = [self.network.start("hub", "C11.hub")]
         started[PARTNER] = [self.network.start("partner", PARTNER)]
