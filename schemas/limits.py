@@ -57,6 +57,8 @@ COLUMNS_MAX: Final = 4096
 PROGRAM_BYTES_MAX: Final = 64 * 1024 * 1024
 ROW_ELEMENTS_PER_BATCH_MAX: Final = 1 << 24
 """Numbers that a program makes of one batch: 128 MiB at 8 bytes each."""
+BATCH_SECONDS: Final = 5.0
+"""Of one core, that a batch takes, whoever works on it: a twelfth of `BATCH_DEADLINE_SECONDS`."""
 BATCH_WINDOW: Final = 4
 """Batches under way per subtask: bounds memory at every step however large the job is."""
 BATCH_DEADLINE_SECONDS: Final = 60.0

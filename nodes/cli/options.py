@@ -119,8 +119,8 @@ class Asked:
         SchemeWish,
         _wish(
             "--scheme",
-            help="Of homomorphic encryption. `auto` takes the cheapest that gives nothing up: `paillier`, or `ckks` "
-            "too with --results-stay. `paillier-subgroup` decrypts faster under one more assumption.",
+            help="Of homomorphic encryption. `auto` takes the cheapest that gives nothing up: `bfv`, `paillier`, or "
+            "`ckks` too with --results-stay. `paillier-subgroup` decrypts faster under one more assumption.",
         ),
     ] = "auto"
     noise: Annotated[
@@ -168,7 +168,7 @@ class Asked:
     lease_seconds: Annotated[
         float, _wish("--lease-seconds", help="How long a contract runs; what is still needed then is renewed.")
     ] = limits.LEASE_SECONDS_DEFAULT
-    batch_rows: Annotated[int | None, _wish("--batch-rows", min=1, help="Rows per batch; by default chosen.")] = None
+    batch_rows: Annotated[int | None, _wish("--batch-rows", min=1, help="Rows per batch at most.")] = None
 
     def inputs(self, data: Path, out: Path | None = None, *, fits: bool = False) -> Inputs:
         """The files, programs read or made; `out` is where the result goes. What `fits` a model has no program.

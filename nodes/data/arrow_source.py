@@ -1,11 +1,15 @@
 """Parquet and Arrow IPC files (Feather) as sources, through pyarrow. Only the columns that are wanted are read.
 
 Their bytes may be anybody's: every batch is validated in full before it is looked into.
+
+A reader of Parquet holds a page and a dictionary of every column that it reads: megabytes of each, where rows are
+written in few large groups. Of wide tables it reads some columns after the other, which are put aside till all are.
+Batches of Arrow files can only be read whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +22,7 @@ from nodes.data import stream
 from nodes.data.extra import pyarrow
 from nodes.data.header import Header
 from nodes.data.port import Block
+from nodes.data.spool import Spool
 from schemas.errors import BadData
 from schemas.limits import ROWS_PER_JOB_MAX
 
@@ -27,8 +32,10 @@ ROWS_AT_ONCE: Final = 1 << 16
 NUMBERS_AT_ONCE: Final = 1 << 20
 """Of a table of many columns fewer rows are read at a time."""
 TEXT_BYTES_MAX: Final = 1 << 16
-PAGE_BYTES: Final = 1 << 20
+AHEAD_BYTES: Final = 1 << 16
 """Read ahead of a Parquet column."""
+OPEN_BYTES: Final = 8 << 20
+"""Of one group of rows, unpacked: columns that are larger together are not read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +48,31 @@ class ArrowSource:
 
     def blocks(self, columns: Sequence[str], texts: Sequence[str] = ()) -> Iterator[Block]:
         """As the port says."""
-        wanted, row = list(dict.fromkeys((*columns, *texts))), 1
+        wanted = list(dict.fromkeys((*columns, *texts)))
         for name in wanted:
             self.header.position(name)
+        rows = min(ROWS_AT_ONCE, max(1, NUMBERS_AT_ONCE // max(1, len(wanted))))
         with stream.opened(self.path) as file, _undamaged(self.path, self.kind):
-            for batch in _batches(file, self, wanted):
-                yield block_of(batch, columns, texts, row)
-                row += batch.num_rows
+            sizes = _sizes(file) if self.kind == "Parquet" else {}
+            if not columns or sum(sizes.get(name, 0) for name in wanted) <= OPEN_BYTES:
+                yield from self._read(file, columns, texts, rows)
+            else:
+                yield from self._in_parts(file, _parts(columns, sizes), texts, rows)
+
+    def _read(self, file: Any, columns: Sequence[str], texts: Sequence[str], rows: int) -> Iterator[Block]:
+        row = 1
+        for batch in _batches(file, self, list(dict.fromkeys((*columns, *texts))), rows):
+            yield block_of(batch, columns, texts, row)
+            row += batch.num_rows
+
+    def _in_parts(self, file: Any, parts: Sequence[Sequence[str]], texts: Sequence[str], rows: int) -> Iterator[Block]:
+        with Spool() as spool:
+            for names in parts:
+                spool.put(block.values for block in self._read(file, names, (), rows))
+            row = 0
+            for beside in self._read(file, (), texts, rows) if texts else _nothing(spool.rows, rows):
+                yield Block(spool.read(row, len(beside.values)), beside.texts)
+                row += len(beside.values)
 
 
 def open_arrow(path: Path, kind: str) -> ArrowSource:
@@ -105,10 +130,38 @@ def _is_numeric(kind: Any) -> bool:
     return any(fits(kind) for fits in known)
 
 
-def _batches(file: Any, source: ArrowSource, wanted: list[str]) -> Iterator[Any]:
-    rows = min(ROWS_AT_ONCE, max(1, NUMBERS_AT_ONCE // max(1, len(wanted))))
+def _nothing(rows: int, at_once: int) -> Iterator[Block]:
+    """Blocks of no column."""
+    yield from (Block(np.empty((min(at_once, rows - first), 0))) for first in range(0, rows, at_once))
+
+
+def _sizes(file: Any) -> dict[str, int]:
+    """How large each column of a Parquet file is in the largest group of rows, unpacked; in bytes, by what it says."""
+    known = pyarrow("read Parquet", "pyarrow.parquet").ParquetFile(file).metadata
+    sizes: dict[str, int] = {}
+    for group in map(known.row_group, range(known.num_row_groups)):
+        for column in map(group.column, range(group.num_columns)):
+            name = column.path_in_schema
+            sizes[name] = max(sizes.get(name, 0), column.total_uncompressed_size)
+    return sizes
+
+
+def _parts(columns: Sequence[str], sizes: Mapping[str, int]) -> list[list[str]]:
+    """The columns in order, together as large as may be read at once; one at least."""
+    parts: list[list[str]] = []
+    room = 0
+    for name in columns:
+        room -= sizes.get(name, 0)
+        if room < 0 or not parts:
+            parts.append([])
+            room = OPEN_BYTES - sizes.get(name, 0)
+        parts[-1].append(name)
+    return parts
+
+
+def _batches(file: Any, source: ArrowSource, wanted: list[str], rows: int) -> Iterator[Any]:
     if source.kind == "Parquet":
-        found = pyarrow("read Parquet", "pyarrow.parquet").ParquetFile(file, buffer_size=PAGE_BYTES, pre_buffer=False)
+        found = pyarrow("read Parquet", "pyarrow.parquet").ParquetFile(file, buffer_size=AHEAD_BYTES, pre_buffer=False)
         for batch in found.iter_batches(batch_size=rows, columns=wanted, use_threads=False):
             batch.validate(full=True)
             yield batch

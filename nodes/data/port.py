@@ -34,5 +34,5 @@ class Source(Protocol):
         """All rows in order, `columns` as numbers, never infinite, and `texts` as text; no block is empty.
 
         Memory does not grow with the number of rows. Raises BadData: a column does not exist; or naming row (from 1)
-        and column of the first value that cannot be used.
+        and column of a value that cannot be used.
         """

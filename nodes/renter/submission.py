@@ -118,6 +118,8 @@ def stage(
     cut = cut_of(checked, options) if wanted in (None, CIPHERTEXT) and options.joint is None else None
     if options.scheme == "ckks" and not options.results_stay:
         raise BadConfig(schemes.MUST_STAY, field="scheme")
+    if options.scheme == "bfv" and options.joint is not None:
+        raise BadConfig(schemes.NOT_JOINT, field="scheme")
     joint = _joint(options, checked)
     if joint is not None and encoder is not None and not _scored_by(options):
         raise BadProgram("the lessors' program of a joint job takes numbers only: encode text before")

@@ -13,10 +13,8 @@ import asyncio
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,62 +23,17 @@ import structlog
 
 from nodes.local import LocalNetwork
 from tests.e2e import test_joint_rabbitmq as rabbitmq
+from tests.soak.watch import SAMPLE_SECONDS, Watch
 from tests.support import together as joint
 from tests.support.deployment import deployment
 from tests.support.rabbitmq import running
 
-SAMPLE_SECONDS: Final = 0.2
 SHARED: Final = 1000
 """Rows in common: what is computed on them is not measured here."""
 JOB_SECONDS_MAX: Final = 3600.0
 LOOKS_PER_COMMAND: Final = 150
 PEER: Final = Path(__file__).with_name("psi_peer.py")
 MIB: Final = 1024**2
-
-
-@dataclass(slots=True)
-class Watch:
-    """Processes and their children, looked at while it is entered."""
-
-    roots: list[psutil.Process]
-    memory: dict[int, int] = field(default_factory=dict)
-    """Largest resident bytes by process."""
-    begin: dict[int, float] = field(default_factory=dict)
-    end: dict[int, float] = field(default_factory=dict)
-    """Processor seconds by process, when first and last seen."""
-    _stop: threading.Event = field(default_factory=threading.Event)
-    _thread: threading.Thread | None = None
-
-    def __enter__(self) -> Watch:
-        self._look()
-        self.begin |= self.end
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    @property
-    def core_seconds(self) -> float:
-        """Of all together."""
-        return sum(seconds - self.begin.get(pid, 0.0) for pid, seconds in self.end.items())
-
-    def _run(self) -> None:
-        while not self._stop.wait(SAMPLE_SECONDS):
-            self._look()
-
-    def _look(self) -> None:
-        for root in self.roots:
-            for process in (root, *root.children(recursive=True)):
-                try:
-                    times = process.cpu_times()
-                    self.end[process.pid] = times.user + times.system
-                    self.memory[process.pid] = max(process.memory_info().rss, self.memory.get(process.pid, 0))
-                except psutil.NoSuchProcess:
-                    continue
 
 
 def main(arguments: list[str]) -> int:

@@ -159,7 +159,7 @@ def _put(aside: Path, output: Path, digest: str) -> None:
 def _parts(result: _Result) -> Iterator[tuple[int, int, Rows]]:
     """First row, rows, and the result of every batch, in row order."""
     folder, width = result.running.job.folder, result.running.program.width_out
-    for batch, first, count in ranges(result.job.parts, result.job.batch_rows):
+    for batch, first, count in ranges(result.job.parts):
         yield first, count, read_part(folder, batch, result.digests[batch], width)
 
 

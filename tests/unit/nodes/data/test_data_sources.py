@@ -8,6 +8,8 @@ import gzip
 import io
 import lzma
 import math
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from decimal import Decimal
@@ -312,6 +314,54 @@ def test_many_rows_come_in_order(tmp_path: Path, write: Write, monkeypatch: pyte
     data = table_of(path, "x", reading=Reading("id"))
     assert data.read(0, rows)[:, 0].tolist() == list(range(rows))
     assert data.ids(1234, 2) == ["r1234", "r1235"]
+
+
+@pytest.mark.parametrize("id_column", ["id", None])
+@pytest.mark.parametrize("open_bytes", [0, 6000, 1 << 20])
+def test_columns_that_are_too_large_to_be_read_together_are_put_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, open_bytes: int, id_column: str | None
+) -> None:
+    monkeypatch.setattr(arrow_source, "OPEN_BYTES", open_bytes)
+    monkeypatch.setattr(arrow_source, "NUMBERS_AT_ONCE", 3000)
+    values, names = np.random.default_rng(1).normal(size=(2500, 7)), [f"c{at}" for at in range(7)]
+    values[7, 3] = math.nan
+    columns = {name: values[:, at] for at, name in enumerate(names)}
+    path = as_parquet(pa.table({"id": [f"row {at}" for at in range(2500)], **columns}), tmp_path / "data")
+    data = table_of(path, *reversed(names), reading=Reading(id_column, missing="nan"))
+    np.testing.assert_array_equal(data.read(0, 2500), values[:, ::-1])
+    assert data.ids(0, 2500)[-1] == ("row 2499" if id_column else "2500")
+
+
+def test_an_infinite_number_in_columns_that_are_put_aside_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrow_source, "OPEN_BYTES", 0)
+    path = as_parquet(
+        pa.table({"id": ["x"] * 1500, "a": [1.0] * 1500, "b": [1.0] * 1400 + [math.inf] * 100}), tmp_path / "data"
+    )
+    with pytest.raises(BadData, match="row 1401, column 'b'"):
+        opened(path)
+
+
+PEAK = """
+import sys, pyarrow
+from pathlib import Path
+from nodes.data.sources import open_source
+source = open_source(Path(sys.argv[1]))
+rows = sum(len(block.values) for block in source.blocks(source.header.columns))
+print(rows, pyarrow.default_memory_pool().max_memory())
+"""
+
+
+def test_a_wide_table_in_one_group_of_rows_takes_no_more_memory_than_some_of_its_columns(tmp_path: Path) -> None:
+    rows, width = 20_000, 200
+    values = np.random.default_rng(1).normal(size=(width, rows))
+    table = pa.table({f"c{at}": column for at, column in enumerate(values)})
+    parquet.write_table(table, tmp_path / "wide.parquet", row_group_size=rows)
+    command = [sys.executable, "-c", PEAK, str(tmp_path / "wide.parquet")]
+    found, peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    assert int(found) == rows
+    assert int(peak) < values.nbytes  # of whole pages it would be more
 
 
 @KINDS
