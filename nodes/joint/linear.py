@@ -70,7 +70,8 @@ def scales(program: Program, bounds: Floats, rows: int, slots: int, max_error: f
     compiled = affine(program)
     if not compiled.sum_rows:
         return quantise(compiled, bounds, rows, slots, max_error)
-    fixed, of_all = quantise(compiled, bounds, rows << SPARE_BITS, slots, max_error * (1 << (SPARE_BITS - 1)))
+    share = float(1 << (SPARE_BITS - 1))
+    fixed, of_all = quantise(compiled, bounds, rows << SPARE_BITS, slots, max_error, share=share, widest=True)
     error = of_all / (1 << SPARE_BITS) + math.ldexp(1.0, 11 - result_bits(fixed))
     if error > max_error:
         raise TooCoarse(

@@ -141,11 +141,14 @@ def _encoding(  # noqa: PLR0917
             )
         most = rows_per_batch(spec, table.rows, width, 1, shape)  # however few lessors there will be
         rows, parts = (most, -(-table.rows // each) + spec.lessors + 1) if affine.sum_rows else (1, 1)
-        allowed = spec.max_error / parts * (ENCODING_SHARE if shape.relative_error else 1.0)
+        share = (ENCODING_SHARE if shape.relative_error else 1.0) / parts
         if affine.products:  # finer than the scheme's own error costs nothing here, and helps nobody
-            allowed = min(allowed, shape.relative_error * _reach(affine, table.bounds))
+            share = min(share, shape.relative_error * _reach(affine, table.bounds) / spec.max_error)
         whole = None if shape.relative_error else table.whole  # whose results would be rounded to units too coarse
-        fixed, encoded = quantise(affine, table.bounds, rows, slots=shape.slots, max_error=allowed, whole=whole)
+        widest = bool(shape.relative_error)
+        fixed, encoded = quantise(
+            affine, table.bounds, rows, shape.slots, spec.max_error, share=share, whole=whole, widest=widest
+        )
         integers = integer_program(affine, fixed)
         schemes.require_accuracy(scheme, integers, rows)
     except BadInput as error:

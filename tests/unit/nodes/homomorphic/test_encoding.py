@@ -133,13 +133,92 @@ def test_products_of_columns_stay_within_the_proved_bound(
     assert np.abs(result - exact).max() <= bound + 1e-12
 
 
-def test_the_fewest_weight_bits_that_can_reach_the_error_are_taken() -> None:
-    fixed, bound = quantise(affine([[0.7], [-0.3]], [0.0]), np.ones(2), 1, 31, 1e-3)
+@pytest.mark.parametrize("max_error", [1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize("biases", [(0.0, 0.0), (5.3, -0.01)], ids=str)
+def test_no_narrower_scales_prove_the_error(max_error: float, biases: tuple[float, float]) -> None:
+    """All pairs that need less, tried one by one at the largest values of every sign."""
+    program, bounds = affine([[0.7, 1 / 3], [-0.3, 0.01], [0.11, -0.9]], list(biases)), np.ones(3)
+    fixed, bound = quantise(program, bounds, 1, 31, max_error)
 
-    def lost(bits: int) -> float:
-        return math.fsum(abs(math.ldexp(w, bits) - round(math.ldexp(w, bits))) for w in (0.7, 0.3)) / 2.0**bits
+    def proved(input_bits: int, weight_bits: int) -> float:
+        raised = program.weights * 2.0**weight_bits
+        lost = np.abs(raised - np.rint(raised)).sum(axis=0) * 2.0**-weight_bits
+        unit = 2.0 ** -(input_bits + weight_bits)
+        moved = np.abs(np.rint(raised)).sum(axis=0) * unit / 2
+        return float((lost + moved + np.abs(program.bias / unit - np.rint(program.bias / unit)) * unit).max())
 
-    assert lost(fixed.weight_bits) <= bound <= 1e-3 < lost(fixed.weight_bits - 1)
+    taken = fixed.input_bits + 2 * fixed.weight_bits
+    assert bound == pytest.approx(proved(fixed.input_bits, fixed.weight_bits), rel=1e-8)
+    assert bound <= max_error
+    for weight_bits in range(taken // 2):
+        for input_bits in range(1, min(52, taken - 2 * weight_bits - 1) + 1):
+            assert proved(input_bits, weight_bits) > max_error
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    width=st.integers(1, 8),
+    magnitude=st.integers(-12, 12),
+    max_error=st.sampled_from([1e-1, 1e-3, 1e-5]),
+    sum_rows=st.booleans(),
+)
+def test_the_proof_holds_where_every_value_is_as_large_as_its_column_allows(
+    seed: int, width: int, magnitude: int, max_error: float, sum_rows: bool
+) -> None:
+    """In fractions: of each weight's sign and of the opposite, and values half a unit off."""
+    rng = np.random.default_rng(seed)
+    bounds = np.ldexp(np.ones(width), rng.integers(magnitude - 3, magnitude + 3, width))
+    program = AffineMap(rng.normal(size=(width, 2)) / bounds[:, None], rng.normal(size=2), sum_rows)
+    fixed, bound = quantise(program, bounds, 4, 31, max_error)
+    signs = np.vstack([np.sign(program.weights.T), -np.sign(program.weights.T)])
+    half = 2.0 ** -(fixed.input_bits + 1)
+    integers = integer_program(program, fixed)
+    for rows in (signs * bounds, signs * (1 - half) * bounds, signs * (0.5 + half) * bounds):
+        for batch in [rows[at : at + 1].repeat(4, axis=0) for at in range(4)] if sum_rows else [rows]:
+            result = decode(run(integers, encode(batch, fixed)), fixed)
+            inputs = [[sum(map(Fraction, column)) for column in batch.T.tolist()]] if sum_rows else batch.tolist()
+            for found, row in zip(result.tolist(), inputs, strict=True):
+                for output, value in enumerate(found):
+                    weights = program.weights[:, output].tolist()
+                    terms = sum(Fraction(x) * Fraction(w) for x, w in zip(row, weights, strict=True))
+                    assert abs(Fraction(value) - terms - Fraction(program.bias[output])) <= bound <= max_error
+
+
+@given(seed=st.integers(0, 2**32 - 1), errors=st.lists(st.floats(1e-6, 1.0), min_size=2, max_size=2))
+def test_who_allows_more_error_gets_no_wider_scales(seed: int, errors: list[float]) -> None:
+    rng = np.random.default_rng(seed)
+    program = AffineMap(rng.normal(size=(5, 2)), rng.normal(size=2))
+    less, more = (quantise(program, np.full(5, 4.0), 1, 31, each)[0] for each in sorted(errors))
+    assert more.input_bits + 2 * more.weight_bits <= less.input_bits + 2 * less.weight_bits
+
+
+def test_thirty_columns_take_the_room_that_their_error_needs() -> None:
+    random = np.random.default_rng(1)
+    program, bounds = AffineMap(random.normal(size=(30, 1)) / 30, np.array([0.1])), np.full(30, 4.0)
+    narrow, _ = quantise(program, bounds, 1, 47, 1e-4)
+    wide, _ = quantise(program, bounds, 1, 47, 1e-4, widest=True)
+    assert integer_program(program, narrow).largest(1).bit_length() <= 40
+    assert integer_program(program, wide).largest(1).bit_length() >= 62
+
+
+def test_counts_and_flags_share_a_unit_and_leave_nothing_behind_the_point() -> None:
+    program = affine([[1.0], [-2.0], [3.0]], [7.0])
+    bounds, rows = np.array([1000.0, 1.0, 30.0]), np.array([[999.0, 1.0, -30.0], [-1000.0, 0.0, 30.0]])
+    fixed, bound = quantise(program, bounds, 1, 47, 1e-4, whole=np.ones(3, dtype=np.bool_))
+    assert (result_bits(fixed), bound) == (0, 0.0)
+    assert decode(run(integer_program(program, fixed), encode(rows, fixed)), fixed).tolist() == [[914.0], [-903.0]]
+
+
+def test_a_refusal_speaks_of_the_error_that_was_asked() -> None:
+    program, bounds = affine([[1.0 / 3]] * 30, [0.0]), np.ones(30)
+    with pytest.raises(TooCoarse) as whole:
+        quantise(program, bounds, 1, 31, 1e-12)
+    with pytest.raises(TooCoarse) as part:
+        quantise(program, bounds, 1, 31, 1e-12, share=0.125)
+    assert "not 1e-12" in str(part.value)
+    assert part.value.asked == whole.value.asked == 1e-12
+    assert part.value.reachable == pytest.approx(8 * whole.value.reachable, rel=0.5)
 
 
 def test_weights_that_are_exact_need_no_more_bits() -> None:
@@ -147,9 +226,9 @@ def test_weights_that_are_exact_need_no_more_bits() -> None:
     assert integer_program(affine([[1.0], [0.0]], [0.0], sum_rows=True), fixed).weights == ((1, 0),)
 
 
-def test_the_input_gets_the_bits_that_the_slot_leaves() -> None:
+def test_the_input_gets_the_bits_that_the_slot_leaves_where_the_widest_is_wanted() -> None:
     program = affine([[0.7], [-0.3]], [5.0])
-    fixed, _ = quantise(program, np.ones(2), 1, 31, 1e-3)
+    fixed, _ = quantise(program, np.ones(2), 1, 31, 1e-3, widest=True)
     assert integer_program(program, fixed).largest(1) < 2**63
     more = FixedPoint(
         column_exponents=fixed.column_exponents, input_bits=fixed.input_bits + 1, weight_bits=fixed.weight_bits
