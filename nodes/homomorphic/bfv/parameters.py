@@ -176,6 +176,7 @@ def fitting(program: IntegerProgram, rows: int, first: int = 0) -> Parameters:
     Raises Overflow.
     """
     program.require_linear()
+    program.require_room(rows)
     for chosen, each in list(enumerate(SETS))[first:]:
         blocks = blocks_of(rows, each.degree) if program.sum_rows else 1
         limit = max(program.largest(blocks), program.input_max)

@@ -122,7 +122,9 @@ def test_fresh_ciphertexts_carry_no_more_noise_than_is_counted() -> None:
 
 def test_what_passes_the_largest_key_is_refused_with_the_numbers() -> None:
     with pytest.raises(Overflow, match="use Paillier") as wide:
-        fitting(IntegerProgram(((1 << 30,),), (0,), input_max=1 << 30), 1)
+        fitting(IntegerProgram(((1 << 29,),), (0,), input_max=1 << 30), 1)
+    with pytest.raises(Overflow, match="slot"):
+        fitting(IntegerProgram(((1 << 20,),), (0,), sum_rows=True, input_max=1 << 30), 1 << 14)
     assert wide.value.limit == 1 << 58
     with pytest.raises(Overflow, match="noise"):
         fitting(IntegerProgram(((1 << 56,),), (0,), input_max=2), 1)
