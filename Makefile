@@ -4,7 +4,7 @@
 #   make check                         lint, format, types, imports, a test for each refusal
 #   make bench [ONLY=prefix]           ours against the peer named beside it; writes build/bench.json
 #   make documents                     writes schemas/generated: JSON Schema and AsyncAPI of the events
-#   make soak                          what takes long: cheats caught, honest ones never? real deadlines, leases, RabbitMQ
+#   make soak [ONLY=prefix]            what takes long, some three hours: cheats, outages, clocks, growth; a table at its end
 #   make fuzz [SECONDS=600]            feeds hostile bytes to all that reads foreign bytes, so long per target
 #   make fmt                           formats and fixes what can be fixed
 # Another interpreter: make test PYTHON=python3.13 VENV=.venv-3.13
@@ -19,7 +19,7 @@ python := $(VENV)/bin/python
 support := tests/support
 # A worker starts a RabbitMQ when it first needs one; whoever is done takes tests from the others.
 parallel := --numprocesses logical --maxprocesses 8 --dist worksteal
-bench_broker := $(if $(filter-out paillier% ckks% memory% enclave% predictions% data% models% store% jobs% joint%,$(or $(ONLY),all)),bash $(support)/with_rabbitmq.sh)
+bench_broker := $(if $(filter-out paillier% ckks% lattice% memory% enclave% predictions% data% models% store% jobs% joint%,$(or $(ONLY),all)),bash $(support)/with_rabbitmq.sh)
 
 .PHONY: help demo test check bench documents fuzz soak fmt clean
 .DEFAULT_GOAL := help
@@ -47,14 +47,7 @@ documents: $(VENV)/.sublet-dev
 	$(python) -m tests.support.documents
 
 soak: $(VENV)/.sublet-dev
-	$(python) -m tests.soak.honesty
-	$(python) -m tests.soak.deadlines
-	bash $(support)/with_rabbitmq.sh $(python) -m tests.soak.contracts
-	$(python) -m tests.soak.growth
-	$(python) -m tests.soak.strangers
-	$(python) -m tests.soak.clocks
-	$(python) -m tests.soak.outages
-	$(python) -m tests.soak.outages --random 20
+	bash $(support)/with_rabbitmq.sh $(python) -m tests.soak --only "$(ONLY)"
 
 fuzz: $(VENV)/.sublet-dev
 	$(python) -m tests.fuzz --seconds $(SECONDS)

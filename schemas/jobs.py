@@ -17,13 +17,17 @@ from schemas.orders import Micros, Protection
 Count = Annotated[int, Meta(ge=0, le=limits.ROWS_PER_JOB_MAX)]
 ColumnName = Annotated[str, Meta(min_length=1, max_length=256)]
 
-Scheme = Literal["paillier", "paillier-subgroup", "ckks", "ckks-degree-2", "ckks-degree-4"]
-"""Homomorphic schemes: packed Paillier; the same with faster decryption under one more assumption; approximate CKKS for
-linear programs, and for polynomials of a row's values of degree 2 and 4 at most."""
+Scheme = Literal["paillier", "paillier-subgroup", "bfv", "ckks", "ckks-degree-2", "ckks-degree-4"]
+"""Homomorphic schemes: packed Paillier; the same with faster decryption under one more assumption; exact BFV on
+lattices; approximate CKKS for linear programs, and for polynomials of a row's values of degree 2 and 4 at most."""
 APPROXIMATE: Final[frozenset[Scheme]] = frozenset({"ckks", "ckks-degree-2", "ckks-degree-4"})
 """Those whose decryptions give the key away."""
+ONE_REFUSAL: Final[frozenset[Scheme]] = frozenset({"bfv"})
+"""Those whose key leaks a little with each result that is refused: the first one is the last that is decrypted."""
+PAILLIER: Final[frozenset[Scheme]] = frozenset({"paillier", "paillier-subgroup"})
+"""Those with a choice of noise, and whose programs are compiled."""
 ProtectionWish = Literal["auto", Protection]
-SchemeWish = Literal["auto", "paillier", "paillier-subgroup", "ckks"]
+SchemeWish = Literal["auto", "paillier", "paillier-subgroup", "bfv", "ckks"]
 """What a user may ask for; `auto` leaves the choice to the assessment."""
 Noise = Literal["fixed-base", "exact"]
 """Of Paillier ciphertexts. `fixed-base` is fast and assumes that short exponents hide; `exact` assumes nothing more."""
@@ -66,8 +70,8 @@ class JobSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     id_column: ColumnName | None = None
     protection: ProtectionWish = "auto"
     scheme: SchemeWish = "auto"
-    """`auto` takes the cheaper of those that need no assumption the user did not allow; `ckks` is the kind of CKKS that
-    the program needs."""
+    """`auto` takes the cheapest of those that need no assumption the user did not allow; `ckks` is the kind of CKKS
+    that the program needs."""
     noise: Noise = "fixed-base"
     results_stay: bool = False
     """The user shows the results to nobody. Only then may CKKS be used: its decryptions give its key away."""

@@ -57,6 +57,8 @@ COLUMNS_MAX: Final = 4096
 PROGRAM_BYTES_MAX: Final = 64 * 1024 * 1024
 ROW_ELEMENTS_PER_BATCH_MAX: Final = 1 << 24
 """Numbers that a program makes of one batch: 128 MiB at 8 bytes each."""
+BATCH_SECONDS: Final = 5.0
+"""Of one core, that a batch takes, whoever works on it: a twelfth of `BATCH_DEADLINE_SECONDS`."""
 BATCH_WINDOW: Final = 4
 """Batches under way per subtask: bounds memory at every step however large the job is."""
 BATCH_DEADLINE_SECONDS: Final = 60.0
@@ -86,6 +88,8 @@ ROWS_PER_OUTPUT_MIN: Final = 20
 """On fewer rows no output of a partner's data rests, unless its policy says so."""
 ROWS_PER_COLUMN_MIN: Final = 10
 """Of a model, for the columns of either party: with fewer its weights would show labels."""
+SUPPORT_MIN: Final = 20
+"""Rows that differ from a column's most frequent value, and rows of a category that has a column of its own."""
 KEEP_SECONDS_DEFAULT: Final = 30 * 24 * 3600.0
 """A renter keeps ended jobs, and their results, so long."""
 IDS_PER_ALIGNMENT_MAX: Final = 10_000_000

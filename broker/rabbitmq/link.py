@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -27,6 +27,8 @@ CONNECT_WAIT_SECONDS_MIN: Final = 0.1
 CONNECT_WAIT_SECONDS_MAX: Final = 3.0
 OPEN_SECONDS_MAX: Final = 10.0
 """For opening a channel and subscribing, on a connection that is there."""
+CLOSE_SECONDS_MAX: Final = 2.0
+"""For the broker's word that a channel or connection is closed; one that stands still never gives it."""
 RENEW_SECONDS: Final = 0.2
 """Between attempts to open a channel again."""
 SAY_SECONDS: Final = 60.0
@@ -126,8 +128,7 @@ class Link:
             self._making.cancel()
             await asyncio.wait([self._making])
         if self._connection is not None:
-            with contextlib.suppress(*LOST):
-                await self._connection.close()
+            await _closed(self._connection.close())
 
     # ---------------------------------------------------------------- making it
 
@@ -239,5 +240,11 @@ def hurry(timers: Iterable[asyncio.Timeout], seconds: float) -> None:
 async def close_channel(channel: AbstractChannel | None) -> None:
     """Close it if it is open."""
     if channel is not None and not channel.is_closed:
-        with contextlib.suppress(*LOST):
-            await channel.close()
+        await _closed(channel.close())
+
+
+async def _closed(closing: Awaitable[None]) -> None:
+    """Return as soon as the broker says so, or has had its time."""
+    with contextlib.suppress(*LOST):
+        async with asyncio.timeout(CLOSE_SECONDS_MAX):
+            await closing

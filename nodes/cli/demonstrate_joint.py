@@ -22,6 +22,7 @@ from nodes.cli.pooled import SCORES_ERROR_MAX, AgainstPooled, Both, Side, rows_i
 from nodes.cli.together import Ended, JointRequest, compared, network_for, partner_of, policy_in, run_both, weights
 from nodes.data.reading import Reading
 from nodes.data.table import open_table
+from nodes.joint.categories import Encoding
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.local_partner import allow
 from nodes.model_files import read_program
@@ -179,7 +180,8 @@ def _both(request: JointRequest, columns: tuple[str, ...]) -> Both:
     with request.other.open(encoding="utf-8", newline="") as file:
         theirs = tuple(next(csv.reader(file))[1:])
     reading = Reading(ID_COLUMN)
-    return rows_in_common(Side(request.inputs.data, (*columns, LABEL), reading), Side(request.other, theirs, reading))
+    mine, others = (Encoding(numbers=each) for each in ((*columns, LABEL), theirs))
+    return rows_in_common(Side(request.inputs.data, mine, reading), Side(request.other, others, reading))
 
 
 def _headline(title: str, output: Output) -> None:

@@ -119,8 +119,8 @@ class Asked:
         SchemeWish,
         _wish(
             "--scheme",
-            help="Of homomorphic encryption. `auto` takes the cheapest that gives nothing up: `paillier`, or `ckks` "
-            "too with --results-stay. `paillier-subgroup` decrypts faster under one more assumption.",
+            help="Of homomorphic encryption. `auto` takes the cheapest that gives nothing up: `bfv`, `paillier`, or "
+            "`ckks` too with --results-stay. `paillier-subgroup` decrypts faster under one more assumption.",
         ),
     ] = "auto"
     noise: Annotated[
@@ -168,7 +168,7 @@ class Asked:
     lease_seconds: Annotated[
         float, _wish("--lease-seconds", help="How long a contract runs; what is still needed then is renewed.")
     ] = limits.LEASE_SECONDS_DEFAULT
-    batch_rows: Annotated[int | None, _wish("--batch-rows", min=1, help="Rows per batch; by default chosen.")] = None
+    batch_rows: Annotated[int | None, _wish("--batch-rows", min=1, help="Rows per batch at most.")] = None
 
     def inputs(self, data: Path, out: Path | None = None, *, fits: bool = False) -> Inputs:
         """The files, programs read or made; `out` is where the result goes. What `fits` a model has no program.
@@ -259,7 +259,12 @@ class Together:
         _joint("--algorithm", help="Instead of programs: the model to fit to both parties' columns."),
     ] = None
     label: Annotated[
-        str | None, _joint("--label", metavar="NAME", help="The column that --algorithm models; 0 or 1 if logistic.")
+        str | None,
+        _joint(
+            "--label",
+            metavar="NAME",
+            help="The column that --algorithm models, 0 or 1 if logistic; with --score what scores are held against.",
+        ),
     ] = None
     penalty: Annotated[
         float | None,
@@ -300,7 +305,7 @@ class Together:
         from nodes.renter.invitation import Invitation  # noqa: PLC0415
         from schemas.errors import BadConfig  # noqa: PLC0415
 
-        if self.algorithm is None and self.label is not None:
+        if self.algorithm is None and score is None and self.label is not None:
             raise BadConfig("--label is what --algorithm models: name one", field="label")
         return Invitation(
             partner=partner,
@@ -308,6 +313,7 @@ class Together:
             program=b"" if self.partner_program is None else read_program(self.partner_program),
             fitting=None if self.algorithm is None else self._fitting(),
             score=score,
+            label=self.label if score is not None else None,
             columns=() if self.partner_columns is None else read_columns(self.partner_columns),
             rounds=self.rounds,
             update=None if self.update is None else read_program(self.update),

@@ -74,8 +74,8 @@ class Parting:
         self.output.result({"job": job, "state": decision})
 
 
-def _lines(found: PartReport) -> list[str]:
-    lines = [
+def _lines(found: PartReport) -> list[str | Table]:
+    lines: list[str | Table] = [
         f"job         {found.job}",
         f"state       {found.phase}" + (f": {found.code}" if found.code else ""),
         *([f"why         {found.reason}"] if found.reason else []),
@@ -85,6 +85,7 @@ def _lines(found: PartReport) -> list[str]:
         f"rows        {found.rows:,}, {found.received} values sealed of each, {found.outputs} sums given",
         f"rounds      {found.answered} of {found.rounds}",
     ]
+    lines += show.omitted_lines(found.omitted)
     return lines + ([f"lessors     {', '.join(found.lessors)}"] if found.lessors else [])
 
 

@@ -9,16 +9,15 @@ from typing import Final
 
 import numpy as np
 
-from nodes.data.making import make_table
 from nodes.data.reading import Reading
+from nodes.data.sources import open_source
 from nodes.data.table import Table
 from nodes.joint import guards, report
-from nodes.joint.columns import Floats, filled
-from nodes.joint.files import values_of
+from nodes.joint.categories import Encoding
+from nodes.joint.columns import Floats
+from nodes.joint.encoding import Chosen, laid_down
 from nodes.joint.guards import Limits
 from nodes.joint.models import MODELS, Target
-from nodes.programs.build import identity
-from nodes.programs.check import check
 from schemas.joint import Fitting
 
 SCORES_ERROR_MAX: Final = 1e-2
@@ -30,8 +29,12 @@ class Side:
     """Columns of one party's table."""
 
     path: Path
-    columns: tuple[str, ...]
+    encoding: Encoding
     reading: Reading
+
+    def lay_down(self, folder: Path) -> Table:
+        """Its table; raises BadInput."""
+        return laid_down(self.encoding, folder, open_source(self.path, self.reading.dialect), self.reading)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +84,11 @@ class AgainstPooled:
 def rows_in_common(here: Side, there: Side) -> Both:
     """Of both tables; the last column `here` is the label, and missing values become means. Raises BadInput."""
     with tempfile.TemporaryDirectory(prefix="sublet-check-") as folder:
-        mine, theirs = _table(here, Path(folder) / "here"), _table(there, Path(folder) / "there")
+        mine, theirs = here.lay_down(Path(folder) / "here"), there.lay_down(Path(folder) / "there")
         places = {name: at for at, name in enumerate(_ids(theirs))}
         both = np.array([(at, places[name]) for at, name in enumerate(_ids(mine)) if name in places], dtype=np.int64)
-        values = [
-            filled(values_of(of, both[:, side], range(len(of.columns)))) for side, of in enumerate((mine, theirs))
-        ]
+        chosen = (Chosen(mine, both[:, 0], here.encoding), Chosen(theirs, both[:, 1], there.encoding))
+        values = [each.values(range(len(each.table.columns))) for each in chosen]
     return Both(values[0][:, :-1], values[1], values[0][:, -1])
 
 
@@ -137,10 +139,6 @@ def _r2(target: Floats, scores: Floats) -> float:
 
 def _largest(values: Floats) -> float:
     return float(np.abs(values).max())
-
-
-def _table(side: Side, folder: Path) -> Table:
-    return make_table(folder, side.path, check(identity(side.columns)), side.reading)
 
 
 def _ids(table: Table) -> list[str]:

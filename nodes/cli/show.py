@@ -19,10 +19,12 @@ from schemas.joint import Learned
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from nodes.views.models import FitReport
+    from nodes.joint.categories import Omitted
+    from nodes.views.models import Alone, FitReport
 
 MIB: Final = 1024 * 1024
 COLUMNS_BY: Final = {"name": "by name", "position": "by position", "choice": "as chosen"}
+ESTIMATED: Final = "auc and log loss are estimated from sums; a job with --score and --label counts them"
 UNNAMED: Final = " (the program names none)"
 
 
@@ -108,12 +110,31 @@ def job_lines(report: JobReport) -> list[str | Table]:
 
 def fit_lines(fit: FitReport) -> list[str | Table]:
     """A fitted model."""
-    figures = {"r2": fit.r2, f"log loss ({fit.scores} scores)": fit.log_loss, f"auc ({fit.scores} scores)": fit.auc}
-    known = [f"{name} {value:.5g}" for name, value in figures.items() if value is not None]
     moved = f", {fit.moved} of them moved towards the mean" if fit.moved else ""
     of = f"{fit.rows:,} rows{moved}; {len(fit.columns)} columns here, {fit.partner_columns} at the partner"
-    lines: list[str | Table] = [f"model       {fit.algorithm}: {of}", f"fit         {', '.join(known)}"]
-    return lines + ([f"            approximate: {fit.approximate}"] if fit.approximate else [])
+    lines: list[str | Table] = [f"model       {fit.algorithm}: {of}"]
+    lines += omitted_lines(fit.omitted)
+    if fit.merged:
+        lines.append(f"            too few rows in common, so counted as the baseline: {', '.join(fit.merged)}")
+    lines.append(f"{'scored' if fit.scored else 'fit':<12}{_figures(fit)}" + _scored_rows(fit))
+    if fit.alone is not None:
+        lines.append(f"here alone  {_figures(fit.alone)}")
+    approximate = [fit.approximate, ESTIMATED if fit.estimated else ""]
+    return lines + [f"            approximate: {each}" for each in approximate if each]
+
+
+def omitted_lines(omitted: Iterable[Omitted]) -> list[str | Table]:
+    """Columns that a model does not have, and why."""
+    return [f"            left out: {each.column}, as {each.reason}" for each in omitted]
+
+
+def _figures(fit: FitReport | Alone) -> str:
+    figures = {"r2": fit.r2, "auc": fit.auc, "log loss": fit.log_loss, "deviance": getattr(fit, "deviance", None)}
+    return ", ".join(f"{name} {value:.5g}" for name, value in figures.items() if value is not None)
+
+
+def _scored_rows(fit: FitReport) -> str:
+    return f" of {fit.scored:,} rows" if fit.scored else ""
 
 
 def ledger_table(lines: tuple[Learned, ...]) -> Table:

@@ -22,6 +22,7 @@ from nodes.data.making import write_table
 from nodes.data.manifest import Column
 from nodes.data.port import Block
 from nodes.data.table import open_table
+from nodes.joint.categories import Encoding
 from nodes.local import LOCAL_PARTNER, LOCAL_RENTER, LocalNetwork
 from nodes.local_partner import partner_for
 from nodes.renter.submission import JobOptions
@@ -138,8 +139,9 @@ def compared(ended: Ended, request: JointRequest) -> AgainstPooled | None:
     assert request.wishes.joint is not None
     assert request.wishes.joint.fitting is not None
     fitting, reading = request.wishes.joint.fitting, replace(request.wishes.reading, columns=())
-    here = Side(request.inputs.data, (*fit.columns, fitting.label), reading)
-    there = Side(request.other, tuple(ended.part.weights), replace(reading, id_column=request.other_id_column))
+    mine, theirs = Encoding.of(fit.columns, fit.texts, fitting.label), Encoding.of(ended.part.columns, ended.part.texts)
+    here = Side(request.inputs.data, mine, reading)
+    there = Side(request.other, theirs, replace(reading, id_column=request.other_id_column))
     return against_pooled(rows_in_common(here, there), joint, fitting)
 
 
@@ -171,7 +173,8 @@ def _deliver(ended: Ended, against: AgainstPooled | None, request: JointRequest,
             _write(result, ended, against, request, output)
     value: dict[str, Any] = show.as_value(report) | {"output": out if report.output is not None else None}
     value |= {"weights": [{"column": name, "file": file, "weight": weight} for name, file, weight in found]}
-    output.result(value | {"pooled": against, "partner_said": ended.said})
+    omitted = () if ended.part is None else ended.part.omitted
+    output.result(value | {"pooled": against, "partner_said": ended.said, "partner_omitted": omitted})
     if report.output is None:
         say(show.job_lines(report), out, output)
     show.say_why(output, report, said=[f"{request.other.name}: {each}" for each in ended.said])
@@ -182,6 +185,8 @@ def _deliver(ended: Ended, against: AgainstPooled | None, request: JointRequest,
 
 def _write(result: Path, ended: Ended, against: AgainstPooled | None, request: JointRequest, output: Output) -> None:
     lines = show.job_lines(ended.report)
+    if ended.part is not None and ended.part.omitted:
+        lines += [f"{request.other.name}:", *show.omitted_lines(ended.part.omitted)]
     if against is not None:
         lines.append(f"check       {pooled_line(against)}")
     if request.out is not None:

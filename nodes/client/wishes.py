@@ -40,7 +40,7 @@ class Wishes(TypedDict, total=False):
     price_max: highest price per unit and hour, in the network's currency.
     budget: what all contracts may cost together; without one a job runs until it is done.
     lease_seconds: how long a contract runs; what is still needed then is renewed.
-    batch_rows: rows per batch; by default chosen.
+    batch_rows: rows per batch at most; by default chosen.
     delimiter, decimal, encoding: of text files, where it cannot be told.
     """
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from nodes.homomorphic.paillier.multiexp import multiplications
 from nodes.homomorphic.port import IntegerProgram
 from nodes.programs.affine import Monomial
-from schemas.jobs import APPROXIMATE, Scheme
+from schemas.jobs import PAILLIER, Scheme
 
 TABLES_AFTER: Final = (12, 4000)
 """Ciphertexts under one key after which each next larger table of noise has paid for itself."""
@@ -91,7 +91,7 @@ def count_sealed(width: int, batches: list[tuple[int, int]], slots: int, *, sum_
 
 def steps(scheme: Scheme, program: IntegerProgram) -> int:
     """Multiplications for one block: of the compiled powers, or one per weight that is not zero."""
-    if scheme in APPROXIMATE:
+    if scheme not in PAILLIER:
         return sum(weight != 0 for weights in program.weights for weight in weights)
     return sum(multiplications(weights) for weights in program.weights)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 from typing import Final, TypeVar
@@ -24,7 +24,7 @@ from nodes.homomorphic.costs import Units, steps
 from nodes.homomorphic.paillier import noise
 from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.port import IntegerProgram, SecretKey
-from nodes.homomorphic.schemes import DEPTHS, KEY_BITS, generate, read_public
+from nodes.homomorphic.schemes import DEPTHS, KEY_BITS, generate, kind_of, read_public
 from schemas.jobs import Scheme
 
 ROUNDS: Final = 5
@@ -33,9 +33,20 @@ OUTPUTS: Final = 4
 DRAWS: Final = 16
 PAILLIER_BLOCKS: Final = 4
 """Full ciphertexts per column; of CKKS, whose ciphertexts hold thousands of rows, one."""
-WEIGHTS: Final = tuple((-1) ** at * (40503 + 2654 * at) for at in range(WIDTH))
-"""Of 16 bits, as programs have them."""
-INPUT_BITS: Final = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Numbers that keys have room for."""
+
+    input_bits: int
+    weights: tuple[int, ...]
+
+
+ORDINARY: Final = Sample(30, tuple((-1) ** at * (40503 + 2654 * at) for at in range(WIDTH)))
+"""Weights of 16 bits, as programs have them."""
+SMALL: Final = Sample(4, tuple((-1) ** at * (1 + at) for at in range(WIDTH)))
+"""For keys made for little, where the sizes of numbers cost nothing."""
 
 T = TypeVar("T")
 Runs = dict[str, Callable[[], object]]
@@ -81,7 +92,8 @@ def measure_paillier(kit: None) -> dict[str, Units]:
 def measure_ckks(kit: None, scheme: Scheme) -> dict[str, Units]:
     """Units, in probes, of a kind of CKKS, in a process that has not used it yet; raises BadConfig without TenSEAL."""
     watch = Watch()
-    (_, first), (secret, again) = (watch.time(partial(generate, scheme, INPUT_BITS)) for _ in range(2))
+    program = _program((_BARE,))
+    (_, first), (secret, again) = (watch.time(partial(generate, scheme, program)) for _ in range(2))
     pairs = tuple((at, at + 1) for at in range(0, WIDTH, 2)) if scheme in DEPTHS else ()
     taken = watch.each(_port_runs(scheme, secret, 1) | _product_runs(secret, pairs))
     product = max(0.0, taken["products"] - taken["columns"]) / len(pairs) if pairs else 0.0
@@ -89,24 +101,35 @@ def measure_ckks(kit: None, scheme: Scheme) -> dict[str, Units]:
     return {scheme: msgspec.structs.replace(units, start=max(0.0, first - again), product=product)}
 
 
-def _port_runs(scheme: Scheme, secret: SecretKey, blocks: int) -> Runs:
+def measure_bfv(kit: None, at: int) -> dict[str, Units]:
+    """Units, in probes, of BFV under keys of one shape, in a process that has not used it yet; raises BadConfig without
+    SEAL."""
+    watch = Watch()
+    program = _program((SMALL.weights,), SMALL)
+    (_, first), (secret, again) = (watch.time(partial(generate, "bfv", program, at=at)) for _ in range(2))
+    units = _units("bfv", watch.each(_port_runs("bfv", secret, 1, SMALL)), 1, SMALL)
+    return {kind_of("bfv", at): msgspec.structs.replace(units, start=max(0.0, first - again))}
+
+
+def _port_runs(scheme: Scheme, secret: SecretKey, blocks: int, sample: Sample = ORDINARY) -> Runs:
     """What `_units` takes apart."""
-    public, values, few = secret.public, _rows(secret, blocks), _rows(secret, 1)
-    body = public.encrypt(values)
+    public, values, few = secret.public, _rows(secret, blocks, sample), _rows(secret, 1, sample)
+    program = partial(_program, sample=sample)
+    body = secret.encrypt(values)
     return {
         "encrypt": partial(secret.encrypt, values),
         "read key": partial(read_public, scheme, public.to_bytes()),
-        "decrypt": partial(secret.decrypt, public.encrypt(few), len(few), WIDTH),
-        "one output": partial(public.evaluate, body, len(values), _program((_BARE,))),
-        "outputs": partial(public.evaluate, body, len(values), _program((_BARE,) * OUTPUTS)),
-        "weights": partial(public.evaluate, body, len(values), _program((WEIGHTS,))),
+        "decrypt": partial(secret.decrypt, secret.encrypt(few), len(few), WIDTH),
+        "one output": partial(public.evaluate, body, len(values), program((_BARE,))),
+        "outputs": partial(public.evaluate, body, len(values), program((_BARE,) * OUTPUTS)),
+        "weights": partial(public.evaluate, body, len(values), program((sample.weights,))),
     }
 
 
-def _units(scheme: Scheme, taken: Probes, blocks: int) -> Units:
+def _units(scheme: Scheme, taken: Probes, blocks: int, sample: Sample = ORDINARY) -> Units:
     one = taken["one output"]
     in_one = steps(scheme, _program((_BARE,)))
-    step = max(0.0, taken["weights"] - one) / (blocks * (steps(scheme, _program((WEIGHTS,))) - in_one))
+    step = max(0.0, taken["weights"] - one) / (blocks * (steps(scheme, _program((sample.weights,))) - in_one))
     each = max(0.0, taken["outputs"] - one) / (blocks * (OUTPUTS - 1))
     encrypt = taken["encrypt"] / (blocks * WIDTH)
     return Units(
@@ -150,13 +173,13 @@ def _noise(watch: Watch, n: mpz, base: mpz) -> tuple[tuple[float, ...], Runs]:
     return tuple(tables), drawing
 
 
-def _program(weights: tuple[tuple[int, ...], ...]) -> IntegerProgram:
-    return IntegerProgram(weights, (5,) * len(weights), input_max=1 << INPUT_BITS)
+def _program(weights: tuple[tuple[int, ...], ...], sample: Sample = ORDINARY) -> IntegerProgram:
+    return IntegerProgram(weights, (5,) * len(weights), input_max=1 << sample.input_bits)
 
 
-def _rows(secret: SecretKey, blocks: int) -> NDArray[np.int64]:
-    shape = (secret.public.slots * blocks, WIDTH)
-    return np.random.default_rng(7).integers(-(1 << INPUT_BITS), 1 << INPUT_BITS, size=shape, dtype=np.int64)
+def _rows(secret: SecretKey, blocks: int, sample: Sample = ORDINARY) -> NDArray[np.int64]:
+    shape, reach = (secret.public.slots * blocks, WIDTH), 1 << sample.input_bits
+    return np.random.default_rng(7).integers(-reach, reach, size=shape, dtype=np.int64)
 
 
 def _all(work: Callable[[T], object], inputs: Sequence[T]) -> None:

@@ -8,6 +8,10 @@ from importlib.util import find_spec
 from types import MappingProxyType
 from typing import Final
 
+from nodes.homomorphic.bfv import linear as bfv
+from nodes.homomorphic.bfv import parameters as bfv_parameters
+from nodes.homomorphic.bfv import seal as bfv_seal
+from nodes.homomorphic.bfv.linear import BfvPublic, BfvSecret
 from nodes.homomorphic.ckks import linear as ckks
 from nodes.homomorphic.ckks import polynomial as ckks_polynomial
 from nodes.homomorphic.ckks import seal as ckks_seal
@@ -34,6 +38,11 @@ PRODUCTS_HELP: Final = (
 DEPTHS: Final[Mapping[Scheme, int]] = MappingProxyType({"ckks-degree-2": 1, "ckks-degree-4": 2})
 """Products in a row, of those schemes that multiply ciphertexts by each other."""
 KEY_BITS: Final = paillier.KEY_BITS_DEFAULT
+SMALLEST: Final = IntegerProgram(((1,),), (0,), input_max=2)
+NOT_JOINT: Final = (
+    "`bfv` is not for joint computation: what a partner made cannot be audited, and one decryption of a crafted "
+    "ciphertext tells the whole key; leave --scheme out"
+)
 MUST_STAY: Final = (
     "who sees ciphertexts and results of an approximate scheme can compute its key: use it only for results that you "
     "show to nobody, and say so (--results-stay)"
@@ -44,17 +53,20 @@ MUST_STAY: Final = (
 class Adapter:
     """A scheme of the port: what its keys are like, and how they are made and read."""
 
-    shape: Shape
-    generate: Callable[[int], SecretKey]
-    """Of the largest values' bits."""
+    shapes: tuple[Shape, ...]
+    """Of its keys, from the cheapest to the dearest."""
+    generate: Callable[[IntegerProgram, int, int], SecretKey]
+    """For a program on so many rows at a time, of this shape or one after it."""
     read_secret: Callable[[bytes], SecretKey]
     read_public: Callable[[bytes], PublicKey]
+    fitting: Callable[[IntegerProgram, int], int] = lambda program, rows: 0
+    """Which of the shapes a program needs on so many rows at a time; raises Overflow."""
 
 
 def _paillier(*, subgroup: bool) -> Adapter:
     return Adapter(
-        Shape(KEY_BITS, (KEY_BITS - 3) // SLOT_BITS, KEY_BITS // 4, 0.0, KEY_BITS // 4),
-        lambda input_bits: paillier.generate(KEY_BITS, subgroup=subgroup),
+        (Shape(KEY_BITS, (KEY_BITS - 3) // SLOT_BITS, KEY_BITS // 4, 0.0, KEY_BITS // 4),),
+        lambda program, rows, at: paillier.generate(KEY_BITS, subgroup=subgroup),
         PaillierSecret.from_bytes,
         PaillierPublic.from_bytes,
     )
@@ -63,20 +75,31 @@ def _paillier(*, subgroup: bool) -> Adapter:
 def _polynomial(depth: int) -> Adapter:
     chain = ckks_polynomial.CHAINS[depth]
     return Adapter(
-        Shape(chain.bits, ckks_seal.SLOTS, chain.frame_bytes, ckks_polynomial.RELATIVE_ERROR, chain.result_bytes),
-        lambda input_bits: ckks_polynomial.generate(depth, input_bits),
+        (Shape(chain.bits, ckks_seal.SLOTS, chain.frame_bytes, ckks_polynomial.RELATIVE_ERROR, chain.result_bytes),),
+        lambda program, rows, at: ckks_polynomial.generate(depth, _input_bits(program)),
         PolynomialSecret.from_bytes,
         PolynomialPublic.from_bytes,
     )
+
+
+def _input_bits(program: IntegerProgram) -> int:
+    return max(1, (program.input_max - 1).bit_length())
 
 
 ADAPTERS: Final[Mapping[Scheme, Adapter]] = MappingProxyType(
     {
         "paillier": _paillier(subgroup=False),
         "paillier-subgroup": _paillier(subgroup=True),
+        "bfv": Adapter(
+            tuple(each.shape for each in bfv_parameters.SETS),
+            bfv.generate_for,
+            BfvSecret.from_bytes,
+            BfvPublic.from_bytes,
+            lambda program, rows: bfv_parameters.fitting(program, rows).chosen,
+        ),
         "ckks": Adapter(
-            Shape(sum(ckks.MODULUS_BITS), ckks_seal.SLOTS, ckks.FRAME_BYTES, ckks.RELATIVE_ERROR, ckks.FRAME_BYTES),
-            ckks.generate,
+            (Shape(sum(ckks.MODULUS_BITS), ckks_seal.SLOTS, ckks.FRAME_BYTES, ckks.RELATIVE_ERROR, ckks.FRAME_BYTES),),
+            lambda program, rows, at: ckks.generate(_input_bits(program)),
             CkksSecret.from_bytes,
             CkksPublic.from_bytes,
         ),
@@ -85,9 +108,26 @@ ADAPTERS: Final[Mapping[Scheme, Adapter]] = MappingProxyType(
 )
 
 
-def shape(scheme: Scheme) -> Shape:
-    """How much a ciphertext holds and takes."""
-    return ADAPTERS[scheme].shape
+def shape(scheme: Scheme, at: int = 0) -> Shape:
+    """How much a ciphertext holds and takes; some schemes have several shapes, the cheapest first."""
+    return ADAPTERS[scheme].shapes[at]
+
+
+def kind_of(scheme: Scheme, at: int) -> str:
+    """What keys of one shape are called where their costs are kept."""
+    return f"{scheme}/{at}" if len(ADAPTERS[scheme].shapes) > 1 else scheme
+
+
+def of_kind(kind: str) -> tuple[Scheme, int]:
+    """Scheme and shape of a `kind`."""
+    return {kind_of(scheme, at): (scheme, at) for scheme, each in ADAPTERS.items() for at in range(len(each.shapes))}[
+        kind
+    ]
+
+
+def fitting(scheme: Scheme, program: IntegerProgram, rows: int) -> int:
+    """Which shape has room for this program, on so many rows at a time; raises Overflow."""
+    return ADAPTERS[scheme].fitting(program, rows)
 
 
 def for_degree(degree: int) -> Scheme:
@@ -142,6 +182,8 @@ def unavailable(scheme: Scheme) -> str:
     """Why this installation cannot use the scheme; empty when it can."""
     if scheme in APPROXIMATE and find_spec("tenseal") is None:
         return "CKKS needs TenSEAL: pip install 'sublet[ckks]'"
+    if scheme == "bfv" and find_spec("seal") is None:
+        return bfv_seal.MISSING
     return ""
 
 
@@ -151,9 +193,12 @@ def require_accuracy(scheme: Scheme, program: IntegerProgram, rows: int) -> None
         ckks.require_accuracy(program, rows)
 
 
-def generate(scheme: Scheme, input_bits: int) -> SecretKey:
-    """A new key for values of up to 2^input_bits in size; raises BadConfig where the scheme is not available."""
-    return ADAPTERS[scheme].generate(input_bits)
+def generate(scheme: Scheme, program: IntegerProgram = SMALLEST, rows: int = 1, at: int = 0) -> SecretKey:
+    """A new key for a program on so many rows at a time, of this shape or one after it; Paillier's are for any program.
+
+    Raises BadConfig where the scheme is not available, and Overflow where it has no room for the program.
+    """
+    return ADAPTERS[scheme].generate(program, rows, at)
 
 
 def read_secret(scheme: Scheme, data: bytes) -> SecretKey:

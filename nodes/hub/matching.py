@@ -1,15 +1,17 @@
 """Which offers serve a buy order (R2, R3): price, then time, over several lessors. Pure.
 
 The cheapest offers win; among equal prices the one that reached its hub first; among those the smaller id. Each lessor
-serves with one sell order and at least one unit. Offers are looked at in that order and no further than needed: the
-first prefix that can serve the order decides. Only where `lessors_max` would leave units unserved, smaller offers give
-way to larger ones of the same prefix.
+serves with one sell order and at least one unit. Offers are looked at in that order: the first prefix that can serve
+the order decides. Only where `lessors_max` would leave units unserved, smaller offers give way to larger ones of the
+same prefix. What costs the same is spread: more lessors at the prefix's last price join, up to `lessors_max`, and
+lessors of one price get equally many units as far as they have them, for one that is lost then costs the job less.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from msgspec import structs
 
@@ -57,12 +59,15 @@ def pick(need: Need, candidates: Iterable[Candidate]) -> Picked:
 
     Args:
         need: with lessors_min ≤ lessors_max and lessors_min ≤ units.
-        candidates: eligible, best first (`Candidate.priority`); consumed no further than needed.
+        candidates: eligible, best first (`Candidate.priority`); consumed no further than needed, or one further.
     """
     chosen = _Chosen(need)
     for candidate in candidates:
-        chosen.consider(candidate)
-        if chosen.suffices:
+        if not chosen.suffices:
+            chosen.consider(candidate)
+        elif not chosen.spread_to(candidate):
+            break
+        if chosen.suffices and not chosen.spreads:
             break
     return Picked(_allocate(need, chosen.in_order()), chosen.suffices)
 
@@ -76,14 +81,32 @@ class _Chosen:
         self._by_lessor: dict[str, tuple[int, int, Candidate]] = {}  # capacity, -rank, candidate
         self._units = 0
         self._considered = 0
+        self._price_micros = 0  # of the offer considered last
         self._smallest: tuple[int, str] = (0, "")  # capacity and lessor that gives way first; valid once full
 
     @property
     def suffices(self) -> bool:
         return self._units >= self._need.units and len(self._by_lessor) >= self._need.lessors_min
 
+    @property
+    def spreads(self) -> bool:
+        """Whether more lessors may serve, each with a unit that nobody has cheaper."""
+        dearest = [units for units, _, each in self._by_lessor.values() if each.priority[0] == self._price_micros]
+        cheaper = self._units - sum(dearest)
+        return len(self._by_lessor) < self._need.lessors_max and len(dearest) < self._need.units - cheaper
+
+    def spread_to(self, candidate: Candidate) -> bool:
+        """Take one more that costs as much as the last that was needed; whether it costs as much."""
+        sell = candidate.offer.sell
+        if sell.price_micros != self._price_micros:
+            return False
+        if sell.lessor not in self._by_lessor:
+            self.consider(candidate)
+        return True
+
     def consider(self, candidate: Candidate) -> None:
         self._considered += 1
+        self._price_micros = candidate.offer.sell.price_micros
         lessor = candidate.offer.sell.lessor
         capacity = min(candidate.offer.units, self._unit_cap)
         present = self._by_lessor.get(lessor)
@@ -110,15 +133,27 @@ class _Chosen:
 
 
 def _allocate(need: Need, chosen: list[Candidate]) -> tuple[Part, ...]:
-    """As much as possible to the best, at least one unit to each; units for lessors still to be found are left."""
+    """As much as possible at the best price, a unit at least to each; units of lessors still to be found are left."""
     missing_lessors = max(0, need.lessors_min - len(chosen))
     left = min(need.units - missing_lessors, sum(candidate.offer.units for candidate in chosen))
-    parts = []
-    for after, candidate in enumerate(chosen, start=1):
-        units = min(candidate.offer.units, left - (len(chosen) - after))
-        parts.append(Part(candidate, units))
-        left -= units
+    parts: list[Part] = []
+    for _, group in groupby(chosen, key=lambda each: each.offer.sell.price_micros):
+        equals = list(group)
+        after = len(chosen) - len(parts) - len(equals)
+        units = _shares(min(left - after, sum(each.offer.units for each in equals)), equals)
+        parts += [Part(candidate, share) for candidate, share in zip(equals, units, strict=True)]
+        left -= sum(units)
     return tuple(parts)
+
+
+def _shares(units: int, equals: list[Candidate]) -> list[int]:
+    """Units of each: equally many as far as it has them, what cannot be shared equally to the first."""
+    shares = [0] * len(equals)
+    by_size = sorted(range(len(equals)), key=lambda index: (equals[index].offer.units, -index))
+    for left, index in zip(range(len(equals), 0, -1), by_size, strict=True):
+        shares[index] = min(equals[index].offer.units, units // left)
+        units -= shares[index]
+    return shares
 
 
 def with_units(candidate: Candidate, units: int) -> Candidate:

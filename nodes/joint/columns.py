@@ -12,7 +12,6 @@ Each column is scaled by its own maximum. A common bound would clip heavy tails,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -159,24 +158,3 @@ def _narrow(integers: NDArray[np.int64] | Floats, bits: int) -> Integers:
 def _require_bits(bits: int) -> None:
     if not BITS_MIN <= bits <= BITS_MAX:
         raise BadConfig(f"columns of {bits} bits: give {BITS_MIN} to {BITS_MAX}", field="bits")
-
-
-def kept_categories(values: Sequence[str], support: int) -> tuple[str, ...]:
-    """The categories that have a column of their own, in order; all others share one, which has `support` rows too.
-
-    One that is left over alone, or together with others has too few rows, takes the rarest of the kept ones with it.
-    """
-    found, counts = np.unique(np.array(values, dtype=np.str_), return_counts=True)
-    by_count = np.argsort(counts, kind="stable")
-    rare = int((counts < support).sum())
-    while 0 < rare < len(counts) and counts[by_count[:rare]].sum() < support:
-        rare += 1
-    return tuple(sorted(str(found[at]) for at in by_count[rare:]))
-
-
-def one_hot(values: Sequence[str], kept: Sequence[str]) -> Floats:
-    """A column of 0 and 1 for every kept category, and a last one for the others where there are any."""
-    texts = np.array(values, dtype=np.str_)[:, None]
-    made = (texts == np.array(kept, dtype=np.str_)[None, :]).astype(np.float64)
-    others = 1 - made.sum(axis=1, keepdims=True)
-    return np.hstack([made, others]) if others.any() else made

@@ -111,3 +111,8 @@ def values_of(table: Table, places: Places | None, columns: Sequence[int]) -> Fl
         count = min(at_once, table.rows - first)
         found[first : first + count] = table.read(first, count)[:, columns]
     return found if places is None else found[places]
+
+
+def label_of(table: Table) -> Floats:
+    """The last column."""
+    return values_of(table, None, [len(table.columns) - 1])[:, 0]

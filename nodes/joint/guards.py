@@ -13,7 +13,7 @@ import numpy as np
 
 from nodes.joint.columns import BITS_MAX, BLOCK_ROWS, Columns, Floats, Integers, scaled
 from nodes.joint.errors import TooRevealing
-from schemas.limits import ROWS_PER_COLUMN_MIN
+from schemas.limits import ROWS_PER_COLUMN_MIN, SUPPORT_MIN
 
 PULLS_MAX = 50
 """Rounds of moving rows: each makes the columns' spread a little smaller, and so leverages larger."""
@@ -30,8 +30,8 @@ class Limits:
     """A party's own; the defaults are those of the method."""
 
     rows_per_column: int = ROWS_PER_COLUMN_MIN
-    support: int = 20
-    """Rows that differ from a column's most frequent value, at least."""
+    support: int = SUPPORT_MIN
+    """Rows that differ from a column's most frequent value, at least; none at all show nobody."""
     leverage: float = 0.2
     rows_per_renter_column: int = 10
     """Of all columns and labels that a renter ever brings to the same rows: each adds one more sum over them."""
@@ -44,7 +44,7 @@ def require_safe(columns: Columns, penalty: float, limits: Limits) -> None:
             f"{columns.rows} rows are too few for {columns.width} columns: at least {limits.rows_per_column} for each",
             code="too-few-rows",
         )
-    lacking = sum(_support(column) < limits.support for column in columns.integers.T)
+    lacking = sum(0 < support(column) < limits.support for column in columns.integers.T)
     if lacking:
         raise TooRevealing(
             f"{lacking} of {columns.width} columns have fewer than {limits.support} rows that differ from their usual "
@@ -96,7 +96,8 @@ def require_budget(rows: int, used: int, asked: int, limits: Limits) -> None:
         )
 
 
-def _support(column: Integers) -> int:
+def support(column: Integers | Floats) -> int:
+    """Rows that differ from the column's most frequent value."""
     return len(column) - int(np.unique(column, return_counts=True)[1].max())
 
 

@@ -12,6 +12,8 @@ from nodes.joint.schur import Solution
 
 PROBABILITY_MIN = 1e-15
 """Keeps the logarithm of a probability finite, as scikit-learn does."""
+NORMAL_POINTS = 64
+"""At which a mean over a normal distribution is taken (Gauss and Hermite's)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,32 @@ def calibration(fit: Fit, positive: float, centre: float) -> Calibration:
     slope = between / within if within > 0 else 1.0
     middle = (negative - positive) * between / 2
     return Calibration(slope, math.log(positive / negative) - slope * middle, centre)
+
+
+def expected(fit: Fit, positive: float) -> tuple[float, float]:
+    """AUC and log loss of calibrated first-order logistic scores, from the same two sums: as if the scores of either
+    label were normally distributed, with the same variance."""
+    found = calibration(fit, positive, 0.0)
+    negative, between = 1 - positive, fit.explained / fit.rows
+    within = max(fit.fitted / fit.rows - positive * negative * between**2, 0.0)
+    points, weights = np.polynomial.hermite_e.hermegauss(NORMAL_POINTS)
+    weights, spread = weights / weights.sum(), points * math.sqrt(within)
+    ones, zeros = (found.probabilities(spread + mean * between) for mean in (negative, -positive))
+    loss = positive * (weights @ -np.log(np.maximum(ones, PROBABILITY_MIN)))
+    loss += negative * (weights @ -np.log(np.maximum(1 - zeros, PROBABILITY_MIN)))
+    area = (1 + math.erf(between / (2 * math.sqrt(within)))) / 2 if within > 0 else 1.0
+    return area, float(loss)
+
+
+def deviance(label: Floats, means: Floats) -> float:
+    """Mean Poisson deviance of counts, as scikit-learn has it."""
+    ratio = np.where(label > 0, label, 1.0) / means
+    return float(2 * np.mean(np.where(label > 0, label * np.log(ratio), 0.0) - label + means))
+
+
+def r2(label: Floats, scores: Floats) -> float:
+    """Coefficient of determination of the label by scores of the same unit."""
+    return 1 - float(((label - scores) ** 2).sum() / ((label - label.mean()) ** 2).sum())
 
 
 def log_loss(label: Floats, probabilities: Floats) -> float:

@@ -51,6 +51,26 @@ def solved(columns: Columns, moments: Sequence[Sequence[float]], step_bits: int,
     return Solution(weights * scales[:-1], weights, reply, explained, float(gram[-1, -1]))
 
 
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """A model of the renter's columns without the partner's: weights per integer of its columns, and sums as above."""
+
+    weights: Floats
+    explained: float
+    fitted: float
+    """w'Gw: sum of squares of the centred scores."""
+    total: float
+
+
+def alone(columns: Columns, penalty: float) -> Alone:
+    """From the renter's own columns, the target as the last of them."""
+    scales = np.append(1 / columns.deviations[:-1], columns.units[-1])
+    gram = columns.gram * np.outer(scales, scales)
+    inner, cross = gram[:-1, :-1], gram[:-1, -1]
+    weights = np.linalg.lstsq(inner + penalty * np.eye(len(inner)), cross, rcond=None)[0]
+    return Alone(weights * scales[:-1], float(weights @ cross), float(weights @ inner @ weights), float(gram[-1, -1]))
+
+
 def _require_possible(remaining: Floats, gram: Floats) -> None:
     """In units in which the Gram matrix has ones on its diagonal."""
     sizes = np.sqrt(np.where(np.diag(gram) > 0, np.diag(gram), 1.0))

@@ -6,12 +6,12 @@ whoever sent the batch may be anybody.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from nodes.machine import Refused
+from nodes.runtime.ageing import Ageing
 from schemas.ids import Address
 
 PAUSES_SECONDS: Final = (0.25, 0.25, 1.0, 1.0, 5.0, 5.0, 30.0)
@@ -24,11 +24,10 @@ FORGET_SECONDS: Final = 90.0
 """A batch that did not come back for so long went to another worker."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Parked:
     renter: Address
     returns: int
-    seen_at: float
 
 
 class Parking:
@@ -36,8 +35,7 @@ class Parking:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock` gives seconds since 1970."""
-        self._clock = clock
-        self._parked: OrderedDict[str, _Parked] = OrderedDict()
+        self._parked: Ageing[_Parked] = Ageing(clock, most=BATCHES_MAX, seconds=FORGET_SECONDS)
 
     def pause_seconds(self, batch: str, renter: Address) -> float:
         """How long this message has to wait now.
@@ -45,21 +43,18 @@ class Parking:
         Raises:
             Refused: `no-contract`: its renter had time enough to show one, or has too many that wait.
         """
-        now = self._clock()
-        while self._parked and next(iter(self._parked.values())).seen_at < now - FORGET_SECONDS:
-            self._parked.popitem(last=False)
-        parked = self._parked.pop(batch, None)
+        parked = self._parked.find(batch)
         if parked is None:
-            known = sum(each.renter == renter for each in self._parked.values())
+            known = sum(each.renter == renter for each in self._parked)
             if known >= BATCHES_PER_RENTER_MAX or len(self._parked) >= BATCHES_MAX:
                 raise Refused("no-contract", f"{known} batches of {renter} wait already for its contract")
-            parked = _Parked(renter, 0, now)
+            parked = _Parked(renter, 0)
         if parked.returns >= RETURNS_MAX:
+            self._parked.forget(batch)
             raise Refused("no-contract", f"{renter} was asked for its contract again and again, and has shown none")
-        pause = PAUSES_SECONDS[min(parked.returns, len(PAUSES_SECONDS) - 1)]
-        self._parked[batch] = _Parked(renter, parked.returns + 1, now)
-        return pause
+        self._parked.see(batch, _Parked(renter, parked.returns + 1))
+        return PAUSES_SECONDS[min(parked.returns, len(PAUSES_SECONDS) - 1)]
 
     def leave(self, batch: str) -> None:
         """Its renter's contract is here."""
-        self._parked.pop(batch, None)
+        self._parked.forget(batch)

@@ -166,7 +166,7 @@ class _Shift:
         if not isinstance(session, Session) or session.terms is None:
             pause = self._parking.pause_seconds(event.id, event.source)
             if session is None:  # not awaited: whoever is asked may be slow to take the question
-                self._group.create_task(self._by_itself(self._internal("session.wanted", wanted)))
+                self._meanwhile(self._internal("session.wanted", wanted))
             raise Later(f"{event.source} has not shown its contract for {batch.subtask} yet", pause)
         self._parking.leave(event.id)
         try:
@@ -313,12 +313,20 @@ class _Shift:
     def _fire(self, timer: SetTimer) -> None:
         self._timers.pop(timer.name, None)
         fired = self._internal(TIMER_FIRED, TimerFired(name=timer.name, at=timer.at))
-        self._group.create_task(self._by_itself(fired))
+        self._meanwhile(fired)
 
     def _cancel(self, name: str) -> None:
         timer = self._timers.pop(name, None)
         if timer is not None:
             timer.cancel()
+
+    def _meanwhile(self, event: Event) -> None:
+        """Give the machine an event while others go on; not where this worker is ending."""
+        work = self._by_itself(event)
+        try:
+            self._group.create_task(work)
+        except RuntimeError:  # the group takes no more
+            work.close()
 
     async def _by_itself(self, event: Event) -> None:
         """Give the machine an event that no delivery brought; what fails is logged, and the next timer tries again."""

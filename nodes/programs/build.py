@@ -18,6 +18,7 @@ from nodes.programs.values import Array
 from schemas.errors import BadProgram
 
 OPSET = 17
+ML_OPSET = 3
 IR_VERSION = 8
 CONSTANT_ROWS = frozenset({"bias", "intercept"})
 MOST_WEIGHT_LINES = 10_000
@@ -87,6 +88,43 @@ def linear(
     return _model("columns", list(weights), nodes, constants, names)
 
 
+def linear_of_text(
+    numbers: Mapping[str, float],
+    texts: Mapping[str, tuple[Mapping[str, float], float]],
+    constant: float,
+    output: str,
+) -> bytes:
+    """A linear model with one input [N, 1] per column: doubles, and text whose weight depends on what it is.
+
+    `texts` has per column the weights of the texts that are known, and that of all others.
+    """
+    rest = sum(other for _, other in texts.values())
+    constants: dict[str, Array] = {"/constant": np.array([constant + rest], dtype=np.float64)}
+    nodes, terms = [], ["/constant"]
+    if numbers:
+        constants["/weights"] = np.array(list(numbers.values()), dtype=np.float64)[:, None]
+        nodes.append(helper.make_node("Concat", list(numbers), ["/numbers"], axis=1))
+        nodes.append(helper.make_node("MatMul", ["/numbers", "/weights"], ["/of numbers"]))
+        terms.append("/of numbers")
+    for at, (column, (known, other)) in enumerate(texts.items()):
+        rows, flags, wide, weights, made = (f"/{at}/{name}" for name in ("rows", "flags", "wide", "weights", "term"))
+        constants["/each"] = np.array([-1], dtype=np.int64)
+        constants[weights] = np.array([each - other for each in known.values()], dtype=np.float64)[:, None]
+        one_hot = {"domain": "ai.onnx.ml", "cats_strings": list(known), "zeros": 1}
+        nodes += [
+            helper.make_node("Reshape", [column, "/each"], [rows]),
+            helper.make_node("OneHotEncoder", [rows], [flags], **one_hot),
+            helper.make_node("Cast", [flags], [wide], to=TensorProto.DOUBLE),
+            helper.make_node("MatMul", [wide, weights], [made]),
+        ]
+        terms.append(made)
+    sums = [*(f"/{at}/sum" for at in range(len(terms) - 2)), output]
+    for before, term, after in zip([terms[0], *sums], terms[1:], sums, strict=False):
+        nodes.append(helper.make_node("Add", [before, term], [after]))
+    inputs = {**dict.fromkeys(numbers, TensorProto.DOUBLE), **dict.fromkeys(texts, TensorProto.STRING)}
+    return _serialised({name: (kind, 1) for name, kind in inputs.items()}, nodes, constants, [output], {})
+
+
 def identity(columns: Sequence[str]) -> bytes:
     """The named columns as they are."""
     nodes = [helper.make_node("Identity", ["columns"], ["same"])]
@@ -106,14 +144,28 @@ def _model(
     name: str, columns: list[str], nodes: Sequence[NodeProto], constants: Mapping[str, Array], outputs: Sequence[str]
 ) -> bytes:
     """The serialised model of doubles, with one input [N, columns]."""
+    inputs = {name: (TensorProto.DOUBLE, len(columns))}
+    return _serialised(inputs, nodes, constants, outputs, {"columns": json.dumps(columns)})
+
+
+def _serialised(
+    inputs: Mapping[str, tuple[int, int]],
+    nodes: Sequence[NodeProto],
+    constants: Mapping[str, Array],
+    outputs: Sequence[str],
+    said: Mapping[str, str],
+) -> bytes:
+    """A model of inputs of some type and width, whose outputs are doubles."""
     graph = helper.make_graph(
         nodes,
         "program",
-        [helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["N", len(columns)])],
+        [helper.make_tensor_value_info(name, kind, ["N", width]) for name, (kind, width) in inputs.items()],
         [helper.make_tensor_value_info(output, TensorProto.DOUBLE, None) for output in outputs],
         [tensor_of(array, constant) for constant, array in constants.items()],
     )
-    opset = helper.make_opsetid("", OPSET)
-    model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="sublet")
-    model.metadata_props.add(key="columns", value=json.dumps(columns))
+    domains = sorted({"", *(node.domain for node in nodes)})
+    opsets = [helper.make_opsetid(domain, ML_OPSET if domain else OPSET) for domain in domains]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="sublet")
+    for key, value in said.items():
+        model.metadata_props.add(key=key, value=value)
     return bytes(model.SerializeToString(deterministic=True))

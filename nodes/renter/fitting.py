@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from nodes.data.header import Header
-from nodes.data.reading import Missing
+from nodes.data.port import Source
+from nodes.data.reading import Missing, Reading
 from nodes.data.table import Table
+from nodes.homomorphic.errors import Overflow
 from nodes.homomorphic.paillier.slots import Layout
+from nodes.joint.categories import Encoding
 from nodes.joint.columns import Floats
-from nodes.joint.files import values_of
+from nodes.joint.encoding import encoding_of
+from nodes.joint.files import label_of, values_of
+from nodes.joint.guards import Limits
 from nodes.joint.models import MODELS
 from nodes.programs.build import identity
 from schemas.errors import BadConfig, BadData
@@ -21,23 +24,30 @@ from schemas.joint import Fitting
 MISSING: Final[tuple[Missing, ...]] = ("refuse", "mean")
 
 
-def program_of(header: Header, fitting: Fitting, id_column: str | None, chosen: Sequence[str]) -> bytes:
-    """What enclaves do with the rows before they seal them: nothing. Its columns are the model's, and then the label.
+def columns_of(source: Source, fitting: Fitting, reading: Reading) -> Encoding:
+    """The model's columns, and then the label; the file is read where some are text.
 
     Raises:
         BadInput: there is no such label or column, or there are more than fit into a ciphertext.
     """
-    header.position(fitting.label)
-    for name in chosen:
-        header.position(name)
-    if fitting.label in (id_column, *chosen):
+    if fitting.label in (reading.id_column, *reading.columns):
         raise BadConfig(f"the label {fitting.label!r} is named as another column too", field="label")
-    others = (fitting.label, id_column, "")
-    columns = tuple(chosen) or tuple(each for each in header.columns if each in header.numeric and each not in others)
-    if not columns:
-        raise BadData(f"{header.file} has no column of numbers beside {fitting.label!r}: name some by --columns")
-    Layout.widest(fitting.key_bits, len(columns) + 1)
-    return identity((*columns, fitting.label))
+    found = encoding_of(source, reading, fitting.label, Limits().support)
+    if found.names == found.label:
+        raise BadData(f"{source.header.file} has no column for a model beside {fitting.label!r}")
+    try:
+        Layout.widest(fitting.key_bits, len(found.names))
+    except Overflow as error:
+        if not found.texts:
+            raise
+        made = ", ".join(f"{each.column} {len(each.names)}" for each in found.texts)
+        raise BadData(f"{error}; columns of text become several: {made}") from error
+    return found
+
+
+def program_of(encoding: Encoding) -> bytes:
+    """What enclaves do with the rows before they seal them: nothing. It names no column: categories are data."""
+    return identity([f"column {at}" for at in range(1, len(encoding.names) + 1)])
 
 
 def require_usable(table: Table, fitting: Fitting) -> None:
@@ -54,11 +64,6 @@ def require_usable(table: Table, fitting: Fitting) -> None:
     constant = [name for at, name in enumerate(table.columns) if not _varies(values_of(table, None, [at])[:, 0])]
     if constant:
         raise BadData(f"{constant[0]!r} has the same value in every row, and teaches nothing: leave it out")
-
-
-def label_of(table: Table) -> Floats:
-    """The last column."""
-    return values_of(table, None, [len(table.columns) - 1])[:, 0]
 
 
 def _varies(values: Floats) -> bool:

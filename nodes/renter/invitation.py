@@ -30,6 +30,8 @@ class Invitation:
     """A model instead of programs."""
     score: str | None = None
     """The job that fitted the model with which rows are scored instead."""
+    label: str | None = None
+    """Of rows that are scored: the column that says how good the scores are."""
     columns: tuple[str, ...] = ()
     rounds: int = 1
     update: bytes | None = field(default=None, repr=False)
@@ -163,6 +165,8 @@ def bound(lessors: Program) -> Program:
 
 
 def _require_model_alone(wanted: Invitation) -> None:
+    if wanted.label is not None and wanted.score is None:
+        raise BadConfig("a label beside --algorithm is of rows that are scored: give --score", field="label")
     if wanted.fitting is not None and wanted.score is not None:
         raise BadConfig("a job fits a model or scores with one: give --algorithm or --score", field="score")
     if wanted.program or wanted.update is not None or wanted.parameters or wanted.rounds != 1:

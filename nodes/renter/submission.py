@@ -22,6 +22,8 @@ from nodes.data.reading import Dialect, Missing, Reading
 from nodes.data.sources import open_source
 from nodes.data.table import Table
 from nodes.homomorphic import schemes
+from nodes.joint.categories import Encoding
+from nodes.joint.encoding import laid_down, write_encoding
 from nodes.programs import encoder as encoders
 from nodes.programs.check import check
 from nodes.programs.cut import Cut
@@ -32,7 +34,7 @@ from nodes.renter import invitation, scoring
 from nodes.renter.files import outputs
 from nodes.renter.files.folder import JobFolder
 from nodes.renter.files.outputs import Outputs
-from nodes.renter.fitting import MISSING, program_of, require_usable
+from nodes.renter.fitting import MISSING, columns_of, program_of, require_usable
 from nodes.renter.invitation import Checked, Invitation
 from nodes.renter.prediction.encodings import GAPS_NEED_ENCLAVE
 from nodes.runtime.post import Post
@@ -107,22 +109,19 @@ def stage(
     Raises:
         BadInput: naming row and column, operator or option, and what to do.
     """
-    wanted, fitting = asked(options.protection), options.joint.fitting if options.joint else None
-    if options.missing == "mean" and fitting is None:
-        raise BadConfig("--missing mean is for models that are fitted: give nan or refuse", field="missing")
-    if fitting is not None or _scored_by(options):
-        if program:
-            raise BadConfig("a model takes no program: leave --program and its like out", field="program")
-        data = open_source(data, options.reading.dialect) if isinstance(data, Path) else data
-        program = _model_program(data, options, jobs)
-        options = replace(options, columns=())
+    wanted, opened = asked(options.protection), replace(options, delimiter=None, decimal=".", encoding=None)
+    if options.joint is not None:  # its file may be read more than once
+        data, options = open_source(data, options.reading.dialect), opened
+    encoding, program = _model(data, program, options, jobs)
     checked, encoder = encoders.read(program)
     local = check(local_program) if local_program is not None else None
     cut = cut_of(checked, options) if wanted in (None, CIPHERTEXT) and options.joint is None else None
     if options.scheme == "ckks" and not options.results_stay:
         raise BadConfig(schemes.MUST_STAY, field="scheme")
+    if options.scheme == "bfv" and options.joint is not None:
+        raise BadConfig(schemes.NOT_JOINT, field="scheme")
     joint = _joint(options, checked)
-    if joint is not None and encoder is not None:
+    if joint is not None and encoder is not None and not _scored_by(options):
         raise BadProgram("the lessors' program of a joint job takes numbers only: encode text before")
     own = checked if joint is None or joint.program is None else joint.program
     if local is not None:
@@ -132,11 +131,14 @@ def stage(
     folder = JobFolder(jobs / job_id)
     folder.make()
     try:
-        taken = checked if joint is None else invitation.bound(checked)
-        table = make_table(folder.table, data, taken, options.reading, encoder)
+        if encoding is None:
+            taken = checked if joint is None else invitation.bound(checked)
+            table = make_table(folder.table, data, taken, options.reading, encoder)
+        else:
+            table = _lay_down(encoding, data, options, folder)
         if table.gaps and wanted is CIPHERTEXT:
             raise BadData(f"{table.gaps}; {GAPS_NEED_ENCLAVE}")
-        _take_model(table, options, jobs, folder)
+        _take_model(table, data, options, jobs, folder)
         noted = None if cut is None else note_of(cut)
         outputs.write(folder.path, Outputs(names=last.output_names, whole=dict(last.whole), cut=noted))
         spec = _spec(table, Programs(checked, cut, local), options, job_id)
@@ -153,29 +155,46 @@ def stage(
     return spec
 
 
+def _lay_down(encoding: Encoding, data: Path | Source, options: JobOptions, folder: JobFolder) -> Table:
+    """The table of a model to fit; raises BadInput."""
+    table = laid_down(encoding, folder.table, open_source(data), options.reading)
+    write_encoding(folder.encoding, encoding)
+    return table
+
+
 def _scored_by(options: JobOptions) -> str | None:
     """The job whose model scores the rows."""
     return options.joint.score if options.joint else None
 
 
-def _take_model(table: Table, options: JobOptions, jobs: Path, folder: JobFolder) -> None:
+def _take_model(table: Table, data: Path | Source, options: JobOptions, jobs: Path, folder: JobFolder) -> None:
     """Hold a model's table against it, where there is one; raises BadInput."""
-    if options.joint is not None and options.joint.fitting is not None:
-        require_usable(table, options.joint.fitting)
-    if (model := _scored_by(options)) is not None:
-        scoring.take_fit(jobs, model, table.rows, folder)
+    wanted = options.joint
+    if wanted is not None and wanted.fitting is not None:
+        require_usable(table, wanted.fitting)
+    if wanted is not None and wanted.score is not None:
+        fit = scoring.take_fit(jobs, wanted.score, table.rows, folder)
+        if wanted.label is not None:
+            scoring.take_labels(data, wanted.label, options.reading.dialect, fit, folder)
 
 
-def _model_program(source: Source, options: JobOptions, jobs: Path) -> bytes:
-    """The lessors' program of a job that fits a model, or scores with one; raises BadInput."""
-    if (model := _scored_by(options)) is not None:
-        return scoring.program_of(jobs, model)
-    assert options.joint is not None
-    assert options.joint.fitting is not None
-    fitting = options.joint.fitting
+def _model(data: Path | Source, program: bytes, options: JobOptions, jobs: Path) -> tuple[Encoding | None, bytes]:
+    """The lessors' program: as it was given, or of a job that scores with a model or fits one, of the encoding's
+    columns. Raises BadInput."""
+    fitting, model = options.joint.fitting if options.joint else None, _scored_by(options)
+    if options.missing == "mean" and fitting is None:
+        raise BadConfig("--missing mean is for models that are fitted: give nan or refuse", field="missing")
+    if fitting is None and model is None:
+        return None, program
+    if program:
+        raise BadConfig("a model takes no program: leave --program and its like out", field="program")
+    if model is not None:
+        return None, scoring.program_of(jobs, model)
+    assert fitting is not None
     if options.missing not in MISSING:
         raise BadConfig(f"--missing {options.missing}: a model takes {' or '.join(MISSING)}", field="missing")
-    return program_of(source.header, fitting, options.id_column, options.columns)
+    encoding = columns_of(open_source(data), fitting, options.reading)
+    return encoding, program_of(encoding)
 
 
 async def publish_job(post: Post, spec: JobSpec) -> None:

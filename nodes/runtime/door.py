@@ -152,6 +152,11 @@ class Door:
         if self._complaints is not None:
             await self._complaints.tell(message, code, reason)
 
+    async def drop(self, delivery: Delivery) -> None:
+        """It is part of a flood, of which enough was set aside: not kept, and not spoken of. Raises nothing."""
+        await self._answer(delivery, delivery.ack())
+        await asyncio.sleep(0)  # a flood that is here already would let nobody else have a turn
+
     async def bring_again(self, delivery: Delivery, seconds: float = RETRY_SECONDS) -> None:
         """Let it come again after a pause. Raises nothing."""
         await self._answer(delivery, delivery.retry(seconds))

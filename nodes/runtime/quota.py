@@ -1,18 +1,19 @@
 """How much of a node one participant may take: so many events a second. What comes faster waits at the broker.
 
-Nobody else waits for it: those messages go behind those of others. Only where very many wait already is one set aside.
+Nobody else waits for it: those messages go behind those of others. Only where very many wait already are some set
+aside, to show what was sent, and the others dropped: a flood costs its neighbours no more than to acknowledge it.
 Hubs speak for whole subnets, so they are not counted; neither is a node itself. The broker pinned who the sender is.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from broker.names import WAIT_STEPS, parse_key
 from nodes.machine import Refused
+from nodes.runtime.ageing import Ageing
 from schemas.errors import BadConfig
 from schemas.ids import Address, hub_address, hub_of
 
@@ -22,8 +23,16 @@ EVENTS_AT_ONCE_MAX: Final = 200
 """That many may come at once after a rest."""
 EVENTS_WAITING_MAX: Final = 1000
 """More than that are not kept for it."""
+EVENTS_ASIDE_MAX: Final = 100
+"""Of one sender, that are set aside for that; it begins anew after a rest."""
+REST_SECONDS: Final = WAIT_STEPS[-1]
+"""Who sent nothing for so long may send as if it never had: all that waited has come back."""
 SENDERS_MAX: Final = 4096
 """Of whom it is remembered how much they sent; who was quiet longest gives way."""
+
+
+class Flooded(Refused):
+    """So many events of its sender were set aside that this one is dropped."""
 
 
 @dataclass(slots=True)
@@ -33,6 +42,8 @@ class _Sender:
     at: float
     waiting: int = 0
     """Events that were sent back since it last had some left."""
+    aside: int = 0
+    """Events beyond these."""
 
 
 class Quota:
@@ -42,13 +53,13 @@ class Quota:
         """`clock` gives seconds since 1970."""
         self._me = me
         self._clock = clock
-        self._senders: OrderedDict[Address, _Sender] = OrderedDict()
+        self._senders: Ageing[_Sender] = Ageing(clock, most=SENDERS_MAX, seconds=REST_SECONDS)
 
     def pause_seconds(self, key: str) -> float:
         """How long a message under this routing key has to wait; 0 for one that may come in now.
 
         Raises:
-            Refused: too-many-events.
+            Refused: too-many-events; Flooded, where as many as that were refused already.
         """
         try:
             source = parse_key(key).src
@@ -62,18 +73,16 @@ class Quota:
             sender.waiting = max(0, sender.waiting - 1)
             return 0.0
         if sender.waiting >= EVENTS_WAITING_MAX:
-            raise Refused("too-many-events", f"{source} sends faster than {EVENTS_PER_SECOND_MAX:.0f} events a second")
+            sender.aside += 1
+            refused = Refused if sender.aside <= EVENTS_ASIDE_MAX else Flooded
+            raise refused("too-many-events", f"{source} sends faster than {EVENTS_PER_SECOND_MAX:.0f} events a second")
         sender.waiting += 1
         return min(max(sender.waiting / EVENTS_PER_SECOND_MAX, WAIT_STEPS[0]), WAIT_STEPS[-1])
 
     def _sender(self, source: Address) -> _Sender:
         now = self._clock()
-        sender = self._senders.setdefault(source, _Sender(EVENTS_AT_ONCE_MAX, now))
-        self._senders.move_to_end(source)
-        if len(self._senders) > SENDERS_MAX:
-            self._senders.popitem(last=False)
+        sender = self._senders.find(source) or _Sender(EVENTS_AT_ONCE_MAX, now)
+        self._senders.see(source, sender)
         passed = max(0.0, now - sender.at)
         sender.left, sender.at = min(EVENTS_AT_ONCE_MAX, sender.left + passed * EVENTS_PER_SECOND_MAX), now
-        if passed > WAIT_STEPS[-1]:
-            sender.waiting = 0
         return sender

@@ -16,7 +16,7 @@ from nodes.runtime.commits import MACHINE_FAILED, Commits
 from nodes.runtime.consuming import RETRY_SECONDS
 from nodes.runtime.door import Door
 from nodes.runtime.quiet import Quiet
-from nodes.runtime.quota import Quota
+from nodes.runtime.quota import Flooded, Quota
 from nodes.runtime.storage import Storage
 from nodes.store.port import Input, Outcome
 from schemas import limits
@@ -90,8 +90,23 @@ class Reception:
 
     async def _feed(self, deliveries: AsyncIterator[Delivery]) -> None:
         async for delivery in deliveries:
-            self._quiet.begin()
-            self._arrivals.put_nowait(delivery)
+            if await self._may_come_in(delivery):
+                self._quiet.begin()
+                self._arrivals.put_nowait(delivery)
+
+    async def _may_come_in(self, delivery: Delivery) -> bool:
+        """Whether its sender has a share left; what comes beyond that costs neighbours as little as it can."""
+        try:
+            pause = self._quota.pause_seconds(delivery.message.key)
+        except Flooded:
+            await self._door.drop(delivery)
+            return False
+        except Refused as refusal:
+            self._apart(self._door.set_aside(delivery, refusal.code, refusal.reason))
+            return False
+        if pause:
+            self._apart(self._door.bring_again(delivery, pause))
+        return not pause
 
     def _drop_arrivals(self) -> None:
         """Leave what was not begun to the queue: it is not acknowledged."""
@@ -120,9 +135,6 @@ class Reception:
         admitted: list[tuple[Delivery, Input]] = []
         for delivery in batch:
             try:
-                if pause := self._quota.pause_seconds(delivery.message.key):
-                    self._apart(self._door.bring_again(delivery, pause))
-                    continue
                 admitted.append((delivery, await self._admit(delivery)))
             except Refused as refusal:
                 self._apart(self._door.set_aside(delivery, refusal.code, refusal.reason))

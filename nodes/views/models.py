@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nodes.renter.files.fits import FitReport
+from nodes.renter.files.fits import Alone, FitReport
 from nodes.renter.files.folder import JobFolder
 
-__all__ = ["FitReport", "program"]
+__all__ = ["Alone", "FitReport", "program"]
 
 
 def program(jobs: Path, job: str) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
+from nodes.joint.categories import Categories, Omitted
 from nodes.partner.protocol.records import ContractRecord, Ledger, Part, Round
 from nodes.renter.protocol.records import JOB_PREFIX
 from nodes.store.port import Store
@@ -32,6 +33,10 @@ class PartReport:
     answered: int
     algorithm: Algorithm | None
     """Of a model instead of a program."""
+    texts: tuple[Categories, ...]
+    """How the last of a model's columns were made of text."""
+    omitted: tuple[Omitted, ...]
+    """Columns of the dataset that a model does not have."""
     weights: Mapping[str, float]
     """Of this partner's columns, when a model was fitted and it may know them."""
     offset: float
@@ -95,6 +100,8 @@ def _report(records: Mapping[str, Struct]) -> PartReport | None:
         rounds=known.rounds,
         answered=known.answered,
         algorithm=known.algorithm,
+        texts=known.texts,
+        omitted=known.omitted,
         weights=dict(zip(known.columns, known.weights, strict=True)) if known.weights else {},
         offset=known.offset,
         lessors=tuple(sorted(set(contracts))),

@@ -13,6 +13,7 @@ import pytest
 from broker.errors import BrokerUnreachable, PublishUnknown, QueueBusy
 from broker.names import dead_queue, lane, queue_name
 from broker.port import Broker, Consumer, Delivery
+from broker.rabbitmq import link
 from schemas.ids import hub_address
 from tests.support.letters import CONTROL_OF_LESSOR, SECONDS_MAX, following, last_of, letter, post, post_surely, take
 from tests.support.wires import LESSOR, RENTER, Line, Wire
@@ -122,6 +123,20 @@ async def test_a_closed_broker_ends_its_consumers_and_publishes_nothing(wire: Wi
         await post(lessor, letter("evt-1", LESSOR, LESSOR))
     with pytest.raises(BrokerUnreachable):
         await lessor.consume(CONTROL_OF_LESSOR, prefetch=1).__aenter__()
+
+
+async def test_closing_waits_for_no_broker_that_stands_still(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "CLOSE_SECONDS_MAX", 0.1)
+    line = await wire.line(LESSOR)
+    await post(line.broker, letter("evt-1", LESSOR, LESSOR))
+    async with line.broker.consume(CONTROL_OF_LESSOR, prefetch=1) as consumer:
+        unsettled = await following(consumer)
+        with line.held():
+            async with asyncio.timeout(SECONDS_MAX / 2):
+                await line.broker.close()
+            line.sever()
+    first = await last_of(await wire.connect(LESSOR), CONTROL_OF_LESSOR, letter("mark", LESSOR, LESSOR))
+    assert first.message.id == unsettled.message.id == "evt-1"
 
 
 async def cut_while_settling(wire: Wire, settle: Callable[[Delivery], Awaitable[None]]) -> set[str]:

@@ -91,6 +91,7 @@ ON_CIPHERTEXT: Final = {
 }
 ADAPTERS: Final = {
     "ciphertext-paillier": Adapter(CIPHERTEXT, "paillier", **ON_CIPHERTEXT, of_other_attempt=""),  # type: ignore[arg-type]
+    "ciphertext-bfv": Adapter(CIPHERTEXT, "bfv", **ON_CIPHERTEXT, of_other_attempt=""),  # type: ignore[arg-type]
     "ciphertext-ckks": Adapter(CIPHERTEXT, "ckks", **ON_CIPHERTEXT, of_other_attempt=""),  # type: ignore[arg-type]
     "enclave": Adapter(ENCLAVE, None, **IN_ENCLAVE, of_other_attempt="commitment"),  # type: ignore[arg-type]
     "sealed": Adapter(SEALED, "paillier", **IN_ENCLAVE, of_other_attempt="commitment"),  # type: ignore[arg-type]
@@ -141,10 +142,11 @@ def job_of(adapter: Adapter, model: bytes, paillier_key: SecretKey, path: Path) 
     table = make_table(path.with_suffix(".table"), path, program, Reading())
     facts = facts_of(adapter, program, table)
     key = paillier_key if adapter.scheme == "paillier" else None
-    if adapter.scheme == "ckks":
-        fixed = facts.of("ckks").fixed_point
-        assert fixed is not None
-        key = schemes.generate("ckks", fixed.input_bits)
+    if adapter.scheme in {"bfv", "ckks"}:
+        known = facts.of(adapter.scheme)
+        assert known.fixed_point is not None
+        integers = integer_program(schemes.compiled(known.scheme, program), known.fixed_point)
+        key = schemes.generate(known.scheme, integers, BATCH.rows, known.at)
     secret = secrets.token_bytes(key_agreement.SECRET_BYTES)
 
     async def subtask_secret(subtask: str) -> bytes:
@@ -317,7 +319,7 @@ async def test_a_lessor_that_gives_the_request_back_is_refused(job: Job) -> None
     """But where the renter adds up the slots, the request of a sum of one column is a right result."""
     protection = job.protection()
     body = (await protection.close(BATCH)).body
-    if job.adapter.scheme == "ckks" and job.given.program.sum_rows:
+    if job.adapter.scheme in {"bfv", "ckks"} and job.given.program.sum_rows:
         assert np.abs((await protection.open(BATCH, body)).rows - job.clear()).max() <= ERROR_MAX
     else:
         assert await refusal(protection.open(BATCH, body))

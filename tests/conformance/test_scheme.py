@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nodes.homomorphic.bfv import linear as bfv
+from nodes.homomorphic.bfv.parameters import Parameters
 from nodes.homomorphic.ckks import linear as ckks
 from nodes.homomorphic.ckks import polynomial as ckks_polynomial
 from nodes.homomorphic.errors import BadCiphertext, BadKey, DecryptionsStay, Overflow
@@ -19,11 +21,14 @@ from schemas.errors import BadProgram
 
 Scheme = tuple[SecretKey, PublicKey]
 Rows = NDArray[np.int64]
+BFV: Final = Parameters(chosen=7, limit=2**40, noise=2**30)
+"""For more than the programs here reach."""
 
 SCHEMES: Final[dict[str, tuple[Callable[[], SecretKey], Callable[[bytes], PublicKey]]]] = {
     "paillier-2048": (lambda: paillier.generate(2048), PaillierPublic.from_bytes),
     "paillier-3072": (lambda: paillier.generate(3072), PaillierPublic.from_bytes),
     "paillier-2048-subgroup": (lambda: paillier.generate(2048, subgroup=True), PaillierPublic.from_bytes),
+    "bfv": (lambda: bfv.generate(BFV), bfv.BfvPublic.from_bytes),
     "ckks": (ckks.generate, ckks.CkksPublic.from_bytes),
     "ckks-degree-2": (lambda: ckks_polynomial.generate(1, 30), ckks_polynomial.PolynomialPublic.from_bytes),
     "ckks-degree-4": (lambda: ckks_polynomial.generate(2, 30), ckks_polynomial.PolynomialPublic.from_bytes),
@@ -208,6 +213,8 @@ def test_ciphertexts_under_another_key_are_never_read_as_values(scheme: Scheme, 
 
 
 def other_key(public: PublicKey) -> PublicKey:
+    if isinstance(public, bfv.BfvPublic):
+        return bfv.generate(public.parameters).public
     if isinstance(public, ckks.CkksPublic):
         return ckks.generate(public.input_bits).public
     if isinstance(public, ckks_polynomial.PolynomialPublic):

@@ -24,7 +24,7 @@ from tests.support.models import DATA
 LINEAR: Final = (Path(nodes.demo.__file__).parent / "breast_cancer_linear.onnx").read_bytes()
 MINUTES: Final = (-10, -2, 2, 10)
 MATCH_SECONDS: Final = 5.0
-JOB_SECONDS_MAX: Final = 60.0
+JOB_SECONDS_MAX: Final = 180.0
 READ: Final = ("not believed", "set aside", "refused")
 
 

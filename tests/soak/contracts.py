@@ -22,6 +22,7 @@ COLUMNS: Final = 9
 QUICK_ROWS, LONG_ROWS = 200, 20_000
 LEASE_SECONDS: Final = 30.0
 LEASES_MIN: Final = 3
+JOB_SECONDS_MAX: Final = 600.0
 PREPARING_SECONDS_MAX: Final = 30.0
 """Of a job before it rents anything, and after its last row."""
 GONE_SECONDS_MAX: Final = 5.0
@@ -41,7 +42,7 @@ def run(network: Deployment, table: Path, *options: str) -> dict[str, Any]:
     """A job to its end, with its report once all receipts are in."""
     weights = str(table.parent / "weights.csv")
     job = network.job("submit", str(table), "--linear", weights, "--protection", "homomorphic", *options)["job"]
-    network.ended(job)
+    network.ended(job, seconds_max=JOB_SECONDS_MAX)
     return network.until(job, lambda report: all(each["state"] == "ended" for each in report["contracts"]))
 
 

@@ -102,7 +102,6 @@ def main(arguments: list[str]) -> int:
 def _fit(network: Deployment, server: Server, table: Path, data: Data, given: Any) -> int:
     started = network.start_all()
     started["C11.hub"], started[PARTNER] = [network.start("hub", "C11.hub")], [network.start("partner", PARTNER)]
-    network.seconds_max = JOB_SECONDS_MAX
     with Watch([psutil.Process(each.pid) for processes in started.values() for each in processes]) as watch:
         begun = time.monotonic()
         model = ("--algorithm", "logistic", "--label", LABEL, "--partner", PARTNER, "--dataset", joint.DATASET)
@@ -110,7 +109,7 @@ def _fit(network: Deployment, server: Server, table: Path, data: Data, given: An
         mine = ("--id-column", "id", "--accept-software-enclave", *(() if given.match else ("--aligned",)))
         job: str = network.job("submit", str(table), *mine, *model, *bits)["job"]
         submitted = time.monotonic() - begun
-        report = network.ended(job)
+        report = network.ended(job, seconds_max=JOB_SECONDS_MAX)
     print(
         f"{given.rows:,} rows x ({given.renter} + {given.partner}) at {given.bits} bits: {report['state']}", flush=True
     )

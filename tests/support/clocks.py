@@ -1,10 +1,11 @@
-"""A network in one process in which some nodes' clocks are wrong, and what its nodes log."""
+"""Networks in one process whose nodes have other clocks: some that are wrong, or one for all that a test moves."""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -13,6 +14,7 @@ from nodes import bootstrap
 from nodes.lessor.worker import LessorWorker
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.renter.submission import publish_job
+from nodes.runtime.hearing import Hearing
 from nodes.runtime.post import Post
 from schemas.ids import Address, hub_address
 from schemas.jobs import JobSpec
@@ -55,9 +57,72 @@ class SkewedNetwork(LocalNetwork):
     @contextmanager
     def _clock_of(self, node: str) -> Iterator[None]:
         """Whoever is wired meanwhile gets this node's clock."""
-        skew, real = self._skews.get(node, 0.0), time
-        vars(bootstrap)["time"] = SimpleNamespace(time=lambda: time.time() + skew, thread_time=time.thread_time)
-        try:
+        skew = self._skews.get(node, 0.0)
+        with wired_with(lambda: time.time() + skew):
             yield
-        finally:
-            vars(bootstrap)["time"] = real
+
+
+class MovedNetwork(LocalNetwork):
+    """As `LocalNetwork`, on one clock for all nodes that goes on by itself and may be moved ahead."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        super().__init__(folder, **settings)
+        self._ahead = 0.0
+        self._moved = asyncio.Event()
+        self._echo = asyncio.Event()
+
+    async def move(self, seconds: float) -> None:
+        """Let time pass at once. A renter that runs has heard an echo of the new time when this returns."""
+        self._ahead += seconds
+        self._moved.set()
+        self._moved = asyncio.Event()
+        for node in self.nodes.values():
+            node.runtime.wake()
+        if not self._renter_stop.is_set():
+            self._echo.clear()
+            await self._echo.wait()
+
+    def _now(self) -> float:
+        return time.time() + self._ahead
+
+    async def _until(self, seconds: float) -> None:
+        """What nodes sleep by."""
+        end = self._now() + seconds
+        while (left := end - self._now()) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._moved.wait(), left)
+
+    def _hearing(self, *given: Any, **named: Any) -> Hearing:
+        hearing = Hearing(*given, **named, pause=self._until)
+        heard = hearing.heard
+
+        def heard_and_told() -> None:
+            heard()
+            self._echo.set()
+
+        vars(hearing)["heard"] = heard_and_told
+        return hearing
+
+    async def _start_hub(self, hub: str) -> None:
+        with wired_with(self._now):
+            await super()._start_hub(hub)
+
+    async def _start_renter(self) -> None:
+        with wired_with(self._now, self._hearing):
+            await super()._start_renter()
+
+    def _worker(self, lessor: Address) -> LessorWorker:
+        with wired_with(self._now):
+            return super()._worker(lessor)
+
+
+@contextmanager
+def wired_with(clock: Callable[[], float], hearing: Callable[..., Hearing] = Hearing) -> Iterator[None]:
+    """Whoever is wired meanwhile gets this clock."""
+    given = vars(bootstrap)
+    real = given["time"], given["Hearing"]
+    given["time"], given["Hearing"] = SimpleNamespace(time=clock, thread_time=time.thread_time), hearing
+    try:
+        yield
+    finally:
+        given["time"], given["Hearing"] = real

@@ -34,16 +34,14 @@ class Deployment:
     server: Server
     vhost: str
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    seconds_max: float = COMMAND_SECONDS_MAX
-    """Of one command."""
 
     def config(self, address: str) -> Path:
         """A node's file."""
         return self.folder / "nodes" / address / "node.toml"
 
     def start(self, role: str, address: str, **settings: str) -> subprocess.Popen[bytes]:
-        """One more process of a node. Its log goes to a file beside the node's folder."""
-        log = (self.folder / f"{address}-{len(self.processes)}.log").open("wb")
+        """One more process of a node. Its log goes to a file in the node's folder."""
+        log = (self.config(address).parent / f"{role}-{len(self.processes)}.log").open("wb")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SUBLET_")} | settings
         with log:
             process = subprocess.Popen(
@@ -68,11 +66,11 @@ class Deployment:
             started[address] = [self.start(role, address, **settings) for _ in range(count)]
         return started
 
-    def sublet(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def sublet(
+        self, *arguments: str, check: bool = True, seconds_max: float = COMMAND_SECONDS_MAX
+    ) -> subprocess.CompletedProcess[str]:
         """One command as a user gives it."""
-        done = subprocess.run(
-            [*SUBLET, *arguments], capture_output=True, text=True, timeout=self.seconds_max, check=False
-        )
+        done = subprocess.run([*SUBLET, *arguments], capture_output=True, text=True, timeout=seconds_max, check=False)
         if check and done.returncode:
             raise AssertionError(f"sublet {' '.join(arguments)} ended {done.returncode}: {done.stderr}\n{self.logs()}")
         return done
@@ -92,9 +90,10 @@ class Deployment:
             if time.monotonic() > deadline:
                 raise AssertionError(f"not seen in time: {report}\n{self.logs()}")
 
-    def ended(self, job: str) -> dict[str, Any]:
+    def ended(self, job: str, *, seconds_max: float = COMMAND_SECONDS_MAX) -> dict[str, Any]:
         """The job's report once it has ended: one process that watches instead of many that ask."""
-        done = self.sublet("job", "watch", job, "--config", str(self.config("A11.A12")), "--json", check=False)
+        watch = ("job", "watch", job, "--config", str(self.config("A11.A12")), "--json")
+        done = self.sublet(*watch, check=False, seconds_max=seconds_max)
         report: dict[str, Any] = json.loads(done.stdout)
         return report
 
@@ -120,7 +119,8 @@ class Deployment:
 
     def logs(self) -> str:
         """The ends of all logs, for a failed test."""
-        tails = (f"== {path.name}\n{path.read_text()[-1500:]}" for path in sorted(self.folder.glob("*.log")))
+        logs = sorted(self.folder.glob("nodes/*/*.log"))
+        tails = (f"== {path.parent.name} {path.name}\n{path.read_text()[-1500:]}" for path in logs)
         return "\n".join(tails)
 
     def stop(self) -> None:

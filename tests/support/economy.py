@@ -113,6 +113,10 @@ class Economy:
         """What is wrong with the rows of a batch, when the renter computes it itself."""
         self.drop: Callable[[Event], bool] = lambda event: False
         """What the wire loses."""
+        self.row_seconds: Callable[[Batch], float] = lambda batch: 0.0
+        """That a lessor's worker takes for each row of a batch, beside `batch_seconds`."""
+        self.said_seconds: Callable[[Batch], float] | None = None
+        """What it says it took for each row, if that is another number."""
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._count = itertools.count()
         self._timers: dict[tuple[int, str, str], int] = {}
@@ -142,9 +146,10 @@ class Economy:
         return node
 
     def submit(self, **wishes: Any) -> str:
-        """A job of 10-row batches under `enclave`; its id."""
+        """A job of 10-row batches under `enclave`, of which a lessor takes `rehearsed` seconds; its id."""
         fields: dict[str, Any] = {"protection": "enclave", "local_share": 0.0, "batch_rows": 10, **wishes}
         job, rows = derive_id("job", next(self._count)), fields.pop("rows", 100)
+        rehearsed = Costs(encrypt_seconds=0.0, lessor_seconds=fields.pop("rehearsed", 1.0), decrypt_seconds=0.0)
         spec = JobSpec(id=job, data="0" * 64, program="0" * 64, **fields)
         facts = Facts(
             rows=rows,
@@ -152,7 +157,7 @@ class Economy:
             width_out=1,
             sum_rows=False,
             program=cut(PROGRAM)[0],
-            enclave=Costs(encrypt_seconds=0.0, lessor_seconds=1.0, decrypt_seconds=0.0),
+            enclave=rehearsed,
         )
         self._facts = facts
         self._internal(self.renter, "job.submitted", JobSubmitted(spec=spec), job)
@@ -330,7 +335,13 @@ class Economy:
 
     def _result(self, node: Node, event: Event) -> None:
         batch = codec.batch_of(event)
-        accepted = ResultAccepted(batch=batch.batch, attempt=batch.attempt, owner=batch.subtask, digest="right")
+        accepted = ResultAccepted(
+            batch=batch.batch,
+            attempt=batch.attempt,
+            owner=batch.subtask,
+            digest="right",
+            compute_seconds=batch.rows * (self.said_seconds or self.row_seconds)(batch),
+        )
         self._internal(node, "result.accepted", accepted, batch.job)
 
     # ---------------------------------------------------------------- what a lessor's worker does
@@ -363,9 +374,10 @@ class Economy:
                 for each in node.waiting.pop(params["subtask"], []):
                     self._after(0.0 if params["code"] or not params["reason"] else 1.0, lambda e=each: self.deliver(e))  # type: ignore[misc]
             case "compute":
-                node.free_at = max(self.now, node.free_at) + self.batch_seconds
+                batch = params["batch"]
+                node.free_at = max(self.now, node.free_at) + self.batch_seconds + batch.rows * self.row_seconds(batch)
                 done = node.free_at - self.now
-                self._after(done, lambda: self._computed(node, params["batch"], event))
+                self._after(done, lambda: self._computed(node, batch, event))
 
     def _computed(self, node: Node, batch: Batch, event: Event) -> None:
         if not node.alive:

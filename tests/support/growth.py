@@ -37,19 +37,22 @@ class Traffic:
     """How long ended jobs may be waited for to go."""
     seconds: list[float] = field(default_factory=list)
     """That each job took."""
+    cpu_seconds: list[float] = field(default_factory=list)
+    """Of all nodes while each job ran; what their crews computed is not counted."""
 
     async def run(self, *, protection: str = "homomorphic") -> str:
         """One more job, to its end; its id."""
         data = self.folder / "data.csv"
         data.write_text("a\n" + "\n".join(map(str, range(ROWS))) + "\n")
         options = JobOptions(protection=protection, accept_software_enclave=True, lessors=1, local_share=0.0)
-        began = monotonic()
+        began, worked = monotonic(), time.process_time()
         spec = self.network.stage(data, linear({"a": [2.0]}, [1.0]), None, options)
         await self.network.submit(spec)
         async with asyncio.timeout(JOB_SECONDS_MAX):
             report = [each async for each in self.network.watch(spec.id)][-1]
         assert report.phase == "completed", report.reason
         self.seconds.append(monotonic() - began)
+        self.cpu_seconds.append(time.process_time() - worked)
         return spec.id
 
     async def gone(self) -> None:

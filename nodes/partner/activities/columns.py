@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from nodes.data.table import Table
 from nodes.joint import guards
-from nodes.joint.alignment import Places
-from nodes.joint.columns import filled, scaled
+from nodes.joint.columns import scaled
+from nodes.joint.encoding import Chosen
 from nodes.joint.errors import TooRevealing
-from nodes.joint.files import IntegerFiles, values_of
+from nodes.joint.files import IntegerFiles
 from nodes.joint.guards import Limits
 from schemas.joint import Algorithm, Outliers
 
 
-def make_columns(
-    files: IntegerFiles, table: Table, places: Places | None, algorithm: Algorithm, outliers: Outliers
-) -> int:
-    """Make the integers of the table's rows, or of those at `places` in their order; how many rows were moved.
+def make_columns(files: IntegerFiles, chosen: Chosen, algorithm: Algorithm, outliers: Outliers) -> int:
+    """Make the integers of the chosen rows; how many of them were moved.
 
     Raises:
         TooRevealing: what the columns would show, with counts, for this partner's eyes.
         BadData: a column cannot be used.
     """
     bits = algorithm.partner_bits
-    made = files.make(table, places, lambda _, values: scaled(filled(values), bits))
+    made = files.make(chosen.table, chosen.places, lambda columns, read: scaled(chosen.usable(columns, read), bits))
     penalty = algorithm.penalty_per_row * made.rows
     try:
         guards.require_safe(made, penalty, Limits())
@@ -31,7 +28,6 @@ def make_columns(
             raise
     else:
         return 0
-    values = filled(values_of(table, places, range(made.width)))
-    values, moved = guards.pulled(values, penalty, Limits())
+    values, moved = guards.pulled(chosen.values(range(made.width)), penalty, Limits())
     guards.require_safe(files.keep(scaled(values, bits)), penalty, Limits())
     return moved

@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import shutil
+from dataclasses import dataclass
 from typing import Any
 
 from msgspec import Struct
 
-from nodes.data.binding import Binding, bind
-from nodes.data.header import Header
-from nodes.data.making import lay_down
+from nodes.data.binding import bind
+from nodes.data.making import FOLDER_MODE, lay_down
+from nodes.data.port import Source
 from nodes.data.reading import Missing, Reading
 from nodes.data.sources import open_source
 from nodes.data.table import Table
@@ -22,9 +23,11 @@ from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.inputs import LOCAL, RECEIVED, require_inputs, width_of, without
 from nodes.joint import modulus
 from nodes.joint.alignment import ids_digest, require_ids
+from nodes.joint.categories import Encoding
+from nodes.joint.encoding import laid_down, write_encoding
 from nodes.partner.activities.desk import Desk, model_of
-from nodes.partner.activities.fitting import binding_of, make_ready
-from nodes.partner.activities.services import Dataset, Services
+from nodes.partner.activities.fitting import columns_of, make_ready
+from nodes.partner.activities.services import Dataset, PartFolder, Services
 from nodes.partner.activities.unfit import Unfit
 from nodes.partner.policy import Asked, Verdict, judge, read_policy
 from nodes.partner.protocol.records import Part, RequestExamined
@@ -80,9 +83,16 @@ def _examine(services: Services, request: JointRequested, model: Part | None, ap
     dataset = services.datasets.get(request.dataset)
     if dataset is None:
         raise Unfit("unknown-dataset", f"{services.me} has no dataset of this name for anybody")
-    table = _table(services, request, program, model, dataset)
+    encoding, table = _table(services, request, _Taken(program, model, verdict.rows_min), dataset)
     outputs = 1 if model is not None else len(table.columns) if program is None else program.width_out
-    return RequestExamined(columns=table.columns, outputs=outputs, rows=table.rows, rows_min=verdict.rows_min)
+    return RequestExamined(
+        columns=table.columns,
+        texts=() if encoding is None else encoding.texts,
+        omitted=() if encoding is None else encoding.omitted,
+        outputs=outputs,
+        rows=table.rows,
+        rows_min=verdict.rows_min,
+    )
 
 
 def _require_ids(table: Table) -> None:
@@ -136,19 +146,36 @@ def _require_key(request: JointRequested) -> None:
         raise Unfit(error.code, str(error)) from error
 
 
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """What takes columns of a dataset: a program, an earlier job's model, or neither where a model is fitted."""
+
+    program: Program | None
+    model: Part | None
+    rows_min: int
+
+    def lay_down(self, folder: PartFolder, source: Source, reading: Reading) -> tuple[Encoding | None, Table]:
+        """Make the table; raises BadInput."""
+        if self.program is not None:
+            names = without(self.program, RECEIVED)
+            binding = bind(names, source.header, reading.id_column, reading.columns)
+            return None, lay_down(folder.table, source, binding, reading)
+        encoding = columns_of(source, reading, self.rows_min) if self.model is None else self.model.encoding
+        write_encoding(folder.encoding, encoding)
+        return encoding, laid_down(encoding, folder.table, source, reading)
+
+
 def _table(
-    services: Services, request: JointRequested, program: Program | None, model: Part | None, dataset: Dataset
-) -> Table:
+    services: Services, request: JointRequested, taken: _Taken, dataset: Dataset
+) -> tuple[Encoding | None, Table]:
     """The table that the program takes, of the very rows that the renter has."""
     folder = services.folder(request.job)
     shutil.rmtree(folder.path, ignore_errors=True)  # half made by a worker that was killed
     missing: Missing = dataset.reading.missing if request.algorithm is not None else "refuse"
-    columns = request.columns if model is None else model.columns
-    reading = Reading(dataset.reading.id_column, columns, dataset.reading.dialect, missing)
+    reading = Reading(dataset.reading.id_column, request.columns, dataset.reading.dialect, missing)
     try:
-        source = open_source(dataset.path, reading.dialect)
-        binding = _binding(program, source.header, reading)
-        table = lay_down(folder.table, source, binding, reading)
+        folder.path.mkdir(mode=FOLDER_MODE, parents=True)
+        encoding, table = taken.lay_down(folder, open_source(dataset.path, reading.dialect), reading)
     except BadInput as error:
         raise Unfit("dataset-unfit", "the dataset's columns do not fit what is asked", str(error)) from error
     if request.ids is None:
@@ -156,10 +183,4 @@ def _table(
     elif table.rows != request.rows or ids_digest(request.job, table.all_ids()) != request.ids:
         raise Unfit("not-aligned", "the ids of both sides are not the same in the same order")
     folder.digest.write_text(table.digest)
-    return table
-
-
-def _binding(program: Program | None, header: Header, reading: Reading) -> Binding:
-    if program is None:
-        return binding_of(header, reading.id_column, reading.columns)
-    return bind(without(program, RECEIVED), header, reading.id_column, reading.columns)
+    return encoding, table

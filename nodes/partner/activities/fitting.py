@@ -7,12 +7,14 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from nodes.data.binding import Binding
-from nodes.data.header import Header
+from nodes.data.port import Source
+from nodes.data.reading import Reading
 from nodes.data.table import open_table
 from nodes.homomorphic.errors import Overflow
 from nodes.joint import guards
 from nodes.joint.alignment import Places
+from nodes.joint.categories import Encoding
+from nodes.joint.encoding import Chosen, encoding_of, read_encoding
 from nodes.joint.errors import TooRevealing
 from nodes.joint.guards import Limits
 from nodes.joint.masks import read_places
@@ -36,14 +38,12 @@ _SAID: Final = {
 """What the renter is told; the counts are this partner's business."""
 
 
-def binding_of(header: Header, id_column: str | None, chosen: tuple[str, ...]) -> Binding:
-    """The columns of a model: those that were asked for, or all of numbers. Raises BadData."""
-    for name in chosen:
-        header.position(name)
-    names = chosen or tuple(each for each in header.columns if each in header.numeric and each != id_column)
-    if not names or len(names) > MODEL_COLUMNS_MAX:
-        raise BadData(f"a model takes 1 to {MODEL_COLUMNS_MAX} columns of numbers; here are {len(names)}")
-    return Binding(names, "choice")
+def columns_of(source: Source, reading: Reading, rows_min: int) -> Encoding:
+    """The columns of a model: those that were asked for, or all. Raises BadData."""
+    found = encoding_of(source, reading, None, max(Limits().support, rows_min))
+    if not 0 < len(found.names) <= MODEL_COLUMNS_MAX:
+        raise BadData(f"a model takes 1 to {MODEL_COLUMNS_MAX} columns; here are {len(found.names)}")
+    return found
 
 
 async def make_ready(services: Services, desk: Desk, request: JointRequested, places: Places | None = None) -> None:
@@ -80,7 +80,8 @@ def _make(services: Services, request: JointRequested, places: Places | None) ->
     folder, outliers = services.folder(request.job), services.datasets[request.dataset].outliers
     table = open_table(folder.table, folder.digest.read_text())
     try:
-        make_columns(folder.columns, table, places, request.algorithm, outliers)
+        chosen = Chosen(table, places, read_encoding(folder.encoding))
+        make_columns(folder.columns, chosen, request.algorithm, outliers)
     except TooRevealing as error:
         raise _unfit(services, error) from error
     except BadData as error:

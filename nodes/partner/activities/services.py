@@ -85,6 +85,11 @@ class PartFolder:
         return self.path / "table.sha256"
 
     @property
+    def encoding(self) -> Path:
+        """Which columns a model has, and how text became some of them."""
+        return self.path / "encoding.json"
+
+    @property
     def columns(self) -> IntegerFiles:
         """A model's, as integers."""
         return IntegerFiles(self.path)

@@ -13,6 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from nodes.joint.categories import Categories, Encoding, Omitted
 from nodes.joint.exchange import INTERNAL as ALIGNMENT_TYPES
 from nodes.joint.exchange import RECORDS as ALIGNMENT_RECORDS
 from nodes.joint.exchange import MasksSorted
@@ -38,6 +39,10 @@ class Part(Struct, frozen=True, kw_only=True):
     """Digest of the program as it was sent."""
     algorithm: Algorithm | None = None
     """Of the model to fit instead."""
+    texts: tuple[Categories, ...] = ()
+    """How the last of a model's columns were made of text."""
+    omitted: tuple[Omitted, ...] = ()
+    """Columns of the dataset that a model does not have."""
     score: str = ""
     """The job that fitted the model with which rows are scored instead."""
     outputs: int = 0
@@ -60,6 +65,11 @@ class Part(Struct, frozen=True, kw_only=True):
     """Of this partner's columns as they are, when a model was fitted and it may know them."""
     offset: float = 0.0
     """Makes the mean of its scores 0."""
+
+    @property
+    def encoding(self) -> Encoding:
+        """Of a model's columns."""
+        return Encoding.of(self.columns, self.texts)
 
     @property
     def taught_by_rounds(self) -> Rounds | Moments | Scores:
@@ -138,6 +148,8 @@ class RequestExamined(Struct, frozen=True, kw_only=True):
     """For this partner alone."""
     undecided: bool = False
     columns: tuple[str, ...] = ()
+    texts: tuple[Categories, ...] = ()
+    omitted: tuple[Omitted, ...] = ()
     outputs: int = 0
     rows: int = 0
     """Of the dataset."""

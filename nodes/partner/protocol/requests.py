@@ -71,7 +71,16 @@ def examined(draft: Draft, event: Event) -> None:
         draft.do(CancelTimer(name="renter"))
         draft.send("joint.deferred", part.renter, part.job, JointDeferred(job=part.job))
         return
-    draft.advance("covered", columns=data.columns, outputs=data.outputs, rows_min=data.rows_min)
+    draft.advance(
+        "covered",
+        columns=data.columns,
+        texts=data.texts,
+        omitted=data.omitted,
+        outputs=data.outputs,
+        rows_min=data.rows_min,
+    )
+    for each in data.omitted:
+        draft.note("omitted", f"{each.column}: {each.reason}")
     draft.heard()
     accepted = aligning.begin(draft, data.rows)
     if isinstance(taught := draft.part.taught_by_rounds, Moments):

@@ -109,7 +109,7 @@ class Answers:
         job = (await self.services.store.get(answered.job, ["job"])).get("job")
         if not isinstance(job, Job):
             raise JobGone(f"no job {answered.job} here")
-        sizes = [rows for _, _, rows in ranges(job.parts, job.batch_rows)]
+        sizes = [rows for _, _, rows in ranges(job.parts)]
         opened = await protection_of(running).open_scores(bytes(event.body), sizes, answered.bits)
         return OutputAccepted(
             round=answered.round,

@@ -17,6 +17,7 @@ from nodes.data.making import WHOLE_MAX, write_table
 from nodes.data.manifest import Column, Kind
 from nodes.data.port import Block
 from nodes.data.table import open_table
+from nodes.joint.encoding import read_encoding
 from nodes.joint.files import IntegerFiles
 from nodes.programs import runtime
 from nodes.programs.program import Program
@@ -131,7 +132,7 @@ def _fitted(result: _Result, target: Target) -> Fitted:
     assert joint.fitting is not None
     return Fitted(
         fitting=joint.fitting,
-        names=inputs.table.columns[:-1],
+        encoding=read_encoding(inputs.folder.encoding),
         columns=IntegerFiles(inputs.folder.path).read(),
         target=target,
         solved=read_solved(inputs.folder, result.rounds[ROUND]),
@@ -158,7 +159,7 @@ def _put(aside: Path, output: Path, digest: str) -> None:
 def _parts(result: _Result) -> Iterator[tuple[int, int, Rows]]:
     """First row, rows, and the result of every batch, in row order."""
     folder, width = result.running.job.folder, result.running.program.width_out
-    for batch, first, count in ranges(result.job.parts, result.job.batch_rows):
+    for batch, first, count in ranges(result.job.parts):
         yield first, count, read_part(folder, batch, result.digests[batch], width)
 
 

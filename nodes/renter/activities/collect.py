@@ -57,7 +57,7 @@ class _Sent:
 
     batch: Batch
     ended: bool
-    """Whether its job did."""
+    """Whether its job did, or decrypts nothing more."""
     heard_at: float
     """When its lessor was last heard of, seconds since 1970."""
 
@@ -124,7 +124,8 @@ class Collector:
             raise Refused("not-the-lessor", f"{event.source} does not serve {subtask.id}")
         contract = await self.workbench.contract(batch.job, batch.contract)
         heard_at = max(subtask.heard_at, subtask.started_at)
-        return contract.lessor_key, _Sent(batch, progress.phase in ENDED, heard_at)
+        over = progress.phase in ENDED or progress.here is not None
+        return contract.lessor_key, _Sent(batch, over, heard_at)
 
     async def _records(self, batch: Batch) -> list[Any]:
         keys = ("progress", f"subtask/{batch.subtask}", f"batch/{batch.batch}")

@@ -17,6 +17,7 @@ from nodes.data.manifest import Column
 from nodes.data.port import Block
 from nodes.data.table import Table
 from nodes.joint.alignment import Places
+from nodes.joint.encoding import Chosen, read_encoding
 from nodes.joint.errors import TooRevealing
 from nodes.joint.exchange import Alignment
 from nodes.joint.files import IntegerFiles
@@ -61,7 +62,8 @@ def _join(inputs: JobAtHand, masked: bool) -> Joined:
 def _made(inputs: JobAtHand, places: Places, aside: Path) -> Joined:
     joint = inputs.spec.joint
     if joint is not None and joint.fitting is not None:
-        return quantised(inputs.table, places, joint.fitting, IntegerFiles(inputs.folder.path), aside)
+        rows = Chosen(inputs.table, places, read_encoding(inputs.folder.encoding))
+        return quantised(rows, joint.fitting, IntegerFiles(inputs.folder.path), aside)
     table = chosen(inputs.table, places, aside)
     return Joined(data=table.digest, rows=table.rows)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from nodes.enclave.agreement import key_agreement
 from nodes.homomorphic import schemes
 from nodes.homomorphic.paillier import secret as paillier
-from nodes.homomorphic.port import SecretKey
+from nodes.homomorphic.port import IntegerProgram, SecretKey
 from nodes.identity import Identity
 from nodes.renter.errors import JobGone
 from nodes.renter.protocol.records import Progress
@@ -30,9 +30,12 @@ class Keys:
         """The job's secret key, which was made before."""
         return await self._read(job, scheme, None)
 
-    async def make_homomorphic(self, job: str, scheme: Scheme, input_bits: int) -> SecretKey:
-        """The job's secret key for values of so many bits, made on first use."""
-        return await self._read(job, scheme, lambda: schemes.generate(scheme, input_bits).to_bytes())
+    async def make_homomorphic(
+        self, job: str, scheme: Scheme, program: IntegerProgram, rows: int, at: int
+    ) -> SecretKey:
+        """The job's secret key for a program on so many rows at a time, of a shape (`schemes.shape`); made on first
+        use."""
+        return await self._read(job, scheme, lambda: schemes.generate(scheme, program, rows, at).to_bytes())
 
     async def make_paillier(self, job: str, bits: int) -> SecretKey:
         """The job's secret Paillier key with a modulus of so many bits, made on first use."""

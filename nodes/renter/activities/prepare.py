@@ -10,6 +10,9 @@ import msgspec
 from msgspec import Struct, structs
 
 from nodes.enclave.agreement.rounds import KEPT_BYTES_MAX
+from nodes.homomorphic import schemes
+from nodes.homomorphic.encoding import integer_program
+from nodes.homomorphic.port import IntegerProgram
 from nodes.programs.program import Program
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import JobAtHand, Workbench
@@ -22,7 +25,7 @@ from nodes.renter.protocol.outcomes import JobPrepared, JobSpoiled
 from nodes.renter.protocol.records import Facts
 from nodes.renter.protocol.split import rows_per_batch
 from schemas.errors import BadInput
-from schemas.jobs import JobSpec
+from schemas.jobs import JobSpec, Scheme
 
 
 async def prepare(
@@ -31,8 +34,8 @@ async def prepare(
     """Facts of the job, or why it is rejected."""
     spec = msgspec.convert(params["spec"], JobSpec)
     try:
-        facts = await facts_of(services, await workbench.inputs(spec))
-        facts = await _with_key(services, workbench, spec, facts)
+        job = await workbench.inputs(spec)
+        facts = await _with_key(services, workbench, job, await facts_of(services, job))
     except BadInput as error:
         return [("job.spoiled", JobSpoiled(code=getattr(error, "code", "bad-input"), reason=str(error)))]
     return [("job.prepared", JobPrepared(facts=facts))]
@@ -112,18 +115,29 @@ def _no_enclave(services: Services, spec: JobSpec) -> str:
     return "no kind of enclave is accepted: list hardware kinds, or accept software enclaves (not confidential) by name"
 
 
-async def _with_key(services: Services, workbench: Workbench, spec: JobSpec, facts: Facts) -> Facts:
+async def _with_key(services: Services, workbench: Workbench, job: JobAtHand, facts: Facts) -> Facts:
     """Make the key that the assessment will ask for; where it will refuse the job, none."""
+    spec = job.spec
     try:
         scheme = assess(spec, facts).scheme
     except NoProtection:
         return facts
     if scheme is None:
         return facts
-    fixed = next((each.fixed_point for each in facts.schemes if each.scheme == scheme), None)
     if spec.joint is not None and spec.joint.fitting is not None:
         key = await workbench.keys.make_paillier(spec.id, spec.joint.fitting.key_bits)
     else:
-        key = await workbench.keys.make_homomorphic(spec.id, scheme, fixed.input_bits if fixed else 1)
+        key = await workbench.keys.make_homomorphic(spec.id, scheme, *_computed(job, facts, scheme))
     public_key = await asyncio.to_thread(keep, services.blobs, key.public.to_bytes())
     return structs.replace(facts, public_key=public_key)
+
+
+def _computed(job: JobAtHand, facts: Facts, scheme: Scheme) -> tuple[IntegerProgram, int, int]:
+    """What is computed on ciphertext under the key, of how many rows at a time, and in ciphertexts of which shape;
+    nothing where results are sealed."""
+    found = next((each for each in facts.schemes if each.scheme == scheme and each.fixed_point), None)
+    if found is None or found.fixed_point is None:
+        return schemes.SMALLEST, 1, 0
+    program, _ = job.cut or (job.program, None)
+    rows = rows_per_batch(job.spec, facts.rows, max(program.width_in, program.width_out), job.spec.lessors, found)
+    return integer_program(schemes.compiled(scheme, program), found.fixed_point), rows, found.at

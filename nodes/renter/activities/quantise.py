@@ -10,10 +10,10 @@ import numpy as np
 from nodes.data.making import write_table
 from nodes.data.manifest import Column
 from nodes.data.port import Block
-from nodes.data.table import ROWS_AT_ONCE, Table
+from nodes.data.table import ROWS_AT_ONCE
 from nodes.joint import guards
-from nodes.joint.alignment import Places
-from nodes.joint.columns import Columns, Floats, filled, scaled, zero_sum
+from nodes.joint.columns import Columns, Floats, scaled, zero_sum
+from nodes.joint.encoding import Chosen
 from nodes.joint.errors import TooRevealing
 from nodes.joint.files import IntegerFiles, values_of
 from nodes.joint.guards import Limits
@@ -22,34 +22,37 @@ from nodes.renter.protocol.records import Joined, Target
 from schemas.joint import Fitting
 
 
-def quantised(table: Table, places: Places | None, fitting: Fitting, files: IntegerFiles, folder: Path) -> Joined:
-    """Make `folder` and in it the integers as a table, of all rows or of those at `places`; the label is the last.
+def quantised(chosen: Chosen, fitting: Fitting, files: IntegerFiles, folder: Path) -> Joined:
+    """Make `folder` and in it the integers as a table.
 
     Raises:
         TooRevealing: rows would show in what is computed of the columns.
         BadData: a column or the label cannot be used.
     """
-    label, last = values_of(table, places, [len(table.columns) - 1])[:, 0], len(table.columns) - 1
+    table, last = chosen.table, len(chosen.table.columns) - 1
+    label = values_of(table, chosen.places, [last])[:, 0]
     target = MODELS[fitting.algorithm.name].target(label)
-    values, moved = _safe(table, places, fitting)
+    values, moved = _safe(chosen, fitting)
     bits = fitting.algorithm.renter_bits
 
     def quantise(chunk: range, read: Floats) -> Columns:
-        found = filled(read) if values is None else np.column_stack([values, label])[:, chunk.start : chunk.stop]
+        found = chosen.usable(chunk, read)
+        if values is not None:
+            found = np.column_stack([values, label])[:, chunk.start : chunk.stop]
         if last in chunk:
             found = np.column_stack([found[:, :-1], target.values])
         return zero_sum(found, bits)
 
-    made = files.make(table, places, quantise)
+    made = files.make(table, chosen.places, quantise)
     written = write_table(folder, [Column(name) for name in table.columns], _blocks(made), id_column=None)
     noted = Target(intercept=target.intercept, mean=float(label.mean()), moved=moved)
     return Joined(data=written.digest, rows=written.rows, target=noted)
 
 
-def _safe(table: Table, places: Places | None, fitting: Fitting) -> tuple[Floats | None, int]:
+def _safe(chosen: Chosen, fitting: Fitting) -> tuple[Floats | None, int]:
     """The renter's columns where rows of them had to be moved, and how many; None where they are as they came."""
-    columns, bits = range(len(table.columns) - 1), fitting.algorithm.renter_bits
-    parts = [scaled(filled(values_of(table, places, [each])), bits) for each in columns]
+    columns, bits = range(len(chosen.table.columns) - 1), fitting.algorithm.renter_bits
+    parts = [scaled(chosen.values(range(each, each + 1)), bits) for each in columns]
     made = Columns(
         np.column_stack([each.integers for each in parts]),
         np.concatenate([each.units for each in parts]),
@@ -63,7 +66,7 @@ def _safe(table: Table, places: Places | None, fitting: Fitting) -> tuple[Floats
             raise
     else:
         return None, 0
-    values, moved = guards.pulled(filled(values_of(table, places, columns)), penalty, Limits())
+    values, moved = guards.pulled(chosen.values(columns), penalty, Limits())
     guards.require_safe(scaled(values, bits), penalty, Limits())
     return values, moved
 

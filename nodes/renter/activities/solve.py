@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,13 +13,16 @@ from msgspec import structs
 from nodes.data.making import write_table
 from nodes.data.manifest import Column
 from nodes.data.port import Block
-from nodes.data.table import ROWS_AT_ONCE, Table
+from nodes.data.table import ROWS_AT_ONCE, Table, open_table
 from nodes.joint import report, schur
+from nodes.joint.categories import Encoding
 from nodes.joint.columns import BLOCK_ROWS, Columns, Floats
+from nodes.joint.files import values_of
+from nodes.joint.masks import read_places
 from nodes.joint.models import MODELS
 from nodes.joint.report import Calibration, Fit
-from nodes.programs.build import linear
-from nodes.renter.files.fits import OWN, FitReport, read_fit, write_fit
+from nodes.programs.build import linear, linear_of_text
+from nodes.renter.files.fits import Alone, FitReport, read_fit, write_fit, write_scored
 from nodes.renter.files.folder import JobFolder
 from nodes.renter.files.solutions import Solved
 from nodes.renter.protocol.records import Target
@@ -50,7 +54,7 @@ class Fitted:
     """A model whose parts are made."""
 
     fitting: Fitting
-    names: tuple[str, ...]
+    encoding: Encoding
     """Of the renter's columns."""
     columns: Columns
     """The renter's, and the target."""
@@ -60,17 +64,27 @@ class Fitted:
 
     def write(self, folder: JobFolder, aside: Path) -> Table:
         """The output as a table at `aside`, and program and report into the job's folder; again it gives the same."""
-        weights = dict(zip(self.names, self.solved.weights, strict=True))
+        weights = dict(zip(self._names, self.solved.weights, strict=True))
         constant = self.solved.offset + self.target.intercept
-        program = linear({name: [weight] for name, weight in weights.items()}, [constant], [SCORE])
-        write_whole(folder.model, program)
+        write_whole(folder.model, self._program(weights, constant))
         write_fit(folder, self.report())
         lines = [*weights.items(), (INTERCEPT, constant)]
         block = Block(np.array([[value] for _, value in lines]), ([name for name, _ in lines],))
         return write_table(aside, [Column("name", "text"), Column("weight")], [block], id_column="name")
 
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return self.encoding.names[:-1]
+
+    def _program(self, weights: Mapping[str, float], constant: float) -> bytes:
+        if not self.encoding.texts:
+            return linear({name: [weight] for name, weight in weights.items()}, [constant], [SCORE])
+        numbers = {name: weights[name] for name in self.encoding.numbers}
+        texts = {each.column: each.weights(weights) for each in self.encoding.texts}
+        return linear_of_text(numbers, texts, constant, SCORE if SCORE not in (*numbers, *texts) else f"{SCORE} here")
+
     def report(self) -> FitReport:
-        """How good it is, of sums; and of the renter's own scores where there is a label to hold them against."""
+        """How good it is, of sums; and how good the renter's columns are alone."""
         algorithm, solved, rows = self.fitting.algorithm, self.solved, self.columns.rows
         penalty, known = algorithm.penalty_per_row * rows, algorithm.partner_coefficients
         norm = solved.norm + self.partner_norm
@@ -78,49 +92,69 @@ class Fitted:
         found = FitReport(
             algorithm=algorithm.name,
             rows=rows,
-            columns=self.names,
+            columns=self._names,
+            texts=self.encoding.texts,
+            omitted=self.encoding.omitted,
+            merged=tuple(self._names[at] for at in self.encoding.encoded if not self.columns.gram[at, at]),
             partner_columns=solved.partner_columns,
             penalty=penalty,
             intercept=self.target.intercept,
             r2=fit.r2,
             moved=self.target.moved,
+            alone=self._alone(penalty),
             approximate="; ".join(filter(None, (MODELS[algorithm.name].approximation, "" if known else WITHHELD))),
         )
         return self._classified(found, fit) if algorithm.name == "logistic" else found
 
     def _classified(self, found: FitReport, fit: Fit) -> FitReport:
-        scores, target, positive = self._own_scores(), self.columns.integers[:, -1], self.target.mean
-        label = (np.asarray(target) > 0).astype(np.float64)  # of a target that sums to 0
-        centred = target * self.columns.units[-1]
-        own = Fit(fit.rows, fit.total, float(scores @ centred), float(scores @ scores))
-        alone = report.calibration(own, positive, 0.0)
-        joint = report.calibration(fit, positive, self.target.intercept)
-        return structs.replace(
-            found,
-            auc=report.auc(label, scores),
-            log_loss=report.log_loss(label, alone.probabilities(scores)),
-            scores=OWN,
-            slope=joint.slope,
-            logit_at_mean=joint.intercept,
-        )
+        positive = self.target.mean
+        joint, (area, loss) = report.calibration(fit, positive, self.target.intercept), report.expected(fit, positive)
+        fields = {"auc": area, "log_loss": loss, "estimated": True}
+        return structs.replace(found, slope=joint.slope, logit_at_mean=joint.intercept, **fields)
 
-    def _own_scores(self) -> Floats:
-        """Of all rows, with a mean of 0."""
-        by_integer = np.array(self.solved.weights) * self.columns.units[:-1]
+    def _alone(self, penalty: float) -> Alone:
+        """Here every row's score is known."""
+        found, positive = schur.alone(self.columns, penalty), self.target.mean
+        own = Fit(self.columns.rows, found.total, found.explained, found.fitted)
+        if self.fitting.algorithm.name != "logistic":
+            return Alone(r2=own.r2)
+        label = np.asarray(self.columns.integers[:, -1] > 0, dtype=np.float64)  # of a target that sums to 0
+        scores = self._scores(found.weights)
+        chances = report.calibration(own, positive, 0.0).probabilities(scores)
+        return Alone(r2=own.r2, auc=report.auc(label, scores), log_loss=report.log_loss(label, chances))
+
+    def _scores(self, by_integer: Floats) -> Floats:
+        """Of all rows by the renter's columns alone, with a mean of 0."""
         blocks = range(0, self.columns.rows, BLOCK_ROWS)
         return np.concatenate([self.columns.integers[at : at + BLOCK_ROWS, :-1] @ by_integer for at in blocks])
 
 
 def write_scores(folder: JobFolder, aside: Path, rows: Table, scores: Floats) -> Table:
-    """The scores [rows] of a joint model as a table at `aside`; behind them what they mean for the label."""
+    """The scores [rows] of a joint model as a table at `aside`, behind them what they mean for the label; and how good
+    they are into the job's folder, where there are labels."""
     fit, columns = read_fit(folder), {SCORE: scores}
     if fit is not None and fit.slope is not None and fit.logit_at_mean is not None:
         columns["probability"] = Calibration(fit.slope, fit.logit_at_mean, fit.intercept).probabilities(scores)
     elif fit is not None and fit.algorithm == "poisson":
         columns["mean"] = np.exp(scores)
+    if fit is not None and folder.labels.exists():
+        places = read_places(folder.places) if folder.places.exists() else None
+        label = values_of(open_table(folder.labels), places, [0])[:, 0]
+        write_scored(folder, judged(fit, label, columns))
     values, name = np.column_stack(list(columns.values())), rows.known.id_column or "row"
     blocks = (
         Block(values[first : first + ROWS_AT_ONCE], (rows.ids(first, min(ROWS_AT_ONCE, rows.rows - first)),))
         for first in range(0, rows.rows, ROWS_AT_ONCE)
     )
     return write_table(aside, [Column(name, "text"), *map(Column, columns)], blocks, id_column=name)
+
+
+def judged(fit: FitReport, label: Floats, columns: Mapping[str, Floats]) -> FitReport:
+    """Of a model whose scores of some rows are known, how good it is there."""
+    scores, empty = columns[SCORE], structs.replace(fit, scored=len(label), r2=None, alone=None, estimated=False)
+    if "probability" in columns:
+        auc, loss = report.auc(label, scores), report.log_loss(label, columns["probability"])
+        return structs.replace(empty, auc=auc, log_loss=loss)
+    if "mean" in columns:
+        return structs.replace(empty, deviance=report.deviance(label, columns["mean"]))
+    return structs.replace(empty, r2=report.r2(label, scores))

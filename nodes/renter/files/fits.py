@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import msgspec
 from msgspec import Struct
 
+from nodes.joint.categories import Categories, Omitted
 from nodes.renter.files.folder import JobFolder
 from nodes.whole import write_whole
 
-OWN: Final = "own"
-JOINT: Final = "joint"
+
+class Alone(Struct, frozen=True, kw_only=True):
+    """The same kind of model of the renter's columns alone, on the same rows."""
+
+    r2: float
+    log_loss: float | None = None
+    auc: float | None = None
 
 
 class FitReport(Struct, frozen=True, kw_only=True):
@@ -29,9 +33,22 @@ class FitReport(Struct, frozen=True, kw_only=True):
     r2: float | None
     """Of the target by the scores of both parties together; where the partner's weights are withheld, at least this."""
     log_loss: float | None = None
+    """Of calibrated probabilities."""
     auc: float | None = None
-    scores: str = ""
-    """Whose scores `log_loss` and `auc` are of: the renter's part alone (own), or both parts (joint)."""
+    estimated: bool = False
+    """`log_loss` and `auc` are of sums, as if the scores of either label were normally distributed: single rows' scores
+    are not known here. A scoring job knows them."""
+    deviance: float | None = None
+    """Mean Poisson deviance; of a scoring job."""
+    alone: Alone | None = None
+    scored: int = 0
+    """Rows of a scoring job with a label, which `r2`, `log_loss`, `auc` and `deviance` are of; 0: those fitted to."""
+    texts: tuple[Categories, ...] = ()
+    """How the last of the renter's columns were made of text."""
+    omitted: tuple[Omitted, ...] = ()
+    """Columns here that the model does not have."""
+    merged: tuple[str, ...] = ()
+    """Categories here that too few of the rows in common have: they count as their column's baseline."""
     slope: float | None = None
     """Calibrates joint scores: the logit of label 1 is slope·(score - intercept) + logit_at_mean."""
     logit_at_mean: float | None = None
@@ -46,9 +63,15 @@ def write_fit(folder: JobFolder, fit: FitReport) -> None:
     write_whole(folder.fit, msgspec.json.encode(fit))
 
 
+def write_scored(folder: JobFolder, fit: FitReport) -> None:
+    """Put what a scoring job found beside what is known of its model; done again it is left as it is."""
+    write_whole(folder.scored, msgspec.json.encode(fit))
+
+
 def read_fit(folder: JobFolder) -> FitReport | None:
-    """What was found, of a job that fitted a model."""
+    """What was found, of a job that fitted a model or scored with one."""
+    path = folder.scored if folder.scored.exists() else folder.fit
     try:
-        return msgspec.json.decode(folder.fit.read_bytes(), type=FitReport)
+        return msgspec.json.decode(path.read_bytes(), type=FitReport)
     except (OSError, msgspec.MsgspecError):
         return None

@@ -38,9 +38,24 @@ class JobFolder:
         return self.path / "model.onnx"
 
     @property
+    def encoding(self) -> Path:
+        """Which columns a model has, and how text became some of them."""
+        return self.path / "encoding.json"
+
+    @property
+    def labels(self) -> Path:
+        """The labels of rows that are scored, which stay here: a table."""
+        return self.path / "labels"
+
+    @property
     def fit(self) -> Path:
         """How good a model is."""
         return self.path / "fit.json"
+
+    @property
+    def scored(self) -> Path:
+        """How good it is on rows that were scored."""
+        return self.path / "scored.json"
 
     @property
     def alignment(self) -> Path:
@@ -83,7 +98,7 @@ class JobFolder:
 
     def strip(self) -> None:
         """Remove what an ended job needs no more: the input but what it says of itself, parts, and rounds."""
-        for folder in (self.parts, self.path / "rounds", self.joined):
+        for folder in (self.parts, self.path / "rounds", self.joined, self.labels):
             shutil.rmtree(folder, ignore_errors=True)
         for path in self.table.glob("*"):
             if path.name != MANIFEST:

@@ -24,37 +24,39 @@ import msgspec
 from msgspec import Struct
 
 from nodes.crew.crew import Crew, Kit
-from nodes.homomorphic import measure
+from nodes.homomorphic import measure, schemes
 from nodes.homomorphic.costs import Units
-from schemas.jobs import APPROXIMATE, Scheme
+from schemas.jobs import APPROXIMATE, PAILLIER, Scheme
 
 PROBES_KEPT: Final = 9
 PROBE_TOLERANCE: Final = 2.0
 """A probe that differs from those before by more than this factor, either way, says that the machine is another now."""
-_LIBRARIES: Final = ("gmpy2", "numpy", "tenseal")
+_LIBRARIES: Final = ("gmpy2", "numpy", "seal-python", "tenseal")
 
 
 class Calibration(Struct, frozen=True):
-    """Units by scheme, in probes, and the seconds that the last probes took, the newest last."""
+    """Units by kind of key, in probes, and the seconds that the last probes took, the newest last."""
 
     machine: str
     probes: tuple[float, ...]
     units: dict[str, Units]
 
 
-async def units(crew: Crew, path: Path, schemes: Iterable[Scheme]) -> Mapping[str, Units]:
-    """Units of at least these schemes, in seconds as of now; what had to be measured is kept in the file at `path`."""
+async def units(crew: Crew, path: Path, kinds: Iterable[str]) -> Mapping[str, Units]:
+    """Units of at least these kinds of keys (`schemes.kind`), in seconds as of now; what had to be measured is kept in
+    the file at `path`."""
     machine = fingerprint()
     known = _read(path)
     if known is None or known.machine != machine:
         known = Calibration(machine, (), {})
     probes = await _probed(crew, known.probes)
     measured = dict(known.units)
-    missing = [scheme for scheme in schemes if scheme not in measured]
-    if not APPROXIMATE.issuperset(missing):
+    missing = {kind: schemes.of_kind(kind) for kind in kinds if kind not in measured}
+    if PAILLIER.intersection(missing):
         measured |= (await crew.call(measure.measure_paillier, Kit.of(None))).result
-    for scheme in APPROXIMATE.intersection(missing):
-        measured |= await _in_new_process(scheme)
+    for scheme, at in missing.values():
+        if scheme not in PAILLIER:
+            measured |= await _in_new_process(scheme, at)
     if missing:
         probes = await _probed(crew, probes)
     _write(path, Calibration(machine, probes, measured))
@@ -77,10 +79,12 @@ async def _everywhere(crew: Crew) -> list[float]:
     return [each.result for each in probed]
 
 
-async def _in_new_process(scheme: Scheme) -> dict[str, Units]:
+async def _in_new_process(scheme: Scheme, at: int) -> dict[str, Units]:
     fresh = Crew(1)
     try:
-        return (await fresh.call(measure.measure_ckks, Kit.of(None), scheme)).result
+        if scheme in APPROXIMATE:
+            return (await fresh.call(measure.measure_ckks, Kit.of(None), scheme)).result
+        return (await fresh.call(measure.measure_bfv, Kit.of(None), at)).result
     finally:
         await fresh.close()
 

@@ -45,11 +45,18 @@ class Encoding:
     fixed_point: FixedPoint | None = None
     program: IntegerProgram | None = field(default=None, repr=False)
     error_bound: float | None = None
+    at: int = 0
+    """Which of the scheme's shapes ciphertexts have."""
 
     @cached_property
     def shape(self) -> Shape:
-        """What the scheme's ciphertexts are like."""
-        return schemes.shape(self.scheme)
+        """What ciphertexts under the job's key are like."""
+        return schemes.shape(self.scheme, self.at)
+
+    @property
+    def kind(self) -> str:
+        """Of key: what is measured together."""
+        return schemes.kind_of(self.scheme, self.at)
 
     def facts(self) -> SchemeFacts:
         """What the job's record keeps of it."""
@@ -59,6 +66,7 @@ class Encoding:
             key_bits=self.shape.key_bits,
             slots=self.shape.slots,
             ciphertext_bytes=self.shape.ciphertext_bytes,
+            at=self.at,
             fixed_point=self.fixed_point,
             computation="" if self.program is None else program_digest(self.program),
             error_bound=self.error_bound,
@@ -74,7 +82,9 @@ def wanted_schemes(spec: JobSpec, degree: int) -> tuple[Scheme, ...]:
         return (schemes.for_degree(degree),)
     if spec.scheme != "auto":
         return (spec.scheme,)
-    return ("paillier", "ckks") if spec.results_stay and spec.noise == "fixed-base" else ("paillier",)
+    if spec.noise != "fixed-base":
+        return ("paillier",)
+    return ("bfv", "paillier", "ckks") if spec.results_stay else ("bfv", "paillier")
 
 
 def mapped(spec: JobSpec, program: Program, gaps: str = "") -> tuple[AffineMap | None, str]:
@@ -90,12 +100,35 @@ def mapped(spec: JobSpec, program: Program, gaps: str = "") -> tuple[AffineMap |
 
 
 def encoding(spec: JobSpec, program: Program, table: Table, affine: AffineMap, scheme: Scheme) -> Encoding:
-    """The cheapest fixed point whose error, with the scheme's own, is proved to be allowed."""
+    """The cheapest fixed point whose error, with the scheme's own, is proved to be allowed, under the cheapest key.
+
+    Rows are cut by what a ciphertext holds, and what a key must be like may depend on how they are cut: it grows until
+    it fits.
+    """
     shape = schemes.shape(scheme)
     if missing := schemes.unavailable(scheme):
         return Encoding(scheme, missing)
     if shape.relative_error and not spec.results_stay:
         return Encoding(scheme, schemes.MUST_STAY)
+    at = 0
+    while True:
+        found = _encoding(spec, program, table, affine, scheme, at)
+        if found.program is None:
+            return found
+        try:
+            needed = schemes.fitting(scheme, found.program, found.rows_each)
+        except BadInput as error:
+            return Encoding(scheme, str(error))
+        if needed <= at:
+            return found
+        at = needed
+
+
+def _encoding(  # noqa: PLR0917
+    spec: JobSpec, program: Program, table: Table, affine: AffineMap, scheme: Scheme, at: int
+) -> Encoding:
+    """The same under a key of the shape that stands at this place."""
+    shape = schemes.shape(scheme, at)
     width = max(program.width_in, program.width_out)
     try:
         each = rows_per_batch(spec, table.rows, width, spec.lessors, shape)
@@ -117,7 +150,7 @@ def encoding(spec: JobSpec, program: Program, table: Table, affine: AffineMap, s
     own = shape.relative_error * integers.largest(rows) * 2.0 ** -result_bits(fixed)
     bound = (encoded + own) * parts
     text = f"its own error may reach {own * parts:.1e}, at most {spec.max_error:g} is allowed (--max-error)"
-    return Encoding(scheme, text if bound > spec.max_error else "", each, fixed, integers, bound)
+    return Encoding(scheme, text if bound > spec.max_error else "", each, fixed, integers, bound, at)
 
 
 def sealed_result_bits(affine: AffineMap | None, bounds: NDArray[np.float64]) -> int:

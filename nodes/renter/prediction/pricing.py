@@ -45,7 +45,7 @@ class Pricing:
         spec, usable = self.spec, [each for each in encodings if not each.refused]
         wanted = self.sealing or asked(spec.protection) is SEALED or spec.decrypt_seconds_max is not None
         sealing = wanted and not facts.no_enclave
-        names = [each.scheme for each in usable] + ([sealing_scheme(spec)] if sealing else [])
+        names = [each.kind for each in usable] + ([sealing_scheme(spec)] if sealing else [])
         units = await calibration.units(self.crew, self.measured, names) if names else {}
         size = Size(
             rows=rented_rows(spec, facts.rows),
@@ -70,7 +70,7 @@ class Pricing:
         score = CiphertextScore(self.table, fixed, program, approximate, rest)
         rows = await self.crew.call(rehearse_ciphertext, Kit.of(score), self._middle(each), each)
         exact = self.spec.noise == "exact"
-        return predict.homomorphic(size, work, units[encoding.scheme], rows.result, encoding.shape, exact=exact)
+        return predict.homomorphic(size, work, units[encoding.kind], rows.result, encoding.shape, exact=exact)
 
     async def _in_enclaves(self, facts: Facts, size: Size, units: Mapping[str, Units], *, sealing: bool) -> Facts:
         each = rows_per_batch(self.spec, facts.rows, facts.width, self.spec.lessors, row_elements=facts.row_elements)

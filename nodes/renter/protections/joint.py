@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from msgspec import Struct
@@ -27,6 +28,8 @@ from nodes.renter.protections.port import Closed, Ingredients, Opened, timed
 from nodes.renter.protocol.records import Round
 from schemas.errors import VerificationFailed
 from schemas.jobs import Batch
+
+F = TypeVar("F", "Totals", "Moments")
 
 
 class Totals(Struct, frozen=True):
@@ -117,28 +120,26 @@ class JointProtection:
 
     async def open_output(self, body: bytes, outputs: int, bits: int) -> Opened:
         """A round's output [1, outputs], which comes as round(y·2^bits). Raises VerificationFailed."""
-        worked = await self.crew.ahead.call(open_totals, self.kit, body, outputs)
-        found = worked.result
-        if found.code:
-            raise VerificationFailed(found.reason, code=found.code)
-        values = np.array([found.numbers], dtype=np.float64)
-        return Opened(np.ldexp(values, -bits), worked.core_seconds)
+        found, seconds = await self._ahead(open_totals, body, outputs)
+        return Opened(np.ldexp(np.array([found.numbers], dtype=np.float64), -bits), seconds)
 
     async def open_scores(self, body: bytes, sizes: list[int], bits: int) -> Opened:
         """Scores [1, rows], which come as round(y·2^bits) in batches of so many rows. Raises VerificationFailed."""
-        worked = await self.crew.call(open_scores, self.kit, body, sizes)
-        found = worked.result
-        if found.code:
-            raise VerificationFailed(found.reason, code=found.code)
-        return Opened(np.ldexp(np.array([found.numbers], dtype=np.float64), -bits), worked.core_seconds)
+        found, seconds = await self._ahead(open_scores, body, sizes)
+        return Opened(np.ldexp(np.array([found.numbers], dtype=np.float64), -bits), seconds)
 
     async def open_moments(self, body: bytes, width: int, count: int, size_bits: int) -> OpenedMoments:
         """A model's rotated moments, `count` times `width`. Raises VerificationFailed."""
-        worked = await self.crew.call(open_moments, self.kit, body, width, count, size_bits)
+        found, seconds = await self._ahead(open_moments, body, width, count, size_bits)
+        return OpenedMoments(found.numbers, seconds)
+
+    async def _ahead(self, task: Callable[..., F], body: bytes, *of: Any) -> tuple[F, float]:
+        """What the partner sent, opened before anything is encrypted, and the core-seconds that it took."""
+        worked = await self.crew.ahead.call(task, self.kit, body, *of)
         found = worked.result
         if found.code:
             raise VerificationFailed(found.reason, code=found.code)
-        return OpenedMoments(found.numbers, worked.core_seconds)
+        return found, worked.core_seconds
 
     async def close(self, batch: Batch) -> Closed:
         """Not of joint jobs, whose batches go out in rounds."""

@@ -13,7 +13,7 @@ from typing import Final
 from nodes.protections import CIPHERTEXT, ENCLAVE, SEALED, asked, traits_of
 from nodes.renter.protocol.records import Facts, SchemeFacts
 from schemas.errors import PolicyRefused
-from schemas.jobs import APPROXIMATE, Assessment, Candidate, Costs, JobSpec, Scheme
+from schemas.jobs import PAILLIER, Assessment, Candidate, Costs, JobSpec, Scheme
 
 LINK_BYTES_PER_SECOND: Final = 12.5e6
 """100 Mbit/s, assumed between organisations: how bytes are weighed against core-seconds when schemes are compared."""
@@ -46,7 +46,7 @@ def assess(spec: JobSpec, facts: Facts) -> Assessment:
         asked=spec.protection,
         chosen=chosen.protection,
         scheme=chosen.scheme,
-        noise=spec.noise if chosen.protection == CIPHERTEXT.name and chosen.scheme not in APPROXIMATE else None,
+        noise=spec.noise if chosen.protection == CIPHERTEXT.name and chosen.scheme in PAILLIER else None,
         rows=rented_rows(spec, facts.rows),
         columns=facts.width_in,
         cores=facts.cores,

@@ -6,7 +6,7 @@ from msgspec import structs
 
 from nodes.draft import data_of
 from nodes.machine import Refused
-from nodes.renter.protocol import ending, faults, windows
+from nodes.renter.protocol import cutting, ending, faults, windows
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import BatchSent, ResultAccepted, ResultHeld
 from nodes.renter.protocol.records import LOCAL, BatchRecord
@@ -53,7 +53,8 @@ def result_accepted(draft: Draft, event: Event) -> None:
     if data.owner == LOCAL:
         windows.compute_local(draft, after=data.batch)
     else:
-        windows.credit(draft, data.owner, record)
+        windows.credit(draft, data.owner, record, data.compute_seconds)
+        cutting.follow(draft, data.owner)
         windows.fill(draft, data.owner)
         if record.owner not in (data.owner, LOCAL):
             windows.drop(draft, record.owner, data.batch)

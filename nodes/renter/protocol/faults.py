@@ -3,7 +3,7 @@ lessor can mend ends the job. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -18,9 +18,10 @@ from nodes.renter.protocol.outcomes import BatchUnsent, ResultRefused
 from nodes.renter.protocol.records import BatchRecord, Subtask
 from nodes.renter.protocol.runs import Runs
 from nodes.renter.protocol.states import OPEN, SERVING
-from nodes.renter.protocol.subtasks import terms_of
+from nodes.renter.protocol.subtasks import announce, terms_of
 from schemas import limits
 from schemas.events import BatchFailed, DeliveryFailed, Event, EventRefused
+from schemas.jobs import ONE_REFUSAL
 
 WANTED: Final[Mapping[str, str]] = MappingProxyType(
     {"ordering": "order.buy.placed", "agreeing": "introduction.requested"}
@@ -36,6 +37,9 @@ def result_refused(draft: Draft, event: Event) -> None:
     """`result.refused`: the lessor erred; its work goes elsewhere and it is not used again for this job."""
     data = data_of(event, ResultRefused)
     draft.note("incident", f"{data.owner}: {data.reason}", code=data.code, batch=data.batch, evidence=data.evidence)
+    _, assessment = draft.job.decided
+    if assessment.scheme in ONE_REFUSAL and draft.progress.here is None:
+        _finish_here(draft)
     lose(draft, data.owner, data.code, data.reason, told=NOT_ACCEPTED)
 
 
@@ -155,6 +159,9 @@ def hand_over(draft: Draft, batches: Runs, *, last: str, faulty: bool = True) ->
     """
     if not batches:
         return
+    if (here := draft.progress.here) is not None:
+        draft.change_progress(here=(*here, *batches))
+        return
     live = [each for each in draft.subtasks() if each.phase in SERVING]
     others = [each for each in live if each.id != last and not windows.is_full(draft, each)] or live
     if not others:
@@ -164,6 +171,22 @@ def hand_over(draft: Draft, batches: Runs, *, last: str, faulty: bool = True) ->
         if share:
             draft.change_subtask(subtask.id, queue=(*share, *subtask.queue))
             windows.fill(draft, subtask.id)
+
+
+def _finish_here(draft: Draft) -> None:
+    """The job's key decrypts nothing more: the renter computes what is left itself, and the others are not sent to.
+
+    Each refusal tells who chose the ciphertext a bit of the key. Of one refusal, no more can be told than which batch
+    it was, and that there was one.
+    """
+    draft.change_progress(here=draft.progress.waiting, waiting=())
+    draft.note("key-retired", "after a refused result nothing more is decrypted under the job's key")
+    for subtask in draft.subtasks():
+        if subtask.phase in OPEN:
+            rest = (*runs.single(subtask.under_way), *subtask.queue)
+            draft.change_subtask(subtask.id, queue=(), under_way=())
+            hand_over(draft, rest, last=subtask.id)
+    windows.compute_here(draft)
 
 
 def _called_final(draft: Draft, subtask: Subtask, data: BatchFailed) -> None:
@@ -220,6 +243,10 @@ def _check_key(draft: Draft, subtask: Subtask, hearing_since: float) -> None:
     until = heard_at + draft.config.handshake_seconds_max + loading
     if draft.now < until:
         draft.do(SetTimer(name=f"key/{subtask.id}", at=until))
+    elif max(subtask.heard_at, subtask.started_at) < hearing_since:  # as in _ask_again
+        draft.note("unheard", f"{subtask.lessor} may have offered a key when nobody listened")
+        draft.change_subtask(subtask.id, heard_at=draft.now)
+        announce(draft, subtask)
     else:
         lose(draft, subtask.id, "no-key", "no enclave of this lessor proved itself in time")
 
@@ -227,11 +254,30 @@ def _check_key(draft: Draft, subtask: Subtask, hearing_since: float) -> None:
 def _check_silence(draft: Draft, subtask: Subtask, hearing_since: float) -> None:
     if not subtask.under_way:
         return
-    records = (draft.batch(number) for number in subtask.under_way)
-    sent = [record.sent_at for record in records if record is not None and record.sent_at]
-    since = max(min(sent), subtask.heard_at, hearing_since) if sent else draft.now
+    records = [record for record in map(draft.batch, subtask.under_way) if record is not None and record.sent_at]
+    since = max(min((each.sent_at for each in records), default=draft.now), subtask.heard_at, hearing_since)
     seconds = draft.now - since
     if seconds < draft.config.batch_deadline_seconds:
         windows.watch(draft, subtask.id, since)
-        return
-    lose(draft, subtask.id, "silent", f"nothing from {subtask.lessor} for {seconds:.0f} s")
+    elif unheard := [each for each in records if each.sent_at < hearing_since]:
+        _ask_again(draft, subtask, unheard)
+    else:
+        lose(draft, subtask.id, "silent", f"nothing from {subtask.lessor} for {seconds:.0f} s")
+
+
+def _ask_again(draft: Draft, subtask: Subtask, unheard: Sequence[BatchRecord]) -> None:
+    """Send batches once more whose results may have come while nobody here listened: to a process whose store is no
+    more, where this one is a copy made before. Whoever answers then was never silent."""
+    batches = runs.single([each.number for each in unheard])
+    draft.note("unheard", f"{subtask.lessor} may have answered when nobody listened", batches=runs.count(batches))
+    for each in unheard:
+        draft.put(f"batch/{each.number}", structs.replace(each, excused=each.excused + 1))
+    numbers = {each.number for each in unheard}
+    under_way = tuple(number for number in subtask.under_way if number not in numbers)
+    serves = subtask.phase == "running"
+    queue = (*batches, *subtask.queue) if serves else subtask.queue
+    draft.change_subtask(subtask.id, under_way=under_way, queue=queue, heard_at=draft.now)
+    windows.watch(draft, subtask.id, draft.now)
+    if not serves:
+        hand_over(draft, batches, last=subtask.id, faulty=False)
+    windows.fill(draft, subtask.id)

@@ -41,6 +41,8 @@ class SchemeFacts(Struct, frozen=True, kw_only=True):
     key_bits: int
     slots: int
     ciphertext_bytes: int
+    at: int = 0
+    """Which of the scheme's shapes its ciphertexts have."""
     fixed_point: FixedPoint | None = None
     computation: str = ""
     """Digest of the integer program; empty when there is none."""
@@ -109,6 +111,8 @@ class Part(Struct, frozen=True, kw_only=True):
     batches: int
     first_row: int
     rows: int
+    rows_each: int
+    """Of every batch but the last."""
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -150,9 +154,9 @@ class Job(Struct, frozen=True, kw_only=True):
     replacements: int = 0
     """Of those, for lessors that were lost."""
     expected_contracts: tuple[str, ...] = ()
-    batch_rows: int = 0
     batches: int = 0
     parts: tuple[Part, ...] = ()
+    """In row order."""
     avoid: tuple[str, ...] = ()
     causes: tuple[tuple[str, str], ...] = ()
     """(code, text) of everything that went wrong on the way; a failure reports them all."""
@@ -185,6 +189,8 @@ class Progress(Struct, frozen=True, kw_only=True):
     """On what lessors computed, so far; the assessment's `costs` predicted it."""
     waiting: Runs = ()
     """Batches of lost subtasks that no live subtask has taken over yet."""
+    here: Runs | None = None
+    """Batches that the renter computes itself, once its key decrypts nothing more; None as long as it does."""
     round: int = 1
     """Of a joint job, whose batches are counted anew in each."""
     forwarded: int = 0
@@ -210,6 +216,10 @@ class Subtask(Struct, frozen=True, kw_only=True):
     under_way: tuple[int, ...] = ()
     batches_done: int = 0
     rows_done: int = 0
+    core_seconds: float = 0.0
+    """That these rows took, as the lessor says."""
+    cuts: int = 0
+    """Times that its queue was cut anew."""
     started_at: float = 0.0
     heard_at: float = 0.0
     full_at: float = 0.0

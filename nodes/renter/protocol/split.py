@@ -32,9 +32,18 @@ class Packing(Protocol):
 
 
 def rows_per_batch(
-    spec: JobSpec, rows: int, width: int, lessors: int, scheme: Packing | None = None, *, row_elements: int = 1
+    spec: JobSpec,
+    rows: int,
+    width: int,
+    lessors: int,
+    scheme: Packing | None = None,
+    *,
+    row_elements: int = 1,
+    row_seconds: float = 0.0,
 ) -> int:
     """As the job asks; otherwise near the target body size, often enough to share, whole ciphertexts where packed.
+
+    Either way no more than `BATCH_SECONDS` of work, as far as the job may have so many batches.
 
     Args:
         spec: the job.
@@ -43,6 +52,7 @@ def rows_per_batch(
         lessors: that share them, beside the local part.
         scheme: in which the data travels; None for plain values.
         row_elements: numbers that the program makes of a row, where it runs on plain values.
+        row_seconds: of one core, that the slowest step takes for a row; 0 where it is not known.
 
     Raises:
         BadInput: the job would have more than `BATCHES_PER_JOB_MAX` batches.
@@ -55,7 +65,15 @@ def rows_per_batch(
     chosen = spec.batch_rows or min(by_size, ceil(by_share / slots) * slots, by_memory, limits.ROWS_PER_BATCH_MAX)
     if ceil(rows / chosen) + parts > limits.BATCHES_PER_JOB_MAX:
         raise BadInput(f"{rows} rows in batches of {chosen} are more than {limits.BATCHES_PER_JOB_MAX} batches")
-    return chosen
+    fewest = ceil(rows / (limits.BATCHES_PER_JOB_MAX - parts))
+    return max(fewest, rows_in_time(chosen, row_seconds, slots))
+
+
+def rows_in_time(rows: int, row_seconds: float, slots: int = 1) -> int:
+    """So many of these rows as take no longer than a batch may; whole ciphertexts, and one at least."""
+    if rows * row_seconds <= limits.BATCH_SECONDS:
+        return rows
+    return min(rows, max(1, int(limits.BATCH_SECONDS / row_seconds / slots)) * slots)
 
 
 def split(rows: int, rows_per_batch: int, owners: Sequence[tuple[str, int]], local_share: float) -> tuple[Part, ...]:
@@ -75,30 +93,36 @@ def split(rows: int, rows_per_batch: int, owners: Sequence[tuple[str, int]], loc
     for owner, weight in owners:
         given += weight
         end_row = rented * given // units
-        part = _part(owner, first_batch, first_row, end_row - first_row, rows_per_batch)
+        part = part_of(owner, first_batch, first_row, end_row - first_row, rows_per_batch)
         parts.append(part)
         first_row, first_batch = end_row, first_batch + part.batches
-    parts.append(_part(LOCAL, first_batch, first_row, rows - first_row, rows_per_batch))
+    parts.append(part_of(LOCAL, first_batch, first_row, rows - first_row, rows_per_batch))
     return tuple(parts)
 
 
-def rows_of(parts: Sequence[Part], rows_per_batch: int, batch: int) -> tuple[int, int]:
+def rows_of(parts: Sequence[Part], batch: int) -> tuple[int, int]:
     """(first row, number of rows) of a batch."""
     for part in parts:
         if part.first_batch <= batch < part.first_batch + part.batches:
-            start = (batch - part.first_batch) * rows_per_batch
-            return part.first_row + start, min(rows_per_batch, part.rows - start)
+            start = (batch - part.first_batch) * part.rows_each
+            return part.first_row + start, min(part.rows_each, part.rows - start)
     raise LookupError(f"no batch {batch}")
 
 
-def ranges(parts: Sequence[Part], rows_per_batch: int) -> Iterator[tuple[int, int, int]]:
-    """(batch, first row, rows) of every batch, in order."""
+def ranges(parts: Sequence[Part]) -> Iterator[tuple[int, int, int]]:
+    """(batch, first row, rows) of every batch, in row order."""
     for part in parts:
         for batch in range(part.first_batch, part.first_batch + part.batches):
-            yield batch, *rows_of((part,), rows_per_batch, batch)
+            yield batch, *rows_of((part,), batch)
 
 
-def _part(owner: str, first_batch: int, first_row: int, rows: int, rows_per_batch: int) -> Part:
+def part_of(owner: str, first_batch: int, first_row: int, rows: int, rows_each: int) -> Part:
+    """A part of so many rows, in batches of so many each."""
     return Part(
-        owner=owner, first_batch=first_batch, batches=ceil(rows / rows_per_batch), first_row=first_row, rows=rows
+        owner=owner,
+        first_batch=first_batch,
+        batches=ceil(rows / rows_each),
+        first_row=first_row,
+        rows=rows,
+        rows_each=rows_each,
     )

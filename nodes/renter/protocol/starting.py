@@ -8,13 +8,13 @@ from nodes.contracts import verify_contract
 from nodes.draft import data_of
 from nodes.machine import CancelTimer, Perform, Refused
 from nodes.protections import traits_of
-from nodes.renter.protocol import ending, leases, market, partnership, windows
+from nodes.renter.protocol import cutting, ending, leases, market, partnership, windows
 from nodes.renter.protocol.assess import NoProtection, assess
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import JobPrepared
 from nodes.renter.protocol.records import LOCAL, ContractRecord, Job, Progress, Subtask, subtask_of
 from nodes.renter.protocol.runs import Runs, shares
-from nodes.renter.protocol.split import rows_per_batch, split
+from nodes.renter.protocol.split import split
 from nodes.renter.protocol.states import JOB, SUBTASK
 from nodes.renter.protocol.subtasks import announce
 from nodes.states import advance
@@ -142,14 +142,12 @@ def _start(draft: Draft, record: ContractRecord, queue: Runs) -> Subtask:
 
 def _split(draft: Draft, records: list[ContractRecord]) -> list[Runs]:
     """Each contract's queue; raises BadInput when the job would have too many batches."""
-    spec, (facts, assessment) = draft.job.spec, draft.job.decided
-    scheme = facts.of(assessment.scheme) if traits_of(assessment.chosen).on_ciphertext else None
-    elements = 1 if scheme else facts.row_elements
-    rows_each = rows_per_batch(spec, facts.rows, facts.width, len(records), scheme, row_elements=elements)
+    spec, (facts, _) = draft.job.spec, draft.job.decided
+    rows_each = cutting.planned(draft.job)
     owners = [(subtask_of(record.contract.id), record.contract.units) for record in records]
     parts = split(facts.rows, rows_each, owners, spec.local_share)
     batches = sum(part.batches for part in parts)
-    draft.change_job(batch_rows=rows_each, batches=batches, parts=parts)
+    draft.change_job(batches=batches, parts=parts)
     draft.advance("split")
     shown = {part.owner: part.rows for part in parts}
     draft.note("split", f"{facts.rows} rows into {batches} batches", rows_by_owner=shown, batch_rows=rows_each)

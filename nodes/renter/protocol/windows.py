@@ -75,11 +75,33 @@ def compute_local(draft: Draft, *, after: int | None = None) -> None:
     """
     job = draft.job
     part = next((p for p in job.parts if p.owner == LOCAL), None)
-    if part is None or draft.phase != "running":
+    if draft.phase != "running":
         return
-    number = part.first_batch if after is None else after + 1
-    if part.first_batch <= number < part.first_batch + part.batches and draft.batch(number) is None:
-        check_here(draft, number)
+    if part is not None:
+        number = part.first_batch if after is None else after + 1
+        if part.first_batch <= number < part.first_batch + part.batches and draft.batch(number) is None:
+            check_here(draft, number)
+            return
+    if after is not None:
+        _next_here(draft)
+
+
+def compute_here(draft: Draft) -> None:
+    """Start on what is left for the renter, unless the local part is under way, which goes on with it."""
+    part = next((p for p in draft.job.parts if p.owner == LOCAL), None)
+    last = None if part is None or not part.batches else draft.batch(part.first_batch + part.batches - 1)
+    if draft.phase == "running" and (part is None or not part.batches or (last is not None and last.digest)):
+        _next_here(draft)
+
+
+def _next_here(draft: Draft) -> None:
+    while draft.progress.here:
+        number, rest = runs.take(draft.progress.here)
+        draft.change_progress(here=rest)
+        record = draft.batch(number)
+        if record is None or not record.digest:
+            check_here(draft, number)
+            return
 
 
 def check_here(draft: Draft, number: int) -> None:
@@ -89,14 +111,20 @@ def check_here(draft: Draft, number: int) -> None:
     draft.do(Perform(activity="compute-local", params=params))
 
 
-def credit(draft: Draft, subtask_id: str, record: BatchRecord) -> None:
+def credit(draft: Draft, subtask_id: str, record: BatchRecord, core_seconds: float = 0.0) -> None:
     """A batch came back right: it counts for its lessor."""
     subtask = draft.subtask(subtask_id)
-    counted = {"batches_done": subtask.batches_done + 1, "rows_done": subtask.rows_done + record.rows}
-    drop(draft, subtask_id, record.number, **counted)
+    drop(
+        draft,
+        subtask_id,
+        record.number,
+        batches_done=subtask.batches_done + 1,
+        rows_done=subtask.rows_done + record.rows,
+        core_seconds=subtask.core_seconds + core_seconds,
+    )
 
 
-def drop(draft: Draft, subtask_id: str, number: int, **counted: int) -> None:
+def drop(draft: Draft, subtask_id: str, number: int, **counted: float) -> None:
     """A batch is no longer under way at this subtask, whose lessor was heard of."""
     under_way = tuple(n for n in draft.subtask(subtask_id).under_way if n != number)
     draft.change_subtask(subtask_id, under_way=under_way, heard_at=draft.now, **counted)
@@ -111,7 +139,7 @@ def _sending(draft: Draft, number: int, owner: str) -> BatchRecord:
     known = draft.batch(number)
     number_of_round = draft.progress.round
     if known is None:
-        first_row, rows = rows_of(draft.job.parts, draft.job.batch_rows, number)
+        first_row, rows = rows_of(draft.job.parts, number)
         known = BatchRecord(number=number, first_row=first_row, rows=rows, owner=owner, attempt=0)
     elif known.round != number_of_round:
         known = structs.replace(known, attempt=0, excused=0, digest="", round=number_of_round)

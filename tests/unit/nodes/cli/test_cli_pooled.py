@@ -10,6 +10,7 @@ from sklearn.linear_model import Ridge
 
 from nodes.cli.pooled import Both, Linear, Side, against_pooled, fitted, rows_in_common
 from nodes.data.reading import Reading
+from nodes.joint.categories import Encoding
 from nodes.joint.models import MODELS
 from schemas.joint import Algorithm, AlgorithmName, Fitting
 
@@ -54,8 +55,8 @@ def test_a_model_that_is_another_is_not_good() -> None:
 def test_rows_are_those_of_both_tables_in_the_renters_order_with_means_for_gaps(tmp_path: Path) -> None:
     (tmp_path / "here.csv").write_text("id,note,a,y\nq,text,1,0\np,text,,1\nr,text,3,1\n")
     (tmp_path / "there.csv").write_text("b;person;c\n5;p;7\n6;q;8\n9;x;9\n")
-    here = Side(tmp_path / "here.csv", ("a", "y"), Reading("id", missing="mean"))
-    found = rows_in_common(here, Side(tmp_path / "there.csv", ("c", "b"), Reading("person")))
+    here = Side(tmp_path / "here.csv", Encoding(numbers=("a", "y")), Reading("id", missing="mean"))
+    found = rows_in_common(here, Side(tmp_path / "there.csv", Encoding(numbers=("c", "b")), Reading("person")))
     np.testing.assert_array_equal(found.mine, [[1], [1]])
     np.testing.assert_array_equal(found.theirs, [[8, 6], [7, 5]])
     np.testing.assert_array_equal(found.label, [0, 1])

@@ -16,7 +16,7 @@ from nodes.homomorphic import measure
 from nodes.homomorphic.costs import TABLES_AFTER, Units, products, steps
 from nodes.homomorphic.packing import blocks_of
 from nodes.homomorphic.port import IntegerProgram, Noise
-from schemas.jobs import APPROXIMATE, Scheme
+from schemas.jobs import PAILLIER, Scheme
 
 PRICES = Units(
     start=70.0,
@@ -62,7 +62,7 @@ class PricedPublic:
     drawn: int = 0
 
     def encrypt(self, values: NDArray[np.int64]) -> bytes:
-        """Paillier's ciphertexts draw from the first table here, those of CKKS need none."""
+        """Paillier's ciphertexts draw from the first table here, the others need none."""
         count = blocks_of(len(values), self.slots) * values.shape[1]
         self.drawn += count
         self.clock.spend(count * PRICES.encrypt[self.stage])
@@ -71,7 +71,7 @@ class PricedPublic:
     @property
     def stage(self) -> int:
         assert self.drawn < TABLES_AFTER[1]
-        return 0 if self.scheme in APPROXIMATE else 1
+        return 1 if self.scheme in PAILLIER else 0
 
     def evaluate(self, body: bytes, rows: int, program: IntegerProgram) -> bytes:
         blocks = blocks_of(rows, self.slots)
@@ -182,10 +182,10 @@ def test_the_units_of_ckks_are_its_prices_and_the_first_use_is_a_start(
 ) -> None:
     made: list[int] = []
 
-    def generate(scheme: Scheme, input_bits: int) -> PricedSecret:
+    def generate(scheme: Scheme, program: IntegerProgram) -> PricedSecret:
         assert scheme == wanted
         clock.spend(10.0 if made else 10.0 + PRICES.start)
-        made.append(input_bits)
+        made.append(program.input_max)
         return PricedSecret(PricedPublic(clock, scheme))
 
     monkeypatch.setattr(measure, "generate", generate)
@@ -195,6 +195,27 @@ def test_the_units_of_ckks_are_its_prices_and_the_first_use_is_a_start(
     )
     expected = structs.replace(without_tables, product=0.0) if wanted == "ckks" else without_tables
     assert close(measure.measure_ckks(None, wanted)[wanted], expected)
+
+
+@pytest.mark.parametrize("at", [0, 6])
+def test_the_units_of_bfv_are_kept_by_the_shape_of_the_key(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    made: list[int] = []
+
+    def generate(scheme: Scheme, program: IntegerProgram, *, at: int) -> PricedSecret:
+        clock.spend(10.0 if made else 10.0 + PRICES.start)
+        made.append(at)
+        return PricedSecret(PricedPublic(clock, scheme))
+
+    monkeypatch.setattr(measure, "generate", generate)
+    each = PRICES.encrypt[0]
+    expected = structs.replace(
+        PRICES, encrypt=(each,), tables=(), encrypt_exact=each, output=PRICES.output + DRAWN[0], product=0.0
+    )
+    (kind, units), *others = measure.measure_bfv(None, at).items()
+    assert (kind, others, made) == (f"bfv/{at}", [], [at, at])
+    assert close(units, expected)
 
 
 def test_a_disturbed_probe_does_not_count(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,6 +238,12 @@ def test_real_work_has_real_units(task: Callable[[None], object]) -> None:
         assert len(made) == 2 * len(TABLES_AFTER) + 1
         assert min(numbers.values()) >= 0
         assert min(*made, *(numbers[name] for name in ("encrypt_exact", "decrypt", "read_key"))) > 0
+
+
+@pytest.mark.parametrize("at", [0, 4])
+def test_real_keys_of_bfv_have_room_for_what_is_measured(at: int) -> None:
+    (units,) = measure.measure_bfv(None, at).values()
+    assert min(*units.encrypt, units.decrypt, units.read_key) > 0
 
 
 def close(found: Units, expected: Units) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.machinery import ModuleSpec
+from typing import Final
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.homomorphic.port import IntegerProgram
 from schemas.jobs import Scheme
 
+PROGRAM: Final = IntegerProgram(((3,),), (0,), input_max=8)
+
 
 @pytest.fixture(params=sorted(schemes.ADAPTERS))
 def scheme(request: pytest.FixtureRequest) -> Scheme:
@@ -22,14 +25,14 @@ def scheme(request: pytest.FixtureRequest) -> Scheme:
 
 
 def test_a_shape_is_what_keys_then_have(scheme: Scheme) -> None:
-    shape, public = schemes.shape(scheme), schemes.generate(scheme, input_bits=20).public
+    shape, public = schemes.shape(scheme), schemes.generate(scheme, PROGRAM).public
     assert (shape.key_bits, shape.slots) == (public.bits, public.slots)
     assert (shape.ciphertext_bytes, shape.relative_error) == (public.ciphertext_bytes, public.relative_error)
     assert shape.result_bytes == public.result_bytes(1, 1)
 
 
 def test_keys_are_read_as_they_were_written(scheme: Scheme) -> None:
-    secret = schemes.generate(scheme, input_bits=20)
+    secret = schemes.generate(scheme, PROGRAM)
     values = np.array([[3, -4]])
     body = schemes.read_public(scheme, secret.public.to_bytes()).encrypt(values)
     assert (schemes.read_secret(scheme, secret.to_bytes()).decrypt(body, 1, 2) == values).all()
@@ -51,17 +54,25 @@ def test_only_subgroup_keys_know_the_orders(monkeypatch: pytest.MonkeyPatch) -> 
         return made
 
     monkeypatch.setattr(paillier, "generate", generate)
-    schemes.generate("paillier", 1)
-    schemes.generate("paillier-subgroup", 1)
+    schemes.generate("paillier")
+    schemes.generate("paillier-subgroup")
     assert asked == [False, True]
 
 
-def test_without_tenseal_ckks_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at", range(len(schemes.ADAPTERS["bfv"].shapes)))
+def test_keys_have_the_shape_that_was_asked_for(at: int) -> None:
+    shape, public = schemes.shape("bfv", at), schemes.generate("bfv", PROGRAM, at=at).public
+    assert (shape.key_bits, shape.slots, shape.ciphertext_bytes) == (public.bits, public.slots, public.ciphertext_bytes)
+    assert schemes.of_kind(schemes.kind_of("bfv", at)) == ("bfv", at)
+
+
+def test_without_their_libraries_schemes_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     def find_spec(name: str) -> ModuleSpec | None:
         return None
 
     monkeypatch.setattr(schemes, "find_spec", find_spec)
-    assert "pip install" in schemes.unavailable("ckks")
+    assert "pip install 'sublet[ckks]'" in schemes.unavailable("ckks")
+    assert "pip install 'sublet[bfv]'" in schemes.unavailable("bfv")
     assert not schemes.unavailable("paillier")
     assert not schemes.unavailable("paillier-subgroup")
 

@@ -46,6 +46,30 @@ def test_both_serve_where_there_are_two(world: World) -> None:
     assert matched(world) == [("B11.B12", 1), ("B11.B13", 1)]
 
 
+@pytest.mark.parametrize("second", ["B11.B13", "A11.A13", "C11.C12"])
+def test_two_of_one_price_share_the_order_wherever_they_are(second: str) -> None:
+    """Each has all the units that are wanted: in one subnet, in the renter's own and another, in two others."""
+    world = World({"A11": ["A12", "A13"], "B11": ["B12", "B13"], "C11": ["C12"]})
+    for lessor in ("B11.B12", second):
+        world.sell(lessor, units=2)
+    world.settle()
+    world.buy(RENTER, **AT_MOST_TWO)
+    world.settle()
+    assert sorted(matched(world)) == sorted([("B11.B12", 1), (second, 1)])
+    world.run(limits.QUOTE_LEASE_SECONDS - 1)
+    held = [world.held(hub) for hub in ("A11", "B11", "C11")]
+    assert sum(units for each in held for units in each.values()) == 2  # what was reserved beyond is free again
+
+
+def test_the_only_unit_goes_to_one_of_them(world: World) -> None:
+    world.sell("B11.B12", units=2)
+    world.sell("B11.B13", units=2)
+    world.settle()
+    world.buy(RENTER, **AT_MOST_TWO | {"units": 1})
+    world.settle()
+    assert len(matched(world)) == 1
+
+
 def test_a_hub_that_has_told_of_nothing_yet_is_waited_for(world: World) -> None:
     """Its lessors may be starting; the own one alone serves when nothing is heard for as long as news take."""
     world.sell("A11.A13", units=1)

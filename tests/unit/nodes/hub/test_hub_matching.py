@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from collections import Counter
+from itertools import combinations, permutations
+from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,10 +42,31 @@ def test_the_cheapest_lessors_serve_first_and_the_last_gives_only_what_is_missin
 
 
 def test_among_equal_prices_the_older_offer_serves_and_then_the_smaller_id() -> None:
-    assert picked(need(2), candidate("late", 100, 2, 5.0), candidate("early", 100, 2, 4.0)) == [("early", 2)]
+    wanted = need(2, lessors_max=1)
+    assert picked(wanted, candidate("late", 100, 2, 5.0), candidate("early", 100, 2, 4.0)) == [("early", 2)]
     twins = [candidate("x", 100, 2), candidate("y", 100, 2)]
     first = min(twins, key=lambda each: each.offer.sell.id)
-    assert picked(need(2), *twins) == picked(need(2), *reversed(twins)) == picked(need(2), first)
+    assert picked(wanted, *twins) == picked(wanted, *reversed(twins)) == picked(wanted, first)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "offered", "served"),
+    [
+        pytest.param(need(2, lessors_max=2), [(100, 2), (100, 2)], [1, 1], id="one each"),
+        pytest.param(need(5, lessors_max=2), [(100, 8), (100, 8)], [3, 2], id="the older gets what is over"),
+        pytest.param(need(5), [(100, 1), (100, 8)], [1, 4], id="as far as it has them"),
+        pytest.param(need(6), [(100, 1), (100, 8), (100, 8)], [1, 3, 2], id="the others share what it lacks"),
+        pytest.param(need(2), [(100, 4), (100, 4), (100, 4)], [1, 1], id="no more lessors than units"),
+        pytest.param(need(4, lessors_max=2), [(100, 4), (100, 4), (100, 4)], [2, 2], id="no more lessors than wanted"),
+        pytest.param(need(4), [(90, 1), (100, 8), (100, 8)], [1, 2, 1], id="cheaper units first"),
+        pytest.param(need(3), [(90, 2), (100, 8), (100, 8)], [2, 1], id="no cheaper unit is given up"),
+        pytest.param(need(4), [(90, 3), (100, 8), (110, 8)], [3, 1], id="not to dearer ones"),
+        pytest.param(need(3, lessors_min=3), [(100, 8), (100, 8), (110, 8)], [1, 1, 1], id="those that must serve"),
+    ],
+)
+def test_equal_prices_share_the_order(wanted: Need, offered: list[tuple[int, int]], served: list[int]) -> None:
+    offers = [candidate(f"l{at}", price, units, float(at)) for at, (price, units) in enumerate(offered)]
+    assert [units for _, units in picked(wanted, *offers)] == served
 
 
 def test_the_order_is_spread_over_at_least_so_many_lessors_with_a_unit_each() -> None:
@@ -68,10 +92,17 @@ def test_too_little_says_what_is_lacking_and_leaves_units_for_lessors_still_to_b
     assert result.lacking(wanted) == "4 units of 3 to 64 lessors wanted; 2 units of 1 lessors offered"
 
 
-def test_no_more_offers_are_looked_at_than_needed() -> None:
-    offers = iter([candidate("a", 100, 2), candidate("b", 200, 2), candidate("c", 300, 2)])
-    assert pick(need(3), offers).complete
-    assert [left.offer.sell.lessor for left in offers] == ["B11.c"]
+@pytest.mark.parametrize(
+    ("units", "left"),
+    [
+        pytest.param(3, ["B11.c", "B11.d"], id="the last unit cannot be shared"),
+        pytest.param(4, ["B11.d"], id="c shows that nobody else asks as little as b"),
+    ],
+)
+def test_no_more_offers_are_looked_at_than_needed(units: int, left: list[str]) -> None:
+    offers = iter([candidate(name, price, 2) for name, price in (("a", 100), ("b", 200), ("c", 300), ("d", 400))])
+    assert pick(need(units), offers).complete
+    assert [each.offer.sell.lessor for each in offers] == left
 
 
 @st.composite
@@ -118,19 +149,45 @@ def test_no_dearer_offer_is_picked_than_needed(market: tuple[Need, list[Candidat
     wanted, offers = market
     result = pick(wanted, offers)
     if result.complete:
-        last = max(part.candidate.priority for part in result.parts)
-        assert not _can_serve(wanted, [each for each in offers if each.priority < last])
+        dearest = max(part.candidate.offer.sell.price_micros for part in result.parts)
+        assert not _can_serve(wanted, [each for each in offers if each.offer.sell.price_micros < dearest])
 
 
 @given(markets())
 def test_where_lessors_do_not_matter_every_cheaper_unit_is_taken_first(market: tuple[Need, list[Candidate]]) -> None:
     wanted, offers = market
-    once = {each.offer.sell.lessor: each for each in reversed(offers)}
-    alone = sorted(once.values(), key=lambda each: each.priority)
+    alone = sorted({each.offer.sell.lessor: each for each in reversed(offers)}.values(), key=lambda each: each.priority)
     result = pick(need(wanted.units), alone)
-    left, expected = wanted.units, []
+    left, expected = wanted.units, Counter[int]()
     for each in alone:
-        if left:
-            expected.append((each.offer.sell.id, min(left, each.offer.units)))
-            left -= expected[-1][1]
-    assert [(part.candidate.offer.sell.id, part.units) for part in result.parts] == expected
+        taken = min(left, each.offer.units)
+        expected[each.offer.sell.price_micros] += taken
+        left -= taken
+    given: Counter[int] = Counter()
+    for part in result.parts:
+        given[part.candidate.offer.sell.price_micros] += part.units
+    assert given == +expected
+
+
+@given(markets())
+def test_what_costs_the_same_is_spread_evenly_over_as_many_as_may_serve(market: tuple[Need, list[Candidate]]) -> None:
+    """A lessor has a unit more than another of its price only where that one gives all it has, or one cannot be cut."""
+    wanted, offers = market
+    result = pick(wanted, offers)
+    offered: dict[str, int] = {each.offer.sell.id: each.offer.units for each in offers}
+    for one, other in permutations(result.parts, 2):
+        same = one.candidate.offer.sell.price_micros == other.candidate.offer.sell.price_micros
+        if same and other.units < offered[other.candidate.offer.sell.id]:
+            assert one.units <= other.units + 1 or other.units == wanted.units - wanted.lessors_min + 1
+    last = max((part.candidate.offer.sell.price_micros for part in result.parts), default=0)
+    shared = [part.units for part in result.parts if part.candidate.offer.sell.price_micros == last]
+    if result.complete and len(result.parts) < wanted.lessors_max and max(shared) > 1:
+        serving = {part.candidate.offer.sell.lessor for part in result.parts}
+        assert {each.offer.sell.lessor for each in offers if each.offer.sell.price_micros == last} <= serving
+
+
+@given(markets(), st.randoms(use_true_random=False))
+def test_which_offer_is_heard_of_first_changes_nothing(market: tuple[Need, list[Candidate]], random: Random) -> None:
+    wanted, offers = market
+    shuffled = random.sample(offers, len(offers))
+    assert pick(wanted, sorted(shuffled, key=lambda each: each.priority)) == pick(wanted, offers)

@@ -83,21 +83,3 @@ def test_columns_without_any_value_or_with_infinite_ones_are_refused(values: lis
 def test_bits_outside_the_range_are_refused(bits: int) -> None:
     with pytest.raises(BadConfig, match="bits"):
         columns.scaled(np.ones((3, 1)), bits)
-
-
-@pytest.mark.parametrize(
-    ("counts", "kept"),
-    [
-        ({"a": 50, "b": 30}, ("a", "b")),
-        ({"a": 50, "b": 12, "c": 12}, ("a",)),
-        ({"a": 50, "b": 30, "c": 1}, ("a",)),
-        ({"a": 5, "b": 4}, ()),
-    ],
-    ids=["all", "rare-together", "rare-takes-next", "none"],
-)
-def test_rare_categories_share_a_column_that_has_support_too(counts: dict[str, int], kept: tuple[str, ...]) -> None:
-    values = [name for name, count in counts.items() for _ in range(count)]
-    assert columns.kept_categories(values, 20) == kept
-    made = columns.one_hot(values, kept)
-    assert (made.sum(axis=1) == 1).all()
-    assert made.sum(axis=0).min() >= min(20, len(values))

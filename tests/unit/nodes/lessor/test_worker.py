@@ -17,9 +17,11 @@ from broker.network import Hub, Link, Network, Participant
 from broker.port import Broker, Message
 from nodes.bootstrap import lessor_worker
 from nodes.crew.crew import Crew
+from nodes.lessor.lane import take_lane
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.protocol.market import sell_order
-from nodes.lessor.worker import LessorWorker
+from nodes.lessor.worker import LessorWorker, _Shift
+from nodes.machine import SetTimer
 from schemas import codec
 from schemas.contracts import Receipt
 from schemas.errors import BadConfig
@@ -206,3 +208,16 @@ async def test_a_worker_that_is_told_to_end_takes_its_order_back(server: Embedde
             await delivery.ack()
     assert [each.type for each in said] == ["order.sell.placed", "order.sell.cancelled"]
     assert {getattr(each.data, "worker", "") for each in said} == {running.name}
+
+
+async def test_a_timer_that_fires_while_its_worker_ends_says_nothing(server: EmbeddedServer) -> None:
+    loop, errors, running = asyncio.get_running_loop(), list[dict[str, Any]](), worker_of(server)
+    loop.set_exception_handler(lambda _, context: errors.append(context))
+    async with take_lane(running.broker, LESSOR, 1) as lane:
+        shift = _Shift(running, lane)
+        task = asyncio.create_task(shift.run(asyncio.Event()))
+        await asyncio.wait_for(running.ready.wait(), SECONDS_MAX)
+        task.cancel()
+        loop.call_soon(shift._fire, SetTimer(name="renew", at=time.time()))  # once it ends, before it has ended
+        await asyncio.gather(task, return_exceptions=True)
+    assert errors == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ import pytest
 from msgspec import structs
 
 from nodes.crew.crew import Crew
-from nodes.data.header import Header
+from nodes.data.port import Source
+from nodes.data.reading import Reading
+from nodes.data.sources import open_source
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.joint import modulus
 from nodes.joint.alignment import ids_digest
 from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.examine import examine
-from nodes.partner.activities.fitting import binding_of
+from nodes.partner.activities.fitting import columns_of
 from nodes.partner.activities.services import Services
 from nodes.partner.protocol.records import RECORD_TYPES, Part, RequestExamined
 from nodes.store.blobs import BlobStore
@@ -167,11 +169,26 @@ async def test_a_renters_earlier_jobs_on_the_same_rows_count(
     assert (await examined(services, case, secret)).code == code
 
 
-def test_a_model_takes_all_columns_of_numbers_but_the_ids() -> None:
-    header = Header("f", ("id", "a", "city", "b"), ("id", "a", "b"))
-    assert binding_of(header, "id", ()).columns == ("a", "b")
-    assert binding_of(header, "id", ("b", "a")).columns == ("b", "a")
+def source(folder: Path, header: Sequence[object], rows: Sequence[Sequence[object]]) -> Source:
+    path = folder / "table.csv"
+    path.write_text("".join(",".join(map(str, row)) + "\n" for row in (header, *rows)))
+    return open_source(path)
+
+
+def test_a_model_takes_all_columns_but_the_ids_and_text_that_cannot_be_encoded(tmp_path: Path) -> None:
+    rows = [(at, 0, ["Rome", "Bern"][at % 2], f"name {at}", 1) for at in range(80)]
+    table = source(tmp_path, ("id", "a", "city", "name", "b"), rows)
+    found = columns_of(table, Reading("id"), 20)
+    assert found.names == ("a", "b", "city=Bern")
+    assert [each.column for each in found.omitted] == ["name"]
+    assert columns_of(table, Reading("id", ("b", "a")), 20).names == ("b", "a")
+    assert columns_of(table, Reading("id"), 41).names == ("a", "b")
+    with pytest.raises(BadData, match="'name' is text that no model can have"):
+        columns_of(table, Reading("id", ("a", "name")), 20)
+
+
+def test_a_model_has_a_column_and_not_too_many(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="1 to 1024"):
-        binding_of(Header("f", ("id",), ("id",)), "id", ())
+        columns_of(source(tmp_path, ["id", ""], [[1, 2]]), Reading("id"), 20)
     with pytest.raises(BadData, match="1 to 1024"):
-        binding_of(Header("f", tuple(map(str, range(1025))), tuple(map(str, range(1025)))), None, ())
+        columns_of(source(tmp_path, range(1025), [range(1025)]), Reading(), 20)

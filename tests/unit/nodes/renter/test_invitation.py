@@ -151,5 +151,6 @@ def test_rows_are_scored_or_a_model_is_fitted_and_not_both() -> None:
     scored = Whom(partner="C11.C12", dataset="claims", score="job-1")
     with pytest.raises(BadConfig, match="either --partner-program"):
         scored.invitation(Together(algorithm="ridge", label="y"))
-    with pytest.raises(BadConfig, match="--algorithm"):
-        scored.invitation(Together(label="y"))
+    found = scored.invitation(Together(label="y"))
+    assert found is not None
+    assert (found.score, found.label, found.fitting) == ("job-1", "y", None)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nodes.data.table import open_table
 from nodes.programs.build import linear
 from nodes.renter import scoring
+from nodes.renter.activities.solve import judged
 from nodes.renter.files.fits import FitReport, read_fit, write_fit
 from nodes.renter.files.folder import JobFolder
 from nodes.renter.submission import stage
@@ -74,3 +76,45 @@ def test_more_rows_than_come_back_in_one_message_are_refused(jobs: Path, monkeyp
     monkeypatch.setattr(scoring, "SCORES_MAX", 1)
     with pytest.raises(BadData, match="at most 1"):
         staged(jobs)
+
+
+def test_labels_stay_beside_the_rows_that_are_scored(jobs: Path) -> None:
+    staged(jobs, "id,a,b,y\nx,1,2,0.5\ny,3,4,1.5\n", label="y")
+    assert open_table(jobs / JOB / "table").columns == ("b", "a")
+    assert open_table(JobFolder(jobs / JOB).labels).read(0, 2).tolist() == [[0.5], [1.5]]
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "said"),
+    [
+        ("id,a,b\nx,1,2\n", "y", "no column 'y'"),
+        ("id,a,b,y\nx,1,2,\n", "y", "the value is missing"),
+    ],
+    ids=["none", "missing"],
+)
+def test_labels_that_cannot_be_used_are_refused(jobs: Path, text: str, label: str, said: str) -> None:
+    with pytest.raises(BadData, match=said):
+        staged(jobs, text, label=label)
+
+
+def test_a_label_without_a_model_to_score_with_is_refused(jobs: Path) -> None:
+    wanted = Fitting(algorithm=Algorithm(name="ols", penalty_per_row=0.0), label="a")
+    with pytest.raises(BadConfig, match="give --score"):
+        staged(jobs, score=None, fitting=wanted, label="b")
+
+
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [
+        ({"probability": [0.1, 0.9, 0.6, 0.2]}, {"auc": 1.0, "log_loss": 0.2362}),
+        ({"mean": [0.1, 0.9, 0.6, 0.2]}, {"deviance": 0.2081}),
+        ({}, {"r2": -4.4}),
+    ],
+    ids=["logistic", "poisson", "ridge"],
+)
+def test_scores_are_held_against_labels(columns: dict[str, list[float]], found: dict[str, float]) -> None:
+    given = {name: np.array(values) for name, values in ({"score": [-2.0, 2.0, 0.4, -0.2]} | columns).items()}
+    told = judged(FIT, np.array([0.0, 1.0, 1.0, 0.0]), given)
+    assert told.scored == 4
+    known = {name: getattr(told, name) for name in ("auc", "log_loss", "deviance", "r2")}
+    assert known == pytest.approx({name: found.get(name) for name in known}, abs=1e-3)

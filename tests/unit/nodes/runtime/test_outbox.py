@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import sqlite3
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,11 +16,12 @@ from msgspec import Struct
 from broker.errors import PublishUnknown, QueueFull
 from broker.names import queue_name
 from broker.port import Broker, Consumer, Message
+from nodes.machine import Publish
 from nodes.runtime.outbox import ACTIVITIES_MAX, ACTIVITY_ATTEMPTS_MAX, PROCESSES_LOST_MAX
-from nodes.store.port import Store
+from nodes.store.port import OutboxRow, Store
 from schemas.errors import BrokerUnreachable
 from tests.support.toy_machine import WorkDone
-from tests.support.world import ME, PEER, STRANGER, World, empty, message, reasons, tally, told, until
+from tests.support.world import ME, NOW, PEER, STRANGER, World, empty, message, reasons, tally, told, until
 
 
 class _Flaky:
@@ -300,3 +303,27 @@ async def test_an_event_not_yet_published_when_its_process_stops_is_published_by
     await first.end()
     await world.start()
     assert reasons(await world.answered(1)) == ["hello"]
+
+
+async def test_a_row_whose_process_stops_before_it_is_begun_leaves_nothing_that_nobody_awaits(world: World) -> None:
+    running = await world.start()
+    await world.tell(message(told(1, "hello")))
+    await world.answered(1)
+    await running.runtime.idle()
+    outbox = running.runtime._outbox
+    row = OutboxRow(
+        seq=10**6,
+        event_id=told(1, "").id,
+        aggregate="job",
+        index=0,
+        effect=Publish(type="order.sell.cancelled", to=PEER.address, subject="job", data={}),
+        created_at=NOW,
+        attempts=1,
+    )
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        outbox.accept([row])
+        await outbox.stop()
+        gc.collect()
+    assert [str(each.message) for each in said] == []
+    assert outbox.held == []

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from broker.names import routing_key
 from nodes.machine import Refused
 from nodes.runtime import quota
-from nodes.runtime.quota import Quota
+from nodes.runtime.quota import Flooded, Quota
+from schemas import limits as network_limits
 from schemas.ids import Address, hub_address
 from tests.support.world import ME, PEER, STRANGER, World, message, reasons, told
+
+SECONDS_MAX = 10
 
 
 class Clock:
@@ -30,12 +35,26 @@ def test_who_sends_too_fast_waits_longer_the_more_it_sends_and_nobody_else_does(
     pauses = [limits.pause_seconds(key(STRANGER.address)) for _ in range(quota.EVENTS_WAITING_MAX)]
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (0.25, quota.EVENTS_WAITING_MAX / quota.EVENTS_PER_SECOND_MAX)
-    with pytest.raises(Refused) as refused:
-        limits.pause_seconds(key(STRANGER.address))
-    assert refused.value.code == "too-many-events"
+    refusals = []
+    for _ in range(quota.EVENTS_ASIDE_MAX + 2):
+        with pytest.raises(Refused) as refused:
+            limits.pause_seconds(key(STRANGER.address))
+        refusals.append(refused.value)
+    assert {each.code for each in refusals} == {"too-many-events"}
+    assert [isinstance(each, Flooded) for each in refusals].count(True) == 2
     assert limits.pause_seconds(key(PEER.address)) == 0
     clock.now += 1.0
     assert [limits.pause_seconds(key(STRANGER.address)) for _ in range(150)].count(0) == quota.EVENTS_PER_SECOND_MAX
+
+
+def test_after_a_rest_a_sender_may_send_as_if_it_never_had() -> None:
+    clock = Clock()
+    limits = Quota(ME.address, clock)
+    for _ in range(quota.EVENTS_AT_ONCE_MAX + quota.EVENTS_WAITING_MAX):
+        limits.pause_seconds(key(STRANGER.address))
+    clock.now += quota.REST_SECONDS + 1
+    assert not any(limits.pause_seconds(key(STRANGER.address)) for _ in range(quota.EVENTS_AT_ONCE_MAX))
+    assert limits.pause_seconds(key(STRANGER.address)) == 0.25
 
 
 @pytest.mark.parametrize("source", [ME.address, hub_address("A11"), hub_address("B11")])
@@ -46,6 +65,26 @@ def test_hubs_and_the_node_itself_are_not_counted(source: Address) -> None:
 
 def test_a_key_that_cannot_be_read_is_left_to_the_door() -> None:
     assert Quota(ME.address, Clock()).pause_seconds("no key") == 0
+
+
+async def test_a_flood_is_let_go_and_costs_who_comes_after_it_no_publish(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the broker confirms nothing, each event that is moved anywhere keeps a place of the prefetch."""
+    for name in ("EVENTS_AT_ONCE_MAX", "EVENTS_WAITING_MAX", "EVENTS_ASIDE_MAX"):
+        monkeypatch.setattr(quota, name, 4)
+    flood = 2 * network_limits.CONTROL_PREFETCH
+    junk = [message(told(n, "quiet", source=STRANGER), STRANGER, sender=STRANGER) for n in range(10, 10 + flood)]
+    await world.tell(*junk, sender=STRANGER)
+    await world.tell(message(told(1, "hello")))
+    with world.server.confirms_held():
+        running = await world.start()
+        async with asyncio.timeout(SECONDS_MAX):
+            assert reasons(await world.answered(1)) == ["hello"]
+    assert await world.buried(4) == [(each.id, "too-many-events") for each in junk[8:12]]
+    await running.runtime.idle()
+    assert world.server.depth("q.A11.dead") == 0
+    await running.end()
 
 
 async def test_what_came_too_fast_is_served_behind_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

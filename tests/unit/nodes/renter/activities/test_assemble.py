@@ -42,9 +42,8 @@ async def written(services: Services) -> Services:
     records: dict[str, Struct] = {
         "job": structs.replace(
             job,
-            batch_rows=4,
             batches=2,
-            parts=(Part(owner=LOCAL, first_batch=0, batches=2, first_row=0, rows=6),),
+            parts=(Part(owner=LOCAL, first_batch=0, batches=2, first_row=0, rows=6, rows_each=4),),
         )
     }
     for number, rows in enumerate((RESULTS[:4], RESULTS[4:])):

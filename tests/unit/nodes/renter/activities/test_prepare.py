@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -21,7 +21,7 @@ from nodes.homomorphic.audit import program_digest
 from nodes.homomorphic.costs import Units
 from nodes.homomorphic.encoding import integer_program
 from nodes.homomorphic.paillier import secret as paillier
-from nodes.homomorphic.port import SecretKey
+from nodes.homomorphic.port import IntegerProgram, SecretKey
 from nodes.identity import Identity
 from nodes.programs.build import aggregate_sum, linear
 from nodes.programs.check import check
@@ -62,6 +62,9 @@ UNITS: Final = Units(
 )
 
 
+LATTICES: Final[tuple[Literal["bfv", "ckks"], ...]] = ("bfv", "ckks")
+
+
 @dataclass
 class Renter:
     """A renter's services, and what preparing asked of them."""
@@ -70,7 +73,7 @@ class Renter:
     desk: Desk
     folder: Path
     generated: list[tuple[Scheme, int]] = field(default_factory=list)
-    measured: list[Scheme] = field(default_factory=list)
+    measured: list[str] = field(default_factory=list)
 
     def spec(self, program: bytes = LINEAR, *, changes: Mapping[str, Any] | None = None, **options: Any) -> JobSpec:
         """A staged job; `changes` are made past the checks of submission."""
@@ -126,15 +129,15 @@ async def renter(
     )
     made = Renter(services, desk, tmp_path)
 
-    async def units(crew: Crew, path: Path, wanted: Iterable[Scheme]) -> dict[str, Units]:
+    async def units(crew: Crew, path: Path, wanted: Iterable[str]) -> dict[str, Units]:
         made.measured += wanted
         return dict.fromkeys(made.measured, UNITS)
 
     generate = schemes.generate
 
-    def cached(scheme: Scheme, input_bits: int) -> SecretKey:
-        made.generated.append((scheme, input_bits))
-        return keys[scheme] if scheme in keys else generate(scheme, input_bits)
+    def cached(scheme: Scheme, program: IntegerProgram, rows: int, at: int) -> SecretKey:
+        made.generated.append((scheme, program.input_max.bit_length() - 1))
+        return keys[scheme] if scheme in keys else generate(scheme, program, rows, at)
 
     monkeypatch.setattr(calibration, "units", units)
     monkeypatch.setattr(schemes, "generate", cached)
@@ -152,9 +155,10 @@ def asked(**changes: Any) -> JobSpec:
 @pytest.mark.parametrize(
     ("wishes", "schemes_wanted"),
     [
-        ({}, ("paillier",)),
-        ({"results_stay": True}, ("paillier", "ckks")),
-        ({"results_stay": True, "protection": "homomorphic"}, ("paillier", "ckks")),
+        ({}, ("bfv", "paillier")),
+        ({"results_stay": True}, ("bfv", "paillier", "ckks")),
+        ({"results_stay": True, "protection": "homomorphic"}, ("bfv", "paillier", "ckks")),
+        ({"scheme": "bfv"}, ("bfv",)),
         ({"results_stay": True, "noise": "exact"}, ("paillier",)),
         ({"scheme": "paillier-subgroup"}, ("paillier-subgroup",)),
         ({"scheme": "ckks", "results_stay": True}, ("ckks",)),
@@ -204,12 +208,15 @@ async def test_what_is_not_installed_is_refused_by_name(renter: Renter, monkeypa
 
 async def test_a_batch_that_no_body_holds_is_refused(renter: Renter) -> None:
     refused = await refusals(renter, renter.spec(batch_rows=1_000_000))
-    assert refused == {"paillier": "2 columns of 1000000 rows take 32,681,472 bytes, over 8,388,608"}
+    assert refused == {
+        "bfv": "2 columns of 1000000 rows take 24,050,976 bytes, over 8,388,608",
+        "paillier": "2 columns of 1000000 rows take 32,681,472 bytes, over 8,388,608",
+    }
 
 
 async def test_an_error_that_cannot_be_proved_is_refused(renter: Renter) -> None:
-    (reason,) = (await refusals(renter, renter.spec(max_error=1e-30))).values()
-    assert "the best provable error is" in reason
+    reasons = (await refusals(renter, renter.spec(max_error=1e-30))).values()
+    assert all("the best provable error is" in reason for reason in reasons)
 
 
 async def test_the_proved_error_is_within_what_is_allowed(renter: Renter) -> None:
@@ -230,7 +237,7 @@ async def test_a_program_that_is_not_linear_has_no_schemes(renter: Renter) -> No
 
 
 async def test_lessors_will_compile_the_same_integers(renter: Renter) -> None:
-    (scheme,) = (await renter.facts(renter.spec())).schemes
+    (scheme,) = (await renter.facts(renter.spec(scheme="paillier"))).schemes
     assert scheme.fixed_point is not None
     assert scheme.computation == program_digest(integer_program(affine(check(LINEAR)), scheme.fixed_point))
 
@@ -250,13 +257,13 @@ async def test_data_that_is_not_what_was_submitted_is_rejected(renter: Renter) -
 @pytest.mark.parametrize(
     ("options", "costed"),
     [
-        ({}, {"paillier", "enclave"}),
-        ({"results_stay": True}, {"paillier", "ckks", "enclave"}),
-        ({"decrypt_seconds_max": 1.0}, {"paillier", "enclave", "sealed-result"}),
+        ({}, {"bfv", "paillier", "enclave"}),
+        ({"results_stay": True}, {"bfv", "paillier", "ckks", "enclave"}),
+        ({"decrypt_seconds_max": 1.0}, {"bfv", "paillier", "enclave", "sealed-result"}),
         ({"protection": "sealed-result"}, {"enclave", "sealed-result"}),
         ({"protection": "sealed-result", "scheme": "paillier-subgroup"}, {"enclave", "sealed-result"}),
         ({"protection": "enclave"}, {"enclave"}),
-        ({"accept_software_enclave": False, "decrypt_seconds_max": 1.0}, {"paillier"}),
+        ({"accept_software_enclave": False, "decrypt_seconds_max": 1.0}, {"bfv", "paillier"}),
         ({"local_share": 1.0}, set()),
     ],
 )
@@ -282,7 +289,8 @@ async def test_only_what_may_be_chosen_is_measured(renter: Renter) -> None:
 async def test_costs_follow_the_ciphertexts_of_all_lessors(renter: Renter) -> None:
     """270 rows for three lessors, whose 90 take two ciphertexts of 47 rows in each of two columns."""
     renter.desk.answers |= {rehearse_ciphertext: CiphertextRows(0.0, 0.0, 0.0)}
-    (scheme,) = (await renter.facts(renter.spec(lessors=3, local_share=0.1, protection="homomorphic"))).schemes
+    wishes: dict[str, Any] = {"lessors": 3, "local_share": 0.1, "protection": "homomorphic", "scheme": "paillier"}
+    (scheme,) = (await renter.facts(renter.spec(**wishes))).schemes
     assert scheme.costs is not None
     assert scheme.costs.bytes_sent == 3 * 2 * 2 * 768
     assert scheme.costs.bytes_back == 3 * 2 * 1 * 768
@@ -291,7 +299,7 @@ async def test_costs_follow_the_ciphertexts_of_all_lessors(renter: Renter) -> No
 
 async def test_a_batch_of_the_jobs_own_rows_is_rehearsed_for_each_candidate(renter: Renter) -> None:
     await renter.facts(renter.spec())
-    assert renter.desk.called == [rehearse_ciphertext, rehearse_enclave]
+    assert renter.desk.called == [rehearse_ciphertext, rehearse_ciphertext, rehearse_enclave]
     renter.desk.called.clear()
     await renter.facts(renter.spec(local_share=1.0))
     assert renter.desk.called == []
@@ -301,7 +309,7 @@ async def test_a_batch_of_the_jobs_own_rows_is_rehearsed_for_each_candidate(rent
 
 
 async def test_homomorphic_jobs_get_a_key_for_their_values(renter: Renter, keys: dict[Scheme, SecretKey]) -> None:
-    facts = await renter.facts(renter.spec(protection="homomorphic"))
+    facts = await renter.facts(renter.spec(protection="homomorphic", scheme="paillier"))
     fixed = facts.of("paillier").fixed_point
     assert fixed is not None
     assert renter.generated == [("paillier", fixed.input_bits)]
@@ -311,12 +319,14 @@ async def test_homomorphic_jobs_get_a_key_for_their_values(renter: Renter, keys:
 
 
 async def test_the_key_is_of_the_scheme_that_was_chosen(renter: Renter) -> None:
-    facts = await renter.facts(renter.spec(protection="homomorphic", scheme="ckks", results_stay=True))
-    assert [scheme for scheme, _ in renter.generated] == ["ckks"]
-    assert facts.public_key is not None
-    pieces = tuple(map(renter.services.blobs.get, facts.public_key.pieces))
-    public = schemes.read_public("ckks", joined(facts.public_key, pieces))
-    assert public.slots == facts.of("ckks").slots
+    for wanted in LATTICES:
+        renter.generated.clear()
+        facts = await renter.facts(renter.spec(protection="homomorphic", scheme=wanted, results_stay=True))
+        assert [scheme for scheme, _ in renter.generated] == [wanted]
+        assert facts.public_key is not None
+        pieces = tuple(map(renter.services.blobs.get, facts.public_key.pieces))
+        public, known = schemes.read_public(wanted, joined(facts.public_key, pieces)), facts.of(wanted)
+        assert (public.slots, public.ciphertext_bytes) == (known.slots, known.ciphertext_bytes)
 
 
 async def test_sealed_results_get_a_key_of_paillier(renter: Renter) -> None:

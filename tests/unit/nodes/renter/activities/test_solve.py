@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from msgspec import structs
 from sklearn.datasets import load_breast_cancer
+from sklearn.linear_model import Ridge
 from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from nodes.data.making import write_table
 from nodes.data.manifest import Column
@@ -17,6 +20,8 @@ from nodes.data.port import Block
 from nodes.data.table import Table
 from nodes.homomorphic.paillier.slots import Layout
 from nodes.joint import columns, rotation
+from nodes.joint.categories import Encoding
+from nodes.joint.encoding import Chosen
 from nodes.joint.errors import TooRevealing
 from nodes.joint.files import IntegerFiles
 from nodes.joint.models import MODELS
@@ -50,8 +55,11 @@ def table(folder: Path, values: np.ndarray = OURS) -> Table:
     return write_table(folder / "table", [Column(name) for name in names], [block], id_column=None)
 
 
+ENCODING = Encoding(numbers=("a0", "a1", "a2"), label=("label",))
+
+
 def joined(folder: Path, asked: Fitting) -> Joined:
-    return quantised(table(folder), None, asked, IntegerFiles(folder), folder / "joined")
+    return quantised(Chosen(table(folder), None, ENCODING), asked, IntegerFiles(folder), folder / "joined")
 
 
 def fitted(folder: Path, asked: Fitting) -> Fitted:
@@ -66,7 +74,7 @@ def fitted(folder: Path, asked: Fitting) -> Fitted:
     found = solved(ours, [[float(each) for each in row] for row in moments], turned.step_bits, asked.algorithm)
     by_integer = turned.coefficients(np.array(found.reply))
     norm = float(((by_integer * theirs.deviations) ** 2).sum())
-    return Fitted(asked, ("a0", "a1", "a2"), ours, target, found, norm)
+    return Fitted(asked, ENCODING, ours, target, found, norm)
 
 
 def test_the_output_and_the_program_say_the_same(tmp_path: Path) -> None:
@@ -80,14 +88,20 @@ def test_the_output_and_the_program_say_the_same(tmp_path: Path) -> None:
     assert made.write(folder, tmp_path / "again").read(0, 4).tolist() == output.read(0, 4).tolist()
 
 
-def test_a_logistic_report_has_the_figures_of_the_renters_own_scores(tmp_path: Path) -> None:
-    made = fitted(tmp_path, fitting())
-    found = made.report()
-    scores = OURS @ np.array(made.solved.weights) + made.solved.offset
-    assert found.scores == "own"
-    assert found.auc == pytest.approx(roc_auc_score(LABEL, scores), abs=1e-3)
+def test_a_logistic_report_estimates_joint_figures_and_counts_those_of_the_renter_alone(
+    tmp_path: Path,
+) -> None:
+    found = fitted(tmp_path, fitting()).report()
+    penalty = 1e-3 * len(LABEL)
+    both = np.hstack([OURS, THEIRS])
+    joint, alone = (make_pipeline(StandardScaler(), Ridge(penalty)).fit(x, LABEL).predict(x) for x in (both, OURS))
+    assert found.estimated
+    assert found.auc == pytest.approx(roc_auc_score(LABEL, joint), abs=0.02)
+    assert found.alone is not None
+    assert found.alone.auc == pytest.approx(roc_auc_score(LABEL, alone), abs=1e-3)
     assert found.log_loss is not None
-    assert found.log_loss < log_loss(LABEL, np.full(len(LABEL), LABEL.mean()))
+    assert found.alone.log_loss is not None
+    assert found.log_loss < found.alone.log_loss < log_loss(LABEL, np.full(len(LABEL), LABEL.mean()))
     assert found.intercept == pytest.approx(MODELS["logistic"].target(LABEL).intercept)
     assert found.slope is not None
     assert "not the maximum" in found.approximate
@@ -104,7 +118,7 @@ def test_without_the_partners_norm_r2_is_a_lower_bound_and_says_so(tmp_path: Pat
     asked = fitting("ridge")
     made = fitted(tmp_path, asked)
     withheld = structs.replace(asked, algorithm=structs.replace(asked.algorithm, partner_coefficients=False))
-    bound = Fitted(withheld, made.names, made.columns, made.target, made.solved, 0.0).report()
+    bound = Fitted(withheld, made.encoding, made.columns, made.target, made.solved, 0.0).report()
     assert bound.r2 is not None
     assert bound.r2 <= (made.report().r2 or 0.0)
     assert "withheld" in bound.approximate
@@ -123,11 +137,11 @@ def test_integers_are_the_rows_that_enclaves_get_and_sum_to_zero(tmp_path: Path)
 def test_rows_that_stand_alone_are_refused_unless_they_may_be_moved(tmp_path: Path) -> None:
     alone = OURS.copy()
     alone[0] = 1e6
-    values = table(tmp_path, alone)
+    values = Chosen(table(tmp_path, alone), None, ENCODING)
     with pytest.raises(TooRevealing) as raised:
-        quantised(values, None, fitting(outliers="refuse"), IntegerFiles(tmp_path), tmp_path / "joined")
+        quantised(values, fitting(outliers="refuse"), IntegerFiles(tmp_path), tmp_path / "joined")
     assert raised.value.code == "high-leverage"
-    found = quantised(values, None, fitting(), IntegerFiles(tmp_path), tmp_path / "joined")
+    found = quantised(values, fitting(), IntegerFiles(tmp_path), tmp_path / "joined")
     assert found.target is not None
     assert found.target.moved >= 1
 

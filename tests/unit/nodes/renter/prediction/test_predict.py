@@ -51,7 +51,7 @@ def homomorphic(of: Size, rows: CiphertextRows = AROUND, *, exact: bool = False)
 @given(rows=st.integers(0, 5000), each=st.integers(1, 700), lessors=st.integers(1, 9))
 def test_batches_are_those_of_a_split_among_lessors_of_one_unit(rows: int, each: int, lessors: int) -> None:
     parts = split(rows, each, [(f"subtask-{at}", 1) for at in range(lessors)], local_share=0.0)
-    cut = Counter(held for part in parts if part.owner != LOCAL for _, _, held in ranges((part,), each))
+    cut = Counter(held for part in parts if part.owner != LOCAL for _, _, held in ranges((part,)))
     predicted: Counter[int] = Counter()
     for number, held in predict.batches(size(rows, lessors=lessors), each):
         predicted[held] += number

@@ -97,8 +97,9 @@ class Talk:
         self.world.now += seconds
         return self
 
-    def timer(self) -> Talk:
-        return self.say(TIMER_FIRED, TimerFired(name=f"key/{SUBTASK}", at=self.world.now), ME)
+    def timer(self, *, hearing_since: float = 0.0) -> Talk:
+        fired = TimerFired(name=f"key/{SUBTASK}", at=self.world.now, hearing_since=hearing_since)
+        return self.say(TIMER_FIRED, fired, ME)
 
     @property
     def phase(self) -> str:
@@ -414,6 +415,16 @@ def test_what_the_policy_refuses_in_one_enclave_it_refuses_in_all(code: str) -> 
 
 def test_a_lessor_without_a_key_in_time_is_lost() -> None:
     require_lost(verifying().wait(5.0 + LOADING).timer(), "no-key")
+
+
+def test_a_lessor_is_asked_again_for_a_key_that_nobody_may_have_heard() -> None:
+    deaf = verifying().wait(1.0)
+    back = deaf.world.now
+    deaf.wait(5.0 + LOADING).timer(hearing_since=back)
+    assert (deaf.phase, [each.to for each in deaf.sent("subtask.announced")]) == ("keying", [ONE])
+    (again,) = [each for each in deaf.world.step.effects if isinstance(each, SetTimer)]
+    deaf.world.now = again.at
+    require_lost(deaf.timer(hearing_since=back), "no-key")
 
 
 def test_a_lessor_that_is_heard_of_gets_the_time_that_its_files_may_take() -> None:

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nodes.renter.protocol.records import LOCAL
-from nodes.renter.protocol.split import ranges, rows_of, rows_per_batch, split
+from nodes.renter.protocol.split import ranges, rows_in_time, rows_of, rows_per_batch, split
 from schemas import limits
 from schemas.errors import BadInput
 from schemas.ids import derive_id
@@ -26,12 +26,12 @@ def test_every_row_is_in_exactly_one_batch_in_order(
     rows: int, each: int, owners: list[tuple[str, int]], share: float
 ) -> None:
     parts = split(rows, each, owners, share)
-    covered = [(first, first + count) for _, first, count in ranges(parts, each)]
+    covered = [(first, first + count) for _, first, count in ranges(parts)]
     assert covered[0][0] == 0
     assert covered[-1][1] == rows
     assert all(end == start for (_, end), (start, _) in itertools.pairwise(covered))
     assert all(0 < end - start <= each for start, end in covered)
-    assert [batch for batch, _, _ in ranges(parts, each)] == list(range(sum(part.batches for part in parts)))
+    assert [batch for batch, _, _ in ranges(parts)] == list(range(sum(part.batches for part in parts)))
 
 
 @given(rows=st.integers(1, 5000), each=st.integers(1, 700), owners=OWNERS, share=st.floats(0, 1))
@@ -47,11 +47,11 @@ def test_parts_are_in_proportion_to_units(rows: int, each: int, owners: list[tup
 
 def test_a_batch_knows_its_rows() -> None:
     parts = split(100, 30, [("one", 1), ("two", 1)], 0.1)
-    assert rows_of(parts, 30, 0) == (0, 30)
-    assert rows_of(parts, 30, 1) == (30, 15)
-    assert rows_of(parts, 30, 4) == (90, 10)
+    assert rows_of(parts, 0) == (0, 30)
+    assert rows_of(parts, 1) == (30, 15)
+    assert rows_of(parts, 4) == (90, 10)
     with pytest.raises(LookupError):
-        rows_of(parts, 30, 5)
+        rows_of(parts, 5)
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,26 @@ def test_a_job_of_too_many_batches_is_refused(rows: int, each: int | None) -> No
     """However its batches were chosen."""
     with pytest.raises(BadInput, match="more than 100000 batches"):
         cut(rows, 4096, 2, each=each)
+
+
+@pytest.mark.parametrize(
+    ("rows", "row_seconds", "expected"),
+    [
+        pytest.param(16_000, 0.0, 334, id="not known"),
+        pytest.param(16_000, 0.01, 334, id="short enough"),
+        pytest.param(16_000, 0.053, 94, id="heavy"),
+        pytest.param(16_000, 60.0, 1, id="one row at least"),
+        pytest.param(10**6, 60.0, 11, id="no more batches than a job may have"),
+    ],
+)
+def test_a_batch_takes_no_longer_than_it_may(rows: int, row_seconds: float, expected: int) -> None:
+    spec = JobSpec(id=derive_id("job", 1), data="0" * 64, program="0" * 64)
+    assert rows_per_batch(spec, rows, 1, 2, row_seconds=row_seconds) == expected
+
+
+@pytest.mark.parametrize(("row_seconds", "expected"), [(0.01, 470), (0.1, 47), (60.0, 47)])
+def test_a_batch_that_is_cut_for_time_is_whole_ciphertexts_too(row_seconds: float, expected: int) -> None:
+    assert rows_in_time(4700, row_seconds, 47) == expected
 
 
 def test_a_job_has_the_batches_that_it_asks_for() -> None:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from nodes.records import RecordSet
 from tests.unit.nodes.renter.protocol.world import DEADLINE, ONE, TWO, World, fill_window
 
-BATCHES = 100_000
+BATCHES = 99_990
 
 
 class Watched(RecordSet):

@@ -148,7 +148,7 @@ def job(batches: int) -> Job:
         chosen="enclave",
         scheme=None,
         noise=None,
-        rows=1,
+        rows=batches * 10,
         columns=1,
         cores=1,
         free_cores=1.0,
@@ -161,7 +161,7 @@ def job(batches: int) -> Job:
         reason="",
     )
     return Job(
-        spec=JobSpec(id=JOB, data=digest, program=digest, match_seconds=5.0),
+        spec=JobSpec(id=JOB, data=digest, program=digest, batch_rows=10, match_seconds=5.0),
         submitted_at=START,
         facts=facts,
         assessment=assessment,
@@ -169,9 +169,8 @@ def job(batches: int) -> Job:
         ordered_at=START,
         orders_placed=1,
         expected_contracts=("contract",),
-        batch_rows=10,
         batches=batches,
-        parts=(Part(owner="all", first_batch=0, batches=batches, first_row=0, rows=batches * 10),),
+        parts=(Part(owner="all", first_batch=0, batches=batches, first_row=0, rows=batches * 10, rows_each=10),),
     )
 
 
