@@ -27,7 +27,7 @@ import numpy as np
 from gmpy2 import mpz
 
 from nodes.homomorphic.paillier import secret as paillier
-from nodes.homomorphic.paillier import slots, totals
+from nodes.homomorphic.paillier import totals
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.homomorphic.paillier.slots import Layout
 from nodes.homomorphic.port import IntegerProgram
@@ -76,7 +76,7 @@ def _pass(secret: PaillierSecret) -> tuple[Callable[[], float], Callable[[], flo
     public, theirs = secret.public, secret.to_phe()
     given = rng.integers(-(2**15), 2**15, size=(ROWS, WIDTH))
     weights = rng.integers(-LEVELS // 2, LEVELS // 2, size=(ROWS, COLUMNS)).astype(np.int16)
-    body = slots.encrypted(public, given)
+    body = public.encrypt_rows(given)
     moments, size = partner.cross_moments(public, body, weights), public.ciphertext_bytes
     numbers = [mpz.from_bytes(moments[at : at + size], "big") for at in range(0, len(moments), size)]
     layout = Layout.widest(public.bits, WIDTH)

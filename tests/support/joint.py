@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.homomorphic.paillier import slots
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.homomorphic.paillier.slots import Layout
 from nodes.joint import columns, partner, renter, rotation, schur
@@ -64,7 +63,7 @@ def _encrypted(
     secret: PaillierSecret, table: Columns, given: Columns, turned: Rotation, size_max: int
 ) -> list[list[float]]:
     public = secret.public
-    body = slots.encrypted(public, table.integers.astype(np.int64))
+    body = public.encrypt_rows(table.integers.astype(np.int64))
     moments = partner.cross_moments(public, body, given.integers)
     reply = partner.rotated(public, moments, turned.weights.tolist())
     return renter.opened(secret, reply, table.width, given.width, turned.size_bits)

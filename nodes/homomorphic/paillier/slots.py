@@ -15,7 +15,6 @@ from gmpy2 import mpz
 from numpy.typing import NDArray
 
 from nodes.homomorphic.errors import Overflow, invalid
-from nodes.homomorphic.paillier.public import PaillierPublic
 
 HEADROOM_BITS = 3
 """Of the modulus: a full plaintext stays below n / 3 in size."""
@@ -79,8 +78,3 @@ class Layout:
                 raise invalid()
             rows.append(row)
         return rows
-
-
-def encrypted(public: PaillierPublic, rows: NDArray[np.int64]) -> bytes:
-    """One ciphertext for each row of `rows` int64 [rows, width], all its numbers in slots as wide as they can be."""
-    return public.encrypt_plaintexts(Layout.widest(public.bits, rows.shape[1]).pack(rows))
