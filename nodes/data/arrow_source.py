@@ -58,6 +58,7 @@ class ArrowSource:
                 yield from self._read(file, columns, texts, rows)
             else:
                 yield from self._in_parts(file, _parts(columns, sizes), texts, rows)
+        pyarrow("read tables").default_memory_pool().release_unused()  # it would keep pages for the next file
 
     def _read(self, file: Any, columns: Sequence[str], texts: Sequence[str], rows: int) -> Iterator[Block]:
         row = 1

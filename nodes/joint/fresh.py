@@ -26,8 +26,3 @@ def rerandomised(public: PaillierPublic, numbers: Sequence[mpz]) -> list[mpz]:
     """The same plaintexts; nothing else is left of the ciphertexts."""
     drawn = residues(public, len(numbers))
     return [number * noise % public.n_squared for number, noise in zip(numbers, drawn, strict=True)]
-
-
-def uniform_bytes(count: int) -> bytes:
-    """What pure functions of this room take for their randomness."""
-    return secrets.token_bytes(count)

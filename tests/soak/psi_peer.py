@@ -20,7 +20,7 @@ def main(count: int) -> None:
     seconds = time.process_time() - begin
     if len(found) != count // 2:
         raise SystemExit(f"{len(found)} in common, not {count // 2}")
-    print(f"openmined-psi {psi.__version__}: {seconds:.0f} core-seconds, {2 * count / seconds:,.0f} ids/s/core")
+    print(f"openmined-psi {psi.__version__}: {seconds:.0f} core-seconds, {2 * count / seconds:.0f} ids/s/core")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.homomorphic.paillier.slots import Layout
-from nodes.joint import columns, fresh, partner, renter, rotation, schur
+from nodes.joint import columns, partner, renter, rotation, schur
 from nodes.joint.columns import Columns, Floats
 from nodes.joint.rotation import Room, Rotation
 from nodes.joint.schur import Solution
@@ -46,7 +47,7 @@ def run(
     given = columns.scaled(theirs, partner_bits)
     size_max = 1 << (renter_bits - 1)
     room = Room(Layout.widest(key_bits, table.width), size_max)
-    random = fresh.uniform_bytes(rotation.random_bytes(given.width))
+    random = secrets.token_bytes(rotation.random_bytes(given.width))
     turned = rotation.rotation(given, penalty, room, random, bits=rotation_bits)
     moments = _encrypted(secret, table, given, turned, size_max) if secret else _plain(table, given, turned)
     solution = schur.solved(table, moments, turned.step_bits, penalty)
@@ -62,7 +63,7 @@ def _encrypted(
     secret: PaillierSecret, table: Columns, given: Columns, turned: Rotation, size_max: int
 ) -> list[list[float]]:
     public = secret.public
-    body = renter.encrypted(public, table.integers.astype(np.int64), size_max)
+    body = public.encrypt_rows(table.integers.astype(np.int64))
     moments = partner.cross_moments(public, body, given.integers)
     reply = partner.rotated(public, moments, turned.weights.tolist())
     return renter.opened(secret, reply, table.width, given.width, turned.size_bits)

@@ -22,7 +22,6 @@ from nodes.enclave.errors import Code, DataFault, Fault, Rejected
 from nodes.enclave.frames import Buffer
 from nodes.homomorphic.errors import BadKey
 from nodes.homomorphic.paillier.public import PaillierPublic
-from nodes.homomorphic.paillier.slots import Layout
 from nodes.inputs import PARAMETERS, widened, width_of
 from nodes.programs.check import check
 from nodes.programs.program import Program
@@ -198,7 +197,7 @@ def _sealed(key: PaillierPublic, fixed: NDArray[np.int64], *, by_row: bool) -> b
     """Ciphertexts of many rows of one column each; or one for each row, of all its columns."""
     if not by_row:
         return key.encrypt(fixed)
-    return key.encrypt_plaintexts(Layout.widest(key.bits, fixed.shape[1]).pack(fixed))
+    return key.encrypt_rows(fixed)
 
 
 def _raw(result: NDArray[np.float64]) -> memoryview:

@@ -25,6 +25,7 @@ from nodes.homomorphic.errors import BadKey
 from nodes.homomorphic.paillier import ciphertexts, noise
 from nodes.homomorphic.paillier.multiexp import SignedPowers, compile_powers, compile_signed
 from nodes.homomorphic.paillier.residues import Pair, add_message, join
+from nodes.homomorphic.paillier.slots import Layout
 from nodes.homomorphic.port import SLOT_BITS, IntegerProgram
 from schemas.errors import BadData
 
@@ -129,6 +130,10 @@ class PaillierPublic:
     def encrypt(self, values: NDArray[np.int64]) -> bytes:
         """Encrypt int64 [rows, width] into a body of ceil(rows / slots) ciphertexts per column, on fixed-base noise."""
         return self.encrypt_plaintexts(self.pack(values))
+
+    def encrypt_rows(self, rows: NDArray[np.int64]) -> bytes:
+        """One ciphertext for each row of int64 [rows, width], all its numbers in slots as wide as they can be."""
+        return self.encrypt_plaintexts(Layout.widest(self.bits, rows.shape[1]).pack(rows))
 
     def encrypt_plaintexts(self, plaintexts: Sequence[mpz]) -> bytes:
         """Ciphertexts of plaintexts that the caller packed, any integers modulo n, on fixed-base noise."""

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from nodes.homomorphic.errors import BadCiphertext
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.homomorphic.paillier.slots import Layout
-from nodes.joint import buckets, partner, renter
-from schemas.errors import BadData
+from nodes.joint import buckets, partner
 
 ROWS = 150
 
@@ -51,7 +50,7 @@ def _columns(kind: str) -> NDArray[np.int64]:
 def test_the_pass_gives_exact_sums_for_all_columns_of_a_row_at_once(secret: PaillierSecret, kind: str) -> None:
     table = np.random.default_rng(4).integers(-(2**15), 2**15, size=(ROWS, 7))
     weights = _columns(kind)
-    body = renter.encrypted(secret.public, table, 2**15)
+    body = secret.public.encrypt_rows(table)
     found = _opened(secret, partner.cross_moments(secret.public, body, weights), 7)
     assert found == (weights.T @ table).tolist()
 
@@ -59,7 +58,7 @@ def test_the_pass_gives_exact_sums_for_all_columns_of_a_row_at_once(secret: Pail
 def test_blocks_of_rows_add_up(secret: PaillierSecret) -> None:
     table, weights = np.arange(-20, 20)[:, None], np.arange(40)[:, None] % 7
     size, public = secret.public.ciphertext_bytes, secret.public
-    body = renter.encrypted(public, table, 20)
+    body = public.encrypt_rows(table)
     first = partner.cross_moments(public, body[: 25 * size], weights[:25])
     second = partner.cross_moments(public, body[25 * size :], weights[25:])
     assert _opened(secret, partner.added(public, first, second), 1) == (weights.T @ table).tolist()
@@ -79,7 +78,7 @@ def test_columns_of_a_one_hot_table_stand_alone() -> None:
 @pytest.mark.parametrize("number", ["0", "1", "n", "n squared", "a multiple of p", "-1"])
 def test_one_invalid_ciphertext_among_rows_is_refused(secret: PaillierSecret, number: str) -> None:
     public = secret.public
-    body = bytearray(renter.encrypted(public, np.ones((5, 2), dtype=np.int64), 1))
+    body = bytearray(public.encrypt_rows(np.ones((5, 2), dtype=np.int64)))
     wrong = {
         "0": mpz(0),
         "1": mpz(1),
@@ -96,7 +95,7 @@ def test_one_invalid_ciphertext_among_rows_is_refused(secret: PaillierSecret, nu
 
 
 def test_a_body_of_another_length_is_refused(secret: PaillierSecret) -> None:
-    body = renter.encrypted(secret.public, np.ones((5, 2), dtype=np.int64), 1)
+    body = secret.public.encrypt_rows(np.ones((5, 2), dtype=np.int64))
     with pytest.raises(BadCiphertext) as caught:
         partner.cross_moments(secret.public, body[:-1], np.ones((5, 1), dtype=np.int64))
     assert caught.value.code == "ciphertext-length"
@@ -124,8 +123,3 @@ def test_sums_of_tails_are_exact_for_the_widest_columns() -> None:
     weights[::2] *= -1
     expected = sum(int(weight) * tail for weight, tail in zip(weights[:, 0], tails, strict=True)) % n
     assert buckets.weighted_tails(tails, weights, n) == [expected]
-
-
-def test_rows_past_the_agreed_size_are_not_encrypted(secret: PaillierSecret) -> None:
-    with pytest.raises(BadData, match="agreed"):
-        renter.encrypted(secret.public, np.array([[5, -9]]), 8)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
+
 import numpy as np
 import pytest
 
 from nodes.homomorphic.errors import Overflow
 from nodes.homomorphic.paillier.slots import Layout
-from nodes.joint import columns, fresh, guards, rotation
+from nodes.joint import columns, guards, rotation
 from nodes.joint.rotation import Room
 
 
@@ -16,18 +18,18 @@ def _columns(rows: int = 400, width: int = 5) -> columns.Columns:
 
 
 def _turned(given: columns.Columns, slot_bits: int = 65, bits: int = 24) -> rotation.Rotation:
-    random = fresh.uniform_bytes(rotation.random_bytes(given.width))
+    random = secrets.token_bytes(rotation.random_bytes(given.width))
     return rotation.rotation(given, 1.0, Room(Layout(4, slot_bits), 2**15), random, bits=bits)
 
 
 def test_a_rotation_is_orthogonal_and_another_one_each_time() -> None:
-    first, second = (rotation.haar(6, fresh.uniform_bytes(rotation.random_bytes(6))) for _ in range(2))
+    first, second = (rotation.haar(6, secrets.token_bytes(rotation.random_bytes(6))) for _ in range(2))
     assert np.allclose(first @ first.T, np.eye(6))
     assert np.abs(first - second).max() > 0.01
 
 
 def test_entries_of_rotations_are_as_often_negative_as_positive() -> None:
-    corners = [rotation.haar(3, fresh.uniform_bytes(rotation.random_bytes(3)))[0, 0] for _ in range(400)]
+    corners = [rotation.haar(3, secrets.token_bytes(rotation.random_bytes(3)))[0, 0] for _ in range(400)]
     assert 120 < sum(corner > 0 for corner in corners) < 280
     assert np.mean(np.square(corners)) == pytest.approx(1 / 3, abs=0.08)
 

@@ -10,6 +10,7 @@ import numpy as np
 from gmpy2 import mpz
 
 from nodes.crew.crew import Crew, Kit
+from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.joint import alignment, chunks, partner, renter
 from nodes.joint.alignment import Masking
@@ -20,7 +21,7 @@ async def test_a_job_runs_in_the_processes_of_a_crew(secret: PaillierSecret) -> 
     kit = Kit.of(public)
     given, weights = np.arange(-9, 9).reshape(6, 3), np.array([[0, 1], [2, -3], [4, 5], [0, 0], [7, 1], [1, 1]])
     try:
-        body = (await crew.call(renter.encrypted, kit, given, 9)).result
+        body = (await crew.call(PaillierPublic.encrypt_rows, kit, given)).result
         moments = (await crew.call(partner.cross_moments, kit, body, weights)).result
         turned = (await crew.call(partner.rotated, kit, moments, [[1, 2], [0, -5]])).result
         masking = Kit.of(Masking(secrets.token_bytes(32), bytes(32)))
@@ -36,7 +37,7 @@ async def test_a_job_runs_in_the_processes_of_a_crew(secret: PaillierSecret) -> 
 def test_what_goes_to_the_renter_bears_full_noise(secret: PaillierSecret) -> None:
     """Powers of the key's noise base, of which rows and moments are made, all have the Jacobi symbol 1."""
     public = secret.public
-    body = renter.encrypted(public, np.array([[5], [-7]]), 9)
+    body = public.encrypt_rows(np.array([[5], [-7]]))
     moments = partner.cross_moments(public, body, np.array([[1], [2]]))
     turned = partner.rotated(public, moments, [[3]] * 40)
     numbers = [mpz.from_bytes(turned[at : at + 512], "big") for at in range(0, len(turned), 512)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from nodes.data.manifest import Column
 from nodes.data.port import Block
 from nodes.data.table import Table
 from nodes.homomorphic.paillier.slots import Layout
-from nodes.joint import columns, fresh, rotation
+from nodes.joint import columns, rotation
 from nodes.joint.categories import Encoding
 from nodes.joint.encoding import Chosen
 from nodes.joint.errors import TooRevealing
@@ -68,7 +69,7 @@ def fitted(folder: Path, asked: Fitting) -> Fitted:
     ours, theirs = IntegerFiles(folder).read(), columns.scaled(THEIRS, 16)
     penalty = asked.algorithm.penalty_per_row * len(LABEL)
     room = Room(Layout.widest(2048, ours.width), 1 << 19)
-    turned = rotation.rotation(theirs, penalty, room, fresh.uniform_bytes(rotation.random_bytes(theirs.width)))
+    turned = rotation.rotation(theirs, penalty, room, secrets.token_bytes(rotation.random_bytes(theirs.width)))
     moments = (turned.weights.astype(object) @ theirs.integers.astype(object).T @ ours.integers.astype(object)).tolist()
     found = solved(ours, [[float(each) for each in row] for row in moments], turned.step_bits, asked.algorithm)
     by_integer = turned.coefficients(np.array(found.reply))
