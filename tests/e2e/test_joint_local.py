@@ -126,6 +126,23 @@ async def test_rows_in_common_are_found_and_computed_on_whatever_their_order(
         await erased(network.jobs / job / "alignment")
 
 
+async def test_two_jobs_whose_rows_differ_by_one_person_are_not_both_answered(tmp_path: Path) -> None:
+    """The attack: the difference of both sums is what the partner has of this person."""
+    case = joint.make_overlapping(tmp_path)
+    partner = joint.local_partner(case, joint.policy(tmp_path))
+    async with LocalNetwork(tmp_path / "network", partner=partner) as network:
+        first = await ended(network, await submit(network, case, aligned=False, rounds=1, update=None))
+        assert first.phase == "completed", first.reason
+        header, *lines = case.renter.read_text().splitlines()
+        theirs = {line.partition(",")[0] for line in case.partner.read_text().splitlines()[1:]}
+        victim = next(line for line in lines if line.partition(",")[0] in theirs)
+        case.renter.write_text("\n".join([header, *(line for line in lines if line != victim)]))
+        second = await ended(network, await submit(network, case, aligned=False, rounds=1, update=None))
+    assert (second.phase, second.code) == ("failed", "rows-too-alike")
+    assert not second.contracts
+    assert not any(each.isdigit() for each in second.reason.replace("C11.C12", ""))
+
+
 @pytest.mark.parametrize(("by", "code"), [("renter", "cancelled"), ("partner", "withdrawn")])
 async def test_whoever_ends_the_alignment_of_rows_what_was_masked_is_erased_at_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str, code: str
