@@ -21,6 +21,7 @@ from nodes.joint.columns import Floats
 from nodes.local import LocalNetwork
 from nodes.partner.activities import collect
 from nodes.renter.protections import joint as protection
+from nodes.whole import write_whole
 from tests.e2e.test_joint_models import fitted, submit
 from tests.support import together as joint
 from tests.support.together import Case
@@ -49,7 +50,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
 
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Recording:
-    found, opening, keeping = Recording(), protection.JointProtection.open_moments, collect.write_whole
+    found, opening, keeping = Recording(), protection.JointProtection.open_moments, write_whole
 
     async def opened(
         self: protection.JointProtection, body: bytes, width: int, count: int, size_bits: int
@@ -106,7 +107,7 @@ async def test_with_its_secret_key_the_renter_finds_no_row_of_the_partner(
     partner = joint.local_partner(case, joint.policy(tmp_path), "move")
     async with LocalNetwork(tmp_path / "network", partner=partner) as network:
         for algorithm in ("ridge", "logistic"):
-            await fitted(network, await submit(network, case, algorithm))  # type: ignore[arg-type]
+            await fitted(network, await submit(network, case, algorithm))
     assert len(recorded.moments) == 2
     own = case.mine - case.mine.mean(axis=0)
     scaled = own / own.std(axis=0)

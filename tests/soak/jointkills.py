@@ -153,7 +153,7 @@ def submit(network: Deployment, kind: str, case: Case, folder: Path, *, rounds: 
     mine = ("--id-column", "id", "--accept-software-enclave", "--partner", PARTNER, "--dataset", joint.DATASET)
     if kind == "model":
         model = ("--algorithm", "ridge", "--label", joint.LABEL, "--penalty", str(PENALTY_PER_ROW))
-        asked = (*model, "--key-bits", "2048", "--aligned", "--partner-bits", "16")
+        asked: tuple[str, ...] = (*model, "--key-bits", "2048", "--aligned", "--partner-bits", "16")
     else:
         programs = {"l": joint.lessors_program(), "p": joint.partner_program(), "u": joint.update_program()}
         for name, raw in programs.items():
