@@ -22,8 +22,8 @@ def world_of(scheme: Scheme, local: int = 0) -> World:
     world = started(second=((4, rented),))
     assert world.job.assessment is not None
     parts = (
-        Part(owner="all", first_batch=0, batches=rented, first_row=0, rows=10 * rented),
-        Part(owner=LOCAL, first_batch=rented, batches=local, first_row=10 * rented, rows=10 * local),
+        Part(owner="all", first_batch=0, batches=rented, first_row=0, rows=10 * rented, rows_each=10),
+        Part(owner=LOCAL, first_batch=rented, batches=local, first_row=10 * rented, rows=10 * local, rows_each=10),
     )
     assessment = structs.replace(world.job.assessment, scheme=scheme)
     world.records["job"] = structs.replace(world.job, assessment=assessment, parts=parts)
