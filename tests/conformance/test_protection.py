@@ -38,7 +38,7 @@ from nodes.programs.check import check
 from nodes.programs.program import Program
 from nodes.protections import CIPHERTEXT, ENCLAVE, SEALED, Traits
 from nodes.renter.prediction.encodings import encoding
-from nodes.renter.protections.port import Ingredients, BatchProtection
+from nodes.renter.protections.port import BatchProtection, Ingredients
 from nodes.renter.protections.registry import BUILDERS
 from nodes.renter.protocol.records import Facts, SchemeFacts
 from schemas.errors import BadData, VerificationFailed
