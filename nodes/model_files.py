@@ -54,6 +54,8 @@ def _read(tensor: TensorProto, folder: Path, room: int) -> bytes:
         path = (folder / entries["location"]).resolve(strict=True)
         if not path.is_relative_to(folder.resolve()):
             raise BadProgram(f"the weights of {name!r} lie outside of the model's folder; save the model as one file")
+        if not path.is_file():  # opening a pipe would wait for its writer
+            raise FileNotFoundError(path)
         with path.open("rb") as file:
             file.seek(int(entries.get("offset", "0")))
             wanted = int(entries.get("length", room + 1))

@@ -97,6 +97,9 @@ def _of_pandas(frame: Any, source: FrameSource, id_column: str | None) -> Given:
     """With copies of what results take over: what the user does to the frame meanwhile changes none."""
     if id_column is None:
         return Given(source, Shape(PANDAS, source.rows, index=frame.index))
+    if id_column in frame.index.names and id_column not in frame.columns:
+        message = f"{id_column!r} is the DataFrame's index, which results have by themselves: leave id out"
+        raise BadData(message, column=id_column)
     ids = frame.iloc[:, source.header.position(id_column)].reset_index(drop=True)
     return Given(source, Shape(PANDAS, source.rows, ids=ids))
 

@@ -18,6 +18,8 @@ from nodes.data.extra import pyarrow
 from schemas.errors import BadConfig, BadData
 
 MAGIC_BYTES: Final = 16
+TAR: Final = slice(257, 262)
+"""Where an archive of tar says that it is one (POSIX 1003.1, ustar)."""
 
 
 def _zstd(file: io.BufferedReader) -> Any:
@@ -49,6 +51,17 @@ FOREIGN: Final = {
     b"\x89HDF": "is HDF5: export it as CSV or Parquet",
     b"SQLite format 3": "is a SQLite database: export a table of it as CSV",
     b"%PDF": "is a PDF: a table is needed, as CSV or Parquet",
+    **dict.fromkeys((b'{"', b"{\n", b"{\r", b"[{", b"[\n", b"[\r"), "is JSON: export it as CSV or Parquet"),
+    **dict.fromkeys((b"<!DOCTYPE", b"<!doctype", b"<html", b"<?xml"), "is a web page or XML: export its table as CSV"),
+    b"\x93NUMPY": "is an array of NumPy: write it as CSV or Parquet, with a name for each column",
+    **dict.fromkeys((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), "is a pickle: write the table as CSV"),
+    **dict.fromkeys((b"RDX2\n", b"RDX3\n", b"X\n\x00\x00\x00"), "is R's own format: write the table as CSV"),
+    **dict.fromkeys(
+        (b"$FL2", b"<stata_dta>", bytes(12) + b"\xc2\xea\x81\x60"),
+        "is of SPSS, Stata or SAS: export it as CSV",
+    ),
+    b"Obj\x01": "is Avro: export it as CSV or Parquet",
+    **dict.fromkeys((b"\x04\x22\x4d\x18", b"7z\xbc\xaf", b"Rar!", b"\x1f\x9d"), "is packed: unpack it first"),
 }
 """By the first bytes: what cannot be read as text, and what to do."""
 DAMAGES: Final = (OSError, EOFError, MemoryError, zlib.error, lzma.LZMAError)
@@ -88,8 +101,8 @@ def text(path: Path, encoding: str | None) -> Iterator[io.TextIOWrapper]:
         kind, unpack = _first(PACKERS, file.peek(MAGIC_BYTES)) or ("text", None)
         with undamaged(path.name, kind, DAMAGES):
             plain = file if unpack is None else io.BufferedReader(unpack(file))
-            head = plain.peek(MAGIC_BYTES)
-            if foreign := _first(FOREIGN, head):
+            head = plain.peek(TAR.stop)
+            if foreign := _foreign(head, packed=unpack is not None):
                 raise BadData(f"{path.name} {foreign}")
             decoded = _decoded(plain, _first(MARKS, head) or encoding or "utf-8")
             try:
@@ -105,6 +118,15 @@ def stamp(status: os.stat_result) -> tuple[int, int]:
 
 def _first(known: dict[bytes, Any], head: bytes) -> Any:
     return next((found for magic, found in known.items() if head.startswith(magic)), None)
+
+
+def _foreign(head: bytes, *, packed: bool) -> str | None:
+    if head[TAR] == b"ustar":
+        return "is an archive of tar: unpack it first"
+    if packed and _first(PACKERS, head):
+        return "is compressed twice: unpack it once"
+    found: str | None = _first(FOREIGN, head)
+    return found
 
 
 def _decoded(plain: io.BufferedReader, encoding: str) -> io.TextIOWrapper:

@@ -1,10 +1,12 @@
 """Audits a lessor's results: were all rows of a batch computed as the program says? Pure.
 
 Freivalds' check (R. Freivalds, "Probabilistic machines can use less running time", 1977): with a row vector r that the
-lessor does not know, V = X·W + b implies r·V = (r·X)·W + (Σr)·b. It is held modulo a prime p of 31 bits that the lessor
-does not know either, for an error that is a multiple of a known p would pass. A wrong number passes with a probability
-below 10^-7: at most two primes of that size divide an error of 64 bits, and there are 25 million to draw from; and r
-hits a root with 2^-30. Paillier is exact, so an honest result always passes.
+lessor does not know, V = X·W + b implies r·V = (r·X)·W + (Σr)·b. It is held over the integers. Whatever the other rows
+are, one wrong number is made up for by one r of its row at most: with ROUNDS vectors of WEIGHT_BITS bits it passes with
+a probability of 2^-64 at most. Exact schemes are exact, so an honest result always passes.
+
+Integers are cut into limbs of 16 bits, whose products and sums float64 holds exactly: so a matrix product of floats,
+the fastest there is, computes them.
 
 The right side is computed when a batch is encrypted, while its rows are at hand: one pass over them, a small part
 of what encrypting them costs. Every row of every batch is audited, so no work of a caught lessor needs to be redone.
@@ -17,10 +19,12 @@ share s of the rows wrongly passes a batch with probability (1 - s)^CANARIES: 4e
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import mul
 from typing import Final
 
-import gmpy2
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -28,45 +32,46 @@ from numpy.typing import NDArray
 from nodes.homomorphic.port import IntegerProgram
 from schemas.signing import length_prefixed
 
-MODULUS_MIN: Final = 1 << 30
-"""Moduli lie between this and twice this: products of residues, and sums over a batch's rows, fit 64 bits."""
+ROUNDS: Final = 2
+"""Vectors that one result is held against."""
+WEIGHT_BITS: Final = 32
+"""Of an integer in them."""
 
 CANARIES: Final = 512
 """Rows of a batch whose results are known; all of a smaller batch."""
 
+_LIMB_BITS: Final = 16
+_ROWS_AT_ONCE: Final = 1 << 16
+"""Sums of so many products of two limbs stay below 2^48; float64 is exact up to 2^53."""
+_SUM_BYTES: Final = 24
+"""Of a checksum: 63 bits of a result, 32 of a weight, and room for sums over more rows than there are."""
+
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Challenge:
-    """What only the renter knows of a batch: the prime, and a weight below it per row of the result."""
-
-    modulus: int
-    weights: Integers
+Limbs = NDArray[np.uint16]
 
 
 class Expected(Struct, frozen=True):
-    """What is known of an honest result: what it adds up to, a residue per output, or the results of its canaries."""
+    """What is known of an honest result: what it adds up to, or the results of its canaries."""
 
-    residues: tuple[int, ...] = ()
+    sums: bytes = b""
+    """A checksum per round and output, signed and big-endian."""
     canaries: bytes = b""
     """float64, little-endian, [canaries, K]."""
 
 
-def challenge(secret: bytes, batch: str, rows: int) -> Challenge:
+def challenge(secret: bytes, batch: str, rows: int) -> Limbs:
     """The challenge for one batch's result of `rows` rows: SHAKE-256 (FIPS 202) of the job's secret, labelled.
 
-    Any worker of the renter gets the same for the same batch, so checksums need not be kept.
+    Any worker of the renter gets the same for the same batch, so checksums need not be kept. The vectors' limbs,
+    [2 ROUNDS, rows], the lower half of each before the upper one.
     """
-    stream = hashlib.shake_256(length_prefixed(b"sublet/v1/audit", secret, batch.encode())).digest(8 + 8 * rows)
-    start = MODULUS_MIN + int.from_bytes(stream[:8], "big") % (MODULUS_MIN // 2)
-    modulus = int(gmpy2.next_prime(start))
-    drawn = np.frombuffer(stream[8:], dtype="<u8")
-    return Challenge(modulus, (drawn % modulus).astype(np.int64))
+    stream = hashlib.shake_256(length_prefixed(b"sublet/v1/audit", secret, batch.encode()))
+    limbs = ROUNDS * WEIGHT_BITS // _LIMB_BITS
+    return np.frombuffer(stream.digest(2 * limbs * rows), dtype="<u2").reshape(limbs, rows)
 
 
-def expect(values: Integers, program: IntegerProgram, given: Challenge) -> Expected:
+def expect(values: Integers, program: IntegerProgram, given: Limbs) -> Expected:
     """The checksums of an honest result.
 
     Args:
@@ -74,24 +79,26 @@ def expect(values: Integers, program: IntegerProgram, given: Challenge) -> Expec
         program: what the lessor computes.
         given: a challenge of as many rows as the result has: N, or 1 with `program.sum_rows`.
     """
-    modulus = given.modulus
-    rows = values % modulus
+    drawn = _integers(given.sum(axis=1, dtype=np.int64)[:, None].tolist())
     if program.sum_rows:
-        rows = rows.sum(axis=0, keepdims=True) % modulus
-    columns = [int(each) for each in _combined(rows, given)]
-    total = int(given.weights.sum())
-    residues = (
-        (sum(weight * column for weight, column in zip(row, columns, strict=True)) + bias * total) % modulus
-        for row, bias in zip(program.weights, program.bias, strict=True)
+        (added,) = _combined(np.ones((1, len(values)), dtype=np.uint16), values)
+        columns = [[weight * column for column in added] for (weight,) in drawn]
+    else:
+        columns = _integers(_combined(given, values))
+    return Expected(
+        _serialised(
+            sum(map(mul, weights, column)) + bias * total
+            for column, (total,) in zip(columns, drawn, strict=True)
+            for weights, bias in zip(program.weights, program.bias, strict=True)
+        )
     )
-    return Expected(tuple(residues))
 
 
-def passes(result: Integers, expected: Expected, given: Challenge) -> bool:
+def passes(result: Integers, expected: Expected, given: Limbs) -> bool:
     """Whether a decrypted result, int64 [rows, K], is the one expected."""
-    if result.shape != (len(given.weights), len(expected.residues)):
+    if len(result) != given.shape[1] or ROUNDS * _SUM_BYTES * result.shape[1] != len(expected.sums):
         return False
-    return tuple(int(each) for each in _combined(result % given.modulus, given)) == expected.residues
+    return _serialised(chain.from_iterable(_integers(_combined(given, result)))) == expected.sums
 
 
 def canaries(secret: bytes, batch: str, rows: int) -> Integers:
@@ -148,6 +155,37 @@ def program_digest(program: IntegerProgram) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _combined(rows: Integers, given: Challenge) -> Integers:
-    combined: Integers = (rows * given.weights[:, None] % given.modulus).sum(axis=0) % given.modulus
-    return combined
+def _combined(limbs: Limbs, values: Integers) -> list[list[int]]:
+    """limbs · values, exactly: [R, N] and int64 [N, F] to [R, F].
+
+    Values are raised to be unsigned, so that all of their limbs are; narrow ones have half as many.
+    """
+    narrow = values.min(initial=0) >= -(1 << 31) and values.max(initial=0) < 1 << 31
+    sign = 1 << 31 if narrow else 1 << 63
+    raised = values.astype("<u4" if narrow else "<u8") ^ sign
+    words = np.ascontiguousarray(raised).view("<u2")
+    sums = np.zeros((len(limbs), words.shape[1]), dtype=np.int64)
+    for at in range(0, len(words), _ROWS_AT_ONCE):
+        part = slice(at, at + _ROWS_AT_ONCE)
+        sums += (limbs[:, part].astype(np.float64) @ words[part].astype(np.float64)).astype(np.int64)
+    lifts = limbs.sum(axis=1, dtype=np.int64).tolist()
+    each = words.shape[1] // values.shape[1]
+    return [
+        [_integer(row[at : at + each]) - sign * lift for at in range(0, len(row), each)]
+        for row, lift in zip(sums.tolist(), lifts, strict=True)
+    ]
+
+
+def _integers(limbs: list[list[int]]) -> list[list[int]]:
+    """Of sums by each limb of the vectors, the sums by each vector."""
+    halves = WEIGHT_BITS // _LIMB_BITS
+    return [list(map(_integer, zip(*limbs[at : at + halves], strict=True))) for at in range(0, len(limbs), halves)]
+
+
+def _integer(limbs: Sequence[int]) -> int:
+    """What limbs are worth together, lowest first; each may be of any size."""
+    return sum(limb << _LIMB_BITS * at for at, limb in enumerate(limbs))
+
+
+def _serialised(sums: Iterable[int]) -> bytes:
+    return b"".join(each.to_bytes(_SUM_BYTES, "big", signed=True) for each in sums)

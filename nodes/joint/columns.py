@@ -128,7 +128,7 @@ def zero_sum(values: Floats, bits: int) -> Columns:
 
 def scaled(values: Floats, bits: int) -> Columns:
     """The partner's columns. Whole numbers that fit stay exact, with their most frequent value at zero, and times a
-    whole number that brings them to the size of the others."""
+    whole number that brings them to the size of the others. Others have their mean at zero, or what most rows have."""
     _require_bits(bits)
     integers, units, offsets = zip(*[_scaled(column, bits) for column in values.T], strict=True)
     return Columns(np.column_stack(integers), np.array(units), np.array(offsets))
@@ -142,9 +142,9 @@ def _scaled(column: Floats, bits: int) -> tuple[Integers, float, float]:
     if np.array_equal(found, np.rint(found)) and largest <= most:
         times = most // int(largest or 1)
         return _narrow(np.rint(column - mode) * times, bits), 1 / times, mode
-    mean = float(column.mean())
-    unit = float(_units(np.abs(column - mean).max(keepdims=True), bits)[0])
-    return _narrow(np.rint((column - mean) / unit), bits), unit, mean
+    middle = mode if 2 * counts.max() > len(column) else float(column.mean())
+    unit = float(_units(np.abs(column - middle).max(keepdims=True), bits)[0])
+    return _narrow(np.rint((column - middle) / unit), bits), unit, middle
 
 
 def _units(largest: Floats, bits: int) -> Floats:

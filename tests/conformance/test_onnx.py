@@ -8,21 +8,25 @@ the tolerances that ONNX states for it, or has such a reason, and must be refuse
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nodes.homomorphic import schemes
+from nodes.homomorphic.bfv import linear as bfv
 from nodes.homomorphic.encoding import decode, encode, integer_program, quantise
 from nodes.homomorphic.paillier import secret as paillier
-from nodes.homomorphic.paillier.secret import PaillierSecret
+from nodes.homomorphic.port import IntegerProgram, SecretKey
 from nodes.programs.affine import AffineMap
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.programs.program import Program
 from nodes.programs.runtime import evaluate
 from schemas.errors import BadInput
+from schemas.jobs import Scheme
 from tests.support.onnx_backend import (
     Case,
     Floats,
@@ -54,11 +58,20 @@ ENCRYPTED_MAX = 100
 map itself is held against all results."""
 
 CASES = {case.name: case for case in cases_of(linear_operators())}
+ENCRYPTED = [name for name, case in CASES.items() if exception(case) is None]
+OWN_KEY_EVERY = int(os.environ.get("ONNX_OWN_KEY_EVERY", "8"))
+"""Of the cases under a key of its own each, which takes a while, only every so many-th; `make soak` runs all."""
+
+
+Keys = Callable[[IntegerProgram, int], SecretKey]
+"""A key for a program on so many rows."""
 
 
 @pytest.fixture(scope="module")
-def secret() -> PaillierSecret:
-    return paillier.generate(2048, subgroup=True)
+def paillier_keys() -> Keys:
+    """One for all programs."""
+    secret = paillier.generate(2048, subgroup=True)
+    return lambda program, rows: secret
 
 
 def trials(case: Case) -> Iterator[tuple[Trial, Program, AffineMap]]:
@@ -89,28 +102,39 @@ def applied(mapped: AffineMap, rows: Floats) -> Floats:
     return (rows.sum(axis=0, keepdims=True) if mapped.sum_rows else rows) @ mapped.weights + mapped.bias
 
 
-def encrypted(made: Trial, whole: AffineMap, outputs: NDArray[np.intp], secret: PaillierSecret) -> Floats:
+def encrypted(made: Trial, whole: AffineMap, outputs: NDArray[np.intp], keys: Keys, scheme: Scheme) -> Floats:
     """Some outputs over an encrypted table: quantised, encrypted, evaluated without the key, decrypted."""
     used = np.flatnonzero(whole.weights[:, outputs].any(axis=1)) if len(outputs) < whole.width_out else slice(None)
     table = made.rows[:, used]
     mapped = AffineMap(whole.weights[used][:, outputs], whole.bias[outputs], whole.sum_rows)
     rows, bounds = len(table), np.abs(table).max(axis=0)
     tolerance = made.case.atol + made.case.rtol * float(np.abs(made.expected).min())
-    fixed, _ = quantise(mapped, bounds, rows, secret.public.slots, tolerance * TOLERANCE_SHARE)
-    body = secret.public.encrypt(encode(table, fixed))
-    result = secret.public.evaluate(body, rows, integer_program(mapped, fixed))
+    fixed, _ = quantise(mapped, bounds, rows, schemes.shape(scheme).slots, tolerance * TOLERANCE_SHARE)
+    program = integer_program(mapped, fixed)
+    secret = keys(program, rows)
+    result = secret.public.evaluate(secret.encrypt(encode(table, fixed)), rows, program)
     return decode(secret.decrypt(result, rows, mapped.width_out, sum_rows=mapped.sum_rows), fixed)
 
 
-@pytest.mark.parametrize("name", [name for name, case in CASES.items() if exception(case) is None])
-def test_a_backend_case_gives_the_same_plain_and_encrypted(name: str, secret: PaillierSecret) -> None:
+@pytest.mark.parametrize("name", ENCRYPTED)
+def test_a_backend_case_gives_the_same_plain_and_encrypted(name: str, paillier_keys: Keys) -> None:
+    agrees(name, paillier_keys, "paillier")
+
+
+@pytest.mark.parametrize("name", ENCRYPTED[::OWN_KEY_EVERY])
+def test_a_backend_case_gives_the_same_under_a_key_of_bfv_of_its_own(name: str) -> None:
+    agrees(name, bfv.generate_for, "bfv")
+
+
+def agrees(name: str, keys: Keys, scheme: Scheme) -> None:
+    """A case in all its ways, plain and encrypted."""
     ways: set[Way] = set()
     for made, program, mapped in trials(CASES[name]):
         put = f"{made.way}, inputs {made.secret}"
         assert not made.typed or made.agrees(evaluate(program, made.rows)), f"plain, {put}"
         assert made.agrees(applied(mapped, made.rows)), f"compiled, {put}"
         outputs = np.unique(np.linspace(0, mapped.width_out - 1, ENCRYPTED_MAX, dtype=np.intp))
-        assert made.agrees(encrypted(made, mapped, outputs, secret), outputs), f"encrypted, {put}"
+        assert made.agrees(encrypted(made, mapped, outputs, keys, scheme), outputs), f"encrypted, {put}"
         ways.add(made.way)
     assert "summed" in ways
 

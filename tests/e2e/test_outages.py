@@ -21,11 +21,13 @@ from nodes.renter.submission import JobOptions
 from nodes.runtime.hearing import ECHOES_PER_WAIT
 from nodes.views.jobs import JobReport
 from schemas import limits
+from schemas.ids import address
 from schemas.jobs import Batch
 from tests.support.clocks import MovedNetwork
 from tests.support.models import DATA
 
 LINEAR: Final = (Path(nodes.demo.__file__).parent / "breast_cancer_linear.onnx").read_bytes()
+LESSORS: Final = (address("B11", "B12"), address("B11", "B13"))
 JOB_SECONDS_MAX: Final = 100.0
 DEADLINE: Final = limits.BATCH_DEADLINE_SECONDS
 
@@ -61,6 +63,12 @@ async def ended(network: MovedNetwork, job: str) -> JobReport:
 def blamed(report: JobReport) -> list[str]:
     """Lessors that were lost."""
     return [contract.lessor for contract in report.contracts if contract.subtask != "completed"]
+
+
+async def computed(network: MovedNetwork) -> None:
+    """Return when lessors have nothing to compute."""
+    while any(network.server.depth(queue_name(lessor, "batch")) for lessor in LESSORS):  # noqa: ASYNC110 - their work
+        await asyncio.sleep(0.01)
 
 
 class Gate:
@@ -106,7 +114,9 @@ async def test_a_renter_that_has_no_time_to_open_results_blames_no_lessor(
         for _ in range(crew.hands):
             busy.create_task(crew.ahead.call(sleep_until, Kit.of(None), str(free)))
         for _ in range(int(2.5 * ECHOES_PER_WAIT)):
+            await computed(network)
             await network.move(DEADLINE / ECHOES_PER_WAIT)
+            await network.store.read(job)  # behind what was to be written
         free.touch()
     report = await ended(network, job)
     assert (report.phase, report.rows_done, blamed(report)) == ("completed", 569, [])

@@ -73,6 +73,9 @@ async def aged(jobs: int) -> Aged:
 async def _run(traffic: Traffic, jobs: int) -> None:
     for _ in range(jobs):
         await traffic.run()
+        if len(traffic.seconds) % COMPARED == 0:
+            seconds, cpu = (statistics.median(each[-COMPARED:]) for each in (traffic.seconds, traffic.cpu_seconds))
+            print(f"{len(traffic.seconds)} jobs: {seconds:.2f} s, {cpu:.2f} CPU seconds each", flush=True)
 
 
 def _memory() -> int:

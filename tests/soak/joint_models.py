@@ -46,6 +46,7 @@ per_row = true
 """
 PENALTY_PER_ROW: Final = 1e-3
 JOB_SECONDS_MAX: Final = 3600
+"""Other work may have the machine's cores meanwhile."""
 WEIGHTS_ERROR_MAX: Final = 1e-3
 """Of the largest weight, at the finest exponents that are asked for."""
 AUC_FULL_MAX, AUC_POOLED_MAX = 0.015, 0.0005
@@ -231,6 +232,8 @@ class Site:
                 f'\n[partner.datasets.{name}]\nfile = {file}\nid_column = "{ID}"\nmissing = "mean"\noutliers = "move"\n'
             )
         config.write_text(text)
+        mine = self.network.config(RENTER)
+        mine.write_text(mine.read_text().replace("[renter]", f"[renter]\npartner_seconds_max = {JOB_SECONDS_MAX}"))
         started = self.network.start_all()
         started["C11.hub"] = [self.network.start("hub", "C11.hub")]
         started[PARTNER] = [self.network.start("partner", PARTNER)]
@@ -240,10 +243,8 @@ class Site:
     def run(self, *asked: str) -> tuple[dict[str, Any], float, dict[str, Used]]:
         """A job to its end: its report, seconds, and what each party took."""
         before, began = {name: used(pids) for name, pids in self.parties.items()}, time.monotonic()
-        job = self.network.job("submit", *asked, *JOINT)["job"]
-        command = [*SUBLET, "job", "watch", job, "--config", str(self.network.config(RENTER)), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=JOB_SECONDS_MAX, check=False)
-        report: dict[str, Any] = json.loads(done.stdout)
+        job = self._told("job", "submit", *asked, *JOINT)["job"]
+        report = self._told("job", "watch", job)
         if report["state"] != "completed":
             raise SystemExit(f"{report['code']}: {report['reason']}\n{self.at_partner('explain', job)}")
         seconds = time.monotonic() - began
@@ -251,8 +252,15 @@ class Site:
 
     def at_partner(self, command: str, job: str) -> Any:
         """`sublet joint COMMAND JOB --json`."""
-        here = ("--config", str(self.network.config(PARTNER)), "--json")
-        return json.loads(self.network.sublet("joint", command, job, *here).stdout)
+        return self._told("joint", command, job, at=PARTNER)
+
+    def _told(self, *command: str, at: str = RENTER) -> Any:
+        """What a command says as JSON; raises SystemExit with its reason where it says nothing."""
+        whole = [*SUBLET, *command, "--config", str(self.network.config(at)), "--json"]
+        done = subprocess.run(whole, capture_output=True, text=True, timeout=JOB_SECONDS_MAX, check=False)
+        if not done.stdout:
+            raise SystemExit(done.stderr)
+        return json.loads(done.stdout)
 
     def model(self, report: Mapping[str, Any]) -> tuple[Model, int]:
         """Of both parties, and how many of its columns are the renter's."""

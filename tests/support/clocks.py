@@ -69,7 +69,8 @@ class MovedNetwork(LocalNetwork):
         super().__init__(folder, **settings)
         self._ahead = 0.0
         self._moved = asyncio.Event()
-        self._echo = asyncio.Event()
+        self._echo, self._asleep = asyncio.Event(), asyncio.Event()
+        self._echoing: asyncio.Task[Any] | None = None
 
     async def move(self, seconds: float) -> None:
         """Let time pass at once. A renter that runs has heard an echo of the new time when this returns."""
@@ -81,38 +82,48 @@ class MovedNetwork(LocalNetwork):
         if not self._renter_stop.is_set():
             self._echo.clear()
             await self._echo.wait()
+            await self._asleep.wait()  # or the next move finds nobody to wake
 
-    def _now(self) -> float:
+    def now(self) -> float:
+        """Seconds since 1970, on the clock of all nodes."""
         return time.time() + self._ahead
 
     async def _until(self, seconds: float) -> None:
         """What nodes sleep by."""
-        end = self._now() + seconds
-        while (left := end - self._now()) > 0:
+        end, echoes = self.now() + seconds, asyncio.current_task() is self._echoing
+        if echoes:
+            self._asleep.set()
+        while (left := end - self.now()) > 0:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._moved.wait(), left)
+        if echoes:
+            self._asleep.clear()
 
     def _hearing(self, *given: Any, **named: Any) -> Hearing:
         hearing = Hearing(*given, **named, pause=self._until)
-        heard = hearing.heard
+        heard, run = hearing.heard, hearing.run
 
         def heard_and_told() -> None:
             heard()
             self._echo.set()
 
-        vars(hearing)["heard"] = heard_and_told
+        async def run_and_tell() -> None:
+            self._echoing = asyncio.current_task()
+            await run()
+
+        vars(hearing).update(heard=heard_and_told, run=run_and_tell)
         return hearing
 
     async def _start_hub(self, hub: str) -> None:
-        with wired_with(self._now):
+        with wired_with(self.now):
             await super()._start_hub(hub)
 
     async def _start_renter(self) -> None:
-        with wired_with(self._now, self._hearing):
+        with wired_with(self.now, self._hearing):
             await super()._start_renter()
 
     def _worker(self, lessor: Address) -> LessorWorker:
-        with wired_with(self._now):
+        with wired_with(self.now):
             return super()._worker(lessor)
 
 

@@ -139,5 +139,5 @@ def _computed(job: JobAtHand, facts: Facts, scheme: Scheme) -> tuple[IntegerProg
     if found is None or found.fixed_point is None:
         return schemes.SMALLEST, 1, 0
     program, _ = job.cut or (job.program, None)
-    rows = rows_per_batch(job.spec, facts.rows, max(program.width_in, program.width_out), job.spec.lessors, found)
+    rows = rows_per_batch(job.spec, facts.rows, max(program.width_in, program.width_out), 1, found)
     return integer_program(schemes.compiled(scheme, program), found.fixed_point), rows, found.at

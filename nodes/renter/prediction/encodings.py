@@ -42,6 +42,8 @@ class Encoding:
     refused: str = ""
     rows_each: int = 1
     """Rows per batch."""
+    rows_most: int = 1
+    """The same, if there are fewer lessors than were asked for."""
     fixed_point: FixedPoint | None = None
     program: IntegerProgram | None = field(default=None, repr=False)
     error_bound: float | None = None
@@ -116,7 +118,7 @@ def encoding(spec: JobSpec, program: Program, table: Table, affine: AffineMap, s
         if found.program is None:
             return found
         try:
-            needed = schemes.fitting(scheme, found.program, found.rows_each)
+            needed = schemes.fitting(scheme, found.program, found.rows_most)
         except BadInput as error:
             return Encoding(scheme, str(error))
         if needed <= at:
@@ -137,7 +139,8 @@ def _encoding(  # noqa: PLR0917
             return Encoding(
                 scheme, f"{width} columns of {each} rows take {sent:,} bytes, over {limits.BODY_BYTES_MAX:,}"
             )
-        rows, parts = (each, -(-table.rows // each) + spec.lessors + 1) if affine.sum_rows else (1, 1)
+        most = rows_per_batch(spec, table.rows, width, 1, shape)  # however few lessors there will be
+        rows, parts = (most, -(-table.rows // each) + spec.lessors + 1) if affine.sum_rows else (1, 1)
         allowed = spec.max_error / parts * (ENCODING_SHARE if shape.relative_error else 1.0)
         if affine.products:  # finer than the scheme's own error costs nothing here, and helps nobody
             allowed = min(allowed, shape.relative_error * _reach(affine, table.bounds))
@@ -150,7 +153,7 @@ def _encoding(  # noqa: PLR0917
     own = shape.relative_error * integers.largest(rows) * 2.0 ** -result_bits(fixed)
     bound = (encoded + own) * parts
     text = f"its own error may reach {own * parts:.1e}, at most {spec.max_error:g} is allowed (--max-error)"
-    return Encoding(scheme, text if bound > spec.max_error else "", each, fixed, integers, bound, at)
+    return Encoding(scheme, text if bound > spec.max_error else "", each, most, fixed, integers, bound, at)
 
 
 def sealed_result_bits(affine: AffineMap | None, bounds: NDArray[np.float64]) -> int:

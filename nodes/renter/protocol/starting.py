@@ -75,7 +75,8 @@ def contract_signed(draft: Draft, event: Event) -> None:
         market.end_contract(draft, contract, "not-wanted")
         return
     if contract.starts_at < job.ordered_at - market.HUB_SKEW_SECONDS_MAX:
-        raise Refused("backdated", f"{contract.id} began before {contract.buy.id} was placed, on an order of its time")
+        early = f"{contract.id} began {job.ordered_at - contract.starts_at:.0f} s before {contract.buy.id} was placed"
+        raise Refused("backdated", f"{early}, by this clock: set it and {event.source}'s")
     if draft.find_contract(contract.id) is None:
         draft.put(f"contract/{contract.id}", ContractRecord(contract=contract, order=contract.buy.id))
     _start_if_complete(draft)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,15 @@ def test_a_missing_file_of_weights_is_named_with_what_to_do(tmp_path: Path) -> N
     path = saved(tmp_path)
     (tmp_path / "model.onnx.data").unlink()
     with pytest.raises(BadProgram, match=r"'w' cannot be read.*external_data=False"):
+        read_program(path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["a pipe", "a folder"])
+def test_weights_that_are_no_file_are_refused_without_waiting(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    path = saved(tmp_path)
+    (tmp_path / "model.onnx.data").unlink()
+    make(tmp_path / "model.onnx.data")
+    with pytest.raises(BadProgram, match="cannot be read from the file beside the model"):
         read_program(path)
 
 

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from schemas.errors import BadConfig
+from schemas.limits import PRICE_MICROS_DEFAULT, PRICE_MICROS_MAX_DEFAULT
 from schemas.money import MICROS, cost_micros, shown, to_micros
 
 
@@ -29,3 +30,7 @@ def test_what_is_no_amount_is_refused_and_named(amount: object) -> None:
 def test_prices_are_per_unit_and_hour() -> None:
     assert cost_micros(1_000_000, 2, 1800.0) == 1_000_000
     assert cost_micros(1_000_000, 2, -1.0) == 0
+
+
+def test_a_renter_that_says_nothing_pays_ten_times_at_most_what_a_lessor_asks_that_says_nothing() -> None:
+    assert (shown(PRICE_MICROS_DEFAULT), shown(PRICE_MICROS_MAX_DEFAULT)) == ("1", "10")

@@ -231,3 +231,15 @@ class Stream:
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
         return self.table.__arrow_c_stream__(requested_schema)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [pd.Index([1, 2, 3], name="key"), pd.MultiIndex.from_product([["u"], [1, 2, 3]], names=["key", "visit"])],
+    ids=["one level", "several levels"],
+)
+def test_an_index_is_no_id_column_but_stays(index: Any) -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3.0]}, index=index)
+    with pytest.raises(BadData, match=r"'key' is the DataFrame's index.*leave id out"):
+        given(frame, "key")
+    assert given(frame.reset_index(), "key").shape.ids.tolist() == index.get_level_values("key").tolist()

@@ -8,8 +8,10 @@ import gzip
 import io
 import lzma
 import math
+import pickle
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from decimal import Decimal
@@ -176,6 +178,21 @@ def workbook() -> bytes:
     return file.getvalue()
 
 
+def archived() -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as archive:
+        member = tarfile.TarInfo("data.csv")
+        member.size = len(TEXT)
+        archive.addfile(member, io.BytesIO(TEXT.encode()))
+    return file.getvalue()
+
+
+def array() -> bytes:
+    file = io.BytesIO()
+    np.save(file, np.zeros((2, 2)))
+    return file.getvalue()
+
+
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
@@ -188,6 +205,23 @@ def workbook() -> bytes:
         (gzip.compress(workbook()), "is an Excel workbook or a ZIP archive"),
         (b"FEA1" + bytes(20), "is Feather of version 1"),
         (b"\xff\xff\xff\xff" + bytes(20), "is an Arrow stream: write it as an Arrow file"),
+        (gzip.compress(bz2.compress(TEXT.encode())), "is compressed twice: unpack it once"),
+        (gzip.compress(archived()), "is an archive of tar: unpack it first"),
+        (archived(), "is an archive of tar"),
+        (b'{"id": "x", "a": 1}\n{"id": "y", "a": 2}\n', "is JSON: export it as CSV or Parquet"),
+        (b'[\n  {"id": "x", "a": 1}\n]\n', "is JSON"),
+        (b"<!DOCTYPE html>\n<table>", "is a web page or XML"),
+        (b'<?xml version="1.0"?>', "is a web page or XML"),
+        (array(), "is an array of NumPy"),
+        (pickle.dumps([1]), "is a pickle: write the table as CSV"),
+        (gzip.compress(b"RDX3\nX\n"), "is R's own format"),
+        (gzip.compress(b"X\n" + bytes(3) + b"\x03"), "is R's own format"),
+        (b"$FL2@(#) SPSS DATA FILE", "is of SPSS, Stata or SAS"),
+        (b"<stata_dta><header>", "is of SPSS, Stata or SAS"),
+        (bytes(12) + b"\xc2\xea\x81\x60", "is of SPSS, Stata or SAS"),
+        (b"Obj\x01" + bytes(20), "is Avro"),
+        (b"7z\xbc\xaf\x27\x1c", "is packed: unpack it first"),
+        (b"\x04\x22\x4d\x18", "is packed: unpack it first"),
         (bytes(100), "is not text"),
     ],
     # Archives hold the time of day: workers that run tests side by side must know a test by the same name.

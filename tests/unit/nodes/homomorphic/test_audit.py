@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import gmpy2
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from nodes.homomorphic.audit import (
     CANARIES,
-    MODULUS_MIN,
+    ROUNDS,
     Auditor,
-    Challenge,
+    Limbs,
     canaries,
     challenge,
     expect,
@@ -42,7 +42,7 @@ def computed(draw: st.DrawFn) -> tuple[NDArray[np.int64], IntegerProgram, NDArra
     return values, program, inputs @ weights.T + bias
 
 
-def challenge_for(program: IntegerProgram, rows: int) -> Challenge:
+def challenge_for(program: IntegerProgram, rows: int) -> Limbs:
     return challenge(SECRET, "batch", 1 if program.sum_rows else rows)
 
 
@@ -79,30 +79,53 @@ def test_a_result_of_another_shape_is_found() -> None:
     assert not passes(values[:2], expect(values, program, given), given)
 
 
+def test_a_result_with_another_number_of_outputs_is_found() -> None:
+    program = IntegerProgram(((1,), (2,)), (0, 0), input_max=10)
+    values = np.array([[1], [2], [3]])
+    given = challenge_for(program, 3)
+    assert passes(values * [1, 2], expect(values, program, given), given)
+    assert not passes(values, expect(values, program, given), given)
+    assert not passes(values * [1, 2, 3], expect(values, program, given), given)
+
+
 def test_a_challenge_depends_on_the_secret_and_the_batch() -> None:
     one = challenge(SECRET, "1", 10)
     same, other, foreign = challenge(SECRET, "1", 10), challenge(SECRET, "2", 10), challenge(b"\x06" * 32, "1", 10)
-    assert (one.modulus, one.weights.tolist()) == (same.modulus, same.weights.tolist())
-    assert len({each.modulus for each in (one, other, foreign)}) == 3
-    assert (one.weights != other.weights).any()
+    assert one.tolist() == same.tolist()
+    assert len({each.tobytes() for each in (one, other, foreign)}) == 3
 
 
-@given(st.binary(max_size=8))
-def test_the_modulus_is_a_prime_of_31_bits_and_weights_lie_below_it(secret: bytes) -> None:
-    drawn = challenge(secret, "batch", 50)
-    assert gmpy2.is_prime(drawn.modulus, 40)
-    assert MODULUS_MIN < drawn.modulus < 2 * MODULUS_MIN
-    assert drawn.weights.min() >= 0
-    assert drawn.weights.max() < drawn.modulus
+def test_vectors_take_all_values_of_their_32_bits() -> None:
+    limbs = challenge(SECRET, "batch", 1 << 16)
+    assert limbs.shape == (2 * ROUNDS, 1 << 16)
+    shares = np.unpackbits(limbs.view(np.uint8), axis=1).mean(axis=1)
+    assert np.abs(shares - 0.5).max() < 0.01
+    assert len({each.tobytes() for each in limbs}) == 2 * ROUNDS
 
 
-def test_an_error_that_hides_from_one_modulus_is_found_under_another() -> None:
-    program = IntegerProgram(((1,),), (0,), input_max=10)
-    values = np.array([[1], [2], [3]])
-    one, other = challenge(SECRET, "1", 3), challenge(SECRET, "2", 3)
-    wrong = values + np.array([[one.modulus], [0], [0]])
-    assert passes(wrong, expect(values, program, one), one)
-    assert not passes(wrong, expect(values, program, other), other)
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2), (70_000, 2)], ids=str)
+@pytest.mark.parametrize("largest", [0, 1, 2**31 - 1, 2**31, 2**63 - 1])
+def test_checksums_are_exact_where_numbers_and_vectors_are_largest(shape: tuple[int, int], largest: int) -> None:
+    program = IntegerProgram(((1,) + (0,) * (shape[1] - 1),), (0,))
+    given = np.full((2 * ROUNDS, shape[0]), 2**16 - 1, dtype=np.uint16)
+    for number in (largest, -largest, -largest - 1):
+        values = np.full(shape, number, dtype=np.int64)
+        known = (2**32 - 1) * number * shape[0]
+        sums = expect(values, program, given).sums
+        size = len(sums) // ROUNDS
+        assert [int.from_bytes(sums[at : at + size], "big", signed=True) for at in (0, size)] == [known] * ROUNDS
+
+
+def test_an_error_of_any_size_is_found_in_each_round() -> None:
+    """No multiple of anything hides: over the integers only r = 0 does, in both rounds."""
+    program, values = IntegerProgram(((1,),), (0,), input_max=10), np.array([[1], [2], [3]])
+    for drawn in (challenge(SECRET, "1", 3), challenge(SECRET, "2", 3)):
+        expected = expect(values, program, drawn)
+        for step in (1, 2**16, 2**31 - 1, 2**32, 2**32 * 3, -(2**61)):
+            assert not passes(values + np.array([[step], [0], [0]]), expected, drawn)
+    silent = np.zeros((2 * ROUNDS, 3), dtype=np.uint16)
+    silent[-1] = 1
+    assert not passes(values + 1, expect(values, program, silent), silent)
 
 
 def test_programs_that_differ_in_one_weight_have_other_digests() -> None:

@@ -10,7 +10,7 @@ import pytest
 from msgspec import Struct, structs
 
 from nodes.hub import buying
-from nodes.hub.records import BuyRecord, ContractRecord
+from nodes.hub.records import BuyRecord, ContractRecord, SellRecord
 from nodes.machine import TIMER_FIRED, Publish, PublishFailed, Refused, Step, TimerFired
 from schemas import limits
 from schemas.contracts import Contract
@@ -325,6 +325,21 @@ def test_the_lessors_hub_signs_only_what_it_quoted_and_nothing_else_holds_a_unit
     assert not market.world.all("B11", ContractRecord)
     holders = {holder for record in market.world.records[B].values() for holder in getattr(record, "held", {})}
     assert not [holder for holder in holders if holder.startswith("contract/")]
+
+
+@pytest.mark.parametrize("share", [-0.9, -0.2, 0.05])
+def test_clocks_of_two_hubs_may_differ_as_much_as_those_of_senders_of_events(market: Market, share: float) -> None:
+    starts_at = START + share * limits.CLOCK_SKEW_SECONDS_MAX
+    lease = market.contract.ends_at - market.contract.starts_at
+    event = proposes(starts_at=starts_at, ends_at=starts_at + lease)(market)
+    assert "contract.countersigned" in [each.type for each in published(market.world.handle(event))]
+
+
+def test_a_lessor_whose_clock_is_ahead_may_ask_for_the_longest_order(market: Market) -> None:
+    ahead = 0.9 * limits.CLOCK_SKEW_SECONDS_MAX
+    longest = sell_order(LESSOR, expires_at=START + ahead + limits.SELL_ORDER_SECONDS_MAX)
+    market.world.handle(sells(longest)(market))
+    assert longest in [each.order for each in market.world.all("B11", SellRecord)]
 
 
 # ---------------------------------------------------------------- what is given up

@@ -83,3 +83,10 @@ def test_columns_without_any_value_or_with_infinite_ones_are_refused(values: lis
 def test_bits_outside_the_range_are_refused(bits: int) -> None:
     with pytest.raises(BadConfig, match="bits"):
         columns.scaled(np.ones((3, 1)), bits)
+
+
+def test_what_most_rows_have_is_zero_even_where_others_were_moved() -> None:
+    column = np.array([0.0] * 60 + [1.0] * 39 + [0.37])[:, None]
+    found = columns.scaled(column, 12)
+    assert np.count_nonzero(found.integers) == 40
+    assert np.abs(found.integers * found.units + found.offsets - column).max() < 1e-3

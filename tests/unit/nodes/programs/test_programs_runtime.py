@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -136,6 +140,27 @@ def test_what_the_engine_cannot_run_is_refused_in_words_of_ours() -> None:
     with pytest.raises(BadProgram, match="a type, a shape or a version is not supported") as caught:
         evaluate(check(data(mixed)), np.zeros((2, 3)))
     assert "tensor(" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        "from nodes.programs.build import aggregate_sum; from nodes.programs.check import check;"
+        "from nodes.programs.runtime import evaluate; import numpy;"
+        "evaluate(check(aggregate_sum('a')), numpy.zeros((2, 1)))",
+        "import tests.support.exported",
+    ],
+    ids=["the product", "the tests"],
+)
+def test_the_engine_is_without_its_telemetry_also_outside_of_a_child(run: str, tmp_path: Path) -> None:
+    """Which would open a database below the user's folder, start a thread, and send."""
+    look = (
+        f"{run}; import os; print(os.listdir('/proc/self/task').__len__(), 'onnxruntime' in __import__('sys').modules)"
+    )
+    bare = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OPENBLAS_NUM_THREADS": "1"}
+    ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, env=bare)
+    assert ran.stdout.split() == ["1", "True"]
+    assert list(tmp_path.rglob("*.db*")) == []
 
 
 def test_a_session_is_made_once() -> None:

@@ -10,6 +10,7 @@ import pytest
 from nodes.programs.build import linear
 from nodes.programs.check import check
 from nodes.renter.files import outputs
+from nodes.renter.invitation import Invitation
 from nodes.renter.submission import JobOptions, stage
 from nodes.store.blobs import BlobStore
 from schemas.errors import BadConfig, BadData, BadProgram
@@ -52,7 +53,16 @@ def test_ckks_needs_results_that_stay(tmp_path: Path) -> None:
     assert not (tmp_path / "jobs").exists()
 
 
-@pytest.mark.parametrize("options", [{"scheme": "ckks", "results_stay": True}, {"scheme": "paillier-subgroup"}])
+def test_bfv_is_not_for_results_of_partners(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match="not for joint computation") as refused:
+        staged(tmp_path, scheme="bfv", joint=Invitation(partner="C11.C12", dataset="people", program=SQUARE))
+    assert refused.value.field == "scheme"
+    assert not (tmp_path / "jobs").exists()
+
+
+@pytest.mark.parametrize(
+    "options", [{"scheme": "ckks", "results_stay": True}, {"scheme": "paillier-subgroup"}, {"scheme": "bfv"}]
+)
 def test_schemes_are_part_of_the_job(tmp_path: Path, options: dict[str, Any]) -> None:
     spec = staged(tmp_path, **options)
     assert spec.scheme == options["scheme"]

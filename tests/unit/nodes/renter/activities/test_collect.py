@@ -261,6 +261,13 @@ async def test_a_result_whose_job_ended_is_dropped_unopened(desk: Desk, phase: J
     assert desk.told == []
 
 
+async def test_a_result_under_a_key_that_is_retired_is_dropped_unopened(desk: Desk) -> None:
+    desk.opening.answer = AssertionError("opened")
+    await put(desk.services.store, {"progress": Progress(phase="running", here=())})
+    assert (await desk.receive(result(desk.services))).settled == ["ack"]
+    assert desk.told == []
+
+
 async def test_a_result_whose_job_ends_while_it_is_opened_is_dropped(desk: Desk) -> None:
     desk.opening.answer = JobGone("the job ended")
     assert (await desk.receive(result(desk.services))).settled == ["ack"]

@@ -152,7 +152,7 @@ def test_the_result_of_other_rows_is_refused(case: Case) -> None:
 def test_every_batch_and_attempt_is_audited_by_another_secret(exact: Case) -> None:
     attempts = [BATCH, structs.replace(BATCH, attempt=2), structs.replace(BATCH, batch=4)]
     expected = [encrypt(exact.plan, each).expected for each in attempts]
-    assert len({each.residues for each in expected}) == len(attempts)
+    assert len({each.sums for each in expected}) == len(attempts)
 
 
 @pytest.mark.parametrize("filler", [b"\x00", b"\xff"])
