@@ -122,7 +122,8 @@ def child(address: str, module: str) -> Victim:
 
     def kill(run: Run) -> None:
         started = psutil.Process(run.processes[address].pid).children(recursive=True)
-        mine = [each for each in started if any(module in word for word in each.cmdline())]
+        alive = [each for each in started if each.status() != psutil.STATUS_ZOMBIE]
+        mine = [each for each in alive if any(module in word for word in each.cmdline())]
         mine[0].kill()
 
     return kill
@@ -202,7 +203,7 @@ def one(server: Server, kind: str, name: str, folder: Path) -> bool:
                 if not run.reached(job, step):
                     raise LookupError
                 VICTIMS[name](run)
-            except LookupError:  # the step is over, or there is no such process then
+            except (LookupError, psutil.Error):  # the step is over, or there is no such process then
                 missed.append(step.name)
             else:
                 met.append(f"{step.name} {time.monotonic() - begin:.0f} s")
