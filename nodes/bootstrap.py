@@ -203,9 +203,21 @@ async def partner_node(config: PartnerConfig, wishes: PartnerWishes, identity: I
     storage = Storage(wishes.data_dir)
     offered = partner_activities(services, desk, aligner)
     blobs = services.blobs
-    runtime = _runtime(machine, identity, broker, store, offered, blobs, storage, endless=(UNDELIVERED,))
+    hearing = Hearing(broker, config.me, "result", wait_seconds=config.renter_seconds_max, clock=time.time)
+    runtime = _runtime(
+        machine,
+        identity,
+        broker,
+        store,
+        offered,
+        blobs,
+        storage,
+        lambda: hearing.since,
+        endless=(UNDELIVERED,),
+    )
     door = _door(machine, identity, storage)
-    return StoredNode(runtime, store, (SealedCollector(services, desk, broker, door, runtime.submit, aligner).run,))
+    collector = SealedCollector(services, desk, broker, door, runtime.submit, aligner, hearing)
+    return StoredNode(runtime, store, (collector.run, hearing.run))
 
 
 def lessor_worker(

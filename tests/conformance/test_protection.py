@@ -38,7 +38,7 @@ from nodes.programs.check import check
 from nodes.programs.program import Program
 from nodes.protections import CIPHERTEXT, ENCLAVE, SEALED, Traits
 from nodes.renter.prediction.encodings import encoding
-from nodes.renter.protections.port import Ingredients, Protection
+from nodes.renter.protections.port import BatchProtection, Ingredients
 from nodes.renter.protections.registry import BUILDERS
 from nodes.renter.protocol.records import Facts, SchemeFacts
 from schemas.errors import BadData, VerificationFailed
@@ -107,7 +107,7 @@ class Job:
     compute: Compute
     secret: bytes = field(repr=False)
 
-    def protection(self) -> Protection:
+    def protection(self) -> BatchProtection:
         """As a worker of the renter builds it."""
         return BUILDERS[self.adapter.traits](self.given)
 
@@ -115,7 +115,7 @@ class Job:
         """What the program gives in plaintext."""
         return runtime.evaluate(self.given.program, self.given.table.read(batch.first_row, batch.rows))
 
-    async def result(self, protection: Protection, batch: Batch = BATCH) -> bytes:
+    async def result(self, protection: BatchProtection, batch: Batch = BATCH) -> bytes:
         """The lessor's body for a batch."""
         return self.compute(batch, (await protection.close(batch)).body)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from nodes.data.table import open_table
-from nodes.joint import chunks
+from nodes.joint import chunks, modulus
 from nodes.local import WATCH_SECONDS, LocalNetwork
 from nodes.store.port import Store
 from nodes.views import parts
@@ -126,6 +127,23 @@ async def test_rows_in_common_are_found_and_computed_on_whatever_their_order(
         await erased(network.jobs / job / "alignment")
 
 
+async def test_two_jobs_whose_rows_differ_by_one_person_are_not_both_answered(tmp_path: Path) -> None:
+    """The attack: the difference of both sums is what the partner has of this person."""
+    case = joint.make_overlapping(tmp_path)
+    partner = joint.local_partner(case, joint.policy(tmp_path))
+    async with LocalNetwork(tmp_path / "network", partner=partner) as network:
+        first = await ended(network, await submit(network, case, aligned=False, rounds=1, update=None))
+        assert first.phase == "completed", first.reason
+        header, *lines = case.renter.read_text().splitlines()
+        theirs = {line.partition(",")[0] for line in case.partner.read_text().splitlines()[1:]}
+        victim = next(line for line in lines if line.partition(",")[0] in theirs)
+        case.renter.write_text("\n".join([header, *(line for line in lines if line != victim)]))
+        second = await ended(network, await submit(network, case, aligned=False, rounds=1, update=None))
+    assert (second.phase, second.code) == ("failed", "rows-too-alike")
+    assert not second.contracts
+    assert not any(each.isdigit() for each in second.reason.replace("C11.C12", ""))
+
+
 @pytest.mark.parametrize(("by", "code"), [("renter", "cancelled"), ("partner", "withdrawn")])
 async def test_whoever_ends_the_alignment_of_rows_what_was_masked_is_erased_at_both(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str, code: str
@@ -218,17 +236,42 @@ async def test_several_workers_of_a_lessor_fetch_the_rows_they_lack(tmp_path: Pa
         assert np.abs(outputs(report) - expected).max() <= 1e-6 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize(
-    ("changed", "invited", "code"),
-    [({"rows_min": 301}, {}, "too-few-rows"), ({}, {"partner": "C11.C19"}, "unknown-partner")],
-    ids=["too-few-rows", "unknown-partner"],
-)
+REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "unknown-renter": ({"renters": '["A11.A19"]'}, {}),
+    "unknown-dataset": ({"datasets": '["others"]'}, {}),
+    "policy-expired": ({"until": "2020-01-01T00:00:00Z"}, {}),
+    "column-not-allowed": ({"columns": '["premium"]'}, {}),
+    "unknown-program": ({"programs": f'["{"0" * 64}"]'}, {}),
+    "alignment-not-allowed": ({"alignment": '["psi"]'}, {}),
+    "too-many-ids": ({"ids_max": 299}, {"aligned": False}),
+    "too-few-rows": ({"rows_min": 301}, {}),
+    "too-many-rounds": ({"rounds_max": 2}, {}),
+    "modulus-unproved": ({}, {}),
+    "not-aligned": ({}, {}),
+    "unknown-partner": ({}, {"partner": "C11.C19"}),
+}
+
+
 async def test_what_the_partner_refuses_ends_the_job_with_its_reason_before_compute_is_ordered(
-    tmp_path: Path, case: Case, changed: dict[str, Any], invited: dict[str, Any], code: str
+    tmp_path: Path, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    partner = joint.local_partner(case, joint.policy(tmp_path, **changed))
+    """The policy is read for every request; a reason tells nothing of the data."""
+    partner = joint.local_partner(case, joint.policy(tmp_path))
     async with LocalNetwork(tmp_path / "network", partner=partner) as network:
-        report = await ended(network, await submit(network, case, **invited))
-    assert (report.phase, report.code) == ("failed", code)
-    assert "C1" in report.reason
-    assert not report.contracts
+        for code, (changed, invited) in REFUSALS.items():
+            joint.policy(tmp_path, **changed)
+            with monkeypatch.context() as hostile:
+                if code == "modulus-unproved":
+                    hostile.setattr(modulus, "proof", lambda *_: b"")
+                if code == "not-aligned":
+                    case = replace(case, renter=_without_last(case.renter, tmp_path / "fewer.csv"))
+                report = await ended(network, await submit(network, case, **invited))
+            assert (report.phase, report.code) == ("failed", code), report.reason
+            assert not report.contracts
+            told = report.reason.replace("C11.C12", "").replace("C11.C19", "")
+            assert not [word for word in ("premium", "insurer", "person", "300") if word in told], told
+
+
+def _without_last(table: Path, to: Path) -> Path:
+    to.write_text("\n".join(table.read_text().splitlines()[:-1]))
+    return to

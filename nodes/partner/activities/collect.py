@@ -27,6 +27,7 @@ from nodes.partner.protocol.records import ContractRecord, Part, PartialRefused,
 from nodes.partner.protocol.states import ENDED
 from nodes.runtime.consuming import consume_for_ever
 from nodes.runtime.door import Door, Later
+from nodes.runtime.hearing import Hearing
 from nodes.whole import write_whole
 from schemas import codec
 from schemas.errors import BadInput
@@ -65,12 +66,17 @@ class Collector:
     door: Door
     submit: Submit
     aligner: Aligner
+    hearing: Hearing
 
     async def run(self) -> None:
         """Consume until cancelled; results are worked on concurrently, each bounded by the prefetch."""
         await consume_for_ever(self.broker, queue_name(self.services.me, "result"), RESULT_PREFETCH, self._serve)
 
     async def _serve(self, delivery: Delivery) -> None:
+        if self.hearing.is_echo(delivery.message):
+            self.hearing.heard()
+            await self.door.acknowledge(delivery)
+            return
         await self.door.serve(delivery, self._sender, self._accept)
 
     async def _sender(self, event: Event) -> tuple[bytes, _Sent | Incoming]:

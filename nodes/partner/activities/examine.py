@@ -47,8 +47,8 @@ async def examine(services: Services, desk: Desk, params: dict[str, Any], job: s
     try:
         model = await model_of(services.store, request)
         found = await asyncio.to_thread(_examine, services, request, model, bool(params["approved"]))
-        if request.algorithm is not None and request.ids is not None and not found.undecided:
-            await make_ready(services, desk, request)
+        if request.ids is not None and not found.undecided:
+            await make_ready(services, desk, request, found.rows_min)
         return [("request.examined", found)]
     except Unfit as error:
         return [("request.examined", RequestExamined(code=error.code, reason=str(error), detail=error.detail))]
@@ -63,6 +63,9 @@ async def erase(services: Services, params: dict[str, Any], job: str) -> list[tu
             services.blobs.path(str(digest)).unlink(missing_ok=True)
 
     await asyncio.to_thread(remove)
+    part = (await services.store.get(job, ["part"])).get("part")
+    if isinstance(part, Part) and not part.answered:
+        await asyncio.to_thread(services.rows_of(job).unlink, missing_ok=True)
     await services.keys.erase(job)
     return []
 

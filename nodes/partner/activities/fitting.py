@@ -11,7 +11,6 @@ from nodes.data.port import Source
 from nodes.data.reading import Reading
 from nodes.data.table import open_table
 from nodes.homomorphic.errors import Overflow
-from nodes.joint import guards
 from nodes.joint.alignment import Places
 from nodes.joint.categories import Encoding
 from nodes.joint.encoding import Chosen, encoding_of, read_encoding
@@ -20,13 +19,13 @@ from nodes.joint.guards import Limits
 from nodes.joint.masks import read_places
 from nodes.partner.activities.columns import make_columns
 from nodes.partner.activities.desk import Desk
+from nodes.partner.activities.row_sets import require_apart
 from nodes.partner.activities.services import Services
 from nodes.partner.activities.unfit import Unfit
 from nodes.partner.protocol.records import ColumnsMade, Part
 from schemas.errors import BadData
 from schemas.joint import JointRequested
 
-JOB_PREFIX: Final = "job-"
 MODEL_COLUMNS_MAX: Final = 1024
 """Of one party: the rotation is a square matrix of so many."""
 _SAID: Final = {
@@ -34,6 +33,7 @@ _SAID: Final = {
     "low-support": "columns of its data take too few different rows",
     "high-leverage": "rows of its data stand alone in its columns",
     "budget-spent": "the renter brought too many columns to these rows, in this job and earlier ones",
+    "rows-too-alike": "these rows and those of the renter's earlier jobs differ by too few",
 }
 """What the renter is told; the counts are this partner's business."""
 
@@ -46,13 +46,22 @@ def columns_of(source: Source, reading: Reading, rows_min: int) -> Encoding:
     return found
 
 
-async def make_ready(services: Services, desk: Desk, request: JointRequested, places: Places | None = None) -> None:
-    """Make the integers that the model is fitted with, of the job's table or of its rows at `places`.
+async def make_ready(
+    services: Services, desk: Desk, request: JointRequested, rows_min: int, places: Places | None = None
+) -> None:
+    """Hold the rows, all of the job's table or those at `places`, against earlier jobs'; make a model's integers.
 
     Raises:
-        Unfit: they would show too much, or leave no room; with a reason that tells nothing of them.
+        Unfit: sums would show too much, or leave no room; with a reason that tells nothing of the rows.
     """
-    await _require_budget(services, request)
+    if request.score is not None:
+        return
+    try:
+        await require_apart(services, request, places, rows_min)
+    except TooRevealing as error:
+        raise _unfit(services, error) from error
+    if request.algorithm is None:
+        return
     await asyncio.to_thread(_make, services, request, places)
     try:
         await desk.rotation(request.job)
@@ -62,14 +71,14 @@ async def make_ready(services: Services, desk: Desk, request: JointRequested, pl
 
 
 async def make_matched(services: Services, desk: Desk, params: dict[str, Any], job: str) -> list[tuple[str, Struct]]:
-    """Activity `make-columns`: the model's integers, of the rows in common."""
+    """Activity `make-columns`: the rows in common may be summed up, and a model's integers of them are made."""
     records = await services.store.get(job, ["part", "request"])
     part, request = records.get("part"), records.get("request")
     if not isinstance(part, Part) or not isinstance(request, JointRequested):
         return []
     try:
         places = await asyncio.to_thread(read_places, services.folder(job).places)
-        await make_ready(services, desk, structs.replace(request, rows=part.rows), places)
+        await make_ready(services, desk, structs.replace(request, rows=part.rows), part.rows_min, places)
     except Unfit as error:
         return [("columns.made", ColumnsMade(code=error.code, reason=str(error), detail=error.detail))]
     return [("columns.made", ColumnsMade())]
@@ -86,29 +95,6 @@ def _make(services: Services, request: JointRequested, places: Places | None) ->
         raise _unfit(services, error) from error
     except BadData as error:
         raise Unfit("dataset-unfit", "the dataset's columns cannot be used for a model", str(error)) from error
-
-
-async def _require_budget(services: Services, request: JointRequested) -> None:
-    """Every column that a renter brings to the same rows adds one sum over them, whatever the jobs."""
-    used, now = 0, (await services.store.get(request.job, ["part"])).get("part")
-    for name in await services.store.aggregates(JOB_PREFIX):
-        other = (await services.store.get(name, ["part"])).get("part")
-        if isinstance(other, Part) and _counts(other, request) and _before(other, now):
-            used += other.received
-    try:
-        guards.require_budget(request.rows, used, request.received, Limits())
-    except TooRevealing as error:
-        raise _unfit(services, error) from error
-
-
-def _counts(other: Part, request: JointRequested) -> bool:
-    same = (other.renter, other.dataset) == (request.introduction.renter, request.dataset)
-    return same and other.job != request.job and other.algorithm is not None and other.phase != "refused"
-
-
-def _before(other: Part, now: object) -> bool:
-    """So that of two requests at a time the second counts the first."""
-    return not isinstance(now, Part) or (other.asked_at, other.job) < (now.asked_at, now.job)
 
 
 def _unfit(services: Services, error: TooRevealing) -> Unfit:

@@ -53,6 +53,10 @@ class Services:
         """Its parts' secrets."""
         return Keys(self.store, self.identity)
 
+    def rows_of(self, job: str) -> Path:
+        """Digests of the ids that a job rests on; outlives it (`row_sets.py`)."""
+        return self.jobs.with_name("rows") / f"{job}.u8"
+
     def folder(self, job: str) -> PartFolder:
         """What is made of the data for one job."""
         return PartFolder(self.jobs / job)

@@ -2,8 +2,8 @@
 
 accepted ──► by digest: compared already
          ──► mask-ids ──► sort-ids ──► send-ids; the renter's are taken meanwhile
-all taken, all returned ──► match-ids ──► enough in common: the renter gets its own back; of a model only when the
-                                          columns of those rows show none of them (make-columns)
+all taken, all returned ──► match-ids ──► enough in common: when sums over those rows show none of them
+                                          (make-columns), the renter gets its own back
                                       ──► too few: the part ends, and the renter learns no more than that
 """
 
@@ -97,15 +97,14 @@ def matched(draft: Draft, event: Event) -> None:
     draft.learn(*Intersection(state.others, state.mine).found(data.rows))
     draft.put("part", structs.replace(draft.part, rows=data.rows))
     draft.note("aligned", f"{data.rows} rows in common", unmatched=state.mine - data.rows)
-    if part.algorithm is None:
-        _give_back(draft)
-    else:
-        draft.do(Perform(activity="make-columns", params={}))
+    draft.do(Perform(activity="make-columns", params={}))
 
 
 def columns_made(draft: Draft, event: Event) -> None:
-    """`columns.made`: a model's, of the rows in common; what they would show is known before the renter knows them."""
+    """`columns.made`: what sums over the rows in common would show is known before the renter knows which they are."""
     data = data_of(event, ColumnsMade)
+    if _over(draft):
+        return
     if data.code:
         draft.note("unfit", data.detail, code=data.code)
         draft.end("refused", code=data.code, reason=data.reason)

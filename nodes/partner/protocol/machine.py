@@ -45,7 +45,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "round.opened": (ACCEPTED, rounds.opened),
         "partial.taken": (ACCEPTED | ENDED, rounds.taken),
         "partial.refused": (ACCEPTED, rounds.refused),
-        "columns.made": (ACCEPTED, aligning.columns_made),
+        "columns.made": (ACCEPTED | ENDED, aligning.columns_made),
         "unit.summed": (ACCEPTED | ENDED, moments.summed),
         "reply.given": (ACCEPTED, moments.replied),
         "weights.made": (ACCEPTED | ENDED, moments.fitted),

@@ -133,14 +133,16 @@ def not_believed(draft: Draft, event: Event) -> None:
 
 
 def timer_fired(draft: Draft, event: Event) -> None:
-    """`timer.fired`: nobody approved in time, or nothing of the renter."""
-    name, part = data_of(event, TimerFired).name, draft.part
+    """`timer.fired`: nobody approved in time, or nothing of the renter while this partner could hear."""
+    fired, part = data_of(event, TimerFired), draft.part
+    name = fired.name
     if name == "approval" and part.phase == "waiting":
         draft.end("withdrawn", code="not-approved", reason=f"nobody at {draft.config.me} approved the request in time")
     elif name == "renter" and part.phase in ("examining", "accepted"):
-        seconds = draft.now - part.heard_at
+        since = max(part.heard_at, fired.hearing_since)
+        seconds = draft.now - since
         if seconds < draft.config.renter_seconds_max:
-            draft.do(SetTimer(name="renter", at=part.heard_at + draft.config.renter_seconds_max))
+            draft.do(SetTimer(name="renter", at=since + draft.config.renter_seconds_max))
         else:
             draft.end(
                 "failed", code="renter-silent", reason=f"nothing from the renter {part.renter} for {seconds:.0f} s"

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from nodes.joint.files import IntegerFiles
 from nodes.machine import Refused
-from nodes.renter.activities.rounds import joint_of, protection_of
+from nodes.renter.activities.rounds import joint_of
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.solve import solved
 from nodes.renter.activities.workbench import Running, Workbench
@@ -95,7 +95,7 @@ class Answers:
         if joint.score is not None:
             return await self._scored(running, event, answered)
         outputs = joint.outputs
-        opened = await protection_of(running).open_output(bytes(event.body), outputs, answered.bits)
+        opened = await running.by_round.open_output(bytes(event.body), outputs, answered.bits)
         return OutputAccepted(
             round=answered.round,
             digest=await asyncio.to_thread(write_output, running.job.folder, answered.round, opened.rows),
@@ -110,7 +110,7 @@ class Answers:
         if not isinstance(job, Job):
             raise JobGone(f"no job {answered.job} here")
         sizes = [rows for _, _, rows in ranges(job.parts)]
-        opened = await protection_of(running).open_scores(bytes(event.body), sizes, answered.bits)
+        opened = await running.by_round.open_scores(bytes(event.body), sizes, answered.bits)
         return OutputAccepted(
             round=answered.round,
             digest=await asyncio.to_thread(write_output, running.job.folder, answered.round, opened.rows),
@@ -122,7 +122,7 @@ class Answers:
     async def _solved(self, running: Running, event: Event, answered: Answered, fitting: Fitting) -> OutputAccepted:
         """The renter's part of a model, of the partner's rotated moments."""
         width, count, folder = running.job.program.width_in, answered.columns, running.job.folder
-        opened = await protection_of(running).open_moments(bytes(event.body), width, count, answered.size_bits)
+        opened = await running.by_round.open_moments(bytes(event.body), width, count, answered.size_bits)
         columns = await asyncio.to_thread(IntegerFiles(folder.path).read)
         found = await asyncio.to_thread(solved, columns, opened.numbers, answered.bits, fitting.algorithm)
         return OutputAccepted(

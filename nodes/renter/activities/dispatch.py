@@ -40,7 +40,7 @@ class Dispatcher:
         batch, lessor = msgspec.convert(params["batch"], Batch), str(params["lessor"])
         try:
             running = await self.workbench.running(batch.job)
-            closed = await running.protection.close(batch)
+            closed = await running.by_batch.close(batch)
         except OWN_FAULTS as error:
             return [("job.spoiled", own_fault(error))]
         event_id = derive_id("batch", batch.job, batch.subtask, batch.batch, batch.attempt)

@@ -15,6 +15,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from broker.errors import QueueFull
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.inputs import DONE, OUTPUT, PARAMETERS, columns_of, widened, width_of
 from nodes.joint import modulus
@@ -25,9 +26,9 @@ from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Running, Workbench
 from nodes.renter.errors import OWN_FAULTS, JobGone
 from nodes.renter.files.parts import read_output, read_parameters, write_parameters
-from nodes.renter.protections.joint import JointProtection
 from nodes.renter.protocol.outcomes import (
     BatchSent,
+    BatchUnsent,
     RoundPlanned,
     RoundsDone,
     own_fault,
@@ -108,23 +109,26 @@ class Rounds:
             return [("job.spoiled", own_fault(error))]
 
     async def dispatch(self, params: dict[str, Any], job_id: str) -> list[tuple[str, Struct]]:
-        """Activity `dispatch-round`: encrypt and publish one batch of a round; the broker's confirm ends it."""
+        """Activity `dispatch-round`: encrypt and publish one batch of a round; the broker's answer ends it."""
         batch, current = msgspec.convert(params["batch"], Batch), msgspec.convert(params["round"], Round)
         try:
             running = await self.workbench.running(job_id)
             parameters = await asyncio.to_thread(_parameters, running, current)
-            closed = await protection_of(running).close_round(batch, current, parameters, rows=bool(params["rows"]))
+            closed = await running.by_round.close_round(batch, current, parameters, rows=bool(params["rows"]))
         except OWN_FAULTS as error:
             return [("job.spoiled", own_fault(error))]
         parts = (batch.job, batch.subtask, batch.batch, batch.round, batch.attempt)
-        await self.post.send(
-            "batch.dispatched",
-            str(params["lessor"]),
-            batch.job,
-            event_id=derive_id("batch", *parts),
-            body=closed.body,
-            attributes=batch_attributes(batch),
-        )
+        try:
+            await self.post.send(
+                "batch.dispatched",
+                str(params["lessor"]),
+                batch.job,
+                event_id=derive_id("batch", *parts),
+                body=closed.body,
+                attributes=batch_attributes(batch),
+            )
+        except QueueFull:
+            return [("batch.unsent", BatchUnsent(batch=batch.batch, attempt=batch.attempt))]
         size, seconds = len(closed.body), closed.core_seconds
         sent = BatchSent(batch=batch.batch, attempt=batch.attempt, bytes_sent=size, encrypt_seconds=seconds)
         return [("batch.sent", sent)]
@@ -190,13 +194,6 @@ def scales(running: Running, parameters: Row) -> tuple[int, int]:
 def _parameters(running: Running, current: Round) -> Row:
     width = width_of(running.job.program, PARAMETERS)
     return read_parameters(running.job.folder, current.number, current.parameters, width)
-
-
-def protection_of(running: Running) -> JointProtection:
-    """Its protection; raises BadInput: it is no joint job."""
-    if not isinstance(running.protection, JointProtection):
-        raise BadInput("this job has no joint part")
-    return running.protection
 
 
 def joint_of(running: Running) -> Joint:

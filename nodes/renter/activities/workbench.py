@@ -7,7 +7,7 @@ What changes with every batch is not here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -22,12 +22,12 @@ from nodes.renter.activities.services import Services
 from nodes.renter.errors import FilesGone, JobGone
 from nodes.renter.files.folder import JobFolder
 from nodes.renter.protections.joint import JointProtection
-from nodes.renter.protections.port import Ingredients, Protection
+from nodes.renter.protections.port import BatchProtection, Ingredients
 from nodes.renter.protections.registry import BUILDERS
 from nodes.renter.protocol.records import ContractRecord, Facts, Job, Joined, Progress
 from nodes.renter.protocol.states import ENDED
 from schemas.contracts import Contract
-from schemas.errors import VerificationFailed
+from schemas.errors import BadInput, VerificationFailed
 from schemas.jobs import JobSpec
 
 JOBS_AT_HAND_MAX: Final = 8
@@ -59,7 +59,21 @@ class Running:
     """What lessors compute."""
     local_programs: tuple[Program, ...]
     """What runs here on the results, one after the other."""
-    protection: Protection
+    protection: BatchProtection | JointProtection
+
+    @property
+    def by_batch(self) -> BatchProtection:
+        """Raises BadInput: it is a joint job."""
+        if isinstance(self.protection, JointProtection):
+            raise BadInput("batches of a joint job go out in rounds")
+        return self.protection
+
+    @property
+    def by_round(self) -> JointProtection:
+        """Raises BadInput: it is no joint job."""
+        if not isinstance(self.protection, JointProtection):
+            raise BadInput("this job has no joint part")
+        return self.protection
 
 
 class Workbench:
@@ -162,6 +176,7 @@ class Workbench:
             core_clock=self._services.core_clock,
         )
         local += [inputs.local_program] if inputs.local_program else []
+        build: Callable[[Ingredients], BatchProtection | JointProtection]
         build = BUILDERS[traits] if job.spec.joint is None else JointProtection.build
         return Running(inputs, job.facts, program, tuple(local), await asyncio.to_thread(build, given))
 

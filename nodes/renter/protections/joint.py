@@ -141,10 +141,6 @@ class JointProtection:
             raise VerificationFailed(found.reason, code=found.code)
         return found, worked.core_seconds
 
-    async def close(self, batch: Batch) -> Closed:
-        """Not of joint jobs, whose batches go out in rounds."""
-        raise NotImplementedError
-
     async def open(self, batch: Batch, body: bytes) -> Opened:
         """Refuse what no lessor of a joint job sends here. Raises VerificationFailed: `not-for-renter`."""
         raise VerificationFailed("the result of a joint batch goes to the partner", code="not-for-renter")

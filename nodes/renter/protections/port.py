@@ -1,7 +1,8 @@
 """What a protection does with a job's batches, at the renter: closes them on their way out, opens what comes back.
 
 Each adapter mirrors a lessor's `Computer` (`nodes/lessor/compute/`): what `close` makes it computes, and `open` reads
-what it made. Which adapter a job has is said in `registry.py`.
+what it made. A joint job's batches are closed round by round instead (`joint.py`). Which adapter a job has is said in
+`registry.py`.
 """
 
 from __future__ import annotations
@@ -46,10 +47,6 @@ class Opened:
 class Protection(Protocol):
     """Of one job. Any worker of the renter has the same, and opens what another closed."""
 
-    async def close(self, batch: Batch) -> Closed:
-        """Read and encrypt what goes out. Raises BadData: the renter's own rows are not what they were."""
-        ...
-
     async def open(self, batch: Batch, body: bytes) -> Opened:
         """Authenticate, decrypt and audit a result.
 
@@ -61,6 +58,14 @@ class Protection(Protocol):
 
     async def forget(self) -> None:
         """Erase the job's keys from memory."""
+        ...
+
+
+class BatchProtection(Protection, Protocol):
+    """Of a job whose batches go out once."""
+
+    async def close(self, batch: Batch) -> Closed:
+        """Read and encrypt what goes out. Raises BadData: the renter's own rows are not what they were."""
         ...
 
 

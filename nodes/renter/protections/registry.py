@@ -9,10 +9,10 @@ from typing import Final
 from nodes.protections import CIPHERTEXT, ENCLAVE, SEALED, Traits
 from nodes.renter.protections.ciphertext import CiphertextProtection
 from nodes.renter.protections.enclave import EnclaveProtection
-from nodes.renter.protections.port import Ingredients, Protection
+from nodes.renter.protections.port import BatchProtection, Ingredients
 from nodes.renter.protections.sealed import SealedProtection
 
-BUILDERS: Final[Mapping[Traits, Callable[[Ingredients], Protection]]] = MappingProxyType(
+BUILDERS: Final[Mapping[Traits, Callable[[Ingredients], BatchProtection]]] = MappingProxyType(
     {
         CIPHERTEXT: CiphertextProtection.build,
         ENCLAVE: EnclaveProtection.build,

@@ -17,6 +17,7 @@ from nodes.data.sources import open_source
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.joint import modulus
 from nodes.joint.alignment import ids_digest
+from nodes.joint.row_sets import row_set
 from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.examine import examine
 from nodes.partner.activities.fitting import columns_of
@@ -152,21 +153,71 @@ async def test_rows_that_stand_alone_are_refused_and_their_number_stays_here(
         ([{"received": 45}], ""),
         ([{"received": 46}], "budget-spent"),
         ([{"received": 46, "phase": "refused"}], ""),
+        ([{"received": 46, "phase": "failed", "answered": 1}], "budget-spent"),
         ([{"received": 46, "renter": "A11.A13"}], ""),
-        ([{"received": 46, "dataset": "others"}], ""),
-        ([{"received": 46, "asked_at": START + 1}], ""),
+        ([{"received": 46, "dataset": "others"}], "budget-spent"),
+        ([{"received": 46, "asked_at": START + 1}], "budget-spent"),
         ([{"received": 46, "algorithm": None}], ""),
-        ([{"received": 23, "phase": "finished"}, {"received": 23, "phase": "failed"}], "budget-spent"),
+        ([{"received": 46, "score": JOB}], ""),
+        ([{"received": 46, "ids": ("somebody",) * 20}], ""),
+        ([{"received": 23, "phase": "finished", "answered": 1}, {"received": 23, "answered": 1}], "budget-spent"),
     ],
-    ids=["within", "past", "refused", "another renter", "another dataset", "a later one", "no model", "two"],
+    ids=[
+        "within",
+        "past",
+        "refused",
+        "failed after its answer",
+        "another renter",
+        "another name of the dataset",
+        "at the same time",
+        "no model",
+        "scores",
+        "other rows",
+        "two",
+    ],
 )
-async def test_a_renters_earlier_jobs_on_the_same_rows_count(
+async def test_a_renters_other_jobs_on_the_same_rows_count(
     services: Services, case: Case, secret: PaillierSecret, others: list[dict[str, Any]], code: str
 ) -> None:
+    ids = [line.partition(",")[0] for line in case.partner.read_text().splitlines()[1:]]
     for number, changed in enumerate(others):
         job = derive_id("job", "earlier", number)
+        had_rows(services, job, changed.pop("ids", ids))
         await keep(services, job, part=part(job, **({"asked_at": START - 1, "phase": "accepted"} | changed)))
     assert (await examined(services, case, secret)).code == code
+
+
+@pytest.mark.parametrize(
+    ("sets", "code"),
+    [
+        ([slice(0, None)], ""),
+        ([slice(1, None)], "rows-too-alike"),
+        ([slice(19, None)], "rows-too-alike"),
+        ([slice(20, None)], ""),
+        ([slice(0, 10)], "rows-too-alike"),
+        ([slice(0, 284), slice(284, 568)], "rows-too-alike"),
+        ([slice(0, 284), slice(284, None)], ""),
+        ([slice(0, 300), slice(290, None)], "rows-too-alike"),
+    ],
+    ids=["equal", "one less", "19 less", "20 less", "ten of them", "one in neither", "halves", "ten in both"],
+)
+async def test_rows_that_sums_of_several_jobs_would_show_apart_are_refused(
+    services: Services, case: Case, secret: PaillierSecret, sets: list[slice], code: str
+) -> None:
+    ids = [line.partition(",")[0] for line in case.partner.read_text().splitlines()[1:]]
+    for number, rows in enumerate(sets):
+        job = derive_id("job", "earlier", number)
+        had_rows(services, job, ids[rows])
+        await keep(services, job, part=part(job, phase="finished", answered=1, algorithm=None))
+    found = await examined(services, case, secret)
+    assert found.code == code
+    assert not any(each.isdigit() for each in found.reason.replace("C11.C12", ""))
+
+
+def had_rows(services: Services, job: str, ids: Sequence[str]) -> None:
+    path = services.rows_of(job)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(np.unique(row_set([list(ids)])).astype("<u8").tobytes())
 
 
 def source(folder: Path, header: Sequence[object], rows: Sequence[Sequence[object]]) -> Source:

@@ -17,7 +17,7 @@ from nodes.joint.exchange import (
     MasksSorted,
 )
 from nodes.machine import Perform
-from nodes.partner.protocol.records import Ledger
+from nodes.partner.protocol.records import ColumnsMade, Ledger
 from schemas.joint import JointEnded
 from tests.unit.nodes.partner.world import JOB, RENTER, World
 
@@ -97,6 +97,8 @@ def test_the_renter_gets_its_ids_back_when_it_is_known_that_enough_are_in_common
     world.got_back(0)
     assert world.performed() == ["match-ids"]
     world.matched(ROWS_MIN)
+    assert world.performed() == ["make-columns"]
+    world.handle("columns.made", ColumnsMade())
     assert world.chunks("return-ids") == [0, 1, 2]
     assert world.part.rows == ROWS_MIN
     assert not [key for key in world.records if key.startswith("chunk/")]
@@ -134,6 +136,12 @@ def test_both_sides_put_into_the_salt() -> None:
     assert len(salts) == 2
 
 
+def _too_alike() -> World:
+    world = exchanged().matched(60)
+    world.handle("columns.made", ColumnsMade(code="rows-too-alike", reason="no"))
+    return world
+
+
 def _refused(code: str) -> World:
     world = Aligning().covered()
     world.handle("chunk.refused", ChunkRefused(code=code, reason="no"))
@@ -142,6 +150,7 @@ def _refused(code: str) -> World:
 
 ENDS: dict[str, tuple[Callable[[], World], str, str]] = {
     "too few in common": (lambda: exchanged().matched(ROWS_MIN - 1), "refused", "too-few-rows"),
+    "rows almost those of an earlier job": (_too_alike, "refused", "rows-too-alike"),
     "an id twice": (lambda: exchanged().matched(code="ids-repeated"), "failed", "ids-repeated"),
     "no masked id": (lambda: _refused("ids-invalid"), "failed", "ids-invalid"),
     "another chunk of a number": (lambda: Aligning().covered().took(1).took(1, digest="c"), "failed", "ids-changed"),
@@ -168,5 +177,6 @@ def test_what_is_kept_after_the_end_is_erased_too() -> None:
     world.handle("joint.ended", JointEnded(job=JOB, code="cancelled", reason=""), RENTER)
     for late in (world.masked, world.took, world.got_back, world.matched):
         assert late(0).performed() == ["erase"]
-    world.handle("masks.sorted", MasksSorted())
-    assert world.performed() == ["erase"]
+    for event_type, late_data in (("masks.sorted", MasksSorted()), ("columns.made", ColumnsMade())):
+        world.handle(event_type, late_data)
+        assert world.performed() == ["erase"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from nodes.machine import ActivityFailed, Perform, Refused
+from nodes.machine import ActivityFailed, Perform, Refused, SetTimer
 from nodes.partner.protocol.records import Ledger, PartialRefused
 from schemas.joint import ContractShown, JointApproved, JointDeclined, JointEnded, Learned
 from tests.unit.nodes.hub.world import public_key
@@ -173,6 +173,19 @@ def test_a_renter_that_was_heard_of_meanwhile_goes_on() -> None:
     world.now += RENTER_SECONDS / 2
     world.fire("renter")
     assert world.part.phase == "accepted"
+
+
+def test_a_renter_is_silent_only_while_the_partner_can_hear() -> None:
+    world = accepted()
+    world.now += RENTER_SECONDS
+    began = world.now - 1
+    world.fire("renter", hearing_since=began)
+    assert world.part.phase == "accepted"
+    (timer,) = [effect for effect in world.step.effects if isinstance(effect, SetTimer)]
+    assert timer == SetTimer(name="renter", at=began + RENTER_SECONDS)
+    world.now = timer.at
+    world.fire("renter", hearing_since=began)
+    assert world.part.code == "renter-silent"
 
 
 REFUSALS: dict[str, tuple[Callable[[], Any], str]] = {

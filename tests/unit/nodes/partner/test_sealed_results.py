@@ -36,6 +36,7 @@ from nodes.partner.protocol.records import (
 )
 from nodes.programs.check import check
 from nodes.runtime.door import Door
+from nodes.runtime.hearing import Hearing
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Decision, Input
 from nodes.store.sqlite import SqliteStore
@@ -70,7 +71,9 @@ class Counter:
         arrived = Arrived(Message(routing_key(ME, by, "result"), raw, headers, "e"))
         door = Door(ME, "partner", self.services.clock)
         aligner = partners_aligner(self.services, None)  # type: ignore[arg-type]
-        collector = Collector(self.services, Desk(self.services), None, door, self.submit, aligner)  # type: ignore[arg-type]
+        hearing = Hearing(None, ME, "result", wait_seconds=60.0, clock=self.services.clock)  # type: ignore[arg-type]
+        desk = Desk(self.services)
+        collector = Collector(self.services, desk, None, door, self.submit, aligner, hearing)  # type: ignore[arg-type]
         await collector._serve(arrived)
         (settled,) = arrived.settled
         return settled

@@ -106,8 +106,8 @@ class World:
         self.now += 0.25
         return self.step
 
-    def fire(self, name: str) -> Step:
-        return self.handle(TIMER_FIRED, TimerFired(name=name, at=self.now))
+    def fire(self, name: str, hearing_since: float = 0.0) -> Step:
+        return self.handle(TIMER_FIRED, TimerFired(name=name, at=self.now, hearing_since=hearing_since))
 
     def asked(self, **changed: Any) -> World:
         self.handle("joint.requested", request(**changed), RENTER)

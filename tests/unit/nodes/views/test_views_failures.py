@@ -92,7 +92,7 @@ def _codes(node: ast.AST) -> Iterator[str]:
         yield from (code for given in node.args if name in TAKE_A_CODE for code in _values(given))
     elif isinstance(node, ast.Assign) and any(isinstance(to, ast.Name) and to.id == "code" for to in node.targets):
         yield from _values(node.value)
-    elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and node.value.elts:
+    elif isinstance(node, ast.Return) and isinstance(node.value, ast.Tuple) and len(node.value.elts) > 1:
         yield from _values(node.value.elts[0])
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import msgspec
 import numpy as np
@@ -14,12 +16,14 @@ from broker.errors import QueueFull
 from nodes.data.manifest import VALUES
 from nodes.enclave.agreement import key_agreement
 from nodes.enclave.agreement.chunks import DATA, batch_context, decrypt
+from nodes.renter.activities import rounds
 from nodes.renter.activities.dispatch import Dispatcher
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Workbench
 from nodes.renter.files.parts import read_part
+from nodes.renter.protections.port import Closed
 from nodes.renter.protocol.outcomes import BatchSent, BatchUnsent, JobSpoiled, ResultAccepted
-from nodes.renter.protocol.records import LOCAL
+from nodes.renter.protocol.records import LOCAL, Round
 from schemas.events import batch_attributes
 from schemas.ids import derive_id
 from schemas.jobs import Batch
@@ -124,3 +128,19 @@ async def test_a_batch_for_which_the_lessors_queue_has_no_room_is_given_back_at_
     await prepared(services)
     sending = Sending(services, Workbench(services), Post(full=True))
     assert await sending.dispatch() == ("batch.unsent", BatchUnsent(batch=BATCH.batch, attempt=BATCH.attempt))
+
+
+async def test_a_joint_jobs_batch_is_given_back_too(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How it is closed is not looked at here."""
+    await prepared(services)
+    workbench, running = Workbench(services), SimpleNamespace(by_round=SimpleNamespace(close_round=_closed))
+    monkeypatch.setattr(workbench, "running", AsyncMock(return_value=running))
+    monkeypatch.setattr(rounds, "_parameters", lambda *_: np.zeros(0))
+    current = Round(number=1, phase="open")
+    params = {"batch": BATCH, "round": current, "rows": True, "lessor": "B11.B12"}
+    (outcome,) = await rounds.Rounds(services, workbench, Post(full=True)).dispatch(msgspec.to_builtins(params), JOB)  # type: ignore[arg-type]
+    assert outcome == ("batch.unsent", BatchUnsent(batch=BATCH.batch, attempt=BATCH.attempt))
+
+
+async def _closed(*_: object, **__: object) -> Closed:
+    return Closed(b"body", 0.0)
