@@ -116,8 +116,7 @@ async def test_a_renter_that_has_no_time_to_open_results_blames_no_lessor(
         for _ in range(int(2.5 * ECHOES_PER_WAIT)):
             await computed(network)
             await network.move(DEADLINE / ECHOES_PER_WAIT)
-            await asyncio.sleep(0.05)  # what wakes now tells nobody when it has written
-            await network.store.read(job)
+            await network.store.read(job)  # behind what was to be written
         free.touch()
     report = await ended(network, job)
     assert (report.phase, report.rows_done, blamed(report)) == ("completed", 569, [])
