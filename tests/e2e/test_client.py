@@ -171,7 +171,8 @@ def test_a_quote_prices_every_protection_and_leaves_nothing(net: sublet.Network)
     before = sorted(folder.iterdir())
     quote = net.quote(frame, MODEL)
     assert (quote.rows, quote.columns, quote.chosen) == (3, ("a", "b"), "homomorphic")
-    assert [each.protection for each in quote.offers] == ["homomorphic", "enclave", "sealed-result"]
+    ways = [("homomorphic", "bfv"), ("homomorphic", "paillier"), ("enclave", None), ("sealed-result", "paillier")]
+    assert [(each.protection, each.scheme) for each in quote.offers] == ways
     for offer in quote.offers:
         assert offer.possible
         assert min(offer.own_seconds or 0, offer.bytes_sent or 0, offer.bytes_back or 0, offer.price or 0) > 0

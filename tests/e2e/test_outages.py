@@ -16,27 +16,22 @@ from broker.names import queue_name
 from nodes.crew.crew import Crew, Kit
 from nodes.lessor.compute.port import Computed
 from nodes.lessor.compute.workshop import Workshop
-from nodes.local import LOCAL_RENTER
+from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.renter.submission import JobOptions
-from nodes.runtime.hearing import ECHOES_PER_WAIT
 from nodes.views.jobs import JobReport
-from schemas import limits
-from schemas.ids import address
 from schemas.jobs import Batch
-from tests.support.clocks import MovedNetwork
 from tests.support.models import DATA
 
 LINEAR: Final = (Path(nodes.demo.__file__).parent / "breast_cancer_linear.onnx").read_bytes()
-LESSORS: Final = (address("B11", "B12"), address("B11", "B13"))
 JOB_SECONDS_MAX: Final = 100.0
-DEADLINE: Final = limits.BATCH_DEADLINE_SECONDS
+DEADLINE: Final = 2.0
 
 
 @pytest.fixture
-async def network(tmp_path: Path) -> AsyncIterator[MovedNetwork]:
-    """Whose lessors have few batches at a time."""
-    settings = {"batch_window": 2}
-    async with asyncio.timeout(JOB_SECONDS_MAX), MovedNetwork(tmp_path / "network", renter=settings) as running:
+async def network(tmp_path: Path) -> AsyncIterator[LocalNetwork]:
+    """With a short deadline for lessors."""
+    settings = {"batch_deadline_seconds": DEADLINE, "batch_window": 2}
+    async with asyncio.timeout(JOB_SECONDS_MAX), LocalNetwork(tmp_path / "network", renter=settings) as running:
         yield running
 
 
@@ -46,7 +41,7 @@ def sleep_until(kit: None, path: str) -> None:
         time.sleep(0.05)
 
 
-async def begun(network: MovedNetwork, parts: int, **options: object) -> str:
+async def begun(network: LocalNetwork, parts: int, **options: object) -> str:
     """A job of which so many results are in."""
     wishes = JobOptions(accept_software_enclave=True, batch_rows=20, **options)  # type: ignore[arg-type]
     spec = network.stage(DATA, LINEAR, None, wishes)
@@ -56,19 +51,13 @@ async def begun(network: MovedNetwork, parts: int, **options: object) -> str:
     return spec.id
 
 
-async def ended(network: MovedNetwork, job: str) -> JobReport:
+async def ended(network: LocalNetwork, job: str) -> JobReport:
     return [report async for report in network.watch(job)][-1]
 
 
 def blamed(report: JobReport) -> list[str]:
     """Lessors that were lost."""
     return [contract.lessor for contract in report.contracts if contract.subtask != "completed"]
-
-
-async def computed(network: MovedNetwork) -> None:
-    """Return when lessors have nothing to compute."""
-    while any(network.server.depth(queue_name(lessor, "batch")) for lessor in LESSORS):  # noqa: ASYNC110 - their work
-        await asyncio.sleep(0.01)
 
 
 class Gate:
@@ -89,7 +78,7 @@ class Gate:
         monkeypatch.setattr(Workshop, "compute", gated)
 
 
-async def test_a_renter_that_was_away_blames_no_lessor(network: MovedNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_renter_that_was_away_blames_no_lessor(network: LocalNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch)
     job = await begun(network, 3, protection="homomorphic")
     gate.open.clear()
@@ -98,14 +87,14 @@ async def test_a_renter_that_was_away_blames_no_lessor(network: MovedNetwork, mo
     gate.open.set()
     while not network.server.depth(queue_name(LOCAL_RENTER, "result")):  # noqa: ASYNC110 - a lessor's work
         await asyncio.sleep(0.01)
-    await network.move(1.5 * DEADLINE)
+    await asyncio.sleep(1.5 * DEADLINE)
     await network.begin_renter()
     report = await ended(network, job)
     assert (report.phase, report.rows_done, blamed(report)) == ("completed", 569, [])
 
 
 async def test_a_renter_that_has_no_time_to_open_results_blames_no_lessor(
-    network: MovedNetwork, tmp_path: Path
+    network: LocalNetwork, tmp_path: Path
 ) -> None:
     """As while two heavy jobs are prepared: every process of the crew is taken."""
     job, free = await begun(network, 6, protection="sealed-result"), tmp_path / "free"
@@ -113,10 +102,7 @@ async def test_a_renter_that_has_no_time_to_open_results_blames_no_lessor(
     async with asyncio.TaskGroup() as busy:
         for _ in range(crew.hands):
             busy.create_task(crew.ahead.call(sleep_until, Kit.of(None), str(free)))
-        for _ in range(int(2.5 * ECHOES_PER_WAIT)):
-            await computed(network)
-            await network.move(DEADLINE / ECHOES_PER_WAIT)
-            await network.store.read(job)  # behind what was to be written
+        await asyncio.sleep(2.5 * DEADLINE)
         free.touch()
     report = await ended(network, job)
     assert (report.phase, report.rows_done, blamed(report)) == ("completed", 569, [])
