@@ -59,6 +59,15 @@ def is_over(loop: Loop, wait: Wait) -> bool:
     return wait.begun.is_set() == wait.cancelled.is_set()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """As in a terminal: what a shell starts in the background ignores interrupts, and its children with it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_whoever_interrupts_a_wait_gets_the_prompt_back_and_the_wait_is_cancelled(loop: Loop) -> None:
     wait = Wait(interrupts=True)
     with pytest.raises(KeyboardInterrupt):
