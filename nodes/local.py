@@ -184,12 +184,6 @@ class LocalNetwork:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def begin_worker(self, lessor: Address) -> None:
-        """Start one more worker of a lessor."""
-        worker = self._worker(lessor)
-        self._working.append((lessor, asyncio.create_task(worker.run())))
-        await self._unless_failed(worker.ready.wait())
-
     async def explain(self, job_id: str) -> list[dict[str, Any]]:
         """The job's journal as lines."""
         return await journal.explain(self.store, job_id)
