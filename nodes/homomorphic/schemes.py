@@ -43,6 +43,9 @@ NOT_JOINT: Final = (
     "`bfv` is not for joint computation: what a partner made cannot be audited, and one decryption of a crafted "
     "ciphertext tells the whole key; leave --scheme out"
 )
+SEALS: Final = frozenset({"auto", "paillier", "paillier-subgroup"})
+"""What may be asked for when enclaves encrypt results."""
+NOT_SEALING: Final = "enclaves seal results under Paillier: leave --scheme out, or write `paillier`"
 MUST_STAY: Final = (
     "who sees ciphertexts and results of an approximate scheme can compute its key: use it only for results that you "
     "show to nobody, and say so (--results-stay)"

@@ -116,10 +116,7 @@ def stage(
     checked, encoder = encoders.read(program)
     local = check(local_program) if local_program is not None else None
     cut = cut_of(checked, options) if wanted in (None, CIPHERTEXT) and options.joint is None else None
-    if options.scheme == "ckks" and not options.results_stay:
-        raise BadConfig(schemes.MUST_STAY, field="scheme")
-    if options.scheme == "bfv" and options.joint is not None:
-        raise BadConfig(schemes.NOT_JOINT, field="scheme")
+    _check_scheme(options)
     joint = _joint(options, checked)
     if joint is not None and encoder is not None and not _scored_by(options):
         raise BadProgram("the lessors' program of a joint job takes numbers only: encode text before")
@@ -270,6 +267,15 @@ def _spec(table: Table, programs: Programs, options: JobOptions, job_id: str) ->
         least, most = spec.lessors_min, spec.lessors
         raise BadConfig(f"at least {least} lessors and at most {most}: raise --lessors", field="lessors_min")
     return spec
+
+
+def _check_scheme(options: JobOptions) -> None:
+    if options.scheme == "ckks" and not options.results_stay:
+        raise BadConfig(schemes.MUST_STAY, field="scheme")
+    if options.scheme == "bfv" and options.joint is not None:
+        raise BadConfig(schemes.NOT_JOINT, field="scheme")
+    if asked(options.protection) is SEALED and options.scheme not in schemes.SEALS:
+        raise BadConfig(schemes.NOT_SEALING, field="scheme")
 
 
 def _check_id_column(options: JobOptions, program: Program, last: Program) -> None:

@@ -60,6 +60,14 @@ def test_bfv_is_not_for_results_of_partners(tmp_path: Path) -> None:
     assert not (tmp_path / "jobs").exists()
 
 
+@pytest.mark.parametrize("options", [{"scheme": "bfv"}, {"scheme": "ckks", "results_stay": True}])
+def test_enclaves_seal_under_paillier_and_nothing_else(tmp_path: Path, options: dict[str, Any]) -> None:
+    with pytest.raises(BadConfig, match="enclaves seal results under Paillier") as refused:
+        staged(tmp_path, protection="sealed-result", **options)
+    assert refused.value.field == "scheme"
+    assert not (tmp_path / "jobs").exists()
+
+
 @pytest.mark.parametrize(
     "options", [{"scheme": "ckks", "results_stay": True}, {"scheme": "paillier-subgroup"}, {"scheme": "bfv"}]
 )
