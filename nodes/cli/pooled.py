@@ -12,12 +12,13 @@ import numpy as np
 from nodes.data.reading import Reading
 from nodes.data.sources import open_source
 from nodes.data.table import Table
-from nodes.joint import guards, report
+from nodes.joint import report
 from nodes.joint.categories import Encoding
 from nodes.joint.columns import Floats
 from nodes.joint.encoding import Chosen, laid_down
 from nodes.joint.guards import Limits
 from nodes.joint.models import MODELS, Target
+from nodes.joint.outliers import moved
 from schemas.joint import Fitting
 
 SCORES_ERROR_MAX: Final = 1e-2
@@ -94,14 +95,17 @@ def rows_in_common(here: Side, there: Side) -> Both:
 
 def against_pooled(both: Both, joint: Linear, fitting: Fitting) -> AgainstPooled:
     """Fit the same model to all columns, where rows stood alone to the same moved ones, and compare."""
-    penalty = fitting.algorithm.penalty_per_row * len(both.label)
-    target = MODELS[fitting.algorithm.name].target(both.label)
-    sides = [each if fitting.outliers == "refuse" else _moved(each, penalty) for each in (both.mine, both.theirs)]
+    algorithm = fitting.algorithm
+    penalty, target = algorithm.penalty_per_row * len(both.label), MODELS[algorithm.name].target(both.label)
+    sides = [both.mine, both.theirs]
+    if fitting.outliers == "move":
+        bits = (algorithm.renter_bits, algorithm.partner_bits)
+        sides = [moved(*each, algorithm.penalty_per_row, Limits())[0] for each in zip(sides, bits, strict=True)]
     columns = np.hstack(sides)
     pooled, alone = fitted(columns, target, penalty), fitted(sides[0], target, penalty)
     spread, expected = columns.std(axis=0), pooled.scores(columns)
     difference = joint.scores(columns) - expected
-    logistic = fitting.algorithm.name == "logistic"
+    logistic = algorithm.name == "logistic"
 
     def good(scores: Floats) -> float:
         return report.auc(both.label, scores) if logistic else _r2(target.values, scores)
@@ -126,10 +130,6 @@ def fitted(columns: Floats, target: Target, penalty: float) -> Linear:
     found, *_ = np.linalg.lstsq(gram, standard.T @ (target.values - target.values.mean()), rcond=None)
     weights = found / np.where(spread > 0, spread, 1.0)
     return Linear(weights, target.intercept - float(means @ weights))
-
-
-def _moved(values: Floats, penalty: float) -> Floats:
-    return guards.pulled(values, penalty, Limits())[0]
 
 
 def _r2(target: Floats, scores: Floats) -> float:

@@ -75,9 +75,8 @@ class Columns:
 
     @cached_property
     def deviations(self) -> Floats:
-        """Standard deviations of the integers, by which columns are standardised; 1 for a column without any."""
-        found = np.sqrt(np.diag(self.gram) / self.rows)
-        return np.where(found > 0, found, 1.0)
+        """Of the integers, by which columns are standardised."""
+        return deviations(self.gram, self.rows)
 
     def part(self, by_integer: Floats) -> Part:
         """A party's part of a model, of weights [k] per integer of the first k columns."""
@@ -96,6 +95,12 @@ def centred_gram(integers: Integers) -> Floats:
         found += block.T @ block
         sums += block.sum(axis=0)
     return np.asarray(found - np.outer(sums, sums) / rows, dtype=np.float64)
+
+
+def deviations(gram: Floats, rows: int) -> Floats:
+    """Standard deviations [width] by the Gram matrix of centred columns; 1 for a column without any."""
+    found = np.sqrt(np.clip(np.diag(gram), 0, None) / rows)
+    return np.where(found > 0, found, 1.0)
 
 
 def filled(values: Floats) -> Floats:

@@ -158,6 +158,10 @@ class Chosen:
         """Of these columns [rows, columns], as a model takes them."""
         return self.usable(columns, values_of(self.table, self.places, columns))
 
+    def column(self, at: int) -> Floats:
+        """Of one [rows]."""
+        return self.values(range(at, at + 1))[:, 0]
+
     def usable(self, columns: range, read: Floats) -> Floats:
         """Of what was read of these columns."""
         return merged(self.encoding, columns, filled(read))

@@ -6,11 +6,11 @@ So memory does not grow with the number of columns, and any worker and any proce
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Any, BinaryIO, Final
 
 import msgspec
 import numpy as np
@@ -22,7 +22,9 @@ from nodes.joint.columns import Columns, Floats
 from schemas.errors import BadData
 
 VALUES_AT_A_TIME: Final = 1 << 21
-"""Read together: 16 MiB."""
+"""Of some columns, made together: 16 MiB."""
+VALUES_READ_AT_A_TIME: Final = 1 << 17
+"""Of all columns, of which those are taken: 1 MiB, which a core's cache holds."""
 FILE_MODE: Final = 0o600
 
 
@@ -41,7 +43,7 @@ class IntegerFiles:
 
     @property
     def integers(self) -> Path:
-        """[rows, columns], as NumPy keeps arrays."""
+        """[rows, columns] as NumPy keeps arrays, column after column."""
         return self.folder / "integers.npy"
 
     @property
@@ -54,28 +56,20 @@ class IntegerFiles:
         `quantise` makes them of the values [rows, k] of some columns that follow each other.
         """
         rows, width = table.rows if places is None else len(places), len(table.columns)
-        aside, integers, made = self._aside(), None, []
+        aside, made = self._aside(), list[Scales]()
         at_once = max(1, VALUES_AT_A_TIME // max(1, table.rows))
-        for first in range(0, width, at_once):
-            chunk = range(first, min(width, first + at_once))
-            part = quantise(chunk, values_of(table, places, chunk))
-            if integers is None:
-                kind = part.integers.dtype
-                integers = np.lib.format.open_memmap(aside, mode="w+", dtype=kind, shape=(rows, width))
-            integers[:, chunk.start : chunk.stop] = part.integers
-            made.append(Scales(tuple(part.units.tolist()), tuple(part.offsets.tolist())))
-        if integers is None:
+        with aside.open("wb") as file:
+            for first in range(0, width, at_once):
+                chunk = range(first, min(width, first + at_once))
+                part = quantise(chunk, values_of(table, places, chunk))
+                if not made:
+                    _write_header(file, part.integers.dtype, (rows, width))
+                file.write(part.integers.tobytes(order="F"))
+                made.append(Scales(tuple(part.units.tolist()), tuple(part.offsets.tolist())))
+        if not made:
             raise BadData("there is no column")
-        integers.flush()
         units, offsets = zip(*[(each.units, each.offsets) for each in made], strict=True)
         return self._put(aside, Scales(tuple(chain.from_iterable(units)), tuple(chain.from_iterable(offsets))))
-
-    def keep(self, columns: Columns) -> Columns:
-        """These instead of what was made."""
-        aside = self._aside()
-        with aside.open("wb") as file:
-            np.save(file, columns.integers)
-        return self._put(aside, Scales(tuple(columns.units.tolist()), tuple(columns.offsets.tolist())))
 
     def read(self) -> Columns:
         """What was made; the integers stay in their file.
@@ -103,16 +97,26 @@ class IntegerFiles:
         return self.integers.with_suffix(f".{os.getpid()}.tmp")
 
 
-def values_of(table: Table, places: Places | None, columns: Sequence[int]) -> Floats:
-    """Of some columns, [rows, columns], of all rows or of those at `places` in their order."""
+def _write_header(file: BinaryIO, kind: np.dtype[Any], shape: tuple[int, int]) -> None:
+    about = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": True, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, about)
+
+
+def values_of(table: Table, places: Places | None, columns: range) -> Floats:
+    """Of columns that follow each other, [rows, columns], of all rows or of those at `places` in their order."""
     found = np.empty((table.rows, len(columns)))
-    at_once = max(1, VALUES_AT_A_TIME // len(table.columns))
+    at_once = max(1, VALUES_READ_AT_A_TIME // len(table.columns))
     for first in range(0, table.rows, at_once):
         count = min(at_once, table.rows - first)
-        found[first : first + count] = table.read(first, count)[:, columns]
+        found[first : first + count] = table.read(first, count)[:, columns.start : columns.stop]
     return found if places is None else found[places]
 
 
-def label_of(table: Table) -> Floats:
+def column_of(table: Table, places: Places | None, at: int) -> Floats:
+    """One, [rows], of the same rows."""
+    return values_of(table, places, range(at, at + 1))[:, 0]
+
+
+def label_of(table: Table, places: Places | None = None) -> Floats:
     """The last column."""
-    return values_of(table, None, [len(table.columns) - 1])[:, 0]
+    return column_of(table, places, len(table.columns) - 1)

@@ -7,20 +7,15 @@ largest leverage is bounded, not only the mean of width / rows, and rare categor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from nodes.joint.columns import BITS_MAX, BLOCK_ROWS, Columns, Floats, Integers, scaled
+from nodes.joint.columns import BLOCK_ROWS, Columns, Floats, Integers, deviations
 from nodes.joint.errors import TooRevealing
 from schemas.limits import ROWS_PER_COLUMN_MIN, SUPPORT_MIN
 
-PULLS_MAX = 50
-"""Rounds of moving rows: each makes the columns' spread a little smaller, and so leverages larger."""
-PULL_TO = 0.95
-"""Part of the largest allowed leverage to which rows are moved."""
-PULL_ABOVE = 0.99
-"""Part of it above which a round is needed: rounding to fewer bits moves leverages a little."""
 RANK_TOLERANCE = 1e-12
 """Eigenvalues below this part of the largest possible one are rounding."""
 
@@ -39,47 +34,44 @@ class Limits:
 
 def require_safe(columns: Columns, penalty: float, limits: Limits) -> None:
     """Raises TooRevealing: `too-few-rows`, `low-support` or `high-leverage`, with counts only."""
+    require_rows(columns, limits)
+    require_support(columns, rare(columns, limits), limits)
+    require_low(leverages(columns, penalty), limits)
+
+
+def require_rows(columns: Columns, limits: Limits) -> None:
+    """Raises TooRevealing `too-few-rows`."""
     if columns.rows < limits.rows_per_column * columns.width:
         raise TooRevealing(
             f"{columns.rows} rows are too few for {columns.width} columns: at least {limits.rows_per_column} for each",
             code="too-few-rows",
         )
-    lacking = sum(0 < support(column) < limits.support for column in columns.integers.T)
+
+
+def rare(columns: Columns, limits: Limits) -> list[int]:
+    """Columns of too little support."""
+    return [at for at, column in enumerate(columns.integers.T) if 0 < support(column) < limits.support]
+
+
+def require_support(columns: Columns, lacking: Sequence[int], limits: Limits) -> None:
+    """Raises TooRevealing `low-support`, where columns are lacking it."""
     if lacking:
         raise TooRevealing(
-            f"{lacking} of {columns.width} columns have fewer than {limits.support} rows that differ from their usual "
-            "value: leave them out, or merge rare categories",
+            f"{len(lacking)} of {columns.width} columns have fewer than {limits.support} rows that differ from their "
+            "usual value: leave them out, or merge rare categories",
             code="low-support",
         )
-    found = leverages(columns, penalty)
+
+
+def require_low(found: Floats, limits: Limits) -> None:
+    """Raises TooRevealing `high-leverage`, of leverages [rows]."""
     high = int((found > limits.leverage).sum())
     if high:
         raise TooRevealing(
-            f"{high} of {columns.rows} rows stand alone in the columns (leverage above {limits.leverage:g}): a result "
+            f"{high} of {len(found)} rows stand alone in the columns (leverage above {limits.leverage:g}): a result "
             "would show them; merge rare categories, leave out columns, or cut extreme values",
             code="high-leverage",
         )
-
-
-def pulled(values: Floats, penalty: float, limits: Limits) -> tuple[Floats, int]:
-    """Columns [rows, width] in which no row has a leverage above the limit, and how many rows were moved for it.
-
-    Such a row is moved towards the mean, all its columns by the same factor, so that its direction stays. This happens
-    at the party whose columns they are, which tells nobody; the model is then that of the moved rows.
-    """
-    moved = values.copy()
-    high = np.zeros(len(values), dtype=np.bool_)
-    for _ in range(PULLS_MAX):
-        made = scaled(moved, BITS_MAX)
-        found = leverages(made, penalty)
-        above = found > limits.leverage * PULL_TO
-        if not (found > limits.leverage * PULL_ABOVE).any():
-            break
-        high |= above
-        mean = moved.mean(axis=0)
-        factors = np.sqrt(limits.leverage * PULL_TO / found[above])[:, None]
-        moved[above] = mean + (moved[above] - mean) * factors
-    return moved, int(high.sum())
 
 
 def require_budget(rows: int, used: int, asked: int, limits: Limits) -> None:
@@ -98,27 +90,29 @@ def require_budget(rows: int, used: int, asked: int, limits: Limits) -> None:
 
 def support(column: Integers | Floats) -> int:
     """Rows that differ from the column's most frequent value."""
+    if column.dtype == np.int16:  # counted, which is faster than sorting
+        return len(column) - int(np.bincount(column.astype(np.int64) - np.iinfo(np.int16).min).max())
     return len(column) - int(np.unique(column, return_counts=True)[1].max())
 
 
 def leverages(columns: Columns, penalty: float) -> Floats:
     """Ridge leverages float64 [rows] of the standardised columns with the penalty, without the mean's 1 / rows."""
-    root = inverse_root(columns, penalty)
+    root = inverse_root(columns.gram, columns.rows, penalty)
     found = np.empty(columns.rows)
     for start in range(0, columns.rows, BLOCK_ROWS):
         block = (columns.integers[start : start + BLOCK_ROWS] - columns.means) @ root.T
-        found[start : start + BLOCK_ROWS] = (block**2).sum(axis=1)
+        found[start : start + BLOCK_ROWS] = np.einsum("ij,ij->i", block, block)
     return found
 
 
-def inverse_root(columns: Columns, penalty: float) -> Floats:
+def inverse_root(gram: Floats, rows: int, penalty: float) -> Floats:
     """W with W'W = D (D G D + penalty)^-1 D, where D scales columns to standard deviation 1; [width, width].
 
     By eigenvalues, so that columns that repeat each other need no penalty: directions without extent, in which cross
     moments are exactly 0, are left out.
     """
-    scales = 1 / columns.deviations
-    values, vectors = np.linalg.eigh(columns.gram * np.outer(scales, scales))
-    kept = values > columns.rows * columns.width * RANK_TOLERANCE
+    scales = 1 / deviations(gram, rows)
+    values, vectors = np.linalg.eigh(gram * np.outer(scales, scales))
+    kept = values > rows * len(gram) * RANK_TOLERANCE
     inverse = np.where(kept, 1 / np.sqrt(np.where(kept, values, 1.0) + penalty), 0.0)
     return np.asarray((vectors * inverse).T * scales, dtype=np.float64)

@@ -78,7 +78,7 @@ def rotation(columns: Columns, penalty: float, room: Room, random: bytes, *, bit
 
     Raises Overflow when not even a coarse one fits.
     """
-    exact = haar(columns.width, random) @ inverse_root(columns, penalty)
+    exact = haar(columns.width, random) @ inverse_root(columns.gram, columns.rows, penalty)
     largest = float(np.abs(exact * columns.deviations).max(initial=0)) / float(columns.deviations.max())
     if not largest:
         raise Overflow("no column of the partner varies: there is nothing to compute", reached=0, limit=0)

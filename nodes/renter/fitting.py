@@ -14,7 +14,7 @@ from nodes.homomorphic.paillier.slots import Layout
 from nodes.joint.categories import Encoding
 from nodes.joint.columns import Floats
 from nodes.joint.encoding import encoding_of
-from nodes.joint.files import label_of, values_of
+from nodes.joint.files import column_of, label_of
 from nodes.joint.guards import Limits
 from nodes.joint.models import MODELS
 from nodes.programs.build import identity
@@ -61,7 +61,7 @@ def require_usable(table: Table, fitting: Fitting) -> None:
     if missing:
         raise BadData(f"the label {fitting.label!r} is missing in {missing} of {table.rows} rows: leave those out")
     MODELS[fitting.algorithm.name].target(label)
-    constant = [name for at, name in enumerate(table.columns) if not _varies(values_of(table, None, [at])[:, 0])]
+    constant = [name for at, name in enumerate(table.columns) if not _varies(column_of(table, None, at))]
     if constant:
         raise BadData(f"{constant[0]!r} has the same value in every row, and teaches nothing: leave it out")
 

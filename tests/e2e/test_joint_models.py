@@ -13,7 +13,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from nodes.data.table import open_table
-from nodes.joint import guards
+from nodes.joint import outliers
 from nodes.joint import report as joint_report
 from nodes.joint.columns import Floats
 from nodes.joint.guards import Limits
@@ -60,7 +60,8 @@ class Pooled:
     @classmethod
     def of(cls, case: Case, algorithm: AlgorithmName) -> Pooled:
         penalty = 1e-3 * len(case.mine)
-        sides = [guards.pulled(each, penalty, Limits())[0] for each in (case.mine[:, :-1], case.theirs)]
+        each = ((case.mine[:, :-1], 16), (case.theirs, 12))
+        sides = [outliers.moved(values, bits, 1e-3, Limits())[0] for values, bits in each]
         columns, target = np.hstack(sides), MODELS[algorithm].target(case.mine[:, -1]).values
         spread = columns.std(axis=0)
         standard = (columns - columns.mean(axis=0)) / spread

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from sklearn.metrics import log_loss, mean_poisson_deviance, roc_auc_score
 
-from nodes.joint import guards
+from nodes.joint import outliers
 from nodes.joint.guards import Limits
 from nodes.joint.models import MODELS
 from tests.soak.joint_data import ID, LABEL, LOADERS, DataSet
@@ -95,13 +95,16 @@ class Pooled:
     penalty: float
 
     @classmethod
-    def of(cls, data: DataSet, joint: Model, mine: int) -> Pooled:
-        """`mine` of the model's columns are the renter's, in which rows that stand alone are moved."""
-        penalty = data_penalty(data) * len(data.rows)
+    def of(cls, data: DataSet, joint: Model, mine: int, bits: tuple[int, int] = (16, 12)) -> Pooled:
+        """`mine` of the model's columns are the renter's; of either's rows are moved that stand alone in its integers
+        of so many bits."""
         columns = design(data.rows, list(joint.weights), data.rows)
-        sides = [guards.pulled(each, penalty, Limits())[0] for each in (columns[:, :mine], columns[:, mine:])]
+        sides = [
+            outliers.moved(each, size, data_penalty(data), Limits())[0]
+            for each, size in zip((columns[:, :mine], columns[:, mine:]), bits, strict=True)
+        ]
         target = MODELS[data.algorithm].target(data.rows[LABEL].to_numpy(dtype=np.float64))
-        return cls(np.hstack(sides), target.values, penalty)
+        return cls(np.hstack(sides), target.values, data_penalty(data) * len(data.rows))
 
     @property
     def spread(self) -> Floats:
@@ -291,7 +294,7 @@ def fit(site: Site, data: DataSet, sizes: tuple[int, int, int]) -> tuple[Model, 
     key_bits, bits, partner_bits = sizes
     report, seconds, taken = site.run(str(site.folder / "mine.csv"), *fit_options(data, *sizes))
     joint, mine = site.model(report)
-    about, pooled = report["joint"]["fit"], Pooled.of(data, joint, mine)
+    about, pooled = report["joint"]["fit"], Pooled.of(data, joint, mine, sizes[1:])
     error = pooled.error(joint)
     print(f"\n{data.name} {data.algorithm}: {len(data.rows):,} rows, {mine} + {len(joint.weights) - mine} columns")
     print(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from nodes.joint import guards
-from nodes.joint.columns import scaled
+from nodes.joint.columns import Columns, Floats, scaled
 from nodes.joint.encoding import Chosen
-from nodes.joint.errors import TooRevealing
 from nodes.joint.files import IntegerFiles
 from nodes.joint.guards import Limits
+from nodes.joint.outliers import Making, Moves, safe
 from schemas.joint import Algorithm, Outliers
 
 
@@ -18,16 +17,11 @@ def make_columns(files: IntegerFiles, chosen: Chosen, algorithm: Algorithm, outl
         TooRevealing: what the columns would show, with counts, for this partner's eyes.
         BadData: a column cannot be used.
     """
-    bits = algorithm.partner_bits
-    made = files.make(chosen.table, chosen.places, lambda columns, read: scaled(chosen.usable(columns, read), bits))
-    penalty = algorithm.penalty_per_row * made.rows
-    try:
-        guards.require_safe(made, penalty, Limits())
-    except TooRevealing as error:
-        if error.code != "high-leverage" or outliers != "move":
-            raise
-    else:
-        return 0
-    values, moved = guards.pulled(chosen.values(range(made.width)), penalty, Limits())
-    guards.require_safe(files.keep(scaled(values, bits)), penalty, Limits())
-    return moved
+
+    def make(moves: Moves) -> Columns:
+        def quantise(columns: range, read: Floats) -> Columns:
+            return scaled(moves.applied(chosen.usable(columns, read)), algorithm.partner_bits)
+
+        return files.make(chosen.table, chosen.places, quantise)
+
+    return safe(Making(chosen.column, make), algorithm.penalty_per_row, Limits(), move=outliers == "move").count

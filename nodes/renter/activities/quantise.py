@@ -11,13 +11,12 @@ from nodes.data.making import write_table
 from nodes.data.manifest import Column
 from nodes.data.port import Block
 from nodes.data.table import ROWS_AT_ONCE
-from nodes.joint import guards
 from nodes.joint.columns import Columns, Floats, scaled, zero_sum
 from nodes.joint.encoding import Chosen
-from nodes.joint.errors import TooRevealing
-from nodes.joint.files import IntegerFiles, values_of
+from nodes.joint.files import IntegerFiles, label_of
 from nodes.joint.guards import Limits
 from nodes.joint.models import MODELS
+from nodes.joint.outliers import Making, Moves, safe
 from nodes.renter.protocol.records import Joined, Target
 from schemas.joint import Fitting
 
@@ -30,45 +29,35 @@ def quantised(chosen: Chosen, fitting: Fitting, files: IntegerFiles, folder: Pat
         BadData: a column or the label cannot be used.
     """
     table, last = chosen.table, len(chosen.table.columns) - 1
-    label = values_of(table, chosen.places, [last])[:, 0]
+    label = label_of(table, chosen.places)
     target = MODELS[fitting.algorithm.name].target(label)
-    values, moved = _safe(chosen, fitting)
-    bits = fitting.algorithm.renter_bits
+    moves = _moves(chosen, fitting)
 
     def quantise(chunk: range, read: Floats) -> Columns:
-        found = chosen.usable(chunk, read)
-        if values is not None:
-            found = np.column_stack([values, label])[:, chunk.start : chunk.stop]
+        found = moves.applied(chosen.usable(chunk, read))
         if last in chunk:
             found = np.column_stack([found[:, :-1], target.values])
-        return zero_sum(found, bits)
+        return zero_sum(found, fitting.algorithm.renter_bits)
 
     made = files.make(table, chosen.places, quantise)
     written = write_table(folder, [Column(name) for name in table.columns], _blocks(made), id_column=None)
-    noted = Target(intercept=target.intercept, mean=float(label.mean()), moved=moved)
+    noted = Target(intercept=target.intercept, mean=float(label.mean()), moved=moves.count)
     return Joined(data=written.digest, rows=written.rows, target=noted)
 
 
-def _safe(chosen: Chosen, fitting: Fitting) -> tuple[Floats | None, int]:
-    """The renter's columns where rows of them had to be moved, and how many; None where they are as they came."""
-    columns, bits = range(len(chosen.table.columns) - 1), fitting.algorithm.renter_bits
-    parts = [scaled(chosen.values(range(each, each + 1)), bits) for each in columns]
-    made = Columns(
-        np.column_stack([each.integers for each in parts]),
-        np.concatenate([each.units for each in parts]),
-        np.concatenate([each.offsets for each in parts]),
-    )
-    penalty = fitting.algorithm.penalty_per_row * made.rows
-    try:
-        guards.require_safe(made, penalty, Limits())
-    except TooRevealing as error:
-        if error.code != "high-leverage" or fitting.outliers != "move":
-            raise
-    else:
-        return None, 0
-    values, moved = guards.pulled(chosen.values(columns), penalty, Limits())
-    guards.require_safe(scaled(values, bits), penalty, Limits())
-    return values, moved
+def _moves(chosen: Chosen, fitting: Fitting) -> Moves:
+    """Which rows of the renter's columns have to be moved."""
+    columns, algorithm = range(len(chosen.table.columns) - 1), fitting.algorithm
+
+    def make(moves: Moves) -> Columns:
+        parts = [scaled(moves.applied(chosen.column(at)[:, None]), algorithm.renter_bits) for at in columns]
+        return Columns(
+            np.column_stack([each.integers for each in parts]),
+            np.concatenate([each.units for each in parts]),
+            np.concatenate([each.offsets for each in parts]),
+        )
+
+    return safe(Making(chosen.column, make), algorithm.penalty_per_row, Limits(), move=fitting.outliers == "move")
 
 
 def _blocks(made: Columns) -> Iterator[Block]:

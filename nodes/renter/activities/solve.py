@@ -17,7 +17,7 @@ from nodes.data.table import ROWS_AT_ONCE, Table, open_table
 from nodes.joint import report, schur
 from nodes.joint.categories import Encoding
 from nodes.joint.columns import BLOCK_ROWS, Columns, Floats
-from nodes.joint.files import values_of
+from nodes.joint.files import column_of
 from nodes.joint.masks import read_places
 from nodes.joint.models import MODELS
 from nodes.joint.report import Calibration, Fit
@@ -139,7 +139,7 @@ def write_scores(folder: JobFolder, aside: Path, rows: Table, scores: Floats) ->
         columns["mean"] = np.exp(scores)
     if fit is not None and folder.labels.exists():
         places = read_places(folder.places) if folder.places.exists() else None
-        label = values_of(open_table(folder.labels), places, [0])[:, 0]
+        label = column_of(open_table(folder.labels), places, 0)
         write_scored(folder, judged(fit, label, columns))
     values, name = np.column_stack(list(columns.values())), rows.known.id_column or "row"
     blocks = (

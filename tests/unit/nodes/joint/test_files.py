@@ -40,14 +40,6 @@ def test_columns_are_the_same_however_many_are_made_at_a_time(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["integers.npy", "scales.json", "table"]
 
 
-def test_others_may_take_their_place(tmp_path: Path, table: Table) -> None:
-    there = IntegerFiles(tmp_path)
-    there.make(table, None, lambda _, values: scaled(values, 12))
-    kept = there.keep(scaled(VALUES / 2, 20))
-    assert kept.integers.dtype == np.int32
-    assert there.read().units.tolist() == scaled(VALUES / 2, 20).units.tolist()
-
-
 def test_files_that_are_gone_are_a_fault_of_the_data(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="gone or damaged"):
         IntegerFiles(tmp_path).read()

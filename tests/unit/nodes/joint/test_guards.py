@@ -57,19 +57,3 @@ def test_a_renters_columns_are_counted_over_all_jobs_on_the_same_rows() -> None:
     with pytest.raises(TooRevealing, match="at most 40 in all") as caught:
         guards.require_budget(400, 30, 11, Limits())
     assert caught.value.code == "budget-spent"
-
-
-def test_rows_that_stand_alone_can_be_moved_towards_the_mean_and_all_others_stay() -> None:
-    moved, count = guards.pulled(ALONE, 1.0, Limits())
-    assert count == 1
-    assert (moved[:-1] == ALONE[:-1]).all()
-    guards.require_safe(columns.scaled(moved, 10), 1.0, Limits())
-    direction = (moved - ALONE[:-1].mean(axis=0))[-1]
-    assert direction.min() > 0
-    assert direction.max() < 30
-
-
-def test_columns_without_such_rows_stay_as_they_are() -> None:
-    moved, count = guards.pulled(PLAIN, 1.0, Limits())
-    assert count == 0
-    assert (moved == PLAIN).all()

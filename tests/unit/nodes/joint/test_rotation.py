@@ -66,7 +66,7 @@ def test_what_the_renter_sees_does_not_depend_on_the_rotation_but_for_its_roundi
     crossed = given.integers.T.astype(np.float64) @ columns.zero_sum(
         np.random.default_rng(2).normal(size=(400, 3)), 16
     ).integers.astype(np.float64)
-    root = guards.inverse_root(given, 1.0)
+    root = guards.inverse_root(given.gram, given.rows, 1.0)
     expected = (root @ crossed).T @ (root @ crossed)
     turned = _turned(given)
     seen = np.ldexp(turned.weights.astype(np.float64), -turned.step_bits) @ crossed

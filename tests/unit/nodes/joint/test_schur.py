@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from nodes.homomorphic.errors import BadCiphertext
 from nodes.homomorphic.paillier.secret import PaillierSecret
-from nodes.joint import columns, guards, renter, report, schur
+from nodes.joint import columns, guards, outliers, renter, report, schur
 from nodes.joint.columns import Floats
 from nodes.joint.errors import BadPeer, TooRevealing
 from nodes.joint.guards import Limits
@@ -126,9 +126,9 @@ def test_both_parties_of_breast_have_rows_that_stand_alone_and_moving_them_costs
     for values in (breast.renter, breast.partner):
         with pytest.raises(TooRevealing):
             guards.require_safe(columns.scaled(values, 12), penalty, Limits())
-        found, count = guards.pulled(values, penalty, Limits())
+        found, moves = outliers.moved(values, 12, 1e-3, Limits())
         guards.require_safe(columns.scaled(found, 12), penalty, Limits())
-        assert count < 20
+        assert moves.count < 20
         moved.append(found)
     target = MODELS["logistic"].target(breast.label)
     outcome = joint.run(None, moved[0], target.values, moved[1], penalty, intercept=target.intercept)
