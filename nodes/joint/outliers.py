@@ -87,7 +87,7 @@ def safe(making: Making, penalty_per_row: float, limits: Limits, *, move: bool) 
     """Have integers made that show no single row; which rows had to be moved for it. The last that were made are safe.
 
     Raises:
-        TooRevealing: as `guards.require_safe`; `high-leverage` only where rows may not be moved, or moving does not help.
+        TooRevealing: as `guards.require_safe`; `high-leverage` only where rows may not move, or moving does not help.
     """
     moves = Moves.none()
     for _ in range(MAKINGS_MAX if move else 0):
