@@ -34,6 +34,7 @@ from schemas.joint import (
     ReplyGiven,
     RoundOpened,
     SumsAdvanced,
+    WorkContinued,
 )
 from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder, Timestamp
 
@@ -435,6 +436,7 @@ def _rows() -> tuple[EventType, ...]:
         row("introduction.refused", "hub", "hub|renter", IntroductionRefused, "control", "N4: no such partner"),
         row("joint.requested", "renter", "partner", JointRequested, "control", "J1: what is asked, and the public key"),
         row("joint.deferred", "partner", "renter", JointDeferred, "control", "J1: a person has to approve"),
+        row("work.continued", "partner", "renter", WorkContinued, "control", "J3: it is at work on what it owes"),
         row("joint.accepted", "partner", "renter", JointAccepted, "control", "J1: the partner takes part"),
         row("joint.ended", "renter|partner", "partner|renter", JointEnded, "control", "J6: with its reason"),
         row("joint.approved", "user", "partner", JointApproved, "control", "J1: a person says yes"),

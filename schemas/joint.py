@@ -186,6 +186,12 @@ class JointDeferred(Struct, frozen=True, kw_only=True):
     job: IdField
 
 
+class WorkContinued(Struct, frozen=True, kw_only=True):
+    """The partner works on what it owes, and is not done yet."""
+
+    job: IdField
+
+
 class JointEnded(Struct, frozen=True, kw_only=True):
     """One side tells the other that its part is over, and why: refused, done, taken back, or failed."""
 

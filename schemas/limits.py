@@ -78,8 +78,10 @@ NONCE_SECONDS_MAX: Final = 300.0
 ENCRYPT_SECONDS_MAX_DEFAULT: Final = 60.0
 PARTNER_SECONDS_MAX: Final = 120.0
 """A partner that owes an answer for longer is gone."""
-ROWS_LAID_OUT_PER_SECOND_MIN: Final = 10_000
-"""A partner reads and checks its table for a job no slower."""
+WORK_SIGN_SECONDS: Final = 30.0
+"""A partner that works on what it owes says so that often."""
+WORK_SECONDS_MAX: Final = 3600.0
+"""Signs count for so long: then it has to have done something."""
 RENTER_SECONDS_MAX: Final = 3600.0
 """A renter that lets its partner wait for longer is gone."""
 APPROVAL_SECONDS_MAX: Final = 24 * 3600.0

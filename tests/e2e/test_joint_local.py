@@ -14,9 +14,13 @@ import pytest
 from nodes.data.table import open_table
 from nodes.joint import chunks, modulus
 from nodes.local import WATCH_SECONDS, LocalNetwork
+from nodes.partner.activities import table
+from nodes.partner.activities.examine import examine
+from nodes.renter.protocol import partnership
 from nodes.store.port import Store
 from nodes.views import parts
 from nodes.views.jobs import JobReport
+from schemas import limits
 from tests.support import together as joint
 from tests.support.together import Case
 
@@ -173,6 +177,32 @@ async def test_a_partner_that_is_ended_and_comes_back_goes_on(network: LocalNetw
     assert report.phase == "completed", report.reason
     expected = case.expected(3)
     assert np.abs(outputs(report) - expected).max() <= 1e-6 * np.abs(expected).max()
+
+
+async def test_a_partner_that_is_at_work_for_longer_than_it_may_be_silent_is_waited_for(
+    tmp_path: Path, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signs, enough, silent_max = list[float](), asyncio.Event(), 2.0
+    works = partnership.works
+
+    async def slowly(*given: Any) -> Any:
+        await enough.wait()
+        return await examine(*given)
+
+    def counted(draft: Any) -> None:
+        works(draft)
+        signs.append(draft.now)
+        if signs[-1] - signs[0] > silent_max:
+            enough.set()
+
+    monkeypatch.setattr(limits, "WORK_SIGN_SECONDS", silent_max / 20)
+    monkeypatch.setattr(table, "examine", slowly)
+    monkeypatch.setattr(partnership, "works", counted)
+    partner = joint.local_partner(case, joint.policy(tmp_path))
+    renter = {"partner_seconds_max": silent_max}
+    async with LocalNetwork(tmp_path / "network", partner=partner, renter=renter) as network:
+        report = await ended(network, await submit(network, case, rounds=1))
+    assert report.phase == "completed", report.reason
 
 
 async def test_a_partner_that_is_gone_for_good_ends_the_job_by_name(tmp_path: Path, case: Case) -> None:

@@ -97,7 +97,7 @@ def matched(draft: Draft, event: Event) -> None:
     draft.learn(*Intersection(state.others, state.mine).found(data.rows))
     draft.put("part", structs.replace(draft.part, rows=data.rows))
     draft.note("aligned", f"{data.rows} rows in common", unmatched=state.mine - data.rows)
-    draft.do(Perform(activity="make-columns", params={}))
+    draft.begin_work(Perform(activity="make-columns", params={}))
 
 
 def columns_made(draft: Draft, event: Event) -> None:
@@ -109,6 +109,7 @@ def columns_made(draft: Draft, event: Event) -> None:
         draft.note("unfit", data.detail, code=data.code)
         draft.end("refused", code=data.code, reason=data.reason)
     else:
+        draft.end_work()
         draft.heard()
         _give_back(draft)
 

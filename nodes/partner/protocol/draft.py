@@ -17,7 +17,7 @@ from nodes.partner.protocol.records import ContractRecord, Ledger, Part, Round, 
 from nodes.partner.protocol.states import PartPhase
 from nodes.states import advance
 from schemas import limits
-from schemas.joint import JointEnded, Learned
+from schemas.joint import JointEnded, Learned, WorkContinued
 
 
 class Draft(draft.Draft[PartnerConfig]):
@@ -53,6 +53,23 @@ class Draft(draft.Draft[PartnerConfig]):
         self.put("part", structs.replace(self.part, heard_at=self.now))
         self.do(SetTimer(name="renter", at=self.now + self.config.renter_seconds_max))
 
+    def begin_work(self, *activities: Perform) -> None:
+        """Have what the renter waits for done; meanwhile it hears that this goes on."""
+        self.put("part", structs.replace(self.part, working_since=self.now))
+        self.do(SetTimer(name="work", at=self.now + limits.WORK_SIGN_SECONDS), *activities)
+
+    def go_on(self) -> None:
+        """The time for a sign has come. Work that never ends is none: the renter then hears no more of it."""
+        part = self.part
+        if part.working_since and self.now - part.working_since < limits.WORK_SECONDS_MAX:
+            self.send("work.continued", part.renter, part.job, WorkContinued(job=part.job))
+            self.do(SetTimer(name="work", at=self.now + limits.WORK_SIGN_SECONDS))
+
+    def end_work(self) -> None:
+        """It is done."""
+        self.put("part", structs.replace(self.part, working_since=0.0))
+        self.do(CancelTimer(name="work"))
+
     def learn(self, *lines: Learned) -> None:
         """Write the ledger as it happens; raises LedgerExceeded."""
         ledger = self.find(Ledger, "ledger") or Ledger()
@@ -70,7 +87,7 @@ class Draft(draft.Draft[PartnerConfig]):
     def end(self, happened: str, *, code: str, reason: str, tell: bool = True) -> None:
         """The part is over: the renter learns why, and what was made of the data for it is erased."""
         text = reason[: limits.REASON_CHARS_MAX]
-        part = self.advance(happened, code=code, reason=text, ended_at=self.now)
+        part = self.advance(happened, code=code, reason=text, ended_at=self.now, working_since=0.0)
         self.note(f"part-{part.phase}", text, code=code)
         if tell:
             self.send("joint.ended", part.renter, part.job, JointEnded(job=part.job, code=code, reason=text))
@@ -81,7 +98,7 @@ class Draft(draft.Draft[PartnerConfig]):
         for prefix, kind in (("contract", ContractRecord), ("round", Round), ("taken", Taken), ("unit", Summed)):
             for key, _ in list(self.each(kind, prefix)):
                 self.delete(key)
-        self.do(CancelTimer(name="renter"), CancelTimer(name="approval"))
+        self.do(CancelTimer(name="renter"), CancelTimer(name="approval"), CancelTimer(name="work"))
         self.erase(*outputs)
 
     def erase(self, *outputs: str) -> None:

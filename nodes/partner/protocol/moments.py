@@ -27,10 +27,10 @@ def complete(draft: Draft, current: Round) -> Round:
     """The round has its last row: a model is summed up first, an output is made of what is summed up already."""
     part = draft.part
     if part.algorithm is None:
-        draft.do(Perform(activity="answer", params={"round": current.number}))
+        draft.begin_work(Perform(activity="answer", params={"round": current.number}))
         return structs.replace(current, phase=advance(ROUND, current.phase, "all-rows"))
-    for each in units(part.rows, part.outputs):
-        draft.do(Perform(activity="sum-unit", params={"unit": each.number}))
+    every = units(part.rows, part.outputs)
+    draft.begin_work(*[Perform(activity="sum-unit", params={"unit": each.number}) for each in every])
     return structs.replace(current, phase=advance(ROUND, current.phase, "all-to-sum"))
 
 
@@ -48,7 +48,9 @@ def summed(draft: Draft, event: Event) -> None:
     wanted = len(units(part.rows, part.outputs))
     if current.units == wanted:
         current = structs.replace(current, phase=advance(ROUND, current.phase, "summed"))
-        draft.do(Perform(activity="answer", params={"round": ONLY_ROUND}))
+        draft.begin_work(Perform(activity="answer", params={"round": ONLY_ROUND}))
+    else:
+        draft.begin_work()
     draft.put(f"round/{ONLY_ROUND}", current)
     draft.heard()
     draft.send("sums.advanced", part.renter, part.job, SumsAdvanced(job=part.job, done=current.units, units=wanted))
@@ -64,7 +66,7 @@ def replied(draft: Draft, event: Event) -> None:
         raise Refused("no-reply-wanted", f"{event.source} replies to what was not answered so")
     draft.heard()
     if not part.weights:
-        draft.do(Perform(activity="make-weights", params={"values": list(data.values)}))
+        draft.begin_work(Perform(activity="make-weights", params={"values": list(data.values)}))
 
 
 def fitted(draft: Draft, event: Event) -> None:
@@ -75,6 +77,7 @@ def fitted(draft: Draft, event: Event) -> None:
     draft.put("part", structs.replace(part, weights=data.weights, offset=data.offset))
     if isinstance(part.taught_by_rounds, Moments):
         draft.learn(*part.taught_by_rounds.solved())
+    draft.end_work()
     draft.note("weights-made", f"{len(data.weights)} weights of its own columns")
     draft.heard()
     draft.send("norm.told", part.renter, part.job, NormTold(job=part.job, norm=data.norm))

@@ -59,6 +59,8 @@ class Part(Struct, frozen=True, kw_only=True):
     heard_at: float = 0.0
     """When the renter, or a lessor of it, was last heard of."""
     ended_at: float = 0.0
+    working_since: float = 0.0
+    """Of what the renter waits for; 0 when it waits for nothing."""
     code: str = ""
     reason: str = ""
     weights: tuple[float, ...] = ()

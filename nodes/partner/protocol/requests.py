@@ -54,7 +54,7 @@ def requested(draft: Draft, event: Event) -> None:
     if (data.ids is None) == (data.salt is None):
         draft.end("refused", code="bad-request", reason="the request says in no way, or in two, how rows are found")
         return
-    draft.do(Perform(activity="examine", params={"approved": False}))
+    draft.begin_work(Perform(activity="examine", params={"approved": False}))
 
 
 def examined(draft: Draft, event: Event) -> None:
@@ -64,6 +64,7 @@ def examined(draft: Draft, event: Event) -> None:
         draft.note("unfit", data.detail or data.reason, code=data.code)
         draft.end("refused", code=data.code, reason=data.reason)
         return
+    draft.end_work()
     if data.undecided:
         draft.advance("undecided")
         draft.note("undecided", data.detail)
@@ -93,7 +94,8 @@ def approved(draft: Draft, event: Event) -> None:
     """`joint.approved`: a person here lets it go on; now the data is looked at."""
     _require_own(draft, event)
     draft.advance("approved")
-    draft.do(CancelTimer(name="approval"), Perform(activity="examine", params={"approved": True}))
+    draft.do(CancelTimer(name="approval"))
+    draft.begin_work(Perform(activity="examine", params={"approved": True}))
 
 
 def declined(draft: Draft, event: Event) -> None:
@@ -138,6 +140,8 @@ def timer_fired(draft: Draft, event: Event) -> None:
     name = fired.name
     if name == "approval" and part.phase == "waiting":
         draft.end("withdrawn", code="not-approved", reason=f"nobody at {draft.config.me} approved the request in time")
+    elif name == "work":
+        draft.go_on()
     elif name == "renter" and part.phase in ("examining", "accepted"):
         since = max(part.heard_at, fired.hearing_since)
         seconds = draft.now - since

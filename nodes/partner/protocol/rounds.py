@@ -102,6 +102,7 @@ def answered(draft: Draft, event: Event) -> None:
     phase = advance(ROUND, current.phase, "answered")
     draft.put(f"round/{data.round}", structs.replace(current, phase=phase, output=data.digest))
     draft.put("part", structs.replace(draft.part, answered=data.round))
+    draft.end_work()
     for key, _ in list(draft.each(Taken, f"taken/{data.round}")):
         draft.delete(key)
     draft.heard()

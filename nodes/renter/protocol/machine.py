@@ -84,6 +84,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "introduction.made": (frozenset({"agreeing"}), rounds.introduced),
         "introduction.refused": (frozenset({"agreeing"}), rounds.not_introduced),
         "joint.deferred": (frozenset({"agreeing"}), rounds.deferred),
+        "work.continued": (frozenset({"agreeing", "joining", "running"}), rounds.continued),
         "joint.accepted": (frozenset({"agreeing"}), rounds.accepted),
         "joint.ended": (LIVE, rounds.ended),
         "round.planned": (frozenset({"running"}), rounds.planned),

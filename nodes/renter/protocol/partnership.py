@@ -54,11 +54,20 @@ def end(draft: Draft, code: str, reason: str) -> None:
 def owes(draft: Draft, something: bool, *, patience_seconds: float = 0.0) -> None:
     """From now on the partner owes an answer, or none: what it says in time starts its time anew."""
     since = draft.now + patience_seconds if something else 0.0
-    draft.put("agreement", structs.replace(draft.agreement, owes_since=since))
+    draft.put("agreement", structs.replace(draft.agreement, owes_since=since, works_since=since))
     if something:
         remind(draft, since)
     else:
         draft.do(CancelTimer(name="partner"))
+
+
+def works(draft: Draft) -> None:
+    """The partner is at work on what it owes: its time begins anew, but not for ever."""
+    agreement = draft.agreement
+    if agreement.owes_since and draft.now - agreement.works_since < limits.WORK_SECONDS_MAX:
+        since = max(agreement.owes_since, draft.now)  # a sign may come after word that a person has to approve
+        draft.put("agreement", structs.replace(agreement, owes_since=since))
+        remind(draft, since)
 
 
 def remind(draft: Draft, since: float) -> None:

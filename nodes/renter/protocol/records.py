@@ -265,6 +265,8 @@ class Agreement(Struct, frozen=True, kw_only=True):
     """Of the partner's own, in a model."""
     owes_since: float = 0.0
     """When it was last due to say something and has not; 0 when it owes nothing. Seconds since 1970."""
+    works_since: float = 0.0
+    """The same, but for signs that it is at work."""
 
 
 class Round(Struct, frozen=True, kw_only=True):

@@ -26,7 +26,6 @@ from nodes.renter.protocol.outcomes import OutputAccepted, OutputRefused, RoundP
 from nodes.renter.protocol.records import Agreement, BatchRecord, Subtask, subtask_of
 from nodes.renter.protocol.states import ROUND, SERVING
 from nodes.states import advance
-from schemas import limits
 from schemas.errors import VerificationFailed
 from schemas.events import BatchForwarded, BatchRejected, BatchTaken, Event
 from schemas.jobs import Batch
@@ -56,8 +55,7 @@ def introduced(draft: Draft, event: Event) -> None:
         raise Refused(error.code, f"{event.source} sent an introduction that does not verify: {error}") from error
     if draft.find(Agreement, "agreement") is None:
         draft.put("agreement", Agreement(introduction=made, salt=draft.context.nonce("alignment")))
-        patience = draft.job.decided[0].rows / limits.ROWS_LAID_OUT_PER_SECOND_MIN
-        partnership.owes(draft, something=True, patience_seconds=patience)
+        partnership.owes(draft, something=True)
         draft.do(Perform(activity="ask-partner", params={"introduction": msgspec.to_builtins(made)}))
 
 
@@ -72,8 +70,7 @@ def deferred(draft: Draft, event: Event) -> None:
     partnership.require_partner(draft, event)
     if not draft.agreement.accepted:
         ahead = draft.config.approval_seconds_max - draft.config.partner_seconds_max
-        draft.put("agreement", structs.replace(draft.agreement, owes_since=draft.now + ahead))
-        partnership.remind(draft, draft.agreement.owes_since)
+        partnership.owes(draft, something=True, patience_seconds=ahead)
         draft.note("partner-deferred", f"{event.source} waits for a person to approve")
 
 
@@ -200,6 +197,12 @@ def advanced(draft: Draft, event: Event) -> None:
     draft.note("sums-advanced", f"{data.done} of {data.units}")
     if draft.progress.batches_done >= draft.job.batches:
         partnership.owes(draft, something=True)
+
+
+def continued(draft: Draft, event: Event) -> None:
+    """`work.continued`: the partner is not done yet, and not gone."""
+    partnership.require_partner(draft, event)
+    partnership.works(draft)
 
 
 def norm_told(draft: Draft, event: Event) -> None:

@@ -26,8 +26,9 @@ from schemas.joint import (
     JointDeferred,
     JointEnded,
     Learned,
+    WorkContinued,
 )
-from schemas.limits import ROWS_LAID_OUT_PER_SECOND_MIN
+from schemas.limits import WORK_SECONDS_MAX
 from schemas.signing import struct_bytes
 from tests.unit.nodes.renter.protocol.world import IDENTITY, JOB, ME, ONE, SUBTASKS, TWO, World, failed
 
@@ -85,6 +86,10 @@ class JointWorld(World):
     def after(self, seconds: float) -> JointWorld:
         self.now += seconds
         self.handle(TIMER_FIRED, TimerFired(name="partner", at=self.now))
+        return self
+
+    def continued(self, source: Address = PARTNER) -> JointWorld:
+        self.handle("work.continued", WorkContinued(job=JOB), source)
         return self
 
     def rounds_sent(self) -> list[tuple[int, Address, bool]]:
@@ -282,14 +287,35 @@ def test_what_ends_the_job_for_want_of_the_partner_names_it(end: str) -> None:
     assert "C1" in world.job.reason or code == "ledger-exceeded"
 
 
-def test_a_partner_has_time_to_look_at_a_large_table() -> None:
-    world = JointWorld("agreeing")
-    facts, _ = world.job.decided
-    rows = 10 * int(WAIT) * ROWS_LAID_OUT_PER_SECOND_MIN
-    world.records["job"] = structs.replace(world.job, facts=structs.replace(facts, rows=rows))
-    world.handle("introduction.made", IntroductionProposed(introduction=introduction()), hub_address("A11"))
-    assert world.after(10 * WAIT).progress.phase == "agreeing"
-    assert world.after(WAIT).job.code == "partner-silent"
+OWING: dict[str, Callable[[], JointWorld]] = {
+    "its answer to the request": _asked,
+    "word of a batch": _forwarded,
+    "an output": lambda: JointWorld().planned().all_taken(),
+}
+
+
+@pytest.mark.parametrize("owed", OWING)
+def test_a_partner_that_is_at_work_is_waited_for_and_named_in_time_once_it_is_gone(owed: str) -> None:
+    world = OWING[owed]()
+    phase = world.progress.phase
+    for _ in range(10):
+        assert world.continued().after(WAIT - 1).progress.phase == phase
+    assert world.continued().after(WAIT).job.code == "partner-silent"
+
+
+def test_a_partner_that_is_at_work_and_gets_nothing_done_is_given_up() -> None:
+    world = _asked()
+    began, signs = world.now, 0
+    while world.continued().after(WAIT / 2).progress.phase == "agreeing":
+        signs += 1
+        assert signs < 2 * WORK_SECONDS_MAX / WAIT + 4
+    assert world.job.code == "partner-silent"
+    assert WORK_SECONDS_MAX <= world.now - began < WORK_SECONDS_MAX + 2 * WAIT
+
+
+def test_a_sign_says_nothing_where_a_person_decides_or_nothing_is_owed() -> None:
+    assert _deferred().continued().after(5 * WAIT).progress.phase == "agreeing"
+    assert JointWorld().planned().continued().after(10 * WAIT).progress.phase == "running"
 
 
 def test_a_partner_that_says_something_in_time_is_waited_for() -> None:
@@ -304,6 +330,7 @@ def test_a_partner_that_says_something_in_time_is_waited_for() -> None:
 
 REFUSALS: dict[str, tuple[Callable[[], Any], str]] = {
     "taken by another": (lambda: JointWorld().planned().taken(0, ONE, source=ONE), "not-the-partner"),
+    "at work as another": (lambda: _asked().continued(ONE), "not-the-partner"),
     "introduced to another": (
         lambda: _told("introduction.made", _made(partner="C11.C13"), hub_address("A11"), "agreeing"),
         "not-my-introduction",
