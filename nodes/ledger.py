@@ -58,7 +58,8 @@ class Intersection:
 
     def most(self) -> Most:
         """Every id of the smaller side may be the other's too."""
-        return _once((*self.announced(), *self.found(min(self.renters, self.partners))))
+        rows = min(self.renters, self.partners)
+        return _once((*self.announced(), *self.found(rows), *self.omitted(rows)))
 
     def announced(self) -> tuple[Learned, ...]:
         """What each learns by the other's announcement."""
@@ -74,6 +75,14 @@ class Intersection:
         return (
             Learned(party="partner", kind="rows-in-common", count=rows, shape=f"{which}; and the renter's order"),
             Learned(party="renter", kind="rows-in-common", count=rows, shape=which),
+        )
+
+    def omitted(self, rows: int) -> tuple[Learned, ...]:
+        """Rows in common that the partner leaves out, as with earlier jobs sums would show them."""
+        shape = f"{rows} more rows in common, which are left out: sums would show them beside those of earlier jobs"
+        return (
+            Learned(party="partner", kind="rows-omitted", count=rows, shape=shape),
+            Learned(party="renter", kind="rows-omitted", count=1, shape=f"how many: {shape}"),
         )
 
 

@@ -33,6 +33,7 @@ from schemas.joint import (
     NormTold,
     ReplyGiven,
     RoundOpened,
+    RowsOmitted,
     SumsAdvanced,
     WorkContinued,
 )
@@ -444,6 +445,7 @@ def _rows() -> tuple[EventType, ...]:
         row("contract.shown", "renter", "partner", ContractShown, "control", "J2: whose results to take"),
         row("ids.masked", "renter|partner", "partner|renter", None, "result", "J1: a chunk of one side's masked ids"),
         row("ids.remasked", "renter|partner", "partner|renter", None, "result", "J1: a chunk of the other's, back"),
+        row("rows.omitted", "partner", "renter", RowsOmitted, "control", "J1: too few to be told from earlier jobs'"),
         row("round.opened", "renter", "partner", RoundOpened, "control", "J5, J6: what the enclaves will seal"),
         row("round.answered", "partner", "renter", None, "result", "J4: raw homomorphic ciphertext"),
         row("sums.advanced", "partner", "renter", SumsAdvanced, "control", "J3: so far with a model's sums"),

@@ -200,6 +200,14 @@ class JointEnded(Struct, frozen=True, kw_only=True):
     reason: Text
 
 
+class RowsOmitted(Struct, frozen=True, kw_only=True):
+    """So many of the rows in common the partner does not use: with earlier jobs' sums they would show. The renter does
+    not find them in common."""
+
+    job: IdField
+    rows: Rows
+
+
 class ContractShown(Struct, frozen=True, kw_only=True):
     """Whose sealed results the partner may take."""
 

@@ -145,7 +145,7 @@ class Aligner:
     async def give_back(self, params: dict[str, Any], job: str) -> list[Outcome]:
         """Activity `return-ids`: a chunk of the other's, masked again."""
         number, (side, _) = int(params["chunk"]), await self._at_hand(job)
-        body = await asyncio.to_thread(side.masks.read, "taken", number, str(params["digest"]))
+        body = await asyncio.to_thread(side.masks.to_return, number, str(params["digest"]))
         await self._send(exchange.REMASKED, side, job, number, body)
         return []
 

@@ -6,18 +6,22 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from nodes.joint import alignment
+from nodes.joint import alignment, chunks
 from nodes.joint.alignment import Places
-from nodes.joint.chunks import MASKED_BYTES, REMASKED_BYTES, chunks, span
+from nodes.joint.chunks import MASKED_BYTES, REMASKED_BYTES, span
 from nodes.whole import write_whole
 from schemas.errors import JobFailed
 
 Way = Literal["taken", "returned"]
 """A chunk of the other side's ids that was masked here too; one of this side's that came back."""
+
+
+_OMITTED: Final = np.dtype([("row", "<i8"), ("mask", f"V{REMASKED_BYTES}")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Masks:
 
     def sort(self, ids: int) -> None:
         """Put all of this side's masks into the order in which they travel."""
-        masks = b"".join([self._own(number).read_bytes() for number in range(chunks(ids))])
+        masks = b"".join([self._own(number).read_bytes() for number in range(chunks.chunks(ids))])
         in_order, order = alignment.sorted_masks(masks)
         write_whole(self._order, order.astype("<i8").tobytes())
         write_whole(self._sorted, in_order)
@@ -70,7 +74,29 @@ class Masks:
         mine, theirs = self._all("returned", own), self._all("taken", others)
         if is_renter:
             return alignment.matched(mine, theirs, np.arange(len(theirs) // REMASKED_BYTES))[0]
-        return alignment.matched(theirs, mine, read_places(self._order))[1]
+        renters, places = alignment.matched(theirs, mine, read_places(self._order))
+        write_places(self._in_common, renters)
+        return places
+
+    def omit(self, kept: NDArray[np.bool_], seed: bytes) -> None:
+        """The partner does not use all rows in common: the renter gets what is no id in the place of the others."""
+        rows = read_places(self._in_common)[~kept]
+        masks = hashlib.shake_256(seed).digest(REMASKED_BYTES * len(rows))
+        found = np.empty(len(rows), dtype=_OMITTED)
+        found["row"], found["mask"] = rows, np.frombuffer(masks, dtype=_OMITTED["mask"])
+        write_whole(self._omitted, found.tobytes())
+
+    def to_return(self, number: int, digest: str) -> bytes:
+        """A chunk of the other side's, masked again, without what is omitted; raises JobFailed."""
+        body = self.read("taken", number, digest)
+        if not self._omitted.exists():
+            return body
+        found = np.frombuffer(bytearray(body), dtype=_OMITTED["mask"])
+        omitted = np.fromfile(self._omitted, dtype=_OMITTED)
+        at = omitted["row"] - number * chunks.IDS_PER_CHUNK
+        here = (at >= 0) & (at < len(found))
+        found[at[here]] = omitted["mask"][here]
+        return found.tobytes()
 
     def _all(self, way: Way, digests: Iterable[str]) -> bytes:
         return b"".join([self.read(way, number, digest) for number, digest in enumerate(digests)])
@@ -84,6 +110,16 @@ class Masks:
     @property
     def _sorted(self) -> Path:
         return self.path / "sorted.bin"
+
+    @property
+    def _in_common(self) -> Path:
+        """Which of the renter's rows both have, in its order."""
+        return self.path / "in-common.i8"
+
+    @property
+    def _omitted(self) -> Path:
+        """Rows of the renter's, and what it gets instead of their double masks."""
+        return self.path / "omitted.bin"
 
     @property
     def _order(self) -> Path:

@@ -32,21 +32,51 @@ def require_groups(asked: RowSet, earlier: Sequence[RowSet], rows_min: int) -> N
     `earlier` are those that have rows of `asked`. One set alone is as large as it is: that is judged elsewhere.
     """
     found = smallest_group((asked, *earlier)) if earlier else rows_min
-    if found < rows_min:
+    if found < rows_min or not len(asked):
         raise TooRevealing(
             f"with the renter's earlier jobs the sums would show {found} rows alone: at least {rows_min} are wanted",
             code="rows-too-alike",
         )
 
 
+def kept(asked: NDArray[np.uint64], earlier: Sequence[RowSet], rows_min: int, seed: bytes) -> NDArray[np.bool_]:
+    """Which of the rows asked for, in any order, make no group that is too small: as many as there can be.
+
+    Of people who were in the same earlier sets, too few may be asked for, or too few be left out: then none of them is
+    kept, or as many more left out, whom `seed` names. People who were in none have only to be enough.
+    """
+    everybody, groups = _groups(earlier, asked)
+    inside = np.isin(everybody, asked)
+    known = np.isin(everybody, np.concatenate(earlier)) if earlier else np.zeros(len(everybody), dtype=np.bool_)
+    for members in np.split(np.argsort(groups, kind="stable"), np.flatnonzero(np.diff(np.sort(groups))) + 1):
+        here = members[inside[members]]
+        away = len(members) - len(here)
+        more = rows_min - away if 0 < away < rows_min else 0
+        if len(here) - more < rows_min and (away or not known[members[0]]):
+            more = len(here)
+        inside[_drawn(here, more, seed)] = False
+    return np.asarray(inside[np.searchsorted(everybody, asked)])
+
+
+def _drawn(rows: NDArray[np.int64], count: int, seed: bytes) -> NDArray[np.int64]:
+    """So many of them, by the seed."""
+    order = np.frombuffer(hashlib.shake_256(seed).digest(8 * len(rows)), dtype="<u8").argsort()
+    return rows[order[:count]]
+
+
 def smallest_group(sets: Sequence[RowSet]) -> int:
     """People in the smallest group of those who are in the same sets; 0 where there is nobody."""
-    everybody = np.unique(np.concatenate(sets))
+    groups = _groups(sets)[1]
+    return int(np.bincount(groups).min()) if len(groups) else 0
+
+
+def _groups(sets: Sequence[RowSet], *others: NDArray[np.uint64]) -> tuple[RowSet, NDArray[np.int64]]:
+    """Everybody in the sets, and others; and the number of the group of each by the sets that it is in."""
+    everybody = np.unique(np.concatenate([*sets, *others]))
     groups = np.zeros(len(everybody), dtype=np.int64)
     for each in sets:
-        inside = np.isin(everybody, each, assume_unique=True)
-        groups = np.unique(groups * 2 + inside, return_inverse=True)[1]
-    return int(np.bincount(groups).min()) if len(everybody) else 0
+        groups = np.unique(groups * 2 + np.isin(everybody, each, assume_unique=True), return_inverse=True)[1]
+    return everybody, groups
 
 
 def overlap(one: RowSet, other: RowSet) -> bool:

@@ -119,8 +119,9 @@ ADVICE: Final[Mapping[str, str]] = MappingProxyType(
         "high-leverage": '--outliers move moves such rows towards the mean (at the partner: outliers = "move" of its '
         "dataset); or leave out the columns in which they stand alone (--columns, --partner-columns)",
         "low-support": "leave such columns out (--columns, --partner-columns), or merge rare categories first",
-        "rows-too-alike": "ask about the same rows as in an earlier job, or about rows of which at least as many "
-        "differ as the partner's policy wants under an output",
+        "rows-too-alike": "leave --aligned out: rows are found by masked ids then, and the few that differ are left "
+        "out; or bring the same rows as in an earlier job, until as many differ as the partner's policy wants under an "
+        "output (20 by default)",
         "not-aligned": "leave --aligned out: the rows in common are found then",
         "too-few-rows": "there must be ten rows in common for each column of either side, and as many as the partner's "
         "policy asks for: take fewer columns (--columns, --partner-columns) or bring more rows; ids are compared "

@@ -40,7 +40,7 @@ class PartnersSide:
             table=await asyncio.to_thread(lambda: open_table(folder.table, folder.digest.read_text())),
             kit=masking(secret, state),
             masks=Masks(folder.alignment),
-            places=folder.places,
+            places=folder.matched,
             is_renter=False,
         )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from msgspec import Struct, structs
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
 
 from nodes.data.port import Source
 from nodes.data.reading import Reading
@@ -16,13 +18,14 @@ from nodes.joint.categories import Encoding
 from nodes.joint.encoding import Chosen, encoding_of, read_encoding
 from nodes.joint.errors import TooRevealing
 from nodes.joint.guards import Limits
-from nodes.joint.masks import read_places
+from nodes.joint.masks import Masks, read_places, write_places
 from nodes.partner.activities.columns import make_columns
 from nodes.partner.activities.desk import Desk
-from nodes.partner.activities.row_sets import require_apart
+from nodes.partner.activities.row_sets import rows_apart
 from nodes.partner.activities.services import Services
 from nodes.partner.activities.unfit import Unfit
 from nodes.partner.protocol.records import ColumnsMade, Part
+from nodes.secrets import derived
 from schemas.errors import BadData
 from schemas.joint import JointRequested
 
@@ -46,20 +49,30 @@ def columns_of(source: Source, reading: Reading, rows_min: int) -> Encoding:
     return found
 
 
-async def make_ready(
-    services: Services, desk: Desk, request: JointRequested, rows_min: int, places: Places | None = None
-) -> None:
-    """Hold the rows, all of the job's table or those at `places`, against earlier jobs'; make a model's integers.
+async def make_ready(services: Services, desk: Desk, request: JointRequested, rows_min: int) -> None:
+    """Hold all rows of the job's table against earlier jobs'; make a model's integers.
 
     Raises:
         Unfit: sums would show too much, or leave no room; with a reason that tells nothing of the rows.
     """
+    await _rows_apart(services, request, None, rows_min)
+    await _make_model(services, desk, request, None)
+
+
+async def _rows_apart(
+    services: Services, request: JointRequested, places: Places | None, rows_min: int
+) -> NDArray[np.bool_]:
+    """Which may be used; of rows that are scored all. Raises Unfit."""
     if request.score is not None:
-        return
+        return np.ones(0 if places is None else len(places), dtype=np.bool_)
     try:
-        await require_apart(services, request, places, rows_min)
+        return await rows_apart(services, request, places, rows_min)
     except TooRevealing as error:
         raise _unfit(services, error) from error
+
+
+async def _make_model(services: Services, desk: Desk, request: JointRequested, places: Places | None) -> None:
+    """Raises Unfit."""
     if request.algorithm is None:
         return
     await asyncio.to_thread(_make, services, request, places)
@@ -71,17 +84,21 @@ async def make_ready(
 
 
 async def make_matched(services: Services, desk: Desk, params: dict[str, Any], job: str) -> list[tuple[str, Struct]]:
-    """Activity `make-columns`: the rows in common may be summed up, and a model's integers of them are made."""
+    """Activity `make-columns`: which rows in common may be summed up, and a model's integers of these."""
     records = await services.store.get(job, ["part", "request"])
-    part, request = records.get("part"), records.get("request")
+    part, request, folder = records.get("part"), records.get("request"), services.folder(job)
     if not isinstance(part, Part) or not isinstance(request, JointRequested):
         return []
     try:
-        places = await asyncio.to_thread(read_places, services.folder(job).places)
-        await make_ready(services, desk, structs.replace(request, rows=part.rows), part.rows_min, places)
+        places = await asyncio.to_thread(read_places, folder.matched)
+        kept = await _rows_apart(services, request, places, part.rows_min)
+        await asyncio.to_thread(write_places, folder.places, places[kept])
+        omitted = derived(await services.keys.joint(job), "joint/masks-omitted")
+        await asyncio.to_thread(Masks(folder.alignment).omit, kept, omitted)
+        await _make_model(services, desk, request, places[kept])
     except Unfit as error:
         return [("columns.made", ColumnsMade(code=error.code, reason=str(error), detail=error.detail))]
-    return [("columns.made", ColumnsMade())]
+    return [("columns.made", ColumnsMade(rows=int(kept.sum())))]
 
 
 def _make(services: Services, request: JointRequested, places: Places | None) -> None:

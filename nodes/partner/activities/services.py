@@ -79,8 +79,13 @@ class PartFolder:
         return self.path / "alignment"
 
     @property
-    def places(self) -> Path:
+    def matched(self) -> Path:
         """Which rows of the table both sides have, in the renter's order: int64, from 0. Where ids were masked."""
+        return self.path / "matched.i8"
+
+    @property
+    def places(self) -> Path:
+        """Those of them that may be summed up, likewise."""
         return self.path / "places.i8"
 
     @property

@@ -21,7 +21,7 @@ from nodes.partner.protocol.draft import Draft
 from nodes.partner.protocol.records import ColumnsMade
 from nodes.partner.protocol.states import ENDED
 from schemas.events import Event
-from schemas.joint import JointAccepted, JointRequested
+from schemas.joint import JointAccepted, JointRequested, Learned, RowsOmitted
 
 
 def begin(draft: Draft, rows: int) -> JointAccepted:
@@ -94,7 +94,6 @@ def matched(draft: Draft, event: Event) -> None:
         reason = f"{draft.config.me} refuses: its policy asks for more rows in common"
         draft.end("refused", code="too-few-rows", reason=reason)
         return
-    draft.learn(*Intersection(state.others, state.mine).found(data.rows))
     draft.put("part", structs.replace(draft.part, rows=data.rows))
     draft.note("aligned", f"{data.rows} rows in common", unmatched=state.mine - data.rows)
     draft.begin_work(Perform(activity="make-columns", params={}))
@@ -102,21 +101,33 @@ def matched(draft: Draft, event: Event) -> None:
 
 def columns_made(draft: Draft, event: Event) -> None:
     """`columns.made`: what sums over the rows in common would show is known before the renter knows which they are."""
-    data = data_of(event, ColumnsMade)
+    data, state = data_of(event, ColumnsMade), draft.find(Alignment, "alignment")
     if _over(draft):
         return
+    assert state is not None
+    both = Intersection(state.others, state.mine)
     if data.code:
+        draft.learn(*both.found(draft.part.rows))
         draft.note("unfit", data.detail, code=data.code)
         draft.end("refused", code=data.code, reason=data.reason)
     else:
+        draft.learn(*both.found(data.rows))
+        if omitted := draft.part.rows - data.rows:
+            _omit(draft, both.omitted(omitted), omitted)
+        draft.put("part", structs.replace(draft.part, rows=data.rows))
         draft.end_work()
         draft.heard()
-        _give_back(draft)
+        _give_back(draft, state)
 
 
-def _give_back(draft: Draft) -> None:
-    state = draft.find(Alignment, "alignment")
-    assert state is not None
+def _omit(draft: Draft, lines: tuple[Learned, ...], rows: int) -> None:
+    part = draft.part
+    draft.learn(*lines)
+    draft.note("omitted", f"{rows} rows in common: sums would show them beside those of the renter's earlier jobs")
+    draft.send("rows.omitted", part.renter, part.job, RowsOmitted(job=part.job, rows=rows))
+
+
+def _give_back(draft: Draft, state: Alignment) -> None:
     for number in range(chunks(state.others)):
         exchange.give_back(draft, number)
     exchange.close(draft)

@@ -179,6 +179,8 @@ class PartialRefused(Struct, frozen=True, kw_only=True):
 class ColumnsMade(Struct, frozen=True, kw_only=True):
     """`columns.made`: a model's integers of the rows in common; or why there are none. As `RequestExamined`."""
 
+    rows: int = 0
+    """That are used of them."""
     code: str = ""
     reason: str = ""
     detail: str = ""

@@ -28,7 +28,7 @@ from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import JobJoined
 from nodes.renter.protocol.states import ENDED
 from schemas.events import Event
-from schemas.joint import JointAccepted, Learned
+from schemas.joint import JointAccepted, Learned, RowsOmitted
 from schemas.limits import ROWS_PER_COLUMN_MIN
 
 
@@ -103,6 +103,16 @@ def matched(draft: Draft, event: Event) -> None:
         return
     draft.note("aligned", f"{data.rows} rows in common", unmatched=state.mine - data.rows)
     _aligned(draft)
+
+
+def omitted(draft: Draft, event: Event) -> None:
+    """`rows.omitted`: rows in common that the partner leaves out; to this side they did not match."""
+    partnership.require_partner(draft, event)
+    rows, state = data_of(event, RowsOmitted).rows, draft.find(Alignment, "alignment")
+    if state is not None:
+        partnership.learn(draft, Intersection(state.mine, state.others).omitted(rows))
+        earlier = "sums would show them beside those of earlier jobs; they count again when there are more of them"
+        draft.note("rows-omitted", f"{rows} more rows are in common, which {event.source} leaves out: {earlier}")
 
 
 def join(draft: Draft) -> None:

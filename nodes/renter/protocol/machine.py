@@ -63,6 +63,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "chunk.returned": (frozenset({"joining"}) | ENDED, joining.returned),
         "chunk.refused": (frozenset({"joining"}), joining.refused),
         "ids.matched": (frozenset({"joining"}) | ENDED, joining.matched),
+        "rows.omitted": (frozenset({"joining", "ordering", "running"}), joining.omitted),
         "job.joined": (frozenset({"joining"}), joining.joined),
         "contract.signed": (LIVE | ENDED, starting.contract_signed),
         "order.buy.matched": (frozenset({"ordering", "running"}), starting.matched),

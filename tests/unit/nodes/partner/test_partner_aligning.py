@@ -98,8 +98,9 @@ def test_the_renter_gets_its_ids_back_when_it_is_known_that_enough_are_in_common
     assert world.performed() == ["match-ids"]
     world.matched(ROWS_MIN)
     assert world.performed() == ["make-columns"]
-    world.handle("columns.made", ColumnsMade())
+    world.handle("columns.made", ColumnsMade(rows=ROWS_MIN))
     assert world.chunks("return-ids") == [0, 1, 2]
+    assert world.sent() == []
     assert world.part.rows == ROWS_MIN
     assert not [key for key in world.records if key.startswith("chunk/")]
     world.opened(rows=ROWS_MIN)
@@ -114,14 +115,42 @@ def test_chunks_that_come_again_count_once_even_after_the_end_of_the_exchange() 
 
 
 def test_what_did_not_match_is_in_the_ledger() -> None:
-    ledger = exchanged().matched(60).records["ledger"]
-    assert isinstance(ledger, Ledger)
-    found = {(each.party, each.kind): (each.count, each.shape) for each in ledger.lines}
+    found = _learned(_made(60))
     assert found["partner", "ids-of-renter"][1] == f"how many: {RENTERS}"
     assert found["renter", "ids-of-partner"][1] == f"how many: {PARTNERS}"
     count, shape = found["renter", "rows-in-common"]
     assert count == 60
     assert f"{RENTERS - 60} of the renter's ids and {PARTNERS - 60} of the partner's did not match" in shape
+
+
+def test_rows_that_are_left_out_are_told_and_in_the_ledger_and_no_sum_is_over_them() -> None:
+    world = _made(60, 50)
+    assert [(each.type, each.to, each.data) for each in world.sent()] == [
+        ("rows.omitted", RENTER, {"job": JOB, "rows": 10})
+    ]
+    assert "omitted" in world.notes()
+    assert world.chunks("return-ids") == [0, 1, 2]
+    found = _learned(world)
+    assert (found["renter", "rows-in-common"][0], found["partner", "rows-omitted"][0]) == (50, 10)
+    assert "10 more rows in common" in found["renter", "rows-omitted"][1]
+    assert world.part.rows == 50
+    assert world.opened(rows=60).part.code == "rows-differ"
+
+
+def test_what_was_learned_before_a_refusal_is_in_the_ledger() -> None:
+    assert _learned(_too_alike())["partner", "rows-in-common"][0] == 60
+
+
+def _made(matched: int, used: int | None = None) -> Aligning:
+    world = exchanged().matched(matched)
+    world.handle("columns.made", ColumnsMade(rows=matched if used is None else used))
+    return world
+
+
+def _learned(world: World) -> dict[tuple[str, str], tuple[int, str]]:
+    ledger = world.records["ledger"]
+    assert isinstance(ledger, Ledger)
+    return {(each.party, each.kind): (each.count, each.shape) for each in ledger.lines}
 
 
 def test_both_sides_put_into_the_salt() -> None:

@@ -35,7 +35,7 @@ def _matched() -> World:
 
 def _columns_made() -> World:
     world = _matched()
-    world.handle("columns.made", ColumnsMade())
+    world.handle("columns.made", ColumnsMade(rows=ROWS))
     return world
 
 

@@ -16,12 +16,12 @@ from nodes.joint.exchange import (
     IdsMatched,
     MaskMade,
 )
-from nodes.machine import Perform
+from nodes.machine import Perform, Refused
 from nodes.renter.protocol.outcomes import JobJoined
 from nodes.renter.protocol.records import Agreement, Joined, Ledger
-from schemas.joint import JointAccepted, JointEnded
+from schemas.joint import JointAccepted, JointEnded, RowsOmitted
 from tests.unit.nodes.renter.protocol.test_rounds import PARTNER, WAIT, JointWorld, introduction
-from tests.unit.nodes.renter.protocol.world import JOB
+from tests.unit.nodes.renter.protocol.world import JOB, ME
 
 MINE, OTHERS = 100_000, 20_000
 """Seven chunks, and two."""
@@ -156,3 +156,19 @@ def test_what_is_kept_after_the_end_is_erased_too() -> None:
     assert _refused("ids-invalid").took(0).performed() == ["forget"]
     assert _refused("ids-invalid").got_back(0).performed() == ["forget"]
     assert _refused("ids-invalid").matched().performed() == ["forget"]
+
+
+@pytest.mark.parametrize("first", [False, True], ids=["after the match", "before it"])
+def test_rows_that_the_partner_leaves_out_are_noted_and_in_the_ledger(first: bool) -> None:
+    world = Joining().masked(*ALL).took(0, 1).got_back(*ALL)
+    if not first:
+        world.matched()
+    world.handle("rows.omitted", RowsOmitted(job=JOB, rows=3), PARTNER)
+    assert world.notes()[-1] == "rows-omitted"
+    ledger = world.records["ledger"]
+    assert isinstance(ledger, Ledger)
+    found = {(each.party, each.kind): each.count for each in ledger.lines}
+    assert (found["partner", "rows-omitted"], found["renter", "rows-omitted"]) == (3, 1)
+    with pytest.raises(Refused) as raised:
+        world.handle("rows.omitted", RowsOmitted(job=JOB, rows=3), ME)
+    assert raised.value.code == "not-the-partner"
