@@ -54,7 +54,8 @@ class Algorithm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Times the number of rows it is what scikit-learn's Ridge calls alpha, on standardised columns."""
     renter_bits: Annotated[int, Meta(ge=4, le=31)] = 16
     """Of the integers that columns become."""
-    partner_bits: Annotated[int, Meta(ge=4, le=26)] = 12
+    partner_bits: Annotated[int, Meta(ge=4, le=26)] | None = None
+    """None: as many as the rows in common ask for (`nodes/joint/columns.py`)."""
     partner_coefficients: bool = True
     """Whether the partner learns the weights of its own columns."""
 

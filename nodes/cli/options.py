@@ -277,7 +277,10 @@ class Together:
         ),
     ] = None
     bits: Annotated[int, _joint("--bits", help="Of the integers that the columns here become, for --algorithm.")] = 16
-    partner_bits: Annotated[int, _joint("--partner-bits", help="Of those that the partner's columns become.")] = 12
+    partner_bits: Annotated[
+        int | None,
+        _joint("--partner-bits", help="Of those that the partner's columns become; by default as the rows ask for."),
+    ] = None
     partner_coefficients: Annotated[bool, _joint(help="Whether the partner learns the weights of its own columns.")] = (
         True
     )

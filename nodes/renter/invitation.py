@@ -90,7 +90,7 @@ def fitting(
     *,
     penalty: float | None = None,
     bits: int = 16,
-    partner_bits: int = 12,
+    partner_bits: int | None = None,
     partner_coefficients: bool = True,
     outliers: Outliers = "refuse",
     key_bits: int = 3072,

@@ -29,6 +29,7 @@ from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from sklearn.metrics import log_loss, mean_poisson_deviance, roc_auc_score
 
 from nodes.joint import outliers
+from nodes.joint.columns import bits_for
 from nodes.joint.guards import Limits
 from nodes.joint.models import MODELS
 from tests.soak.joint_data import ID, LABEL, LOADERS, DataSet
@@ -95,12 +96,12 @@ class Pooled:
     penalty: float
 
     @classmethod
-    def of(cls, data: DataSet, joint: Model, mine: int, bits: tuple[int, int] = (16, 12)) -> Pooled:
+    def of(cls, data: DataSet, joint: Model, mine: int, bits: tuple[int, int | None] = (16, None)) -> Pooled:
         """`mine` of the model's columns are the renter's; of either's rows are moved that stand alone in its integers
         of so many bits."""
         columns = design(data.rows, list(joint.weights), data.rows)
         sides = [
-            outliers.moved(each, size, data_penalty(data), Limits())[0]
+            outliers.moved(each, size or bits_for(len(columns)), data_penalty(data), Limits())[0]
             for each, size in zip((columns[:, :mine], columns[:, mine:]), bits, strict=True)
         ]
         target = MODELS[data.algorithm].target(data.rows[LABEL].to_numpy(dtype=np.float64))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nodes.joint.columns import Columns, Floats, scaled
+from nodes.joint.columns import Columns, Floats, bits_for, scaled
 from nodes.joint.encoding import Chosen
 from nodes.joint.files import IntegerFiles
 from nodes.joint.guards import Limits
@@ -17,10 +17,12 @@ def make_columns(files: IntegerFiles, chosen: Chosen, algorithm: Algorithm, outl
         TooRevealing: what the columns would show, with counts, for this partner's eyes.
         BadData: a column cannot be used.
     """
+    rows = chosen.table.rows if chosen.places is None else len(chosen.places)
+    bits = algorithm.partner_bits or bits_for(rows)
 
     def make(moves: Moves) -> Columns:
         def quantise(columns: range, read: Floats) -> Columns:
-            return scaled(moves.applied(chosen.usable(columns, read)), algorithm.partner_bits)
+            return scaled(moves.applied(chosen.usable(columns, read)), bits)
 
         return files.make(chosen.table, chosen.places, quantise)
 

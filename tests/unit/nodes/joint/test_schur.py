@@ -102,6 +102,18 @@ def test_ols_on_diabetes_is_pooled_ols_by_bits(diabetes: Data, bits: tuple[int, 
     assert fit.r2 == pytest.approx(pooled.score(diabetes.pooled, diabetes.label), abs=most)
 
 
+@pytest.mark.parametrize("name", ["breast", "diabetes"])
+@pytest.mark.parametrize("key_bits", [2048, 3072])
+def test_by_default_no_weight_is_off_by_a_thousandth_of_the_largest(
+    request: pytest.FixtureRequest, name: str, key_bits: int
+) -> None:
+    data: Data = request.getfixturevalue(name)
+    rows, penalty = len(data.label), 1e-3 * len(data.label) if name == "breast" else 0.0
+    bits = (16, columns.bits_for(rows), 24)
+    outcome = joint.run(None, data.renter, data.label, data.partner, penalty, bits=bits, key_bits=key_bits)
+    assert data.difference(outcome, _ridge(data, data.label, penalty)[0]) < 1e-3
+
+
 def test_a_whole_job_on_ciphertexts_is_the_same_as_on_plain_numbers(secret: PaillierSecret, breast: Data) -> None:
     penalty = 1e-3 * len(breast.label)
     target = MODELS["logistic"].target(breast.label)
