@@ -15,7 +15,7 @@ import sys
 import tarfile
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -43,9 +43,19 @@ class DataSet:
         """The partner's."""
         return tuple(each for each in self.rows.columns if each not in (*self.mine, LABEL))
 
-    def write(self, folder: Path) -> None:
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Those that are not numbers."""
+        return tuple(each for each in self.rows.columns if not pd.api.types.is_numeric_dtype(self.rows[each]))
+
+    @property
+    def halved(self) -> DataSet:
+        """Of the first half of its rows, and no others."""
+        return replace(self, rows=self.rows.iloc[: len(self.rows) // 2], others=None)
+
+    def write(self, folder: Path, ending: str = "") -> None:
         """`mine.csv` and `theirs.csv`, and the others as `mine-others.csv` and `theirs-others.csv`."""
-        for frame, end in ((self.rows, ""), (self.others, "-others")):
+        for frame, end in ((self.rows, ending), (self.others, "-others")):
             if frame is not None:
                 named = frame.assign(**{ID: [f"row-{at}" for at in range(len(frame))]})
                 named[[ID, *self.mine, LABEL]].to_csv(folder / f"mine{end}.csv", index=False)

@@ -3,7 +3,8 @@
 By hand, not part of `make soak`. A process per role on RabbitMQ, one lessor per core. Per model: the largest difference
 of weights from scikit-learn's of all columns in one place, AUC and log loss beside those of that model and of a
 logistic regression to the end, seconds, and of each party core-seconds, TCP bytes both ways and its largest process.
-Packages with data are downloaded into `--data`. It ends with 1 where a model is further off than is allowed.
+Packages with data are downloaded into `--data`. It ends with 1 where a model is further off than is allowed, or where
+the size of the partner's answer depends on the rows.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ JOB_SECONDS_MAX: Final = 3600
 WEIGHTS_ERROR_MAX: Final = 1e-3
 """Of the largest weight, at the finest exponents that are asked for."""
 AUC_FULL_MAX, AUC_POOLED_MAX = 0.015, 0.0005
+HALVED_ROWS_MIN: Final = 10_000
+"""The partner's answer to so many is held against that to half of them: few leave no room for another job."""
 MIB: Final = 1024 * 1024
 
 Floats = NDArray[np.float64]
@@ -143,8 +146,11 @@ def judged(data: DataSet, joint: Model, pooled: Pooled, report: Mapping[str, Any
     if data.algorithm == "poisson":
         raw = (columns - columns.mean(axis=0)) / columns.std(axis=0)
         full = PoissonRegressor(alpha=PENALTY_PER_ROW * label.mean(), max_iter=1000).fit(raw, label)
+        # Slope and intercept of the scores, which takes the scores of rows.
+        refitted = PoissonRegressor(alpha=0, max_iter=1000).fit(scores[:, None], label)
         return {
             "deviance": mean_poisson_deviance(label, np.exp(scores)),
+            "deviance_refitted": mean_poisson_deviance(label, refitted.predict(scores[:, None])),
             "deviance_full": mean_poisson_deviance(label, full.predict(raw)),
             "deviance_of_the_mean": mean_poisson_deviance(label, np.full(len(label), label.mean())),
         }
@@ -227,17 +233,16 @@ class Site:
     def start(self, data: DataSet) -> None:
         """Lay the files down and start a process per role."""
         data.write(self.folder)
+        data.halved.write(self.folder, "-half")
         config = self.network.config(PARTNER)
         (config.parent / "policy.toml").write_text(POLICY)
         text = config.read_text()
-        for name, end in (("rows", ""), ("others", "-others")):
+        for name, end in (("rows", ""), ("others", "-others"), ("half", "-half")):
             file = json.dumps(str(self.folder / f"theirs{end}.csv"))
             text += (
                 f'\n[partner.datasets.{name}]\nfile = {file}\nid_column = "{ID}"\nmissing = "mean"\noutliers = "move"\n'
             )
         config.write_text(text)
-        mine = self.network.config(RENTER)
-        mine.write_text(mine.read_text().replace("[renter]", f"[renter]\npartner_seconds_max = {JOB_SECONDS_MAX}"))
         started = self.network.start_all()
         started["C11.hub"] = [self.network.start("hub", "C11.hub")]
         started[PARTNER] = [self.network.start("partner", PARTNER)]
@@ -266,6 +271,11 @@ class Site:
             raise SystemExit(done.stderr)
         return json.loads(done.stdout)
 
+    def answer_bytes(self, job: str) -> int:
+        """Of what the partner sent of its columns' sums."""
+        notes = [note for line in self._told("job", "explain", job) for note in line["notes"]]
+        return next(int(each["details"]["bytes"]) for each in notes if each["kind"] == "round-answered")
+
     def model(self, report: Mapping[str, Any]) -> tuple[Model, int]:
         """Of both parties, and how many of its columns are the renter's."""
         out, job, part = self.folder / "weights.csv", report["job"], self.at_partner("show", report["job"])
@@ -283,23 +293,38 @@ JOINT: Final = (
 )
 
 
-def fit_options(data: DataSet, key_bits: int, bits: int, partner_bits: int) -> tuple[str, ...]:
+Sizes = tuple[int, int, int | None]
+"""Bits of the key, of the renter's integers and of the partner's; None: as the rows ask for."""
+
+
+def fit_options(data: DataSet, sizes: Sizes) -> tuple[str, ...]:
     """Of a job that fits this data."""
-    sizes = ("--key-bits", str(key_bits), "--bits", str(bits), "--partner-bits", str(partner_bits))
+    options = dict(zip(("--key-bits", "--bits", "--partner-bits"), sizes, strict=True))
+    given = [text for name, size in options.items() if size is not None for text in (name, str(size))]
     penalty = ("--penalty", str(data_penalty(data)))
-    return ("--dataset", "rows", "--algorithm", data.algorithm, *penalty, "--outliers", "move", *sizes)
+    return ("--algorithm", data.algorithm, *penalty, "--outliers", "move", *given)
 
 
-def fit(site: Site, data: DataSet, sizes: tuple[int, int, int]) -> tuple[Model, str, bool]:
+def says_nothing_of_rows(site: Site, data: DataSet, sizes: Sizes, whole: int) -> bool:
+    """Whether the partner's answer has as many bytes when half the rows are fitted."""
+    report, *_ = site.run(str(site.folder / "mine-half.csv"), "--dataset", "half", *fit_options(data, sizes))
+    half = site.answer_bytes(report["job"])
+    print(f"  the partner's answer: {whole} bytes of {len(data.rows):,} rows, {half} of {len(data.halved.rows):,}")
+    return whole == half
+
+
+def fit(site: Site, data: DataSet, sizes: Sizes) -> tuple[Model, str, bool]:
     """One model: it, its job and whether it is near enough."""
     key_bits, bits, partner_bits = sizes
-    report, seconds, taken = site.run(str(site.folder / "mine.csv"), *fit_options(data, *sizes))
+    options = ("--dataset", "rows", *fit_options(data, sizes))
+    report, seconds, taken = site.run(str(site.folder / "mine.csv"), *options)
     joint, mine = site.model(report)
     about, pooled = report["joint"]["fit"], Pooled.of(data, joint, mine, sizes[1:])
     error = pooled.error(joint)
     print(f"\n{data.name} {data.algorithm}: {len(data.rows):,} rows, {mine} + {len(joint.weights) - mine} columns")
     print(
-        f"  key {key_bits}, exponents {bits} and {partner_bits} bits; {seconds:.1f} s; {about['moved']} rows moved here"
+        f"  key {key_bits}, exponents {bits} and {partner_bits or bits_for(len(data.rows))} bits; {seconds:.1f} s; "
+        f"{about['moved']} rows moved here; load {psutil.getloadavg()[0]:.1f}"
     )
     print(
         f"  weights off by {error:.1e} of the largest; told: r2 {about['r2']:.4f}, auc {about['auc']}, "
@@ -309,7 +334,10 @@ def fit(site: Site, data: DataSet, sizes: tuple[int, int, int]) -> tuple[Model, 
     print("  " + ", ".join(f"{name} {value:.5f}" for name, value in found.items()))
     for name, each in taken.items():
         print(f"  {name:<8} {each}", flush=True)
-    good = data.algorithm == "logistic" or error < WEIGHTS_ERROR_MAX or partner_bits < 16
+    size = site.answer_bytes(report["job"])
+    print(f"  the partner's answer: {size} bytes, {size / (len(joint.weights) - mine):.0f} for each of its columns")
+    coarse = partner_bits is not None and partner_bits < bits_for(len(data.rows))
+    good = data.algorithm == "logistic" or error < WEIGHTS_ERROR_MAX or coarse
     if "auc" in found:
         good &= abs(found["auc"] - found["auc_full"]) <= AUC_FULL_MAX
         good &= abs(found["auc"] - found["auc_pooled_first_order"]) <= AUC_POOLED_MAX
@@ -337,8 +365,8 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(LOADERS), choices=list(LOADERS))
     parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "sublet-soak-data")
     parser.add_argument("--key-bits", type=int, nargs="+", default=[2048])
-    parser.add_argument("--bits", type=int, default=20)
-    parser.add_argument("--partner-bits", type=int, nargs="+", default=[12, 16])
+    parser.add_argument("--bits", type=int, default=16)
+    parser.add_argument("--partner-bits", type=int, nargs="+", default=[None])
     parser.add_argument("--algorithm", help="instead of the data set's own")
     asked = parser.parse_args()
     asked.data.mkdir(exist_ok=True)
@@ -358,6 +386,8 @@ def main() -> None:
                 for sizes in ((key, asked.bits, bits) for key in asked.key_bits for bits in asked.partner_bits):
                     joint, job, near = fit(site, data, sizes)
                     good &= near
+                if not data.texts and len(data.rows) >= HALVED_ROWS_MIN:
+                    good &= says_nothing_of_rows(site, data, sizes, site.answer_bytes(job))
                 if data.others is not None:
                     good &= score(site, data, joint, job)
     sys.exit(0 if good else 1)
