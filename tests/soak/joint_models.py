@@ -42,7 +42,7 @@ INIT: Final = ("--hubs", "A11,B11,C11", "--links", "A11-B11,A11-C11", "--partner
 POLICY: Final = f"""
 [[allow]]
 renters = ["{RENTER}"]
-datasets = ["rows", "others"]
+datasets = ["rows", "others", "half"]
 algorithms = ["*"]
 per_row = true
 """
