@@ -1,17 +1,19 @@
-"""A partner for a network in this process: who has one table, and allows exactly one job."""
+"""A partner for a network in this process: its tables, and a policy for exactly one job, or for all."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nodes.data.reading import Reading
 from nodes.partner.activities.services import Dataset
+from nodes.partner.policy import ANY
 from nodes.programs.check import check
 from nodes.renter.invitation import Invitation
+from schemas.joint import ROUNDS_MAX
 from schemas.limits import IDS_PER_ALIGNMENT_MAX
 
 
@@ -34,6 +36,22 @@ def partner_for(renter: str, asked: Invitation, table: Path, reading: Reading, p
     return LocalPartner({asked.dataset: Dataset(table, reading, outliers)}, policy)
 
 
+def allow_all(renter: str, datasets: Iterable[str], policy: Path) -> None:
+    """Write a policy that lets this renter do all that a policy can allow."""
+    _write(
+        policy,
+        {
+            "renters": [renter],
+            "datasets": list(datasets),
+            "programs": [ANY],
+            "algorithms": [ANY],
+            "per_row": True,
+            "rounds_max": ROUNDS_MAX,
+            "ids_max": IDS_PER_ALIGNMENT_MAX,
+        },
+    )
+
+
 def allow(renter: str, asked: Invitation, policy: Path) -> None:
     """Write a policy that covers this alone; a partner that runs reads it at the next request.
 
@@ -50,5 +68,9 @@ def allow(renter: str, asked: Invitation, policy: Path) -> None:
         "alignment": ["digest" if asked.aligned else "psi"],
         "ids_max": IDS_PER_ALIGNMENT_MAX,
     }
+    _write(policy, rule)
+
+
+def _write(policy: Path, rule: Mapping[str, Any]) -> None:
     lines = (f"{name} = {json.dumps(value, ensure_ascii=False)}" for name, value in rule.items())
     policy.write_text("\n".join(("[[allow]]", *lines, "")), encoding="utf-8")

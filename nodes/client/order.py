@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nodes.client.errors import told_in_python
 from nodes.client.frames import Given, Shape, given
 from nodes.client.programs import program_bytes
-from nodes.client.wishes import FitWishes, Wishes, fit_options, options
+from nodes.client.wishes import FitWishes, Model, ScoreWishes, Whom, Wishes, fit_options, options, score_options
 
 if TYPE_CHECKING:
     from nodes.renter.submission import JobOptions
@@ -24,14 +24,19 @@ class Order:
     options: JobOptions
 
 
-def fit_order(
-    data: object, label: str, partner: str, dataset: str, wishes: FitWishes, *, own_lessors: int | None
-) -> Order:
+def fit_order(data: object, label: str, whom: Whom, wishes: FitWishes, *, own_lessors: int | None) -> Order:
     """Of a model of both parties' columns; its result is a table of weights. Raises BadInput as `order`."""
     with told_in_python():
-        asked = fit_options(label, partner, dataset, wishes, own_lessors)
+        asked = fit_options(label, whom, wishes, own_lessors)
         brought = given(data, asked.id_column)
         return Order(Given(brought.data, Shape(brought.shape.library)), b"", None, asked)
+
+
+def score_order(data: object, model: Model, wishes: ScoreWishes, *, own_lessors: int | None) -> Order:
+    """Of rows to score with a model of both parties' columns. Raises BadInput as `order`."""
+    with told_in_python():
+        asked = score_options(model, wishes, own_lessors)
+        return Order(given(data, asked.id_column), b"", None, asked)
 
 
 def order(data: object, model: object, wishes: Wishes, *, own_lessors: int | None) -> Order:

@@ -178,7 +178,7 @@ def _table(
     reading = Reading(dataset.reading.id_column, request.columns, dataset.reading.dialect, missing)
     try:
         folder.path.mkdir(mode=FOLDER_MODE, parents=True)
-        encoding, table = taken.lay_down(folder, open_source(dataset.path, reading.dialect), reading)
+        encoding, table = taken.lay_down(folder, open_source(dataset.data, reading.dialect), reading)
     except BadInput as error:
         raise Unfit("dataset-unfit", "the dataset's columns do not fit what is asked", str(error)) from error
     if request.ids is None:

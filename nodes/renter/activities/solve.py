@@ -91,6 +91,7 @@ class Fitted:
         fit = Fit(rows, solved.total, solved.explained, solved.explained - penalty * norm)
         found = FitReport(
             algorithm=algorithm.name,
+            label=self.fitting.label,
             rows=rows,
             columns=self._names,
             texts=self.encoding.texts,

@@ -22,6 +22,8 @@ class FitReport(Struct, frozen=True, kw_only=True):
     """A fitted model. What is None has no meaning for its algorithm."""
 
     algorithm: str
+    label: str
+    """The column that was modelled."""
     rows: int
     columns: tuple[str, ...]
     """The renter's."""

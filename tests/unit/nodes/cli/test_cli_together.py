@@ -68,9 +68,9 @@ def test_weights_that_the_partner_does_not_know_itself_are_not_told(tmp_path: Pa
     columns, values = (Column("name", "text"), Column("weight")), np.array([[2.0], [3.0], [-1.0]])
     write_table(tmp_path / "out", columns, [Block(values, (["a", "b", "intercept"],))], id_column="name")
     fit = FitReport(
-        algorithm="ridge", rows=9, columns=("a", "b"), partner_columns=2, penalty=0.0, intercept=0.0, r2=0.5
+        algorithm="ridge", label="y", rows=9, columns=("a", "b"), partner_columns=2, penalty=0.0, intercept=0.0, r2=0.5
     )
-    joined = Joining(partner="C11.C12", dataset="other.csv", round=1, rounds=1, fit=fit, ledger=())
+    joined = Joining(partner="C11.C12", dataset="other.csv", round=1, rounds=1, fits=True, fit=fit, ledger=())
     report = JobReport(id="job-1", phase="completed", output=tmp_path / "out", joint=joined)
     ended = Ended(report, cast(PartReport, SimpleNamespace(weights={}, offset=0.0)), ())
     asked = JointRequest(
