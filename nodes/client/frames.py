@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PANDAS: Final = "pandas"
 ARROW: Final = "pyarrow"
+LABEL: Final = "label"
+"""What a classifier's decisions are called in its results."""
 LIBRARIES: Final = {PANDAS: "DataFrame", "polars": "DataFrame", "duckdb": "DuckDBPyRelation"}
 """Whose tables come back as what they are; those of others come back as Arrow's."""
 
@@ -30,6 +32,9 @@ class Shape:
     """Of pandas, where no column names the rows."""
     ids: Any = None
     """The column that names the rows, in the user's own type: a series of pandas, or an Arrow table of it alone."""
+    labels: str | None = None
+    """The type of an estimator's classes as NumPy calls it, where these are numbers or true and false: all of them come
+    back from ONNX as int64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ def made(results: Any, like: Shape, *, with_ids: bool) -> Any:
     """
     if like.rows is not None and like.rows != results.num_rows and (with_ids or like.index is not None):
         like = _of_rows(like, results)
+    results = _with_labels(results, like.labels)
     own = like.ids is not None and with_ids
     if like.library == PANDAS:
         found = results.to_pandas()
@@ -98,6 +104,15 @@ def made(results: Any, like: Shape, *, with_ids: bool) -> Any:
     if like.library == ARROW:
         return results
     return sys.modules[like.library].from_arrow(results)
+
+
+def _with_labels(results: Any, kind: str | None) -> Any:
+    if kind is None or LABEL not in results.column_names:
+        return results
+    from nodes.data.extra import pyarrow  # noqa: PLC0415
+
+    place, arrow = results.column_names.index(LABEL), pyarrow("have labels of their own type")
+    return results.set_column(place, LABEL, results.column(place).cast(arrow.from_numpy_dtype(kind)))
 
 
 def _of_rows(like: Shape, results: Any) -> Shape:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nodes.client.errors import told_in_python
 from nodes.client.frames import Given, Shape, given
-from nodes.client.programs import program_bytes
+from nodes.client.programs import label_type, program_bytes
 from nodes.client.wishes import FitWishes, Model, ScoreWishes, Whom, Wishes, fit_options, options, score_options
 
 if TYPE_CHECKING:
@@ -48,8 +48,10 @@ def order(data: object, model: object, wishes: Wishes, *, own_lessors: int | Non
     with told_in_python():
         asked = options(wishes, own_lessors)
         local = wishes.get("local_program")
+        brought = given(data, asked.id_column)
+        labels = label_type(model if local is None else local)
         return Order(
-            given=given(data, asked.id_column),
+            given=replace(brought, shape=replace(brought.shape, labels=labels)),
             program=program_bytes(model),
             local_program=None if local is None else program_bytes(local),
             options=asked,

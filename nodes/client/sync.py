@@ -103,6 +103,7 @@ class Network:
             job_id: as `job.id` said.
             like: the table that was submitted, if it is at hand: results come back like it. Without it they are a
                 DataFrame of pandas where pandas is imported, else of polars where that is, else a `pyarrow.Table`.
+                Labels that are numbers, or true and false, are whole numbers then: only `submit` sees the estimator.
 
         Raises:
             UnknownJob: there is none.

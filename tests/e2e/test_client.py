@@ -96,6 +96,15 @@ def test_an_estimator_of_columns_of_text_is_a_model(net: sublet.Network, chosen:
         assert np.abs(found["probability_old"].to_numpy() - estimator.predict_proba(rows)[:, 0]).max() < 1e-6
 
 
+@pytest.mark.parametrize("kind", ["bool", "float32", "int8"])
+def test_labels_have_the_type_of_the_estimators_classes(net: sublet.Network, kind: str) -> None:
+    frame = pd.DataFrame(COLUMNS)[["a", "b"]]
+    estimator = LogisticRegression().fit(frame, np.array([0, 1, 1], dtype=kind))
+    expected = estimator.predict(frame)
+    pd.testing.assert_series_equal(scored(net, frame, estimator)["label"], pd.Series(expected, name="label"))
+    assert scored(net, pl.from_pandas(frame), estimator)["label"].to_numpy().dtype == expected.dtype
+
+
 # What may go wrong ----------------------------------------------------------------------------------------------------
 
 
