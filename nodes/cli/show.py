@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,8 +78,10 @@ def as_value(report: JobReport) -> dict[str, Any]:
     }
 
 
-def job_lines(report: JobReport) -> list[str | Table]:
-    """A job for people."""
+def job_lines(report: JobReport, *, brief: bool = False) -> list[str | Table]:
+    """A job for people; if `brief`, what became of it and what was learned."""
+    if brief:
+        report = replace(report, columns=(), assessment=None, contracts=(), spent=None)
     lines: list[str | Table] = [
         f"job         {report.id}: {report.phase}" + (f", {report.code}" if report.code else "")
     ]

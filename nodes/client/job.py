@@ -153,7 +153,7 @@ class AsyncJob(Generic[T]):
             if not await self.done():
                 raise TimeoutError(f"{self.id} is {self.known.phase} after {timeout:g} s; it goes on") from None
         if self.known.output is None:
-            raise failure(self.known)
+            raise failure(self.known, await self._place.said(self.id))
         return self.known
 
     def _read(self, report: JobReport) -> T:

@@ -68,12 +68,11 @@ def local_partner(datasets: Mapping[str, Dataset], policy: Path) -> LocalPartner
     from nodes.data.reading import Reading  # noqa: PLC0415
     from nodes.data.sources import open_source  # noqa: PLC0415
     from nodes.local import LOCAL_RENTER  # noqa: PLC0415
-    from nodes.partner.activities.services import Dataset as Had  # noqa: PLC0415
 
     made = {}
     for name, each in datasets.items():
         data = kept(each.table, each.id).data
         open_source(data).header.position(each.id)
-        made[name] = Had(data, Reading(each.id, missing=each.missing), each.outliers)
+        made[name] = local.Dataset(data, Reading(each.id, missing=each.missing), each.outliers)
     local.allow_all(LOCAL_RENTER, made, policy)
     return local.LocalPartner(made, policy)

@@ -15,6 +15,7 @@ from nodes.client.partners import Dataset, local_partner
 from nodes.client.wishes import Whom
 from nodes.network import described
 from nodes.views import jobs, parts
+from nodes.views.errors import UnknownJob
 from nodes.views.jobs import JobReport
 from nodes.views.parts import PartReport
 from schemas.errors import BadConfig
@@ -45,6 +46,9 @@ class Place(Protocol):
 
     async def part(self, job: str) -> PartReport:
         """What the partner has of a job, where it is in this process. Raises BadConfig or UnknownJob."""
+
+    async def said(self, job: str) -> tuple[str, ...]:
+        """Why the partner refused, in words that are for itself; nothing where it is elsewhere."""
 
     async def submit(self, order: Order) -> str:
         """The id of a new job. Raises SubletError: it cannot be submitted; nothing of it is left."""
@@ -97,6 +101,9 @@ class Running:
 
     async def part(self, job: str) -> PartReport:
         raise BadConfig(f"the partner is not in this process: there `sublet joint show {job}` tells it", field="job")
+
+    async def said(self, job: str) -> tuple[str, ...]:
+        return ()
 
     async def submit(self, order: Order) -> str:
         from nodes import desk  # noqa: PLC0415
@@ -159,6 +166,13 @@ class Alone:
         if self._network.partner_store is None:
             raise BadConfig("there is no partner in this network", field="partner")
         return await parts.part(self._network.partner_store, job)
+
+    async def said(self, job: str) -> tuple[str, ...]:
+        try:
+            store = self._network.partner_store
+            return () if store is None else await parts.said(store, job)
+        except UnknownJob:
+            return ()
 
     async def submit(self, order: Order) -> str:
         spec = await asyncio.to_thread(

@@ -53,7 +53,8 @@ class Calibration:
 
     def probabilities(self, scores: Floats) -> Floats:
         """Of label 1."""
-        return np.asarray(1 / (1 + np.exp(-(self.slope * (scores - self.centre) + self.intercept))), dtype=np.float64)
+        logits = self.slope * (scores - self.centre) + self.intercept
+        return np.asarray(np.exp(-np.logaddexp(0.0, -logits)), dtype=np.float64)
 
 
 def calibration(fit: Fit, positive: float, centre: float) -> Calibration:

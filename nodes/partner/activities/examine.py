@@ -71,7 +71,7 @@ async def erase(services: Services, params: dict[str, Any], job: str) -> list[tu
 
 
 def _examine(services: Services, request: JointRequested, model: Part | None, approved: bool) -> RequestExamined:
-    verdict = Verdict()
+    verdict = Verdict(rows_min=1) if request.score is not None else Verdict()
     if not approved:
         policy = read_policy(services.policy)
         verdict = judge(policy, _asked(services, request, model))
@@ -113,7 +113,7 @@ def _asked(services: Services, request: JointRequested, model: Part | None) -> A
     return Asked(
         renter=request.introduction.renter,
         dataset=request.dataset,
-        columns=request.columns,
+        columns=request.columns if model is None else model.encoding.taken,
         program="" if request.algorithm or request.score else hashlib.sha256(request.program).hexdigest(),
         algorithm="" if algorithm is None else algorithm.name,
         per_row=request.score is not None,

@@ -28,7 +28,7 @@ ALLOWED: Final = (
         "nodes.demo",
         "nodes.scratch",
     ),
-    *("nodes.data", "nodes.programs", "nodes.protections", "nodes.local_partner", "nodes.joint"),
+    *("nodes.data", "nodes.programs", "nodes.protections", "nodes.local_partner", "nodes.joint", "nodes.inputs"),
 )
 ENCLAVE: Final = "nodes.enclave"
 """`sublet evidence` holds evidence against a policy without any node."""
