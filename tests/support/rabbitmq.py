@@ -189,7 +189,7 @@ def private() -> Iterator[Server]:
     if not script.exists() or epmd is None:
         raise NoServer(
             f"no RabbitMQ: {script} is not there. Install rabbitmq-server, set SUBLET_TEST_AMQP_URL, or let "
-            "tests/support/with_rabbitmq.sh see to one, as `make test` does"
+            "tests/support/with_servers.sh see to one, as `make test` does"
         )
     folder = Path(tempfile.mkdtemp(prefix="sublet-rabbitmq-"))
     amqp, api, distribution, names, secured = _free_ports(5)
