@@ -86,6 +86,16 @@ def expected(fit: Fit, positive: float) -> tuple[float, float]:
     return area, float(loss)
 
 
+def log_mean_excess(fit: Fit) -> float:
+    """By how much first-order Poisson scores are above the logarithm of the mean: half their variance.
+
+    By Stein's lemma the first step has the weights of the maximum of the likelihood where columns are normally
+    distributed, and the mean of exp(score) is then exp(mean score + variance / 2): the score of a mean row is too large
+    by that. Means add up to the counts so, in large part.
+    """
+    return fit.fitted / fit.rows / 2
+
+
 def deviance(label: Floats, means: Floats) -> float:
     """Mean Poisson deviance of counts, as scikit-learn has it."""
     ratio = np.where(label > 0, label, 1.0) / means

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.linear_model import PoissonRegressor
+from sklearn.metrics import log_loss, mean_poisson_deviance, r2_score, roc_auc_score
 
 import sublet
 from tests.support import together as joint
@@ -31,14 +32,29 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.D
 
 
 @pytest.fixture(scope="module")
-def net(tables: tuple[pd.DataFrame, pd.DataFrame]) -> Iterator[sublet.Network]:
-    with sublet.local(lessors=1, partner={"claims": sublet.Dataset(tables[1], "id", outliers="move")}) as opened:
+def counted() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A number and a count at the renter, which depend on columns of both, of other people than above."""
+    ids = np.arange(10_000, 10_400)
+    random = np.random.default_rng(8)
+    columns = random.normal(size=(400, 3))
+    log_mean = 0.6 * columns[:, 0] - 0.5 * columns[:, 1] + 0.4 * columns[:, 2]
+    mine = pd.DataFrame({"id": ids, "a": columns[:, 0], "number": log_mean + random.normal(size=400)})
+    mine["count"] = random.poisson(np.exp(log_mean))
+    return mine, pd.DataFrame({"id": ids, "b": columns[:, 1], "c": columns[:, 2]})
+
+
+@pytest.fixture(scope="module")
+def net(
+    tables: tuple[pd.DataFrame, pd.DataFrame], counted: tuple[pd.DataFrame, pd.DataFrame]
+) -> Iterator[sublet.Network]:
+    claims, counts = sublet.Dataset(tables[1], "id", outliers="move"), sublet.Dataset(counted[1], "id")
+    with sublet.local(lessors=1, partner={"claims": claims, "counts": counts}) as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
 def model(net: sublet.Network, tables: tuple[pd.DataFrame, pd.DataFrame]) -> sublet.JointModel:
-    return net.fit_joint(tables[0], joint.LABEL, **ASKED)
+    return net.fit_joint(tables[0], joint.LABEL, dataset="claims", **ASKED)
 
 
 def scores_in_plaintext(model: sublet.JointModel, both: pd.DataFrame) -> np.ndarray:
@@ -95,6 +111,29 @@ def test_a_score_is_that_of_the_predictions(
     assert found.log_loss == pytest.approx(log_loss(label, predicted["probability"]))
 
 
+@pytest.mark.parametrize("algorithm", ["ridge", "ols", "poisson"])
+def test_a_report_says_what_has_a_meaning_for_its_algorithm(
+    net: sublet.Network, counted: tuple[pd.DataFrame, pd.DataFrame], algorithm: Literal["ridge", "ols", "poisson"]
+) -> None:
+    label = "count" if algorithm == "poisson" else "number"
+    mine, both = counted[0][["id", "a", label]], counted[0].merge(counted[1], on="id")
+    model = net.fit_joint(mine, label, dataset="counts", id="id", algorithm=algorithm, partner_bits=20, key_bits=2048)
+    fit, scored, predicted = model.fit, model.score(mine), model.predict(mine)
+    assert fit.alone is not None
+    assert fit.r2 is not None
+    assert fit.r2 > fit.alone.r2
+    assert (fit.auc, fit.log_loss, scored.auc, scored.log_loss) == (None, None, None, None)
+    if algorithm == "poisson":
+        full = PoissonRegressor(alpha=0).fit(both[["a", "b", "c"]], both[label]).predict(both[["a", "b", "c"]])
+        assert scored.deviance == pytest.approx(mean_poisson_deviance(both[label], predicted["mean"]))
+        assert scored.deviance < mean_poisson_deviance(both[label], full) + 0.03
+        assert "not the maximum of the likelihood" in scored.approximate
+    else:
+        assert scored.r2 == pytest.approx(r2_score(both[label], predicted["score"]))
+        assert scored.r2 == pytest.approx(fit.r2, abs=1e-4)
+        assert (fit.approximate, scored.deviance) == ("", None)
+
+
 def test_a_model_is_found_again_by_its_id(net: sublet.Network, model: sublet.JointModel) -> None:
     again = net.model(model.id)
     assert again.coefficients == model.coefficients
@@ -144,7 +183,7 @@ def test_what_cannot_be_fitted_is_refused_at_once_and_says_what_to_do(
     net: sublet.Network, wishes: dict[str, Any], said: str
 ) -> None:
     frame = pd.DataFrame({"id": ["x", "y"], "a": [1.0, 2.0], "y": [0, 1]})
-    asked: dict[str, Any] = {"label": "y", "id": "id"} | wishes
+    asked: dict[str, Any] = {"label": "y", "id": "id", "dataset": "claims"} | wishes
     with pytest.raises(sublet.BadInput, match=said):
         net.fit_joint(frame, **asked)
 
@@ -192,7 +231,7 @@ def test_without_a_partner_nothing_joint_can_be_asked() -> None:
 
 def test_a_model_that_failed_says_why_whatever_it_is_asked(net: sublet.Network) -> None:
     frame = pd.DataFrame({"id": [f"nobody-{n}" for n in range(40)], "a": np.arange(40.0), "y": [0, 1] * 20})
-    model = net.fit_joint(frame, "y", **ASKED)
+    model = net.fit_joint(frame, "y", dataset="claims", **ASKED)
     for ask in (lambda: model.fit, lambda: model.coefficients, lambda: model.predict(frame)):
         with pytest.raises(sublet.PolicyRefused, match="more rows in common"):
             ask()

@@ -140,7 +140,7 @@ def judged(data: DataSet, joint: Model, pooled: Pooled, report: Mapping[str, Any
         raw = (columns - columns.mean(axis=0)) / columns.std(axis=0)
         full = PoissonRegressor(alpha=PENALTY_PER_ROW * label.mean(), max_iter=1000).fit(raw, label)
         return {
-            "deviance": mean_poisson_deviance(label, np.exp(scores)),
+            "deviance": mean_poisson_deviance(label, np.exp(scores - report["log_mean_excess"])),
             "deviance_full": mean_poisson_deviance(label, full.predict(raw)),
             "deviance_of_the_mean": mean_poisson_deviance(label, np.full(len(label), label.mean())),
         }
