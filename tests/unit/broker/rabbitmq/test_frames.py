@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from aiormq.abc import ChannelFrame
 from aiormq.channel import Channel
-from aiormq.connection import FrameReceiver
+from aiormq.connection import FrameGenerator, FrameReceiver
 from aiormq.exceptions import AMQPConnectionError, InvalidFrameError
 from pamqp import commands, frame, heartbeat
 from pamqp.body import ContentBody
@@ -64,6 +64,41 @@ def test_who_waits_for_a_message_to_be_written_is_told() -> None:
     written.drain()
     assert future.done()
     loop.close()
+
+
+def waiting(*pieces: ChannelFrame) -> FrameGenerator:
+    queue: asyncio.Queue[ChannelFrame] = asyncio.Queue()
+    for piece in pieces:
+        queue.put_nowait(piece)
+    return FrameGenerator(queue)
+
+
+def piece(payload: bytes, *, closes: bool = False) -> ChannelFrame:
+    return ChannelFrame(payload, closes, asyncio.get_running_loop().create_future())
+
+
+async def test_what_waits_to_be_written_is_written_together_and_everyone_told() -> None:
+    frames.improve()
+    pieces = [piece(b"a"), piece(b"b"), ChannelFrame(b"c", should_close=False)]
+    source = waiting(*pieces)
+    written = await anext(source)
+    assert (written.payload, written.should_close, written.should_drain) == (b"abc", False, True)
+    written.drain()
+    assert [each.should_drain for each in pieces] == [False] * 3
+    await asyncio.wait_for(source.queue.join(), 5)
+
+
+async def test_pieces_are_written_together_up_to_a_size() -> None:
+    frames.improve()
+    large = bytes(frames.WRITE_BYTES_MIN)
+    source = waiting(piece(large), piece(b"a"), piece(large), piece(b"b"))
+    assert [(await anext(source)).payload for _ in range(3)] == [large, b"a" + large, b"b"]
+
+
+async def test_nothing_is_written_with_what_closes_the_connection() -> None:
+    frames.improve()
+    written = await anext(waiting(piece(b"a"), piece(b"close", closes=True), piece(b"b")))
+    assert (written.payload, written.should_close) == (b"aclose", True)
 
 
 def receiver(data: bytes, *, started: bool = True) -> FrameReceiver:
