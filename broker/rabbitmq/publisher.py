@@ -11,12 +11,10 @@ from aiormq import exceptions as amqp
 from aiormq.channel import Channel
 
 from broker.errors import AccessRefused, BrokerUnreachable, PublishUnknown, QueueFull, Unroutable
-from broker.names import hub_exchange
 from broker.port import PUBLISHES_IN_FLIGHT_MAX, Message, check_message
 from broker.rabbitmq.content import properties_of
 from broker.rabbitmq.frames import WRITE_BYTES_MIN
 from broker.rabbitmq.link import RENEW_SECONDS, Link, hurry, was_cancelled
-from schemas.ids import hub_of
 
 FATE_SECONDS_MAX: Final = 0.5
 """How long publishes wait for the error that the broker has for them, after their channel was closed."""
@@ -31,15 +29,15 @@ class _Sending:
 
 
 class Publisher:
-    """Publishes on the exchange of its address' hub."""
+    """Publishes on one exchange."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, exchange: str) -> None:
         self.address = link.of
+        self._exchange = exchange
         self._link = link
         self._channel: AbstractChannel | None = None
         self._channel_of: AbstractConnection | None = None
         self._below: Channel | None = None
-        self._exchange = hub_exchange(hub_of(link.of))
         self._opening = asyncio.Lock()
         self._slots = asyncio.Semaphore(PUBLISHES_IN_FLIGHT_MAX)
         self._under_way: set[_Sending] = set()
