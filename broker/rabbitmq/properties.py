@@ -86,7 +86,7 @@ def _read_table(data: bytes, at: int) -> tuple[dict[str, Any], int]:
         kind = at + 1 + data[at]
         text = kind + 1 + _LONG.size
         after = text + _LONG.unpack_from(data, kind + 1)[0]
-        if data[kind : kind + 1] != TEXT or after > end:
+        if data[kind : kind + 1] != TEXT:
             raise ValueError("not a table of texts")
         headers[data[at + 1 : kind].decode()] = data[text:after].decode()
         at = after

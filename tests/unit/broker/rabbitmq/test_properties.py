@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pamqp import commands
 from pamqp.header import ContentHeader
 
-from broker.rabbitmq.properties import Properties, read
+from broker.rabbitmq.properties import FLAGS, Properties, read
 
 FIXED_BYTES = 12
 texts = st.text(max_size=80)
@@ -71,3 +71,32 @@ def test_what_is_too_long_is_refused_by_pamqp(kind: str, name: str) -> None:
     said = Properties(content_type=kind, headers={"a": "b"}, delivery_mode=2, message_id=name)
     with pytest.raises(TypeError, match="maximum length"):
         said.marshal()
+
+
+OURS = Properties(content_type="a/b", headers={"n": "1"}, delivery_mode=2, message_id="m").marshal()
+TABLE = 2 + 1 + len("a/b")
+"""Where the table's length stands, of four bytes; its only entry takes eight."""
+OVERLAPPING = OURS[: TABLE + 3] + b"\x07\x01nS\0\0\0\x01\x02" + OURS[-3:]
+
+
+def changed(at: int, *put: int) -> bytes:
+    return OURS[:at] + bytes(put) + OURS[at + len(put) :]
+
+
+@pytest.mark.parametrize(
+    ("raw", "reads"),
+    [
+        (OURS, True),
+        (changed(0, (FLAGS ^ 0x480) >> 8, (FLAGS ^ 0x480) & 0xFF), False),  # a correlation id in the message id's place
+        (changed(TABLE + 4 + 2, ord("x")), False),  # bytes, that are written as texts are
+        (changed(TABLE + 3, 7), False),  # a table shorter than its entry
+        (changed(TABLE + 3, 9), False),  # and longer
+        (OVERLAPPING, False),  # shorter, where all that follows could be read from there
+        (OURS + b"\0", False),  # something behind the end
+        (OURS[:-1], False),  # and something missing
+        (changed(len(OURS) - 1, 0xFF), False),  # not UTF-8
+        (b"", False),
+    ],
+)
+def test_only_what_is_written_just_so_is_read_without_pamqp(raw: bytes, reads: bool) -> None:
+    assert (read(raw) is not None) is reads
