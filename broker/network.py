@@ -129,6 +129,12 @@ def _check_ways(hops: Mapping[str, Mapping[str, str]], destination: str) -> None
         arrives |= passed.keys()
 
 
+def far_neighbours(network: Network, hub: str) -> tuple[str, ...]:
+    """The hubs on other brokers to which messages at this one go next, sorted."""
+    brokers = {other.name: other.broker for other in network.hubs}
+    return tuple(sorted(via for via in set(next_hops(network, hub).values()) if brokers[via] != brokers[hub]))
+
+
 def passing(network: Network, hub: str, neighbour: str) -> tuple[frozenset[str], frozenset[str]]:
     """The hubs from which messages come over this link this way, and those to which they go."""
     hops = {each.name: next_hops(network, each.name) for each in network.hubs}
