@@ -40,8 +40,6 @@ MODEL_ROWS, MODEL_COLUMNS, PENALTY_PER_ROW = 4000, 130, 0.01
 START: Final = (0.5, -0.25, 1.0)
 JOB_SECONDS_MAX: Final = 900.0
 STEP_SECONDS_MAX: Final = 300.0
-CHILD_SECONDS_MAX: Final = 10.0
-"""A parent that saw its process die has another by then."""
 SILENT_SECONDS_MAX: Final = 30.0
 DATASET: Final = """
 [partner.datasets.claims]
@@ -150,14 +148,10 @@ def child(module: str, *addresses: str) -> Victim:
 
     def kill(run: Run) -> None:
         parents = [psutil.Process(run.processes[address][0].pid) for address in addresses]
-        deadline = time.monotonic() + CHILD_SECONDS_MAX
-        while time.monotonic() < deadline:
-            for process in (each for parent in parents for each in parent.children(recursive=True)):
-                if _runs(process, module):
-                    process.kill()
-                    return
-            time.sleep(0.02)
-        raise NobodyThere(module)
+        started = [each for parent in parents for each in parent.children(recursive=True) if _runs(each, module)]
+        if not started:  # those of a crew come with the next task
+            raise NobodyThere(module)
+        started[0].kill()
 
     return kill
 
@@ -246,7 +240,7 @@ def one(server: Server, kind: str, name: str, folder: Path) -> bool:
         case = made(kind, folder)
         run = Run.of(network, server, case, 2 if name == ONE_OF_TWO else 1)
         steps = [each for each in STEPS[kind] if each.rented or "enclave" not in name]
-        begin, met, missed = time.monotonic(), dict[str, float](), list[str]()
+        begin, met, missed, idle = time.monotonic(), dict[str, float](), list[str](), list[str]()
         job = submit(network, kind, case, folder)
         for step in steps:
             try:
@@ -260,11 +254,11 @@ def one(server: Server, kind: str, name: str, folder: Path) -> bool:
         after = [*list(met.values())[1:], time.monotonic()]
         said = [f"{step} +{later - at:.0f} s" for (step, at), later in zip(met.items(), after, strict=True)]
         fault = wrong(run, kind, case, folder, job, report)
-        mark = "BAD" if fault or missed else "ok"
-        tell(mark, kind, name, begin, [*said, *(f"missed {each}" for each in missed), fault])
+        good = bool(met) and not missed and not fault
+        tell("ok" if good else "BAD", kind, name, begin, [*said, *idle, *missed, fault])
         if fault:
             print(network.logs(), file=sys.stderr, flush=True)
-        return not fault and not missed
+        return good
 
 
 def made(kind: str, folder: Path) -> Case:
