@@ -22,9 +22,9 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from broker.network import LANES_DEFAULT, LANES_MAX
+from broker.network import LANES_DEFAULT, LANES_MAX, far_neighbours
 from nodes.identity import Identity
-from nodes.network import NetworkFile, SubnetFile, convert, read_network, read_subnet, read_toml
+from nodes.network import NetworkFile, SubnetFile, convert, described, read_network, read_subnet, read_toml
 from nodes.roles import ROLES, Role
 from schemas import limits
 from schemas.errors import BadConfig
@@ -127,6 +127,10 @@ class NodeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key_file: str = "identity.pem"
     amqp_url_file: str = "amqp-url"
     data_dir: str = "data"
+    store: str | None = None
+    """`postgresql://user@host/database`: for processes on several machines. Without it: a file in `data_dir`."""
+    store_file: str | None = None
+    """A file that holds it, where it has a password."""
     renter: RenterSettings | None = None
     lessor: LessorSettings | None = None
     partner: PartnerSettings | None = None
@@ -144,8 +148,12 @@ class NodeConfig:
     data_dir: Path
     """Store and job files; not used by lessors."""
     network: NetworkFile
+    store_url: str | None = field(default=None, repr=False)
+    """Of a database server. May have a password: never to be logged."""
     subnet: SubnetFile | None = None
     """Of hubs."""
+    links: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Of hubs: the URL of their account on the broker of each neighbour that has another one. Never to be logged."""
     renter: RenterSettings | None = None
     policy_file: Path | None = None
     """Of renters, when one is set."""
@@ -160,11 +168,6 @@ class NodeConfig:
     def hub(self) -> str:
         """The name of the node's hub."""
         return hub_of(self.address)
-
-    @property
-    def database(self) -> Path:
-        """The node's SQLite file."""
-        return self.data_dir / "node.sqlite"
 
     @property
     def jobs(self) -> Path:
@@ -212,7 +215,9 @@ def read_config(path: Path, environment: Mapping[str, str], *, role: Role | None
         key_file=folder / node.key_file,
         data_dir=folder / node.data_dir,
         network=network,
+        store_url=_store_url(node, folder),
         subnet=_subnet(folder / node.subnet, address) if node.role == "hub" else None,
+        links=_links(folder, network, hub_of(address)) if node.role == "hub" else {},
         renter=(node.renter or RenterSettings()) if node.role == "renter" else None,
         policy_file=_beside(folder, node.renter.policy_file if node.renter else None),
         lessor=(node.lessor or LessorSettings()) if node.role == "lessor" else None,
@@ -291,14 +296,17 @@ def _others(name: str) -> bool:
     return any(name == other or (other.endswith("_") and name.startswith(other)) for other in OTHER_VARIABLES)
 
 
+def link_file(neighbour: str) -> str:
+    """Beside a hub's `node.toml`: the URL of its account on this neighbour's broker."""
+    return f"link-{neighbour}"
+
+
+def _links(folder: Path, network: NetworkFile, hub: str) -> dict[str, str]:
+    return {name: _amqp_url("", folder / link_file(name)) for name in far_neighbours(described(network), hub)}
+
+
 def _amqp_url(secret: str, path: Path) -> str:
-    if not secret:
-        try:
-            with path.open("r", encoding="utf-8") as file:
-                secret = file.read(SECRET_BYTES_MAX).strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not text"
-            raise BadConfig(f"cannot read the broker's address from {path}: {reason}", field="amqp_url_file") from error
+    secret = secret or _secret(path, "the broker's address", "amqp_url_file")
     try:
         parts = urlsplit(secret)
         usable = parts.scheme in ("amqp", "amqps") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -307,3 +315,25 @@ def _amqp_url(secret: str, path: Path) -> str:
     if not usable:
         raise BadConfig("the broker's address must be amqp://user:password@host:port/vhost", field="amqp_url")
     return secret
+
+
+def _store_url(node: NodeFile, folder: Path) -> str | None:
+    if node.store is not None and node.store_file is not None:
+        raise BadConfig("store and store_file are both set: keep one", field="store")
+    url = node.store if node.store_file is None else _secret(folder / node.store_file, "the store's URL", "store_file")
+    try:
+        usable = url is None or (urlsplit(url).scheme in ("postgresql", "postgres") and len(urlsplit(url).path) > 1)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise BadConfig("a store's URL must be postgresql://user:password@host:port/database", field="store")
+    return url
+
+
+def _secret(path: Path, what: str, field: str) -> str:
+    try:
+        with path.open("r", encoding="utf-8") as file:
+            return file.read(SECRET_BYTES_MAX).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise BadConfig(f"cannot read {what} from {path}: {reason}", field=field) from error

@@ -9,7 +9,6 @@ import pytest
 
 from nodes.crew.crew import Crew
 from nodes.homomorphic.paillier.public import PaillierPublic
-from nodes.homomorphic.port import SLOT_BITS
 from nodes.lessor.compute.ciphertexts import CiphertextComputer
 from nodes.lessor.compute.port import Computed
 from schemas.jobs import Batch, SubtaskTerms
@@ -43,7 +42,7 @@ class CheatingComputer(CiphertextComputer):
         for row in self.wrong(batch):
             block, slot = divmod(row, public.slots)
             place = slice(block * size, (block + 1) * size)
-            factor = 1 + int(public.n) * (1 << (SLOT_BITS * slot))
+            factor = 1 + int(public.n) * (1 << (public.slot_bits * slot))
             changed = int.from_bytes(blocks[place], "big") * factor % n_squared
             blocks[place] = changed.to_bytes(size, "big")
         return replace(computed, body=bytes(blocks))
