@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, field
@@ -48,6 +48,7 @@ _ENVIRONMENT: Final = {
 crew is as large as the cores."""
 
 T = TypeVar("T")
+W = TypeVar("W")
 K = TypeVar("K")
 P = ParamSpec("P")
 
@@ -130,6 +131,8 @@ class _Hand:
         with self.starting:
             if self.closed:
                 raise HandLost("the crew was closed before this was computed")
+            if self.process is not None and self.process.poll() is not None:  # when it had no task: none is lost
+                self.end()
             if self.process is None:
                 self.process = subprocess.Popen(  # noqa: S603 - our own module
                     (*_COMMAND, str(os.getpid()), str(self.task_seconds_max + END_SECONDS_MAX)),
@@ -139,6 +142,17 @@ class _Hand:
                     start_new_session=True,
                 )
             return self.process
+
+
+async def survived(work: Callable[[], Awaitable[W]]) -> W:
+    """What comes of work on foreign bytes, begun again once: a process may die of this machine's own troubles.
+
+    Raises:
+        HandLost: it died again, so the bytes are to blame.
+    """
+    with contextlib.suppress(HandLost):
+        return await work()
+    return await work()
 
 
 class _Turns:

@@ -77,6 +77,11 @@ class IntegerFiles:
             np.save(file, columns.integers)
         return self._put(aside, Scales(tuple(columns.units.tolist()), tuple(columns.offsets.tolist())))
 
+    def remove(self) -> None:
+        """As if none had been made."""
+        for path in (self.integers, self._scales):
+            path.unlink(missing_ok=True)
+
     def read(self) -> Columns:
         """What was made; the integers stay in their file.
 

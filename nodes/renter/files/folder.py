@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from nodes.data.manifest import MANIFEST
+from nodes.joint.files import IntegerFiles
 from nodes.renter.errors import OtherFormat
 from nodes.whole import write_whole
 
@@ -41,6 +42,11 @@ class JobFolder:
     def encoding(self) -> Path:
         """Which columns a model has, and how text became some of them."""
         return self.path / "encoding.json"
+
+    @property
+    def integers(self) -> IntegerFiles:
+        """A model's columns."""
+        return IntegerFiles(self.path)
 
     @property
     def labels(self) -> Path:
@@ -103,6 +109,7 @@ class JobFolder:
         for path in self.table.glob("*"):
             if path.name != MANIFEST:
                 path.unlink(missing_ok=True)
+        self.integers.remove()
 
     def check(self) -> None:
         """Whether the folder is of this format.
