@@ -22,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import sublet
+from tests.support.seal import needs_seal
 from tests.unit.nodes.programs.models import model, node
 
 MODEL = sublet.linear({"a": 2.0, "b": -1.0}, bias=0.5)
@@ -164,6 +165,7 @@ def test_a_wait_that_is_too_short_leaves_the_job_which_can_be_taken_back(net: su
 # What is known of a job -----------------------------------------------------------------------------------------------
 
 
+@needs_seal
 def test_a_quote_prices_every_protection_and_leaves_nothing(net: sublet.Network) -> None:
     frame = pd.DataFrame(COLUMNS)
     scored(net, frame, local_share=0.0)  # a contract, which says what lessors ask

@@ -17,6 +17,7 @@ from nodes.homomorphic.costs import TABLES_AFTER, Units, products, steps
 from nodes.homomorphic.packing import blocks_of
 from nodes.homomorphic.port import IntegerProgram, Noise
 from schemas.jobs import PAILLIER, Scheme
+from tests.support.seal import needs_seal
 
 PRICES = Units(
     start=70.0,
@@ -240,6 +241,7 @@ def test_real_work_has_real_units(task: Callable[[None], object]) -> None:
         assert min(*made, *(numbers[name] for name in ("encrypt_exact", "decrypt", "read_key"))) > 0
 
 
+@needs_seal
 @pytest.mark.parametrize("at", [0, 4])
 def test_real_keys_of_bfv_have_room_for_what_is_measured(at: int) -> None:
     (units,) = measure.measure_bfv(None, at).values()

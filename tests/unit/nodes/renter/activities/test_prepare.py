@@ -44,6 +44,7 @@ from schemas.ids import address, derive_id
 from schemas.jobs import JobSpec, Scheme
 from schemas.manifest import joined
 from tests.support.desk import Desk
+from tests.support.seal import needs_seal
 from tests.unit.nodes.programs.models import data, model, node
 
 ROWS: Final = 300
@@ -206,6 +207,7 @@ async def test_what_is_not_installed_is_refused_by_name(renter: Renter, monkeypa
     assert "pip install" in refused["ckks"]
 
 
+@needs_seal
 async def test_a_batch_that_no_body_holds_is_refused(renter: Renter) -> None:
     refused = await refusals(renter, renter.spec(batch_rows=1_000_000))
     assert refused == {
@@ -214,6 +216,7 @@ async def test_a_batch_that_no_body_holds_is_refused(renter: Renter) -> None:
     }
 
 
+@needs_seal
 async def test_an_error_that_cannot_be_proved_is_refused(renter: Renter) -> None:
     reasons = (await refusals(renter, renter.spec(max_error=1e-30))).values()
     assert all("the best provable error is" in reason for reason in reasons)
@@ -254,6 +257,7 @@ async def test_data_that_is_not_what_was_submitted_is_rejected(renter: Renter) -
 # ---------------------------------------------------------------- costs
 
 
+@needs_seal
 @pytest.mark.parametrize(
     ("options", "costed"),
     [
@@ -297,6 +301,7 @@ async def test_costs_follow_the_ciphertexts_of_all_lessors(renter: Renter) -> No
     assert scheme.costs.decrypt_seconds == pytest.approx(6 * UNITS.decrypt)
 
 
+@needs_seal
 async def test_a_batch_of_the_jobs_own_rows_is_rehearsed_for_each_candidate(renter: Renter) -> None:
     await renter.facts(renter.spec())
     assert renter.desk.called == [rehearse_ciphertext, rehearse_ciphertext, rehearse_enclave]
@@ -318,6 +323,7 @@ async def test_homomorphic_jobs_get_a_key_for_their_values(renter: Renter, keys:
     assert renter.services.blobs.get(facts.public_key.pieces[0]) == keys["paillier"].public.to_bytes()
 
 
+@needs_seal
 async def test_the_key_is_of_the_scheme_that_was_chosen(renter: Renter) -> None:
     for wanted in LATTICES:
         renter.generated.clear()
