@@ -30,6 +30,7 @@ PRICES = Units(
     output=2.0,
     decrypt=1.0,
     product=40.0,
+    open=1.5,
 )
 DECRYPT_ORDINARY = 6.0
 DRAWN = (3.75, 0.25, 0.0)
@@ -101,7 +102,7 @@ class PricedSecret:
         return bytes(count)
 
     def decrypt(self, body: bytes, rows: int, width: int) -> None:
-        self.public.clock.spend(len(body) * (PRICES.decrypt if self.orders else DECRYPT_ORDINARY))
+        self.public.clock.spend(PRICES.open + len(body) * (PRICES.decrypt if self.orders else DECRYPT_ORDINARY))
 
 
 class PricedNoise:

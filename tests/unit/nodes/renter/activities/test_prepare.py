@@ -31,7 +31,7 @@ from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Workbench
 from nodes.renter.prediction import calibration
 from nodes.renter.prediction.encodings import wanted_schemes
-from nodes.renter.prediction.predict import CiphertextRows
+from nodes.renter.prediction.predict import CiphertextParts, Part
 from nodes.renter.prediction.rehearsal import rehearse_ciphertext, rehearse_enclave
 from nodes.renter.protocol.assess import assess
 from nodes.renter.protocol.machine import RenterMachine
@@ -292,7 +292,7 @@ async def test_only_what_may_be_chosen_is_measured(renter: Renter) -> None:
 
 async def test_costs_follow_the_ciphertexts_of_all_lessors(renter: Renter) -> None:
     """270 rows for three lessors, whose 90 take two ciphertexts of 47 rows in each of two columns."""
-    renter.desk.answers |= {rehearse_ciphertext: CiphertextRows(0.0, 0.0, 0.0)}
+    renter.desk.answers |= {rehearse_ciphertext: CiphertextParts(*[Part(0.0, 0.0, 0.0)] * 3)}
     wishes: dict[str, Any] = {"lessors": 3, "local_share": 0.1, "protection": "homomorphic", "scheme": "paillier"}
     (scheme,) = (await renter.facts(renter.spec(**wishes))).schemes
     assert scheme.costs is not None
