@@ -174,7 +174,8 @@ def _count(table: Table, first: int, rows: int) -> int:
 
 
 def _parts(play: Callable[[Laps, int], None], rows_max: int) -> list[Part]:
-    """Of every part what it costs, of several rounds on up to so many rows."""
+    """Of every part what it costs, of several rounds on up to so many rows; those are left out that not all rounds come
+    to, as where a program refuses one row of many."""
     first, rows = _played(play, 1), 1
     if sum(first) >= ROUND_SECONDS:
         return [Part(0.0, 0.0, each) for each in first]
@@ -184,7 +185,7 @@ def _parts(play: Callable[[Laps, int], None], rows_max: int) -> list[Part]:
         first = _played(play, rows)
     more = ROUNDS if sum(first) < GROWTH * ROUND_SECONDS else 0
     many = _medians([_played(play, rows) for _ in range(more)] or [first])
-    return [_part(*each, rows) for each in zip(first, few, many, strict=True)]
+    return [_part(*each, rows) for each in zip(first, few, many, strict=False)]
 
 
 def _part(first: float, few: float, many: float, rows: int) -> Part:
@@ -194,7 +195,7 @@ def _part(first: float, few: float, many: float, rows: int) -> Part:
 
 
 def _medians(rounds: list[list[float]]) -> list[float]:
-    return [median(part) for part in zip(*rounds, strict=True)]
+    return [median(part) for part in zip(*rounds, strict=False)]
 
 
 def _played(play: Callable[[Laps, int], None], rows: int) -> list[float]:

@@ -153,6 +153,14 @@ def test_a_program_that_fails_on_the_rows_costs_nothing_yet(table: Table) -> Non
     assert rehearsed == EnclaveParts(STEADY, STEADY, FREE, FREE)
 
 
+def test_a_program_that_fails_on_some_of_the_rows_costs_nothing_yet(tmp_path: Path) -> None:
+    inverse = check(data(model([node("Reciprocal", ["x"], ["y"])], {"x": 2})))
+    path = tmp_path / "some.csv"
+    path.write_text("a,b\n" + "1,2\n" * 5 + "0,0\n" * 5)
+    rehearsed = rehearse_enclave(EnclaveScore(table_of(path, "a", "b"), inverse.canonical), 0, 10)
+    assert rehearsed == EnclaveParts(STEADY, STEADY, FREE, FREE)
+
+
 def test_a_program_that_needs_too_much_memory_costs_nothing_yet(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
     def execute(*of: Any) -> None:
         raise MemoryError
