@@ -17,6 +17,7 @@ ALLOWED: Final = (
     *("nodes.renter.invitation", "nodes.quotes"),
     *(
         "nodes.bootstrap",
+        "nodes.bridges",
         "nodes.checkup",
         "nodes.config",
         "nodes.process",
