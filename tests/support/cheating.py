@@ -37,7 +37,7 @@ def adding_one(wrong: Wrong) -> Change:
     """1 more in some rows of the first output."""
 
     def change(public: PublicKey, batch: Batch, request: bytes, result: bytes) -> bytes:
-        size = public.body_bytes(batch.rows, 1)
+        size = public.result_bytes(batch.rows, 1)
         return _more(public, result[:size], batch.rows, wrong(batch)) + result[size:]
 
     return change
