@@ -25,9 +25,16 @@ Rows = NDArray[np.int64]
 BFV: Final = Parameters(chosen=7, limit=2**40, noise=2**30)
 """For more than the programs here reach."""
 
+NARROW: Final = IntegerProgram(((1,),), (0,), input_max=2**41 - 1)
+"""Wide enough for what the programs here reach, and no bit wider: slots of 42 bits."""
+
 SCHEMES: Final[dict[str, tuple[Callable[[], SecretKey], Callable[[bytes], PublicKey]]]] = {
     "paillier-2048": (lambda: paillier.generate(2048), PaillierPublic.from_bytes),
     "paillier-3072": (lambda: paillier.generate(3072), PaillierPublic.from_bytes),
+    "paillier-2048-narrow": (
+        lambda: paillier.generate(2048).laid_out(NARROW),
+        lambda raw: PaillierPublic.from_bytes(raw).laid_out(NARROW),
+    ),
     "paillier-2048-subgroup": (lambda: paillier.generate(2048, subgroup=True), PaillierPublic.from_bytes),
     "bfv": (lambda: bfv.generate(BFV), bfv.BfvPublic.from_bytes),
     "ckks": (ckks.generate, ckks.CkksPublic.from_bytes),

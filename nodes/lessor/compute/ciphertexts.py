@@ -30,8 +30,8 @@ class Subtask:
 
     @cached_property
     def public(self) -> PublicKey:
-        """The renter's key; raises BadKey."""
-        return schemes.read_public(self.scheme, self.key)
+        """The renter's key, laid out as the program allows; raises BadKey."""
+        return schemes.read_public(self.scheme, self.key).laid_out(self.program)
 
 
 class Evaluated(Struct, frozen=True):

@@ -122,7 +122,7 @@ class CiphertextProtection:
         assert scheme.fixed_point is not None
         assert given.key is not None
         program = integer_program(schemes.compiled(scheme.scheme, given.program), scheme.fixed_point)
-        plan = Plan(given.table, given.key, program, scheme.fixed_point, given.noise)
+        plan = Plan(given.table, given.key.laid_out(program), program, scheme.fixed_point, given.noise)
         return cls(given.crew, Kit.of(plan), given.facts)
 
     async def close(self, batch: Batch) -> Closed:
