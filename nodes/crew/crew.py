@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import pickle
 import struct
@@ -66,11 +67,14 @@ class Kit(Generic[K]):
     """What all tasks of one job share, pickled once. `repr` shows nothing: it may hold keys."""
 
     packed: bytes = field(repr=False)
+    name: bytes = field(repr=False)
+    """By which processes find what they unpacked: its SHA-256, as hashing hundreds of kilobytes takes a while."""
 
     @classmethod
     def of(cls, content: K) -> Kit[K]:
         """Pack it."""
-        return cls(pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL))
+        packed = pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL)
+        return cls(packed, hashlib.sha256(packed).digest())
 
 
 @dataclass(slots=True)
@@ -212,7 +216,7 @@ class Crew:
             HandLost: the process died on it, or answered what the task cannot return.
             TaskFailed: it raised an exception.
         """
-        request, returned = Request(task, kit.packed, args, kwargs), get_type_hints(task)["return"]
+        request, returned = Request(task, kit.name, kit.packed, args, kwargs), get_type_hints(task)["return"]
         await self._turns.take(ahead=self._goes_ahead)
         answer, result = await asyncio.wrap_future(self._started(request, returned))
         if answer.failed:
@@ -229,7 +233,7 @@ class Crew:
     async def forget(self, kit: Kit[Any]) -> None:
         """Let every process drop this kit, busy ones before their next task: a job's keys end with the job."""
         for hand in self._hands:
-            hand.to_forget.append(kit.packed)
+            hand.to_forget.append(kit.name)
         await asyncio.get_running_loop().run_in_executor(self._threads, self._forget_idle)
 
     async def close(self) -> None:
@@ -277,9 +281,9 @@ class Crew:
 
     def _remind(self, hand: _Hand) -> None:
         while hand.to_forget:
-            packed = hand.to_forget.popleft()
+            name = hand.to_forget.popleft()
             if hand.process is not None:
-                hand.exchange(Request(None, packed))
+                hand.exchange(Request(None, name))
 
     def _end(self) -> None:
         for hand in self._hands:

@@ -130,12 +130,12 @@ async def test_a_kit_is_unpacked_once_per_process_until_it_is_forgotten(tmp_path
 
 
 def test_only_the_kits_used_last_are_kept() -> None:
-    kits, packed = Kits(), [Kit.of([number]).packed for number in range(KITS_KEPT + 1)]
-    first = [kits.unpacked(each) for each in packed[:KITS_KEPT]]
-    assert kits.unpacked(packed[0]) is first[0]
-    kits.unpacked(packed[KITS_KEPT])
-    assert kits.unpacked(packed[0]) is first[0]
-    assert kits.unpacked(packed[1]) is not first[1]
+    kits, given = Kits(), [(each.name, each.packed) for each in (Kit.of([at]) for at in range(KITS_KEPT + 1))]
+    first = [kits.unpacked(*each) for each in given[:KITS_KEPT]]
+    assert kits.unpacked(*given[0]) is first[0]
+    kits.unpacked(*given[KITS_KEPT])
+    assert kits.unpacked(*given[0]) is first[0]
+    assert kits.unpacked(*given[1]) is not first[1]
 
 
 async def test_what_a_task_raises_is_told_without_its_values(crew: Crew) -> None:

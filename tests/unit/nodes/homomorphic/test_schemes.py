@@ -16,11 +16,12 @@ from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.homomorphic.port import SLOT_BITS, SLOT_BITS_MIN, IntegerProgram
 from schemas.jobs import Scheme
+from tests.support import seal
 
 PROGRAM: Final = IntegerProgram(((3,),), (0,), input_max=8)
 
 
-@pytest.fixture(params=sorted(schemes.ADAPTERS))
+@pytest.fixture(params=seal.each(sorted(schemes.ADAPTERS)))
 def scheme(request: pytest.FixtureRequest) -> Scheme:
     named: Scheme = request.param
     return named
@@ -61,6 +62,7 @@ def test_only_subgroup_keys_know_the_orders(monkeypatch: pytest.MonkeyPatch) -> 
     assert asked == [False, True]
 
 
+@seal.needs_seal
 @pytest.mark.parametrize("at", range(len(schemes.ADAPTERS["bfv"].shapes)))
 def test_keys_have_the_shape_that_was_asked_for(at: int) -> None:
     shape, public = schemes.shape("bfv", at), schemes.generate("bfv", PROGRAM, at=at).public
