@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nodes.data.manifest import MANIFEST
-from nodes.joint.files import IntegerFiles
 from nodes.renter.errors import OtherFormat
 from nodes.whole import write_whole
+
+if TYPE_CHECKING:
+    from nodes.joint.files import IntegerFiles
 
 FORMAT: Final = "3"
 """Of what lies in a job's folder. A release that lays it out otherwise counts up."""
@@ -46,6 +48,8 @@ class JobFolder:
     @property
     def integers(self) -> IntegerFiles:
         """A model's columns."""
+        from nodes.joint.files import IntegerFiles  # noqa: PLC0415 - NumPy: views start without
+
         return IntegerFiles(self.path)
 
     @property
