@@ -7,6 +7,13 @@
         job = net.submit(df, model, id="patient")
         scores = job.result(timeout=600)           # the same kind of table as df, in its order
 
+Of two parties' columns, which neither shows the other:
+
+    with sublet.local(partner={"claims": sublet.Dataset(insurer, "patient")}) as net:
+        model = net.fit_joint(hospital, "malignant", id="patient")
+        print(model.coefficients, model.fit.auc, model.ledger)
+        scores = model.predict(new)                # rows that both have
+
 `df` is a DataFrame of pandas or polars, an Arrow table, a path; `model` a scikit-learn estimator, an ONNX model,
 `sublet.linear({...})` or `sublet.sum("column")`. The same, awaited: `sublet.aconnect`, `sublet.alocal`.
 
@@ -15,18 +22,22 @@ needed.
 """
 
 from nodes.client.errors import NetworkClosed
-from nodes.client.job import AsyncJob, Cost, Explanation
+from nodes.client.job import AsyncJob, Cost, Explanation, Ledger
+from nodes.client.models import AsyncJointModel
 from nodes.client.network import AsyncNetwork, Opening
 from nodes.client.opening import aconnect, alocal, connect, local
+from nodes.client.partners import Dataset
 from nodes.client.programs import Program, linear
 from nodes.client.programs import column_sum as sum  # noqa: A004 - of a column; nobody imports * from here
-from nodes.client.sync import Job, Network
-from nodes.client.wishes import FitWishes, Wishes
+from nodes.client.sync import Network
+from nodes.client.sync_jobs import Job, JointModel
+from nodes.client.wishes import FitWishes, ScoreWishes, Wishes
 from nodes.quotes.quote import Offer, Quote
 from nodes.store.errors import StoreFailed
 from nodes.views.errors import UnknownJob
 from nodes.views.jobs import JobReport
 from nodes.views.models import FitReport
+from nodes.views.parts import PartReport
 from schemas.errors import (
     BadConfig,
     BadData,
@@ -41,6 +52,7 @@ from schemas.errors import (
 
 __all__ = [
     "AsyncJob",
+    "AsyncJointModel",
     "AsyncNetwork",
     "BadConfig",
     "BadData",
@@ -48,19 +60,24 @@ __all__ = [
     "BadProgram",
     "BrokerUnreachable",
     "Cost",
+    "Dataset",
     "Explanation",
     "FitReport",
     "FitWishes",
     "Job",
     "JobFailed",
     "JobReport",
+    "JointModel",
+    "Ledger",
     "Network",
     "NetworkClosed",
     "Offer",
     "Opening",
+    "PartReport",
     "PolicyRefused",
     "Program",
     "Quote",
+    "ScoreWishes",
     "StoreFailed",
     "SubletError",
     "UnknownJob",

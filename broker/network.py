@@ -107,7 +107,7 @@ def check_network(network: Network) -> None:
     }
     if unknown := known - set(names):
         raise BadConfig(f"links or routes name hubs that are not there: {', '.join(sorted(unknown))}", field="links")
-    hops = {name: next_hops(network, name) for name in names}
+    hops = _all_hops(network)
     for destination in names:
         _check_ways(hops, destination)
 
@@ -129,9 +129,15 @@ def _check_ways(hops: Mapping[str, Mapping[str, str]], destination: str) -> None
         arrives |= passed.keys()
 
 
+def far_neighbours(network: Network, hub: str) -> tuple[str, ...]:
+    """The hubs on other brokers to which messages at this one go next, sorted."""
+    brokers = {other.name: other.broker for other in network.hubs}
+    return tuple(sorted(via for via in set(next_hops(network, hub).values()) if brokers[via] != brokers[hub]))
+
+
 def passing(network: Network, hub: str, neighbour: str) -> tuple[frozenset[str], frozenset[str]]:
     """The hubs from which messages come over this link this way, and those to which they go."""
-    hops = {each.name: next_hops(network, each.name) for each in network.hubs}
+    hops = _all_hops(network)
     destinations = frozenset(name for name, via in hops[hub].items() if via == neighbour)
     sources = {start for start in hops for to in destinations if start != to and hub in _way(hops, start, to)}
     return frozenset(sources), destinations
@@ -147,7 +153,15 @@ def _way(hops: Mapping[str, Mapping[str, str]], start: str, destination: str) ->
 
 def next_hops(network: Network, hub: str) -> dict[str, str]:
     """Destination hub -> the linked hub to which messages at `hub` go next: the shortest way, or as routes say."""
+    return _hops(network, _neighbours(network), hub)
+
+
+def _all_hops(network: Network) -> dict[str, dict[str, str]]:
     neighbours = _neighbours(network)
+    return {hub.name: _hops(network, neighbours, hub.name) for hub in network.hubs}
+
+
+def _hops(network: Network, neighbours: Mapping[str, list[str]], hub: str) -> dict[str, str]:
     first: dict[str, str] = {}
     todo = deque((name, name) for name in neighbours[hub])
     while todo:

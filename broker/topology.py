@@ -44,7 +44,7 @@ from broker.names import (
     unroutable_queue,
     wait_name,
 )
-from broker.network import Hub, Network, check_network, kinds, next_hops, passing
+from broker.network import Hub, Network, check_network, far_neighbours, kinds, next_hops, passing
 from schemas.errors import BadConfig
 from schemas.ids import Address, address, hub_address
 
@@ -157,7 +157,7 @@ _Owned = tuple[Address, tuple[str, ...]]
 def _subnet(network: Network, hub: Hub) -> Topology:
     owned: list[_Owned] = [(hub_address(hub.name), (CONTROL, DESK))]
     owned += [(address(hub.name, participant.name), kinds(participant)) for participant in hub.participants]
-    out = _out_queues(network, hub)
+    out = [out_queue(hub.name, via) for via in far_neighbours(network, hub.name)]
     queues = [_queue(hub.name, of, kind) for of, of_kinds in owned for kind in of_kinds]
     queues += [Queue(name=name, quorum=True, policy=f"{hub.name}.out", single=True) for name in out]
     queues += [Queue(name=dead_queue(hub.name), quorum=True, policy=f"{hub.name}.kept")]
@@ -171,7 +171,7 @@ def _subnet(network: Network, hub: Hub) -> Topology:
         policies=tuple(_policies(network, hub.name)),
         permissions=(
             *(_permission(hub.name, of, [queue.name for queue in queues]) for of, _ in owned),
-            *(_link(network, far, hub.name) for far in _far_neighbours(network, hub)),
+            *(_link(network, far, hub.name) for far in _reached_from(network, hub)),
         ),
     )
 
@@ -196,10 +196,9 @@ def _link(network: Network, hub: str, neighbour: str) -> Permission:
     )
 
 
-def _far_neighbours(network: Network, hub: Hub) -> list[str]:
+def _reached_from(network: Network, hub: Hub) -> list[str]:
     """Hubs on other brokers whose next hop to somewhere is this one."""
-    far = [other.name for other in network.hubs if other.broker != hub.broker]
-    return [name for name in far if hub.name in next_hops(network, name).values()]
+    return [other.name for other in network.hubs if hub.name in far_neighbours(network, other.name)]
 
 
 def _queue(hub: str, of: Address, kind: str) -> Queue:
@@ -272,12 +271,6 @@ def _permission(hub: str, of: Address, queues: list[str]) -> Permission:
     return Permission(
         user=of, exchange=hub_exchange(hub), keys=keys, queues=tuple(name for name in queues if may_read(of, name))
     )
-
-
-def _out_queues(network: Network, hub: Hub) -> list[str]:
-    brokers = {other.name: other.broker for other in network.hubs}
-    far = {via for via in next_hops(network, hub.name).values() if brokers[via] != hub.broker}
-    return [out_queue(hub.name, via) for via in sorted(far)]
 
 
 def _wait_queue(hub: str, step: float) -> str:

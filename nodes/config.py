@@ -22,9 +22,9 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
-from broker.network import LANES_DEFAULT, LANES_MAX
+from broker.network import LANES_DEFAULT, LANES_MAX, far_neighbours
 from nodes.identity import Identity
-from nodes.network import NetworkFile, SubnetFile, convert, read_network, read_subnet, read_toml
+from nodes.network import NetworkFile, SubnetFile, convert, described, read_network, read_subnet, read_toml
 from nodes.roles import ROLES, Role
 from schemas import limits
 from schemas.errors import BadConfig
@@ -152,6 +152,8 @@ class NodeConfig:
     """Of a database server. May have a password: never to be logged."""
     subnet: SubnetFile | None = None
     """Of hubs."""
+    links: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Of hubs: the URL of their account on the broker of each neighbour that has another one. Never to be logged."""
     renter: RenterSettings | None = None
     policy_file: Path | None = None
     """Of renters, when one is set."""
@@ -215,6 +217,7 @@ def read_config(path: Path, environment: Mapping[str, str], *, role: Role | None
         network=network,
         store_url=_store_url(node, folder),
         subnet=_subnet(folder / node.subnet, address) if node.role == "hub" else None,
+        links=_links(folder, network, hub_of(address)) if node.role == "hub" else {},
         renter=(node.renter or RenterSettings()) if node.role == "renter" else None,
         policy_file=_beside(folder, node.renter.policy_file if node.renter else None),
         lessor=(node.lessor or LessorSettings()) if node.role == "lessor" else None,
@@ -291,6 +294,15 @@ def _tables() -> dict[str, type[Struct]]:
 
 def _others(name: str) -> bool:
     return any(name == other or (other.endswith("_") and name.startswith(other)) for other in OTHER_VARIABLES)
+
+
+def link_file(neighbour: str) -> str:
+    """Beside a hub's `node.toml`: the URL of its account on this neighbour's broker."""
+    return f"link-{neighbour}"
+
+
+def _links(folder: Path, network: NetworkFile, hub: str) -> dict[str, str]:
+    return {name: _amqp_url("", folder / link_file(name)) for name in far_neighbours(described(network), hub)}
 
 
 def _amqp_url(secret: str, path: Path) -> str:

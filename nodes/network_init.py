@@ -1,12 +1,12 @@
 """Makes a new network's files: description, keys, passwords, RabbitMQ definitions.
 
     DIR/network.toml                 public; written last, so a folder that has it is complete
-    DIR/definitions.json             for RabbitMQ: holds password hashes only
-    DIR/rabbitmq.conf                tells RabbitMQ to load them
+    DIR/definitions.json             for RabbitMQ, password hashes only; of several brokers definitions-<name>.json
+    DIR/rabbitmq.conf                tells RabbitMQ to load them; likewise
     DIR/nodes/<address>/             one node's own folder (mode 0700), to be moved to where the node runs
-        node.toml network.toml identity.pem amqp-url        and at hubs subnet.toml
+        node.toml network.toml identity.pem amqp-url        and at hubs subnet.toml, link-<neighbour on another broker>
 
-Secrets (`identity.pem`, `amqp-url`) have mode 0600 and are new for every network.
+Secrets (`identity.pem`, `amqp-url`, `link-*`) have mode 0600 and are new for every network.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from typing import Final
 from urllib.parse import quote
 
 from broker.definitions import SALT_BYTES, definitions, password_hash
-from broker.network import LANES_DEFAULT, Network, Role, check_network
+from broker.names import link_account
+from broker.network import LANES_DEFAULT, Network, Role, check_network, far_neighbours
 from broker.topology import topology
+from nodes.config import link_file
 from nodes.identity import Identity
 from nodes.network import (
     BrokerSite,
@@ -70,6 +72,8 @@ class Plan:
     partners: tuple[Address, ...] = ()
     lanes: int = LANES_DEFAULT
     site: BrokerSite = field(default_factory=lambda: BrokerSite(host="127.0.0.1"))
+    own_sites: Mapping[str, BrokerSite] = field(default_factory=dict)
+    """Brokers of single hubs, by hub; the others share `site`."""
 
     def checked(self) -> Plan:
         """Itself.
@@ -81,6 +85,8 @@ class Plan:
             address(hub, HUB_NAME)
         _no_repeats(self.hubs)
         _no_repeats(self.participants)
+        if unknown := set(self.own_sites) - set(self.hubs):
+            raise BadConfig(f"a broker is given for {min(unknown)}, which is no hub", field="brokers")
         for participant in self.participants:
             parse_address(participant)
             if hub_of(participant) not in self.hubs:
@@ -95,6 +101,16 @@ class Plan:
     def role_of(self, participant: Address) -> Role:
         """Of one of them."""
         return "renter" if participant in self.renters else "partner" if participant in self.partners else "lessor"
+
+    def broker_of(self, hub: str) -> str:
+        """The name of the one that carries it."""
+        return hub if hub in self.own_sites else BROKER
+
+    @property
+    def sites(self) -> Mapping[str, BrokerSite]:
+        """Every broker by name."""
+        shared = {BROKER: self.site} if set(self.hubs) - set(self.own_sites) else {}
+        return shared | dict(self.own_sites)
 
     @property
     def linked(self) -> tuple[tuple[str, str], ...]:
@@ -135,34 +151,45 @@ def create(folder: Path, plan: Plan) -> list[Address]:
 def _write_all(staging: Path, folder: Path, plan: Plan) -> list[Address]:
     hubs = [hub_address(hub) for hub in plan.hubs]
     identities = {node: Identity.generate(node) for node in (*hubs, *plan.participants)}
-    passwords = {node: secrets.token_urlsafe(PASSWORD_BYTES) for node in identities}
     network = _network(plan, identities)
     subnets = {hub: _subnet(hub, plan, identities) for hub in plan.hubs}
+    layout = described(network, subnets.values())
+    check_network(layout)
+    ways = [(hub, far) for hub in plan.hubs for far in far_neighbours(layout, hub)]
+    users = (*identities, *(Address(link_account(*way)) for way in ways))
+    passwords = {user: secrets.token_urlsafe(PASSWORD_BYTES) for user in users}
     (staging / "nodes").mkdir(mode=0o700)
     for node, identity in identities.items():
         own = staging / "nodes" / node
         own.mkdir(mode=0o700)
         identity.save(own / "identity.pem")
-        _write(own / "amqp-url", amqp_url(plan.site, node, passwords[node]) + "\n", 0o600)
+        site = plan.sites[plan.broker_of(hub_of(node))]
+        _write(own / "amqp-url", amqp_url(site, node, passwords[node]) + "\n", 0o600)
         _write(own / NETWORK, network_toml(network), 0o644)
         _write(own / "node.toml", node_toml(node, plan), 0o644)
         if node in plan.partners:
             _write(own / "policy.toml", POLICY, 0o644)
         if node in hubs:
             _write(own / "subnet.toml", subnet_toml(subnets[hub_of(node)]), 0o644)
-    definitions = _definitions(described(network, subnets.values()), passwords, plan.site.virtual_host)
-    _write(staging / "definitions.json", definitions, 0o644)
-    where = folder.resolve() / "definitions.json"
-    _write(staging / "rabbitmq.conf", f"# RabbitMQ reads this file at its start.\nload_definitions = {where}\n", 0o644)
+    for hub, far in ways:
+        user = link_account(hub, far)
+        url = amqp_url(plan.sites[plan.broker_of(far)], user, passwords[Address(user)])
+        _write(staging / "nodes" / hub_address(hub) / link_file(far), f"{url}\n", 0o600)
+    for name, site in plan.sites.items():
+        end = "" if len(plan.sites) == 1 else f"-{name}"
+        _write(staging / f"definitions{end}.json", _definitions(layout, name, passwords, site.virtual_host), 0o644)
+        where = folder.resolve() / f"definitions{end}.json"
+        load = f"# RabbitMQ reads this file at its start.\nload_definitions = {where}\n"
+        _write(staging / f"rabbitmq{end}.conf", load, 0o644)
     _write(staging / NETWORK, network_toml(network), 0o644)
     return list(identities)
 
 
-def _definitions(network: Network, passwords: Mapping[Address, str], virtual_host: str) -> str:
+def _definitions(layout: Network, broker: str, passwords: Mapping[Address, str], virtual_host: str) -> str:
     """RabbitMQ's definitions. Anybody may read them: hashes of 256 random bits cannot be turned round."""
-    check_network(network)
-    hashes = {node: password_hash(each, secrets.token_bytes(SALT_BYTES)) for node, each in passwords.items()}
-    return json.dumps(definitions(topology(network), hashes, vhost=virtual_host), indent=1) + "\n"
+    made = topology(layout, broker)
+    hashes = {row.user: password_hash(passwords[row.user], secrets.token_bytes(SALT_BYTES)) for row in made.permissions}
+    return json.dumps(definitions(made, hashes, vhost=virtual_host), indent=1) + "\n"
 
 
 def amqp_url(site: BrokerSite, user: str, password: str) -> str:
@@ -218,8 +245,8 @@ def node_toml(node: Address, plan: Plan) -> str:
 
 def _network(plan: Plan, identities: Mapping[Address, Identity]) -> NetworkFile:
     keys = {hub: identities[hub_address(hub)].public.hex() for hub in plan.hubs}
-    hubs = {hub: HubEntry(broker=BROKER, public_key=key) for hub, key in keys.items()}
-    return NetworkFile(brokers={BROKER: plan.site}, hubs=hubs, links=plan.linked)
+    hubs = {hub: HubEntry(broker=plan.broker_of(hub), public_key=key) for hub, key in keys.items()}
+    return NetworkFile(brokers=dict(plan.sites), hubs=hubs, links=plan.linked)
 
 
 def _subnet(hub: str, plan: Plan, identities: Mapping[Address, Identity]) -> SubnetFile:

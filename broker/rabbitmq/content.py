@@ -10,20 +10,16 @@ from aiormq.abc import DeliveredMessage
 
 from broker.names import BROKER_NAME, dead_key
 from broker.port import CONTENT_TYPE, DEAD_KEY, DEAD_QUEUE, DEAD_REASON, UNREADABLE, Message
+from broker.rabbitmq.properties import Properties
 from schemas.ids import Address
 
 
-def outgoing(message: Message) -> aio_pika.Message:
-    """To be published."""
+def properties_of(message: Message) -> Properties:
+    """What travels beside its body."""
     headers: dict[str, Any] = dict(message.headers)
     content_type = headers.pop(CONTENT_TYPE, None)
-    return aio_pika.Message(
-        message.body,
-        headers=headers,
-        content_type=content_type,
-        message_id=message.id,
-        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-    )
+    persistent = aio_pika.DeliveryMode.PERSISTENT.value
+    return Properties(headers=headers, content_type=content_type, message_id=message.id, delivery_mode=persistent)
 
 
 def incoming(delivered: DeliveredMessage) -> Message:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
+from aio_pika.abc import AbstractChannel, AbstractConnection
 from aiormq import exceptions as amqp
+from aiormq.channel import Channel
 
 from broker.errors import AccessRefused, BrokerUnreachable, PublishUnknown, QueueFull, Unroutable
 from broker.port import PUBLISHES_IN_FLIGHT_MAX, Message, check_message
-from broker.rabbitmq.content import outgoing
+from broker.rabbitmq.content import properties_of
+from broker.rabbitmq.frames import WRITE_BYTES_MIN
 from broker.rabbitmq.link import RENEW_SECONDS, Link, hurry, was_cancelled
 
 FATE_SECONDS_MAX: Final = 0.5
@@ -31,11 +33,11 @@ class Publisher:
 
     def __init__(self, link: Link, exchange: str) -> None:
         self.address = link.of
-        self._name = exchange
+        self._exchange = exchange
         self._link = link
         self._channel: AbstractChannel | None = None
         self._channel_of: AbstractConnection | None = None
-        self._exchange: AbstractExchange | None = None
+        self._below: Channel | None = None
         self._opening = asyncio.Lock()
         self._slots = asyncio.Semaphore(PUBLISHES_IN_FLIGHT_MAX)
         self._under_way: set[_Sending] = set()
@@ -48,25 +50,25 @@ class Publisher:
         sent = False
         try:
             async with asyncio.timeout(timeout_seconds) as timer, self._slots:
-                exchange = await self._publishing()
+                below = await self._publishing()
                 sent = True
-                await self._send(exchange, message, timer)
+                await self._send(below, message, timer)
         except TimeoutError:
             if not sent:
                 lost = f"no connection to {self._link.where} for {timeout_seconds:g} s{self._link.trouble}"
                 raise BrokerUnreachable(lost) from None
             raise _unknown(message) from None
 
-    async def _publishing(self) -> AbstractExchange:
-        """The hub's exchange on an open channel; refusals and cuts close the channel."""
+    async def _publishing(self) -> Channel:
+        """An open channel; refusals and cuts close it."""
         async with self._opening:
-            while self._exchange is None or not self._usable():
+            while self._below is None or not self._usable():
                 self._link.check_open()
                 try:
                     await self._open_channel()
                 except BrokerUnreachable:
                     await asyncio.sleep(RENEW_SECONDS)
-            return self._exchange
+            return self._below
 
     def _usable(self) -> bool:
         """aiormq tells a channel late that its connection is lost; a publish on it would wait for ever."""
@@ -76,20 +78,27 @@ class Publisher:
         async with self._link.using() as connection:
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
             channel.close_callbacks.add(self._hurry_publishes)
-            self._exchange = await channel.get_exchange(self._name, ensure=False)
+            self._below = cast(Channel, await channel.get_underlay_channel())
             self._channel, self._channel_of = channel, connection
 
     def _hurry_publishes(self, *_: object) -> None:
         """Nothing more is heard of these publishes; aiormq lets some of them wait for ever."""
         hurry((each.timer for each in self._under_way), FATE_SECONDS_MAX)
 
-    async def _send(self, exchange: AbstractExchange, message: Message, timer: asyncio.Timeout) -> None:
+    async def _send(self, below: Channel, message: Message, timer: asyncio.Timeout) -> None:
         for each in self._under_way if len(self._under_way) == 1 else ():
             each.alone = False
         sending = _Sending(timer, alone=not self._under_way)
         self._under_way.add(sending)
         try:
-            await exchange.publish(outgoing(message), message.key, mandatory=True)
+            await below.basic_publish(
+                message.body,
+                exchange=self._exchange,
+                routing_key=message.key,
+                properties=properties_of(message),
+                mandatory=True,
+                wait=len(message.body) >= WRITE_BYTES_MIN,  # the channel's others wait for it: small ones go together
+            )
         except amqp.PublishError:
             raise Unroutable(f"nobody receives {message.key}: no such address, or it has no such queue") from None
         except amqp.DeliveryError:

@@ -66,6 +66,25 @@ def run(
             rich_help_panel="Partner",
         ),
     ] = None,
+    score: Annotated[
+        Path | None,
+        typer.Option(
+            "--score",
+            metavar="NEW.csv",
+            help="With --algorithm: then score these rows; the result is their scores. Where the label is there, it is "
+            "told how good they are.",
+            rich_help_panel="Partner",
+        ),
+    ] = None,
+    score_joint: Annotated[
+        Path | None,
+        typer.Option(
+            "--score-joint",
+            metavar="OTHER_NEW.csv",
+            help="The other party's columns of the rows to score; by default in OTHER.csv too.",
+            rich_help_panel="Partner",
+        ),
+    ] = None,
     out: o.ResultOut = None,
     check: Annotated[
         bool, typer.Option("--check", help="Compute in plaintext too and report the largest difference.")
@@ -78,20 +97,27 @@ def run(
     With --check the exit code is 5 when the largest difference is over --max-error (over 1e-6 for `enclave`).
 
     With --joint the rows that two tables have in common are computed on, and neither party sees the other's. --check
-    then fits the same model to all columns in one place, and allows its scores a difference of 1 % of their spread.
+    then fits the same model to all columns in one place, and allows its scores a difference of 1 % of their spread; or
+    runs the same programs on both tables, and allows a millionth of what is added up.
     """
     output = quiet_output(as_json=as_json)
     if joint is None:
-        if (together, joint_id_column) != (o.Together(), None):
+        if (together, joint_id_column, score, score_joint) != (o.Together(), None, None, None):
             raise BadConfig("these options are of a job with a partner: name its table by --joint", field="joint")
         from nodes.cli.alone import Request, run_alone  # noqa: PLC0415
 
         request = Request(asked.inputs(data, out), asked.wishes(accept_software_enclave=True), out, check)
         raise typer.Exit(finish(run_alone(request, output)))
-    from nodes.cli.together import JointRequest, partner_of, run_together  # noqa: PLC0415
+    if score is None and score_joint is not None:
+        raise BadConfig("--score-joint is of rows to score: name them by --score", field="score_joint")
+    from nodes.cli.inputs import require_no_input  # noqa: PLC0415
+    from nodes.cli.run_joint import run_joint  # noqa: PLC0415
+    from nodes.cli.together import JointRequest, Scoring, partner_of  # noqa: PLC0415
 
+    require_no_input(out, (joint, score, score_joint))
     inputs = asked.inputs(data, out, fits=together.algorithm is not None)
     invitation = together.invitation(*partner_of(joint))
     wishes = asked.wishes(accept_software_enclave=True, joint=invitation)
-    joint_request = JointRequest(inputs, wishes, joint, joint_id_column or asked.id_column, out, check)
-    raise typer.Exit(finish(run_together(joint_request, output)))
+    scoring = None if score is None else Scoring(score, score_joint or joint)
+    ids = joint_id_column or asked.id_column
+    raise typer.Exit(finish(run_joint(JointRequest(inputs, wishes, joint, ids, out, check, scoring), output)))

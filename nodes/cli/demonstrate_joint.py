@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import csv
 import tempfile
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-
-import numpy as np
 
 from nodes.cli import show
 from nodes.cli.alone import SOFTWARE_WARNING
 from nodes.cli.console import Output
 from nodes.cli.demonstrate_files import HOSPITAL, ID_COLUMN, INSURER, LABEL, PROGRAMS, lay_down
 from nodes.cli.inputs import Inputs
-from nodes.cli.pooled import SCORES_ERROR_MAX, AgainstPooled, Both, Side, rows_in_common
-from nodes.cli.together import Ended, JointRequest, compared, network_for, partner_of, policy_in, run_both, weights
-from nodes.data.reading import Reading
-from nodes.data.table import open_table
-from nodes.joint.categories import Encoding
+from nodes.cli.pooled import SCORES_ERROR_MAX, AgainstPooled
+from nodes.cli.replayed import ERROR_MAX
+from nodes.cli.together import Ended, JointRequest, against_all, network_for, partner_of, policy_in, replay, run_both
+from nodes.cli.together_results import weights
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.local_partner import allow
 from nodes.model_files import read_program
-from nodes.programs.check import check
-from nodes.programs.runtime import evaluate
 from nodes.renter.invitation import Invitation
 from nodes.renter.submission import JobOptions
 from nodes.views.parts import summed
 from schemas.joint import PENALTIES_PER_ROW, Algorithm, Fitting, Learned
 
 ROUNDS: Final = 3
-SUMS_ERROR_MAX: Final = 1e-6
-"""Of the largest sum, with which the demonstration succeeds."""
 SHOWN_WEIGHTS: Final = 3
 """Of each side: the largest, of standardised columns."""
 WIDTH: Final = 96
@@ -46,21 +37,6 @@ STORY: Final = (
     "hospital rents (B12 and B13 behind B11) encrypt for it, and send straight to the insurer, who\n"
     "computes on ciphertext."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """The rounds of the first job, and what they are in plaintext."""
-
-    offsets: tuple[float, ...]
-    found: tuple[float, ...]
-    expected: tuple[float, ...]
-
-    @property
-    def error(self) -> float:
-        """Largest difference, as a part of the largest sum."""
-        differences = (abs(a - b) for a, b in zip(self.found, self.expected, strict=True))
-        return max(differences) / max(map(abs, self.expected))
 
 
 async def demonstrate_joint(files: Path | None, output: Output) -> int:
@@ -117,29 +93,30 @@ def _fit() -> Invitation:
 async def _sums(network: LocalNetwork, request: JointRequest, output: Output) -> dict[str, Any]:
     _headline("A sum of both, in three rounds", output)
     ended = await run_both(network, request, output)
-    if ended.report.output is None:
+    against = await asyncio.to_thread(replay, ended, request)
+    if against is None:
         return _failed(ended, output)
-    sums, offset = await asyncio.to_thread(_plaintext, ended.report.output, request), "offset"
-    good = sums.error <= SUMS_ERROR_MAX
-    rows = zip(sums.offsets, sums.found, sums.expected, strict=True)
+    offsets, found, expected = (each[:, 0].tolist() for each in (against.parameters, against.found, against.expected))
+    rows = zip(offsets, found, expected, strict=True)
     output.text(
-        *(f"route       {way}" for way in ended.report.route),
+        *_routes(ended),
         f"rows        {_rows(ended)}",
-        f"rounds      {offset:>10}{'more malignant at the hospital':>34}{'in plaintext':>16}",
+        f"rounds      {'offset':>10}{'more malignant at the hospital':>34}{'in plaintext':>16}",
         *(
-            f"  {number:<10}{at:>10.4f}{found:>34.6f}{plain:>16.6f}"
-            for number, (at, found, plain) in enumerate(rows, 1)
+            f"  {number:<10}{at:>10.4f}{surplus:>34.6f}{plain:>16.6f}"
+            for number, (at, surplus, plain) in enumerate(rows, 1)
         ),
-        f"check       {sums.error:.1e} of the largest sum off plaintext, {_allowed(SUMS_ERROR_MAX, good)}",
+        f"check       {against.error:.1e} of what is added up off plaintext, {_allowed(ERROR_MAX, against.good)}",
         *_learned(ended),
     )
-    return show.as_value(ended.report) | {"sums": sums, "error": sums.error, "ok": good}
+    sums = {"offsets": offsets, "found": found, "expected": expected}
+    return show.as_value(ended.report) | {"sums": sums, "error": against.error, "ok": against.good}
 
 
 async def _model(network: LocalNetwork, request: JointRequest, output: Output) -> dict[str, Any]:
     _headline("A logistic model of both", output)
     ended = await run_both(network, request, output)
-    against = await asyncio.to_thread(compared, ended, request)
+    against = await asyncio.to_thread(against_all, ended, request)
     if against is None or ended.report.joint is None or ended.report.joint.fit is None:
         return _failed(ended, output)
     fit, found = ended.report.joint.fit, list(weights(ended, request))
@@ -159,31 +136,6 @@ async def _model(network: LocalNetwork, request: JointRequest, output: Output) -
     return show.as_value(ended.report) | {"weights": listed, "pooled": against, "ok": against.good}
 
 
-def _plaintext(found: Path, request: JointRequest) -> Sums:
-    """The same rounds, here, of both tables."""
-    joint = request.wishes.joint
-    assert joint is not None
-    assert joint.update is not None
-    enclaves, insurer, hospital = (check(each) for each in (request.inputs.program, joint.program, joint.update))
-    both, offset, offsets, expected = _both(request, enclaves.input_names[:-1]), 0.0, [], []
-    for _ in range(ROUNDS):
-        moved = np.column_stack([both.mine, np.full(len(both.mine), offset)])
-        surplus = evaluate(insurer, np.column_stack([evaluate(enclaves, moved), both.theirs])).item()
-        offsets.append(offset)
-        expected.append(surplus)
-        offset = evaluate(hospital, np.array([[surplus, offset]])).item()
-    table = open_table(found)
-    return Sums(tuple(offsets), tuple(table.read(0, table.rows)[:, 0].tolist()), tuple(expected))
-
-
-def _both(request: JointRequest, columns: tuple[str, ...]) -> Both:
-    with request.other.open(encoding="utf-8", newline="") as file:
-        theirs = tuple(next(csv.reader(file))[1:])
-    reading = Reading(ID_COLUMN)
-    mine, others = (Encoding(numbers=each) for each in ((*columns, LABEL), theirs))
-    return rows_in_common(Side(request.inputs.data, mine, reading), Side(request.other, others, reading))
-
-
 def _headline(title: str, output: Output) -> None:
     output.text(f"\n{title} " + "─" * (WIDTH - 1 - len(title)))
 
@@ -191,6 +143,11 @@ def _headline(title: str, output: Output) -> None:
 def _failed(ended: Ended, output: Output) -> dict[str, Any]:
     show.say_why(output, ended.report)
     return show.as_value(ended.report) | {"ok": False}
+
+
+def _routes(ended: Ended) -> Iterator[str]:
+    """The way to the first lessor and from there to the partner; the others' are the same."""
+    yield from (f"route       {way}" for way in ended.report.route[:: len(ended.report.route) // 2])
 
 
 def _rows(ended: Ended) -> str:

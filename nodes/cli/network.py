@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nodes.cli import options as o
+
+if TYPE_CHECKING:
+    from nodes.network import BrokerSite
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,6 +44,12 @@ def init(
     host: Annotated[str, typer.Option("--amqp-host", "--broker-host", help="Where RabbitMQ listens.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--amqp-port", min=1, max=65535)] = 5672,
     virtual_host: Annotated[str, typer.Option("--amqp-vhost", help="RabbitMQ's virtual host.")] = "sublet",
+    brokers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--broker", metavar="HUB=HOST:PORT/VHOST", help="A hub's own RabbitMQ; may be repeated. Others share one."
+        ),
+    ] = None,
     if_missing: Annotated[bool, typer.Option("--if-missing", help="Succeed when a whole network is there.")] = False,
     as_json: o.Json = False,
 ) -> None:
@@ -65,13 +74,15 @@ def init(
         links=tuple(_link(each) for each in _split(links)),
         lanes=lanes,
         site=BrokerSite(host=host, port=port, virtual_host=virtual_host),
+        own_sites=dict(_site(each, virtual_host) for each in brokers or ()),
     )
     nodes = create(folder, plan)
+    made = sorted(folder.glob("definitions*.json"))
     output.result({"folder": folder, "created": True, "nodes": nodes})
     output.text(
         f"network     {folder / 'network.toml'}",
         *(f"node        {folder / 'nodes' / node / 'node.toml'}" for node in nodes),
-        f"RabbitMQ    {folder / 'definitions.json'}, loaded by {folder / 'rabbitmq.conf'}",
+        *(f"RabbitMQ    {path}, loaded by rabbitmq{path.stem.removeprefix('definitions')}.conf" for path in made),
     )
 
 
@@ -103,3 +114,19 @@ def _link(text: str) -> tuple[str, str]:
     if not dash:
         raise BadConfig(f"{text!r} is not a link: write two hubs as A11-B11", field="links")
     return one, two
+
+
+def _site(text: str, virtual_host: str) -> tuple[str, BrokerSite]:
+    from nodes.network import BrokerSite  # noqa: PLC0415
+    from schemas.errors import BadConfig  # noqa: PLC0415
+
+    hub, _, where = text.partition("=")
+    address, slash, own_host = where.partition("/")
+    host, _, port = address.rpartition(":")
+    try:
+        found = BrokerSite(host=host.strip("[]"), port=int(port), virtual_host=own_host if slash else virtual_host)
+    except ValueError:
+        found = BrokerSite(host="", port=0)
+    if not (hub and found.host and 0 < found.port < 65536 and found.virtual_host):
+        raise BadConfig(f"{text!r} is not a hub's broker: write A11=host:5672 or A11=host:5672/vhost", field="brokers")
+    return hub, found

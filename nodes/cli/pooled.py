@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from nodes.cli.replayed import in_common
 from nodes.data.reading import Reading
 from nodes.data.sources import open_source
 from nodes.data.table import Table
@@ -86,8 +87,7 @@ def rows_in_common(here: Side, there: Side) -> Both:
     """Of both tables; the last column `here` is the label, and missing values become means. Raises BadInput."""
     with tempfile.TemporaryDirectory(prefix="sublet-check-") as folder:
         mine, theirs = here.lay_down(Path(folder) / "here"), there.lay_down(Path(folder) / "there")
-        places = {name: at for at, name in enumerate(_ids(theirs))}
-        both = np.array([(at, places[name]) for at, name in enumerate(_ids(mine)) if name in places], dtype=np.int64)
+        both = in_common(mine, theirs)
         chosen = (Chosen(mine, both[:, 0], here.encoding), Chosen(theirs, both[:, 1], there.encoding))
         values = [each.values(range(len(each.table.columns))) for each in chosen]
     return Both(values[0][:, :-1], values[1], values[0][:, -1])
@@ -139,7 +139,3 @@ def _r2(target: Floats, scores: Floats) -> float:
 
 def _largest(values: Floats) -> float:
     return float(np.abs(values).max())
-
-
-def _ids(table: Table) -> list[str]:
-    return [name for some in table.all_ids() for name in some]

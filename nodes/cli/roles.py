@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nodes.cli import options as o
 from nodes.cli.loop import finish
 from nodes.roles import ROLES, Role
+
+if TYPE_CHECKING:
+    from nodes.cli.serve import Run
 
 LogLevel = Annotated[str, typer.Option("--log-level", metavar="LEVEL", help="debug, info, warning or error.")]
 
@@ -20,19 +23,29 @@ def add_to(app: typer.Typer) -> None:
     """Add a command per role."""
     for row in ROLES.values():
         app.command(row.name, help=row.about)(_command(row.name))
+    app.command("bridge")(bridge)
+
+
+def bridge(config: o.Config, log_level: LogLevel = "info") -> None:
+    """A hub's bridges: carries messages to linked hubs on other brokers. Ends cleanly on SIGTERM and SIGINT."""
+    from nodes.bridges import run_bridges  # noqa: PLC0415
+
+    _serve(config, "hub", log_level, run_bridges)
 
 
 def _command(role: Role) -> Callable[..., None]:
     def command(config: o.Config, log_level: LogLevel = "info") -> None:
-        _serve(config, role, log_level)
+        from nodes.bootstrap import run_node  # noqa: PLC0415
+
+        _serve(config, role, log_level, run_node)
 
     return command
 
 
-def _serve(path: Path, role: Role, log_level: str) -> None:
+def _serve(path: Path, role: Role, log_level: str, run: Run) -> None:
     from nodes.cli.logs import configure_logs  # noqa: PLC0415
     from nodes.cli.serve import serve  # noqa: PLC0415
     from nodes.config import read_config  # noqa: PLC0415
 
     configure_logs(log_level)
-    finish(serve(read_config(path, os.environ, role=role)))
+    finish(serve(read_config(path, os.environ, role=role), run))

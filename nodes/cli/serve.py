@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 
 import structlog
 
-from nodes.bootstrap import run_node
 from nodes.config import NodeConfig, broker_name
 
+Run = Callable[[NodeConfig, asyncio.Event], Awaitable[None]]
 
-async def serve(config: NodeConfig) -> None:
+
+async def serve(config: NodeConfig, run: Run) -> None:
     """Run the node until it is told to end.
 
     Raises:
@@ -31,7 +33,7 @@ async def serve(config: NodeConfig) -> None:
     for number, act in ((signal.SIGTERM, stop.set), (signal.SIGINT, stop.set), (signal.SIGHUP, hung_up)):
         loop.add_signal_handler(number, act)
     log.info("starting", role=config.role, broker=broker_name(config.amqp_url))
-    await run_node(config, stop)
+    await run(config, stop)
     log.info("ended")
 
 

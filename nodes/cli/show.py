@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from nodes.cli.console import Output, listed, numbers, table
 from nodes.views.failures import ADVICE, UNFIT, kind_of
 from nodes.views.jobs import JobReport, Rental
+from nodes.views.models import figures
 from nodes.views.orders import Order
 from nodes.views.parts import summed
 from schemas import money
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from nodes.joint.categories import Omitted
-    from nodes.views.models import Alone, FitReport
+    from nodes.views.models import FitReport
 
 MIB: Final = 1024 * 1024
 COLUMNS_BY: Final = {"name": "by name", "position": "by position", "choice": "as chosen"}
@@ -76,8 +78,10 @@ def as_value(report: JobReport) -> dict[str, Any]:
     }
 
 
-def job_lines(report: JobReport) -> list[str | Table]:
-    """A job for people."""
+def job_lines(report: JobReport, *, brief: bool = False) -> list[str | Table]:
+    """A job for people; if `brief`, what became of it and what was learned."""
+    if brief:
+        report = replace(report, columns=(), assessment=None, contracts=(), spent=None)
     lines: list[str | Table] = [
         f"job         {report.id}: {report.phase}" + (f", {report.code}" if report.code else "")
     ]
@@ -116,9 +120,9 @@ def fit_lines(fit: FitReport) -> list[str | Table]:
     lines += omitted_lines(fit.omitted)
     if fit.merged:
         lines.append(f"            too few rows in common, so counted as the baseline: {', '.join(fit.merged)}")
-    lines.append(f"{'scored' if fit.scored else 'fit':<12}{_figures(fit)}" + _scored_rows(fit))
+    lines.append(f"{'scored' if fit.scored else 'fit':<12}{figures(fit)}" + _scored_rows(fit))
     if fit.alone is not None:
-        lines.append(f"here alone  {_figures(fit.alone)}")
+        lines.append(f"here alone  {figures(fit.alone)}")
     approximate = [fit.approximate, ESTIMATED if fit.estimated else ""]
     return lines + [f"            approximate: {each}" for each in approximate if each]
 
@@ -126,11 +130,6 @@ def fit_lines(fit: FitReport) -> list[str | Table]:
 def omitted_lines(omitted: Iterable[Omitted]) -> list[str | Table]:
     """Columns that a model does not have, and why."""
     return [f"            left out: {each.column}, as {each.reason}" for each in omitted]
-
-
-def _figures(fit: FitReport | Alone) -> str:
-    figures = {"r2": fit.r2, "auc": fit.auc, "log loss": fit.log_loss, "deviance": getattr(fit, "deviance", None)}
-    return ", ".join(f"{name} {value:.5g}" for name, value in figures.items() if value is not None)
 
 
 def _scored_rows(fit: FitReport) -> str:

@@ -1,38 +1,45 @@
-"""`sublet run --joint`: a joint job on two tables that are both here, each party's with a node of its own."""
+"""A joint job on two tables that are both here, each party's with a node of its own."""
 
 from __future__ import annotations
 
-import asyncio
 import re
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from nodes.cli import show
-from nodes.cli.alone import SOFTWARE_WARNING, run_job, say
+from nodes.cli import pairing
+from nodes.cli.alone import run_job
 from nodes.cli.console import Output
-from nodes.cli.files import write_result
 from nodes.cli.inputs import Inputs
 from nodes.cli.pooled import AgainstPooled, Linear, Side, against_pooled, rows_in_common
-from nodes.data.making import write_table
-from nodes.data.manifest import Column
-from nodes.data.port import Block
+from nodes.cli.replayed import Half, Replayed, both, replayed
+from nodes.data.sources import open_source
 from nodes.data.table import open_table
 from nodes.joint.categories import Encoding
 from nodes.local import LOCAL_PARTNER, LOCAL_RENTER, LocalNetwork
-from nodes.local_partner import partner_for
+from nodes.local_partner import Dataset, LocalPartner, allow
+from nodes.programs.check import check
+from nodes.renter.invitation import Invitation
 from nodes.renter.submission import JobOptions
-from nodes.views import journal, parts
+from nodes.views import parts
 from nodes.views.errors import UnknownJob
 from nodes.views.jobs import JobReport
 from nodes.views.parts import PartReport
-from schemas.errors import BadConfig, BadData, VerificationFailed
+from schemas.errors import BadConfig
+from schemas.joint import Fitting
 
-INTERCEPT: Final = "intercept"
+ROWS_TO_SCORE: Final = "rows-to-score"
+"""The other party's dataset of them, where they lie in a file of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """Rows to score with the model: the renter's columns of them, and where the partner's are."""
+
+    data: Path
+    other: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +52,43 @@ class JointRequest:
     other_id_column: str | None
     out: Path | None
     check: bool
+    scoring: Scoring | None = None
+
+    @property
+    def joint(self) -> Invitation:
+        """What is asked of the partner."""
+        assert self.wishes.joint is not None
+        return self.wishes.joint
+
+    @property
+    def fitting(self) -> Fitting | None:
+        """The model to fit; None where programs run."""
+        return self.joint.fitting
 
     def require(self) -> None:
         """Raises BadInput: what can be told before a network is started."""
-        joint = self.wishes.joint
-        if not self.other.is_file():
-            raise BadData(f"there is no file {self.other} for --joint")
-        if joint is None or (joint.fitting is None and not joint.program):
+        fitting, asked = self.fitting, self.wishes
+        if fitting is None and not self.joint.program:
             raise BadConfig("say what to compute with --joint: --algorithm and --label, or --partner-program")
-        if self.wishes.id_column is None or self.other_id_column is None:
+        if asked.id_column is None or self.other_id_column is None:
             raise BadConfig("rows of both tables are found by their ids: name them by --id-column", field="id_column")
-        if self.check and (joint.fitting is None or not joint.fitting.algorithm.partner_coefficients):
-            raise BadConfig("--check with --joint compares weights: it needs --algorithm, and those of both parties")
+        if self.check and fitting is not None and not fitting.algorithm.partner_coefficients:
+            raise BadConfig("--check compares weights: it needs those of both parties", field="check")
+        if self.scoring is not None and (fitting is None or not fitting.algorithm.partner_coefficients):
+            raise BadConfig("--score needs a model (--algorithm), and a partner that knows its weights", field="score")
+        self._require_tables(asked.id_column, self.other_id_column)
+
+    def _require_tables(self, id_column: str, other_id_column: str) -> None:
+        label, dialect = None if self.fitting is None else self.fitting.label, self.wishes.reading.dialect
+        here = pairing.Table(self.inputs.data, id_column, dialect, self.wishes.columns)
+        there = pairing.Table(self.other, other_id_column, dialect, self.joint.columns)
+        pairing.require_two(here, there)
+        if label is not None:
+            pairing.require_label(here, there, label)
+        pairing.require_rows(here, there, label)
+        if self.scoring is not None:
+            rows, others = replace(here, path=self.scoring.data), replace(there, path=self.scoring.other)
+            pairing.require_some(rows, others, here.numbers(label or ""), there.numbers(""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,26 +122,19 @@ def partner_of(other: Path) -> tuple[str, str]:
     return LOCAL_PARTNER, re.sub(r"[^\w.-]", "_", other.name)
 
 
-async def run_together(request: JointRequest, output: Output) -> int:
-    """Run one joint job; the exit code.
-
-    Raises:
-        SubletError: before the job began, or what came out is not the model of all columns.
-    """
-    request.require()
-    output.note(SOFTWARE_WARNING)
-    with tempfile.TemporaryDirectory(prefix="sublet-") as folder:
-        async with network_for(request, Path(folder)) as network:
-            ended = await run_both(network, request, output)
-        against = await asyncio.to_thread(compared, ended, request) if request.check else None
-        return _deliver(ended, against, request, output)
-
-
 def network_for(request: JointRequest, folder: Path) -> LocalNetwork:
-    """A network, not yet started, whose partner has the other table and allows what is asked."""
-    assert request.wishes.joint is not None
+    """A network, not yet started, whose partner has the other table and allows what is asked.
+
+    There rows that stand alone are treated as the renter wants its own to be.
+    """
     reading = replace(request.wishes.reading, columns=(), id_column=request.other_id_column)
-    partner = partner_for(LOCAL_RENTER, request.wishes.joint, request.other, reading, policy_in(folder))
+    outliers = "refuse" if request.fitting is None else request.fitting.outliers
+    datasets = {request.joint.dataset: Dataset(request.other, reading, outliers)}
+    scored = None if request.scoring is None else _dataset_of(request, request.scoring)
+    if request.scoring is not None and scored is not None:
+        datasets.setdefault(scored, Dataset(request.scoring.other, reading))
+    allow(LOCAL_RENTER, request.joint, policy_in(folder), scored)
+    partner = LocalPartner(datasets, policy_in(folder))
     return LocalNetwork(folder / "network", lessors=request.wishes.lessors, partner=partner)
 
 
@@ -118,87 +143,61 @@ def policy_in(folder: Path) -> Path:
     return folder / "policy.toml"
 
 
+def scoring_of(request: JointRequest, rows: Scoring, model: str) -> JointRequest:
+    """The job that scores rows with the model that a job fitted; held against their labels where there are any."""
+    assert request.fitting is not None
+    label = request.fitting.label
+    labelled = label in open_source(rows.data, request.wishes.reading.dialect).header.columns
+    invitation = Invitation(
+        partner=request.joint.partner,
+        dataset=_dataset_of(request, rows),
+        score=model,
+        label=label if labelled else None,
+        aligned=False,
+    )
+    wishes = replace(request.wishes, joint=invitation, columns=(), missing="refuse")
+    return replace(request, inputs=Inputs(rows.data, b""), wishes=wishes)
+
+
+def _dataset_of(request: JointRequest, rows: Scoring) -> str:
+    return request.joint.dataset if rows.other == request.other else ROWS_TO_SCORE
+
+
 async def run_both(network: LocalNetwork, request: JointRequest, output: Output) -> Ended:
     """Submit and watch the job, and see what the partner has of it."""
     done = await run_job(network, request.inputs, request.wishes, output, check=False)
     assert network.partner_store is not None
     try:
         part = await parts.part(network.partner_store, done.report.id)
-        lines = await journal.explain(network.partner_store, done.report.id)
+        said = await parts.said(network.partner_store, done.report.id)
     except UnknownJob:
         return Ended(done.report, None, ())
-    notes = (note for line in lines for note in line["notes"])
-    return Ended(done.report, part, tuple(note["text"] for note in notes if note["kind"] == "unfit" and note["text"]))
+    return Ended(done.report, part, said)
 
 
-def compared(ended: Ended, request: JointRequest) -> AgainstPooled | None:
+def compared(ended: Ended, request: JointRequest) -> AgainstPooled | Replayed | None:
+    """The model beside one of all columns, or outputs beside plaintext; None where the job has neither."""
+    return replay(ended, request) if request.fitting is None else against_all(ended, request)
+
+
+def against_all(ended: Ended, request: JointRequest) -> AgainstPooled | None:
     """The model beside one of all columns; None where none was fitted."""
     joint, fit = ended.linear, None if ended.report.joint is None else ended.report.joint.fit
-    if joint is None or fit is None or ended.part is None:
+    if joint is None or fit is None or ended.part is None or request.fitting is None:
         return None
-    assert request.wishes.joint is not None
-    assert request.wishes.joint.fitting is not None
-    fitting, reading = request.wishes.joint.fitting, replace(request.wishes.reading, columns=())
-    mine, theirs = Encoding.of(fit.columns, fit.texts, fitting.label), Encoding.of(ended.part.columns, ended.part.texts)
+    mine = Encoding.of(fit.columns, fit.texts, request.fitting.label)
+    theirs = Encoding.of(ended.part.columns, ended.part.texts)
+    reading = replace(request.wishes.reading, columns=())
     here = Side(request.inputs.data, mine, reading)
     there = Side(request.other, theirs, replace(reading, id_column=request.other_id_column))
-    return against_pooled(rows_in_common(here, there), joint, fitting)
+    return against_pooled(rows_in_common(here, there), joint, request.fitting)
 
 
-def weights(ended: Ended, request: JointRequest) -> Iterator[tuple[str, str, float]]:
-    """Column, file and weight; the constant belongs to no file."""
-    if ended.report.output is None or ended.report.joint is None or ended.report.joint.fit is None:
-        return
-    assert ended.part is not None
-    *mine, (_, constant) = ended.mine.items()
-    yield from ((name, request.inputs.data.name, weight) for name, weight in mine)
-    yield from ((name, request.other.name, weight) for name, weight in ended.part.weights.items())
-    yield INTERCEPT, "", constant + ended.part.offset
-
-
-def pooled_line(against: AgainstPooled) -> str:
-    """A comparison in words."""
-    return (
-        f"scores differ from those of a model of all columns in one place by {against.scores_error:.1e} of their "
-        f"spread, weights by {against.weights_error:.1e} of the largest; {against.figure} here alone "
-        f"{against.alone:.4f}, joint {against.joint:.4f}, all columns in one place {against.pooled:.4f}"
-    )
-
-
-def _deliver(ended: Ended, against: AgainstPooled | None, request: JointRequest, output: Output) -> int:
-    report, out, found = ended.report, request.out, list(weights(ended, request))
-    with tempfile.TemporaryDirectory(prefix="sublet-out-") as folder:
-        result = _table(found, Path(folder) / "weights") if found else report.output
-        if result is not None and (out is not None or not output.as_json):
-            _write(result, ended, against, request, output)
-    value: dict[str, Any] = show.as_value(report) | {"output": out if report.output is not None else None}
-    value |= {"weights": [{"column": name, "file": file, "weight": weight} for name, file, weight in found]}
-    omitted = () if ended.part is None else ended.part.omitted
-    output.result(value | {"pooled": against, "partner_said": ended.said, "partner_omitted": omitted})
-    if report.output is None:
-        say(show.job_lines(report), out, output)
-    show.say_why(output, report, said=[f"{request.other.name}: {each}" for each in ended.said])
-    if against is not None and not against.good:
-        raise VerificationFailed(pooled_line(against), code="different-from-pooled")
-    return show.exit_code(report)
-
-
-def _write(result: Path, ended: Ended, against: AgainstPooled | None, request: JointRequest, output: Output) -> None:
-    lines = show.job_lines(ended.report)
-    if ended.part is not None and ended.part.omitted:
-        lines += [f"{request.other.name}:", *show.omitted_lines(ended.part.omitted)]
-    if against is not None:
-        lines.append(f"check       {pooled_line(against)}")
-    if request.out is not None:
-        write_result(result, request.out)
-        lines.append(f"output      {request.out}")
-    say(lines, request.out, output)
-    if request.out is None:
-        write_result(result, None)
-
-
-def _table(found: list[tuple[str, str, float]], folder: Path) -> Path:
-    names, files, values = zip(*found, strict=True)
-    columns = (Column("column", "text"), Column("file", "text"), Column("weight"))
-    write_table(folder, columns, [Block(np.array(values)[:, None], (list(names), list(files)))], id_column="column")
-    return folder
+def replay(ended: Ended, request: JointRequest) -> Replayed | None:
+    """Outputs of rounds beside plaintext; None where there are none."""
+    if ended.report.output is None:
+        return None
+    reading, lessors = request.wishes.reading, check(request.inputs.program)
+    other = replace(reading, id_column=request.other_id_column, columns=request.joint.columns)
+    rows = both(Half(request.inputs.data, reading), Half(request.other, other), lessors, check(request.joint.program))
+    return replayed(ended.report.output, rows, lessors, request.joint)

@@ -9,16 +9,16 @@ SubletError
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from nodes.views.failures import kind_of
+from nodes.views.failures import ADVICE, UNFIT, kind_of
 from nodes.views.jobs import JobReport
 from schemas.errors import BadConfig, SubletError, VerificationFailed
 
 _IN_PYTHON: Final = (
-    (re.compile(r"--(protection|scheme|missing) ([a-z][a-z-]*[a-z])"), r'\1="\2"'),
+    (re.compile(r"--(protection|scheme|missing|outliers) ([a-z][a-z-]*[a-z])"), r'\1="\2"'),
     (re.compile(r"`sublet job list` shows"), "net.jobs() lists"),
     (re.compile(r"--results-stay"), "results_stay=True"),
     (re.compile(r"--accept-software-enclave"), 'accept=["software-enclave"]'),
@@ -40,9 +40,15 @@ class NetworkClosed(BadConfig):
         super().__init__("this network was closed: open another with sublet.connect or sublet.local", field="network")
 
 
-def failure(report: JobReport) -> SubletError:
-    """Why a job failed, as an error; its `code` is the job's."""
-    kind, text = kind_of(report.code), f"{report.id} failed ({report.code}): {in_python(report.reason)}"
+def failure(report: JobReport, said: Sequence[str] = ()) -> SubletError:
+    """Why a job failed, and what to do, as an error; its `code` is the job's.
+
+    `said` is the partner's own account of it, where that is here.
+    """
+    parts = [report.reason, *(f"there: {each}" for each in said)]
+    if report.code in ADVICE and not (said and report.code == UNFIT):
+        parts.append(f"what to do: {ADVICE[report.code]}")
+    kind, text = kind_of(report.code), f"{report.id} failed ({report.code}): {in_python('; '.join(parts))}"
     error = VerificationFailed(text, code=report.code) if kind is VerificationFailed else kind(text)
     vars(error)["code"] = report.code
     return error

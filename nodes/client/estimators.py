@@ -28,6 +28,7 @@ SINGLE, DOUBLE = "FloatTensorType", "DoubleTensorType"
 IN_SINGLE: Final = (
     "in float32 it can be run: bring skl2onnx.to_onnx(estimator, X[:1].astype('float32')), which rounds its input"
 )
+CLASS_END: Final = 2**31
 TREES: Final = frozenset({"TreeEnsembleClassifier", "TreeEnsembleRegressor"})
 IMPUTERS: Final = frozenset({"Imputer"})
 NAMES: Final = (
@@ -59,6 +60,14 @@ def converted(estimator: Any) -> bytes:
         if _runs_in_single(estimator):
             raise BadProgram(f"{error}; {IN_SINGLE}", operator=error.operator) from error
         raise
+
+
+def label_type(estimator: Any) -> str | None:
+    """The type of a classifier's classes as NumPy calls it, where these are numbers, or true and false."""
+    classes = getattr(estimator, "classes_", None)
+    if not isinstance(classes, np.ndarray) or classes.ndim != 1 or classes.dtype.kind not in "bfiu":
+        return None
+    return str(classes.dtype.name)
 
 
 def _runs_in_single(estimator: Any) -> bool:
@@ -136,6 +145,7 @@ def _fitted_on_float32(estimator: Any) -> bool:
 
 def _require_exact(estimator: Any) -> None:
     """Raises BadProgram: what skl2onnx rounds to float32 decides: splits, or numbers that are categories."""
+    _require_small_classes(estimator)
     for part in _parts(estimator):
         name = type(part).__name__
         if name.startswith("HistGradientBoosting"):
@@ -145,6 +155,15 @@ def _require_exact(estimator: Any) -> None:
             known = np.asarray(each)
             if known.dtype.kind in "fiu" and len(np.unique(known.astype(np.float32))) < len(known):
                 raise BadProgram(f"categories of this {name} are the same number in float32: encode them before")
+
+
+def _require_small_classes(estimator: Any) -> None:
+    """Raises BadProgram: what skl2onnx writes of some classifiers keeps 32 bits of a class only."""
+    classes = np.asarray(getattr(estimator, "classes_", ()))
+    if classes.ndim == 1 and classes.dtype.kind in "fiu" and len(classes) and np.abs(classes).max() >= CLASS_END:
+        raise BadProgram(
+            f"a class of this {type(estimator).__name__} is a number of more than 32 bits: number them anew"
+        )
 
 
 def _is_of_trees(estimator: Any) -> bool:

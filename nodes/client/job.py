@@ -18,6 +18,7 @@ from nodes.views.explanation import explanation
 from nodes.views.jobs import JobReport, Rental
 from nodes.views.models import FitReport
 from schemas.jobs import Costs
+from schemas.joint import Learned
 from schemas.money import MICROS, cost_micros
 
 T = TypeVar("T")
@@ -42,6 +43,18 @@ class Explanation(tuple[str, ...]):
 
     def __str__(self) -> str:
         return "\n".join(self)
+
+    __repr__ = __str__
+
+
+class Ledger(tuple[Learned, ...]):
+    """What each party of a joint job learned: lines with `party`, `kind`, `count` and `shape`, and what `noise` lies on
+    it."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "\n".join(showing.ledger(self))
 
     __repr__ = __str__
 
@@ -72,9 +85,14 @@ class AsyncJob(Generic[T]):
         return (await self.report()).phase
 
     async def fit(self) -> FitReport | None:
-        """How good the model is, of a completed `fit_joint`."""
+        """How good the model is, of a completed `fit_joint`, or of one that rows with labels were scored with."""
         joint = (await self.report()).joint
         return None if joint is None else joint.fit
+
+    async def ledger(self) -> Ledger:
+        """What each party has learned so far, of a job with a partner."""
+        joint = (await self.report()).joint
+        return Ledger(() if joint is None else joint.ledger)
 
     async def done(self) -> bool:
         """Whether it has ended, with a result or without."""
@@ -97,19 +115,7 @@ class AsyncJob(Generic[T]):
             SubletError: the job failed; of the class that says whose fault it was, and with its `code`.
             BadConfig: `timeout` is no number from 0.
         """
-        _require_seconds(timeout)
-        try:
-            async with asyncio.timeout(timeout) as wait:
-                async for _ in self.watch():
-                    pass
-        except TimeoutError:
-            if not wait.expired():
-                raise
-            if not await self.done():
-                raise TimeoutError(f"{self.id} is {self.known.phase} after {timeout:g} s; it goes on") from None
-        if self.known.output is None:
-            raise failure(self.known)
-        return await asyncio.to_thread(self._read, self.known)
+        return await asyncio.to_thread(self._read, await self._complete(timeout))
 
     async def cancel(self) -> None:
         """Ask the renter to take the job back; soon after it has failed, with the code `cancelled`.
@@ -133,6 +139,22 @@ class AsyncJob(Generic[T]):
         micros = sum(_cost(each) for each in now.contracts)
         predicted = None if now.assessment is None else now.assessment.costs
         return Cost(price=micros / MICROS, predicted=predicted, spent=now.spent)
+
+    async def _complete(self, timeout: float | None = None) -> JobReport:
+        """The report of the job when it is completed; raises as `result`."""
+        _require_seconds(timeout)
+        try:
+            async with asyncio.timeout(timeout) as wait:
+                async for _ in self.watch():
+                    pass
+        except TimeoutError:
+            if not wait.expired():
+                raise
+            if not await self.done():
+                raise TimeoutError(f"{self.id} is {self.known.phase} after {timeout:g} s; it goes on") from None
+        if self.known.output is None:
+            raise failure(self.known, await self._place.said(self.id))
+        return self.known
 
     def _read(self, report: JobReport) -> T:
         assert report.output is not None

@@ -11,11 +11,13 @@ from typing import Any, Self, TypeVar, Unpack, overload
 from nodes.client.errors import NetworkClosed, told_in_python, unfit
 from nodes.client.frames import given, loaded
 from nodes.client.job import AsyncJob
+from nodes.client.models import AsyncJointModel
 from nodes.client.order import Order, fit_order, order
 from nodes.client.places import Place
 from nodes.client.wishes import FitWishes, Wishes
 from nodes.quotes.quote import Quote
 from nodes.views import jobs
+from schemas.errors import BadConfig
 
 T = TypeVar("T")
 
@@ -60,18 +62,24 @@ class AsyncNetwork:
         return AsyncJob(self._place, job, ordered.given.shape)
 
     async def fit_joint(
-        self, data: object, label: str, *, partner: str, dataset: str, **wishes: Unpack[FitWishes]
-    ) -> AsyncJob[Any]:
+        self,
+        data: object,
+        label: str,
+        *,
+        partner: str | None = None,
+        dataset: str | None = None,
+        **wishes: Unpack[FitWishes],
+    ) -> AsyncJointModel:
         """Fit a model of `data` and of a partner's columns of the same rows; neither side sees the other's.
 
-        `result()` is a table of `name` and `weight`: those of the columns here, and the intercept. `fit` says how good
-        the model is, what is approximate, and of how many rows; `report().joint` what each side learned.
+        Of the model, `coefficients` are the weights of the columns here, `fit` says how good it is, what is approximate
+        and of how many rows, and `ledger` what each side learned. `predict` and `score` take rows to score.
 
         Args:
             data: as of `submit`.
             label: the column of `data` that is modelled; 0 or 1 if logistic.
-            partner: its address, such as "C11.C12".
-            dataset: its table, as it calls it.
+            partner: its address, such as "C11.C12"; by default the one of a network in this process.
+            dataset: its table, as it calls it; by default the only one of a network in this process.
             wishes: see `help(sublet.FitWishes)`; `id` names the column by which rows in common are found.
 
         Raises:
@@ -79,11 +87,11 @@ class AsyncNetwork:
             PolicyRefused: this renter's own policy forbids it.
             BrokerUnreachable: no connection to the broker.
         """
-        own = self._place.own_lessors
-        ordered = await asyncio.to_thread(fit_order, data, label, partner, dataset, wishes, own_lessors=own)
+        own, whom = self._place.own_lessors, self._place.whom(partner, dataset)
+        ordered = await asyncio.to_thread(fit_order, data, label, whom, wishes, own_lessors=own)
         with told_in_python():
             job = await self._place.submit(ordered)
-        return AsyncJob(self._place, job, ordered.given.shape)
+        return AsyncJointModel(self._place, job, ordered.given.shape)
 
     async def job(self, job_id: str, *, like: object = None) -> AsyncJob[Any]:
         """A job that was submitted before, in this process or another.
@@ -92,6 +100,7 @@ class AsyncNetwork:
             job_id: as `job.id` said.
             like: the table that was submitted, if it is at hand: results come back like it. Without it they are a
                 DataFrame of pandas where pandas is imported, else of polars where that is, else a `pyarrow.Table`.
+                Labels that are numbers, or true and false, are whole numbers then: only `submit` sees the estimator.
 
         Raises:
             UnknownJob: there is none.
@@ -103,6 +112,19 @@ class AsyncNetwork:
         with told_in_python():
             known = await found.report()
         return found if like is None else AsyncJob(self._place, job_id, given(like, known.id_column).shape, known)
+
+    async def model(self, job_id: str) -> AsyncJointModel:
+        """A model that `fit_joint` began before, in this process or another.
+
+        Raises:
+            UnknownJob: there is no such job.
+            BadConfig: it fits no model.
+        """
+        found = await self.job(job_id)
+        known = found.known.joint
+        if known is None or not known.fits:
+            raise BadConfig(f"{job_id} fits no model: net.job({job_id!r}) is the job", field="job_id")
+        return AsyncJointModel(self._place, job_id, loaded(), found.known)
 
     async def jobs(self) -> list[AsyncJob[Any]]:
         """All jobs of this renter, oldest first."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from nodes.client.errors import told_in_python
 from nodes.client.frames import Given, Shape, given
-from nodes.client.programs import program_bytes
-from nodes.client.wishes import FitWishes, Wishes, fit_options, options
+from nodes.client.programs import label_type, program_bytes
+from nodes.client.wishes import FitWishes, Model, ScoreWishes, Whom, Wishes, fit_options, options, score_options
 
 if TYPE_CHECKING:
     from nodes.renter.submission import JobOptions
@@ -24,14 +24,19 @@ class Order:
     options: JobOptions
 
 
-def fit_order(
-    data: object, label: str, partner: str, dataset: str, wishes: FitWishes, *, own_lessors: int | None
-) -> Order:
+def fit_order(data: object, label: str, whom: Whom, wishes: FitWishes, *, own_lessors: int | None) -> Order:
     """Of a model of both parties' columns; its result is a table of weights. Raises BadInput as `order`."""
     with told_in_python():
-        asked = fit_options(label, partner, dataset, wishes, own_lessors)
+        asked = fit_options(label, whom, wishes, own_lessors)
         brought = given(data, asked.id_column)
         return Order(Given(brought.data, Shape(brought.shape.library)), b"", None, asked)
+
+
+def score_order(data: object, model: Model, wishes: ScoreWishes, *, own_lessors: int | None) -> Order:
+    """Of rows to score with a model of both parties' columns. Raises BadInput as `order`."""
+    with told_in_python():
+        asked = score_options(model, wishes, own_lessors)
+        return Order(given(data, asked.id_column), b"", None, asked)
 
 
 def order(data: object, model: object, wishes: Wishes, *, own_lessors: int | None) -> Order:
@@ -43,8 +48,10 @@ def order(data: object, model: object, wishes: Wishes, *, own_lessors: int | Non
     with told_in_python():
         asked = options(wishes, own_lessors)
         local = wishes.get("local_program")
+        brought = given(data, asked.id_column)
+        labels = label_type(model if local is None else local)
         return Order(
-            given=given(data, asked.id_column),
+            given=replace(brought, shape=replace(brought.shape, labels=labels)),
             program=program_bytes(model),
             local_program=None if local is None else program_bytes(local),
             options=asked,

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from nodes.client.errors import in_python
+from nodes.client.partners import Dataset, local_partner
+from nodes.client.wishes import Whom
 from nodes.network import described
-from nodes.views import jobs
+from nodes.views import jobs, parts
+from nodes.views.errors import UnknownJob
 from nodes.views.jobs import JobReport
+from nodes.views.parts import PartReport
+from schemas.errors import BadConfig
 
 if TYPE_CHECKING:
     from broker.network import Network
@@ -35,6 +40,15 @@ class Place(Protocol):
     """Which hubs lie on a way."""
     own_lessors: int | None
     """How many, where all are in this process: whoever asked for them accepts software enclaves."""
+
+    def whom(self, partner: str | None, dataset: str | None) -> Whom:
+        """The partner that a user means. Raises BadConfig: nobody knows which."""
+
+    async def part(self, job: str) -> PartReport:
+        """What the partner has of a job, where it is in this process. Raises BadConfig or UnknownJob."""
+
+    async def said(self, job: str) -> tuple[str, ...]:
+        """Why the partner refused, in words that are for itself; nothing where it is elsewhere."""
 
     async def submit(self, order: Order) -> str:
         """The id of a new job. Raises SubletError: it cannot be submitted; nothing of it is left."""
@@ -78,6 +92,19 @@ class Running:
             services = await stack.enter_async_context(services_at(config))
             return cls(config, services, stack.pop_all())
 
+    def whom(self, partner: str | None, dataset: str | None) -> Whom:
+        if partner is None or dataset is None:
+            field = "partner" if partner is None else "dataset"
+            message = 'name the partner and its table, as partner="C11.C12", dataset="claims"'
+            raise BadConfig(message, field=field)
+        return Whom(partner, dataset)
+
+    async def part(self, job: str) -> PartReport:
+        raise BadConfig(f"the partner is not in this process: there `sublet joint show {job}` tells it", field="job")
+
+    async def said(self, job: str) -> tuple[str, ...]:
+        return ()
+
     async def submit(self, order: Order) -> str:
         from nodes import desk  # noqa: PLC0415
 
@@ -101,22 +128,51 @@ class Running:
 class Alone:
     """A network of its own in this process, in a temporary folder that goes with it."""
 
-    def __init__(self, network: LocalNetwork, lessors: int, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, network: LocalNetwork, lessors: int, stack: AsyncExitStack, datasets: Sequence[str] = ()
+    ) -> None:
         """Use `open`."""
         self.store, self.jobs, self.network = network.store, network.jobs, network.topology
         self.own_lessors: int | None = lessors
-        self._network, self._stack = network, stack
+        self._network, self._stack, self._datasets = network, stack, datasets
 
     @classmethod
-    async def open(cls, lessors: int) -> Self:
-        """A network with so many lessors."""
+    async def open(cls, lessors: int, datasets: Mapping[str, Dataset]) -> Self:
+        """A network with so many lessors, and a partner if it has any datasets.
+
+        Raises:
+            BadData: one of these is no table, or has no such column of ids.
+        """
         from nodes.local import LocalNetwork  # noqa: PLC0415 - needs all roles
         from nodes.scratch import scratch  # noqa: PLC0415 - not on Windows
 
         async with AsyncExitStack() as stack:
             folder = stack.enter_context(scratch())
-            network = await stack.enter_async_context(LocalNetwork(folder, lessors=lessors))
-            return cls(network, lessors, stack.pop_all())
+            partner = await asyncio.to_thread(local_partner, datasets, folder / "policy.toml") if datasets else None
+            network = await stack.enter_async_context(LocalNetwork(folder, lessors=lessors, partner=partner))
+            return cls(network, lessors, stack.pop_all(), tuple(datasets))
+
+    def whom(self, partner: str | None, dataset: str | None) -> Whom:
+        from nodes.local import LOCAL_PARTNER  # noqa: PLC0415 - needs all roles
+
+        if not self._datasets:
+            opened = 'sublet.local(partner={"claims": sublet.Dataset(df, "member")})'
+            raise BadConfig(f"there is no partner in this network: open it with {opened}", field="partner")
+        if dataset is None and len(self._datasets) > 1:
+            raise BadConfig(f"the partner has {', '.join(map(repr, self._datasets))}: name one", field="dataset")
+        return Whom(LOCAL_PARTNER if partner is None else partner, self._datasets[0] if dataset is None else dataset)
+
+    async def part(self, job: str) -> PartReport:
+        if self._network.partner_store is None:
+            raise BadConfig("there is no partner in this network", field="partner")
+        return await parts.part(self._network.partner_store, job)
+
+    async def said(self, job: str) -> tuple[str, ...]:
+        try:
+            store = self._network.partner_store
+            return () if store is None else await parts.said(store, job)
+        except UnknownJob:
+            return ()
 
     async def submit(self, order: Order) -> str:
         spec = await asyncio.to_thread(

@@ -85,7 +85,7 @@ def program_bytes(model: object) -> bytes:
     serialise: Any = getattr(model, "SerializeToString", None)
     if serialise is not None:
         return bytes(serialise())
-    if (base := sys.modules.get("sklearn.base")) is not None and isinstance(model, base.BaseEstimator):
+    if _is_estimator(model):
         from nodes.client.estimators import converted  # noqa: PLC0415 - needs scikit-learn
 
         return converted(model)
@@ -93,6 +93,20 @@ def program_bytes(model: object) -> bytes:
         f"a {type(model).__name__} is no program: bring a scikit-learn estimator, an ONNX model or its path, "
         f"sublet.linear(…) or sublet.sum(…){_advice(model)}"
     )
+
+
+def label_type(model: object) -> str | None:
+    """Of what labels of an estimator's come back as numbers; None where nothing says so, or they are text."""
+    if not _is_estimator(model):
+        return None
+    from nodes.client import estimators  # noqa: PLC0415 - needs scikit-learn
+
+    return estimators.label_type(model)
+
+
+def _is_estimator(model: object) -> bool:
+    base: Any = sys.modules.get("sklearn.base")
+    return base is not None and isinstance(model, base.BaseEstimator)
 
 
 def _advice(model: object) -> str:

@@ -7,8 +7,12 @@ from html import escape
 from typing import Final
 
 from nodes.views.jobs import JobReport
+from nodes.views.models import figures
+from nodes.views.parts import summed
+from schemas.joint import Learned
 
 STAGES: Final = ("submitted", "preparing", "ordering", "running", "assembling", "completed")
+JOINT_STAGES: Final = ("submitted", "preparing", "agreeing", "joining", "ordering", *STAGES[3:])
 
 
 def line(report: JobReport) -> str:
@@ -19,6 +23,12 @@ def line(report: JobReport) -> str:
     if report.rows and not report.ended:
         said.append(f"{report.rows_done:,} of {report.rows:,} rows")
     return f"<{' '.join(said)}>"
+
+
+def ledger(lines: tuple[Learned, ...]) -> Iterator[str]:
+    """What each party learned, a line per kind."""
+    for party, kind, rounds, count, shape in summed(lines):
+        yield f"{party:<8} {kind:<22} {count:>9,}  {shape}" + (f", in {rounds} rounds" if rounds > 1 else "")
 
 
 def html(report: JobReport) -> str:
@@ -35,9 +45,10 @@ def html(report: JobReport) -> str:
 
 
 def _stages(report: JobReport) -> str:
-    if report.phase not in STAGES:
+    stages = STAGES if report.joint is None else JOINT_STAGES
+    if report.phase not in stages:
         return f"<b>{escape(report.phase)}</b>"
-    return " › ".join(f"<b>{each}</b>" if each == report.phase else each for each in STAGES)
+    return " › ".join(f"<b>{each}</b>" if each == report.phase else each for each in stages)
 
 
 def _facts(report: JobReport) -> Iterator[tuple[str, str]]:
@@ -51,5 +62,12 @@ def _facts(report: JobReport) -> Iterator[tuple[str, str]]:
         yield "rows", f"{report.rows_done:,} of {report.rows:,}"
     for each in report.contracts:
         yield each.lessor, f"{each.rows:,} rows, {each.subtask or each.state}"
+    if report.joint is not None:
+        yield "partner", f"{report.joint.partner}, {report.joint.dataset}"
+    if report.joint is not None and report.joint.fit is not None:
+        fit = report.joint.fit
+        of = f"{fit.rows:,} rows, {len(fit.columns)} columns here, {fit.partner_columns} at the partner"
+        yield "model", f"{fit.algorithm} of {fit.label}: {of}"
+        yield "scored" if fit.scored else "fit", figures(fit) + (f" of {fit.scored:,} rows" if fit.scored else "")
     if report.ended_at:
         yield "time", f"{report.seconds:.1f} s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, get_args
 
 from nodes.client.errors import unfit
@@ -93,6 +93,35 @@ class FitWishes(Wishes, total=False):
     key_bits: int
 
 
+class ScoreWishes(Wishes, total=False):
+    """Keywords of a model's `predict` and `score`: those of `submit`, and which rows the partner adds its part of.
+
+    id: as of `submit`; by default as the model was fitted.
+    dataset: the partner's table with its columns of these rows; by default the one that was fitted to.
+    aligned: both sides have the same ids in the same order; else the rows in common are found.
+    """
+
+    dataset: str
+    aligned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Whom:
+    """A partner, and what it calls its table."""
+
+    partner: str
+    dataset: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The job that fitted it and whose part it needs; and what its scores are held against, if anything."""
+
+    job: str
+    partner: str
+    label: str | None
+
+
 _OF_JOB: Final = ("algorithm", "partner_columns", "aligned")
 """What of a model's wishes is not its own."""
 _NOT_OPTIONS: Final = ("id", "columns", "accept", "local_program")
@@ -109,9 +138,7 @@ def options(wishes: Mapping[str, Any], own_lessors: int | None = None) -> JobOpt
     """
     from nodes.renter.submission import JobOptions  # noqa: PLC0415 - whoever only looks waits for nothing
 
-    for name in wishes:
-        if name not in Wishes.__annotations__:
-            raise BadConfig(f"there is no option {name!r}{_meant(name, Wishes.__annotations__)}", field=name)
+    _require_known(wishes, Wishes)
     for name in _TEXTS:
         if not isinstance(wishes.get(name), str | None):
             raise unfit(name, wishes[name], "text")
@@ -129,29 +156,52 @@ def options(wishes: Mapping[str, Any], own_lessors: int | None = None) -> JobOpt
     )
 
 
-def fit_options(
-    label: str, partner: str, dataset: str, wishes: Mapping[str, Any], own_lessors: int | None = None
-) -> JobOptions:
+def fit_options(label: str, whom: Whom, wishes: Mapping[str, Any], own_lessors: int | None = None) -> JobOptions:
     """As `options`, with a partner and the model to fit. Raises BadConfig."""
     from nodes.renter.invitation import Invitation, fitting  # noqa: PLC0415 - whoever only looks waits for nothing
 
     own = {name: _plain(value) for name, value in wishes.items() if name not in Wishes.__annotations__}
-    for name in own:
-        if name not in FitWishes.__annotations__:
-            raise BadConfig(f"there is no option {name!r}{_meant(name, FitWishes.__annotations__)}", field=name)
-    for name, text in {"label": label, "partner": partner, "dataset": dataset, **own}.items():
+    _require_known(own, FitWishes)
+    for name, text in {"label": label, "partner": whom.partner, "dataset": whom.dataset, **own}.items():
         if name in _FIT_TEXTS and not isinstance(text, str):
             raise unfit(name, text, "text")
     model = {name: value for name, value in own.items() if name not in _OF_JOB}
     invitation = Invitation(
-        partner=partner,
-        dataset=dataset,
+        partner=whom.partner,
+        dataset=whom.dataset,
         fitting=fitting(own.get("algorithm", "logistic"), label, **model),
         columns=_names(wishes, "partner_columns"),
         aligned=bool(own.get("aligned", False)),
     )
     of_job = {name: value for name, value in wishes.items() if name not in own}
     return replace(options(of_job, own_lessors), joint=invitation)
+
+
+def score_options(model: Model, wishes: Mapping[str, Any], own_lessors: int | None = None) -> JobOptions:
+    """As `options`, with the partner whose part the model needs. Raises BadConfig."""
+    from nodes.renter.invitation import Invitation  # noqa: PLC0415 - whoever only looks waits for nothing
+
+    own = {name: _plain(value) for name, value in wishes.items() if name not in Wishes.__annotations__}
+    _require_known(own, ScoreWishes)
+    for name, text in {"label": model.label, "dataset": own["dataset"]}.items():
+        if not isinstance(text, str | None):
+            raise unfit(name, text, "text")
+    invitation = Invitation(
+        partner=model.partner,
+        dataset=own["dataset"],
+        score=model.job,
+        label=model.label,
+        aligned=bool(own.get("aligned", False)),
+    )
+    of_job = {name: value for name, value in wishes.items() if name not in own}
+    return replace(options(of_job, own_lessors), joint=invitation)
+
+
+def _require_known(wishes: Mapping[str, Any], kind: type) -> None:
+    """Raises BadConfig: there is no such wish."""
+    for name in wishes:
+        if name not in kind.__annotations__:
+            raise BadConfig(f"there is no option {name!r}{_meant(name, kind.__annotations__)}", field=name)
 
 
 def _names(wishes: Mapping[str, Any], wish: str) -> tuple[str, ...]:

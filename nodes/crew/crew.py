@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import pickle
 import struct
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass, field
@@ -48,6 +49,7 @@ _ENVIRONMENT: Final = {
 crew is as large as the cores."""
 
 T = TypeVar("T")
+W = TypeVar("W")
 K = TypeVar("K")
 P = ParamSpec("P")
 
@@ -65,11 +67,14 @@ class Kit(Generic[K]):
     """What all tasks of one job share, pickled once. `repr` shows nothing: it may hold keys."""
 
     packed: bytes = field(repr=False)
+    name: bytes = field(repr=False)
+    """By which processes find what they unpacked: its SHA-256, as hashing hundreds of kilobytes takes a while."""
 
     @classmethod
     def of(cls, content: K) -> Kit[K]:
         """Pack it."""
-        return cls(pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL))
+        packed = pickle.dumps(content, protocol=pickle.HIGHEST_PROTOCOL)
+        return cls(packed, hashlib.sha256(packed).digest())
 
 
 @dataclass(slots=True)
@@ -130,6 +135,8 @@ class _Hand:
         with self.starting:
             if self.closed:
                 raise HandLost("the crew was closed before this was computed")
+            if self.process is not None and self.process.poll() is not None:  # when it had no task: none is lost
+                self.end()
             if self.process is None:
                 self.process = subprocess.Popen(  # noqa: S603 - our own module
                     (*_COMMAND, str(os.getpid()), str(self.task_seconds_max + END_SECONDS_MAX)),
@@ -139,6 +146,17 @@ class _Hand:
                     start_new_session=True,
                 )
             return self.process
+
+
+async def survived(work: Callable[[], Awaitable[W]]) -> W:
+    """What comes of work on foreign bytes, begun again once: a process may die of this machine's own troubles.
+
+    Raises:
+        HandLost: it died again, so the bytes are to blame.
+    """
+    with contextlib.suppress(HandLost):
+        return await work()
+    return await work()
 
 
 class _Turns:
@@ -198,7 +216,7 @@ class Crew:
             HandLost: the process died on it, or answered what the task cannot return.
             TaskFailed: it raised an exception.
         """
-        request, returned = Request(task, kit.packed, args, kwargs), get_type_hints(task)["return"]
+        request, returned = Request(task, kit.name, kit.packed, args, kwargs), get_type_hints(task)["return"]
         await self._turns.take(ahead=self._goes_ahead)
         answer, result = await asyncio.wrap_future(self._started(request, returned))
         if answer.failed:
@@ -215,7 +233,7 @@ class Crew:
     async def forget(self, kit: Kit[Any]) -> None:
         """Let every process drop this kit, busy ones before their next task: a job's keys end with the job."""
         for hand in self._hands:
-            hand.to_forget.append(kit.packed)
+            hand.to_forget.append(kit.name)
         await asyncio.get_running_loop().run_in_executor(self._threads, self._forget_idle)
 
     async def close(self) -> None:
@@ -263,9 +281,9 @@ class Crew:
 
     def _remind(self, hand: _Hand) -> None:
         while hand.to_forget:
-            packed = hand.to_forget.popleft()
+            name = hand.to_forget.popleft()
             if hand.process is not None:
-                hand.exchange(Request(None, packed))
+                hand.exchange(Request(None, name))
 
     def _end(self) -> None:
         for hand in self._hands:

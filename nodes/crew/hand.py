@@ -35,6 +35,8 @@ class Request:
     """Call `task(kit, *args)`; without a task, forget the kit."""
 
     task: Callable[..., Any] | None
+    name: bytes = field(repr=False)
+    """Of the kit."""
     kit: bytes = field(default=b"", repr=False)
     args: tuple[Any, ...] = field(default=(), repr=False)
     kwargs: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -57,18 +59,18 @@ class Kits:
 
     _kept: OrderedDict[bytes, Any] = field(default_factory=OrderedDict, repr=False)
 
-    def unpacked(self, packed: bytes) -> Any:
-        """The kit's content, the same object each time."""
-        if packed not in self._kept:
-            self._kept[packed] = pickle.loads(packed)  # noqa: S301 - of the parent
-        self._kept.move_to_end(packed)
+    def unpacked(self, name: bytes, packed: bytes) -> Any:
+        """The content of the kit of this name, the same object each time."""
+        if name not in self._kept:
+            self._kept[name] = pickle.loads(packed)  # noqa: S301 - of the parent
+        self._kept.move_to_end(name)
         while len(self._kept) > KITS_KEPT:
             self._kept.popitem(last=False)
-        return self._kept[packed]
+        return self._kept[name]
 
-    def forget(self, packed: bytes) -> None:
+    def forget(self, name: bytes) -> None:
         """Drop a kit, if it is there."""
-        self._kept.pop(packed, None)
+        self._kept.pop(name, None)
 
 
 def serve(requests: BinaryIO, answers: BinaryIO, *, task_seconds_max: float) -> None:
@@ -80,7 +82,7 @@ def serve(requests: BinaryIO, answers: BinaryIO, *, task_seconds_max: float) -> 
         except EOFError:
             return
         if request.task is None:
-            kits.forget(request.kit)
+            kits.forget(request.name)
             answer = Answer()
         else:
             signal.setitimer(signal.ITIMER_REAL, task_seconds_max)
@@ -95,7 +97,7 @@ def _done(request: Request, kits: Kits) -> Answer:
     assert request.task is not None
     start = time.process_time()
     try:
-        result = request.task(kits.unpacked(request.kit), *request.args, **request.kwargs)
+        result = request.task(kits.unpacked(request.name, request.kit), *request.args, **request.kwargs)
         raw = msgspec.Raw(msgspec.msgpack.encode(result))
     except Exception as error:
         return Answer(failed=_without_values(error))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from schemas.errors import BadData
 
 SHOWN_COLUMNS: Final = 50
+SLIP: Final = 0.8
+"""How much alike two names are written where one is meant as the other (difflib's ratio)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,15 @@ class Header:
         if not column or column not in self.columns:
             named = [name for name in self.columns if name]
             shown = ", ".join(named[:SHOWN_COLUMNS]) + ("…" if len(named) > SHOWN_COLUMNS else "")
-            raise BadData(f"{self.file} has no column {column!r}; its columns are: {shown}", column=column)
+            message = f"{self.file} has no column {column!r}{_meant(column, named)} its columns are: {shown}"
+            raise BadData(message, column=column)
         if self.columns.count(column) > 1:
             raise BadData(f"{self.file} has two columns named {column!r}; rename one", column=column)
         return self.columns.index(column)
+
+
+def _meant(column: str, known: Sequence[str]) -> str:
+    """The column that is written most like it, if one is: letters of another case and spaces around it are slips."""
+    plain = {name.strip().casefold(): name for name in reversed(known)}
+    close = difflib.get_close_matches(column.strip().casefold(), list(plain), 1, SLIP)
+    return f", did you mean {plain[close[0]]!r}?" if close else ";"

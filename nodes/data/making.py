@@ -63,7 +63,7 @@ def lay_down(
     if not table.rows:
         raise BadData(f"{source.header.file} has a header but no rows: nothing to compute")
     if table.gaps and reading.missing == "refuse":
-        raise _missing(table)
+        raise missing_value(table, "give --missing nan if the program knows what to do")
     return table
 
 
@@ -243,15 +243,13 @@ def _created(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb")
 
 
-def _missing(table: Table) -> BadData:
+def missing_value(table: Table, advice: str) -> BadData:
+    """Where the first missing value of a table is, that has some, and how many there are."""
     row = 0
     for block in table.blocks():
         if len(gaps := np.argwhere(np.isnan(block.values))):
             row, column = row + int(gaps[0][0]) + 1, table.columns[gaps[0][1]]
-            message = (
-                f"row {row}, column {column!r}: the value is missing; {table.gaps}; fill them in, or give --missing "
-                "nan if the program knows what to do, or --missing mean if a model is fitted"
-            )
+            message = f"row {row}, column {column!r}: the value is missing; {table.gaps}; fill them in, or {advice}"
             return BadData(message, row=row, column=column)
         row += len(block.values)
     raise AssertionError("no value is missing")

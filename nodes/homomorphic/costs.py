@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from nodes.homomorphic.paillier.multiexp import multiplications
 from nodes.homomorphic.port import IntegerProgram
@@ -39,6 +39,8 @@ class Units(Struct, frozen=True, kw_only=True):
     """Per ciphertext of a result: bias, fresh noise by the last table, serialising."""
     decrypt: float
     """Per ciphertext."""
+    open: float = 0.0
+    """Per result, of however few ciphertexts, that is decrypted."""
 
     def times(self, factor: float) -> Units:
         """All of them times a factor: the seconds of a probe."""
@@ -129,8 +131,12 @@ def encrypt_seconds(units: Units, ciphertexts: int, batch: int, processes: int, 
 
 
 def evaluate_seconds(units: Units, work: Work, processes: int) -> float:
-    """Running the program on ciphertext (H2) in `processes` of lessors."""
-    noise = encrypt_seconds(units, work.ciphertexts_out, work.batch_out, processes)
+    """Running the program on ciphertext (H2) in `processes` of lessors.
+
+    A lessor loads the scheme's library and reads the key when it opens its subtask: that is no batch's time.
+    """
+    opened = structs.replace(units, start=0.0)
+    noise = encrypt_seconds(opened, work.ciphertexts_out, work.batch_out, processes)
     noise -= work.ciphertexts_out * units.encrypt[-1]
     computing = work.steps * units.step + work.products * units.product + work.ciphertexts_out * units.output
-    return processes * units.read_key + work.ciphertexts_in * units.receive + computing + noise
+    return work.ciphertexts_in * units.receive + computing + noise

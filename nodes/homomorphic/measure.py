@@ -28,6 +28,8 @@ from nodes.homomorphic.schemes import DEPTHS, KEY_BITS, generate, kind_of, read_
 from schemas.jobs import Scheme
 
 ROUNDS: Final = 5
+CACHE_BYTES: Final = 16 * 2**20
+"""More than a core has of its own."""
 WIDTH: Final = 8
 OUTPUTS: Final = 4
 DRAWS: Final = 16
@@ -85,7 +87,7 @@ def measure_paillier(kit: None) -> dict[str, Units]:
         encrypt_exact=taken["exact"] / WIDTH,
         output=max(0.0, units.output + draws[-1] - draws[1]),
     )
-    ordinary = msgspec.structs.replace(subgroup, decrypt=taken["decrypt ordinary"] / WIDTH)
+    ordinary = msgspec.structs.replace(subgroup, decrypt=(taken["decrypt ordinary"] - units.open) / WIDTH)
     return {"paillier-subgroup": subgroup, "paillier": ordinary}
 
 
@@ -119,19 +121,22 @@ def _port_runs(scheme: Scheme, secret: SecretKey, blocks: int, sample: Sample = 
     return {
         "encrypt": partial(secret.encrypt, values),
         "read key": partial(read_public, scheme, public.to_bytes()),
+        "decrypt one": partial(secret.decrypt, secret.encrypt(few[:, :1]), len(few), 1),
         "decrypt": partial(secret.decrypt, secret.encrypt(few), len(few), WIDTH),
         "one output": partial(public.evaluate, body, len(values), program((_BARE,))),
         "outputs": partial(public.evaluate, body, len(values), program((_BARE,) * OUTPUTS)),
-        "weights": partial(public.evaluate, body, len(values), program((sample.weights,))),
+        "weights": partial(public.evaluate, body, len(values), program((sample.weights,) * OUTPUTS)),
     }
 
 
 def _units(scheme: Scheme, taken: Probes, blocks: int, sample: Sample = ORDINARY) -> Units:
-    one = taken["one output"]
+    one, outputs = taken["one output"], taken["outputs"]
     in_one = steps(scheme, _program((_BARE,)))
-    step = max(0.0, taken["weights"] - one) / (blocks * (steps(scheme, _program((sample.weights,))) - in_one))
-    each = max(0.0, taken["outputs"] - one) / (blocks * (OUTPUTS - 1))
+    more = OUTPUTS * (steps(scheme, _program((sample.weights,))) - in_one)
+    step = max(0.0, taken["weights"] - outputs) / (blocks * more)
+    each = max(0.0, outputs - one) / (blocks * (OUTPUTS - 1))
     encrypt = taken["encrypt"] / (blocks * WIDTH)
+    decrypt = max(0.0, taken["decrypt"] - taken["decrypt one"]) / (WIDTH - 1)
     return Units(
         start=0.0,
         encrypt=(encrypt,),
@@ -141,7 +146,8 @@ def _units(scheme: Scheme, taken: Probes, blocks: int, sample: Sample = ORDINARY
         receive=max(0.0, one - blocks * each) / (blocks * WIDTH),
         step=step,
         output=max(0.0, each - in_one * step),
-        decrypt=taken["decrypt"] / WIDTH,
+        decrypt=decrypt,
+        open=max(0.0, taken["decrypt one"] - decrypt),
     )
 
 
@@ -188,13 +194,15 @@ def _all(work: Callable[[T], object], inputs: Sequence[T]) -> None:
 
 
 class Watch:
-    """Times work in probes."""
+    """Times work in probes. Between a job's tasks others compute: the processor's caches hold nothing of the work."""
 
     def __init__(self) -> None:
+        self._others = np.zeros(CACHE_BYTES, np.uint8)
         self._before = _probe()
 
     def time(self, work: Callable[[], T]) -> tuple[T, float]:
         """What the work makes, and how many probes it takes."""
+        self._others.fill(1)
         made, seconds = _timed(work)
         before, self._before = self._before, _probe()
         return made, 2 * seconds / (before + self._before)

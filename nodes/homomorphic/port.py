@@ -17,7 +17,9 @@ from nodes.programs.affine import Monomial
 from schemas.errors import BadProgram
 
 SLOT_BITS: Final = 64
-"""Every value has a signed slot of this many bits; values must stay below 2^63 in size."""
+"""No value has a wider signed slot; values must stay below 2^63 in size."""
+SLOT_BITS_MIN: Final = 16
+"""Of a value whose bound would do with less."""
 SLOT_VALUE_LIMIT: Final = 2 ** (SLOT_BITS - 1)
 
 FLOAT_BITS: Final = 1024
@@ -65,6 +67,17 @@ class IntegerProgram:
         """Columns in the longest product; 1 for a linear program."""
         return max(map(len, self.products), default=1)
 
+    @property
+    def slot_bits(self) -> int:
+        """Of the narrowest slots in which columns and results surely stay; each side packs by the program it knows.
+
+        Sums over rows may fill the widest, for how many rows they add up is not said here.
+        """
+        if self.sum_rows:
+            return SLOT_BITS
+        needed = max(self.largest(1), self.input_max).bit_length() + 1
+        return min(max(needed, SLOT_BITS_MIN), SLOT_BITS)
+
     def terms(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Columns float64 [N, F] and their products, [N, F + P]: what the weights are for."""
         made = [values[:, list(each)].prod(axis=1) / float(self.input_max) ** (len(each) - 1) for each in self.products]
@@ -83,15 +96,17 @@ class IntegerProgram:
             for row, bias in zip(self.weights, self.bias, strict=True)
         )
 
-    def require_room(self, rows: int) -> None:
+    def require_room(self, rows: int, slot_bits: int = SLOT_BITS) -> None:
         """Prove that no slot can overflow over `rows` rows; raises Overflow with the numbers."""
-        reached = self.largest(rows)
-        if reached >= SLOT_VALUE_LIMIT:
+        reached, limit = self.largest(rows), 1 << (slot_bits - 1)
+        if slot_bits < SLOT_BITS:
+            reached = max(reached, self.input_max)
+        if reached >= limit:
             raise Overflow(
-                f"a result could reach {_shown(reached)}, but a slot holds values below 2^{SLOT_BITS - 1} "
-                f"({SLOT_VALUE_LIMIT:.3e}): narrow the bounds or the weights, or send fewer rows than {rows}",
+                f"a result could reach {_shown(reached)}, but a slot holds values below 2^{slot_bits - 1} "
+                f"({limit:.3e}): narrow the bounds or the weights, or send fewer rows than {rows}",
                 reached=reached,
-                limit=SLOT_VALUE_LIMIT,
+                limit=limit,
             )
 
 
@@ -135,6 +150,12 @@ class PublicKey(Protocol):
     def digest(self) -> str:
         """SHA-256 of the serialised key, hex."""
 
+    def laid_out(self, program: IntegerProgram) -> PublicKey:
+        """The same key for this program's values alone, where the scheme then holds more rows in a ciphertext.
+
+        Both sides do that by the program that they know: nothing of it is said.
+        """
+
     def to_bytes(self) -> bytes:
         """Everything that others need to encrypt, compute and re-randomise."""
 
@@ -172,6 +193,9 @@ class SecretKey(Protocol):
     @property
     def keeps_decryptions(self) -> bool:
         """Whether a decryption gives the key away to who holds its ciphertext: then it must not leave the renter."""
+
+    def laid_out(self, program: IntegerProgram) -> SecretKey:
+        """As PublicKey.laid_out."""
 
     def to_bytes(self) -> bytes:
         """The secret itself: seal it before it is stored."""

@@ -18,9 +18,9 @@ from nodes.homomorphic.ckks import seal as ckks_seal
 from nodes.homomorphic.ckks.linear import CkksPublic, CkksSecret
 from nodes.homomorphic.ckks.polynomial import PolynomialPublic, PolynomialSecret
 from nodes.homomorphic.paillier import secret as paillier
-from nodes.homomorphic.paillier.public import PaillierPublic
+from nodes.homomorphic.paillier.public import PaillierPublic, slots_of
 from nodes.homomorphic.paillier.secret import PaillierSecret
-from nodes.homomorphic.port import SLOT_BITS, IntegerProgram, PublicKey, SecretKey, Shape
+from nodes.homomorphic.port import SLOT_BITS, SLOT_BITS_MIN, IntegerProgram, PublicKey, SecretKey, Shape
 from nodes.programs.affine import AffineMap
 from nodes.programs.compile import affine
 from nodes.programs.cut import Cut, cut
@@ -57,21 +57,30 @@ class Adapter:
     """A scheme of the port: what its keys are like, and how they are made and read."""
 
     shapes: tuple[Shape, ...]
-    """Of its keys, from the cheapest to the dearest."""
+    """Of what its keys make, from the cheapest to the dearest; where they are alike, from the one that holds least."""
     generate: Callable[[IntegerProgram, int, int], SecretKey]
     """For a program on so many rows at a time, of this shape or one after it."""
     read_secret: Callable[[bytes], SecretKey]
     read_public: Callable[[bytes], PublicKey]
     fitting: Callable[[IntegerProgram, int], int] = lambda program, rows: 0
     """Which of the shapes a program needs on so many rows at a time; raises Overflow."""
+    alike: bool = False
+    """Whether a ciphertext costs the same in every shape."""
+
+
+PAILLIER_SLOT_BITS: Final = range(SLOT_BITS, SLOT_BITS_MIN - 1, -1)
+"""Of the shapes of its ciphertexts: the widest, in which anything fits, stand first."""
 
 
 def _paillier(*, subgroup: bool) -> Adapter:
+    size = KEY_BITS // 4
     return Adapter(
-        (Shape(KEY_BITS, (KEY_BITS - 3) // SLOT_BITS, KEY_BITS // 4, 0.0, KEY_BITS // 4),),
+        tuple(Shape(KEY_BITS, slots_of(KEY_BITS, bits), size, 0.0, size) for bits in PAILLIER_SLOT_BITS),
         lambda program, rows, at: paillier.generate(KEY_BITS, subgroup=subgroup),
         PaillierSecret.from_bytes,
         PaillierPublic.from_bytes,
+        lambda program, rows: PAILLIER_SLOT_BITS.index(program.slot_bits),
+        alike=True,
     )
 
 
@@ -118,14 +127,18 @@ def shape(scheme: Scheme, at: int = 0) -> Shape:
 
 def kind_of(scheme: Scheme, at: int) -> str:
     """What keys of one shape are called where their costs are kept."""
-    return f"{scheme}/{at}" if len(ADAPTERS[scheme].shapes) > 1 else scheme
+    return f"{scheme}/{at}" if _kinds(scheme) > 1 else scheme
+
+
+def _kinds(scheme: Scheme) -> int:
+    """How many kinds of keys it has."""
+    adapter = ADAPTERS[scheme]
+    return 1 if adapter.alike else len(adapter.shapes)
 
 
 def of_kind(kind: str) -> tuple[Scheme, int]:
     """Scheme and shape of a `kind`."""
-    return {kind_of(scheme, at): (scheme, at) for scheme, each in ADAPTERS.items() for at in range(len(each.shapes))}[
-        kind
-    ]
+    return {kind_of(scheme, at): (scheme, at) for scheme in ADAPTERS for at in range(_kinds(scheme))}[kind]
 
 
 def fitting(scheme: Scheme, program: IntegerProgram, rows: int) -> int:

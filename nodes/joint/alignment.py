@@ -68,20 +68,28 @@ def ids_digest(job: str, ids: Iterable[list[str]]) -> str:
 
 
 def require_ids(ids: Iterable[list[str]]) -> None:
-    """Raises BadData with counts, for this side's eyes: ids must be there, and each must name one row.
+    """Raises BadData with counts and rows, for this side's eyes: ids must be there, and each must name one row.
 
     Looks at hashes of 16 bytes, so that 10^6 ids take 16 MB.
     """
-    empty, hashes = 0, bytearray()
+    empty, first, hashes = 0, 0, bytearray()
     for each in ids:
-        empty += sum(not text.strip() for text in each)
+        missing = [at for at, text in enumerate(each) if not text.strip()]
+        if missing and not empty:
+            first = len(hashes) // REMASKED_BYTES + missing[0] + 1
+        empty += len(missing)
         hashes += b"".join([hashlib.blake2b(_raw(text), digest_size=REMASKED_BYTES).digest() for text in each])
     rows = len(hashes) // REMASKED_BYTES
     if empty:
-        raise BadData(f"{empty} of {rows} rows have no id: give them one or leave them out")
-    repeated = rows - len(np.unique(_table(bytes(hashes), REMASKED_BYTES)))
-    if repeated:
-        raise BadData(f"{repeated} of {rows} ids were there before: an id must name one row only")
+        raise BadData(f"{empty} of {rows} rows have no id, row {first} first: give them one or leave them out")
+    _, firsts, inverse = np.unique(_table(bytes(hashes), REMASKED_BYTES), return_index=True, return_inverse=True)
+    repeated = np.flatnonzero(firsts[inverse] != np.arange(rows))
+    if len(repeated):
+        at = int(repeated[0])
+        message = (
+            f"{len(repeated)} of {rows} ids were there before, that of row {at + 1} in row {firsts[inverse[at]] + 1}"
+        )
+        raise BadData(f"{message}: an id must name one row only")
 
 
 def masked(masking: Masking, ids: list[str]) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from nodes.data.binding import Binding
 from nodes.data.header import Header
-from nodes.data.making import lay_down
+from nodes.data.making import lay_down, missing_value
 from nodes.data.port import Block, Source
 from nodes.data.reading import Reading
 from nodes.data.table import Table
@@ -29,6 +29,7 @@ from nodes.joint.files import values_of
 from nodes.whole import write_whole
 from schemas.errors import BadData
 
+FILL: Final = 'give --missing mean (at a partner: missing = "mean" of its dataset)'
 TEXTS_MAX: Final = 10_000
 """Different ones of a column, which are counted in memory."""
 
@@ -60,10 +61,17 @@ def encoding_of(source: Source, reading: Reading, label: str | None, support: in
 
 
 def laid_down(encoding: Encoding, folder: Path, source: Source, reading: Reading) -> Table:
-    """Make `folder` and in it the table. Raises as `nodes.data.making.lay_down`, and BadData: a text is missing."""
+    """Make `folder` and in it the table. Raises as `nodes.data.making.lay_down`, and BadData: a value is missing."""
     taken = encoding.taken if encoding.texts else ()
     binding = Binding(encoding.names, "choice" if reading.columns else "name", taken)
-    return lay_down(folder, Encoded(source, encoding, reading), binding, reading)
+    table = lay_down(folder, Encoded(source, encoding, reading), binding, replace(reading, missing="mean"))
+    lacking = table.known.gaps[-1] if encoding.label else 0
+    if lacking:
+        message = f"the label {encoding.label[0]!r} is missing in {lacking:,} of {table.rows:,} rows: leave those out"
+        raise BadData(message, column=encoding.label[0])
+    if table.gaps and reading.missing == "refuse":
+        raise missing_value(table, FILL)
+    return table
 
 
 def one_hot(known: Categories, texts: Sequence[str]) -> Floats:
@@ -141,7 +149,7 @@ class Encoded:
         for each, column in zip(self.encoding.texts, given, strict=True):
             if "" in column:
                 at = row + column.index("")
-                message = f"row {at}, column {each.column!r}: the text is missing; fill it in, or give --missing mean, "
+                message = f"row {at}, column {each.column!r}: the text is missing; fill it in, or {FILL}, "
                 message += "which makes a category of it"
                 raise BadData(message, row=at, column=each.column)
 

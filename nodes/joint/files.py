@@ -71,6 +71,11 @@ class IntegerFiles:
         units, offsets = zip(*[(each.units, each.offsets) for each in made], strict=True)
         return self._put(aside, Scales(tuple(chain.from_iterable(units)), tuple(chain.from_iterable(offsets))))
 
+    def remove(self) -> None:
+        """As if none had been made."""
+        for path in (self.integers, self._scales):
+            path.unlink(missing_ok=True)
+
     def read(self) -> Columns:
         """What was made; the integers stay in their file.
 

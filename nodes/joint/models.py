@@ -23,6 +23,8 @@ from nodes.joint.columns import Floats
 from schemas.errors import BadData
 from schemas.joint import AlgorithmName
 
+SHOWN_CLASSES = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -48,7 +50,8 @@ def _linear(label: Floats) -> Target:
 
 def _logistic(label: Floats) -> Target:
     if not np.isin(label, (0.0, 1.0)).all() or label.min() == label.max():
-        raise BadData("a logistic model needs a label of 0 and 1, and both of them")
+        message = f"a logistic model needs a label of 0 and 1, and both of them, not {_shown(label)}"
+        raise BadData(f"{message}: write 1 for one class and 0 for the rest")
     mean = float(label.mean())
     return Target(label / (mean * (1 - mean)), math.log(mean / (1 - mean)), mean * (1 - mean))
 
@@ -56,8 +59,15 @@ def _logistic(label: Floats) -> Target:
 def _poisson(label: Floats) -> Target:
     mean = float(label.mean())
     if label.min() < 0 or mean == 0:
-        raise BadData("a Poisson model needs a label that is never negative, and not always 0")
+        raise BadData("a Poisson model needs a label of counts, which are never negative, and not always 0")
     return Target(label / mean, math.log(mean), mean)
+
+
+def _shown(label: Floats) -> str:
+    """Which values there are."""
+    found = np.unique(label)
+    shown = ", ".join(f"{each:g}" for each in found[:SHOWN_CLASSES])
+    return shown if len(found) <= SHOWN_CLASSES else f"{shown} and {len(found) - SHOWN_CLASSES:,} others"
 
 
 FIRST_ORDER = "Newton's first step from the mean, by second moments: not the maximum of the likelihood"

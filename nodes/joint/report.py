@@ -53,7 +53,8 @@ class Calibration:
 
     def probabilities(self, scores: Floats) -> Floats:
         """Of label 1."""
-        return np.asarray(1 / (1 + np.exp(-(self.slope * (scores - self.centre) + self.intercept))), dtype=np.float64)
+        logits = self.slope * (scores - self.centre) + self.intercept
+        return np.asarray(np.exp(-np.logaddexp(0.0, -logits)), dtype=np.float64)
 
 
 def calibration(fit: Fit, positive: float, centre: float) -> Calibration:
@@ -83,6 +84,16 @@ def expected(fit: Fit, positive: float) -> tuple[float, float]:
     loss += negative * (weights @ -np.log(np.maximum(1 - zeros, PROBABILITY_MIN)))
     area = (1 + math.erf(between / (2 * math.sqrt(within)))) / 2 if within > 0 else 1.0
     return area, float(loss)
+
+
+def log_mean_excess(fit: Fit) -> float:
+    """By how much first-order Poisson scores are above the logarithm of the mean: half their variance.
+
+    By Stein's lemma the first step has the weights of the maximum of the likelihood where columns are normally
+    distributed, and the mean of exp(score) is then exp(mean score + variance / 2): the score of a mean row is too large
+    by that. Means add up to the counts so, in large part.
+    """
+    return fit.fitted / fit.rows / 2
 
 
 def deviance(label: Floats, means: Floats) -> float:

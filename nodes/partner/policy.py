@@ -9,7 +9,7 @@
     programs = ["<SHA-256 of the program>"]  # "*": any that gives sums over rows
     algorithms = ["logistic", "ridge"]       # of models to fit; "*": any
     per_row = false                          # true: rows may be scored with a model that was fitted here
-    rows_min = 20
+    rows_min = 20                            # under any output but scores of single rows
     rounds_max = 10
     alignment = ["digest", "psi"]            # how rows may be found; psi: private set intersection of the ids
     ids_max = 100000                         # ids of the renter in one, each of which asks about one person
@@ -53,7 +53,7 @@ class Rule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     per_row: bool = False
     """Whether a renter may score single rows with a model that it fitted here."""
     rows_min: Annotated[int, Meta(ge=1, le=limits.ROWS_PER_JOB_MAX)] = limits.ROWS_PER_OUTPUT_MIN
-    """The fewest rows that an output may rest on."""
+    """The fewest rows that an output may rest on, other than scores of single rows."""
     rounds_max: Annotated[int, Meta(ge=1, le=ROUNDS_MAX)] = 1
     alignment: Annotated[tuple[Kind, ...], Meta(min_length=1, max_length=2)] = ("digest", "psi")
     """How rows of both sides may be found: `psi` tells the renter which of its ids are here."""
@@ -134,7 +134,11 @@ _CHECKS: Final = (
     ),
     Check("too-many-ids", "its policy allows fewer ids", lambda r, a: a.alignment == "digest" or a.rows <= r.ids_max),
     Check("per-row-output", "its policy allows no results of single rows", lambda r, a: not a.per_row or r.per_row),
-    Check("too-few-rows", "its policy asks for more rows under an output", lambda r, a: a.rows >= r.rows_min),
+    Check(
+        "too-few-rows",
+        "its policy asks for more rows under an output",
+        lambda r, a: a.per_row or a.rows >= r.rows_min,
+    ),
     Check("too-many-rounds", "its policy allows fewer rounds", lambda r, a: a.rounds <= r.rounds_max),
 )
 
@@ -155,4 +159,4 @@ def judge(policy: Policy, asked: Asked) -> Verdict:
         rules = tuple(rule for rule in rules if check.allows(rule, asked))
         if not rules:
             return Verdict(check.code, check.reason)
-    return Verdict(rows_min=min(rule.rows_min for rule in rules))
+    return Verdict(rows_min=1 if asked.per_row else min(rule.rows_min for rule in rules))

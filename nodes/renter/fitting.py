@@ -32,6 +32,10 @@ def columns_of(source: Source, fitting: Fitting, reading: Reading) -> Encoding:
     """
     if fitting.label in (reading.id_column, *reading.columns):
         raise BadConfig(f"the label {fitting.label!r} is named as another column too", field="label")
+    source.header.position(fitting.label)
+    if fitting.label not in source.header.numeric:
+        wanted = "write 0 and 1" if fitting.algorithm.name == "logistic" else "a model of numbers takes numbers"
+        raise BadData(f"the label {fitting.label!r} of {source.header.file} is text: {wanted}", column=fitting.label)
     found = encoding_of(source, reading, fitting.label, Limits().support)
     if found.names == found.label:
         raise BadData(f"{source.header.file} has no column for a model beside {fitting.label!r}")
@@ -57,10 +61,10 @@ def require_usable(table: Table, fitting: Fitting) -> None:
         BadData: naming the column, with counts.
     """
     label = label_of(table)
-    missing = int(np.isnan(label).sum())
-    if missing:
-        raise BadData(f"the label {fitting.label!r} is missing in {missing} of {table.rows} rows: leave those out")
-    MODELS[fitting.algorithm.name].target(label)
+    try:
+        MODELS[fitting.algorithm.name].target(label)
+    except BadData as error:
+        raise BadData(f"column {fitting.label!r}: {error}", column=fitting.label) from error
     constant = [name for at, name in enumerate(table.columns) if not _varies(column_of(table, None, at))]
     if constant:
         raise BadData(f"{constant[0]!r} has the same value in every row, and teaches nothing: leave it out")

@@ -67,8 +67,10 @@ class Joining:
     round: int
     """The one under way, or the last."""
     rounds: int
+    fits: bool
+    """Whether a model is fitted."""
     fit: FitReport | None
-    """Of a model that was fitted."""
+    """Of a model that was fitted, or that rows are scored with."""
     ledger: tuple[Learned, ...]
 
 
@@ -276,6 +278,7 @@ def _joining(job: Job, progress: Progress, records: Mapping[str, Struct], jobs: 
         dataset=joint.dataset,
         round=progress.round,
         rounds=joint.rounds,
+        fits=joint.fitting is not None,
         fit=None if joint.fitting is None and joint.score is None else read_fit(JobFolder(jobs / job.spec.id)),
         ledger=ledger.lines if isinstance(ledger, Ledger) else (),
     )

@@ -7,7 +7,13 @@ from pathlib import Path
 from nodes.renter.files.fits import Alone, FitReport
 from nodes.renter.files.folder import JobFolder
 
-__all__ = ["Alone", "FitReport", "program"]
+__all__ = ["Alone", "FitReport", "figures", "program"]
+
+
+def figures(fit: FitReport | Alone) -> str:
+    """How good it is, in words; what is not known is left out."""
+    found = {"r2": fit.r2, "auc": fit.auc, "log loss": fit.log_loss, "deviance": getattr(fit, "deviance", None)}
+    return ", ".join(f"{name} {value:.5g}" for name, value in found.items() if value is not None)
 
 
 def program(jobs: Path, job: str) -> bytes:

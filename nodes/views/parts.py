@@ -11,6 +11,7 @@ from nodes.joint.categories import Categories, Omitted
 from nodes.partner.protocol.records import ContractRecord, Ledger, Part, Round
 from nodes.renter.protocol.records import JOB_PREFIX
 from nodes.store.port import Store
+from nodes.views import journal
 from nodes.views.errors import UnknownJob
 from schemas.joint import Algorithm, Learned
 
@@ -58,6 +59,12 @@ async def part(store: Store, job: str) -> PartReport:
     if found is None:
         raise UnknownJob(job)
     return found
+
+
+async def said(store: Store, job: str) -> tuple[str, ...]:
+    """Why this partner refused, in words that are for itself. Raises UnknownJob."""
+    notes = (note for line in await journal.explain(store, job) for note in line["notes"])
+    return tuple(note["text"] for note in notes if note["kind"] == "unfit" and note["text"])
 
 
 async def parts(store: Store) -> list[PartReport]:

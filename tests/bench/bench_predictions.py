@@ -33,16 +33,24 @@ class Job:
 
 
 HOMOMORPHIC: Final = ("--protection", "homomorphic")
+BFV: Final = (*HOMOMORPHIC, "--scheme", "bfv")
+PAILLIER: Final = (*HOMOMORPHIC, "--scheme", "paillier")
 JOBS: Final = {
-    "small": Job(569, 30, 1, HOMOMORPHIC),
-    "exact": Job(569, 30, 1, (*HOMOMORPHIC, "--noise", "exact")),
-    "narrow": Job(20_000, 9, 1, HOMOMORPHIC),
-    "outputs": Job(5_000, 20, 8, HOMOMORPHIC),
+    "bfv-small": Job(569, 30, 1, BFV),
+    "bfv-narrow": Job(20_000, 9, 1, BFV),
+    "bfv-outputs": Job(20_000, 20, 8, BFV),
+    "bfv-large": Job(200_000, 30, 1, BFV),
+    "paillier-small": Job(569, 30, 1, PAILLIER),
+    "paillier-narrow": Job(10_000, 9, 1, PAILLIER),
+    "paillier-outputs": Job(2_000, 20, 8, PAILLIER),
+    "enclave-small": Job(5_000, 30, 1, ("--protection", "enclave")),
+    "enclave-large": Job(200_000, 30, 1, ("--protection", "enclave")),
+    "sealed": Job(5_000, 9, 2, ("--protection", "sealed-result", "--decrypt-seconds-max", "100")),
+    "exact": Job(569, 30, 1, (*PAILLIER, "--noise", "exact")),
     "subgroup": Job(10_000, 30, 1, (*HOMOMORPHIC, "--scheme", "paillier-subgroup")),
     "ckks": Job(60_000, 20, 4, (*HOMOMORPHIC, "--scheme", "ckks", "--results-stay")),
-    "sealed": Job(20_000, 9, 2, ("--protection", "sealed-result", "--decrypt-seconds-max", "100")),
-    "enclave": Job(200_000, 30, 1, ("--protection", "enclave")),
 }
+"""What an assessment chooses among, each in several shapes."""
 
 
 def run(only: str) -> Iterator[Result]:

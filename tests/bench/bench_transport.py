@@ -14,7 +14,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, Final
 
 import numpy as np
@@ -33,7 +32,7 @@ from schemas.ids import Address, derive_id
 from schemas.jobs import Batch
 from tests.bench import raw_amqp
 from tests.bench.harness import Result, interleave, more
-from tests.bench.raw_amqp import SECONDS_MAX, Load, Parcel, Task, send_all
+from tests.bench.raw_amqp import SECONDS_MAX, Load, Parcel, Settled, Task, send_all
 from tests.support.rabbitmq import Site, running, site
 from tests.unit.nodes.enclave.enclaves import Subtask, agree, model, quoter
 
@@ -101,12 +100,13 @@ async def our_round(
     accept: Callable[[Message], Awaitable[None]],
 ) -> float:
     """Messages per second, to and fro: `make` at the renter, `answer` at the lessor, `accept` at the renter."""
-    slots, left, done = asyncio.Semaphore(load.window), count(1), asyncio.Event()
+    slots, settled = asyncio.Semaphore(load.window), Settled(load)
 
     async def serve(consumer: Consumer) -> None:
         async def one(delivery: Any) -> None:
             await lessor.publish(await answer(delivery.message), timeout_seconds=SECONDS_MAX)
             await delivery.ack()
+            settled.one()
 
         async with asyncio.TaskGroup() as group:
             async for delivery in consumer:
@@ -117,8 +117,7 @@ async def our_round(
             await accept(delivery.message)
             await delivery.ack()
             slots.release()
-            if next(left) == load.messages:
-                done.set()
+            settled.one()
 
         async with asyncio.TaskGroup() as group:
             async for delivery in consumer:
@@ -130,14 +129,13 @@ async def our_round(
     async with AsyncExitStack() as stack:
         batches = lessor.consume(queue_name(LESSOR, load.kind), prefetch=load.prefetch)
         answers = renter.consume(queue_name(RENTER, load.answer_kind), prefetch=load.prefetch)
-        serving = asyncio.create_task(serve(await stack.enter_async_context(batches)))
-        collecting = asyncio.create_task(collect(await stack.enter_async_context(answers)))
-        try:
-            return await send_all(load, slots, done, send)
-        finally:
-            for task in (serving, collecting):
-                task.cancel()
-            await asyncio.gather(serving, collecting, return_exceptions=True)
+        served, collected = [await stack.enter_async_context(each) for each in (batches, answers)]
+        async with asyncio.TaskGroup() as group:
+            ends = [group.create_task(serve(served)), group.create_task(collect(collected))]
+            rate = await send_all(load, slots, settled, send)
+            for end in ends:
+                end.cancel()
+        return rate
 
 
 async def _signed(event: Event, identity: Identity, kind: str) -> Message:

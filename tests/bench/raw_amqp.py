@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, Final
 
 import aio_pika
@@ -89,8 +88,26 @@ def peer(task: Task) -> Iterator[Peer]:
             process.stdin.close()
 
 
+class Settled:
+    """How many messages of a round are acknowledged at both ends: one that is not comes again in the next round."""
+
+    def __init__(self, load: Load) -> None:
+        self._left = 2 * load.messages
+        self._all = asyncio.Event()
+
+    def one(self) -> None:
+        """Another is, at either end."""
+        self._left -= 1
+        if self._left == 0:
+            self._all.set()
+
+    async def wait(self) -> None:
+        """Until all are."""
+        await self._all.wait()
+
+
 async def send_all(
-    load: Load, slots: asyncio.Semaphore, done: asyncio.Event, send: Callable[[int], Coroutine[Any, Any, None]]
+    load: Load, slots: asyncio.Semaphore, settled: Settled, send: Callable[[int], Coroutine[Any, Any, None]]
 ) -> float:
     """Keeps the window full until the last answer is in; messages per second."""
     started = time.perf_counter()
@@ -98,7 +115,7 @@ async def send_all(
         for number in range(load.messages):
             await slots.acquire()
             group.create_task(send(number))
-        await done.wait()
+        await settled.wait()
     return load.messages / (time.perf_counter() - started)
 
 
@@ -136,22 +153,22 @@ async def _round(task: Task) -> float:
     async with AsyncExitStack() as stack:
         sender = await _End.open(stack, task, task.sender, load.answer_kind)
         receiver = await _End.open(stack, task, task.receiver, load.kind)
-        slots, left, done = asyncio.Semaphore(load.window), count(1), asyncio.Event()
+        slots, settled = asyncio.Semaphore(load.window), Settled(load)
 
         async def serve(message: AbstractIncomingMessage) -> None:
             await receiver.send(back_key, task.back.headers, back, str(message.message_id))
             await message.ack()
+            settled.one()
 
         async def collect(message: AbstractIncomingMessage) -> None:
             await message.ack()
             slots.release()
-            if next(left) == load.messages:
-                done.set()
+            settled.one()
 
         await receiver.queue.consume(serve)
         await sender.queue.consume(collect)
         return await send_all(
-            load, slots, done, lambda number: sender.send(there_key, task.there.headers, there, str(number))
+            load, slots, settled, lambda number: sender.send(there_key, task.there.headers, there, str(number))
         )
 
 

@@ -45,6 +45,7 @@ from schemas.errors import BadData, VerificationFailed
 from schemas.ids import derive_id
 from schemas.jobs import Assessment, Batch, JobSpec, Scheme
 from schemas.manifest import cut
+from tests.support import seal
 from tests.support.desk import Desk
 
 ROWS: Final = 200
@@ -125,7 +126,7 @@ def paillier_key() -> SecretKey:
     return paillier.generate(2048)
 
 
-@pytest.fixture(params=sorted(ADAPTERS))
+@pytest.fixture(params=seal.each(sorted(ADAPTERS)))
 def adapter(request: pytest.FixtureRequest) -> Adapter:
     return ADAPTERS[request.param]
 

@@ -18,15 +18,23 @@ from nodes.homomorphic.paillier import secret as paillier
 from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.homomorphic.port import IntegerProgram, Noise, PublicKey, SecretKey, require_shareable
 from schemas.errors import BadProgram
+from tests.support import seal
 
 Scheme = tuple[SecretKey, PublicKey]
 Rows = NDArray[np.int64]
 BFV: Final = Parameters(chosen=7, limit=2**40, noise=2**30)
 """For more than the programs here reach."""
 
+NARROW: Final = IntegerProgram(((1,),), (0,), input_max=2**41 - 1)
+"""Wide enough for what the programs here reach, and no bit wider: slots of 42 bits."""
+
 SCHEMES: Final[dict[str, tuple[Callable[[], SecretKey], Callable[[bytes], PublicKey]]]] = {
     "paillier-2048": (lambda: paillier.generate(2048), PaillierPublic.from_bytes),
     "paillier-3072": (lambda: paillier.generate(3072), PaillierPublic.from_bytes),
+    "paillier-2048-narrow": (
+        lambda: paillier.generate(2048).laid_out(NARROW),
+        lambda raw: PaillierPublic.from_bytes(raw).laid_out(NARROW),
+    ),
     "paillier-2048-subgroup": (lambda: paillier.generate(2048, subgroup=True), PaillierPublic.from_bytes),
     "bfv": (lambda: bfv.generate(BFV), bfv.BfvPublic.from_bytes),
     "ckks": (ckks.generate, ckks.CkksPublic.from_bytes),
@@ -50,7 +58,7 @@ def assert_close(result: Rows, expected: Rows, public: PublicKey, program: Integ
     assert np.abs(result - expected).max() <= public.relative_error * program.largest(rows)
 
 
-@pytest.fixture(scope="module", params=sorted(SCHEMES))
+@pytest.fixture(scope="module", params=seal.each(sorted(SCHEMES)))
 def scheme(request: pytest.FixtureRequest) -> Scheme:
     """A secret key, and its public key as another party gets it: through bytes."""
     generate, parse = SCHEMES[request.param]
@@ -182,7 +190,7 @@ def test_a_program_that_could_overflow_is_refused(scheme: Scheme, rows: Rows) ->
         public.evaluate(public.encrypt(rows), len(rows), IntegerProgram(((2**40, 0, 0),), (0,), input_max=2**30))
 
 
-@pytest.mark.parametrize("name", sorted(SCHEMES))
+@pytest.mark.parametrize("name", seal.each(sorted(SCHEMES)))
 def test_a_mangled_key_is_refused(name: str) -> None:
     generate, parse = SCHEMES[name]
     data = generate().public.to_bytes()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import numpy as np
@@ -22,9 +22,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import sublet
+from tests.support.seal import needs_seal
 from tests.unit.nodes.programs.models import model, node
 
 MODEL = sublet.linear({"a": 2.0, "b": -1.0}, bias=0.5)
+TINY: Final = 1e-6
+AMPLE: Final = 1e4
+"""Budgets in seconds: less than any job takes, and more."""
 COLUMNS: dict[str, list[Any]] = {"key": ["x", "y", "z"], "a": [1, 2, 3], "b": [0.5, 1.5, 2.5]}
 RESULT = [2.0, 3.0, 4.0]
 WAIT_SECONDS = 60
@@ -96,6 +100,15 @@ def test_an_estimator_of_columns_of_text_is_a_model(net: sublet.Network, chosen:
         assert np.abs(found["probability_old"].to_numpy() - estimator.predict_proba(rows)[:, 0]).max() < 1e-6
 
 
+@pytest.mark.parametrize("kind", ["bool", "float32", "int8"])
+def test_labels_have_the_type_of_the_estimators_classes(net: sublet.Network, kind: str) -> None:
+    frame = pd.DataFrame(COLUMNS)[["a", "b"]]
+    estimator = LogisticRegression().fit(frame, np.array([0, 1, 1], dtype=kind))
+    expected = estimator.predict(frame)
+    pd.testing.assert_series_equal(scored(net, frame, estimator)["label"], pd.Series(expected, name="label"))
+    assert scored(net, pl.from_pandas(frame), estimator)["label"].to_numpy().dtype == expected.dtype
+
+
 # What may go wrong ----------------------------------------------------------------------------------------------------
 
 
@@ -164,6 +177,7 @@ def test_a_wait_that_is_too_short_leaves_the_job_which_can_be_taken_back(net: su
 # What is known of a job -----------------------------------------------------------------------------------------------
 
 
+@needs_seal
 def test_a_quote_prices_every_protection_and_leaves_nothing(net: sublet.Network) -> None:
     frame = pd.DataFrame(COLUMNS)
     scored(net, frame, local_share=0.0)  # a contract, which says what lessors ask
@@ -180,6 +194,27 @@ def test_a_quote_prices_every_protection_and_leaves_nothing(net: sublet.Network)
         assert offer.protection in quote._repr_html_()
     assert sorted(folder.iterdir()) == before
     assert len(net.jobs()) == jobs
+
+
+@needs_seal
+@pytest.mark.parametrize(
+    ("wishes", "chosen", "said"),
+    [
+        ({}, "homomorphic", "local compute affords it"),
+        ({"scheme": "paillier"}, "homomorphic", "local compute affords it"),
+        ({"encrypt_seconds_max": TINY}, "enclave", "too long"),
+        ({"encrypt_seconds_max": TINY, "decrypt_seconds_max": AMPLE}, "sealed-result", "results encrypted"),
+        ({"encrypt_seconds_max": TINY, "decrypt_seconds_max": TINY}, "enclave", "too long"),
+        ({"scheme": "paillier", "decrypt_seconds_max": TINY}, "enclave", "to decrypt"),
+    ],
+    ids=["ample", "paillier", "encrypt", "sealed", "both", "decrypt"],
+)
+def test_budgets_on_this_machine_choose_the_protection(
+    net: sublet.Network, wishes: dict[str, Any], chosen: str, said: str
+) -> None:
+    """By what this machine was measured to take: no price here is made up."""
+    quote = net.quote(pd.DataFrame({"a": range(9_000), "b": 1.0}), MODEL, **wishes)
+    assert (quote.chosen, said in quote.reason) == (chosen, True), quote
 
 
 def test_a_quote_says_why_a_protection_will_not_do(net: sublet.Network) -> None:

@@ -17,7 +17,6 @@ from nodes.local import WATCH_SECONDS, LocalNetwork
 from nodes.partner.activities import table
 from nodes.partner.activities.examine import examine
 from nodes.renter.protocol import partnership
-from nodes.store.port import Store
 from nodes.views import parts
 from nodes.views.jobs import JobReport
 from schemas import limits
@@ -69,25 +68,11 @@ async def until(seen: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(WATCH_SECONDS)
 
 
-async def there(folder: Path) -> None:
-    """Return when there is such a folder."""
-    await until(lambda: asyncio.to_thread(folder.exists))
-
-
 async def erased(folder: Path) -> None:
     """Return when a folder is gone."""
 
     async def gone() -> bool:
         return not await asyncio.to_thread(folder.exists)
-
-    await until(gone)
-
-
-async def forgotten(store: Store, name: str) -> None:
-    """Return when a secret is gone."""
-
-    async def gone() -> bool:
-        return await store.get_secret(name) is None
 
     await until(gone)
 
@@ -186,37 +171,6 @@ def used(network: LocalNetwork, job: str) -> set[int]:
     return set(np.fromfile(network.partner_folder / "rows" / f"{job}.u8", dtype="<u8").tolist())
 
 
-@pytest.mark.parametrize(("by", "code"), [("renter", "cancelled"), ("partner", "withdrawn")])
-async def test_whoever_ends_the_alignment_of_rows_what_was_masked_is_erased_at_both(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str, code: str
-) -> None:
-    monkeypatch.setattr(chunks, "IDS_PER_CHUNK", 3)
-    case = joint.make_overlapping(tmp_path)
-    partner = joint.local_partner(case, joint.policy(tmp_path))
-    async with LocalNetwork(tmp_path / "network", partner=partner) as network:
-        job = await submit(network, case, aligned=False)
-        folders = network.jobs / job / "alignment", network.partner_folder / "jobs" / job
-        await there(folders[0] / "taken")
-        await (network.cancel(job) if by == "renter" else network.decide(job, approved=False))
-        assert (await ended(network, job)).code == code
-        for folder in folders:
-            await erased(folder)
-        assert network.partner_store is not None
-        for store in (network.store, network.partner_store):
-            await forgotten(store, f"joint/{job}")
-
-
-async def test_a_partner_that_is_ended_and_comes_back_goes_on(network: LocalNetwork, case: Case) -> None:
-    job = await submit(network, case, {"batch_rows": 20})
-    await until_round(network, job, 2)
-    await network.end_partner()
-    await network.begin_partner()
-    report = await ended(network, job)
-    assert report.phase == "completed", report.reason
-    expected = case.expected(3)
-    assert np.abs(outputs(report) - expected).max() <= 1e-6 * np.abs(expected).max()
-
-
 async def test_a_partner_that_is_at_work_for_longer_than_it_may_be_silent_is_waited_for(
     tmp_path: Path, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,31 +208,6 @@ async def test_a_partner_that_is_gone_for_good_ends_the_job_by_name(tmp_path: Pa
     assert (report.phase, report.code) == ("failed", "partner-silent")
     assert "C11.C12" in report.reason
     assert "round 2" in report.reason
-
-
-async def test_what_the_partner_withdraws_ends_the_job_and_is_erased(network: LocalNetwork, case: Case) -> None:
-    job = await submit(network, case, LONG, rounds=5)
-    await until_round(network, job, 2)
-    folder = network.partner_folder / "jobs" / job
-    assert folder.exists()
-    await network.decide(job, approved=False, reason="audit")
-    report = await ended(network, job)
-    assert (report.phase, report.code) == ("failed", "withdrawn")
-    assert "audit" in report.reason
-    assert network.partner_store is not None
-    part = await parts.part(network.partner_store, job)
-    assert part.phase == "withdrawn"
-    await erased(folder)
-
-
-async def test_what_the_renter_takes_back_is_erased_at_the_partner(network: LocalNetwork, case: Case) -> None:
-    job = await submit(network, case, LONG, rounds=5)
-    await until_round(network, job, 2)
-    await network.cancel(job)
-    assert (await ended(network, job)).code == "cancelled"
-    assert network.partner_store is not None
-    await erased(network.partner_folder / "jobs" / job)
-    assert (await parts.part(network.partner_store, job)).phase == "finished"
 
 
 async def test_a_lost_lessors_rows_go_to_the_other(tmp_path: Path, case: Case) -> None:

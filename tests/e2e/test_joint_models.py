@@ -168,18 +168,6 @@ async def test_a_partner_whose_weights_are_withheld_learns_none_and_scores_no_ro
     assert (scoring.phase, scoring.code) == ("failed", "unknown-model")
 
 
-async def test_a_partner_that_is_ended_between_sums_and_answer_goes_on(network: LocalNetwork, case: Case) -> None:
-    job = await submit(network, case, "ridge", job={"batch_rows": 47})
-    async with asyncio.timeout(JOB_SECONDS_MAX):
-        async for report in network.watch(job):
-            if report.batches_done > 1:
-                break
-    await network.end_partner()
-    await network.begin_partner()
-    found = await fitted(network, job)
-    assert found.fit.r2 == pytest.approx(Pooled.of(case, "ridge").r2, abs=1e-3)
-
-
 @pytest.mark.parametrize(
     ("outliers", "asked", "said"),
     [

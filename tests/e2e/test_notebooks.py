@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,18 @@ def test_a_column_is_summed_across_with_polars(tmp_path: Path) -> None:
     assert "17840.72" in total
     assert "north" in charged
     assert "job.submitted" in explained.splitlines()[0]
+
+
+def test_two_parties_fit_a_model_and_score_rows(tmp_path: Path) -> None:
+    _, _, weights, good, ledger, scores, counted, theirs = executed(example("together"), tmp_path)
+    assert len(weights.splitlines()) == 11
+    together, alone = (float(each) for each in re.findall(r"0\.\d+", good))
+    assert together > alone
+    assert "not the maximum of the likelihood" in good
+    assert re.search(r"renter +schur-statistics +66 ", ledger)
+    assert scores.split()[:3] == ["patient", "score", "probability"]
+    assert float(counted) > alone
+    assert len(theirs.splitlines()) == 6
 
 
 @pytest.mark.rabbitmq

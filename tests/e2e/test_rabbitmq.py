@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.deployment import Deployment, deployment
 from tests.support.rabbitmq import Server
+from tests.support.seal import needs_seal
 from tests.unit.nodes.programs.models import data, model, node
 
 pytestmark = pytest.mark.rabbitmq
@@ -63,19 +64,29 @@ def check_result(network: Deployment, job: str, expected: np.ndarray, tolerance:
     assert np.abs(np.array([float(row[1]) for row in rows]) - expected).max() < tolerance
 
 
-@pytest.mark.parametrize("protection", ["homomorphic", "enclave", "sealed-result"])
+@pytest.mark.parametrize(
+    ("protection", "scheme"),
+    [
+        ("homomorphic", "paillier"),
+        pytest.param("homomorphic", "bfv", marks=needs_seal),
+        ("enclave", "auto"),
+        ("sealed-result", "paillier"),
+    ],
+)
 @pytest.mark.timeout(180)
 def test_a_job_completes_though_a_worker_is_killed(
-    network: Deployment, files: tuple[Path, Path, np.ndarray], protection: str, tmp_path: Path
+    network: Deployment, files: tuple[Path, Path, np.ndarray], protection: str, scheme: str, tmp_path: Path
 ) -> None:
     started = network.start_all(workers=2)
-    job = submit(network, files, protection, "--batch-rows", str(BATCH_ROWS[protection]), "--local-share", "0.02")
+    wishes = ("--scheme", scheme, "--batch-rows", str(BATCH_ROWS[protection]), "--local-share", "0.02")
+    job = submit(network, files, protection, *wishes)
     parts = network.until_parts(job, 3)
     os.kill(started["B11.B12"][0].pid, signal.SIGKILL)
     assert parts < ROWS // BATCH_ROWS[protection], "the job ended before the worker was killed"
     report = network.ended(job)
     assert report["state"] == "completed", report
     assert report["rows_done"] == ROWS
+    assert scheme == "auto" or report["assessment"]["scheme"] == scheme
     check_result(network, job, files[2], TOLERANCE[protection], tmp_path)
 
 

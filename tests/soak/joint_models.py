@@ -149,7 +149,8 @@ def judged(data: DataSet, joint: Model, pooled: Pooled, report: Mapping[str, Any
         # Slope and intercept of the scores, which takes the scores of rows.
         refitted = PoissonRegressor(alpha=0, max_iter=1000).fit(scores[:, None], label)
         return {
-            "deviance": mean_poisson_deviance(label, np.exp(scores)),
+            "deviance": mean_poisson_deviance(label, np.exp(scores - report["log_mean_excess"])),
+            "deviance_uncorrected": mean_poisson_deviance(label, np.exp(scores)),
             "deviance_refitted": mean_poisson_deviance(label, refitted.predict(scores[:, None])),
             "deviance_full": mean_poisson_deviance(label, full.predict(raw)),
             "deviance_of_the_mean": mean_poisson_deviance(label, np.full(len(label), label.mean())),

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,16 +137,23 @@ class Deployment:
 
 
 @contextmanager
-def deployment(folder: Path, server: Server, *options: str) -> Iterator[Deployment]:
-    """A new network on a virtual host of its own; nothing is started yet."""
+def deployment(folder: Path, server: Server, *options: str, own: Sequence[str] = ()) -> Iterator[Deployment]:
+    """A new network on a virtual host of its own; nothing is started yet. Hubs of `own` have another each, which no
+    other reaches but by bridges."""
     vhost = f"e2e-{secrets.token_hex(6)}"
     parts = urlsplit(server.amqp_url)
     here = Deployment(folder, server, vhost)
+    for hub in own:
+        options = (*options, "--broker", f"{hub}={parts.hostname}:{parts.port or 5672}/{vhost}-{hub}")
     where = ("--amqp-host", str(parts.hostname), "--amqp-port", str(parts.port or 5672), "--amqp-vhost", vhost)
     here.sublet("network", "init", str(folder), *where, *options)
-    server.call("POST", "definitions", orjson.loads((folder / "definitions.json").read_bytes()))
+    made = [orjson.loads(path.read_bytes()) for path in sorted(folder.glob("definitions*.json"))]
+    for each in made:
+        server.call("POST", "definitions", each)
     try:
         yield here
     finally:
         here.stop()
-        server.call("DELETE", f"vhosts/{vhost}")
+        for each in made:
+            for row in each["vhosts"]:
+                server.call("DELETE", f"vhosts/{row['name']}")

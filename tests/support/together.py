@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer
 
 from nodes.data.reading import Reading
+from nodes.joint.updates import update
 from nodes.local_partner import LocalPartner
 from nodes.partner.activities.services import Dataset
 from nodes.programs.check import check
 from nodes.programs.runtime import evaluate
-from nodes.renter.activities.rounds import update
 from nodes.renter.invitation import Invitation
 from nodes.renter.submission import JobOptions
 from schemas.joint import Algorithm, Fitting, Outliers

@@ -61,6 +61,10 @@ class BfvPublic:
         words = frames.key_words(rest, shape, engine.key_primes)
         return cls(bytes(data), parameters, engine, engine.encryptor(words))
 
+    def laid_out(self, program: IntegerProgram) -> BfvPublic:
+        """This key: it was made for its program."""
+        return self
+
     def to_bytes(self) -> bytes:
         """Parameters and SEAL's public key; no keys for products or rotations."""
         return self.data
@@ -262,6 +266,10 @@ class BfvSecret:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return BfvSecret.from_bytes, (self.data,)
+
+    def laid_out(self, program: IntegerProgram) -> BfvSecret:
+        """As BfvPublic.laid_out."""
+        return self
 
     def to_bytes(self) -> bytes:
         """Parameters, SEAL's secret key, and the public key: seal it before it is stored."""

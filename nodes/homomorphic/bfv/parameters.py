@@ -38,8 +38,13 @@ SLACK: Final = 4
 LIMIT_BITS_MAX: Final = 58
 """Of results: SEAL's plaintext modulus has at most 60 bits."""
 MODULUS_BITS_MAX: Final = {2048: 52, 4096: 105, 8192: 212}
-"""Of all primes together, the special one too, by degree, for 128 bits of security with ternary secrets: below the
-tables of the HomomorphicEncryption.org standard (54, 109, 218) and of its successor (Bossuat et al., 2024)."""
+"""Of all primes together, the special one too, by degree, for 128 bits of security with ternary secrets against
+classical computers. Below both tables that are in use:
+
+    54, 109, 218    HomomorphicEncryption.org security standard 1.1 (2018): `CoeffModulus::MaxBitCount` of SEAL
+    53, 106, 214    Bossuat et al., "Security Guidelines for Implementing Homomorphic Encryption" (ePrint 2024/463), by
+                    its script (gong-cr/FHE-Security-Guidelines), as HomomorphicEncryption/SparseLWEkit lists them
+"""
 HEADER_BYTES: Final = 16
 """Of each ciphertext: key and noise."""
 

@@ -21,6 +21,7 @@ from nodes.homomorphic.ckks import seal as ckks_seal
 from nodes.homomorphic.ckks.seal import SLOTS, Engine, Memory
 from nodes.homomorphic.errors import BadCiphertext, BadKey, invalid
 from nodes.homomorphic.packing import body_bytes
+from nodes.homomorphic.port import IntegerProgram
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +53,10 @@ class Public(ABC):
     @abstractmethod
     def scale(self, level: int) -> float:
         """By what the numbers in a ciphertext of this level are multiplied."""
+
+    def laid_out(self, program: IntegerProgram) -> Self:
+        """This key: its slots hold any number."""
+        return self
 
     def to_bytes(self) -> bytes:
         """Kind, input bits, depth, and SEAL's keys; no secret and no Galois keys."""
@@ -132,6 +137,10 @@ class Secret(Generic[P]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).from_bytes, (self.data,)
+
+    def laid_out(self, program: IntegerProgram) -> Self:
+        """As Public.laid_out."""
+        return self
 
     def to_bytes(self) -> bytes:
         """Kind, input bits, depth, SEAL's secret key, and the public key: seal it before it is stored."""

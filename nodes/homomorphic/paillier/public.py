@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Final
 
@@ -44,6 +44,8 @@ class PaillierPublic:
 
     n: mpz
     base: mpz
+    slot_bits: int = SLOT_BITS
+    """No part of the key as it travels: each side packs by the program that it knows (`IntegerProgram.slot_bits`)."""
 
     relative_error: ClassVar[float] = 0.0
 
@@ -59,8 +61,8 @@ class PaillierPublic:
 
     @cached_property
     def slots(self) -> int:
-        """Rows per ciphertext: 31 at 2048 bits, 47 at 3072. A full plaintext stays below n / 3 in size."""
-        return (self.bits - 3) // SLOT_BITS
+        """Rows per ciphertext: 47 in slots of 64 bits at 3072, 73 in slots of 42. A plaintext stays below n / 3."""
+        return slots_of(self.bits, self.slot_bits)
 
     @cached_property
     def ciphertext_bytes(self) -> int:
@@ -102,6 +104,10 @@ class PaillierPublic:
         public = cls(n, noise_base(n))
         public.validate(n.bit_length())
         return public
+
+    def laid_out(self, program: IntegerProgram) -> PaillierPublic:
+        """The same key, in slots as narrow as this program allows."""
+        return replace(self, slot_bits=program.slot_bits)
 
     def to_phe(self) -> PaillierPublicKey:
         """The same key for stock phe, which needs no noise base."""
@@ -147,14 +153,14 @@ class PaillierPublic:
         in its first slot. Raises Overflow before any work, BadCiphertext for a body that is not wholly valid.
         """
         program.require_linear()
-        program.require_room(rows)
+        program.require_room(rows, self.slot_bits)
         columns = self._columns(body, rows, program)
         if program.sum_rows:
             added = compile_powers([1] * len(columns[0]))
             columns = [[added.run(column, self.n)] for column in columns]
         blocks = list(zip(*columns, strict=True))
         filled = [1 if program.sum_rows else min(self.slots, rows - at * self.slots) for at in range(len(blocks))]
-        ones = [packing.ones(count) for count in filled]
+        ones = [packing.ones(count, self.slot_bits) for count in filled]
         outputs = (
             self._weighted(blocks, compile_signed(weights), [bias * one for one in ones])
             for weights, bias in zip(program.weights, program.bias, strict=True)
@@ -187,7 +193,7 @@ class PaillierPublic:
         """The body of the sums of two [rows, width] matrices; raises BadCiphertext.
 
         Its noise is that of its operands: `rerandomise` it before it leaves. The caller sees to it that the sums stay
-        below 2^63 in size.
+        within their slots.
         """
         expected = self.body_bytes(rows, width)
         numbers = [ciphertexts.read(body, self.n, self.ciphertext_bytes, expected) for body in (left, right)]
@@ -213,14 +219,22 @@ class PaillierPublic:
         return ciphertexts.serialise(blocks, self.ciphertext_bytes)
 
     def pack(self, values: NDArray[np.int64]) -> list[mpz]:
-        """The plaintexts of int64 [rows, width], column after column; raises BadData for anything else."""
+        """The plaintexts of int64 [rows, width], column after column.
+
+        Raises BadData for anything else, and Overflow for values that pass their slots.
+        """
         if values.ndim != 2 or values.dtype != np.int64 or 0 in values.shape:
             raise BadData(f"only int64 [rows, columns] can be encrypted, not {values.dtype} {list(values.shape)}")
-        return [block for column in values.T for block in packing.pack(column, self.slots)]
+        return [block for column in values.T for block in packing.pack(column, self.slots, self.slot_bits)]
 
     @cached_property
     def _noise(self) -> noise.NoiseSource:
         return noise.NoiseSource(self.n, self.base)
+
+
+def slots_of(key_bits: int, slot_bits: int) -> int:
+    """Rows that share one ciphertext."""
+    return (key_bits - 3) // slot_bits
 
 
 def noise_base(n: mpz) -> mpz:

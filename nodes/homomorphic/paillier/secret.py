@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar, Final
 
@@ -25,7 +25,7 @@ from nodes.homomorphic.paillier import noise as noises
 from nodes.homomorphic.paillier.public import KEY_BITS, PaillierPublic, key_bits, noise_base
 from nodes.homomorphic.paillier.residues import join
 from nodes.homomorphic.paillier.subgroup import Orders, subgroup_base, subgroup_prime
-from nodes.homomorphic.port import Noise
+from nodes.homomorphic.port import IntegerProgram, Noise
 from schemas.errors import BadConfig
 
 KEY_BITS_DEFAULT: Final = 3072
@@ -92,6 +92,10 @@ class PaillierSecret:
         secret._validate(secret.public.bits)
         return secret
 
+    def laid_out(self, program: IntegerProgram) -> PaillierSecret:
+        """As PaillierPublic.laid_out."""
+        return replace(self, public=self.public.laid_out(program))
+
     def to_phe(self) -> PaillierPrivateKey:
         """The same key for stock phe."""
         return PaillierPrivateKey(self.public.to_phe(), int(self.p), int(self.q))
@@ -133,12 +137,12 @@ class PaillierSecret:
         Raises BadCiphertext: one code and one message for everything but a wrong length, so that whoever sent the
         body learns nothing from the refusal.
         """
-        slots = self.public.slots
+        slots, bits = self.public.slots, self.public.slot_bits
         held = min(rows, slots) if sum_rows else rows
         blocks = [join(pair, self.public.n) for pair in self.public.parse(body, held, width)]
-        n, lift = self.public.n, packing.lift(slots)
+        n, lift = self.public.n, packing.lift(slots, bits)
         try:
-            values = packing.unpack([(plain + lift) % n for plain in self.decrypt_plaintexts(blocks)], slots)
+            values = packing.unpack([(plain + lift) % n for plain in self.decrypt_plaintexts(blocks)], slots, bits)
         except OverflowError:
             raise invalid() from None
         columns = values.reshape(width, -1)

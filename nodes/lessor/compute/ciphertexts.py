@@ -8,7 +8,7 @@ from functools import cached_property
 
 from msgspec import Struct
 
-from nodes.crew.crew import Crew, Kit
+from nodes.crew.crew import Crew, Kit, survived
 from nodes.crew.errors import HandLost
 from nodes.homomorphic import schemes
 from nodes.homomorphic.audit import program_digest
@@ -30,8 +30,8 @@ class Subtask:
 
     @cached_property
     def public(self) -> PublicKey:
-        """The renter's key; raises BadKey."""
-        return schemes.read_public(self.scheme, self.key)
+        """The renter's key, laid out as the program allows; raises BadKey."""
+        return schemes.read_public(self.scheme, self.key).laid_out(self.program)
 
 
 class Evaluated(Struct, frozen=True):
@@ -78,7 +78,7 @@ class CiphertextComputer:
         """
         kit = await asyncio.to_thread(_compiled, terms, program, public_key)
         try:
-            refused = (await crew.call(refusal, kit)).result
+            refused = (await survived(lambda: crew.call(refusal, kit))).result
         except HandLost as error:
             raise CannotCompute("bad-key", f"the key cannot be read: {error}") from error
         if refused:
@@ -88,7 +88,7 @@ class CiphertextComputer:
     async def compute(self, batch: Batch, body: bytes) -> Computed:
         """Evaluate on ciphertexts."""
         try:
-            worked = await self.crew.call(evaluate, self.kit, body, batch.rows)
+            worked = await survived(lambda: self.crew.call(evaluate, self.kit, body, batch.rows))
         except HandLost as error:
             raise BatchRefused("ciphertext-invalid", str(error), final=False) from error
         done = worked.result

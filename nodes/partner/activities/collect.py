@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from broker.names import queue_name
 from broker.port import Broker, Delivery
+from nodes.crew.crew import survived
 from nodes.crew.errors import HandLost
 from nodes.joint.aligner import Aligner, Incoming
 from nodes.joint.exchange import CHUNKS
@@ -119,7 +120,7 @@ class Collector:
             return
         batch = sent.batch
         try:
-            made = await self._made(batch, bytes(event.body), sent)
+            made = await survived(lambda: self._made(batch, bytes(event.body), sent))
         except PartGone:
             return
         except BadInput:  # no result of this round can be summed up

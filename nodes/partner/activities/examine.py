@@ -71,7 +71,7 @@ async def erase(services: Services, params: dict[str, Any], job: str) -> list[tu
 
 
 def _examine(services: Services, request: JointRequested, model: Part | None, approved: bool) -> RequestExamined:
-    verdict = Verdict()
+    verdict = Verdict(rows_min=1) if request.score is not None else Verdict()
     if not approved:
         policy = read_policy(services.policy)
         verdict = judge(policy, _asked(services, request, model))
@@ -113,7 +113,7 @@ def _asked(services: Services, request: JointRequested, model: Part | None) -> A
     return Asked(
         renter=request.introduction.renter,
         dataset=request.dataset,
-        columns=request.columns,
+        columns=request.columns if model is None else model.encoding.taken,
         program="" if request.algorithm or request.score else hashlib.sha256(request.program).hexdigest(),
         algorithm="" if algorithm is None else algorithm.name,
         per_row=request.score is not None,
@@ -178,7 +178,7 @@ def _table(
     reading = Reading(dataset.reading.id_column, request.columns, dataset.reading.dialect, missing)
     try:
         folder.path.mkdir(mode=FOLDER_MODE, parents=True)
-        encoding, table = taken.lay_down(folder, open_source(dataset.path, reading.dialect), reading)
+        encoding, table = taken.lay_down(folder, open_source(dataset.data, reading.dialect), reading)
     except BadInput as error:
         raise Unfit("dataset-unfit", "the dataset's columns do not fit what is asked", str(error)) from error
     if request.ids is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nodes.crew.crew import Crew
+from nodes.data.port import Source
 from nodes.data.reading import Reading
 from nodes.identity import Identity
 from nodes.joint.files import IntegerFiles
@@ -21,7 +22,7 @@ from schemas.joint import Outliers
 class Dataset:
     """A table that this partner has, by a name of its own, and how it is read."""
 
-    path: Path
+    data: Path | Source
     reading: Reading
     outliers: Outliers = "refuse"
     """What becomes of rows that stand alone in a model's columns."""

@@ -16,6 +16,8 @@ from nodes.partner.activities.fitting import make_matched
 from nodes.partner.activities.moments import make_weights, sum_unit
 from nodes.partner.activities.services import Services
 from nodes.partner.errors import PartGone
+from nodes.partner.protocol.records import Part
+from nodes.partner.protocol.states import ENDED
 from nodes.runtime.outbox import Activity
 
 
@@ -40,12 +42,17 @@ def activities(services: Services, desk: Desk, aligner: Aligner) -> dict[str, Ac
         "make-weights": partial(make_weights, services, desk),
         "erase": erased,
     }
-    return {name: partial(_unless_gone, each) for name, each in by_name.items()}
 
+    async def unless_gone(activity: Activity, params: dict[str, Any], job: str) -> Sequence[tuple[str, Struct]]:
+        """One whose part ended meanwhile has no outcome, and leaves no file."""
+        try:
+            return await activity(params, job)
+        except Exception as error:  # whatever it missed
+            part = (await services.store.get(job, ["part"])).get("part")
+            if isinstance(part, Part) and part.phase in ENDED:
+                return await erased({"outputs": ()}, job)
+            if isinstance(error, PartGone | NotAligning):
+                return ()
+            raise
 
-async def _unless_gone(activity: Activity, params: dict[str, Any], job: str) -> Sequence[tuple[str, Struct]]:
-    """One whose part ended meanwhile has no outcome."""
-    try:
-        return await activity(params, job)
-    except (PartGone, NotAligning):
-        return ()
+    return {name: partial(unless_gone, each) for name, each in by_name.items()}

@@ -19,7 +19,6 @@ from nodes.ledger import Intersection, SameRows
 from nodes.machine import Perform
 from nodes.partner.protocol.draft import Draft
 from nodes.partner.protocol.records import ColumnsMade
-from nodes.partner.protocol.states import ENDED
 from schemas.events import Event
 from schemas.joint import JointAccepted, JointRequested, Learned, RowsOmitted
 
@@ -41,8 +40,6 @@ def begin(draft: Draft, rows: int) -> JointAccepted:
 
 def masked(draft: Draft, event: Event) -> None:
     """`mask.made`: with the last, they are sorted."""
-    if _over(draft):
-        return
     state = exchange.masked(draft, data_of(event, MaskMade).chunk)
     if state is not None and state.all_masked:
         draft.do(Perform(activity="sort-ids", params={}))
@@ -50,25 +47,19 @@ def masked(draft: Draft, event: Event) -> None:
 
 def in_order(draft: Draft, event: Event) -> None:
     """`masks.sorted`: they go to the renter, the first ones at once."""
-    if _over(draft):
-        return
     for number in range(SEND_WINDOW):
         _send(draft, number)
 
 
 def taken(draft: Draft, event: Event) -> None:
     """`chunk.taken`: a chunk of the renter's is masked again, and waits."""
-    data = data_of(event, ChunkTaken)
-    if not _over(draft):
-        draft.heard()
-        exchange.taken(draft, data, by=draft.part.renter)
+    draft.heard()
+    exchange.taken(draft, data_of(event, ChunkTaken), by=draft.part.renter)
 
 
 def returned(draft: Draft, event: Event) -> None:
     """`chunk.returned`: the renter masked a chunk of this side's; the next goes out."""
     data = data_of(event, ChunkReturned)
-    if _over(draft):
-        return
     draft.heard()
     if exchange.returned(draft, data, by=draft.part.renter):
         _send(draft, data.chunk + SEND_WINDOW)
@@ -82,8 +73,6 @@ def refused(draft: Draft, event: Event) -> None:
 
 def matched(draft: Draft, event: Event) -> None:
     """`ids.matched`: which rows are in common."""
-    if _over(draft):
-        return
     data, state, part = data_of(event, IdsMatched), draft.find(Alignment, "alignment"), draft.part
     assert state is not None
     if data.code:
@@ -102,8 +91,6 @@ def matched(draft: Draft, event: Event) -> None:
 def columns_made(draft: Draft, event: Event) -> None:
     """`columns.made`: what sums over the rows in common would show is known before the renter knows which they are."""
     data, state = data_of(event, ColumnsMade), draft.find(Alignment, "alignment")
-    if _over(draft):
-        return
     assert state is not None
     both = Intersection(state.others, state.mine)
     if data.code:
@@ -138,10 +125,3 @@ def _send(draft: Draft, number: int) -> None:
     assert state is not None
     if number < chunks(state.mine):
         draft.do(Perform(activity="send-ids", params={"chunk": number}))
-
-
-def _over(draft: Draft) -> bool:
-    """Whether the part is; then what was kept came after the rest was erased."""
-    if draft.phase in ENDED:
-        draft.erase()
-    return draft.phase in ENDED

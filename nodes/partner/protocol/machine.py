@@ -16,7 +16,7 @@ from nodes.machine import TIMER_FIRED, Context, Records, Refused, Step
 from nodes.partner.protocol import aligning, moments, requests, rounds
 from nodes.partner.protocol.config import PartnerConfig
 from nodes.partner.protocol.draft import Draft
-from nodes.partner.protocol.records import INTERNAL_TYPES, RECORD_TYPES, Part
+from nodes.partner.protocol.records import INTERNAL_TYPES, RECORD_TYPES, Part, RoundAnswered
 from nodes.partner.protocol.states import ENDED, LIVE, NEW
 from schemas.events import Event, Role
 from schemas.ids import hub_address, hub_of
@@ -35,21 +35,21 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "joint.approved": (frozenset({"waiting"}), requests.approved),
         "joint.declined": (LIVE, requests.declined),
         "joint.ended": (LIVE, requests.ended),
-        "mask.made": (ACCEPTED | ENDED, aligning.masked),
-        "masks.sorted": (ACCEPTED | ENDED, aligning.in_order),
-        "chunk.taken": (ACCEPTED | ENDED, aligning.taken),
-        "chunk.returned": (ACCEPTED | ENDED, aligning.returned),
+        "mask.made": (ACCEPTED, aligning.masked),
+        "masks.sorted": (ACCEPTED, aligning.in_order),
+        "chunk.taken": (ACCEPTED, aligning.taken),
+        "chunk.returned": (ACCEPTED, aligning.returned),
         "chunk.refused": (ACCEPTED, aligning.refused),
-        "ids.matched": (ACCEPTED | ENDED, aligning.matched),
+        "ids.matched": (ACCEPTED, aligning.matched),
         "contract.shown": (ACCEPTED, rounds.contract_shown),
         "round.opened": (ACCEPTED, rounds.opened),
-        "partial.taken": (ACCEPTED | ENDED, rounds.taken),
+        "partial.taken": (ACCEPTED, rounds.taken),
         "partial.refused": (ACCEPTED, rounds.refused),
-        "columns.made": (ACCEPTED | ENDED, aligning.columns_made),
-        "unit.summed": (ACCEPTED | ENDED, moments.summed),
+        "columns.made": (ACCEPTED, aligning.columns_made),
+        "unit.summed": (ACCEPTED, moments.summed),
         "reply.given": (ACCEPTED, moments.replied),
-        "weights.made": (ACCEPTED | ENDED, moments.fitted),
-        "round.made": (ACCEPTED | ENDED, rounds.answered),
+        "weights.made": (ACCEPTED, moments.fitted),
+        "round.made": (ACCEPTED, rounds.answered),
         "activity.failed": (LIVE, requests.activity_failed),
         "publish.failed": (LIVE | ENDED, requests.undelivered),
         "event.refused": (LIVE | ENDED, requests.not_believed),
@@ -57,6 +57,23 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         TIMER_FIRED: (LIVE, requests.timer_fired),
     }
 )
+
+LEAVES_FILES: Final = frozenset(
+    {
+        "request.examined",
+        "mask.made",
+        "masks.sorted",
+        "chunk.taken",
+        "chunk.returned",
+        "ids.matched",
+        "columns.made",
+        "partial.taken",
+        "unit.summed",
+        "round.made",
+        "activity.failed",
+    }
+)
+"""Outcomes of what writes files. It may have done so after the end of the part, and the erasing that came with it."""
 
 
 class PartnerMachine:
@@ -92,6 +109,8 @@ class PartnerMachine:
             if draft.phase == "new":
                 raise Refused("unknown-job", f"{event.type} names a job that is not here")
             draft.note("late", f"{event.type} came while the part was {draft.phase}")
+            if draft.phase in ENDED and event.type in LEAVES_FILES:
+                draft.erase(event.data.digest if isinstance(event.data, RoundAnswered) else "")
             return draft.step()
         try:
             handler(draft, event)

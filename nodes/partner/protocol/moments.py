@@ -14,7 +14,7 @@ from nodes.ledger import Moments
 from nodes.machine import Perform, Refused
 from nodes.partner.protocol.draft import Draft
 from nodes.partner.protocol.records import Round, Summed, UnitSummed, WeightsMade
-from nodes.partner.protocol.states import ENDED, ROUND
+from nodes.partner.protocol.states import ROUND
 from nodes.states import advance
 from schemas.events import Event
 from schemas.joint import NormTold, ReplyGiven, SumsAdvanced
@@ -37,9 +37,6 @@ def complete(draft: Draft, current: Round) -> Round:
 def summed(draft: Draft, event: Event) -> None:
     """`unit.summed`: with the last the answer is made."""
     data, part = data_of(event, UnitSummed), draft.part
-    if part.phase in ENDED:  # its file was written after the others were erased
-        draft.erase()
-        return
     current, key = draft.round(ONLY_ROUND), f"unit/{data.unit}"
     if current is None or current.phase != "summing" or draft.find(Summed, key) is not None:
         return
@@ -72,7 +69,7 @@ def replied(draft: Draft, event: Event) -> None:
 def fitted(draft: Draft, event: Event) -> None:
     """`weights.made`: they stay with the part when its data is erased."""
     data, part = data_of(event, WeightsMade), draft.part
-    if part.phase in ENDED or part.weights:
+    if part.weights:
         return
     draft.put("part", structs.replace(part, weights=data.weights, offset=data.offset))
     if isinstance(part.taught_by_rounds, Moments):

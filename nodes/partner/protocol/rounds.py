@@ -10,7 +10,7 @@ from nodes.machine import Publish, Refused
 from nodes.partner.protocol import moments
 from nodes.partner.protocol.draft import Draft
 from nodes.partner.protocol.records import ContractRecord, PartialRefused, PartialTaken, Round, RoundAnswered, Taken
-from nodes.partner.protocol.states import ENDED, ROUND
+from nodes.partner.protocol.states import ROUND
 from nodes.states import advance
 from schemas import limits
 from schemas.errors import VerificationFailed
@@ -58,9 +58,6 @@ def opened(draft: Draft, event: Event) -> None:
 def taken(draft: Draft, event: Event) -> None:
     """`partial.taken`: the first result of a batch counts; with the last row the round is answered."""
     data, part = data_of(event, PartialTaken), draft.part
-    if part.phase in ENDED:  # its file was written after the others were erased
-        draft.erase()
-        return
     batch, current = data.batch, draft.round(data.batch.round)
     if current is None or current.phase != "open":
         return
@@ -89,9 +86,6 @@ def refused(draft: Draft, event: Event) -> None:
 def answered(draft: Draft, event: Event) -> None:
     """`round.made`: the output goes to the renter, still encrypted (J4)."""
     data, part = data_of(event, RoundAnswered), draft.part
-    if part.phase in ENDED:
-        draft.erase(data.digest)
-        return
     if data.code:
         draft.end("failed", code=data.code, reason=data.reason)
         return

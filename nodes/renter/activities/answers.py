@@ -11,7 +11,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from nodes.joint.files import IntegerFiles
 from nodes.machine import Refused
 from nodes.renter.activities.rounds import joint_of
 from nodes.renter.activities.services import Services
@@ -123,7 +122,7 @@ class Answers:
         """The renter's part of a model, of the partner's rotated moments."""
         width, count, folder = running.job.program.width_in, answered.columns, running.job.folder
         opened = await running.by_round.open_moments(bytes(event.body), width, count, answered.size_bits)
-        columns = await asyncio.to_thread(IntegerFiles(folder.path).read)
+        columns = await asyncio.to_thread(folder.integers.read)
         found = await asyncio.to_thread(solved, columns, opened.numbers, answered.bits, fitting.algorithm)
         return OutputAccepted(
             round=answered.round,

@@ -18,7 +18,6 @@ from nodes.data.manifest import Column, Kind
 from nodes.data.port import Block
 from nodes.data.table import open_table
 from nodes.joint.encoding import read_encoding
-from nodes.joint.files import IntegerFiles
 from nodes.programs import runtime
 from nodes.programs.program import Program
 from nodes.renter.activities.services import Services
@@ -133,7 +132,7 @@ def _fitted(result: _Result, target: Target) -> Fitted:
     return Fitted(
         fitting=joint.fitting,
         encoding=read_encoding(inputs.folder.encoding),
-        columns=IntegerFiles(inputs.folder.path).read(),
+        columns=inputs.folder.integers.read(),
         target=target,
         solved=read_solved(inputs.folder, result.rounds[ROUND]),
         partner_norm=result.norm,

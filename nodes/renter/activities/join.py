@@ -20,7 +20,6 @@ from nodes.joint.alignment import Places
 from nodes.joint.encoding import Chosen, read_encoding
 from nodes.joint.errors import TooRevealing
 from nodes.joint.exchange import Alignment
-from nodes.joint.files import IntegerFiles
 from nodes.joint.masks import read_places
 from nodes.renter.activities.quantise import quantised
 from nodes.renter.activities.services import Services
@@ -63,7 +62,7 @@ def _made(inputs: JobAtHand, places: Places, aside: Path) -> Joined:
     joint = inputs.spec.joint
     if joint is not None and joint.fitting is not None:
         rows = Chosen(inputs.table, places, read_encoding(inputs.folder.encoding))
-        return quantised(rows, joint.fitting, IntegerFiles(inputs.folder.path), aside)
+        return quantised(rows, joint.fitting, inputs.folder.integers, aside)
     table = chosen(inputs.table, places, aside)
     return Joined(data=table.digest, rows=table.rows)
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from broker.errors import QueueFull
 from nodes.homomorphic.paillier.secret import PaillierSecret
-from nodes.inputs import DONE, OUTPUT, PARAMETERS, columns_of, widened, width_of
+from nodes.inputs import PARAMETERS, widened, width_of
 from nodes.joint import modulus
+from nodes.joint.updates import update
 from nodes.programs import runtime
 from nodes.programs.check import check
-from nodes.programs.program import Program
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Running, Workbench
 from nodes.renter.errors import OWN_FAULTS, JobGone
@@ -159,20 +159,6 @@ class Rounds:
         program = check(self.services.blobs.get(joint.update))
         output = read_output(folder, before.number, before.output, joint.outputs)
         return update(program, output, _parameters(running, before))
-
-
-def update(program: Program, output: Row, parameters: Row) -> tuple[Row, bool]:
-    """One run of an update program: `output` [1, O] and the `parameters` [P] it came from; the next, and whether done.
-
-    Raises BadInput.
-    """
-    row = np.zeros((1, program.width_in))
-    row[:, columns_of(program, OUTPUT)] = output
-    if width_of(program, PARAMETERS):
-        row[:, columns_of(program, PARAMETERS)] = parameters
-    (result,) = runtime.evaluate(program, row)
-    is_done = np.array([name == DONE for name in program.output_names])
-    return result[~is_done], bool((result[is_done] > 0).any())
 
 
 def scales(running: Running, parameters: Row) -> tuple[int, int]:

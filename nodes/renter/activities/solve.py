@@ -91,6 +91,7 @@ class Fitted:
         fit = Fit(rows, solved.total, solved.explained, solved.explained - penalty * norm)
         found = FitReport(
             algorithm=algorithm.name,
+            label=self.fitting.label,
             rows=rows,
             columns=self._names,
             texts=self.encoding.texts,
@@ -104,6 +105,8 @@ class Fitted:
             alone=self._alone(penalty),
             approximate="; ".join(filter(None, (MODELS[algorithm.name].approximation, "" if known else WITHHELD))),
         )
+        if algorithm.name == "poisson":
+            return structs.replace(found, log_mean_excess=report.log_mean_excess(fit))
         return self._classified(found, fit) if algorithm.name == "logistic" else found
 
     def _classified(self, found: FitReport, fit: Fit) -> FitReport:
@@ -136,7 +139,7 @@ def write_scores(folder: JobFolder, aside: Path, rows: Table, scores: Floats) ->
     if fit is not None and fit.slope is not None and fit.logit_at_mean is not None:
         columns["probability"] = Calibration(fit.slope, fit.logit_at_mean, fit.intercept).probabilities(scores)
     elif fit is not None and fit.algorithm == "poisson":
-        columns["mean"] = np.exp(scores)
+        columns["mean"] = np.exp(scores - fit.log_mean_excess)
     if fit is not None and folder.labels.exists():
         places = read_places(folder.places) if folder.places.exists() else None
         label = column_of(open_table(folder.labels), places, 0)

@@ -46,7 +46,7 @@ class Hands:
 
 
 def activities(hands: Hands) -> dict[str, Activity]:
-    """All of them. One whose job ended meanwhile has no outcome."""
+    """All of them."""
     services, workbench, dispatcher, rounds = hands.services, hands.workbench, hands.dispatcher, hands.rounds
     retention = Retention(services, workbench, hands.aligner)
     by_name: dict[str, Activity] = {
@@ -65,11 +65,18 @@ def activities(hands: Hands) -> dict[str, Activity]:
         "forget": retention.forget,
         "erase": retention.erase,
     }
-    return {name: partial(_unless_gone, each) for name, each in by_name.items()}
 
+    async def unless_gone(activity: Activity, params: dict[str, Any], job: str) -> Sequence[tuple[str, Struct]]:
+        """One whose job ended meanwhile has no outcome, and leaves no file."""
+        try:
+            return await activity(params, job)
+        except Exception as error:  # whatever it missed
+            try:
+                await workbench.require_live(job)
+            except JobGone:
+                return ()
+            if isinstance(error, JobGone | NotAligning):
+                return ()
+            raise
 
-async def _unless_gone(activity: Activity, params: dict[str, Any], job: str) -> Sequence[tuple[str, Struct]]:
-    try:
-        return await activity(params, job)
-    except (JobGone, NotAligning):
-        return ()
+    return {name: partial(unless_gone, each) for name, each in by_name.items()}

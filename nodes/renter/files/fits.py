@@ -22,6 +22,8 @@ class FitReport(Struct, frozen=True, kw_only=True):
     """A fitted model. What is None has no meaning for its algorithm."""
 
     algorithm: str
+    label: str
+    """The column that was modelled."""
     rows: int
     columns: tuple[str, ...]
     """The renter's."""
@@ -52,6 +54,8 @@ class FitReport(Struct, frozen=True, kw_only=True):
     slope: float | None = None
     """Calibrates joint scores: the logit of label 1 is slope·(score - intercept) + logit_at_mean."""
     logit_at_mean: float | None = None
+    log_mean_excess: float = 0.0
+    """Of a Poisson model: the logarithm of a row's mean is its score less this."""
     moved: int = 0
     """The renter's rows that stood alone and were moved towards the mean."""
     approximate: str = ""

@@ -5,11 +5,14 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from nodes.data.manifest import MANIFEST
 from nodes.renter.errors import OtherFormat
 from nodes.whole import write_whole
+
+if TYPE_CHECKING:
+    from nodes.joint.files import IntegerFiles
 
 FORMAT: Final = "3"
 """Of what lies in a job's folder. A release that lays it out otherwise counts up."""
@@ -41,6 +44,13 @@ class JobFolder:
     def encoding(self) -> Path:
         """Which columns a model has, and how text became some of them."""
         return self.path / "encoding.json"
+
+    @property
+    def integers(self) -> IntegerFiles:
+        """A model's columns."""
+        from nodes.joint.files import IntegerFiles  # noqa: PLC0415 - NumPy: views start without
+
+        return IntegerFiles(self.path)
 
     @property
     def labels(self) -> Path:
@@ -103,6 +113,7 @@ class JobFolder:
         for path in self.table.glob("*"):
             if path.name != MANIFEST:
                 path.unlink(missing_ok=True)
+        self.integers.remove()
 
     def check(self) -> None:
         """Whether the folder is of this format.

@@ -12,24 +12,38 @@ from nodes.renter.protocol.records import VALUE_BYTES
 from schemas.jobs import Costs
 
 
-class CiphertextRows(Struct, frozen=True):
-    """Core-seconds per row of what the renter does around ciphertexts."""
+class Part(Struct, frozen=True):
+    """Core-seconds of one part of what is done with every batch."""
 
-    read: float
-    encode: float
+    start: float
+    """Once per process more, the first time."""
+    batch: float
+    """Per batch, however short."""
+    row: float
+
+    def seconds(self, processes: int, batches: int, rows: int) -> float:
+        """Of so many rows in so many batches, begun in so many processes."""
+        return min(processes, batches) * self.start + batches * self.batch + rows * self.row
+
+
+class CiphertextParts(Struct, frozen=True):
+    """What the renter does around ciphertexts."""
+
+    read: Part
+    encode: Part
     """Encoding and noting what an honest result adds up to."""
-    finish: float
+    finish: Part
     """Checking and decoding a result."""
 
 
-class EnclaveRows(Struct, frozen=True):
-    """Core-seconds per row of a batch that is computed in an enclave."""
+class EnclaveParts(Struct, frozen=True):
+    """What is done with a batch that is computed in an enclave."""
 
-    read: float
-    encrypt: float
-    execute: float
+    read: Part
+    encrypt: Part
+    execute: Part
     """In the enclave: decrypting, computing, encrypting the result."""
-    decrypt: float
+    decrypt: Part
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +58,29 @@ class Size:
     lessors: int
     value_bytes: int = VALUE_BYTES
     """Of a number on its way into an enclave."""
+    batches: int = 1
 
 
-def homomorphic(size: Size, work: Work, units: Units, rows: CiphertextRows, shape: Shape, *, exact: bool) -> Costs:
+def homomorphic(size: Size, work: Work, units: Units, parts: CiphertextParts, shape: Shape, *, exact: bool) -> Costs:
     """Data encrypted homomorphically (H1-H3)."""
-    reading = size.rows * (rows.read + rows.encode)
+    here = (size.hands, size.batches, size.rows)
+    reading = parts.read.seconds(*here) + parts.encode.seconds(*here) + min(here[:2]) * units.read_key
     return Costs(
         encrypt_seconds=reading + encrypt_seconds(units, work.ciphertexts_in, work.batch_in, size.hands, exact=exact),
         lessor_seconds=evaluate_seconds(units, work, size.lessors),
-        decrypt_seconds=work.ciphertexts_out * units.decrypt + size.rows * rows.finish,
+        decrypt_seconds=_opened(size, work, units) + parts.finish.seconds(*here),
         bytes_sent=work.ciphertexts_in * shape.ciphertext_bytes,
         bytes_back=work.ciphertexts_out * shape.result_bytes,
     )
 
 
-def enclave(size: Size, rows: EnclaveRows) -> Costs:
-    """Data encrypted symmetrically into enclaves (E2-E4)."""
+def enclave(size: Size, parts: EnclaveParts) -> Costs:
+    """Data encrypted symmetrically into enclaves (E2-E4); here by one process."""
+    here, there = (1, size.batches, size.rows), (size.lessors, size.batches, size.rows)
     return Costs(
-        encrypt_seconds=size.rows * (rows.read + rows.encrypt),
-        lessor_seconds=size.rows * rows.execute,
-        decrypt_seconds=size.rows * rows.decrypt,
+        encrypt_seconds=parts.read.seconds(*here) + parts.encrypt.seconds(*here),
+        lessor_seconds=parts.execute.seconds(*there),
+        decrypt_seconds=parts.decrypt.seconds(*here),
         bytes_sent=size.rows * size.width_in * size.value_bytes,
         bytes_back=size.rows * size.width_out * VALUE_BYTES,
     )
@@ -75,10 +92,14 @@ def sealed_result(size: Size, plain: Costs, sealed: Work, units: Units, *, ciphe
     return Costs(
         encrypt_seconds=plain.encrypt_seconds,
         lessor_seconds=plain.lessor_seconds + encrypt_seconds(units, results, sealed.batch_out, size.lessors),
-        decrypt_seconds=plain.decrypt_seconds + results * units.decrypt,
+        decrypt_seconds=plain.decrypt_seconds + _opened(size, sealed, units),
         bytes_sent=plain.bytes_sent,
         bytes_back=results * ciphertext_bytes,
     )
+
+
+def _opened(size: Size, work: Work, units: Units) -> float:
+    return size.batches * units.open + work.ciphertexts_out * units.decrypt
 
 
 def batches(size: Size, batch_rows: int) -> list[tuple[int, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from msgspec import structs
@@ -68,19 +68,20 @@ class Pricing:
         work = await asyncio.to_thread(costs.count, encoding.scheme, program, cut, encoding.shape.slots)
         rest, approximate = self.rest.canonical if self.rest else b"", encoding.shape.relative_error > 0
         score = CiphertextScore(self.table, fixed, program, approximate, rest)
-        rows = await self.crew.call(rehearse_ciphertext, Kit.of(score), self._middle(each), each)
-        exact = self.spec.noise == "exact"
-        return predict.homomorphic(size, work, units[encoding.kind], rows.result, encoding.shape, exact=exact)
+        parts = await self.crew.call(rehearse_ciphertext, Kit.of(score), self._middle(each), each)
+        size, exact = replace(size, batches=_number(cut)), self.spec.noise == "exact"
+        return predict.homomorphic(size, work, units[encoding.kind], parts.result, encoding.shape, exact=exact)
 
     async def _in_enclaves(self, facts: Facts, size: Size, units: Mapping[str, Units], *, sealing: bool) -> Facts:
         each = rows_per_batch(self.spec, facts.rows, facts.width, self.spec.lessors, row_elements=facts.row_elements)
-        score = EnclaveScore(self.table, self.program.canonical)
-        rows = await self.crew.call(rehearse_enclave, Kit.of(score), self._middle(each), each)
-        plain = predict.enclave(size, rows.result)
+        score, cut = EnclaveScore(self.table, self.program.canonical), predict.batches(size, each)
+        parts = await self.crew.call(rehearse_enclave, Kit.of(score), self._middle(each), each)
+        size = replace(size, batches=_number(cut))
+        plain = predict.enclave(size, parts.result)
         if not sealing:
             return structs.replace(facts, enclave=plain)
         scheme = sealing_scheme(self.spec)
-        shape, cut = schemes.shape(scheme), predict.batches(size, each)
+        shape = schemes.shape(scheme)
         work = costs.count_sealed(facts.width_out, cut, shape.slots, sum_rows=facts.sum_rows)
         sealed = predict.sealed_result(size, plain, work, units[scheme], ciphertext_bytes=shape.ciphertext_bytes)
         return structs.replace(facts, enclave=plain, sealed_result=sealed)
@@ -88,3 +89,7 @@ class Pricing:
     def _middle(self, rows_each: int) -> int:
         """First row of a batch from the middle of the input."""
         return self.table.rows // 2 // rows_each * rows_each
+
+
+def _number(cut: list[tuple[int, int]]) -> int:
+    return sum(number for number, _ in cut)

@@ -1,7 +1,10 @@
 """A batch of the job's own rows, done once before the job as it will be done in it: tasks for the crew.
 
 What a row costs to read depends on the file, and what a program costs on the program; so both are tried, not guessed.
-Each part comes after the one before it, as in the job, so that it finds the processor's caches as it will find them.
+Each part comes after the one before it, or after something else, as in the job, so that it finds the processor's caches
+as it will find them.
+The first round of all is kept apart: so much does a process take for its first batch. One row, and many, tell what a
+batch costs however short it is.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from statistics import median
+from tempfile import TemporaryFile
 from typing import Final
 
 import numpy as np
@@ -23,10 +28,11 @@ from nodes.enclave.agreement.chunks import batch_context
 from nodes.enclave.child.engine import Enclave
 from nodes.homomorphic.audit import Auditor
 from nodes.homomorphic.encoding import decode, encode
+from nodes.homomorphic.measure import CACHE_BYTES
 from nodes.homomorphic.port import IntegerProgram
 from nodes.programs import runtime
 from nodes.programs.check import check
-from nodes.renter.prediction.predict import CiphertextRows, EnclaveRows
+from nodes.renter.prediction.predict import CiphertextParts, EnclaveParts, Part
 from nodes.renter.protections import enclave as protection
 from schemas.errors import BadInput, SubletError
 from schemas.jobs import Batch, FixedPoint
@@ -66,6 +72,7 @@ class Laps:
     """Processor seconds from one call to the next."""
 
     def __init__(self) -> None:
+        self._other = np.zeros(CACHE_BYTES, np.uint8)
         self._last = 0.0
         self.seconds: list[float] = []
 
@@ -74,13 +81,18 @@ class Laps:
         self._last = time.process_time()
 
     def lap(self) -> None:
-        """One part is over."""
+        """One part is over, and the next one begins."""
         now = time.process_time()
         self.seconds.append(now - self._last)
         self._last = now
 
+    def pause(self) -> None:
+        """Others compute before the next part, and the processor's caches are full of theirs."""
+        self._other.fill(1)
+        self.begin()
 
-def rehearse_ciphertext(score: CiphertextScore, first: int, rows: int) -> CiphertextRows:
+
+def rehearse_ciphertext(score: CiphertextScore, first: int, rows: int) -> CiphertextParts:
     """Go through `rows` rows from `first` as the renter does before encrypting and after decrypting."""
     count, program = _count(score.table, first, rows), score.program
     tolerance = math.inf if score.approximate else 0.0
@@ -94,6 +106,7 @@ def rehearse_ciphertext(score: CiphertextScore, first: int, rows: int) -> Cipher
         auditor = Auditor(program, _SEED, _NAME, len(result), tolerance)
         expected = auditor.expect(encode(values, score.fixed_point))
         laps.lap()
+        laps.pause()
         Auditor(program, _SEED, _NAME, len(result), tolerance).honest(result, expected)
         decoded = decode(result, score.fixed_point)
         with contextlib.suppress(BadInput):  # numbers that no row gives may have no result
@@ -101,10 +114,10 @@ def rehearse_ciphertext(score: CiphertextScore, first: int, rows: int) -> Cipher
                 runtime.evaluate(rest, decoded)
         laps.lap()
 
-    return CiphertextRows(*_shortest(play, count))
+    return CiphertextParts(*_parts(play, count))
 
 
-def rehearse_enclave(score: EnclaveScore, first: int, rows: int) -> EnclaveRows:
+def rehearse_enclave(score: EnclaveScore, first: int, rows: int) -> EnclaveParts:
     """Go through `rows` rows from `first` as the renter and an enclave do.
 
     A batch that the program refuses costs nothing in the enclave and after it; why is told when the job runs.
@@ -121,16 +134,21 @@ def rehearse_enclave(score: EnclaveScore, first: int, rows: int) -> EnclaveRows:
         context = batch_context(batch, key_agreement.schema_digest(score.program, None))
         body = protection.encrypt(secret, batch.contract, context, values.astype(travels))
         laps.lap()
-        try:
-            result = bytes(enclave.execute(context, memoryview(body)))
-        except (SubletError, MemoryError):
-            return
+        with TemporaryFile(buffering=0) as pipe:  # reading one costs as reading the other
+            pipe.write(body)
+            pipe.seek(0)
+            laps.pause()
+            try:
+                result = bytes(enclave.execute(context, memoryview(pipe.read())))
+            except (SubletError, MemoryError):
+                return
         laps.lap()
+        laps.pause()
         protection.decrypt(secret, batch.contract, context, result)
         laps.lap()
 
-    read, encrypt, *after = _shortest(play, count)
-    return EnclaveRows(read, encrypt, *(after or (0.0, 0.0)))
+    read, encrypt, *after = _parts(play, count)
+    return EnclaveParts(read, encrypt, *(after or (Part(0.0, 0.0, 0.0),) * 2))
 
 
 def _in_session(secret: bytes, program: bytes) -> Enclave:
@@ -155,15 +173,29 @@ def _count(table: Table, first: int, rows: int) -> int:
     return min(rows, ROWS_MAX, table.rows - first)
 
 
-def _shortest(play: Callable[[Laps, int], None], rows_max: int) -> list[float]:
-    """Of several rounds on up to so many rows the shortest of every part, in seconds per row."""
-    rows, seconds = 1, _played(play, 1)
-    while rows < rows_max and sum(seconds) < ROUND_SECONDS:
+def _parts(play: Callable[[Laps, int], None], rows_max: int) -> list[Part]:
+    """Of every part what it costs, of several rounds on up to so many rows; those are left out that not all rounds come
+    to, as where a program refuses one row of many."""
+    first, rows = _played(play, 1), 1
+    if sum(first) >= ROUND_SECONDS:
+        return [Part(0.0, 0.0, each) for each in first]
+    few = _medians([_played(play, 1) for _ in range(ROUNDS)])
+    while rows < rows_max and sum(first) < ROUND_SECONDS:
         rows = min(rows * GROWTH, rows_max)
-        seconds = _played(play, rows)
-    more = ROUNDS - 1 if sum(seconds) < GROWTH * ROUND_SECONDS else 0
-    rounds = [seconds, *(_played(play, rows) for _ in range(more))]
-    return [min(part) / rows for part in zip(*rounds, strict=True)]
+        first = _played(play, rows)
+    more = ROUNDS if sum(first) < GROWTH * ROUND_SECONDS else 0
+    many = _medians([_played(play, rows) for _ in range(more)] or [first])
+    return [_part(*each, rows) for each in zip(first, few, many, strict=False)]
+
+
+def _part(first: float, few: float, many: float, rows: int) -> Part:
+    """From the seconds of `rows` rows for the first time, of one row, and of `rows` rows later."""
+    row = max(0.0, many - few) / (rows - 1) if rows > 1 else many
+    return Part(max(0.0, first - many), max(0.0, few - row), row)
+
+
+def _medians(rounds: list[list[float]]) -> list[float]:
+    return [median(part) for part in zip(*rounds, strict=False)]
 
 
 def _played(play: Callable[[Laps, int], None], rows: int) -> list[float]:

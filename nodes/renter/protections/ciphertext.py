@@ -7,9 +7,7 @@ again.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -18,14 +16,13 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from nodes.crew.crew import Crew, Kit, Worked
-from nodes.crew.errors import HandLost
+from nodes.crew.crew import Crew, Kit
 from nodes.data.table import Table
 from nodes.homomorphic import schemes
 from nodes.homomorphic.audit import Auditor, Expected
 from nodes.homomorphic.encoding import decode, encode, integer_program
 from nodes.homomorphic.port import IntegerProgram, SecretKey
-from nodes.renter.protections.port import Closed, Ingredients, Opened, matrix
+from nodes.renter.protections.port import Closed, Ingredients, Opened, matrix, read_result
 from nodes.renter.protocol.records import Facts
 from schemas.errors import BadData, BadInput, VerificationFailed
 from schemas.jobs import Batch, FixedPoint, Noise
@@ -122,7 +119,7 @@ class CiphertextProtection:
         assert scheme.fixed_point is not None
         assert given.key is not None
         program = integer_program(schemes.compiled(scheme.scheme, given.program), scheme.fixed_point)
-        plan = Plan(given.table, given.key, program, scheme.fixed_point, given.noise)
+        plan = Plan(given.table, given.key.laid_out(program), program, scheme.fixed_point, given.noise)
         return cls(given.crew, Kit.of(plan), given.facts)
 
     async def close(self, batch: Batch) -> Closed:
@@ -136,25 +133,11 @@ class CiphertextProtection:
 
     async def open(self, batch: Batch, body: bytes) -> Opened:
         expected = self._expected.pop((batch.batch, batch.attempt), None)
-        worked = await survived(lambda: self.crew.ahead.call(decrypt, self.kit, batch, body, expected))
+        worked = await read_result(lambda: self.crew.ahead.call(decrypt, self.kit, batch, body, expected))
         return Opened(matrix(trusted(worked.result), batch, self.facts), worked.core_seconds)
 
     async def forget(self) -> None:
         await self.crew.forget(self.kit)
-
-
-async def survived(work: Callable[[], Awaitable[Worked[Decrypted]]]) -> Worked[Decrypted]:
-    """What reading a result comes to, tried again once: a process may die of this machine's own troubles.
-
-    Raises:
-        VerificationFailed: the result kills whoever reads it.
-    """
-    with contextlib.suppress(HandLost):
-        return await work()
-    try:
-        return await work()
-    except HandLost as error:
-        raise VerificationFailed(str(error), code="ciphertext-invalid") from error
 
 
 def trusted(decrypted: Decrypted) -> bytes:

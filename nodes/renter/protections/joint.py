@@ -24,7 +24,7 @@ from nodes.homomorphic.paillier import totals
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.homomorphic.port import SecretKey
 from nodes.joint.renter import opened
-from nodes.renter.protections.port import Closed, Ingredients, Opened, timed
+from nodes.renter.protections.port import Closed, Ingredients, Opened, read_result, timed
 from nodes.renter.protocol.records import Round
 from schemas.errors import VerificationFailed
 from schemas.jobs import Batch
@@ -135,7 +135,7 @@ class JointProtection:
 
     async def _ahead(self, task: Callable[..., F], body: bytes, *of: Any) -> tuple[F, float]:
         """What the partner sent, opened before anything is encrypted, and the core-seconds that it took."""
-        worked = await self.crew.ahead.call(task, self.kit, body, *of)
+        worked = await read_result(lambda: self.crew.ahead.call(task, self.kit, body, *of))
         found = worked.result
         if found.code:
             raise VerificationFailed(found.reason, code=found.code)

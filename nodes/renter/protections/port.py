@@ -14,7 +14,8 @@ from typing import Final, ParamSpec, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nodes.crew.crew import Crew
+from nodes.crew.crew import Crew, survived
+from nodes.crew.errors import HandLost
 from nodes.data.table import Table
 from nodes.homomorphic.port import SecretKey
 from nodes.programs.program import Program
@@ -106,3 +107,11 @@ def timed(clock: Callable[[], float], work: Callable[P, T], *args: P.args, **kwa
     """The work's result, and the core-seconds it took in this thread."""
     start = clock()
     return work(*args, **kwargs), clock() - start
+
+
+async def read_result(work: Callable[[], Awaitable[T]]) -> T:
+    """What reading a result in the crew comes to. Raises VerificationFailed: it kills whoever reads it."""
+    try:
+        return await survived(work)
+    except HandLost as error:
+        raise VerificationFailed(str(error), code="ciphertext-invalid") from error

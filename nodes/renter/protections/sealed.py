@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from nodes.crew.crew import Crew, Kit
 from nodes.enclave.agreement.key_agreement import SealSpec
 from nodes.homomorphic.port import SecretKey
-from nodes.renter.protections.ciphertext import Decrypted, survived, trusted
+from nodes.renter.protections.ciphertext import Decrypted, trusted
 from nodes.renter.protections.enclave import EnclaveProtection
-from nodes.renter.protections.port import Closed, Ingredients, Opened, matrix
+from nodes.renter.protections.port import Closed, Ingredients, Opened, matrix, read_result
 from schemas.errors import VerificationFailed
 from schemas.jobs import Batch
 
@@ -45,7 +45,7 @@ class SealedProtection:
         facts = self.enclave.facts
         rows = 1 if facts.sum_rows else batch.rows
         sealed, seconds = await self.enclave.unwrap(batch, body)
-        worked = await survived(
+        worked = await read_result(
             lambda: self.crew.ahead.call(open_sealed, self.kit, sealed, rows, facts.width_out, facts.result_bits)
         )
         return Opened(matrix(trusted(worked.result), batch, facts), seconds + worked.core_seconds)

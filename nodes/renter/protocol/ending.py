@@ -34,7 +34,7 @@ def fail(draft: Draft, code: str, reason: str) -> None:
             market.end_contract(draft, record.contract, "job-failed")  # why is nobody else's business
     draft.note("job-failed", reason, code=code)
     partnership.end(draft, code, reason)
-    forget(draft)
+    _keep(draft)
 
 
 def finish_if_done(draft: Draft) -> None:
@@ -58,7 +58,7 @@ def assembled(draft: Draft, event: Event) -> None:
     draft.advance("assembled")
     draft.change_job(ended_at=draft.now)
     partnership.end(draft, "completed", "the job is done")
-    forget(draft)
+    _keep(draft)
     draft.note("job-completed", f"{data.rows} rows", digest=data.digest)
     _compare(draft)
 
@@ -86,6 +86,10 @@ def receipt_countersigned(draft: Draft, event: Event) -> None:
 def forget(draft: Draft) -> None:
     """Keys live no longer than their job: what is decrypted lies in the output, what is not is of no use any more."""
     draft.do(Perform(activity="forget", params={"subtasks": [subtask.id for subtask in draft.subtasks()]}))
+
+
+def _keep(draft: Draft) -> None:
+    forget(draft)
     draft.do(SetTimer(name=KEEP, at=draft.now + draft.config.keep_seconds))
 
 

@@ -26,7 +26,6 @@ from nodes.machine import Perform
 from nodes.renter.protocol import ending, market, partnership
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.outcomes import JobJoined
-from nodes.renter.protocol.states import ENDED
 from schemas.events import Event
 from schemas.joint import JointAccepted, Learned, RowsOmitted
 from schemas.limits import ROWS_PER_COLUMN_MIN
@@ -63,8 +62,6 @@ def masked(draft: Draft, event: Event) -> None:
 def taken(draft: Draft, event: Event) -> None:
     """`chunk.taken`: it goes back to the partner at once."""
     data = data_of(event, ChunkTaken)
-    if _over(draft):
-        return
     state = exchange.taken(draft, data, by=_partner(draft))
     if state is not None:
         exchange.give_back(draft, data.chunk)
@@ -74,8 +71,6 @@ def taken(draft: Draft, event: Event) -> None:
 def returned(draft: Draft, event: Event) -> None:
     """`chunk.returned`: the partner masked a chunk of this side's."""
     data = data_of(event, ChunkReturned)
-    if _over(draft):
-        return
     state = exchange.returned(draft, data, by=_partner(draft))
     if state is not None:
         _await(draft)
@@ -89,8 +84,6 @@ def refused(draft: Draft, event: Event) -> None:
 
 def matched(draft: Draft, event: Event) -> None:
     """`ids.matched`: which rows are in common."""
-    if _over(draft):
-        return
     data, state = data_of(event, IdsMatched), draft.find(Alignment, "alignment")
     assert state is not None
     if data.code:
@@ -159,13 +152,6 @@ def _await(draft: Draft) -> None:
     assert state is not None
     waiting = not state.complete and (state.all_masked or state.taken < chunks(state.others))
     partnership.owes(draft, waiting, patience_seconds=state.patience_seconds)
-
-
-def _over(draft: Draft) -> bool:
-    """Whether the job is; then what was kept came after the rest was erased."""
-    if draft.phase in ENDED:
-        ending.forget(draft)
-    return draft.phase in ENDED
 
 
 def _fail(draft: Draft, code: str, reason: str) -> None:

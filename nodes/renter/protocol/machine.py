@@ -59,10 +59,10 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "job.kept": (ENDED, retention.kept),
         "job.prepared": (frozenset({"preparing"}), starting.prepared),
         "mask.made": (frozenset({"joining"}), joining.masked),
-        "chunk.taken": (frozenset({"joining"}) | ENDED, joining.taken),
-        "chunk.returned": (frozenset({"joining"}) | ENDED, joining.returned),
+        "chunk.taken": (frozenset({"joining"}), joining.taken),
+        "chunk.returned": (frozenset({"joining"}), joining.returned),
         "chunk.refused": (frozenset({"joining"}), joining.refused),
-        "ids.matched": (frozenset({"joining"}) | ENDED, joining.matched),
+        "ids.matched": (frozenset({"joining"}), joining.matched),
         "rows.omitted": (frozenset({"joining", "ordering", "running"}), joining.omitted),
         "job.joined": (frozenset({"joining"}), joining.joined),
         "contract.signed": (LIVE | ENDED, starting.contract_signed),
@@ -111,6 +111,20 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
     }
 )
 
+LEAVES_FILES: Final = frozenset(
+    {
+        "chunk.taken",
+        "chunk.returned",
+        "ids.matched",
+        "job.joined",
+        "round.planned",
+        "output.accepted",
+        "result.accepted",
+        "activity.failed",
+    }
+)
+"""Outcomes of what writes files. It may have done so after the end of the job, and the forgetting that came with it."""
+
 
 class RenterMachine:
     """A `Machine` whose aggregates are jobs; `config` holds the public keys and policies of this renter."""
@@ -145,6 +159,8 @@ class RenterMachine:
     def handle(self, records: Records, event: Event, context: Context) -> Step:
         draft = Draft(self.config, records, context)
         phases, handler = TABLE[event.type]
+        if draft.phase in ENDED and event.type in LEAVES_FILES:
+            ending.forget(draft)
         if draft.phase not in phases:
             if draft.phase == "new":
                 raise Refused("unknown-job", f"{event.type} names a job that is not here")

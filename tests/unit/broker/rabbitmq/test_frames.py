@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
+import aiormq.connection
 import pytest
 from aiormq.abc import ChannelFrame
 from aiormq.channel import Channel
-from aiormq.connection import FrameReceiver
+from aiormq.connection import FrameGenerator
 from aiormq.exceptions import AMQPConnectionError, InvalidFrameError
 from pamqp import commands, frame, heartbeat
 from pamqp.body import ContentBody
@@ -66,43 +67,114 @@ def test_who_waits_for_a_message_to_be_written_is_told() -> None:
     loop.close()
 
 
-def receiver(data: bytes, *, started: bool = True) -> FrameReceiver:
+def waiting(*pieces: ChannelFrame) -> FrameGenerator:
+    queue: asyncio.Queue[ChannelFrame] = asyncio.Queue()
+    for piece in pieces:
+        queue.put_nowait(piece)
+    return FrameGenerator(queue)
+
+
+def piece(payload: bytes, *, closes: bool = False) -> ChannelFrame:
+    return ChannelFrame(payload, closes, asyncio.get_running_loop().create_future())
+
+
+async def test_what_waits_to_be_written_is_written_together_and_everyone_told() -> None:
+    frames.improve()
+    pieces = [piece(b"a"), piece(b"b"), ChannelFrame(b"c", should_close=False)]
+    source = waiting(*pieces)
+    written = await anext(source)
+    assert (written.payload, written.should_close, written.should_drain) == (b"abc", False, True)
+    written.drain()
+    assert [each.should_drain for each in pieces] == [False] * 3
+    await asyncio.wait_for(source.queue.join(), 5)
+
+
+async def test_pieces_are_written_together_up_to_a_size() -> None:
+    frames.improve()
+    large = bytes(frames.WRITE_BYTES_MIN)
+    source = waiting(piece(large), piece(b"a"), piece(large), piece(b"b"))
+    assert [(await anext(source)).payload for _ in range(3)] == [large, b"a" + large, b"b"]
+
+
+async def test_nothing_is_written_with_what_closes_the_connection() -> None:
+    frames.improve()
+    written = await anext(waiting(piece(b"a"), piece(b"close", closes=True), piece(b"b")))
+    assert (written.payload, written.should_close) == (b"aclose", True)
+
+
+def receiver(data: bytes, *, started: bool = True) -> frames.Receiver:
     reader = asyncio.StreamReader()
     reader.feed_data(data)
     reader.feed_eof()
-    made = FrameReceiver(reader)
+    made = frames.Receiver(reader)
     made.started = started
     return made
 
 
+def raw(*sent: tuple[int, Any]) -> bytes:
+    return b"".join(frame.marshal(one, number) for number, one in sent)
+
+
+async def read_all(source: frames.Receiver) -> list[tuple[int, Any]]:
+    return [(number, content) async for _, number, content in source]
+
+
+def bodies(got: list[tuple[int, Any]]) -> list[tuple[int, bytes]]:
+    return [(number, bytes(each.value)) for number, each in got if isinstance(each, ContentBody)]
+
+
 @pytest.mark.parametrize("started", [True, False])
-async def test_what_is_written_is_read(started: bool) -> None:
+async def test_the_frames_of_a_body_are_read_as_one(started: bool) -> None:
     body = text(2 * MOST + 3)
-    sent = [*message(body), heartbeat.Heartbeat()]
-    source = receiver(b"".join(frame.marshal(one, CHANNEL) for one in sent), started=started)
-    got = [await frames._get_frame(source) for _ in sent]
-    assert [weight for weight, _, _ in got] == [len(frame.marshal(one, CHANNEL)) for one in sent]
-    assert [number for _, number, _ in got] == [CHANNEL] * (len(sent) - 1) + [0]
-    assert [type(each) for _, _, each in got] == [type(one) for one in sent]
-    assert b"".join(each.value for _, _, each in got if isinstance(each, ContentBody)) == body
-    with pytest.raises(StopAsyncIteration):
-        await frames._get_frame(source)
+    sent = raw(*((CHANNEL, one) for one in message(body)), (0, heartbeat.Heartbeat()))
+    got = await read_all(receiver(sent, started=started))
+    assert [(number, type(each)) for number, each in got] == [
+        (CHANNEL, commands.Basic.Publish),
+        (CHANNEL, ContentHeader),
+        (CHANNEL, ContentBody),
+        (0, heartbeat.Heartbeat),
+    ]
+    assert bodies(got) == [(CHANNEL, body)]
+
+
+async def test_other_channels_may_come_between_the_frames_of_a_body() -> None:
+    body, other = text(2 * MOST), text(MOST + 1)
+    begun, (head, *rest) = message(body)[:3], [*message(other)[1:]]
+    sent = [(CHANNEL, one) for one in begun] + [(9, head), (9, rest[0]), (0, heartbeat.Heartbeat())]
+    sent += [(CHANNEL, message(body)[3]), (9, rest[1]), (9, commands.Basic.Ack(1))]
+    got = await read_all(receiver(raw(*sent)))
+    assert b"".join(part for number, part in bodies(got) if number == CHANNEL) == body
+    assert b"".join(part for number, part in bodies(got) if number == 9) == other
+    assert [number for number, each in got if not isinstance(each, ContentBody)] == [CHANNEL, CHANNEL, 9, 0, 9]
+
+
+async def test_one_body_ends_where_its_header_says() -> None:
+    first, second = text(MOST + 1), text(5)
+    sent = [(CHANNEL, one) for one in (*message(first), *message(b""), *message(second))]
+    assert bodies(await read_all(receiver(raw(*sent)))) == [(CHANNEL, first), (CHANNEL, second)]
 
 
 async def test_a_connection_cut_within_a_frame_is_an_error_of_the_connection() -> None:
-    whole = frame.marshal(ContentBody(text(100)), CHANNEL)
-    for length in (3, 7, 50, len(whole) - 1):
+    sent = raw(*((CHANNEL, one) for one in message(text(MOST + 100))[1:]))
+    head = len(raw((CHANNEL, message(text(MOST + 100))[1])))
+    for length in (3, 7, head + 3, head + 7, head + 50, len(sent) - 101, len(sent) - 1):
         with pytest.raises(AMQPConnectionError):
-            await frames._get_frame(receiver(whole[:length]))
+            await read_all(receiver(sent[:length]))
 
 
 @pytest.mark.parametrize("damaged", [ContentBody(text(100)), commands.Basic.Ack(1), heartbeat.Heartbeat()])
 async def test_a_frame_without_its_end_is_refused(damaged: Any) -> None:
-    raw = frame.marshal(damaged, 0)
+    bad = frame.marshal(damaged, 0)
     if isinstance(damaged, heartbeat.Heartbeat):
-        raw = b"\x09" + raw[1:]  # of no known type
+        bad = b"\x09" + bad[1:]  # of no known type
     with pytest.raises(InvalidFrameError):
-        await frames._get_frame(receiver(raw[:-1] + b"\x00"))
+        await receiver(bad[:-1] + b"\x00").get_frame()
+
+
+async def test_a_frame_without_its_end_within_a_body_is_refused() -> None:
+    sent = raw(*((CHANNEL, one) for one in message(text(2 * MOST))[1:]))
+    with pytest.raises(InvalidFrameError):
+        await read_all(receiver(sent[:-1] + b"\x00"))
 
 
 def channel(arriving: Sequence[Any]) -> Channel:
@@ -136,4 +208,4 @@ def test_it_is_in_force_after_a_call_and_after_another() -> None:
         assert (
             ChannelFrame.marshall(CHANNEL, message(text(5))).payload == frames._join(CHANNEL, message(text(5))).payload
         )
-        assert (FrameReceiver.get_frame, Channel._read_content) == (frames._get_frame, frames._read_content)
+        assert (aiormq.connection.FrameReceiver, Channel._read_content) == (frames.Receiver, frames._read_content)

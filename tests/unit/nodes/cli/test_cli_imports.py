@@ -17,6 +17,7 @@ ALLOWED: Final = (
     *("nodes.renter.invitation", "nodes.quotes"),
     *(
         "nodes.bootstrap",
+        "nodes.bridges",
         "nodes.checkup",
         "nodes.config",
         "nodes.process",
@@ -28,7 +29,7 @@ ALLOWED: Final = (
         "nodes.demo",
         "nodes.scratch",
     ),
-    *("nodes.data", "nodes.programs", "nodes.protections", "nodes.local_partner", "nodes.joint"),
+    *("nodes.data", "nodes.programs", "nodes.protections", "nodes.local_partner", "nodes.joint", "nodes.inputs"),
 )
 ENCLAVE: Final = "nodes.enclave"
 """`sublet evidence` holds evidence against a policy without any node."""

@@ -120,3 +120,47 @@ def test_only_a_hub_knows_its_participants(tmp_path: Path, capsys: pytest.Captur
     assert main(["network", "show", "--config", str(tmp_path / "nodes" / "A11.A12" / "node.toml"), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["node"], shown["role"], shown["participants"]) == ("A11.A12", "renter", [])
+
+
+def test_hubs_may_have_brokers_of_their_own_with_an_account_for_each_link(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = ("--broker", "A11=a.example:5672", "--broker", "B11=[::1]:5673/own")
+    assert main(["network", "init", str(tmp_path), "--hubs", "A11,B11,C11", *own]) == 0
+    assert {path.name for path in tmp_path.glob("*.json")} == {
+        "definitions-A11.json",
+        "definitions-B11.json",
+        "definitions-main.json",
+    }
+    hub = read_config(tmp_path / "nodes" / "A11.hub" / "node.toml", {})
+    assert {name: urlsplit(url).username for name, url in hub.links.items()} == {
+        "B11": "A11.link.B11",
+        "C11": "A11.link.C11",
+    }
+    url = urlsplit(hub.links["B11"])
+    assert (url.hostname, url.port, url.path) == ("::1", 5673, "/own")
+    assert str(url.password) not in repr(hub)
+    assert stat.S_IMODE((tmp_path / "nodes" / "A11.hub" / "link-B11").stat().st_mode) == 0o600
+    there = json.loads((tmp_path / "definitions-B11.json").read_text())
+    assert {user["name"] for user in there["users"]} == {
+        "B11.hub",
+        "B11.B12",
+        "B11.B13",
+        "A11.link.B11",
+        "C11.link.B11",
+    }
+    assert not read_config(tmp_path / "nodes" / "B11.B12" / "node.toml", {}).links
+
+
+@pytest.mark.parametrize("given", ["A11", "A11=host", "A11=host:many", "A11=host:0", "=host:5672", "Z11=host:5672"])
+def test_a_broker_that_is_none_is_refused(tmp_path: Path, given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["network", "init", str(tmp_path), "--broker", given]) == 2
+    assert ("write A11=host:5672" in (said := capsys.readouterr().err)) or "Z11, which is no hub" in said
+
+
+def test_a_hub_without_neighbours_on_other_brokers_has_nothing_to_carry(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["network", "init", str(tmp_path)])
+    assert main(["bridge", "--config", str(tmp_path / "nodes" / "A11.hub" / "node.toml")]) == 2
+    assert "no neighbour on another broker" in capsys.readouterr().err

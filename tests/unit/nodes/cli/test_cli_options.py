@@ -14,11 +14,13 @@ from nodes.renter.submission import JobOptions
 
 TOGETHER, WHOM = ({each.name for each in fields(kind)} for kind in (Together, Whom))
 
+BOTH = {"joint", "joint_id_column", "score", "score_joint"}
+
 
 @pytest.mark.parametrize(
     ("command", "own"),
     [
-        (compute.run, {"data", "joint", "joint_id_column", "out", "check", "as_json", *TOGETHER}),
+        (compute.run, {"data", "out", "check", "as_json", *BOTH, *TOGETHER}),
         (jobs.quote, {"data", "config", "accept_software_enclave", "as_json"}),
         (jobs.submit, {"data", "config", "wait", "accept_software_enclave", "as_json", *WHOM, *TOGETHER}),
     ],

@@ -39,7 +39,7 @@ def test_a_signal_ends_a_role_cleanly(
         os.kill(os.getpid(), number)
         await stop.wait()
 
-    monkeypatch.setattr("nodes.cli.serve.run_node", run_node)
+    monkeypatch.setattr("nodes.bootstrap.run_node", run_node)
     capsys.readouterr()
     assert main([role, "--config", str(nodes / NODES[role] / "node.toml")]) == 0
     assert [(config.role, config.address) for config in ran] == [(role, NODES[role])]
@@ -68,7 +68,7 @@ def test_a_hangup_ends_a_role_only_with_its_terminal(
         await run_node(config, stop)
 
     seen = asyncio.Event()
-    monkeypatch.setattr("nodes.cli.serve.run_node", serving)
+    monkeypatch.setattr("nodes.bootstrap.run_node", serving)
     monkeypatch.setattr("nodes.cli.serve._on_terminal", lambda: terminal)
     assert main(["hub", "--config", str(nodes / "A11.hub" / "node.toml")]) == 0
     assert ended == [terminal]
@@ -81,7 +81,7 @@ def test_a_role_without_its_broker_ends_with_3(
     async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
         raise BrokerUnreachable("no broker answers at 127.0.0.1:5672")
 
-    monkeypatch.setattr("nodes.cli.serve.run_node", run_node)
+    monkeypatch.setattr("nodes.bootstrap.run_node", run_node)
     assert main(["hub", "--config", str(nodes / "A11.hub" / "node.toml")]) == 3
     assert "sublet: no broker answers at 127.0.0.1:5672" in capsys.readouterr().err
 

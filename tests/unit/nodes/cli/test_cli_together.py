@@ -11,15 +11,18 @@ from typing import cast
 import numpy as np
 import pytest
 
-from nodes.cli import together
 from nodes.cli.console import Output
 from nodes.cli.inputs import Inputs
 from nodes.cli.main import main
 from nodes.cli.pooled import AgainstPooled
-from nodes.cli.together import Ended, JointRequest, weights
+from nodes.cli.replayed import Half, both, replayed
+from nodes.cli.together import Ended, JointRequest
+from nodes.cli.together_results import Outcome, weights
 from nodes.data.making import write_table
 from nodes.data.manifest import Column
 from nodes.data.port import Block
+from nodes.data.reading import Reading
+from nodes.programs.check import check
 from nodes.renter.submission import JobOptions
 from nodes.views.jobs import JobReport, Joining
 from nodes.views.models import FitReport
@@ -68,9 +71,9 @@ def test_weights_that_the_partner_does_not_know_itself_are_not_told(tmp_path: Pa
     columns, values = (Column("name", "text"), Column("weight")), np.array([[2.0], [3.0], [-1.0]])
     write_table(tmp_path / "out", columns, [Block(values, (["a", "b", "intercept"],))], id_column="name")
     fit = FitReport(
-        algorithm="ridge", rows=9, columns=("a", "b"), partner_columns=2, penalty=0.0, intercept=0.0, r2=0.5
+        algorithm="ridge", label="y", rows=9, columns=("a", "b"), partner_columns=2, penalty=0.0, intercept=0.0, r2=0.5
     )
-    joined = Joining(partner="C11.C12", dataset="other.csv", round=1, rounds=1, fit=fit, ledger=())
+    joined = Joining(partner="C11.C12", dataset="other.csv", round=1, rounds=1, fits=True, fit=fit, ledger=())
     report = JobReport(id="job-1", phase="completed", output=tmp_path / "out", joint=joined)
     ended = Ended(report, cast(PartReport, SimpleNamespace(weights={}, offset=0.0)), ())
     asked = JointRequest(
@@ -96,6 +99,78 @@ def test_programs_run_on_both_tables_in_rounds(
     assert np.abs(found - expected).max() <= 1e-6 * np.abs(expected).max()
 
 
+def test_programs_are_checked_against_plaintext_round_by_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    joint.make_overlapping(tmp_path)
+    programs = {"l": joint.lessors_program(), "p": joint.partner_program(), "u": joint.update_program(ends=True)}
+    for name, raw in programs.items():
+        Path(f"{name}.onnx").write_bytes(raw)
+    options = ("--program", "l.onnx", "--partner-program", "p.onnx", "--update", "u.onnx", "--rounds", "3")
+    assert run(*options, "--parameters", "1,2,3", "--check", "--json", ids=("--id-column", "id")) == 0
+    assert 0 < json.loads(capfd.readouterr().out)["error"] < 1e-6
+
+
+def test_outputs_that_differ_from_plaintext_end_with_5(tmp_path: Path) -> None:
+    """Of 300 rows, one of the partner's numbers is another in what they are held against."""
+    case = joint.make_case(tmp_path)
+    wanted = joint.wishes(parameters=(1.0, 2.0, 3.0)).joint
+    assert wanted is not None
+    columns = (Column("round", "text"), Column("a"), Column("b"))
+    outputs = Block(case.expected(3, (1.0, 2.0, 3.0)), (["1", "2", "3"],))
+    write_table(tmp_path / "out", columns, [outputs], id_column="round")
+    here, there = (Half(each, Reading("id")) for each in (case.renter, case.partner))
+    lessors, partner = check(joint.lessors_program()), check(wanted.program)
+    assert replayed(tmp_path / "out", both(here, there, lessors, partner), lessors, wanted).good
+    first, second, *rest = case.partner.read_text().splitlines(keepends=True)
+    case.partner.write_text("".join([first, second.replace(",", ",9", 1), *rest]))
+    other = replayed(tmp_path / "out", both(here, there, lessors, partner), lessors, wanted)
+    asked = JointRequest(Inputs(tmp_path, b""), JobOptions(), tmp_path, "id", None, check=True)
+    outcome = Outcome(asked, Ended(JobReport(id="job-1", phase="completed"), None, ()), None, other)
+    with pytest.raises(VerificationFailed, match="of 3 rounds differ from plaintext") as found:
+        outcome.deliver(Output(as_json=True))
+    assert (found.value.code, found.value.exit_code) == ("different-from-plaintext", 5)
+
+
+def test_a_model_is_fitted_and_rows_are_scored_with_it_in_one_go(case: Case, capfd: pytest.CaptureFixture[str]) -> None:
+    header, *rows = case.renter.read_text().splitlines()
+    case.renter.write_text("\n".join([header, *rows[:450]]) + "\n")
+    Path("new.csv").write_text("\n".join([header, *rows[450:], "nobody" + rows[0][rows[0].index(",") :]]) + "\n")
+    assert run(*FIT, "--outliers", "move", "--score", "new.csv", "--json", "--out", "scores.csv") == 0
+    job = json.loads(capfd.readouterr().out)
+    assert (job["joint"]["fit"]["rows"], len(job["weights"]), job["output"]) == (430, 31, "scores.csv")
+    fit = job["scored"]["joint"]["fit"]
+    assert (fit["scored"], fit["estimated"]) == (119, False)
+    assert fit["auc"] > 0.98
+    with Path("scores.csv").open(newline="") as file:
+        named, *scores = csv.reader(file)
+    assert named == ["id", "score", "probability"]
+    assert [row[0] for row in scores] == [row.partition(",")[0] for row in rows[450:]]
+    kept = {row.partition(",")[0]: place for place, row in enumerate(rows)}
+    weights = np.array([each["weight"] for each in job["weights"]])
+    places = [kept[row[0]] for row in scores]
+    expected = case.mine[places, :-1] @ weights[:10] + case.theirs[places] @ weights[10:-1] + weights[-1]
+    found = np.array([float(row[1]) for row in scores])
+    assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+def test_few_rows_without_a_label_are_scored_with_the_other_partys_columns_in_a_file_of_their_own(
+    case: Case, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = [line.rpartition(",")[0] for line in case.renter.read_text().splitlines()]
+    Path("new.csv").write_text("\n".join([lines[0], *lines[-3:]]) + "\n")
+    others = case.partner.read_text().splitlines()
+    Path("others.csv").write_text("\n".join([others[0], *others[1:30]]) + "\n")
+    assert run(*FIT, "--outliers", "move", "--score", "new.csv", "--score-joint", "others.csv") == 0
+    said = capfd.readouterr()
+    assert [line.partition(",")[0] for line in said.out.splitlines()] == [
+        "id",
+        *(line.partition(",")[0] for line in lines[-3:]),
+    ]
+    assert "worst_radius" in said.err
+
+
 def test_a_refusal_says_what_the_other_side_found_and_what_to_do(case: Case, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(*FIT) == 4
     said = capfd.readouterr().err.splitlines()
@@ -109,11 +184,10 @@ def test_a_refusal_says_what_the_other_side_found_and_what_to_do(case: Case, cap
         ((), ("--id-column", "id"), "--algorithm and --label, or --partner-program"),
         (("--algorithm", "ridge"), ("--id-column", "id"), "--label"),
         (FIT, (), "--id-column"),
-        (("--partner-program", "p.onnx", "--check"), ("--id-column", "id"), "--check"),
         ((*FIT, "--check", "--no-partner-coefficients"), ("--id-column", "id"), "--check"),
         ((*FIT, "--joint", "nowhere.csv"), ("--id-column", "id"), "nowhere.csv"),
     ],
-    ids=["nothing to compute", "no label", "no ids", "nothing to check", "nothing to check with", "no file"],
+    ids=["nothing to compute", "no label", "no ids", "nothing to check with", "no file"],
 )
 def test_what_cannot_be_a_joint_job_is_refused_before_a_network_is_started(
     case: Case, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], ids: tuple[str, ...], said: str
@@ -140,7 +214,7 @@ def test_a_model_that_differs_from_the_pooled_one_ends_with_5(tmp_path: Path) ->
     )
     ended = Ended(JobReport(id="job-1", phase="completed"), None, ())
     with pytest.raises(VerificationFailed) as found:
-        together._deliver(ended, against, asked, Output(as_json=True))
+        Outcome(asked, ended, None, against).deliver(Output(as_json=True))
     assert (found.value.code, found.value.exit_code) == ("different-from-pooled", 5)
 
 
@@ -152,7 +226,7 @@ def test_the_demonstration_of_two_parties_shows_all_and_leaves_its_files(
     said = capfd.readouterr().out
     assert max(map(len, said.splitlines()[:-1])) <= 100
     for part in (
-        "B11.B13 → B11 → A11 → C11 → C11.C12",
+        "B11.B12 → B11 → A11 → C11 → C11.C12",
         "529 in common",
         "  3  ",
         "worst_radius",

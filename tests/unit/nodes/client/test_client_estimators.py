@@ -114,6 +114,13 @@ def test_trees_that_run_in_float32_only_decide_as_they_do_themselves(trees: Any)
     assert (results(program, rows)[:, 0] == trees.predict(rows)).all()
 
 
+@pytest.mark.parametrize("large", [2**31, 1e10, -(2**40)])
+def test_classes_that_an_export_would_cut_are_refused(large: float) -> None:
+    rows = np.arange(6.0).reshape(-1, 1)
+    with pytest.raises(BadProgram, match="more than 32 bits: number them anew"):
+        converted(LogisticRegression().fit(rows, np.array([0, 0, 0, 1, 1, 1]) * large))
+
+
 @pytest.mark.parametrize("kind", ["linear", "logistic", "bayes"])
 def test_what_was_fitted_on_float32_computes_in_it(kind: str) -> None:
     rows, labels = table(kind, "float32")

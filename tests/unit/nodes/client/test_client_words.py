@@ -18,7 +18,7 @@ from nodes.client.showing import html, line
 from nodes.client.wishes import Accepted, Wishes, options
 from nodes.programs.check import check
 from nodes.renter.submission import JobOptions
-from nodes.views.failures import FAILURES
+from nodes.views.failures import ADVICE, FAILURES, UNFIT
 from nodes.views.jobs import JobReport
 from schemas.errors import BadConfig, BadData, BadProgram, VerificationFailed
 
@@ -93,7 +93,10 @@ def test_numbers_of_numpy_are_numbers() -> None:
 def test_a_failed_job_is_an_error_of_its_codes_class(code: str) -> None:
     error = failure(JobReport(id="job-1", phase="failed", code=code, reason="use --max-error"))
     assert (type(error), vars(error)["code"]) == (FAILURES[code], code)
-    assert str(error) == f"job-1 failed ({code}): use max_error"
+    said, _, advice = str(error).partition("; what to do: ")
+    assert said == f"job-1 failed ({code}): use max_error"
+    assert bool(advice) == (code in ADVICE)
+    assert "--" not in advice
 
 
 def test_a_lessors_own_code_is_kept_too() -> None:
@@ -176,3 +179,9 @@ def test_what_is_no_program_is_refused_with_what_would_be() -> None:
     with pytest.raises(BadProgram, match=r"cannot read the program absent.onnx"):
         program_bytes("absent.onnx")
     assert program_bytes(bytearray(b"x")) == b"x"
+
+
+def test_what_the_partner_says_for_itself_stands_where_advice_to_ask_it_would() -> None:
+    report = JobReport(id="job-1", phase="failed", code=UNFIT, reason="the dataset does not fit")
+    assert str(failure(report, ["row 3"])) == f"job-1 failed ({UNFIT}): the dataset does not fit; there: row 3"
+    assert "ask the partner" in str(failure(report))

@@ -15,7 +15,7 @@ from typing import cast
 
 import pytest
 
-from nodes.crew.crew import Crew, Kit
+from nodes.crew.crew import Crew, Kit, survived
 from nodes.crew.errors import HandLost, TaskFailed
 from nodes.crew.hand import KITS_KEPT, Kits
 
@@ -130,12 +130,12 @@ async def test_a_kit_is_unpacked_once_per_process_until_it_is_forgotten(tmp_path
 
 
 def test_only_the_kits_used_last_are_kept() -> None:
-    kits, packed = Kits(), [Kit.of([number]).packed for number in range(KITS_KEPT + 1)]
-    first = [kits.unpacked(each) for each in packed[:KITS_KEPT]]
-    assert kits.unpacked(packed[0]) is first[0]
-    kits.unpacked(packed[KITS_KEPT])
-    assert kits.unpacked(packed[0]) is first[0]
-    assert kits.unpacked(packed[1]) is not first[1]
+    kits, given = Kits(), [(each.name, each.packed) for each in (Kit.of([at]) for at in range(KITS_KEPT + 1))]
+    first = [kits.unpacked(*each) for each in given[:KITS_KEPT]]
+    assert kits.unpacked(*given[0]) is first[0]
+    kits.unpacked(*given[KITS_KEPT])
+    assert kits.unpacked(*given[0]) is first[0]
+    assert kits.unpacked(*given[1]) is not first[1]
 
 
 async def test_what_a_task_raises_is_told_without_its_values(crew: Crew) -> None:
@@ -152,6 +152,31 @@ async def test_a_process_that_dies_loses_one_task_and_is_replaced() -> None:
         await crew.call(die, kit)
     assert (await crew.call(pid, kit)).result != first
     await crew.close()
+
+
+async def test_a_process_that_died_without_a_task_loses_none() -> None:
+    crew, kit = Crew(1), Kit.of(None)
+    first = (await crew.call(pid, kit)).result
+    os.kill(first, signal.SIGKILL)
+    await asyncio.to_thread(os.waitid, os.P_PID, first, os.WEXITED | os.WNOWAIT)
+    assert (await crew.call(pid, kit)).result != first
+    await crew.close()
+
+
+@pytest.mark.parametrize("deaths", [0, 1, 2])
+async def test_what_kills_two_processes_is_to_blame_for_it(deaths: int) -> None:
+    left = iter([True] * deaths)
+
+    async def work() -> str:
+        if next(left, False):
+            raise HandLost("the process that computed this ended with code -9")
+        return "done"
+
+    if deaths < 2:
+        assert await survived(work) == "done"
+    else:
+        with pytest.raises(HandLost):
+            await survived(work)
 
 
 async def test_a_process_that_answers_what_its_task_cannot_return_is_replaced() -> None:

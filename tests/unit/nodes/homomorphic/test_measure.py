@@ -17,6 +17,7 @@ from nodes.homomorphic.costs import TABLES_AFTER, Units, products, steps
 from nodes.homomorphic.packing import blocks_of
 from nodes.homomorphic.port import IntegerProgram, Noise
 from schemas.jobs import PAILLIER, Scheme
+from tests.support.seal import needs_seal
 
 PRICES = Units(
     start=70.0,
@@ -29,6 +30,7 @@ PRICES = Units(
     output=2.0,
     decrypt=1.0,
     product=40.0,
+    open=1.5,
 )
 DECRYPT_ORDINARY = 6.0
 DRAWN = (3.75, 0.25, 0.0)
@@ -100,7 +102,7 @@ class PricedSecret:
         return bytes(count)
 
     def decrypt(self, body: bytes, rows: int, width: int) -> None:
-        self.public.clock.spend(len(body) * (PRICES.decrypt if self.orders else DECRYPT_ORDINARY))
+        self.public.clock.spend(PRICES.open + len(body) * (PRICES.decrypt if self.orders else DECRYPT_ORDINARY))
 
 
 class PricedNoise:
@@ -240,6 +242,7 @@ def test_real_work_has_real_units(task: Callable[[None], object]) -> None:
         assert min(*made, *(numbers[name] for name in ("encrypt_exact", "decrypt", "read_key"))) > 0
 
 
+@needs_seal
 @pytest.mark.parametrize("at", [0, 4])
 def test_real_keys_of_bfv_have_room_for_what_is_measured(at: int) -> None:
     (units,) = measure.measure_bfv(None, at).values()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import PoissonRegressor
 from sklearn.metrics import log_loss, mean_poisson_deviance, r2_score, roc_auc_score
 
 from nodes.joint import report
+from nodes.joint.models import MODELS
 
 RNG = np.random.default_rng(1)
 LABEL = (RNG.random(500) < 0.3).astype(np.float64)
@@ -61,3 +63,21 @@ def test_deviance_and_r2_are_scikit_learns() -> None:
     counts, means = np.array([0.0, 3.0, 1.0, 7.0]), np.array([0.5, 2.0, 1.0, 9.0])
     assert report.deviance(counts, means) == pytest.approx(mean_poisson_deviance(counts, means))
     assert report.r2(counts, means) == pytest.approx(r2_score(counts, means))
+
+
+@pytest.mark.parametrize("size", [0.1, 0.6, 1.0])
+def test_first_order_poisson_means_are_near_those_of_the_maximum_of_the_likelihood_whatever_the_effect(
+    size: float,
+) -> None:
+    """Of columns that are normally distributed."""
+    random = np.random.default_rng(5)
+    columns, weights = random.normal(size=(50_000, 4)), np.array([0.5, -0.5, 0.5, 0.5]) * size
+    counts = random.poisson(np.exp(0.5 + columns @ weights)).astype(np.float64)
+    target, centred = MODELS["poisson"].target(counts), columns - columns.mean(axis=0)
+    moments = centred.T @ (target.values - target.values.mean())
+    found = np.linalg.solve(centred.T @ centred, moments)
+    scores, fit = target.intercept + centred @ found, report.Fit(50_000, 1.0, 0.0, float(moments @ found))
+    full = PoissonRegressor(alpha=0).fit(columns, counts).predict(columns)
+    best = mean_poisson_deviance(counts, full)
+    assert report.deviance(counts, np.exp(scores - report.log_mean_excess(fit))) < best + 0.02
+    assert size < 0.5 or report.deviance(counts, np.exp(scores)) > best + 0.05

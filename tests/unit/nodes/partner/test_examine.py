@@ -17,18 +17,20 @@ from nodes.joint.alignment import ids_digest
 from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.examine import erase, examine
 from nodes.partner.activities.services import Services
-from nodes.partner.protocol.records import RECORD_TYPES, RequestExamined
+from nodes.partner.protocol.records import RECORD_TYPES, Part, RequestExamined
 from nodes.programs.check import check
 from nodes.store.blobs import BlobStore
 from nodes.store.port import Decision, Input
 from nodes.store.sqlite import SqliteStore
-from schemas.joint import JointRequested
+from schemas.ids import derive_id
+from schemas.joint import Algorithm, JointRequested
 from tests.support import together as joint
 from tests.support.together import Case
 from tests.unit.nodes.hub.world import START
 from tests.unit.nodes.partner.world import IDENTITY, JOB, RENTER, request
 
 ROWS = 40
+MODEL = derive_id("job", "model")
 
 
 @pytest.fixture
@@ -159,3 +161,25 @@ async def test_a_person_is_asked_where_the_policy_says_so_and_nothing_is_looked_
     assert not services.folder(JOB).path.exists()
     again = await examined(services, case, secret, approved=True)
     assert (again.undecided, again.code, again.outputs) == (False, "", 2)
+
+
+@pytest.mark.parametrize(("columns", "code"), [('["premium", "claims"]', ""), ('["premium"]', "column-not-allowed")])
+@pytest.mark.parametrize("approved", [False, True], ids=["by policy", "by a person"])
+async def test_rows_are_scored_with_columns_that_the_policy_allows_however_few_they_are(
+    services: Services, case: Case, secret: PaillierSecret, tmp_path: Path, columns: str, code: str, approved: bool
+) -> None:
+    joint.policy(tmp_path, per_row="true", columns=columns)
+    named = {"columns": ("premium", "claims"), "weights": (1.0, 2.0), "phase": "finished", "outputs": 2}
+    agreed = Algorithm(name="ridge", penalty_per_row=1e-3)
+    model = Part(job=MODEL, renter=RENTER, renter_key=b"k" * 32, dataset=joint.DATASET, algorithm=agreed, **named)  # type: ignore[arg-type]
+    await services.store.apply(
+        [Input("event-2", MODEL)],
+        lambda _, __: Decision(START, put={"part": model}),
+        owner="o",
+        lease_until=START,
+        performs_max=0,
+    )
+    wanted: dict[str, Any] = {"program": b"", "score": MODEL, "received": 1, "rounds": 1, "columns": ()}
+    found = await examined(services, case, secret, approved=approved, rows=3, ids=None, salt=b"s" * 32, **wanted)
+    assert found.code == ("" if approved else code)
+    assert found.code or (found.columns, found.rows_min) == (("premium", "claims"), 1)

@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from nodes.machine import ActivityFailed, Perform, Refused, SetTimer
-from nodes.partner.protocol.records import Ledger, PartialRefused
+from nodes.partner.protocol.records import Ledger, PartialRefused, RequestExamined
 from schemas.joint import ContractShown, JointApproved, JointDeclined, JointEnded, Learned
 from tests.unit.nodes.hub.world import public_key
 from tests.unit.nodes.partner.world import (
@@ -254,6 +254,11 @@ def test_what_was_written_after_the_end_is_erased_too() -> None:
     world.made()
     (performed,) = [effect for effect in world.step.effects if isinstance(effect, Perform)]
     assert performed.params == {"outputs": ["d" * 64]}
+    declined = _declined(World().asked())
+    declined.handle("request.examined", RequestExamined(columns=("premium",), outputs=1))
+    assert (declined.part.phase, declined.performed()) == ("refused", ["erase"])
+    declined.handle("activity.failed", ActivityFailed(activity="examine", params={}, error="disk full"))
+    assert declined.performed() == ["erase"]
 
 
 def test_what_comes_late_is_only_noted() -> None:

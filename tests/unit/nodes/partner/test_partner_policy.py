@@ -102,3 +102,14 @@ def test_results_of_single_rows_need_a_policy_that_says_so(tmp_path: Path, conse
     (tmp_path / "policy.toml").write_text(rule)
     wanted = replace(ASKED, program="", algorithm="ridge", per_row=True)
     assert judge(read_policy(tmp_path / "policy.toml"), wanted).code == code
+
+
+@pytest.mark.parametrize(("per_row", "code"), [(True, ""), (False, "too-few-rows")])
+def test_how_many_rows_an_output_rests_on_is_no_question_of_scores_of_single_rows(
+    tmp_path: Path, per_row: bool, code: str
+) -> None:
+    rule = RULE.replace("programs =", 'algorithms = ["*"]\nper_row = true\nprograms =')
+    (tmp_path / "policy.toml").write_text(rule)
+    wanted = replace(ASKED, program="", algorithm="ridge", per_row=per_row, rows=1)
+    verdict = judge(read_policy(tmp_path / "policy.toml"), wanted)
+    assert (verdict.code, verdict.rows_min == 1) == (code, per_row)

@@ -14,6 +14,7 @@ from msgspec import structs
 from broker.names import routing_key
 from broker.port import Message
 from nodes.crew.crew import Crew
+from nodes.crew.errors import HandLost
 from nodes.data.making import make_table
 from nodes.data.reading import Reading
 from nodes.homomorphic.paillier import totals
@@ -218,6 +219,22 @@ async def test_what_is_no_ciphertext_is_held_against_its_lessor(counter: Counter
     assert event_type == "partial.refused"
     assert isinstance(refused, PartialRefused)
     assert (refused.lessor, refused.code) == (LESSOR, "ciphertext-invalid")
+
+
+@pytest.mark.parametrize(("deaths", "told"), [(1, "partial.taken"), (2, "partial.refused")])
+async def test_a_lessor_is_to_blame_only_for_what_kills_two_processes(
+    counter: Counter, secret: PaillierSecret, monkeypatch: pytest.MonkeyPatch, deaths: int, told: str
+) -> None:
+    call, left = Crew.call, iter([True] * deaths)
+
+    async def dying(crew: Crew, *task: Any) -> Any:
+        if next(left, False):
+            raise HandLost("the process that computed this ended with code -9")
+        return await call(crew, *task)
+
+    monkeypatch.setattr(Crew, "call", dying)
+    assert await counter.give(sealed(secret, np.zeros((ROWS, 4))), batch(0, 0, ROWS)) == "ack"
+    assert [event_type for event_type, _ in counter.told] == [told]
 
 
 @pytest.mark.parametrize(("phase", "settled"), [("withdrawn", "ended"), ("finished", "ended")])

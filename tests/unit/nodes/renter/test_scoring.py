@@ -23,7 +23,9 @@ from schemas.joint import Algorithm, Fitting
 from tests.support import together as joint
 
 MODEL, JOB = derive_id("job", "model"), derive_id("job", "score")
-FIT = FitReport(algorithm="ridge", rows=9, columns=("b", "a"), partner_columns=2, penalty=0.1, intercept=0.5, r2=0.5)
+FIT = FitReport(
+    algorithm="ridge", label="y", rows=9, columns=("b", "a"), partner_columns=2, penalty=0.1, intercept=0.5, r2=0.5
+)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from nodes.homomorphic.errors import Overflow
 from nodes.homomorphic.packing import blocks_of
 from nodes.homomorphic.port import IntegerProgram
 from schemas.errors import BadData, BadProgram
+from tests.support.seal import needs_seal
 
 ROWS: Final = 300
 BITS_MAX: Final = 32
@@ -35,6 +36,7 @@ def programs(draw: st.DrawFn) -> IntegerProgram:
     return IntegerProgram(tuple(weights), biases, draw(st.booleans()), 1 << draw(st.integers(1, BITS_MAX)))
 
 
+@needs_seal
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(program=programs(), seed=st.integers(0, 2**32 - 1))
 def test_results_of_extreme_inputs_are_exact_or_the_program_is_refused(program: IntegerProgram, seed: int) -> None:
@@ -73,6 +75,7 @@ def test_the_margin_of_whatever_is_accepted_is_never_negative(program: IntegerPr
     assert found.t > 2 * found.limit
 
 
+@needs_seal
 def test_with_a_bound_weaker_by_four_bits_results_are_wrong_and_the_audit_notices(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -95,8 +98,25 @@ def test_with_a_bound_weaker_by_four_bits_results_are_wrong_and_the_audit_notice
     assert auditor.honest(right, auditor.expect(values))
 
 
+STANDARDS: Final = {"HomomorphicEncryption.org, 2018": (54, 109, 218), "ePrint 2024/463": (53, 106, 214)}
+"""Bits of a modulus at most, for 128 bits of security with ternary secrets, of degrees 2048, 4096 and 8192."""
+
+
+@pytest.mark.parametrize("standard", STANDARDS)
+def test_moduli_are_smaller_than_a_standard_allows(standard: str) -> None:
+    assert all(most < bits for most, bits in zip(MODULUS_BITS_MAX.values(), STANDARDS[standard], strict=True))
+
+
+@needs_seal
+def test_the_older_standard_is_what_seal_has() -> None:
+    import seal
+
+    allowed = tuple(seal.CoeffModulus.MaxBitCount(degree) for degree in MODULUS_BITS_MAX)
+    assert allowed == STANDARDS["HomomorphicEncryption.org, 2018"]
+
+
 @pytest.mark.parametrize("each", SETS, ids=str)
-def test_every_set_stays_below_the_standards(each: parameters.Set) -> None:
+def test_every_set_stays_below_our_own_limits(each: parameters.Set) -> None:
     made = each.key_primes
     assert sum(prime.bit_length() for prime in made) <= MODULUS_BITS_MAX[each.degree]
     assert [prime.bit_length() for prime in made] == list(each.modulus_bits)
@@ -109,6 +129,7 @@ def test_sets_go_from_the_cheapest_to_the_dearest() -> None:
     assert len({each.shape for each in SETS}) == len(SETS)
 
 
+@needs_seal
 def test_fresh_ciphertexts_carry_no_more_noise_than_is_counted() -> None:
     for chosen in (0, 4, 6):
         secret = linear.generate(Parameters(chosen, 1 << 10, 1 << 20))
@@ -137,6 +158,7 @@ def test_sums_take_room_for_their_blocks_and_not_for_their_rows() -> None:
     assert many.limit == blocks * one.limit
 
 
+@needs_seal
 def test_a_key_computes_nothing_that_it_was_not_made_for() -> None:
     program = IntegerProgram(((3, -2),), (10,), input_max=1 << 10)
     secret = linear.generate_for(program, ROWS)

@@ -61,7 +61,7 @@ class Deadly(Subtask):
 
 @pytest.fixture(scope="module")
 def key() -> PaillierSecret:
-    return paillier.generate(2048)
+    return paillier.generate(2048).laid_out(INTEGERS)
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,8 @@ from nodes.renter.activities.workbench import Running
 from nodes.renter.errors import JobGone
 from nodes.renter.files import incidents
 from nodes.renter.files.parts import read_part
-from nodes.renter.protections.ciphertext import Decrypted, survived
-from nodes.renter.protections.port import Closed, Opened
+from nodes.renter.protections.ciphertext import Decrypted
+from nodes.renter.protections.port import Closed, Opened, read_result
 from nodes.renter.protocol.outcomes import JobSpoiled, ResultAccepted, ResultHeld, ResultRefused
 from nodes.renter.protocol.records import BatchRecord, ContractRecord, Progress, Subtask
 from nodes.renter.protocol.states import JobPhase
@@ -340,10 +340,10 @@ class Reading:
 
 @pytest.mark.parametrize("deaths", [0, 1])
 async def test_one_death_of_a_process_is_not_the_lessors_fault(deaths: int) -> None:
-    assert (await survived(Reading(deaths))).result.result == b"result"
+    assert (await read_result(Reading(deaths))).result.result == b"result"
 
 
 async def test_a_result_that_kills_whoever_reads_it_is_refused() -> None:
     with pytest.raises(VerificationFailed) as refused:
-        await survived(Reading(2))
+        await read_result(Reading(2))
     assert refused.value.code == "ciphertext-invalid"

@@ -11,10 +11,10 @@ import pytest
 from broker.names import routing_key
 from broker.port import Message
 from nodes.identity import Identity
+from nodes.joint.updates import update
 from nodes.programs.check import check
 from nodes.renter.activities.answers import Answers
 from nodes.renter.activities.collect import Collector
-from nodes.renter.activities.rounds import update
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.table import Hands
 from nodes.renter.protections.joint import JointProtection

@@ -31,7 +31,7 @@ from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Workbench
 from nodes.renter.prediction import calibration
 from nodes.renter.prediction.encodings import wanted_schemes
-from nodes.renter.prediction.predict import CiphertextRows
+from nodes.renter.prediction.predict import CiphertextParts, Part
 from nodes.renter.prediction.rehearsal import rehearse_ciphertext, rehearse_enclave
 from nodes.renter.protocol.assess import assess
 from nodes.renter.protocol.machine import RenterMachine
@@ -44,6 +44,7 @@ from schemas.ids import address, derive_id
 from schemas.jobs import JobSpec, Scheme
 from schemas.manifest import joined
 from tests.support.desk import Desk
+from tests.support.seal import needs_seal
 from tests.unit.nodes.programs.models import data, model, node
 
 ROWS: Final = 300
@@ -206,6 +207,7 @@ async def test_what_is_not_installed_is_refused_by_name(renter: Renter, monkeypa
     assert "pip install" in refused["ckks"]
 
 
+@needs_seal
 async def test_a_batch_that_no_body_holds_is_refused(renter: Renter) -> None:
     refused = await refusals(renter, renter.spec(batch_rows=1_000_000))
     assert refused == {
@@ -214,6 +216,7 @@ async def test_a_batch_that_no_body_holds_is_refused(renter: Renter) -> None:
     }
 
 
+@needs_seal
 async def test_an_error_that_cannot_be_proved_is_refused(renter: Renter) -> None:
     reasons = (await refusals(renter, renter.spec(max_error=1e-30))).values()
     assert all("the best provable error is" in reason for reason in reasons)
@@ -254,6 +257,7 @@ async def test_data_that_is_not_what_was_submitted_is_rejected(renter: Renter) -
 # ---------------------------------------------------------------- costs
 
 
+@needs_seal
 @pytest.mark.parametrize(
     ("options", "costed"),
     [
@@ -287,16 +291,18 @@ async def test_only_what_may_be_chosen_is_measured(renter: Renter) -> None:
 
 
 async def test_costs_follow_the_ciphertexts_of_all_lessors(renter: Renter) -> None:
-    """270 rows for three lessors, whose 90 take two ciphertexts of 47 rows in each of two columns."""
-    renter.desk.answers |= {rehearse_ciphertext: CiphertextRows(0.0, 0.0, 0.0)}
+    """270 rows for three lessors, whose 81 take two ciphertexts in each of two columns: their slots are wide."""
+    renter.desk.answers |= {rehearse_ciphertext: CiphertextParts(*[Part(0.0, 0.0, 0.0)] * 3)}
     wishes: dict[str, Any] = {"lessors": 3, "local_share": 0.1, "protection": "homomorphic", "scheme": "paillier"}
-    (scheme,) = (await renter.facts(renter.spec(**wishes))).schemes
+    (scheme,) = (await renter.facts(renter.spec(max_error=1e-9, **wishes))).schemes
     assert scheme.costs is not None
+    assert 81 / 2 <= scheme.slots < 81
     assert scheme.costs.bytes_sent == 3 * 2 * 2 * 768
     assert scheme.costs.bytes_back == 3 * 2 * 1 * 768
     assert scheme.costs.decrypt_seconds == pytest.approx(6 * UNITS.decrypt)
 
 
+@needs_seal
 async def test_a_batch_of_the_jobs_own_rows_is_rehearsed_for_each_candidate(renter: Renter) -> None:
     await renter.facts(renter.spec())
     assert renter.desk.called == [rehearse_ciphertext, rehearse_ciphertext, rehearse_enclave]
@@ -318,6 +324,7 @@ async def test_homomorphic_jobs_get_a_key_for_their_values(renter: Renter, keys:
     assert renter.services.blobs.get(facts.public_key.pieces[0]) == keys["paillier"].public.to_bytes()
 
 
+@needs_seal
 async def test_the_key_is_of_the_scheme_that_was_chosen(renter: Renter) -> None:
     for wanted in LATTICES:
         renter.generated.clear()

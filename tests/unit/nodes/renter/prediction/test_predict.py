@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nodes.homomorphic.costs import TABLES_AFTER, Units, Work, count
 from nodes.homomorphic.port import IntegerProgram, Shape
 from nodes.renter.prediction import predict
-from nodes.renter.prediction.predict import CiphertextRows, EnclaveRows, Size
+from nodes.renter.prediction.predict import CiphertextParts, EnclaveParts, Part, Size
 from nodes.renter.protocol.records import LOCAL
 from nodes.renter.protocol.split import ranges, split
 from schemas.jobs import Costs
@@ -29,10 +29,17 @@ UNITS: Final = Units(
     output=0.03,
     decrypt=0.05,
     product=0.7,
+    open=0.6,
 )
-AROUND: Final = CiphertextRows(read=1.0, encode=2.0, finish=4.0)
-ENCLOSED: Final = EnclaveRows(read=1.0, encrypt=16.0, execute=104.0, decrypt=128.0)
-FREE: Final = CiphertextRows(0.0, 0.0, 0.0)
+AROUND: Final = CiphertextParts(read=Part(8.0, 16.0, 1.0), encode=Part(0.5, 0.25, 2.0), finish=Part(32.0, 64.0, 4.0))
+ENCLOSED: Final = EnclaveParts(
+    read=Part(0.5, 2.0, 1.0),
+    encrypt=Part(0.25, 4.0, 16.0),
+    execute=Part(3.0, 5.0, 104.0),
+    decrypt=Part(6.0, 7.0, 128.0),
+)
+NOTHING: Final = Part(0.0, 0.0, 0.0)
+FREE: Final = CiphertextParts(NOTHING, NOTHING, NOTHING)
 PROGRAM: Final = IntegerProgram(((3, -5), (1, 70)), (0, 0), input_max=100)
 SLOTS: Final = 47
 BYTES: Final = 768
@@ -43,9 +50,16 @@ def size(rows: int, hands: int = 2, lessors: int = 2) -> Size:
     return Size(rows=rows, width_in=2, width_out=2, hands=hands, lessors=lessors)
 
 
-def homomorphic(of: Size, rows: CiphertextRows = AROUND, *, exact: bool = False) -> Costs:
-    work = count("paillier", PROGRAM, predict.batches(of, 100), SLOTS)
-    return predict.homomorphic(of, work, UNITS, rows, SHAPE, exact=exact)
+def homomorphic(of: Size, parts: CiphertextParts = AROUND, *, exact: bool = False) -> Costs:
+    cut = predict.batches(of, 100)
+    of = replace(of, batches=sum(number for number, _ in cut))
+    return predict.homomorphic(of, count("paillier", PROGRAM, cut, SLOTS), UNITS, parts, SHAPE, exact=exact)
+
+
+def test_a_part_begins_once_in_each_process_that_has_a_batch() -> None:
+    part = Part(start=100.0, batch=10.0, row=1.0)
+    assert part.seconds(processes=4, batches=3, rows=50) == 3 * 100 + 3 * 10 + 50
+    assert part.seconds(processes=2, batches=3, rows=50) == 2 * 100 + 3 * 10 + 50
 
 
 @given(rows=st.integers(0, 5000), each=st.integers(1, 700), lessors=st.integers(1, 9))
@@ -75,7 +89,7 @@ def test_more_rows_never_cost_less(rows: int, more: int, exact: bool) -> None:
 def test_tables_are_paid_once_per_process() -> None:
     """And the ciphertexts before them, of as many whole batches of six as come to fewer than make tables pay."""
     unaided, (first, then) = (TABLES_AFTER[0] - 1) // 6 * 6, UNITS.encrypt
-    once = UNITS.start + UNITS.tables[0] + unaided * (first - then)
+    once = UNITS.read_key + UNITS.start + UNITS.tables[0] + unaided * (first - then)
     costs = {hands: homomorphic(size(10**6, hands=hands), FREE).encrypt_seconds for hands in (1, 2, 5)}
     assert costs[2] - costs[1] == pytest.approx(once)
     assert costs[5] - costs[2] == pytest.approx(3 * once)
@@ -87,24 +101,31 @@ def test_exact_noise_costs_its_own_price() -> None:
     of = size(9400, hands=1, lessors=1)
     ciphertexts = homomorphic(of).bytes_sent / BYTES
     assert homomorphic(of, FREE, exact=True).encrypt_seconds == pytest.approx(
-        UNITS.start + ciphertexts * UNITS.encrypt_exact
+        UNITS.read_key + UNITS.start + ciphertexts * UNITS.encrypt_exact
     )
 
 
 def test_every_part_of_homomorphic_work_is_in_the_sum_of_its_party() -> None:
-    of, work = size(100, hands=1, lessors=1), Work(300, 200, 70, batch_in=150, batch_out=100, products=30)
+    of, work = (
+        replace(size(100, hands=1, lessors=1), batches=3),
+        Work(300, 200, 70, batch_in=150, batch_out=100, products=30),
+    )
     costs = predict.homomorphic(of, work, UNITS, AROUND, SHAPE, exact=False)
     once = UNITS.start + UNITS.tables[0]
-    assert costs.encrypt_seconds == pytest.approx(100 * (1.0 + 2.0) + once + 300 * UNITS.encrypt[-1])
+    around = 8.5 + 3 * 16.25 + 100 * (1.0 + 2.0)
+    assert costs.encrypt_seconds == pytest.approx(around + UNITS.read_key + once + 300 * UNITS.encrypt[-1])
     computing = 300 * UNITS.receive + 70 * UNITS.step + 30 * UNITS.product + 200 * UNITS.output
-    assert costs.lessor_seconds == pytest.approx(UNITS.read_key + once + computing)
-    assert costs.decrypt_seconds == pytest.approx(100 * 4.0 + 200 * UNITS.decrypt)
+    assert costs.lessor_seconds == pytest.approx(UNITS.tables[0] + computing)  # key and library before any batch
+    finished = 32.0 + 3 * 64.0 + 100 * 4.0
+    assert costs.decrypt_seconds == pytest.approx(finished + 3 * UNITS.open + 200 * UNITS.decrypt)
     assert (costs.bytes_sent, costs.bytes_back) == (300 * BYTES, 200 * (BYTES - 1))
 
 
 def test_enclaves_open_compute_and_seal_every_row() -> None:
-    costs = predict.enclave(size(10), ENCLOSED)
-    assert (costs.encrypt_seconds, costs.lessor_seconds, costs.decrypt_seconds) == (170.0, 1040.0, 1280.0)
+    """In an enclave of each lessor; here in one process."""
+    costs = predict.enclave(replace(size(10), batches=5), ENCLOSED)
+    assert costs.encrypt_seconds == (0.5 + 0.25) + 5 * (2.0 + 4.0) + 10 * (1.0 + 16.0)
+    assert (costs.lessor_seconds, costs.decrypt_seconds) == (2 * 3.0 + 5 * 5.0 + 1040.0, 6.0 + 5 * 7.0 + 1280.0)
     assert (costs.bytes_sent, costs.bytes_back) == (10 * 2 * 8, 10 * 2 * 8)
     assert predict.enclave(replace(size(10), value_bytes=4), ENCLOSED).bytes_sent == 10 * 2 * 4
 
@@ -112,9 +133,9 @@ def test_enclaves_open_compute_and_seal_every_row() -> None:
 def test_sealed_results_are_encrypted_in_the_enclaves_and_decrypted_here() -> None:
     plain = predict.enclave(size(10, lessors=3), ENCLOSED)
     work = Work(0, 1000, 0, batch_in=0, batch_out=100)
-    sealed = predict.sealed_result(size(10, lessors=3), plain, work, UNITS, ciphertext_bytes=BYTES)
+    sealed = predict.sealed_result(replace(size(10, lessors=3), batches=4), plain, work, UNITS, ciphertext_bytes=BYTES)
     made = 3 * (UNITS.start + UNITS.tables[0]) + 1000 * UNITS.encrypt[-1]
     assert (sealed.encrypt_seconds, sealed.bytes_sent) == (plain.encrypt_seconds, plain.bytes_sent)
     assert sealed.lessor_seconds == pytest.approx(plain.lessor_seconds + made)
-    assert sealed.decrypt_seconds == pytest.approx(plain.decrypt_seconds + 1000 * UNITS.decrypt)
+    assert sealed.decrypt_seconds == pytest.approx(plain.decrypt_seconds + 4 * UNITS.open + 1000 * UNITS.decrypt)
     assert sealed.bytes_back == 1000 * BYTES

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from nodes.data.table import Table
 from nodes.enclave.agreement.chunks import BatchContext
@@ -16,7 +18,7 @@ from nodes.programs.build import linear
 from nodes.programs.check import check
 from nodes.programs.compile import affine
 from nodes.renter.prediction import rehearsal
-from nodes.renter.prediction.predict import CiphertextRows, EnclaveRows
+from nodes.renter.prediction.predict import CiphertextParts, EnclaveParts, Part
 from nodes.renter.prediction.rehearsal import (
     GROWTH,
     ROUND_SECONDS,
@@ -35,6 +37,9 @@ PROGRAM = check(linear({"a": [2.0], "b": [-1.0]}, [10.0]))
 
 
 TICK = 2.0**-20
+STEADY = Part(start=0.0, batch=TICK, row=0.0)
+"""What takes a tick for one row as for many."""
+FREE = Part(0.0, 0.0, 0.0)
 HEAVY = 0.0625
 """Seconds that a row of a heavy program takes."""
 
@@ -71,19 +76,60 @@ def ciphertext(table: Table, approximate: bool = False) -> CiphertextScore:
 
 
 @pytest.mark.parametrize("approximate", [False, True])
-def test_seconds_around_ciphertexts_are_told_per_row(table: Table, approximate: bool) -> None:
+def test_seconds_around_ciphertexts_are_told(table: Table, approximate: bool) -> None:
     rehearsed = rehearse_ciphertext(ciphertext(table, approximate), 20, 40)
-    assert rehearsed == CiphertextRows(TICK / 40, TICK / 40, TICK / 40)
+    assert rehearsed == CiphertextParts(STEADY, STEADY, STEADY)
 
 
-def test_seconds_around_and_in_an_enclave_are_told_per_row(table: Table) -> None:
+def test_seconds_around_and_in_an_enclave_are_told(table: Table) -> None:
     rehearsed = rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 0, 10)
-    assert rehearsed == EnclaveRows(TICK / 10, TICK / 10, TICK / 10, TICK / 10)
+    assert rehearsed == EnclaveParts(STEADY, STEADY, STEADY, STEADY)
 
 
-def test_a_batch_at_the_end_is_as_short_as_it_is(table: Table) -> None:
-    assert rehearse_ciphertext(ciphertext(table), 80, 40).read == TICK / 20
-    assert rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 80, 40).decrypt == TICK / 20
+@dataclass
+class Reads:
+    """Tables whose reading has a price: for the first time of so many rows more, then per batch and per row."""
+
+    clock: Ticking
+    start: float = 0.0
+    batch: float = 0.0
+    row: float = 0.0
+    counts: list[int] = field(default_factory=list)
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        honest = Table.read
+
+        def read(table: Table, first: int, count: int) -> NDArray[np.float64]:
+            self.clock.seconds += self.batch + count * self.row + (0.0 if count in self.counts else self.start)
+            self.counts.append(count)
+            return honest(table, first, count)
+
+        monkeypatch.setattr(Table, "read", read)
+
+
+def test_a_part_has_a_start_a_price_per_batch_and_one_per_row(
+    table: Table, clock: Ticking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Reads(clock, start=16 * TICK, batch=4 * TICK, row=TICK / 8).install(monkeypatch)
+    for found in (
+        rehearse_ciphertext(ciphertext(table), 20, 40).read,
+        rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 20, 40).read,
+    ):
+        assert found.batch == pytest.approx(5 * TICK)
+        assert found.row == pytest.approx(TICK / 8)
+    assert rehearse_ciphertext(ciphertext(table), 20, 39).read.start == pytest.approx(16 * TICK)
+
+
+def test_of_one_row_all_is_the_rows(table: Table) -> None:
+    assert rehearse_ciphertext(ciphertext(table), 20, 1).read == Part(0.0, 0.0, TICK)
+
+
+def test_a_batch_at_the_end_is_as_short_as_it_is(table: Table, clock: Ticking, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = Reads(clock)
+    reads.install(monkeypatch)
+    rehearse_ciphertext(ciphertext(table), 80, 40)
+    rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 80, 40)
+    assert max(reads.counts) == 20
 
 
 def test_the_enclave_computes_the_rows_of_the_job(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +150,15 @@ def test_the_enclave_computes_the_rows_of_the_job(table: Table, monkeypatch: pyt
 def test_a_program_that_fails_on_the_rows_costs_nothing_yet(table: Table) -> None:
     never = check(data(model([node("Log", ["x"], ["y"])], {"x": 2})))
     rehearsed = rehearse_enclave(EnclaveScore(open_negative(table), never.canonical), 0, 10)
-    assert rehearsed == EnclaveRows(TICK / 10, TICK / 10, 0.0, 0.0)
+    assert rehearsed == EnclaveParts(STEADY, STEADY, FREE, FREE)
+
+
+def test_a_program_that_fails_on_some_of_the_rows_costs_nothing_yet(tmp_path: Path) -> None:
+    inverse = check(data(model([node("Reciprocal", ["x"], ["y"])], {"x": 2})))
+    path = tmp_path / "some.csv"
+    path.write_text("a,b\n" + "1,2\n" * 5 + "0,0\n" * 5)
+    rehearsed = rehearse_enclave(EnclaveScore(table_of(path, "a", "b"), inverse.canonical), 0, 10)
+    assert rehearsed == EnclaveParts(STEADY, STEADY, FREE, FREE)
 
 
 def test_a_program_that_needs_too_much_memory_costs_nothing_yet(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,7 +167,7 @@ def test_a_program_that_needs_too_much_memory_costs_nothing_yet(table: Table, mo
 
     monkeypatch.setattr(Enclave, "execute", execute)
     rehearsed = rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 0, 10)
-    assert rehearsed == EnclaveRows(TICK / 10, TICK / 10, 0.0, 0.0)
+    assert rehearsed == EnclaveParts(STEADY, STEADY, FREE, FREE)
 
 
 def open_negative(table: Table) -> Table:
@@ -122,11 +176,14 @@ def open_negative(table: Table) -> Table:
     return table_of(path, "a", "b")
 
 
-def test_of_a_huge_batch_a_part_is_rehearsed(tmp_path: Path) -> None:
+def test_of_a_huge_batch_a_part_is_rehearsed(tmp_path: Path, clock: Ticking, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = Reads(clock)
+    reads.install(monkeypatch)
     path = tmp_path / "long.csv"
     path.write_text("a,b\n" + "1,2\n" * (ROWS_MAX + 10))
     long = table_of(path, "a", "b")
-    assert rehearse_enclave(EnclaveScore(long, PROGRAM.canonical), 0, 10**6).read == TICK / ROWS_MAX
+    rehearse_enclave(EnclaveScore(long, PROGRAM.canonical), 0, 10**6)
+    assert max(reads.counts) == ROWS_MAX
 
 
 @pytest.mark.parametrize("row_seconds", [HEAVY, 60.0])
@@ -144,5 +201,5 @@ def test_a_heavy_program_is_rehearsed_on_as_many_rows_as_take_a_moment(
     path = tmp_path / "long.csv"
     path.write_text("a,b\n" + "1,2\n" * (ROWS_MAX + 10))
     rehearsed = rehearse_enclave(EnclaveScore(table_of(path, "a", "b"), PROGRAM.canonical), 0, 10**6)
-    assert rehearsed.execute == pytest.approx(row_seconds, rel=0.01)
+    assert rehearsed.execute.row == pytest.approx(row_seconds, rel=0.01)
     assert clock.seconds < max(2 * ROUNDS * ROUND_SECONDS * GROWTH, 1.5 * row_seconds)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nodes.crew.crew import Kit, Worked
+from nodes.crew.errors import HandLost
 from nodes.renter.protections.joint import JointProtection, Moments, Totals
 from schemas.errors import VerificationFailed
 
@@ -25,6 +26,8 @@ class Ahead:
     """A crew that takes only what goes ahead, and answers it."""
 
     answer: Totals | Moments
+    deaths: int = 0
+    """Processes that die of it, before one answers."""
     asked: list[str] = field(default_factory=list)
 
     @property
@@ -38,6 +41,8 @@ class Desk:
 
     async def call(self, task: Callable[..., Any], *_: object) -> Worked[Any]:
         self.of.asked.append(task.__name__)
+        if len(self.of.asked) <= self.of.deaths:
+            raise HandLost("the process that computed this ended with code -9")
         return Worked(self.of.answer, 0.5)
 
 
@@ -60,3 +65,12 @@ async def test_what_is_wrong_with_it_is_told_by_its_code(what: str) -> None:
     with pytest.raises(VerificationFailed) as refused:
         await opening(way(Ahead(kind(code="wrong-shape", reason="it has another length"))))
     assert refused.value.code == "wrong-shape"
+
+
+@pytest.mark.parametrize("what", OPENINGS)
+async def test_the_partner_is_to_blame_only_for_what_kills_two_processes(what: str) -> None:
+    opening, answer, _ = OPENINGS[what]
+    await opening(way(Ahead(answer, deaths=1)))
+    with pytest.raises(VerificationFailed) as refused:
+        await opening(way(Ahead(answer, deaths=2)))
+    assert refused.value.code == "ciphertext-invalid"

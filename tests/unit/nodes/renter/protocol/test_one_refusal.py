@@ -104,6 +104,20 @@ def test_a_result_that_was_being_read_meanwhile_counts_and_is_not_computed_again
     assert (world.progress.phase, world.progress.batches_done) == ("assembling", BATCHES)
 
 
+def test_the_rest_is_computed_though_the_batch_under_way_here_comes_from_its_lessor_meanwhile() -> None:
+    """What is computed here in plaintext is not rounded as what was decrypted: they differ, and nobody erred."""
+    world = world_of("bfv")
+    (first,) = refuse(world, 1)
+    world.result(first, ONE if first < 4 else TWO, digest="bb")
+    running, computed = compute(world, first), []
+    assert "incident" not in world.notes()
+    while running:
+        computed += running
+        running = compute(world, *running)
+    assert sorted([first, *computed]) == list(range(BATCHES))
+    assert (world.progress.phase, world.progress.batches_done) == ("assembling", BATCHES)
+
+
 def test_a_second_refusal_that_was_under_way_changes_nothing_more() -> None:
     world = world_of("bfv")
     refuse(world)

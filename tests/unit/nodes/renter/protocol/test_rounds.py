@@ -287,6 +287,13 @@ def test_what_ends_the_job_for_want_of_the_partner_names_it(end: str) -> None:
     assert "C1" in world.job.reason or code == "ledger-exceeded"
 
 
+def test_what_is_written_after_the_end_is_forgotten_too() -> None:
+    world = JointWorld().planned().all_taken()
+    world.handle("joint.ended", JointEnded(job=JOB, code="withdrawn", reason="C12"), PARTNER)
+    assert world.answered().performed() == ["forget"]
+    assert world.planned(2).performed() == ["forget"]
+
+
 OWING: dict[str, Callable[[], JointWorld]] = {
     "its answer to the request": _asked,
     "word of a batch": _forwarded,
