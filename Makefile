@@ -19,7 +19,7 @@ python := $(VENV)/bin/python
 support := tests/support
 # A worker starts a RabbitMQ when it first needs one; whoever is done takes tests from the others.
 parallel := --numprocesses logical --maxprocesses 8 --dist worksteal
-bench_broker := $(if $(filter-out paillier% ckks% lattice% memory% enclave% predictions% data% models% store% jobs% joint%,$(or $(ONLY),all)),bash $(support)/with_rabbitmq.sh)
+bench_broker := $(if $(filter-out paillier% ckks% lattice% memory% enclave% predictions% data% models% jobs% joint%,$(or $(ONLY),all)),bash $(support)/with_servers.sh)
 
 .PHONY: help demo test check bench documents fuzz soak fmt clean
 .DEFAULT_GOAL := help
@@ -31,7 +31,7 @@ demo: $(VENV)/.sublet-runtime
 	$(VENV)/bin/sublet demo $(ARGS)
 
 test: check
-	bash $(support)/with_rabbitmq.sh $(python) -m pytest $(parallel) $(ARGS)
+	bash $(support)/with_servers.sh $(python) -m pytest $(parallel) $(ARGS)
 
 check: $(VENV)/.sublet-dev
 	$(python) -m ruff check .
@@ -47,7 +47,7 @@ documents: $(VENV)/.sublet-dev
 	$(python) -m tests.support.documents
 
 soak: $(VENV)/.sublet-dev
-	bash $(support)/with_rabbitmq.sh $(python) -m tests.soak --only "$(ONLY)"
+	bash $(support)/with_servers.sh $(python) -m tests.soak --only "$(ONLY)"
 
 fuzz: $(VENV)/.sublet-dev
 	$(python) -m tests.fuzz --seconds $(SECONDS)

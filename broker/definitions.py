@@ -103,7 +103,7 @@ def definitions(
                 "vhost": vhost,
                 "durable": True,
                 "auto_delete": False,
-                "arguments": {"x-queue-type": "quorum" if queue.quorum else "classic"},
+                "arguments": {"x-queue-type": "quorum" if queue.quorum else "classic"} | _single(queue.single),
             }
             for queue in topology.queues
         ],
@@ -139,6 +139,10 @@ def _binding(row: Binding, vhost: str) -> dict[str, Any]:
         "routing_key": row.pattern,
         "arguments": {},
     }
+
+
+def _single(single: bool) -> dict[str, Any]:
+    return {"x-single-active-consumer": True} if single else {}
 
 
 def _rules(rules: Rules) -> dict[str, Any]:

@@ -33,10 +33,10 @@ from schemas.limits import PUBLISH_SECONDS_MAX
 
 
 class EmbeddedServer:
-    """One broker for a whole network."""
+    """One broker for a whole network, or for the hubs that its description puts on the broker of this name."""
 
-    def __init__(self, network: Network) -> None:
-        layout = topology(network)
+    def __init__(self, network: Network, broker: str = "main") -> None:
+        layout = topology(network, broker)
         self._engine = Engine(layout)
         self._permissions = {permission.user: permission for permission in layout.permissions}
         self._consumers: dict[int, EmbeddedConsumer] = {}

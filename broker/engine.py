@@ -66,6 +66,7 @@ class _Consumer:
 @dataclass(slots=True)
 class _Queue:
     rules: Rules
+    single: bool = False
     returned: deque[Entry] = field(default_factory=deque)
     ready: deque[Entry] = field(default_factory=deque)
     consumers: deque[int] = field(default_factory=deque)
@@ -79,7 +80,7 @@ class Engine:
 
     def __init__(self, topology: Topology) -> None:
         policies = {policy.name: policy.rules for policy in topology.policies}
-        self._queues = {queue.name: _Queue(policies[queue.policy]) for queue in topology.queues}
+        self._queues = {queue.name: _Queue(policies[queue.policy], queue.single) for queue in topology.queues}
         self._alternates = {exchange.name: exchange.alternate for exchange in topology.exchanges}
         self._bindings: dict[str, list[tuple[re.Pattern[str], str, bool]]] = {name: [] for name in self._alternates}
         for binding in topology.bindings:
@@ -232,10 +233,12 @@ class Engine:
             self._handed.append(Handed(number, self._numbers, entry))
 
     def _free_consumer(self, queue: _Queue) -> int | None:
-        """The next consumer in turn that may have another message."""
-        for _ in range(len(queue.consumers)):
+        """The next consumer in turn that may have another message; of a single active one no other."""
+        if not queue.consumers:
+            return None
+        for _ in range(1 if queue.single else len(queue.consumers)):
             number = queue.consumers[0]
-            queue.consumers.rotate(-1)
+            queue.consumers.rotate(0 if queue.single else -1)
             consumer = self._consumers[number]
             if len(consumer.unsettled) < consumer.prefetch:
                 return number

@@ -89,6 +89,16 @@ def again_exchange(hub: str) -> str:
     return f"again.{hub}"
 
 
+def out_queue(hub: str, neighbour: str) -> str:
+    """What waits at a hub for a linked hub on another broker; readable by the hub."""
+    return f"out.{hub}.{neighbour}"
+
+
+def link_account(hub: str, neighbour: str) -> str:
+    """The user as whom `hub` publishes on the broker of `neighbour`. No address: it has a part more."""
+    return f"{hub}.link.{neighbour}"
+
+
 def dead_queue(hub: str) -> str:
     """The hub's dead letters; readable by the hub."""
     return f"q.{hub}.{DEAD}"
@@ -130,5 +140,5 @@ def may_read(of: Address, queue: str) -> bool:
     hub = hub_of(of)
     kept = (dead_queue(hub), unroutable_queue(hub))
     return queue.startswith(f"q.{of}.") or (
-        name_of(of) == HUB_NAME and (queue in kept or queue.startswith(f"out.{hub}."))
+        name_of(of) == HUB_NAME and (queue in kept or queue.startswith(out_queue(hub, "")))
     )

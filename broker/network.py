@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from collections.abc import Mapping
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
@@ -106,9 +107,42 @@ def check_network(network: Network) -> None:
     }
     if unknown := known - set(names):
         raise BadConfig(f"links or routes name hubs that are not there: {', '.join(sorted(unknown))}", field="links")
-    for start in names:
-        for destination in names:
-            route_of(network, start, destination)
+    hops = {name: next_hops(network, name) for name in names}
+    for destination in names:
+        _check_ways(hops, destination)
+
+
+def _check_ways(hops: Mapping[str, Mapping[str, str]], destination: str) -> None:
+    """Every hub is passed once, however many lead over it."""
+    arrives = {destination}
+    for start in hops:
+        passed: dict[str, None] = {}
+        at = start
+        while at not in arrives:
+            passed[at] = None
+            following = hops[at].get(destination)
+            if following is None:
+                raise BadConfig(f"no link leads from {at} to {destination}", field="links")
+            if following in passed:
+                raise BadConfig(f"routes to {destination} go in a circle at {following}", field="routes")
+            at = following
+        arrives |= passed.keys()
+
+
+def passing(network: Network, hub: str, neighbour: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The hubs from which messages come over this link this way, and those to which they go."""
+    hops = {each.name: next_hops(network, each.name) for each in network.hubs}
+    destinations = frozenset(name for name, via in hops[hub].items() if via == neighbour)
+    sources = {start for start in hops for to in destinations if start != to and hub in _way(hops, start, to)}
+    return frozenset(sources), destinations
+
+
+def _way(hops: Mapping[str, Mapping[str, str]], start: str, destination: str) -> list[str]:
+    """The hubs that are passed, the last one not included."""
+    passed = [start]
+    while (following := hops[passed[-1]][destination]) != destination:
+        passed.append(following)
+    return passed
 
 
 def next_hops(network: Network, hub: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
     hub.<H>                   topic exchange; participants of H publish here, under keys of their own source only
       --"<H>.<name>.*.*.<kind>"--> q.<H>.<name>.<kind>      one per participant and kind it receives
       --"<D>.#"--> hub.<N>                                  N is H's next hop on the way to hub D (N2, N3)
-      --"<D>.#"--> out.<H>.<N>                              the same where N is on another broker
+      --"<D>.#"--> out.<H>.<N>                              the same where N is on another broker (`broker.bridge`)
       --"<H>.dead.<H>.*.dead"--> q.<H>.dead                 dead letters, by those who rejected or by the broker
       --"<H>.wait<ms>.<H>.*.*"--> q.<H>.wait<ms>            retries; expire into:
     again.<H>                 topic exchange nobody may publish on
@@ -17,7 +17,7 @@ own queues only, and configure nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -37,12 +37,14 @@ from broker.names import (
     dead_queue,
     hub_exchange,
     is_lane,
+    link_account,
     may_read,
+    out_queue,
     queue_name,
     unroutable_queue,
     wait_name,
 )
-from broker.network import Hub, Network, check_network, kinds, next_hops
+from broker.network import Hub, Network, check_network, kinds, next_hops, passing
 from schemas.errors import BadConfig
 from schemas.ids import Address, address, hub_address
 
@@ -54,7 +56,8 @@ KEPT_MESSAGES_MAX: Final = 100_000
 KEPT_BYTES_MAX: Final = 1024**3
 """Of each of these queues, and of a lane."""
 KEPT_RETURNS_MAX: Final = 1000
-"""How often one of those may come back before it is dropped. Said, because RabbitMQ 4 has a default of 20."""
+"""How often one of those, or of what waits for a link, may come back before it is dropped. Said, because RabbitMQ 4 has
+a default of 20."""
 LANE_SECONDS_MAX: Final = 300.0
 """What a lane holds longer was for a worker that died."""
 
@@ -96,6 +99,8 @@ class Queue(Struct, frozen=True, kw_only=True):
     name: str
     quorum: bool
     policy: str
+    single: bool = False
+    """One consumer gets messages, until it ends; then the next one."""
 
 
 class Binding(Struct, frozen=True, kw_only=True):
@@ -154,7 +159,7 @@ def _subnet(network: Network, hub: Hub) -> Topology:
     owned += [(address(hub.name, participant.name), kinds(participant)) for participant in hub.participants]
     out = _out_queues(network, hub)
     queues = [_queue(hub.name, of, kind) for of, of_kinds in owned for kind in of_kinds]
-    queues += [Queue(name=name, quorum=True, policy=f"{hub.name}.work") for name in out]
+    queues += [Queue(name=name, quorum=True, policy=f"{hub.name}.out", single=True) for name in out]
     queues += [Queue(name=dead_queue(hub.name), quorum=True, policy=f"{hub.name}.kept")]
     if network.keep_unroutable:
         queues += [Queue(name=unroutable_queue(hub.name), quorum=True, policy=f"{hub.name}.kept")]
@@ -164,8 +169,37 @@ def _subnet(network: Network, hub: Hub) -> Topology:
         queues=tuple(queues),
         bindings=tuple(_bindings(network, hub, owned)),
         policies=tuple(_policies(network, hub.name)),
-        permissions=tuple(_permission(hub.name, of, [queue.name for queue in queues]) for of, _ in owned),
+        permissions=(
+            *(_permission(hub.name, of, [queue.name for queue in queues]) for of, _ in owned),
+            *(_link(network, far, hub.name) for far in _far_neighbours(network, hub)),
+        ),
     )
+
+
+def link_keys(network: Network, hub: str, neighbour: str) -> str:
+    """Whole routing keys that `hub` may publish on the broker of `neighbour`: a regular expression.
+
+    Sources behind the link only: no hub can speak for another side's participants.
+    """
+    sources, destinations = (_any_of(names) for names in passing(network, hub, neighbour))
+    return rf"{destinations}\.{_ANY_NAME}\.{sources}\.{_ANY_NAME}\.[a-z0-9]+"
+
+
+def _any_of(names: Iterable[str]) -> str:
+    return f"({'|'.join(sorted(names))})"
+
+
+def _link(network: Network, hub: str, neighbour: str) -> Permission:
+    keys = link_keys(network, hub, neighbour)
+    return Permission(
+        user=Address(link_account(hub, neighbour)), exchange=hub_exchange(neighbour), keys=keys, queues=()
+    )
+
+
+def _far_neighbours(network: Network, hub: Hub) -> list[str]:
+    """Hubs on other brokers whose next hop to somewhere is this one."""
+    far = [other.name for other in network.hubs if other.broker != hub.broker]
+    return [name for name in far if hub.name in next_hops(network, name).values()]
 
 
 def _queue(hub: str, of: Address, kind: str) -> Queue:
@@ -202,7 +236,7 @@ def _bindings(network: Network, hub: Hub, owned: list[_Owned]) -> Iterator[Bindi
     brokers = {other.name: other.broker for other in network.hubs}
     for destination, via in sorted(next_hops(network, hub.name).items()):
         near = brokers[via] == hub.broker
-        target = hub_exchange(via) if near else f"out.{hub.name}.{via}"
+        target = hub_exchange(via) if near else out_queue(hub.name, via)
         yield Binding(source=here, pattern=f"{destination}.#", destination=target, to_exchange=near)
 
 
@@ -216,8 +250,9 @@ def _policies(network: Network, hub: str) -> Iterator[Policy]:
     control = replace(returned, messages_max=CONTROL_MESSAGES_MAX, bytes_max=WORK_BYTES_MAX)
     work = replace(returned, bytes_max=WORK_BYTES_MAX)
     yield Policy(name=f"{hub}.control", pattern=rf"{prefix}{_ANY_NAME}\.{CONTROL}", rules=control)
-    out = rf"out\.{re.escape(hub)}\.{_ANY_NAME}"
-    yield Policy(name=f"{hub}.work", pattern=rf"{prefix}{_ANY_NAME}\.({BATCH}|{RESULT})|{out}", rules=work)
+    yield Policy(name=f"{hub}.work", pattern=rf"{prefix}{_ANY_NAME}\.({BATCH}|{RESULT})", rules=work)
+    out = replace(work, delivery_limit=KEPT_RETURNS_MAX)
+    yield Policy(name=f"{hub}.out", pattern=rf"out\.{re.escape(hub)}\.{_ANY_NAME}", rules=out)
     few = Rules(messages_max=KEPT_MESSAGES_MAX, bytes_max=KEPT_BYTES_MAX)
     lanes = replace(few, message_seconds_max=LANE_SECONDS_MAX)
     yield Policy(name=f"{hub}.lane", pattern=rf"{prefix}{_ANY_NAME}\.w[0-9]+", rules=lanes)
@@ -242,7 +277,7 @@ def _permission(hub: str, of: Address, queues: list[str]) -> Permission:
 def _out_queues(network: Network, hub: Hub) -> list[str]:
     brokers = {other.name: other.broker for other in network.hubs}
     far = {via for via in next_hops(network, hub.name).values() if brokers[via] != hub.broker}
-    return [f"out.{hub.name}.{via}" for via in sorted(far)]
+    return [out_queue(hub.name, via) for via in sorted(far)]
 
 
 def _wait_queue(hub: str, step: float) -> str:

@@ -57,8 +57,8 @@ from nodes.runtime.post import Post
 from nodes.runtime.storage import Storage
 from nodes.runtime.undelivered import Undelivered
 from nodes.store.blobs import BlobStore
+from nodes.store.opening import Place
 from nodes.store.port import Store
-from nodes.store.sqlite import SqliteStore
 from schemas.ids import derive_id
 from schemas.money import to_micros
 
@@ -110,6 +110,8 @@ class RenterWishes:
     calibration: Path | None = None
     """Where measurements of this machine are kept; by default in `data_dir`."""
     evidence: Policy = field(default=Policy(accept_software=True))
+    store_url: str | None = field(default=None, repr=False)
+    """Of a database server; without, the store is a file in `data_dir`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +122,16 @@ class PartnerWishes:
     crew: Crew
     policy: Path
     datasets: Mapping[str, Dataset]
+    store_url: str | None = field(default=None, repr=False)
+    """Likewise."""
 
 
-async def hub_node(config: HubConfig, data_dir: Path, identity: Identity, broker: Broker) -> StoredNode:
-    """A hub's process."""
+async def hub_node(
+    config: HubConfig, data_dir: Path, identity: Identity, broker: Broker, store_url: str | None = None
+) -> StoredNode:
+    """A hub's process; without a URL its store is a file in `data_dir`."""
     machine = HubMachine(config)
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240 - once, at the start
-    store = await SqliteStore.open(data_dir / "node.sqlite", machine.record_types)
+    store = await Place(data_dir, store_url).open(identity.address, machine.record_types)
     storage = Storage(data_dir)
     blobs = BlobStore(data_dir / "blobs")
     runtime = _runtime(machine, identity, broker, store, {}, blobs, storage, endless=(AGGREGATE,))
@@ -139,8 +144,7 @@ async def renter_node(
 ) -> tuple[StoredNode, Services]:
     """A renter's process: the machine, its activities, and the collector of results."""
     machine = RenterMachine(config)
-    wishes.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = await SqliteStore.open(wishes.data_dir / "node.sqlite", machine.record_types)
+    store = await Place(wishes.data_dir, wishes.store_url).open(identity.address, machine.record_types)
     services = renter_services(wishes, identity, store)
     hands = Hands.of(services, Post(identity, broker, time.time))
     storage = Storage(wishes.data_dir)
@@ -187,8 +191,7 @@ def renter_services(wishes: RenterWishes, identity: Identity, store: Store) -> S
 async def partner_node(config: PartnerConfig, wishes: PartnerWishes, identity: Identity, broker: Broker) -> StoredNode:
     """A partner's process: the machine, its activities, and the collector of sealed results."""
     machine = PartnerMachine(config)
-    wishes.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = await SqliteStore.open(wishes.data_dir / "node.sqlite", machine.record_types)
+    store = await Place(wishes.data_dir, wishes.store_url).open(identity.address, machine.record_types)
     services = PartnerServices(
         identity=identity,
         store=store,
@@ -309,13 +312,14 @@ async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
 
 async def serve_hub(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event) -> None:
     """A hub's process."""
-    node = await hub_node(hub_config(config), config.data_dir, identity, broker)
+    node = await hub_node(hub_config(config), config.data_dir, identity, broker, config.store_url)
     await node.run(stop)
 
 
 async def serve_renter(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event) -> None:
     """A renter's process."""
-    wishes = RenterWishes(data_dir=config.data_dir, crew=crew, evidence=evidence_policy(config))
+    evidence = evidence_policy(config)
+    wishes = RenterWishes(config.data_dir, crew, evidence=evidence, store_url=config.store_url)
     node, _ = await renter_node(renter_config(config, identity), wishes, identity, broker)
     await node.run(stop)
 
@@ -326,7 +330,7 @@ async def serve_partner(
     """A partner's process."""
     settings = config.partner or PartnerSettings()
     policy, datasets = config.folder / settings.policy_file, partner_datasets(config)
-    wishes = PartnerWishes(data_dir=config.data_dir, crew=crew, policy=policy, datasets=datasets)
+    wishes = PartnerWishes(config.data_dir, crew, policy, datasets, config.store_url)
     node = await partner_node(partner_config(config, identity), wishes, identity, broker)
     await node.run(stop)
 

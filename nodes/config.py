@@ -127,6 +127,10 @@ class NodeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key_file: str = "identity.pem"
     amqp_url_file: str = "amqp-url"
     data_dir: str = "data"
+    store: str | None = None
+    """`postgresql://user@host/database`: for processes on several machines. Without it: a file in `data_dir`."""
+    store_file: str | None = None
+    """A file that holds it, where it has a password."""
     renter: RenterSettings | None = None
     lessor: LessorSettings | None = None
     partner: PartnerSettings | None = None
@@ -144,6 +148,8 @@ class NodeConfig:
     data_dir: Path
     """Store and job files; not used by lessors."""
     network: NetworkFile
+    store_url: str | None = field(default=None, repr=False)
+    """Of a database server. May have a password: never to be logged."""
     subnet: SubnetFile | None = None
     """Of hubs."""
     renter: RenterSettings | None = None
@@ -160,11 +166,6 @@ class NodeConfig:
     def hub(self) -> str:
         """The name of the node's hub."""
         return hub_of(self.address)
-
-    @property
-    def database(self) -> Path:
-        """The node's SQLite file."""
-        return self.data_dir / "node.sqlite"
 
     @property
     def jobs(self) -> Path:
@@ -212,6 +213,7 @@ def read_config(path: Path, environment: Mapping[str, str], *, role: Role | None
         key_file=folder / node.key_file,
         data_dir=folder / node.data_dir,
         network=network,
+        store_url=_store_url(node, folder),
         subnet=_subnet(folder / node.subnet, address) if node.role == "hub" else None,
         renter=(node.renter or RenterSettings()) if node.role == "renter" else None,
         policy_file=_beside(folder, node.renter.policy_file if node.renter else None),
@@ -292,13 +294,7 @@ def _others(name: str) -> bool:
 
 
 def _amqp_url(secret: str, path: Path) -> str:
-    if not secret:
-        try:
-            with path.open("r", encoding="utf-8") as file:
-                secret = file.read(SECRET_BYTES_MAX).strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not text"
-            raise BadConfig(f"cannot read the broker's address from {path}: {reason}", field="amqp_url_file") from error
+    secret = secret or _secret(path, "the broker's address", "amqp_url_file")
     try:
         parts = urlsplit(secret)
         usable = parts.scheme in ("amqp", "amqps") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -307,3 +303,25 @@ def _amqp_url(secret: str, path: Path) -> str:
     if not usable:
         raise BadConfig("the broker's address must be amqp://user:password@host:port/vhost", field="amqp_url")
     return secret
+
+
+def _store_url(node: NodeFile, folder: Path) -> str | None:
+    if node.store is not None and node.store_file is not None:
+        raise BadConfig("store and store_file are both set: keep one", field="store")
+    url = node.store if node.store_file is None else _secret(folder / node.store_file, "the store's URL", "store_file")
+    try:
+        usable = url is None or (urlsplit(url).scheme in ("postgresql", "postgres") and len(urlsplit(url).path) > 1)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise BadConfig("a store's URL must be postgresql://user:password@host:port/database", field="store")
+    return url
+
+
+def _secret(path: Path, what: str, field: str) -> str:
+    try:
+        with path.open("r", encoding="utf-8") as file:
+            return file.read(SECRET_BYTES_MAX).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise BadConfig(f"cannot read {what} from {path}: {reason}", field=field) from error

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.support import postgres as postgresql
 from tests.support.rabbitmq import Server, running
 
 # Tests share the cores: how long one example takes says nothing. A test's own time is bounded by `timeout`.
@@ -29,6 +30,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def rabbitmq() -> Iterator[Server]:
     """The given RabbitMQ, or a private one; without either its tests fail, and NoServer says how to get one."""
     with running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgresql.Server]:
+    """The given PostgreSQL, or a private one; without either its tests fail, and NoServer says how to get one."""
+    with postgresql.running() as server:
         yield server
 
 

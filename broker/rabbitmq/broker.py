@@ -5,23 +5,27 @@ from __future__ import annotations
 from typing import Final
 from weakref import WeakSet
 
+from broker.names import hub_exchange
 from broker.port import PREFETCH_MAX, Message
 from broker.rabbitmq import frames
 from broker.rabbitmq.consumer import RabbitConsumer
 from broker.rabbitmq.link import Link
 from broker.rabbitmq.publisher import Publisher
-from schemas.ids import Address
+from schemas.ids import Address, hub_of
 
 CONNECT_SECONDS_MAX: Final = 30.0
 
 
-async def connect(url: str, of: Address, *, timeout_seconds: float = CONNECT_SECONDS_MAX) -> RabbitBroker:
+async def connect(
+    url: str, of: Address, *, timeout_seconds: float = CONNECT_SECONDS_MAX, exchange: str = ""
+) -> RabbitBroker:
     """A connection for this address.
 
     Args:
         url: with the credentials of `of`.
         of: whose key source, hub exchange and queues it will be.
         timeout_seconds: how long to try while the broker does not answer.
+        exchange: where it publishes; without, on that of its hub.
 
     Raises:
         BrokerUnreachable: naming host and port.
@@ -32,16 +36,16 @@ async def connect(url: str, of: Address, *, timeout_seconds: float = CONNECT_SEC
     frames.improve()
     link = Link(url, of)
     await link.open(timeout_seconds)
-    return RabbitBroker(link)
+    return RabbitBroker(link, exchange or hub_exchange(hub_of(of)))
 
 
 class RabbitBroker:
     """One address' connection (`broker.port.Broker`). Made by `connect`."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, exchange: str) -> None:
         self.address = link.of
         self._link = link
-        self._publisher = Publisher(link)
+        self._publisher = Publisher(link, exchange)
         self._consumers: WeakSet[RabbitConsumer] = WeakSet()
 
     async def publish(self, message: Message, *, timeout_seconds: float) -> None:

@@ -10,11 +10,9 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 from aiormq import exceptions as amqp
 
 from broker.errors import AccessRefused, BrokerUnreachable, PublishUnknown, QueueFull, Unroutable
-from broker.names import hub_exchange
 from broker.port import PUBLISHES_IN_FLIGHT_MAX, Message, check_message
 from broker.rabbitmq.content import outgoing
 from broker.rabbitmq.link import RENEW_SECONDS, Link, hurry, was_cancelled
-from schemas.ids import hub_of
 
 FATE_SECONDS_MAX: Final = 0.5
 """How long publishes wait for the error that the broker has for them, after their channel was closed."""
@@ -29,10 +27,11 @@ class _Sending:
 
 
 class Publisher:
-    """Publishes on the exchange of its address' hub."""
+    """Publishes on one exchange."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, exchange: str) -> None:
         self.address = link.of
+        self._name = exchange
         self._link = link
         self._channel: AbstractChannel | None = None
         self._channel_of: AbstractConnection | None = None
@@ -77,7 +76,7 @@ class Publisher:
         async with self._link.using() as connection:
             channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
             channel.close_callbacks.add(self._hurry_publishes)
-            self._exchange = await channel.get_exchange(hub_exchange(hub_of(self.address)), ensure=False)
+            self._exchange = await channel.get_exchange(self._name, ensure=False)
             self._channel, self._channel_of = channel, connection
 
     def _hurry_publishes(self, *_: object) -> None:

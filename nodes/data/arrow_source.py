@@ -9,7 +9,7 @@ Batches of Arrow files can only be read whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +36,9 @@ AHEAD_BYTES: Final = 1 << 16
 """Read ahead of a Parquet column."""
 OPEN_BYTES: Final = 8 << 20
 """Of one group of rows, unpacked: columns that are larger together are not read at once."""
+VALUE_BYTES: Final = 8
+"""Of a value of a Parquet file, as if all were numbers. What the file itself says of the size of its columns is not
+asked for: pyarrow ends the process where that part of a file is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,12 @@ class ArrowSource:
             self.header.position(name)
         rows = min(ROWS_AT_ONCE, max(1, NUMBERS_AT_ONCE // max(1, len(wanted))))
         with stream.opened(self.path) as file, _undamaged(self.path, self.kind):
-            sizes = _sizes(file) if self.kind == "Parquet" else {}
-            if not columns or sum(sizes.get(name, 0) for name in wanted) <= OPEN_BYTES:
+            most = _columns_at_once(file) if self.kind == "Parquet" else len(wanted)
+            if len(wanted) <= most or not columns:
                 yield from self._read(file, columns, texts, rows)
             else:
-                yield from self._in_parts(file, _parts(columns, sizes), texts, rows)
+                parts = [columns[first : first + most] for first in range(0, len(columns), most)]
+                yield from self._in_parts(file, parts, texts, rows)
         pyarrow("read tables").default_memory_pool().release_unused()  # it would keep pages for the next file
 
     def _read(self, file: Any, columns: Sequence[str], texts: Sequence[str], rows: int) -> Iterator[Block]:
@@ -136,28 +140,11 @@ def _nothing(rows: int, at_once: int) -> Iterator[Block]:
     yield from (Block(np.empty((min(at_once, rows - first), 0))) for first in range(0, rows, at_once))
 
 
-def _sizes(file: Any) -> dict[str, int]:
-    """How large each column of a Parquet file is in the largest group of rows, unpacked; in bytes, by what it says."""
+def _columns_at_once(file: Any) -> int:
+    """How many columns of a Parquet file may be read together; one at least."""
     known = pyarrow("read Parquet", "pyarrow.parquet").ParquetFile(file).metadata
-    sizes: dict[str, int] = {}
-    for group in map(known.row_group, range(known.num_row_groups)):
-        for column in map(group.column, range(group.num_columns)):
-            name = column.path_in_schema
-            sizes[name] = max(sizes.get(name, 0), column.total_uncompressed_size)
-    return sizes
-
-
-def _parts(columns: Sequence[str], sizes: Mapping[str, int]) -> list[list[str]]:
-    """The columns in order, together as large as may be read at once; one at least."""
-    parts: list[list[str]] = []
-    room = 0
-    for name in columns:
-        room -= sizes.get(name, 0)
-        if room < 0 or not parts:
-            parts.append([])
-            room = OPEN_BYTES - sizes.get(name, 0)
-        parts[-1].append(name)
-    return parts
+    rows: int = -(-known.num_rows // max(1, known.num_row_groups))
+    return max(1, OPEN_BYTES // max(1, rows * VALUE_BYTES))
 
 
 def _batches(file: Any, source: ArrowSource, wanted: list[str], rows: int) -> Iterator[Any]:

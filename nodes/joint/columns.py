@@ -80,9 +80,10 @@ class Columns:
         return np.where(found > 0, found, 1.0)
 
     def part(self, by_integer: Floats) -> Part:
-        """A party's part of a model, of weights [k] per integer of the first k columns."""
+        """A party's part of a model, of weights [k] per integer of the first k columns. Columns that never change have
+        none: what a solver finds for them is rounding."""
         used = len(by_integer)
-        weights = by_integer / self.units[:used]
+        weights = np.where(np.diag(self.gram)[:used] > 0, by_integer / self.units[:used], 0.0)
         return Part(weights, -float(weights @ (self.means * self.units + self.offsets)[:used]))
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from nodes.records import RecordSet
 from nodes.store.port import GENESIS
+
+RECORDS_CACHED_MAX: Final = 200_000
+"""Of a process."""
 
 
 @dataclass(slots=True)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from schemas.errors import BadConfig, SubletError, VerificationFailed
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class StoreFailed(SubletError):  # noqa: N818 - reads as the sentence it is
@@ -19,14 +14,11 @@ class StoreClosed(SubletError):  # noqa: N818
 
 
 class StoreOfAnotherFormat(BadConfig):
-    """The file where the store should be is not one that this release wrote. It was not touched."""
+    """What lies where the store should be is not one that this release wrote. It was not touched."""
 
-    def __init__(self, path: Path, what: str) -> None:
-        super().__init__(
-            f"{path} is {what}, not a store of this release: move the folder {path.absolute().parent} away to start "
-            "anew, or run the program that wrote it; nothing was changed",
-            field="data_dir",
-        )
+    def __init__(self, where: object, what: str, instead: str, *, field: str = "data_dir") -> None:
+        """`instead` says what to do: how to start anew."""
+        super().__init__(f"{where} is {what}, not a store of this release: {instead}; nothing was changed", field=field)
 
 
 class RecordUnreadable(SubletError):  # noqa: N818

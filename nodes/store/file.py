@@ -39,7 +39,7 @@ def connect(path: Path | None) -> sqlite3.Connection:
     orphaned = log.exists()  # asked before the next line: whoever makes the store now makes its log after it
     if not path.exists():
         if orphaned:
-            raise StoreOfAnotherFormat(path, f"missing beside its log {log.name}")
+            raise _of_another_format(path, f"missing beside its log {log.name}")
         _make(path)
     _check(path)
     connection = _connection(f"{path.absolute().as_uri()}?mode=rw")
@@ -56,13 +56,20 @@ def _check(path: Path) -> None:
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
             raise
-        raise StoreOfAnotherFormat(path, "not a SQLite database") from None
+        raise _of_another_format(path, "not a SQLite database") from None
     finally:
         connection.close()
     if application != APPLICATION_ID:
-        raise StoreOfAnotherFormat(path, "a database of an earlier release or of another program")
+        raise _of_another_format(path, "a database of an earlier release or of another program")
     if written != FORMAT:
-        raise StoreOfAnotherFormat(path, f"a store of format {written} where this release has format {FORMAT}")
+        raise _of_another_format(path, f"a store of format {written} where this release has format {FORMAT}")
+
+
+def _of_another_format(path: Path, what: str) -> StoreOfAnotherFormat:
+    folder = path.absolute().parent
+    return StoreOfAnotherFormat(
+        path, what, f"move the folder {folder} away to start anew, or run the program that wrote it"
+    )
 
 
 def _make(path: Path) -> None:

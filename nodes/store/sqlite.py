@@ -9,21 +9,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
 
-from nodes.store.cache import Cache
+from nodes.store.cache import RECORDS_CACHED_MAX, Cache
 from nodes.store.database import Database
 from nodes.store.encoding import RecordEncoding
 from nodes.store.port import Decide, Input, OutboxRow, Outcome, Timer
-from nodes.store.tables import PERFORM, PUBLISH, Lease, Tables
+from nodes.store.rows import PERFORM, PUBLISH, Lease
+from nodes.store.tables import Tables
 from nodes.store.transaction import Claim, Transaction
 from schemas import limits
 
 T = TypeVar("T")
-
-RECORDS_CACHED_MAX: Final = 200_000
 
 
 class SqliteStore:

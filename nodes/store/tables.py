@@ -8,41 +8,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
 from nodes.machine import Perform, Publish
-from nodes.store.encoding import decode_effect, encode_effect
+from nodes.store.encoding import encode_effect
 from nodes.store.port import OutboxRow, Timer
+from nodes.store.rows import NOBODY, PRUNE_MAX, Head, Lease, kind_of, outbox_row
 
-PRUNE_MAX: Final = 10_000
-"""Rows forgotten per call and table: keeps the transaction short."""
-
-PUBLISH: Final = "publish"
-PERFORM: Final = "perform"
 _CLAIMABLE: Final = "SELECT seq FROM outbox WHERE kind = ? AND claimed_until < ? ORDER BY seq LIMIT ?"
 _ROW: Final = "seq, aggregate, event_id, effect_index, effect, created_at, attempts, failures"
-
-
-class Head(NamedTuple):
-    """The row of an aggregate: its version, number of journal entries, and SHA-256 of the last, hexadecimal."""
-
-    version: int
-    journalled: int
-    last_hash: str
-    forgotten: int = 0
-    """Up to this version nothing tells any more what was deleted."""
-
-
-class Lease(NamedTuple):
-    """Whose an outbox row is, and until when. `NOBODY` may be claimed at once."""
-
-    owner: str
-    until: float
-
-
-NOBODY: Final = Lease("", 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +135,13 @@ class Tables:
 
     def add_effect(self, effect: Publish | Perform, place: tuple[str, str, int], now: float, lease: Lease) -> OutboxRow:
         """Write an effect of `place` (aggregate, event id, index); with a lease, that is its first attempt."""
-        kind = PUBLISH if isinstance(effect, Publish) else PERFORM
         columns = (
             "kind, effect, aggregate, event_id, effect_index, created_at, owner, claimed_until, attempts",
             "?, ?, ?, ?, ?, ?, ?, ?, ?",
         )
         statement = f"INSERT INTO outbox ({columns[0]}) VALUES ({columns[1]}) RETURNING {_ROW}"  # noqa: S608
-        values = (kind, encode_effect(effect), *place, now, *lease, int(lease != NOBODY))
-        return _outbox_row(*self.connection.execute(statement, values).fetchone())
+        values = (kind_of(effect), encode_effect(effect), *place, now, *lease, int(lease != NOBODY))
+        return outbox_row(*self.connection.execute(statement, values).fetchone())
 
     def is_claimable(self, kind: str, now: float) -> bool:
         """Whether an effect of this kind belongs to nobody."""
@@ -176,7 +151,7 @@ class Tables:
         """Take up to so many effects that belong to nobody, oldest first; one more attempt at each."""
         taken = "owner = ?, claimed_until = ?, attempts = attempts + 1"
         statement = f"UPDATE outbox SET {taken} WHERE seq IN ({_CLAIMABLE}) RETURNING {_ROW}"  # noqa: S608
-        return [_outbox_row(*row) for row in self._all(statement, *lease, kind, now, most)]
+        return [outbox_row(*row) for row in self._all(statement, *lease, kind, now, most)]
 
     def extend(self, seqs: Sequence[int], lease: Lease) -> None:
         statement = "UPDATE outbox SET claimed_until = ? WHERE seq = ? AND owner = ?"
@@ -217,8 +192,3 @@ class Tables:
 
     def _change(self, statement: str, *parameters: object) -> int:
         return self.connection.execute(statement, parameters).rowcount
-
-
-def _outbox_row(*columns: Any) -> OutboxRow:
-    seq, aggregate, event_id, index, effect, created_at, attempts, failures = columns
-    return OutboxRow(seq, aggregate, event_id, index, decode_effect(effect), created_at, attempts, failures)

@@ -1,6 +1,6 @@
 """The rules of `nodes/store/port.py` inside one transaction: what is written for each input, and when nothing is.
 
-Blocking, for the store's thread. Says nothing in SQL; `Tables` is what it needs of a database. The cost of an input
+Blocking. Says nothing in SQL; `Rows` is what it needs of a database. The cost of an input
 does not depend on how many records its aggregate has.
 """
 
@@ -16,7 +16,7 @@ from nodes.store.cache import Cache, Cached
 from nodes.store.encoding import RecordEncoding
 from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Decide, Decision, Input, OutboxRow, Outcome, View
-from nodes.store.tables import NOBODY, Head, Lease, Tables
+from nodes.store.rows import NOBODY, Head, Lease, Rows
 
 
 @dataclass(slots=True)
@@ -35,11 +35,19 @@ class Claim:
         return self.lease
 
 
+def standing(cache: Cache, aggregate: str, head: Head | None) -> Cached:
+    """What is kept of an aggregate and holds; only what changed after its version is missing."""
+    cached = cache.get(aggregate)
+    if head is None or cached.version < head.forgotten:
+        return cache.renew(aggregate)  # it was erased; or what was deleted since is not told any more
+    return cached
+
+
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """Reads and writes aggregates through the cache."""
 
-    tables: Tables
+    tables: Rows
     cache: Cache
     encoding: RecordEncoding
 
@@ -77,10 +85,8 @@ class Transaction:
         Raises:
             RecordUnreadable: one of its records.
         """
-        cached = self.cache.get(aggregate)
         head = self.tables.head(aggregate)
-        if head is None or cached.version < head.forgotten:
-            cached = self.cache.renew(aggregate)  # it was erased; or what was deleted since is not told any more
+        cached = standing(self.cache, aggregate, head)
         if head is None:
             return cached
         if head.version != cached.version:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from nodes.config import NodeConfig
 from nodes.roles import ROLES
+from nodes.store.opening import Place
 from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
 from schemas.errors import BadConfig
@@ -24,10 +25,12 @@ async def open_store(config: NodeConfig, *, make: bool = False) -> AsyncIterator
     row = ROLES[config.role]
     if not row.has_store:
         raise BadConfig(f"{config.address} is a {config.role} and has no store: ask its hub", field="config")
-    if make:
-        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    database = config.database if make or config.database.exists() else None
-    store = await SqliteStore.open(database, row.load(row.machine).record_types)
+    known, place = row.load(row.machine).record_types, Place(config.data_dir, config.store_url)
+    store: Store
+    if make or place.is_made:
+        store = await place.open(config.address, known)
+    else:
+        store = await SqliteStore.open(None, known)
     try:
         yield store
     finally:

@@ -3,24 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 
 from tests.support.rabbitmq import Server
-from tests.support.wires import RabbitMQWire, Wire, embedded_wire, rabbitmq_wire
+from tests.support.wires import BridgedWire, RabbitMQWire, Wire, bridged_wire, embedded_wire, rabbitmq_wire
 
 ADAPTERS = ["embedded", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)]
+BRIDGED = ["bridged", pytest.param("bridged-rabbitmq", marks=pytest.mark.rabbitmq)]
+
+
+@pytest.fixture(params=[*ADAPTERS, *BRIDGED])
+async def wire(request: pytest.FixtureRequest) -> AsyncIterator[Wire]:
+    """Hubs keep what nobody receives; on one broker, or with bridges between theirs."""
+    async with _keeping(request) as opened:
+        yield opened
 
 
 @pytest.fixture(params=ADAPTERS)
-async def wire(request: pytest.FixtureRequest) -> AsyncIterator[Wire]:
-    """Hubs keep what nobody receives."""
+async def single_wire(request: pytest.FixtureRequest) -> AsyncIterator[Wire]:
+    """The same on one broker: a bridge lets through what brokers of ours can carry."""
+    async with _keeping(request) as opened:
+        yield opened
+
+
+@pytest.fixture(params=BRIDGED)
+async def bridged(request: pytest.FixtureRequest) -> AsyncIterator[BridgedWire]:
+    """The same with bridges."""
+    async with _bridged(request) as opened:
+        yield opened
+
+
+def _keeping(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Wire]:
     if request.param == "embedded":
-        async with embedded_wire(keep_unroutable=True) as embedded:
-            yield embedded
-    else:
-        async with rabbitmq_wire(request.getfixturevalue("rabbitmq"), keep_unroutable=True) as rabbitmq:
-            yield rabbitmq
+        return embedded_wire(keep_unroutable=True)
+    if request.param == "rabbitmq":
+        return rabbitmq_wire(request.getfixturevalue("rabbitmq"), keep_unroutable=True)
+    return _bridged(request)
+
+
+def _bridged(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[BridgedWire]:
+    return bridged_wire(request.getfixturevalue("rabbitmq") if request.param == "bridged-rabbitmq" else None)
 
 
 @pytest.fixture(params=ADAPTERS)

@@ -77,12 +77,12 @@ HOSTILE: Final = {
 }
 
 
-async def test_it_is_rejected_and_its_neighbour_served(wire: Wire) -> None:
-    lessor, hub = await wire.connect(LESSOR), await wire.connect(hub_address("B11"))
+async def test_it_is_rejected_and_its_neighbour_served(single_wire: Wire) -> None:
+    lessor, hub = await single_wire.connect(LESSOR), await single_wire.connect(hub_address("B11"))
     async with lessor.consume(QUEUE, prefetch=2) as consumer, hub.consume(DEAD, prefetch=1) as kept:
         for name, hostile in HOSTILE.items():
-            await wire.push(RENTER, hostile.message)
-            await wire.push(RENTER, NEIGHBOUR)
+            await single_wire.push(RENTER, hostile.message)
+            await single_wire.push(RENTER, NEIGHBOUR)
             first, second = await following(consumer), await following(consumer)
             assert (first.redelivered, second.redelivered) == (False, False), name
             await first.reject("bad-signature")
@@ -98,11 +98,11 @@ async def test_it_is_rejected_and_its_neighbour_served(wire: Wire) -> None:
             assert dead.id == hostile.id or not hostile.id, name
 
 
-async def test_it_is_retried_or_set_aside_and_never_lost(wire: Wire) -> None:
-    lessor, hub = await wire.connect(LESSOR), await wire.connect(hub_address("B11"))
+async def test_it_is_retried_or_set_aside_and_never_lost(single_wire: Wire) -> None:
+    lessor, hub = await single_wire.connect(LESSOR), await single_wire.connect(hub_address("B11"))
     async with lessor.consume(QUEUE, prefetch=1) as consumer, hub.consume(DEAD, prefetch=1) as kept:
         for name, hostile in HOSTILE.items():
-            await wire.push(RENTER, hostile.message)
+            await single_wire.push(RENTER, hostile.message)
             first = await following(consumer)
             await first.retry(0.0)
             back = await following(kept if hostile.cut else consumer)
@@ -122,11 +122,11 @@ HANDLED_BY_ITS_HUB: Final[tuple[Callable[[Delivery], Awaitable[None]], ...]] = (
 )
 
 
-async def test_its_hub_can_reject_and_retry_what_the_broker_set_aside(wire: Wire) -> None:
-    lessor, hub = await wire.connect(LESSOR), await wire.connect(hub_address("B11"))
+async def test_its_hub_can_reject_and_retry_what_the_broker_set_aside(single_wire: Wire) -> None:
+    lessor, hub = await single_wire.connect(LESSOR), await single_wire.connect(hub_address("B11"))
     async with lessor.consume(QUEUE, prefetch=1) as consumer, hub.consume(DEAD, prefetch=1) as kept:
         for name, hostile in HOSTILE.items():
-            await wire.push(RENTER, hostile.message)
+            await single_wire.push(RENTER, hostile.message)
             for _ in range(DELIVERIES_MAX + 1):
                 await (await following(consumer)).release()
             reasons = []

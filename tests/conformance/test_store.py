@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from nodes.machine import CancelTimer, Effect, Note, Perform, Publish, SetTimer
 from nodes.store.errors import RecordUnreadable, StoreClosed
 from nodes.store.port import GENESIS, Decision, Input, Outcome, Store, Unreadable, View
 from nodes.store.sqlite import SqliteStore
+from tests.support.postgres import Server
+from tests.support.stores import Place, PostgresPlace, SqlitePlace
 
 Open = Callable[[], Awaitable[Store]]
 
@@ -41,13 +42,24 @@ RECORD_TYPES: Mapping[str, type[Struct]] = {"count": Count, "extra": Count, "row
 NOW = 1000.0
 
 
-@pytest.fixture(params=["sqlite"])
-async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Open]:
+@pytest.fixture(params=["sqlite", "postgres"])
+async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    """Where a new store is."""
+    if request.param == "sqlite":
+        yield SqlitePlace(tmp_path / "node.sqlite")
+        return
+    server: Server = request.getfixturevalue("postgres")
+    async with server.schema() as url:
+        yield PostgresPlace(url)
+
+
+@pytest.fixture
+async def open_store(place: Place) -> AsyncIterator[Open]:
     """Opens the same store again and again, as processes of one node do; closes them all."""
     opened: list[Store] = []
 
     async def opener() -> Store:
-        store = await SqliteStore.open(tmp_path / "node.sqlite", RECORD_TYPES)
+        store = await place.open(RECORD_TYPES)
         opened.append(store)
         return store
 
@@ -196,7 +208,7 @@ async def test_records_come_back_as_written_and_deleted_ones_disappear_everywher
 async def put(store: Store, *numbers: int, aggregate: str = "job", delete: frozenset[str] = frozenset()) -> None:
     """Write `row/<number>` for each."""
     decision = Decision(NOW, put={f"row/{number}": Row(number) for number in numbers}, delete=delete)
-    event = Input(f"put {numbers} {delete}", aggregate)
+    event = Input(f"put {numbers[:9]} {delete}", aggregate)
     await store.apply([event], lambda _, __: decision, owner="p", lease_until=0, performs_max=0)
 
 
@@ -436,15 +448,13 @@ def _modes(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
 
 
-async def test_a_record_that_cannot_be_read_costs_its_aggregate_and_no_other(tmp_path: Path) -> None:
-    path, due = tmp_path / "node.sqlite", SetTimer(name="late", at=NOW)
-    store = await SqliteStore.open(path, RECORD_TYPES)
+async def test_a_record_that_cannot_be_read_costs_its_aggregate_and_no_other(place: Place, open_store: Open) -> None:
+    due, damaged = SetTimer(name="late", at=NOW), bytes.fromhex("81a576616c7565")
+    store = await open_store()
     await apply(store, Input("e1", "bad"), Input("e2", "good"), effects=(due,))
     await store.close()
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE records SET value = x'81a576616c7565' WHERE aggregate = 'bad'")
-    connection.close()
-    store = await SqliteStore.open(path, RECORD_TYPES)
+    await place.rows("UPDATE records SET value = $1 WHERE aggregate = 'bad'", damaged)
+    store = await open_store()
     (timer,) = [timer for timer in await store.due_timers(NOW, 9) if timer.aggregate == "bad"]
     outcomes = await apply(store, Input("e3", "bad"), Input("e4", "good"), Input("e5", "bad", timer=timer))
     assert [outcome.status for outcome in outcomes] == ["refused", "applied", "refused"]
@@ -458,27 +468,18 @@ async def test_a_record_that_cannot_be_read_costs_its_aggregate_and_no_other(tmp
     assert await store.get("bad", ["extra/x"]) == {}
     assert await value(store, "good") == 2
     assert [left.aggregate for left in await store.due_timers(NOW, 9)] == ["good"]
-    await store.close()
-    with sqlite3.connect(path) as connection:
-        kept = connection.execute("SELECT hex(value) FROM records WHERE aggregate = 'bad'").fetchall()
-    connection.close()
-    assert kept == [("81A576616C7565",)]
+    assert await place.rows("SELECT value FROM records WHERE aggregate = 'bad'") == [(damaged,)]
 
 
 @pytest.mark.parametrize("damage", [b"\xff", b"{}", b'{"effect":"publish"}', b'{"effect":"of-the-future"}'])
 async def test_an_effect_that_cannot_be_read_is_claimed_as_that_and_the_others_as_they_are(
-    tmp_path: Path, damage: bytes
+    place: Place, store: Store, damage: bytes
 ) -> None:
-    path = tmp_path / "node.sqlite"
-    store = await SqliteStore.open(path, RECORD_TYPES)
     await apply(store, Input("e1", "job"), effects=(PERFORM, PUBLISH, PERFORM), performs_max=0, until=0.0)
-    with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE outbox SET effect = ? WHERE effect_index IN (0, 1)", (damage,))
-    connection.close()
+    await place.rows("UPDATE outbox SET effect = $1 WHERE effect_index IN (0, 1)", damage)
     rows = await store.claim("p2", now=NOW + 99, lease_until=NOW + 115, publishes_max=9, performs_max=9)
     assert [isinstance(row.effect, Unreadable) for row in rows] == [True, True, False]
     assert [(row.aggregate, row.event_id, row.index) for row in rows] == [("job", "e1", index) for index in range(3)]
     assert rows[2].effect == PERFORM
     await store.done([row.seq for row in rows])
     assert await store.outbox_size() == 0
-    await store.close()

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
-from pathlib import Path
 
 from msgspec import Struct
 
 from nodes.machine import SetTimer
 from nodes.store.port import Decision, Input, Store, View
-from tests.conformance.test_store import NOW, PERFORM, PUBLISH, Count, Open, apply, events, open_store, store, value
+from tests.conformance.test_store import (
+    NOW,
+    PERFORM,
+    PUBLISH,
+    Count,
+    Open,
+    apply,
+    events,
+    open_store,
+    place,
+    store,
+    value,
+)
+from tests.support.stores import Place
 
-__all__ = ["open_store", "store"]
+__all__ = ["open_store", "place", "store"]
 
 
 async def write(store: Store, event: str, *, at: float = NOW, delete: bool = False, **put: int) -> None:
@@ -49,21 +60,19 @@ async def test_a_journal_is_shortened_by_age_and_by_number_and_goes_on(store: St
 
 
 async def test_traces_of_deleted_records_go_and_processes_that_missed_them_still_learn(
-    open_store: Open, tmp_path: Path
+    open_store: Open, place: Place
 ) -> None:
     store, other = await open_store(), await open_store()
     await write(store, "e1", count=1, extra=2)
     assert set(await other.read("job")) == {"count", "extra"}
     await write(store, "e2", delete=True, extra=0)
     await store.forget(0.0)
-    with sqlite3.connect(tmp_path / "node.sqlite") as connection:
-        assert connection.execute("SELECT key FROM records").fetchall() == [("count",)]
-    connection.close()
+    assert await place.rows("SELECT key FROM records") == [("count",)]
     await apply(other, *events("e3"))
     assert {key: record.value for key, record in (await other.read("job")).items()} == {"count": 2}  # type: ignore[attr-defined]
 
 
-async def test_an_erased_aggregate_leaves_nothing_and_no_process_remembers_it(open_store: Open, tmp_path: Path) -> None:
+async def test_an_erased_aggregate_leaves_nothing_and_no_process_remembers_it(open_store: Open, place: Place) -> None:
     store, other = await open_store(), await open_store()
     await apply(store, *events("e1"), effects=(PUBLISH, PERFORM, SetTimer(name="t", at=NOW)))
     await apply(store, *events("f1", aggregate="kept"), effects=(PUBLISH,))
@@ -73,7 +82,5 @@ async def test_an_erased_aggregate_leaves_nothing_and_no_process_remembers_it(op
     assert await store.outbox_size("job") == 0
     assert await store.aggregates() == ["kept"]
     assert (await value(store), await value(other), await value(other, "kept")) == (0, 0, 1)
-    with sqlite3.connect(tmp_path / "node.sqlite") as connection:
-        for table in ("records", "journal", "timers", "outbox", "aggregates"):
-            assert not connection.execute(f"SELECT 1 FROM {table} WHERE aggregate = 'job'").fetchall()
-    connection.close()
+    for table in ("records", "journal", "timers", "outbox", "aggregates"):
+        assert not await place.rows(f"SELECT 1 FROM {table} WHERE aggregate = 'job'")

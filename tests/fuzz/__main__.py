@@ -24,7 +24,7 @@ def feed(name: str, seconds: int, folder: Path) -> tuple[int, list[Path], str]:
     before = set(folder.glob("*-*"))
     command = [sys.executable, "-m", "tests.fuzz.one", name, str(seconds), str(folder)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + START_SECONDS_MAX)
-    said = ran.stdout + ran.stderr
+    said = ran.stderr + ran.stdout
     counted = re.search(r"number_of_executed_units: (\d+)", said)
     found = sorted(set(folder.glob("*-*")) - before)
     if ran.returncode and not found:

@@ -148,9 +148,9 @@ class Site:
 
 
 @contextlib.contextmanager
-def site(server: Server, network: Network) -> Iterator[Site]:
-    """A network's definitions on a new virtual host, removed afterwards."""
-    layout, password = topology(network), _password_of(server)
+def site(server: Server, network: Network, broker: str = "main") -> Iterator[Site]:
+    """A network's definitions of this broker on a new virtual host, removed afterwards."""
+    layout, password = topology(network, broker), _password_of(server)
     here = Site(server, f"test-{secrets.token_hex(6)}", layout, password)
     hashes = {row.user: password_hash(password, secrets.token_bytes(4)) for row in layout.permissions}
     server.call("POST", "definitions", definitions(layout, hashes, vhost=here.vhost))
@@ -189,7 +189,7 @@ def private() -> Iterator[Server]:
     if not script.exists() or epmd is None:
         raise NoServer(
             f"no RabbitMQ: {script} is not there. Install rabbitmq-server, set SUBLET_TEST_AMQP_URL, or let "
-            "tests/support/with_rabbitmq.sh see to one, as `make test` does"
+            "tests/support/with_servers.sh see to one, as `make test` does"
         )
     folder = Path(tempfile.mkdtemp(prefix="sublet-rabbitmq-"))
     amqp, api, distribution, names, secured = _free_ports(5)

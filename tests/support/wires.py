@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -12,12 +12,14 @@ from urllib.parse import urlsplit
 
 import aio_pika
 
+from broker.bridge import Bridge
 from broker.embedded import EmbeddedServer
-from broker.names import dead_queue, hub_exchange
+from broker.names import dead_queue, hub_exchange, link_account
 from broker.network import Hub, Link, Network, Participant
 from broker.port import Broker, Message
 from broker.rabbitmq import connect
-from schemas.ids import Address, hub_of
+from broker.topology import link_keys
+from schemas.ids import Address, hub_address, hub_of
 from tests.support.rabbitmq import Server, site
 from tests.support.relay import Relay
 
@@ -33,19 +35,21 @@ DELIVERIES_MAX: Final = 3
 CONNECT_SECONDS_MAX: Final = 20.0
 
 
-def network(*, keep_unroutable: bool) -> Network:
-    """Three hubs."""
+def network(*, keep_unroutable: bool, brokers: tuple[str, str, str] = ("main", "main", "main")) -> Network:
+    """Three hubs, on these brokers."""
+    first, second, third = brokers
     return Network(
         hubs=(
             Hub(
                 name="A11",
+                broker=first,
                 participants=(
                     Participant(name="A12", role="renter", lanes=0),
                     Participant(name="A13", role="lessor", lanes=0),
                 ),
             ),
-            Hub(name="B11", participants=(Participant(name="B12", role="lessor", lanes=2),)),
-            Hub(name="C11", participants=(Participant(name="C12", role="partner", lanes=0),)),
+            Hub(name="B11", broker=second, participants=(Participant(name="B12", role="lessor", lanes=2),)),
+            Hub(name="C11", broker=third, participants=(Participant(name="C12", role="partner", lanes=0),)),
         ),
         links=(Link(hubs=("A11", "B11")), Link(hubs=("A11", "C11"))),
         keep_unroutable=keep_unroutable,
@@ -89,7 +93,7 @@ class EmbeddedWire:
     def __init__(self, server: EmbeddedServer) -> None:
         self.server = server
 
-    async def connect(self, of: Address) -> Broker:
+    async def connect(self, of: Address, url: str = "", exchange: str = "") -> Broker:
         return self.server.connect(of)
 
     async def line(self, of: Address) -> Line:
@@ -106,16 +110,17 @@ class EmbeddedWire:
 class RabbitMQWire:
     """A virtual host of a RabbitMQ."""
 
-    def __init__(self, server: Server, layout: Network, stack: contextlib.AsyncExitStack) -> None:
-        self._site = stack.enter_context(site(server, layout))
+    def __init__(self, server: Server, layout: Network, stack: contextlib.AsyncExitStack, broker: str = "main") -> None:
+        self._site = stack.enter_context(site(server, layout, broker))
         self._stack = stack
 
     def url(self, of: Address) -> str:
         """With the credentials of this address."""
         return self._site.url(of)
 
-    async def connect(self, of: Address, url: str = "") -> Broker:
-        broker = await connect(url or self.url(of), of, timeout_seconds=CONNECT_SECONDS_MAX)
+    async def connect(self, of: Address, url: str = "", exchange: str = "") -> Broker:
+        address = url or self.url(of)
+        broker = await connect(address, of, timeout_seconds=CONNECT_SECONDS_MAX, exchange=exchange)
         self._stack.push_async_callback(broker.close)
         return broker
 
@@ -169,3 +174,71 @@ async def rabbitmq_wire(server: Server, *, keep_unroutable: bool) -> AsyncIterat
     async with contextlib.AsyncExitStack() as stack:
         layout = network(keep_unroutable=keep_unroutable)
         yield await asyncio.to_thread(RabbitMQWire, server, layout, stack)
+
+
+class BridgedWire:
+    """A broker for each hub, and bridges both ways between those that are linked."""
+
+    def __init__(self, layout: Network, sites: Mapping[str, EmbeddedWire | RabbitMQWire]) -> None:
+        self.layout = layout
+        self.sites = sites
+        """By hub."""
+        self.bridges: dict[tuple[str, str], asyncio.Task[None]] = {}
+        """Those that run, by hub and neighbour."""
+
+    async def connect(self, of: Address) -> Broker:
+        return await self.sites[hub_of(of)].connect(of)
+
+    async def line(self, of: Address) -> Line:
+        return await self.sites[hub_of(of)].line(of)
+
+    async def push(self, of: Address, message: Message) -> None:
+        await self.sites[hub_of(of)].push(of, message)
+
+    async def cut(self, of: Address) -> None:
+        await self.sites[hub_of(of)].cut(of)
+
+    async def start(self, hub: str, neighbour: str) -> None:
+        """Run the bridge of one way of a link, or one more that takes its place when it ends."""
+        bridge = await self.bridge(hub, neighbour)
+        self.bridges[hub, neighbour] = asyncio.create_task(bridge.run())
+
+    async def end(self, hub: str, neighbour: str) -> None:
+        """End the one that was started last."""
+        running = self.bridges.pop((hub, neighbour))
+        running.cancel()
+        await asyncio.wait([running])
+
+    async def bridge(self, hub: str, neighbour: str) -> Bridge:
+        """One way of a link."""
+        account = Address(link_account(hub, neighbour))
+        near = await self.sites[hub].connect(hub_address(hub))
+        far = await self.sites[neighbour].connect(account, exchange=hub_exchange(neighbour))
+        return Bridge(hub, neighbour, link_keys(self.layout, hub, neighbour), near, far)
+
+
+BROKERS: Final = ("one", "two", "three")
+
+
+@contextlib.asynccontextmanager
+async def bridged_wire(server: Server | None = None) -> AsyncIterator[BridgedWire]:
+    """Of embedded brokers, or of virtual hosts of a RabbitMQ."""
+    layout = network(keep_unroutable=True, brokers=BROKERS)
+    async with contextlib.AsyncExitStack() as stack:
+        sites: dict[str, EmbeddedWire | RabbitMQWire] = {}
+        for hub in layout.hubs:
+            if server is None:
+                embedded = EmbeddedServer(layout, hub.broker)
+                stack.push_async_callback(embedded.close)
+                sites[hub.name] = EmbeddedWire(embedded)
+            else:
+                sites[hub.name] = await asyncio.to_thread(RabbitMQWire, server, layout, stack, hub.broker)
+        wire = BridgedWire(layout, sites)
+        for link in layout.links:
+            for way in (link.hubs, link.hubs[::-1]):
+                await wire.start(*way)
+        try:
+            yield wire
+        finally:
+            for way in list(wire.bridges):
+                await wire.end(*way)

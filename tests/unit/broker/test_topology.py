@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import permutations
+from itertools import pairwise, permutations
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from broker.names import WAIT_STEPS, queue_name, routing_key, wait_name
 from broker.network import Link, Network, Participant, addresses
-from broker.topology import topology
+from broker.topology import link_keys, topology
 from schemas.errors import BadConfig
 from schemas.ids import Address, hub_address
 from tests.unit.broker.test_names import A12, B12, KINDS, NAMES
@@ -85,6 +85,37 @@ def test_a_next_hop_on_another_broker_is_a_queue_that_the_hub_reads() -> None:
         (row.source, row.pattern, row.destination, row.to_exchange) for row in here.bindings
     }
     assert "out.A11.B11" in next(row.queues for row in here.permissions if row.user == hub_address("A11"))
-    assert {row.user for row in topology(network, "other").permissions} == {hub_address("B11")}
+    assert {row.user for row in topology(network, "other").permissions} == {hub_address("B11"), "A11.link.B11"}
     with pytest.raises(BadConfig):
         topology(network, "third")
+
+
+def chain(*brokers: str) -> Network:
+    """A11 - B11 - C11 - D11 in a row, on these brokers."""
+    names = ("A11", "B11", "C11", "D11")
+    hubs = tuple(subnet(name, broker=broker) for name, broker in zip(names, brokers, strict=True))
+    return Network(hubs=hubs, links=tuple(Link(hubs=pair) for pair in pairwise(names)))
+
+
+@pytest.mark.parametrize(
+    ("key", "passes"),
+    [
+        ("C11.C12.B11.B12.batch", True),
+        ("D11.D12.A11.A12.control", True),
+        ("D11.D12.C11.C12.control", False),  # its source is not behind the link
+        ("A11.A12.B11.B12.control", False),  # nor does this way lead there
+        ("C11.C12.B11.B12.batch\n", False),
+        ("C11.C12.B11.B12.x.batch", False),
+    ],
+)
+def test_a_link_carries_sources_behind_it_to_hubs_before_it(key: str, passes: bool) -> None:
+    network = chain("one", "two", "three", "four")
+    account = next(row for row in topology(network, "three").permissions if row.user == "B11.link.C11")
+    assert (account.exchange, account.queues) == ("hub.C11", ())
+    assert (re.fullmatch(account.keys, key) is not None) == passes
+    assert account.keys == link_keys(network, "B11", "C11")
+
+
+def test_hubs_on_one_broker_need_no_link_account() -> None:
+    users = {row.user for row in topology(chain("one", "one", "two", "two"), "one").permissions}
+    assert {user for user in users if ".link." in user} == {"C11.link.B11"}

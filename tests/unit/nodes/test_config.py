@@ -74,6 +74,15 @@ def test_a_variable_wins_over_the_file(renter: Path) -> None:
     assert (config.renter.cores, config.data_dir) == (3, Path("/srv/data"))
 
 
+def test_a_stores_password_is_read_from_a_file_and_shown_nowhere(renter: Path) -> None:
+    url = "postgresql://renter:secret-word@db.example/a12"
+    (renter.parent / "store-url").write_text(f"{url}\n")
+    config = read_config(renter, {"SUBLET_STORE_FILE": "store-url"})
+    assert config.store_url == url
+    assert "secret-word" not in repr(config)
+    assert read_config(renter, {}).store_url is None
+
+
 def test_a_list_in_a_variable_is_separated_by_commas(network: Path) -> None:
     path = network / "nodes" / "B11.B12" / "node.toml"
     config = read_config(path, {"SUBLET_LESSOR_PROTECTIONS": "homomorphic,enclave"})
@@ -95,6 +104,11 @@ def test_a_list_in_a_variable_is_separated_by_commas(network: Path) -> None:
         ({"SUBLET_AMQP_URL": "amqp://a:b@c/d", "SUBLET_AMQP_URL_FILE": "x"}, "SUBLET_AMQP_URL"),
         ({"SUBLET_AMQP_URL_FILE": "missing"}, "amqp_url_file"),
         ({"SUBLET_NETWORK": "missing.toml"}, "config"),
+        ({"SUBLET_STORE": "mysql://a:b@c/d"}, "store"),
+        ({"SUBLET_STORE": "postgresql://a:b@c"}, "store"),
+        ({"SUBLET_STORE": "postgresql://a:b@[c/d"}, "store"),
+        ({"SUBLET_STORE": "postgresql://a:b@c/d", "SUBLET_STORE_FILE": "x"}, "store"),
+        ({"SUBLET_STORE_FILE": "missing"}, "store_file"),
     ],
 )
 def test_a_bad_variable_is_named(renter: Path, variables: dict[str, str], field: str) -> None:

@@ -38,7 +38,7 @@ def config(tmp_path: Path) -> Path:
     )
     create(tmp_path / "network", plan)
     path = tmp_path / "network" / "nodes" / PARTNER / "node.toml"
-    asyncio.run(keep(read_config(path, {}, role="partner").database))
+    asyncio.run(keep(read_config(path, {}, role="partner").data_dir / "node.sqlite"))
     return path
 
 
@@ -82,7 +82,12 @@ def test_parts_are_listed_for_programs(config: Path, capsys: pytest.CaptureFixtu
 def test_a_model_is_shown_with_the_weights_of_the_own_columns(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     algorithm = Algorithm(name="ridge", penalty_per_row=0.001)
     asyncio.run(
-        keep(read_config(config, {}, role="partner").database, algorithm=algorithm, weights=(0.125,), offset=2.0)
+        keep(
+            read_config(config, {}, role="partner").data_dir / "node.sqlite",
+            algorithm=algorithm,
+            weights=(0.125,),
+            offset=2.0,
+        )
     )
     assert main(["joint", "show", JOB, "--config", str(config)]) == 0
     shown = capsys.readouterr().out

@@ -434,6 +434,27 @@ def test_damaged_files_are_refused_or_read(tmp_path: Path, write: Write, change:
             folder.rmdir()
 
 
+DAMAGED = """
+import sys
+from pathlib import Path
+from nodes.data.sources import open_source
+from schemas.errors import BadInput
+raw, path = Path(sys.argv[1]).read_bytes(), Path(sys.argv[2])
+for at in range(len(raw) - int.from_bytes(raw[-8:-4], "little") - 8, len(raw)):
+    for value in (0, raw[at] ^ 1, raw[at] ^ 16):
+        path.write_bytes(raw[:at] + bytes([value]) + raw[at + 1 :])
+        try:
+            list(open_source(path).blocks(["x"], ["id"]))
+        except BadInput:
+            continue
+"""
+
+
+def test_no_damaged_byte_of_what_a_parquet_file_says_of_itself_ends_the_process(tmp_path: Path) -> None:
+    good = as_parquet(pa.table({"id": ["x", "y"] * 50, "x": range(100)}), tmp_path / "good")
+    subprocess.run([sys.executable, "-c", DAMAGED, str(good), str(tmp_path / "bad")], check=True)
+
+
 @pytest.mark.parametrize("raw", [b"PAR1" + bytes(20), b"ARROW1\0\0", b"\x28\xb5\x2f\xfd"])
 def test_without_pyarrow_the_extra_is_named(tmp_path: Path, raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(name: str) -> None:

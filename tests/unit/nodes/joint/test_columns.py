@@ -90,3 +90,9 @@ def test_what_most_rows_have_is_zero_even_where_others_were_moved() -> None:
     found = columns.scaled(column, 12)
     assert np.count_nonzero(found.integers) == 40
     assert np.abs(found.integers * found.units + found.offsets - column).max() < 1e-3
+
+
+def test_a_column_that_never_changes_has_no_weight_whatever_a_solver_found() -> None:
+    values = np.column_stack([np.zeros(8), np.full(8, 3.5), np.arange(8.0)])
+    made = columns.scaled(values, 12)
+    assert made.part(np.array([7e-14, -2e-13, 0.5])).weights.tolist() == [0.0, 0.0, 0.5 / made.units[2]]

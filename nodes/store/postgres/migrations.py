@@ -1,0 +1,77 @@
+"""What makes a PostgreSQL database a node's store: numbered files of SQL, each carried out once and in order.
+
+The first line of a file, `-- needs: N`, says which release may go on beside it: one that knows migration N. What a
+release no longer uses is therefore only removed by the release after it, whose file says so. A database that is another
+node's, another program's, or of a release too young or too old to go on, is left as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Final
+
+from nodes.store.errors import StoreOfAnotherFormat
+from nodes.store.postgres.driver import Connection
+
+LOCK: Final = int.from_bytes(b"SUBL", "big")
+"""Of the advisory lock under which a store is made or migrated: one process at a time."""
+_NAME: Final = re.compile(r"(\d{4})_\w+\.sql")
+_NEEDS: Final = re.compile(r"-- needs: (\d+)\n")
+
+_BEGIN: Final = f"BEGIN; SELECT pg_advisory_xact_lock({LOCK})"
+_KNOWN: Final = "SELECT to_regclass('sublet_migrations') IS NOT NULL"
+_TABLES: Final = "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()"
+_MAKE: Final = """
+CREATE TABLE sublet_node (address text PRIMARY KEY);
+CREATE TABLE sublet_migrations (
+    number integer PRIMARY KEY,
+    needs integer NOT NULL,
+    carried_out timestamptz NOT NULL DEFAULT now()
+)
+"""
+
+
+def shipped() -> Iterable[Traversable]:
+    """The files of this release."""
+    return (resources.files("nodes.store.postgres") / "migrations").iterdir()
+
+
+async def migrate(connection: Connection, where: str, node: str, files: Iterable[Traversable]) -> None:
+    """Make or bring up to date the store of this node; `where` names the database in messages.
+
+    Raises:
+        StoreOfAnotherFormat: it is something else, which was left as it is.
+        Exception: what the driver raises; then nothing was changed.
+    """
+    known = {int(found[1]): file for file in files if (found := _NAME.fullmatch(file.name))}
+    await connection.execute(_BEGIN)
+    if not await connection.fetchval(_KNOWN):
+        if await connection.fetchval(_TABLES):
+            raise StoreOfAnotherFormat(where, "a database with tables of another program", _INSTEAD, field="store")
+        await connection.execute(_MAKE)
+        await connection.execute("INSERT INTO sublet_node (address) VALUES ($1)", node)
+    owner = await connection.fetchval("SELECT address FROM sublet_node")
+    if owner != node:
+        raise StoreOfAnotherFormat(where, f"the store of {owner}", _INSTEAD, field="store")
+    rows = await connection.fetch("SELECT number, needs FROM sublet_migrations ORDER BY number")
+    carried_out: dict[int, int] = dict(rows)
+    if carried_out and (last := max(carried_out)) > max(known) and max(known) < carried_out[last]:
+        raise StoreOfAnotherFormat(
+            where, f"a store of migration {last} where this release has {max(known)}", _INSTEAD, field="store"
+        )
+    for number in sorted(known.keys() - carried_out.keys()):
+        await _carry_out(connection, number, known[number].read_text())
+    await connection.execute("COMMIT")
+
+
+_INSTEAD: Final = "name another database to start anew, or run the program that made it"
+
+
+async def _carry_out(connection: Connection, number: int, statements: str) -> None:
+    needs = _NEEDS.match(statements)
+    assert needs is not None, "a migration says what it needs"
+    await connection.execute(statements)
+    await connection.execute("INSERT INTO sublet_migrations (number, needs) VALUES ($1, $2)", number, int(needs[1]))

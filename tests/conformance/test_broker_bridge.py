@@ -1,0 +1,127 @@
+"""What bridges between brokers must do (`broker.bridge`), beside all that `test_broker*.py` asks of networks."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aio_pika
+import pytest
+
+from broker.bridge import NOT_OF_THIS_LINK, TOO_LARGE
+from broker.errors import AccessRefused
+from broker.names import dead_queue, hub_exchange, link_account, out_queue, queue_name
+from broker.port import DEAD_CUT, DEAD_KEY, DEAD_QUEUE, DEAD_REASON
+from schemas.ids import Address, hub_address
+from tests.conformance.test_broker_hostile import HOSTILE, KEY, NEIGHBOUR
+from tests.support.letters import CONTROL_OF_LESSOR, SECONDS_MAX, drain, following, letter, post, take
+from tests.support.wires import LESSOR, PARTNER, RENTER, BridgedWire, RabbitMQWire
+
+LINK = Address(link_account("A11", "B11"))
+
+
+async def test_what_no_broker_could_carry_is_set_aside_at_its_own_hub_and_the_rest_passes(bridged: BridgedWire) -> None:
+    lessor, hub = await bridged.connect(LESSOR), await bridged.connect(hub_address("A11"))
+    async with (
+        lessor.consume(CONTROL_OF_LESSOR, prefetch=1) as consumer,
+        hub.consume(dead_queue("A11"), prefetch=1) as kept,
+    ):
+        for name, hostile in HOSTILE.items():
+            await bridged.push(RENTER, hostile.message)
+            if hostile.cut:
+                dead = await following(kept)
+                why = {DEAD_REASON: TOO_LARGE, DEAD_QUEUE: out_queue("A11", "B11"), DEAD_KEY: KEY}
+                assert {header: dead.message.headers[header] for header in why} == why, name
+                assert dead.message.headers[DEAD_CUT] == hostile.cut, name
+                await dead.ack()
+            else:
+                delivery = await following(consumer)
+                assert delivery.message.body == hostile.body, name
+                await delivery.ack()
+            await bridged.push(RENTER, NEIGHBOUR)
+            honest = await following(consumer)
+            assert honest.message == NEIGHBOUR, name
+            await honest.ack()
+
+
+async def test_what_waits_while_no_bridge_runs_or_its_link_is_cut_arrives(bridged: BridgedWire) -> None:
+    renter, lessor = await bridged.connect(RENTER), await bridged.connect(LESSOR)
+    names = [f"evt-{number}" for number in range(60)]
+    await bridged.end("A11", "B11")
+    await post(renter, *(letter(name, LESSOR, RENTER) for name in names[:20]))
+    await bridged.start("A11", "B11")
+    arrived: set[str] = set()
+    async with lessor.consume(CONTROL_OF_LESSOR, prefetch=9) as consumer:
+        for name in names[20:]:
+            await post(renter, letter(name, LESSOR, RENTER))
+            if name.endswith("5"):
+                await bridged.sites["B11"].cut(LINK)
+            if name.endswith("9"):
+                await bridged.cut(hub_address("A11"))
+        while arrived != set(names):
+            delivery = await following(consumer)
+            arrived.add(delivery.message.id)
+            await delivery.ack()
+
+
+async def test_of_two_bridges_of_a_link_one_is_at_work_and_the_other_takes_over(bridged: BridgedWire) -> None:
+    renter, lessor = await bridged.connect(RENTER), await bridged.connect(LESSOR)
+    first = bridged.bridges["A11", "B11"]
+    await bridged.start("A11", "B11")
+    names = [f"evt-{number}" for number in range(40)]
+    await post(renter, *(letter(name, LESSOR, RENTER) for name in names))
+    assert [message.id for message in await drain(lessor, CONTROL_OF_LESSOR, 40)] == names, "one keeps the order"
+    first.cancel()
+    await asyncio.wait([first])
+    await post(renter, letter("later", LESSOR, RENTER))
+    async with lessor.consume(CONTROL_OF_LESSOR, prefetch=1) as consumer:
+        while (delivery := await following(consumer)).message.id != "later":
+            assert delivery.message.id in names, "what the first one had not acknowledged comes twice"
+            await delivery.ack()
+        await delivery.ack()
+
+
+async def test_a_way_over_a_third_hub_passes_two_bridges(bridged: BridgedWire) -> None:
+    lessor, partner = await bridged.connect(LESSOR), await bridged.connect(PARTNER)
+    sent = letter("evt-1", PARTNER, LESSOR, kind="result", body=b"sealed")
+    await post(lessor, sent)
+    assert await drain(partner, queue_name(PARTNER, "result"), 1) == [sent]
+
+
+async def test_a_links_account_speaks_for_those_behind_it_only_and_reads_nothing(bridged: BridgedWire) -> None:
+    account = await bridged.sites["B11"].connect(LINK, exchange=hub_exchange("B11"))
+    for claimed in (letter("evt-1", LESSOR, LESSOR), letter("evt-2", PARTNER, RENTER), letter("evt-3", RENTER, RENTER)):
+        with pytest.raises(AccessRefused):
+            await account.publish(claimed, timeout_seconds=SECONDS_MAX)
+    await post(account, letter("evt-4", LESSOR, RENTER), letter("evt-5", LESSOR, PARTNER))
+    with pytest.raises(AccessRefused):
+        async with account.consume(CONTROL_OF_LESSOR, prefetch=1):
+            pass
+    lessor = await bridged.connect(LESSOR)
+    assert [message.id for message in await drain(lessor, CONTROL_OF_LESSOR, 2)] == ["evt-4", "evt-5"]
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.parametrize("bridged", ["bridged-rabbitmq"], indirect=True)
+async def test_copies_and_user_ids_stop_at_the_bridge_and_nothing_waits_for_them(bridged: BridgedWire) -> None:
+    here = bridged.sites["A11"]
+    assert isinstance(here, RabbitMQWire)
+    lessor, hub = await bridged.connect(LESSOR), await bridged.connect(hub_address("A11"))
+    own = letter("copied", RENTER, RENTER).key
+    async with await aio_pika.connect(here.url(RENTER)) as connection:
+        exchange = await (await connection.channel()).get_exchange(hub_exchange("A11"), ensure=False)
+        for field in ("CC", "BCC"):
+            copied = aio_pika.Message(b"copied", headers={field: [KEY]}, message_id=field)
+            await exchange.publish(copied, own)
+        named = aio_pika.Message(b"named", user_id=RENTER, message_id="named")
+        await exchange.publish(named, KEY)
+    async with (
+        lessor.consume(CONTROL_OF_LESSOR, prefetch=3) as consumer,
+        hub.consume(dead_queue("A11"), prefetch=3) as kept,
+    ):
+        (passed,) = await take(consumer, 1)
+        assert (passed.message.body, passed.message.key) == (b"named", KEY)
+        await passed.ack()
+        for dead in await take(kept, 2):
+            assert dead.message.headers[DEAD_REASON] == NOT_OF_THIS_LINK
+            assert dead.message.headers[DEAD_KEY] == own
+            await dead.ack()

@@ -1,0 +1,223 @@
+"""What only a store on PostgreSQL has: a server that is lost, neighbours on other machines, releases side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from msgspec import Struct
+
+from nodes.machine import Publish
+from nodes.store.errors import StoreFailed, StoreOfAnotherFormat
+from nodes.store.port import Decision, Input, Outcome, Store, View
+from nodes.store.postgres import statements
+from nodes.store.postgres.database import where
+from nodes.store.postgres.driver import Connection
+from nodes.store.postgres.migrations import shipped
+from nodes.store.postgres.store import PostgresStore
+from schemas.errors import BadConfig
+from tests.support.postgres import Server, rows
+from tests.support.stores import NODE
+
+
+class Count(Struct, frozen=True):
+    """How many inputs an aggregate had."""
+
+    value: int
+
+
+TYPES: Mapping[str, type[Struct]] = {"count": Count}
+NOW = 1000.0
+OWN_CONNECTIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1"
+
+
+@pytest.fixture
+async def url(postgres: Server) -> AsyncIterator[str]:
+    async with postgres.schema() as made:
+        yield made
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncIterator[PostgresStore]:
+    opened = await PostgresStore.open(f"{url}&application_name=cut", NODE, TYPES)
+    yield opened
+    await opened.close()
+
+
+def count(item: Input, view: View) -> Decision:
+    known = view.records.get("count", Count(0))
+    assert isinstance(known, Count)
+    told = Publish(type="order.buy.placed", to="A11.hub", subject="job", data={})
+    return Decision(NOW, put={"count": Count(known.value + 1)}, effects=(told,), entry=item.event_id.encode())
+
+
+async def apply(store: Store, *names: str, aggregate: str = "job") -> list[Outcome]:
+    inputs = [Input(name, aggregate) for name in names]
+    return await store.apply(inputs, count, owner="p1", lease_until=NOW + 15, performs_max=8)
+
+
+async def value(store: Store, aggregate: str = "job") -> int:
+    known = (await store.read(aggregate)).get("count", Count(0))
+    assert isinstance(known, Count)
+    return known.value
+
+
+async def test_a_connection_that_is_lost_between_transactions_is_made_again(store: PostgresStore, url: str) -> None:
+    await apply(store, "e1")
+    await rows(url, OWN_CONNECTIONS, "cut")
+    assert [outcome.status for outcome in await apply(store, "e1", "e2")] == ["duplicate", "applied"]
+    assert await value(store) == 2
+
+
+async def test_a_connection_that_is_lost_in_a_transaction_fails_all_of_it_and_is_made_again(
+    store: PostgresStore, url: str
+) -> None:
+    async def cut(connection: Connection) -> None:
+        await rows(url, OWN_CONNECTIONS, "cut")
+
+    asked = [store.put_secret("key", b"sealed"), store._database.write(cut)]
+    kept, lost = await asyncio.gather(*asked, return_exceptions=True)
+    assert kept == b"sealed", "it is tried again alone"
+    assert isinstance(lost, StoreFailed)
+    assert "nothing was changed" in str(lost)
+    assert [outcome.status for outcome in await apply(store, "e1")] == ["applied"]
+
+
+async def test_a_server_that_is_not_there_is_named_and_its_password_is_not() -> None:
+    with pytest.raises(StoreFailed, match=r"PostgreSQL at 127.0.0.1:1/store") as refused:
+        await PostgresStore.open("postgresql://user:secret-word@127.0.0.1:1/store", NODE, TYPES)
+    assert "secret-word" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("postgresql://u:p@db.example:6000/store?sslmode=verify-full", "db.example:6000/store"),
+        ("postgresql:///store", "the local socket:5432/store"),
+    ],
+)
+def test_what_is_shown_of_a_url_is_where_it_leads(written: str, shown: str) -> None:
+    assert where(written) == shown
+
+
+async def test_a_cache_of_statements_that_is_no_number_is_refused(url: str) -> None:
+    with pytest.raises(BadConfig, match="statement_cache_size=many in the store's URL is no number"):
+        await PostgresStore.open(f"{url}&statement_cache_size=many", NODE, TYPES)
+
+
+async def test_without_named_statements_it_works_as_well(url: str) -> None:
+    store = await PostgresStore.open(f"{url}&statement_cache_size=0", NODE, TYPES)
+    assert [outcome.status for outcome in await apply(store, "e1", "e1")] == ["applied", "duplicate"]
+    await store.close()
+
+
+async def test_another_nodes_store_is_refused_and_left_alone(store: PostgresStore, url: str) -> None:
+    await apply(store, "e1")
+    with pytest.raises(StoreOfAnotherFormat, match=rf"the store of {NODE}.*name another database to start anew"):
+        await PostgresStore.open(url, "B11.hub", TYPES)
+    assert await value(store) == 1
+
+
+async def test_another_programs_database_is_refused_and_left_alone(url: str) -> None:
+    await rows(url, "CREATE TABLE theirs (x int)")
+    with pytest.raises(StoreOfAnotherFormat, match="tables of another program"):
+        await PostgresStore.open(url, NODE, TYPES)
+    assert await rows(url, "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()") == [("theirs",)]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Files of migrations in a folder."""
+
+    folder: Path
+
+    @classmethod
+    def next(cls, folder: Path, needs: int) -> Release:
+        """This release's, and one more."""
+        for file in shipped():
+            (folder / file.name).write_text(file.read_text())
+        added = f"-- needs: {needs}\nALTER TABLE secrets ADD COLUMN made_at double precision;\n"
+        (folder / "0002_more.sql").write_text(added)
+        return cls(folder)
+
+    async def open(self, url: str) -> PostgresStore:
+        """The store, as a process of that release."""
+        return await PostgresStore.open(url, NODE, TYPES, migrations=list(self.folder.iterdir()))
+
+
+async def test_a_release_goes_on_beside_the_next_one_and_may_be_started_again(
+    store: PostgresStore, url: str, tmp_path: Path
+) -> None:
+    await apply(store, "e1")
+    following = await Release.next(tmp_path, needs=1).open(url)
+    for number in range(6):
+        await apply((store, following)[number % 2], f"f{number}")
+    again = await PostgresStore.open(url, NODE, TYPES)
+    assert [await value(each) for each in (store, following, again)] == [7, 7, 7]
+    assert await store.put_secret("key", b"sealed") == await following.get_secret("key") == b"sealed"
+    assert await rows(url, "SELECT number, needs FROM sublet_migrations ORDER BY number") == [(1, 1), (2, 1)]
+    for each in (following, again):
+        await each.close()
+
+
+async def test_a_release_that_is_too_old_to_go_on_is_refused(store: PostgresStore, url: str, tmp_path: Path) -> None:
+    following = await Release.next(tmp_path, needs=2).open(url)
+    await following.close()
+    with pytest.raises(StoreOfAnotherFormat, match="a store of migration 2 where this release has 1"):
+        await PostgresStore.open(url, NODE, TYPES)
+
+
+async def test_processes_that_start_at_once_make_one_store(url: str) -> None:
+    stores = await asyncio.gather(*(PostgresStore.open(url, NODE, TYPES) for _ in range(8)))
+    await asyncio.gather(*(apply(each, f"e{number}") for number, each in enumerate(stores)))
+    assert [await value(each) for each in stores] == [8] * 8
+    for each in stores:
+        await each.close()
+
+
+async def test_processes_wait_for_each_other_over_the_same_aggregate_only(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that stands still in the middle of a transaction holds its aggregate until the server ends that."""
+    monkeypatch.setattr(statements, "BEGIN", "BEGIN; SET LOCAL idle_in_transaction_session_timeout = '700ms'")
+    stopped, other = [await PostgresStore.open(url, NODE, TYPES) for _ in range(2)]
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(connection: Connection) -> None:
+        await connection.fetch(statements.LOCK, ["job"])
+        entered.set()
+        await go_on.wait()
+        await connection.fetch("SELECT 1")
+
+    holding = asyncio.create_task(stopped._database.write(hold))
+    await entered.wait()
+    waiting = asyncio.create_task(apply(other, "e1"))
+    third = await PostgresStore.open(url, NODE, TYPES)
+    assert [outcome.status for outcome in await apply(third, "e2", aggregate="another")] == ["applied"]
+    assert not waiting.done()
+    assert [outcome.status for outcome in await waiting] == ["applied"]
+    go_on.set()
+    with pytest.raises(StoreFailed):
+        await holding
+    for each in (stopped, other, third):
+        await each.close()
+
+
+async def test_leases_and_numbers_of_effects_come_from_one_counter(url: str) -> None:
+    stores = [await PostgresStore.open(url, NODE, TYPES) for _ in range(2)]
+    outcomes = await asyncio.gather(*(apply(stores[n % 2], f"e{n}", f"f{n}", aggregate=f"job{n}") for n in range(20)))
+    numbers = [row.seq for found in outcomes for outcome in found for row in outcome.claimed]
+    assert len(set(numbers)) == len(numbers) == 40
+    await stores[0].release("p1")
+    taken = await asyncio.gather(
+        *(
+            each.claim(f"p{n}", now=NOW, lease_until=NOW + 9, publishes_max=30, performs_max=0)
+            for n, each in enumerate(stores)
+        )
+    )
+    assert sorted(row.seq for rows_ in taken for row in rows_) == sorted(numbers)
+    for each in stores:
+        await each.close()
