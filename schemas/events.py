@@ -109,6 +109,8 @@ class QuoteOffered(Struct, frozen=True, kw_only=True):
     quote: IdField
     order: IdField
     offers: Annotated[tuple[Offer, ...], Meta(max_length=limits.OFFERS_PER_QUOTE_MAX)]
+    capacity: Capacity | None = None
+    """With no offers, what the subnet has: who asked may not have been told, and need not ask in vain again."""
 
 
 class QuoteReleased(Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from nodes.contracts import verify_proposal
 from nodes.draft import data_of
-from nodes.hub import renting, signing
+from nodes.hub import renting, selling, signing
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.matching import pick
@@ -52,7 +52,9 @@ def requested(book: Book, event: Event) -> None:
             key, QuoteRecord(state=advance(QUOTE, "gone", "quoted"), hub=event.source, buy=data.buy, offers=offers)
         )
         draft.do(SetTimer(name=key, at=draft.now + limits.QUOTE_LEASE_SECONDS))
-    answer = QuoteOffered(quote=data.quote, order=data.buy.id, offers=offers)
+    answer = QuoteOffered(
+        quote=data.quote, order=data.buy.id, offers=offers, capacity=None if offers else selling.last_told(book)
+    )
     draft.send("quote.offered", event.source, data.buy.id, answer)
 
 

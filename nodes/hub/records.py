@@ -124,6 +124,8 @@ class CapacityRecord(Struct, frozen=True, kw_only=True):
     """What another hub last told of its subnet."""
 
     capacity: Capacity
+    heard_at: float
+    """When it was told, or told again, by this hub's clock."""
 
 
 RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(

@@ -32,6 +32,8 @@ RETRY_SECONDS_MAX: Final = 16.0
 """Pauses between tries double from the first to the second; news of compute ends a pause at once."""
 RETRIES_PER_SECOND_MAX: Final = 20.0
 """Of all orders that wait."""
+CAPACITY_SECONDS_MAX: Final = 3 * limits.ADVERTISE_SECONDS
+"""So long a hub that told of nothing for an order is not asked: its news may be lost, and its answer is news."""
 PROPOSALS_PER_ORDER_MAX: Final = 8
 """Rounds of proposals with refusals among them before the order is given up."""
 LEASE_MARGIN_SECONDS: Final = 2.0
@@ -173,12 +175,13 @@ def _collect(book: Book, record: BuyRecord) -> None:
 
 
 def _ask(draft: Draft, record: BuyRecord, need: Need) -> dict[str, str]:
-    """Ask every hub that may serve, as far as it told; the hubs by quote id."""
+    """Ask every hub that may serve, as far as it told lately; the hubs by quote id."""
     asked = {}
     renewed = {found.contract.lessor_hub for each in record.order.renews if (found := draft.contract(each))}
     for hub in draft.config.others:
         known = draft.find(CapacityRecord, f"capacity/{hub}")
-        if known is None or hub in renewed or may_serve(known.capacity, record.order):
+        told_lately = known is not None and draft.now <= known.heard_at + CAPACITY_SECONDS_MAX
+        if not told_lately or hub in renewed or (known and may_serve(known.capacity, record.order)):
             quote = draft.context.new_id("quote", hub, record.order.id, record.rounds)
             request = QuoteRequested(quote=quote, buy=record.order, need=need)
             draft.send("quote.requested", hub, record.order.id, request)

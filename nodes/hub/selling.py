@@ -97,17 +97,33 @@ def advertise(book: Book) -> None:
         draft.send("capacity.advertised", hub, hub, capacity)
 
 
+def last_told(book: Book) -> Capacity | None:
+    """What the other hubs were told last, at no cost; None while the first such news are under way."""
+    own = book.draft.find(Own, "hub") or Own()
+    return own.advertised or (None if own.pending else book.capacity())
+
+
 def advertised(book: Book, event: Event) -> None:
     """`capacity.advertised`: another hub's news; older than known is ignored."""
-    draft, capacity = book.draft, data_of(event, Capacity)
+    hear(book, event, data_of(event, Capacity))
+
+
+def hear(book: Book, event: Event, capacity: Capacity) -> None:
+    """What the event's sender tells of its subnet.
+
+    Raises:
+        Refused: wrong-hub.
+    """
+    draft = book.draft
     if capacity.hub != event.source:
         raise Refused("wrong-hub", f"{event.source} cannot speak for {capacity.hub}; tell only of your own subnet")
     key = f"capacity/{capacity.hub}"
     known = draft.find(CapacityRecord, key)
-    if known is not None and known.capacity.at >= capacity.at:
+    if known is not None and known.capacity.at > capacity.at:
         return
-    draft.put(key, CapacityRecord(capacity=capacity))
-    book.announce(lambda buy: may_serve(capacity, buy))
+    draft.put(key, CapacityRecord(capacity=capacity, heard_at=draft.now))
+    if known is None or known.capacity.at < capacity.at:  # else who was told so waits already
+        book.announce(lambda buy: may_serve(capacity, buy))
 
 
 def _check_order(draft: Draft, event: Event, order: SellOrder) -> None:

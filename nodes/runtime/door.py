@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 
 import structlog
 
+from broker.names import sender_of
 from broker.port import Delivery
 from nodes.identity import verify
 from nodes.machine import Refused
@@ -146,16 +147,11 @@ class Door:
     async def set_aside(self, delivery: Delivery, code: str, reason: str) -> None:
         """Move it to the dead letters. Raises nothing."""
         message = delivery.message
-        sender = ".".join(message.key.split(".")[2:4])  # as the broker pinned it
+        sender = sender_of(message.key)
         self._log.warning("set aside", code=code, reason=reason, sender=sender, id=message.id, key=message.key)
         await self._answer(delivery, delivery.reject(code))
         if self._complaints is not None:
             await self._complaints.tell(message, code, reason)
-
-    async def drop(self, delivery: Delivery) -> None:
-        """It is part of a flood, of which enough was set aside: not kept, and not spoken of. Raises nothing."""
-        await self._answer(delivery, delivery.ack())
-        await asyncio.sleep(0)  # a flood that is here already would let nobody else have a turn
 
     async def bring_again(self, delivery: Delivery, seconds: float = RETRY_SECONDS) -> None:
         """Let it come again after a pause. Raises nothing."""

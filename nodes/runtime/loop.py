@@ -44,7 +44,7 @@ T = TypeVar("T")
 POLL_SECONDS: Final = 1.0
 """How often to look for timers and outbox rows of other processes that ended."""
 FORGET_SECONDS: Final = 60.0
-"""How often to forget what is old."""
+"""How often to forget what is old, and to tell of floods."""
 JOURNAL_SECONDS: Final = 7 * 24 * 3600.0
 """What a journal without end tells goes back so far: those of jobs go with their jobs."""
 JOURNAL_ENTRIES_MAX: Final = 200_000
@@ -234,6 +234,7 @@ class Runtime:
         if now < forget_at:
             return forget_at
         await self.forget()
+        self._reception.tell_of_floods()
         return now + FORGET_SECONDS
 
     async def forget(self, now: float | None = None) -> None:

@@ -9,21 +9,24 @@ from typing import Any, Final
 
 import structlog
 
-from broker.names import queue_name
+from broker.names import queue_name, sender_of
 from broker.port import Broker, Delivery
 from nodes.machine import Machine, Refused
 from nodes.runtime.commits import MACHINE_FAILED, Commits
 from nodes.runtime.consuming import RETRY_SECONDS
 from nodes.runtime.door import Door
 from nodes.runtime.quiet import Quiet
-from nodes.runtime.quota import Flooded, Quota
+from nodes.runtime.quota import TOO_MANY, Flooded, Quota
 from nodes.runtime.storage import Storage
+from nodes.runtime.turns import Turns
 from nodes.store.port import Input, Outcome
 from schemas import limits
 from schemas.errors import BrokerUnreachable
 from schemas.events import Event
 from schemas.ids import Address
 
+DROPPED_PER_TURN_MAX: Final = 32
+"""Events of a flood, of which enough was set aside, that are acknowledged unread before others have a turn."""
 COMMITS_UNDER_WAY_MAX: Final = 2
 """One batch of events is decoded while another is being committed."""
 
@@ -51,7 +54,7 @@ class Reception:
         self._door = door
         self._commits = commits
         self._quiet = quiet
-        self._arrivals: asyncio.Queue[Delivery | None] = asyncio.Queue()
+        self._dropped = 0
         self._settling: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger(__name__).bind(node=me, role=machine.name)
 
@@ -70,36 +73,38 @@ class Reception:
 
     async def _serve(self, deliveries: AsyncIterator[Delivery], stop: asyncio.Event) -> None:
         """Take deliveries in until `stop`; what is being committed is still acknowledged."""
-        feeding = asyncio.create_task(self._feed(deliveries))
+        arrivals: Turns[Delivery] = Turns()
+        feeding = asyncio.create_task(self._feed(deliveries, arrivals))
         stopping = asyncio.create_task(stop.wait())
-        takers = [asyncio.create_task(self._take()) for _ in range(COMMITS_UNDER_WAY_MAX)]
+        takers = [asyncio.create_task(self._take(arrivals)) for _ in range(COMMITS_UNDER_WAY_MAX)]
         try:
             await asyncio.wait([feeding, stopping, *takers], return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (feeding, stopping):
                 task.cancel()
-            self._drop_arrivals()
-            for _ in takers:
-                self._arrivals.put_nowait(None)
+            self._leave(arrivals)
             results = await asyncio.gather(feeding, *takers, return_exceptions=True)
-            self._drop_arrivals()
+            self._leave(arrivals)
             await asyncio.gather(*self._settling)
         for result in results:
             if isinstance(result, Exception):
                 raise result
 
-    async def _feed(self, deliveries: AsyncIterator[Delivery]) -> None:
+    async def _feed(self, deliveries: AsyncIterator[Delivery], arrivals: Turns[Delivery]) -> None:
         async for delivery in deliveries:
             if await self._may_come_in(delivery):
                 self._quiet.begin()
-                self._arrivals.put_nowait(delivery)
+                arrivals.put(sender_of(delivery.message.key), delivery)
 
     async def _may_come_in(self, delivery: Delivery) -> bool:
         """Whether its sender has a share left; what comes beyond that costs neighbours as little as it can."""
         try:
-            pause = self._quota.pause_seconds(delivery.message.key)
+            pause = self._quota.pause_seconds(sender_of(delivery.message.key))
         except Flooded:
-            await self._door.drop(delivery)
+            await self._door.acknowledge(delivery)
+            self._dropped += 1
+            if self._dropped % DROPPED_PER_TURN_MAX == 0:
+                await asyncio.sleep(0)  # a flood that is here already would let nobody else have a turn
             return False
         except Refused as refusal:
             self._apart(self._door.set_aside(delivery, refusal.code, refusal.reason))
@@ -108,22 +113,20 @@ class Reception:
             self._apart(self._door.bring_again(delivery, pause))
         return not pause
 
-    def _drop_arrivals(self) -> None:
-        """Leave what was not begun to the queue: it is not acknowledged."""
-        while not self._arrivals.empty():
-            if self._arrivals.get_nowait() is not None:
-                self._quiet.end()
+    def tell_of_floods(self) -> None:
+        """Log how many events of whom were dropped since this was called last."""
+        for sender, count in self._quota.take_dropped().items():
+            reason = f"{sender} sends faster than is kept for it"
+            self._log.warning("dropped", sender=sender, count=count, code=TOO_MANY, reason=reason)
 
-    async def _take(self) -> None:
+    def _leave(self, arrivals: Turns[Delivery]) -> None:
+        """Leave what was not begun to the queue: it is not acknowledged."""
+        for _ in arrivals.end():
+            self._quiet.end()
+
+    async def _take(self, arrivals: Turns[Delivery]) -> None:
         """Settle deliveries, as many at once as have arrived, up to the bound of one commit."""
-        while (first := await self._arrivals.get()) is not None:
-            batch = [first]
-            while len(batch) < limits.EVENTS_PER_COMMIT_MAX and not self._arrivals.empty():
-                following = self._arrivals.get_nowait()
-                if following is None:
-                    self._arrivals.put_nowait(None)
-                    break
-                batch.append(following)
+        while batch := await arrivals.take(limits.EVENTS_PER_COMMIT_MAX):
             try:
                 await self._settle(batch)
             finally:

@@ -16,6 +16,7 @@ from schemas.errors import BadData, BadInput, BadProgram, JobFailed, PolicyRefus
 CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
     {
         BadInput: (
+            "backdated",
             "bad-input",
             "bad-order",
             "bad-request",

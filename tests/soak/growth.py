@@ -91,7 +91,11 @@ def compared(seen: Aged) -> Iterator[tuple[str, float, float]]:
     yield "memory, KiB", seen.memory[0], seen.memory[1]
     old, new = seen.old, seen.new
     median = statistics.median
-    yield "CPU seconds a job", median(old.cpu_seconds[:COMPARED]), median(old.cpu_seconds[-COMPARED:])
+    yield (
+        "CPU seconds a job, of a new network and this one",
+        median(new.cpu_seconds),
+        median(old.cpu_seconds[-COMPARED:]),
+    )
     yield "seconds a job, of a new network and this one", median(new.seconds), median(old.seconds[-COMPARED:])
 
 
@@ -102,8 +106,9 @@ def main() -> int:
     asked = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
     seen = asyncio.run(aged(asked.jobs))
-    jobs, early = len(seen.old.seconds), statistics.median(seen.old.seconds[:COMPARED])
-    print(f"{jobs} jobs; the first {COMPARED} took {early:.2f} s each (median)")
+    jobs, old = len(seen.old.seconds), seen.old
+    early, cpu = (statistics.median(each[:COMPARED]) for each in (old.seconds, old.cpu_seconds))
+    print(f"{jobs} jobs; the first {COMPARED} took {early:.2f} s and {cpu:.2f} CPU seconds each (median), alone")
     grown = False
     for name, before, after in compared(seen):
         bad = after > GROWTH_MAX * before

@@ -231,7 +231,7 @@ def _check_match(draft: Draft, hearing_since: float) -> None:
     if draft.now < until:
         draft.do(SetTimer(name="match", at=until))
     else:
-        ending.fail(draft, "hub-silent", "the hub did not answer the buy order in time")
+        ending.fail(draft, "hub-silent", "the hub did not answer the buy order in time; `sublet check` says why")
 
 
 def _check_key(draft: Draft, subtask: Subtask, hearing_since: float) -> None:

@@ -18,6 +18,7 @@ from nodes.renter.protocol.split import split
 from nodes.renter.protocol.states import JOB, SUBTASK
 from nodes.renter.protocol.subtasks import announce
 from nodes.states import advance
+from schemas.contracts import Contract
 from schemas.errors import BadInput, VerificationFailed
 from schemas.events import (
     BuyOrderRefused,
@@ -75,11 +76,21 @@ def contract_signed(draft: Draft, event: Event) -> None:
         market.end_contract(draft, contract, "not-wanted")
         return
     if contract.starts_at < job.ordered_at - market.HUB_SKEW_SECONDS_MAX:
-        early = f"{contract.id} began {job.ordered_at - contract.starts_at:.0f} s before {contract.buy.id} was placed"
-        raise Refused("backdated", f"{early}, by this clock: set it and {event.source}'s")
+        _give_back_backdated(draft, contract, event.source)
+        return
     if draft.find_contract(contract.id) is None:
         draft.put(f"contract/{contract.id}", ContractRecord(contract=contract, order=contract.buy.id))
     _start_if_complete(draft)
+
+
+def _give_back_backdated(draft: Draft, contract: Contract, hub: str) -> None:
+    """Older than its order: on terms of yesterday, or by another clock. A job that waits for it waits for nothing."""
+    early = f"{contract.id} began {draft.job.ordered_at - contract.starts_at:.0f} s before {contract.buy.id} was placed"
+    reason = f"{early}, by this clock: set it and {hub}'s"
+    draft.note("backdated", reason)
+    market.end_contract(draft, contract, "backdated", reason=reason)
+    if draft.phase == "ordering":
+        ending.fail(draft, "backdated", reason)
 
 
 def matched(draft: Draft, event: Event) -> None:

@@ -14,6 +14,7 @@ from broker.names import (
     parse_key,
     queue_name,
     routing_key,
+    sender_of,
     wait_key,
     wait_name,
 )
@@ -30,6 +31,12 @@ def test_a_key_is_read_as_it_was_written(dst_hub: str, dst: str, src_hub: str, s
     to, by = address(dst_hub, dst), address(src_hub, src)
     key = parse_key(routing_key(to, by, kind))
     assert (key.dst, key.src, key.kind) == (to, by, kind)
+    assert sender_of(routing_key(to, by, kind)) == by
+
+
+@pytest.mark.parametrize("key", ["", "A11.A12.B11.B12", "A11.A12.B11.B12.batch.more"])
+def test_what_is_not_a_key_has_no_sender(key: str) -> None:
+    assert sender_of(key) == ""
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from nodes.hub.records import BuyRecord, ContractRecord, QuoteRecord
-from nodes.hub.rounds import RETRY_SECONDS_MAX, RETRY_SECONDS_MIN
+from nodes.hub.rounds import CAPACITY_SECONDS_MAX, RETRY_SECONDS_MAX, RETRY_SECONDS_MIN
 from nodes.machine import TIMER_FIRED, TimerFired
 from schemas import limits
 from schemas.events import BuyOrderRefused, ContractEnded
@@ -136,21 +135,25 @@ def test_an_order_that_waits_is_matched_when_another_hub_has_news(world: World) 
 
 
 def test_an_order_that_waits_is_tried_again_after_a_pause_without_any_news(world: World) -> None:
+    """Even where the news were lost: who told of nothing is asked again when that is old."""
     world.lost = {"capacity.advertised"}
-    world.buy(RENTER)
+    world.buy(RENTER, match_by=START + 60)
     world.run(10)
     world.sell("B11.B12")
     world.settle()
     assert not world.contracts(RENTER)
-    world.run(RETRY_SECONDS_MAX)
+    world.run(CAPACITY_SECONDS_MAX + 1.25 * RETRY_SECONDS_MAX)
     assert_matched(world, ("B11.B12", 2))
 
 
 def test_the_pauses_between_tries_grow_to_their_bound(world: World) -> None:
     world.buy(RENTER, match_by=START + 300)
-    world.run(299)
-    tries = [event.time for event in world.wire("quote.requested") if event.to == B]
-    pauses = [after - before for before, after in pairwise(tries)]
+    pauses: list[float] = []
+    while world.now < START + 250:
+        world.settle()
+        (record,) = world.all("A11", BuyRecord)
+        pauses.append(record.wake_at - world.now)
+        world.run(pauses[-1])
     assert pauses == sorted(pauses)
     assert 0.75 * RETRY_SECONDS_MIN <= pauses[0] <= 1.25 * RETRY_SECONDS_MIN
     assert 0.75 * RETRY_SECONDS_MAX <= pauses[-1] <= 1.25 * RETRY_SECONDS_MAX
@@ -230,6 +233,15 @@ def test_only_hubs_that_may_serve_are_asked_and_unknown_ones_are(world: World) -
     world.buy(RENTER)
     world.settle()
     assert {event.to for event in world.wire("quote.requested")} == {C}
+
+
+def test_a_hub_that_has_nothing_is_asked_no_more_often_for_many_orders_than_for_one(world: World) -> None:
+    for number in range(1, 41):
+        world.buy(RENTER, number, match_by=START + 100)
+        world.settle()
+    world.run(99)
+    asked = [event.time for event in world.wire("quote.requested") if event.to == B]
+    assert len(asked) <= 99 / CAPACITY_SECONDS_MAX + 1, f"{len(asked)} questions in 99 seconds"
 
 
 def test_capacity_that_is_older_than_known_is_ignored(world: World) -> None:

@@ -14,6 +14,7 @@ from nodes.machine import TIMER_FIRED, ActivityFailed, Publish, Refused, Step, T
 from nodes.renter.protocol.market import REPLACEMENTS_PER_JOB_MAX
 from nodes.renter.protocol.outcomes import JobPrepared, JobSpoiled, ResultAccepted
 from nodes.renter.protocol.records import ContractRecord, Facts, Progress
+from nodes.renter.protocol.states import JobPhase
 from schemas import limits
 from schemas.contracts import Contract, Receipt
 from schemas.events import (
@@ -173,19 +174,26 @@ def test_a_contract_that_verifies_counts() -> None:
     assert world.records[f"contract/{contract.id}"] == ContractRecord(contract=contract, order=contract.buy.id)
 
 
-@pytest.mark.parametrize("order", [signed_contract().buy.id, "another"])
-def test_a_contract_that_began_before_its_order_is_refused_and_one_of_another_order_given_back(order: str) -> None:
+@pytest.mark.parametrize("phase", ["ordering", "running"])
+def test_a_contract_that_began_before_its_order_is_given_back_and_a_job_that_waits_for_it_ends(phase: JobPhase) -> None:
     world = World({}, 4)
     set_hub_keys(world)
     old = signed_contract(starts_at=START - 31, ends_at=START + 29)
-    world.records["job"] = structs.replace(job(4), order=order, expected_contracts=(), parts=(), batches=0)
+    world.records["job"] = structs.replace(job(4), order=old.buy.id, expected_contracts=(), parts=(), batches=0)
+    world.records["progress"] = Progress(phase=phase)
+    ended = [each for each in effects_of(world, old) if each.type == "contract.ended"]
+    assert [(each.data["contract"], each.data["code"]) for each in ended] == [(old.id, "backdated")]
+    assert "set it and A11.hub's" in ended[0].data["reason"]
+    assert world.records["progress"].phase == ("failed" if phase == "ordering" else phase)  # type: ignore[attr-defined]
+
+
+def test_a_contract_of_another_order_is_given_back() -> None:
+    world = World({}, 4)
+    set_hub_keys(world)
+    old = signed_contract(starts_at=START - 31, ends_at=START + 29)
+    world.records["job"] = structs.replace(job(4), order="another", expected_contracts=(), parts=(), batches=0)
     world.records["progress"] = Progress(phase="ordering")
-    if order == "another":
-        assert "contract.ended" in [each.type for each in effects_of(world, old)]
-        return
-    with pytest.raises(Refused) as refused:
-        effects_of(world, old)
-    assert refused.value.code == "backdated"
+    assert "contract.ended" in [each.type for each in effects_of(world, old)]
 
 
 def effects_of(world: World, contract: Contract) -> list[Publish]:
