@@ -1,6 +1,9 @@
 """Does a stranger that does all it can make honest jobs slower? `make soak` holds them to 1.5 times their time alone.
 
 At once: the first job after its sender stopped is held to it as those that follow. Each round is a network of its own.
+What the stranger sent lies in the hub's queue before the job's order and is taken out at some 30 microseconds a
+message. So a job of seconds is held to the ratio, and a job of twenty rows, which takes less than that backlog, to a
+bound in seconds.
 """
 
 from __future__ import annotations
@@ -21,15 +24,20 @@ from tests.support.strangers import STRANGER, Stranger
 ROUNDS: Final = 5
 JOBS: Final = 5
 SLOWER_MAX: Final = 1.5
+LATER_SECONDS_MAX: Final = 1.0
+"""Of a job of few rows."""
+USUAL: Final = (200_000, 30)
+SMALL: Final = (20, 1)
+"""Rows and columns."""
 
 
-async def measured(alone: list[float], first: list[float], following: list[float]) -> None:
+async def measured(size: tuple[int, int], alone: list[float], first: list[float], following: list[float]) -> None:
     """Note seconds of jobs alone, of the first after the stranger's sender stopped, and of those that follow."""
     with tempfile.TemporaryDirectory(prefix="sublet-soak-") as name:
         folder = Path(name) / "network"
         async with LocalNetwork(folder, lessors=2) as network:
             await network.silence(STRANGER)
-            traffic = Traffic(network, folder)
+            traffic = Traffic(network, folder, *size)
             for _ in range(JOBS + 1):
                 await traffic.run()
             alone += traffic.seconds[1:]
@@ -41,20 +49,25 @@ async def measured(alone: list[float], first: list[float], following: list[float
             following += traffic.seconds[1:]
 
 
-async def rounds() -> list[float]:
+async def rounds(size: tuple[int, int]) -> list[float]:
     """Medians over all rounds: alone, first, following."""
     seconds: tuple[list[float], ...] = ([], [], [])
     for _ in range(ROUNDS):
-        await measured(*seconds)
+        await measured(size, *seconds)
     return [statistics.median(each) for each in seconds]
 
 
 def main() -> int:
     """Exit 1 when it is slower."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
-    alone, first, following = asyncio.run(rounds())
-    print(f"a job took {alone:.2f} s alone; {first:.2f} s just after a stranger did its worst, then {following:.2f} s")
-    return 0 if max(first, following) <= SLOWER_MAX * alone else 1
+    good = True
+    for rows, columns in (USUAL, SMALL):
+        alone, first, following = asyncio.run(rounds((rows, columns)))
+        said = f"{first:.2f} s just after a stranger did its worst, then {following:.2f} s"
+        print(f"a job of {rows:,} x {columns} took {alone:.2f} s alone; {said}", flush=True)
+        most = SLOWER_MAX * alone if (rows, columns) == USUAL else alone + LATER_SECONDS_MAX
+        good &= max(first, following) <= most
+    return 0 if good else 1
 
 
 if __name__ == "__main__":

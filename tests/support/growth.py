@@ -33,6 +33,8 @@ class Traffic:
     network: LocalNetwork
     folder: Path
     """Of the network."""
+    rows: int = ROWS
+    columns: int = 1
     patience_seconds: float = JOB_SECONDS_MAX
     """How long ended jobs may be waited for to go."""
     seconds: list[float] = field(default_factory=list)
@@ -42,11 +44,10 @@ class Traffic:
 
     async def run(self, *, protection: str = "homomorphic") -> str:
         """One more job, to its end; its id."""
-        data = self.folder / "data.csv"
-        data.write_text("a\n" + "\n".join(map(str, range(ROWS))) + "\n")
+        data, weights = self._data(), {f"a{column}": [2.0] for column in range(self.columns)}
         options = JobOptions(protection=protection, accept_software_enclave=True, lessors=1, local_share=0.0)
         began, worked = monotonic(), time.process_time()
-        spec = self.network.stage(data, linear({"a": [2.0]}, [1.0]), None, options)
+        spec = self.network.stage(data, linear(weights, [1.0]), None, options)
         await self.network.submit(spec)
         async with asyncio.timeout(JOB_SECONDS_MAX):
             report = [each async for each in self.network.watch(spec.id)][-1]
@@ -54,6 +55,13 @@ class Traffic:
         self.seconds.append(monotonic() - began)
         self.cpu_seconds.append(time.process_time() - worked)
         return spec.id
+
+    def _data(self) -> Path:
+        path = self.folder / f"data-{self.rows}-{self.columns}.csv"
+        if not path.exists():
+            lines = (",".join(str(row + column) for column in range(self.columns)) for row in range(self.rows))
+            path.write_text("\n".join([",".join(f"a{column}" for column in range(self.columns)), *lines, ""]))
+        return path
 
     async def gone(self) -> None:
         """Return when no job is kept any more."""
