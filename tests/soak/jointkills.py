@@ -243,13 +243,14 @@ def one(server: Server, kind: str, name: str, folder: Path) -> bool:
         begin, met, missed, idle = time.monotonic(), dict[str, float](), list[str](), list[str]()
         job = submit(network, kind, case, folder)
         for step in steps:
+            if not run.reached(job, step):
+                missed.append(f"{step.name}: not reached")
+                continue
             try:
-                if not run.reached(job, step):
-                    raise NobodyThere(step.name)
-                met[step.name] = time.monotonic()
                 VICTIMS[name](run)
+                met[step.name] = time.monotonic()
             except NobodyThere:
-                missed.append(step.name)
+                idle.append(f"{step.name}: no such process then")
         report = network.ended(job, seconds_max=JOB_SECONDS_MAX)
         after = [*list(met.values())[1:], time.monotonic()]
         said = [f"{step} +{later - at:.0f} s" for (step, at), later in zip(met.items(), after, strict=True)]
