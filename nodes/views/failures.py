@@ -73,6 +73,7 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
             "modulus-unproved",
             "moments-impossible",
             "not-finite",
+            "second-key",
             "unseal-failed",
             "wrong-result",
             "wrong-shape",

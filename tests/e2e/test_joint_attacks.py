@@ -1,7 +1,7 @@
 """What renter and partner make of a model's job with all that reached them, the renter with its secret key.
 
-Messages are recorded where they are taken. Beside each attack stands a naive variant on which it succeeds. Attackers
-know the truth of KNOWN rows.
+Messages are recorded where they are taken, as the embedded broker or a RabbitMQ brought them. Beside each attack stands
+a naive variant on which it succeeds. Attackers know the truth of KNOWN rows.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ from nodes.renter.protections import joint as protection
 from nodes.whole import write_whole
 from tests.e2e.test_joint_models import fitted, submit
 from tests.support import together as joint
+from tests.support.rabbit_network import RabbitNetwork
 from tests.support.together import Case
 
 KNOWN = 40
+ROWS = 320
+"""Of the data: enough for the partner's 20 columns."""
 WIDTH = 11
 """The hospital's columns and its label, which ride in one ciphertext."""
 
@@ -45,7 +48,16 @@ class Recording:
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    return joint.make_breast(tmp_path_factory.mktemp("case"))
+    return joint.make_breast(tmp_path_factory.mktemp("case"), ROWS)
+
+
+@pytest.fixture(params=["embedded", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)])
+def networked(request: pytest.FixtureRequest, tmp_path: Path, case: Case) -> LocalNetwork:
+    """With the partner's data, not yet entered."""
+    partner = joint.local_partner(case, joint.policy(tmp_path), "move")
+    if request.param == "embedded":
+        return LocalNetwork(tmp_path / "network", partner=partner)
+    return RabbitNetwork(request.getfixturevalue("rabbitmq"), tmp_path / "network", partner=partner)
 
 
 @pytest.fixture
@@ -101,11 +113,10 @@ def as_if_plain(public: PaillierPublic, bodies: list[bytes]) -> Floats:
 
 
 async def test_with_its_secret_key_the_renter_finds_no_row_of_the_partner(
-    tmp_path: Path, case: Case, recorded: Recording
+    networked: LocalNetwork, case: Case, recorded: Recording
 ) -> None:
     """Of two jobs on the same rows, each under a rotation of its own."""
-    partner = joint.local_partner(case, joint.policy(tmp_path), "move")
-    async with LocalNetwork(tmp_path / "network", partner=partner) as network:
+    async with networked as network:
         for algorithm in ("ridge", "logistic"):
             await fitted(network, await submit(network, case, algorithm))
     assert len(recorded.moments) == 2
@@ -121,11 +132,10 @@ async def test_with_its_secret_key_the_renter_finds_no_row_of_the_partner(
 
 
 async def test_with_its_secret_key_the_renter_finds_no_more_in_the_answer_than_its_moments(
-    tmp_path: Path, case: Case, recorded: Recording
+    networked: LocalNetwork, case: Case, recorded: Recording
 ) -> None:
     """The noise of ciphertexts is gone after decryption, but for what the partner put in: nothing rides above."""
-    partner = joint.local_partner(case, joint.policy(tmp_path), "move")
-    async with LocalNetwork(tmp_path / "network", partner=partner) as network:
+    async with networked as network:
         await fitted(network, await submit(network, case, "ridge", partner_bits=12))  # floats hold the moments exactly
     (key,), (body,), (moments,) = recorded.keys, recorded.bodies, recorded.moments
     size = key.public.ciphertext_bytes
@@ -139,10 +149,9 @@ async def test_with_its_secret_key_the_renter_finds_no_more_in_the_answer_than_i
 
 @pytest.mark.parametrize("told", [True, False], ids=["its coefficients", "nothing"])
 async def test_the_partner_reads_labels_only_as_well_as_what_it_is_told_predicts_them(
-    tmp_path: Path, case: Case, recorded: Recording, told: bool
+    networked: LocalNetwork, case: Case, recorded: Recording, told: bool
 ) -> None:
-    partner = joint.local_partner(case, joint.policy(tmp_path), "move")
-    async with LocalNetwork(tmp_path / "network", partner=partner) as network:
+    async with networked as network:
         found = await fitted(network, await submit(network, case, "logistic", partner_coefficients=told))
     label = case.mine[:, -1]
     (key,) = recorded.keys

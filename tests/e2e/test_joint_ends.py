@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from nodes.crew.crew import Crew
 from nodes.homomorphic.paillier import secret as paillier
 from nodes.joint import chunks
 from nodes.local import LOCAL_PARTNER
@@ -128,6 +130,14 @@ def secrets(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return names
 
 
+@pytest.fixture
+async def crew() -> AsyncIterator[Crew]:
+    """One hand: the numbers are small."""
+    small = Crew(1)
+    yield small
+    await small.close()
+
+
 def asked_for(kind: str, folder: Path) -> tuple[Case, JobOptions]:
     """A job of this kind, in small."""
     if kind == "rounds":
@@ -139,14 +149,17 @@ def asked_for(kind: str, folder: Path) -> tuple[Case, JobOptions]:
 @pytest.mark.parametrize("by", ["renter", "partner"])
 @pytest.mark.parametrize("kind", STEPS)
 async def test_whoever_ends_a_job_at_whatever_step_both_sides_say_who_and_erase(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secrets: set[str], kind: str, by: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secrets: set[str], crew: Crew, kind: str, by: str
 ) -> None:
     key = paillier.generate(2048)
     monkeypatch.setattr(paillier, "generate", lambda *_, **__: key)
     monkeypatch.setattr(chunks, "IDS_PER_CHUNK", 13)
     case, asked = asked_for(kind, tmp_path)
     partner, steps = joint.local_partner(case, joint.policy(tmp_path), "move"), Steps(monkeypatch)
-    async with asyncio.timeout(SECONDS_MAX), MortalNetwork(tmp_path / "network", partner=partner) as network:
+    async with (
+        asyncio.timeout(SECONDS_MAX),
+        MortalNetwork(tmp_path / "network", partner=partner, lessors=1, crew=crew) as network,
+    ):
         ends = Ends(network, steps, secrets)
         for step, role in STEPS[kind].items():
             unknown = {"top": 'uncovered = "ask"', "programs": f'["{"0" * 64}"]'}

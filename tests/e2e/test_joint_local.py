@@ -244,6 +244,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "too-few-rows": ({"rows_min": 301}, {}),
     "too-many-rounds": ({"rounds_max": 2}, {}),
     "modulus-unproved": ({}, {}),
+    "per-row-output": ({}, {"program": joint.partner_program(per_row=True)}),
     "not-aligned": ({}, {}),
     "unknown-partner": ({}, {"partner": "C11.C19"}),
 }

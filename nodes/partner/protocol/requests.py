@@ -165,11 +165,15 @@ def _check_introduction(draft: Draft, event: Event, data: JointRequested) -> Non
 
 
 def _repeated(draft: Draft, event: Event, data: JointRequested) -> None:
-    """One job has one request, and one key."""
-    known = draft.find(JointRequested, "request")
-    if known is not None and known.public_key != data.public_key:
-        raise Refused("second-key", f"{event.source} sent a second public key for one job")
-    draft.note("late", f"{event.source} asks again")
+    """One job has one request, and one key: a renter that sends a second one is told so, and the part is over."""
+    known, part = draft.find(JointRequested, "request"), draft.part
+    if known is None or known.public_key == data.public_key:
+        draft.note("late", f"{event.source} asks again")
+        return
+    _check_introduction(draft, event, data)
+    if (event.source, data.introduction.renter_key) != (part.renter, part.renter_key):
+        raise Refused("not-the-renter", f"{event.source} is not the renter of this job")
+    draft.end("failed", code="second-key", reason="a second public key came for one job")
 
 
 def _require_own(draft: Draft, event: Event) -> None:

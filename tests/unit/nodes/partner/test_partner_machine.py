@@ -201,7 +201,10 @@ REFUSALS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: World().asked(introduction=structs.replace(introduction(), renter_hub_signature=b"")),
         "renter-hub-signature",
     ),
-    "a second key in one job": (lambda: World().asked().asked(public_key=b"other"), "second-key"),
+    "a second key with another's introduction": (
+        lambda: World().asked().asked(public_key=b"other", introduction=introduction(renter_key=public_key("C11.C13"))),
+        "not-the-renter",
+    ),
     "approved by another": (
         lambda: World().asked().examined(undecided=True).handle("joint.approved", JointApproved(job=JOB), RENTER),
         "not-a-user",
@@ -230,6 +233,14 @@ def test_what_is_wrong_in_itself_is_refused_and_changes_nothing(refusal: str) ->
     with pytest.raises(Refused) as raised:
         act()
     assert raised.value.code == code
+
+
+@pytest.mark.parametrize("world", [lambda: World().asked(), accepted], ids=["examining", "accepted"])
+def test_a_second_key_ends_the_part_and_its_renter_is_told(world: Callable[[], World]) -> None:
+    asked = world().asked(public_key=b"other")
+    assert (asked.part.phase, asked.part.code) == ("failed", "second-key")
+    assert [each.type for each in asked.sent()] == ["joint.ended"]
+    assert asked.asked(public_key=b"third").part.code == "second-key"
 
 
 def test_nobody_learns_more_than_was_declared() -> None:
