@@ -54,7 +54,7 @@ async def test_an_ended_job_keeps_its_result_and_what_explains_it_and_no_input_o
         readable = [path for path in (folder / LOCAL_RENTER).rglob("*") if path.stat().st_mode & 0o077]
     assert {"format", "outputs.json", "table/table.json", "output/table.json", "output/values.f64"} <= names
     assert all(name.startswith("output/") or "/" not in name or name == "table/table.json" for name in names)
-    assert report.columns == ("a",)
+    assert report.columns == ("a0",)
     assert [path for path in readable if "node.sqlite" not in path.name] == [], "others may read these"
 
 

@@ -145,9 +145,7 @@ class Database:
 
     async def _run(self, group: list[_Operation]) -> None:
         with _failures(self._url):
-            connection = await self._connected()
-            begin = statements.BEGIN_READ if group[0].reads else statements.BEGIN
-            await connection.execute(begin)
+            connection = await self._begun(statements.BEGIN_READ if group[0].reads else statements.BEGIN)
             results = await self._results(connection, group)
             await connection.execute("COMMIT")
         for operation, result in zip(group, results, strict=True):
@@ -183,6 +181,20 @@ class Database:
             await self._connection.execute("ROLLBACK")
         except Exception:
             await self._drop()  # what its state is nobody knows
+
+    async def _begun(self, begin: str) -> Connection:
+        """In a transaction. A connection may have been lost since the last one: nothing was asked of it, so a new one
+        is made."""
+        connection = await self._connected()
+        try:
+            await connection.execute(begin)
+        except Exception as error:
+            if not is_of_driver(error):
+                raise
+            await self._drop()
+            connection = await self._connected()
+            await connection.execute(begin)
+        return connection
 
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():

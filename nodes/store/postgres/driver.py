@@ -59,7 +59,8 @@ async def connect(url: str) -> Connection:
 def is_of_driver(error: Exception) -> bool:
     """Whether the driver, the server, or the way to it is at fault."""
     driver = _asyncpg()
-    return isinstance(error, driver.PostgresError | driver.InterfaceError | OSError | TimeoutError)
+    known = (driver.PostgresError, driver.InterfaceError, driver.InternalClientError, OSError, TimeoutError)
+    return isinstance(error, known)
 
 
 def _split(url: str) -> tuple[str, int]:
