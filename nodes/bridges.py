@@ -44,8 +44,8 @@ async def run_bridges(config: NodeConfig, stop: asyncio.Event) -> None:
 
 async def _bridges(config: NodeConfig, stack: AsyncExitStack) -> Sequence[Bridge]:
     network, made = described(config.network), []
+    near = await _connect(config.amqp_url, config.address, "", stack)
     for neighbour, url in sorted(config.links.items()):
-        near = await _connect(config.amqp_url, config.address, "", stack)
         account = Address(link_account(config.hub, neighbour))
         far = await _connect(url, account, hub_exchange(neighbour), stack)
         made.append(Bridge(config.hub, neighbour, link_keys(network, config.hub, neighbour), near, far))

@@ -134,7 +134,7 @@ def rehearse_enclave(score: EnclaveScore, first: int, rows: int) -> EnclaveParts
         context = batch_context(batch, key_agreement.schema_digest(score.program, None))
         body = protection.encrypt(secret, batch.contract, context, values.astype(travels))
         laps.lap()
-        with TemporaryFile(buffering=0) as pipe:  # reading one costs as reading the other
+        with TemporaryFile(buffering=0) as pipe:  # for the child's socket; what that costs more is not counted
             pipe.write(body)
             pipe.seek(0)
             laps.pause()

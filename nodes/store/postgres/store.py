@@ -7,9 +7,10 @@ differ by seconds, not by `OUTBOX_LEASE_SECONDS`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from msgspec import Struct
@@ -51,7 +52,11 @@ class PostgresStore:
 
     @classmethod
     async def open(
-        cls, url: str, node: str, record_types: Mapping[str, type[Struct]], migrations: Any = None
+        cls,
+        url: str,
+        node: str,
+        record_types: Mapping[str, type[Struct]],
+        migrations: Iterable[Traversable] | None = None,
     ) -> PostgresStore:
         """The store of `node` (its address) in the database of this URL, made or migrated where it must be.
 
