@@ -1,4 +1,5 @@
-"""A disk that is full or fails pauses a node: what needed it is done again until it works. Nothing is lost or blamed.
+"""A disk that is full or fails, or a store's server that does, pauses a node: what needed it is done again until it
+works. Nothing is lost or blamed.
 
     work ──► done
      │ ▲
@@ -21,7 +22,7 @@ from typing import Final, Self, TypeVar
 
 import structlog
 
-from nodes.store.errors import BlobMissing, StoreFailed
+from nodes.store.errors import BlobMissing, ServerFailed, StoreFailed
 from schemas.errors import SubletError
 
 T = TypeVar("T")
@@ -88,14 +89,15 @@ class Storage:
         self._holding += 1
         if self._holding > 1:
             return
-        where = _where(error) or (None if self._folder is None else str(self._folder))
-        free = None if self._folder is None else _free_bytes(self._folder)
-        self._log.error("paused: the disk cannot be written", path=where, free_bytes=free, error=_why(error))
+        folder = None if isinstance(error, ServerFailed) else self._folder
+        where = _where(error) or (None if folder is None else str(folder))
+        free = None if folder is None else _free_bytes(folder)
+        self._log.error("paused: what must be kept cannot be written", path=where, free_bytes=free, error=_why(error))
 
     def _let_go(self) -> None:
         self._holding -= 1
         if self.ready:
-            self._log.info("the disk can be written again, going on", path=str(self._folder))
+            self._log.info("it can be written again, going on", folder=str(self._folder))
 
 
 def _where(error: BaseException) -> str | None:

@@ -9,6 +9,10 @@ class StoreFailed(SubletError):  # noqa: N818 - reads as the sentence it is
     """The store could not carry out a transaction (disk full, locked too long, file damaged); nothing was changed."""
 
 
+class ServerFailed(StoreFailed):
+    """The store's database server could not be reached, or did not do it; nothing was changed. No disk is here."""
+
+
 class StoreClosed(SubletError):  # noqa: N818
     """The store was closed before this was asked."""
 

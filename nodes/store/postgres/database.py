@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from nodes.store.errors import StoreClosed, StoreFailed
+from nodes.store.errors import ServerFailed, StoreClosed
 from nodes.store.postgres import statements
 from nodes.store.postgres.driver import Connection, connect, is_of_driver
 
@@ -74,7 +74,7 @@ class Database:
         """Connect, and do this first.
 
         Raises:
-            StoreFailed: the server cannot be reached, or refuses.
+            ServerFailed: the server cannot be reached, or refuses.
         """
         try:
             with _failures(self._url):
@@ -210,13 +210,13 @@ class Database:
 
 @contextlib.contextmanager
 def _failures(url: str) -> Iterator[None]:
-    """What the driver, the server or the way to it raises, as StoreFailed, which names them without a password."""
+    """What the driver, the server or the way to it raises, as ServerFailed, which names them without a password."""
     try:
         yield
     except Exception as error:
         if not is_of_driver(error):
             raise
-        raise StoreFailed(
+        raise ServerFailed(
             f"PostgreSQL at {where(url)}: {error or type(error).__name__}; nothing was changed"
         ) from error
 

@@ -68,7 +68,7 @@ class PostgresStore:
             migrations: files instead of this release's.
 
         Raises:
-            StoreFailed: the server cannot be reached, or refuses.
+            ServerFailed: the server cannot be reached, or refuses.
             StoreOfAnotherFormat: the database is something else, and was left untouched.
             BadConfig: asyncpg is not installed.
         """

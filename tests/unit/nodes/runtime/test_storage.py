@@ -19,7 +19,7 @@ from nodes import whole
 from nodes.cli.logs import configure_logs
 from nodes.runtime.outbox import ACTIVITY_ATTEMPTS_MAX, Activity
 from nodes.runtime.storage import Storage, StorageFailed, is_fault
-from nodes.store.errors import BlobMissing, StoreFailed
+from nodes.store.errors import BlobMissing, ServerFailed, StoreFailed
 from nodes.store.sqlite import SqliteStore
 from tests.support.toy_machine import WorkDone
 from tests.support.world import Running, World, empty, message, reasons, tally, told, until
@@ -77,11 +77,18 @@ async def test_work_is_done_again_until_there_is_room_and_one_line_says_why(
     assert seen == [True] + [False] * FAILURES
     assert storage.ready
     assert [line["event"] for line in lines] == [
-        "paused: the disk cannot be written",
-        "the disk can be written again, going on",
+        "paused: what must be kept cannot be written",
+        "it can be written again, going on",
     ]
     assert lines[0]["path"] == str(tmp_path)
     assert lines[0]["free_bytes"] > 0
+
+
+async def test_a_server_that_fails_is_waited_for_and_no_disk_is_named(tmp_path: Path) -> None:
+    with capture_logs() as lines:
+        await Storage(tmp_path, at_once).persist(Filling(ServerFailed("PostgreSQL at db.example:5432/a11: gone")))
+    assert (lines[0]["path"], lines[0]["free_bytes"]) == (None, None)
+    assert lines[0]["error"] == "PostgreSQL at db.example:5432/a11: gone"
 
 
 @pytest.mark.parametrize("error", [BlobMissing("no blob"), OSError(errno.EMFILE, "many"), ValueError("a bug")])
