@@ -1,4 +1,4 @@
-"""`sublet hub`, `sublet renter`, `sublet lessor`: one role as a process on RabbitMQ; more of the same scale it."""
+"""`sublet hub`, `renter`, `lessor`, `partner`, `bridge`: one as a process on RabbitMQ; more of the same scale it."""
 
 from __future__ import annotations
 
