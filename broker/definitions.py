@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
+
+from msgspec import structs
 
 from broker.topology import Binding, Permission, Rules, Topology
 from schemas.errors import BadConfig
@@ -66,7 +68,10 @@ def definitions(
     return {
         "users": users + [_user(name, hashed, ["administrator"]) for name, hashed in admins.items()],
         "vhosts": [{"name": vhost}],
-        "permissions": [_permission(row, vhost) for row in topology.permissions],
+        "permissions": [
+            *(_permission(row, vhost) for row in topology.permissions),
+            *({"user": name, "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*"} for name in admins),
+        ],
         "topic_permissions": [
             _topic_permission(row, exchange.name, vhost)
             for row in topology.permissions
@@ -108,6 +113,30 @@ def definitions(
             for queue in topology.queues
         ],
         "bindings": [_binding(row, vhost) for row in topology.bindings],
+    }
+
+
+def additions(
+    made: Topology, account: str, hashed: str, *, vhost: str, exchanges: Iterable[str] = ()
+) -> dict[str, Any]:
+    """What a broker lacks of one participant (`broker.topology.membership`), which may speak as `account`.
+
+    Args:
+        made: its queues, bindings and permission.
+        account: one of `broker.names.participant_account`.
+        hashed: the account's password hash.
+        vhost: the hub's virtual host, which is there.
+        exchanges: names of other hubs' exchanges on this broker, to be forbidden too.
+    """
+    row = structs.replace(made.permissions[0], user=Address(account))
+    others = [each.name for each in made.exchanges] + sorted(exchanges)
+    whole = definitions(structs.replace(made, permissions=(row,)), {row.user: hashed}, vhost=vhost)
+    return {
+        "users": whole["users"],
+        "permissions": whole["permissions"],
+        "topic_permissions": [_topic_permission(row, name, vhost) for name in others],
+        "queues": whole["queues"],
+        "bindings": whole["bindings"],
     }
 
 

@@ -41,10 +41,11 @@ from broker.names import (
     may_read,
     out_queue,
     queue_name,
+    unroutable_exchange,
     unroutable_queue,
     wait_name,
 )
-from broker.network import Hub, Network, check_network, far_neighbours, kinds, next_hops, passing
+from broker.network import Hub, Network, Participant, check_network, far_neighbours, kinds, next_hops, passing
 from schemas.errors import BadConfig
 from schemas.ids import Address, address, hub_address
 
@@ -151,6 +152,22 @@ def topology(network: Network, broker: str = "main") -> Topology:
     )
 
 
+def membership(hub: str, participant: Participant) -> Topology:
+    """What one participant adds to its hub's broker; the exchanges are its hub's, and are there already."""
+    only = Hub(name=hub, participants=(participant,))
+    alone = _subnet(Network(hubs=(only,)), only)
+    me = address(hub, participant.name)
+    queues = tuple(queue for queue in alone.queues if queue.name.startswith(queue_name(me, "")))
+    names = {queue.name for queue in queues}
+    return Topology(
+        exchanges=alone.exchanges,
+        queues=queues,
+        bindings=tuple(each for each in alone.bindings if each.destination in names),
+        policies=(),
+        permissions=tuple(each for each in alone.permissions if each.user == me),
+    )
+
+
 _Owned = tuple[Address, tuple[str, ...]]
 
 
@@ -208,7 +225,7 @@ def _queue(hub: str, of: Address, kind: str) -> Queue:
 
 
 def _exchanges(network: Network, hub: str) -> Iterator[Exchange]:
-    alternate = f"{UNROUTABLE}.{hub}"
+    alternate = unroutable_exchange(hub)
     if network.keep_unroutable:
         yield Exchange(name=alternate)
     yield Exchange(name=hub_exchange(hub), alternate=alternate if network.keep_unroutable else "")
@@ -230,7 +247,7 @@ def _bindings(network: Network, hub: Hub, owned: list[_Owned]) -> Iterator[Bindi
         yield Binding(source=here, pattern=pattern, destination=_wait_queue(hub.name, step))
     if network.keep_unroutable:
         kept = unroutable_queue(hub.name)
-        yield Binding(source=f"{UNROUTABLE}.{hub.name}", pattern="#", destination=kept)
+        yield Binding(source=unroutable_exchange(hub.name), pattern="#", destination=kept)
         yield Binding(source=again, pattern=f"{hub.name}.*.{hub_address(hub.name)}.{UNROUTABLE}", destination=kept)
     brokers = {other.name: other.broker for other in network.hubs}
     for destination, via in sorted(next_hops(network, hub.name).items()):

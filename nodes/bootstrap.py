@@ -41,6 +41,7 @@ from nodes.partner.activities.services import Services as PartnerServices
 from nodes.partner.activities.table import activities as partner_activities
 from nodes.partner.protocol.config import PartnerConfig
 from nodes.partner.protocol.machine import PartnerMachine
+from nodes.renewal import follow_key
 from nodes.renter.activities.answers import Answers
 from nodes.renter.activities.collect import Collector
 from nodes.renter.activities.services import Services
@@ -89,6 +90,13 @@ class StoredNode:
     runtime: Runtime
     store: Store
     beside: tuple[Callable[[], Any], ...] = ()
+    taken_up: Callable[[Identity], None] = lambda _: None
+    """Called when the node has another key."""
+
+    def follow_key(self, config: NodeConfig, identity: Identity) -> StoredNode:
+        """The same, which also takes up another key when its file changes."""
+        self.beside = (*self.beside, lambda: follow_key(config, identity, self.taken_up))
+        return self
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set."""
@@ -164,7 +172,11 @@ async def renter_node(
     )
     door, answers = _door(machine, identity, storage), Answers(services, hands.workbench)
     collector = Collector(services, hands.workbench, broker, door, runtime.submit, answers, hands.aligner, hearing)
-    return StoredNode(runtime, store, (collector.run, hearing.run)), services
+
+    def taken_up(changed: Identity) -> None:
+        machine.config = replace(machine.config, key=changed.public, newest=changed.newest)
+
+    return StoredNode(runtime, store, (collector.run, hearing.run), taken_up), services
 
 
 def renter_services(wishes: RenterWishes, identity: Identity, store: Store) -> Services:
@@ -220,7 +232,11 @@ async def partner_node(config: PartnerConfig, wishes: PartnerWishes, identity: I
     )
     door = _door(machine, identity, storage)
     collector = SealedCollector(services, desk, broker, door, runtime.submit, aligner, hearing)
-    return StoredNode(runtime, store, (collector.run, hearing.run))
+
+    def taken_up(changed: Identity) -> None:
+        machine.config = replace(machine.config, key=changed.public, newest=changed.newest)
+
+    return StoredNode(runtime, store, (collector.run, hearing.run), taken_up)
 
 
 def lessor_worker(
@@ -313,7 +329,7 @@ async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
 async def serve_hub(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event) -> None:
     """A hub's process."""
     node = await hub_node(hub_config(config), config.data_dir, identity, broker, config.store_url)
-    await node.run(stop)
+    await node.follow_key(config, identity).run(stop)
 
 
 async def serve_renter(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event) -> None:
@@ -321,7 +337,7 @@ async def serve_renter(config: NodeConfig, identity: Identity, broker: Broker, c
     evidence = evidence_policy(config)
     wishes = RenterWishes(config.data_dir, crew, evidence=evidence, store_url=config.store_url)
     node, _ = await renter_node(renter_config(config, identity), wishes, identity, broker)
-    await node.run(stop)
+    await node.follow_key(config, identity).run(stop)
 
 
 async def serve_partner(
@@ -332,14 +348,14 @@ async def serve_partner(
     policy, datasets = config.folder / settings.policy_file, partner_datasets(config)
     wishes = PartnerWishes(config.data_dir, crew, policy, datasets, config.store_url)
     node = await partner_node(partner_config(config, identity), wishes, identity, broker)
-    await node.run(stop)
+    await node.follow_key(config, identity).run(stop)
 
 
 async def serve_lessor(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event) -> None:
     """A lessor's worker."""
     settings, hardware = lessor_config(config, identity), lessor_hardware(config)
     worker = lessor_worker(settings, identity, broker, crew, hardware=hardware)
-    await worker.run(stop)
+    await _together(stop, worker.run(stop), follow_key(config, identity, lambda _: None))
 
 
 def hands(config: NodeConfig) -> int:
@@ -356,7 +372,7 @@ async def connect(config: NodeConfig, *, timeout_seconds: float = CONNECT_SECOND
     """
     from broker.rabbitmq import connect as connect_rabbitmq  # noqa: PLC0415 - commands without a broker start faster
 
-    return await connect_rabbitmq(config.amqp_url, config.address, timeout_seconds=timeout_seconds)
+    return await connect_rabbitmq(config.current_amqp_url, config.address, timeout_seconds=timeout_seconds)
 
 
 def lessor_config(config: NodeConfig, identity: Identity) -> LessorConfig:
@@ -383,6 +399,7 @@ def renter_config(config: NodeConfig, identity: Identity) -> RenterConfig:
     return RenterConfig(
         me=config.address,
         key=identity.public,
+        newest=identity.newest,
         hub_keys=config.network.hub_keys,
         batch_deadline_seconds=settings.batch_deadline_seconds,
         handshake_seconds_max=settings.handshake_seconds_max,
@@ -399,6 +416,7 @@ def partner_config(config: NodeConfig, identity: Identity) -> PartnerConfig:
     return PartnerConfig(
         me=config.address,
         key=identity.public,
+        newest=identity.newest,
         release=release(),
         hub_keys=config.network.hub_keys,
         renter_seconds_max=settings.renter_seconds_max,

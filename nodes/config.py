@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from msgspec import Meta, Struct
 
@@ -36,6 +36,8 @@ from schemas.orders import PROTECTIONS, Protection, Units
 PREFIX: Final = "SUBLET_"
 OTHER_VARIABLES: Final = ("SUBLET_CONFIG", "SUBLET_TEST_")
 """Variables that others read; names that end in `_` are prefixes."""
+MANAGEMENT_URL: Final = "management-url"
+"""Beside a hub's `node.toml`: its broker's management API, as an administrator. For the operator's commands."""
 SECRET_BYTES_MAX: Final = 4096
 
 Cores = Annotated[int, Meta(ge=0, le=1024)]
@@ -152,6 +154,8 @@ class NodeConfig:
     """Of a database server. May have a password: never to be logged."""
     subnet: SubnetFile | None = None
     """Of hubs."""
+    amqp_url_file: Path | None = None
+    """Where the broker's address came from, if from a file: with a new password it will stand there too."""
     links: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Of hubs: the URL of their account on the broker of each neighbour that has another one. Never to be logged."""
     renter: RenterSettings | None = None
@@ -178,6 +182,15 @@ class NodeConfig:
     def blobs(self) -> Path:
         """The renter's folder of programs and public keys."""
         return self.data_dir / "blobs"
+
+    def current_amqp_url(self) -> str:
+        """The broker's address as it stands in its file now. Never to be logged."""
+        if self.amqp_url_file is None:
+            return self.amqp_url
+        try:
+            return _amqp_url("", self.amqp_url_file)
+        except BadConfig:  # it is being replaced
+            return self.amqp_url
 
     def identity(self) -> Identity:
         """The node's key, loaded.
@@ -217,6 +230,7 @@ def read_config(path: Path, environment: Mapping[str, str], *, role: Role | None
         network=network,
         store_url=_store_url(node, folder),
         subnet=_subnet(folder / node.subnet, address) if node.role == "hub" else None,
+        amqp_url_file=None if secret else folder / node.amqp_url_file,
         links=_links(folder, network, hub_of(address)) if node.role == "hub" else {},
         renter=(node.renter or RenterSettings()) if node.role == "renter" else None,
         policy_file=_beside(folder, node.renter.policy_file if node.renter else None),
@@ -306,7 +320,7 @@ def _links(folder: Path, network: NetworkFile, hub: str) -> dict[str, str]:
 
 
 def _amqp_url(secret: str, path: Path) -> str:
-    secret = secret or _secret(path, "the broker's address", "amqp_url_file")
+    secret = secret or _beside_file(_secret(path, "the broker's address", "amqp_url_file"), path)
     try:
         parts = urlsplit(secret)
         usable = parts.scheme in ("amqp", "amqps") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -315,6 +329,16 @@ def _amqp_url(secret: str, path: Path) -> str:
     if not usable:
         raise BadConfig("the broker's address must be amqp://user:password@host:port/vhost", field="amqp_url")
     return secret
+
+
+def _beside_file(url: str, path: Path) -> str:
+    """The URL with its certificates' files found from the folder of the file that holds it."""
+    parts = urlsplit(url)
+    options = [
+        (name, str(path.parent / value) if name in ("cafile", "certfile", "keyfile") else value)
+        for name, value in parse_qsl(parts.query)
+    ]
+    return urlunsplit(parts._replace(query=urlencode(options, safe="/"))) if options else url
 
 
 def _store_url(node: NodeFile, folder: Path) -> str | None:

@@ -37,6 +37,7 @@ from schemas.joint import (
     SumsAdvanced,
     WorkContinued,
 )
+from schemas.membership import ParticipantAdmitted, ParticipantRemoved, ParticipantSettled
 from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder, Timestamp
 
 EVERYBODY: Final = "hub|renter|lessor|partner"
@@ -455,6 +456,16 @@ def _rows() -> tuple[EventType, ...]:
         row("norm.told", "partner", "renter", NormTold, "control", "J6: the partner has them"),
         row("subtask.completed", "renter", "lessor", SubtaskCompleted, "control", "half a receipt"),
         row("receipt.countersigned", "lessor", "renter", ReceiptCountersigned, "control", "the whole receipt"),
+        row(
+            "participant.admitted",
+            "user",
+            "hub",
+            ParticipantAdmitted,
+            "control",
+            "N4: joins, or changes",
+        ),
+        row("participant.settled", "user", "hub", ParticipantSettled, "control", "N4: only the newest key counts"),
+        row("participant.removed", "user", "hub", ParticipantRemoved, "control", "N4: leaves"),
         row("check.requested", EVERYBODY, "hub", CheckRequested, "control", "is this node believed?"),
         row("check.answered", "hub", "user", CheckAnswered, "lane", "to people at a node: it is, or why not"),
         row("event.refused", EVERYBODY, EVERYBODY, EventRefused, "control", "the sender's clock or key is not right"),

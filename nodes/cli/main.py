@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from nodes.cli import check, compute, evidence, jobs, joint, network, programs, roles
+from nodes.cli import check, compute, evidence, jobs, joint, keys, network, programs, roles
 from nodes.cli.console import to_json
 from schemas.errors import SubletError
 
@@ -40,6 +40,7 @@ def build() -> typer.Typer:
     programs.add_to(app)
     evidence.add_to(app)
     network.add_to(app)
+    keys.add_to(app)
     roles.add_to(app)
     check.add_to(app)
     return app

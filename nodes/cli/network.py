@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nodes.cli import members
 from nodes.cli import options as o
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="Networks: description, keys, RabbitMQ definitions.", no_args_is_help=True)
     group.command("init")(init)
     group.command("show")(show)
+    members.add_to(group)
     app.add_typer(group, name="network")
 
 
@@ -42,8 +44,17 @@ def init(
     ] = "",
     lanes: Annotated[int, typer.Option("--lanes", min=1, max=999, help="Most workers of one lessor at a time.")] = 8,
     host: Annotated[str, typer.Option("--amqp-host", "--broker-host", help="Where RabbitMQ listens.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--amqp-port", min=1, max=65535)] = 5672,
+    port: Annotated[int, typer.Option("--amqp-port", min=0, max=65535, help="By default 5672, or 5671 with TLS.")] = 0,
+    tls: Annotated[bool, typer.Option("--tls", help="The brokers speak TLS; their management API is local.")] = False,
+    authority: Annotated[
+        Path | None,
+        typer.Option("--tls-authority", metavar="FILE", help="Who signed their certificates (PEM), if it is your own."),
+    ] = None,
+    empty: Annotated[bool, typer.Option("--empty", help="Hubs only: all participants join later.")] = False,
     virtual_host: Annotated[str, typer.Option("--amqp-vhost", help="RabbitMQ's virtual host.")] = "sublet",
+    management_port: Annotated[
+        int, typer.Option("--management-port", min=1, max=65535, help="Of RabbitMQ's API, for `network add`.")
+    ] = 15672,
     brokers: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,9 +64,10 @@ def init(
     if_missing: Annotated[bool, typer.Option("--if-missing", help="Succeed when a whole network is there.")] = False,
     as_json: o.Json = False,
 ) -> None:
-    """Write a network's description, keys, passwords and RabbitMQ definitions.
+    """Write a network's description, keys, passwords and RabbitMQ definitions, to try it out: all keys are made here.
 
-    Every node's folder DIR/nodes/ADDRESS holds its own secrets only: move it to where the node runs.
+    Every node's folder DIR/nodes/ADDRESS holds its own secrets only: move it to where the node runs. Whoever shall
+    have a key of his own makes it himself (`sublet key new`) and joins later (`sublet network add`).
     """
     from nodes.cli.console import Output  # noqa: PLC0415
     from nodes.network import BrokerSite  # noqa: PLC0415
@@ -68,13 +80,15 @@ def init(
         return
     plan = Plan(
         hubs=_split(hubs),
-        renters=tuple(parse_address(each) for each in renters or ("A11.A12",)),
-        lessors=tuple(parse_address(each) for each in lessors or ("B11.B12", "B11.B13")),
+        renters=tuple(parse_address(each) for each in renters or (() if empty else ("A11.A12",))),
+        lessors=tuple(parse_address(each) for each in lessors or (() if empty else ("B11.B12", "B11.B13"))),
         partners=tuple(parse_address(each) for each in partners or ()),
         links=tuple(_link(each) for each in _split(links)),
         lanes=lanes,
-        site=BrokerSite(host=host, port=port, virtual_host=virtual_host),
-        own_sites=dict(_site(each, virtual_host) for each in brokers or ()),
+        site=BrokerSite(host=host, port=port or (5671 if tls else 5672), virtual_host=virtual_host, tls=tls),
+        management_port=management_port,
+        own_sites=dict(_site(each, virtual_host, tls=tls) for each in brokers or ()),
+        authority=_text(authority),
     )
     nodes = create(folder, plan)
     made = sorted(folder.glob("definitions*.json"))
@@ -83,6 +97,7 @@ def init(
         f"network     {folder / 'network.toml'}",
         *(f"node        {folder / 'nodes' / node / 'node.toml'}" for node in nodes),
         *(f"RabbitMQ    {path}, loaded by rabbitmq{path.stem.removeprefix('definitions')}.conf" for path in made),
+        f"keys        all {len(nodes)} were made here, so whoever has {folder} can speak for everybody in this network",
     )
 
 
@@ -107,6 +122,16 @@ def _split(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _text(path: Path | None) -> str:
+    from schemas.errors import BadConfig  # noqa: PLC0415
+
+    try:
+        return "" if path is None else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise BadConfig(f"cannot read {path}: {reason}", field="tls_authority") from error
+
+
 def _link(text: str) -> tuple[str, str]:
     from schemas.errors import BadConfig  # noqa: PLC0415
 
@@ -116,7 +141,7 @@ def _link(text: str) -> tuple[str, str]:
     return one, two
 
 
-def _site(text: str, virtual_host: str) -> tuple[str, BrokerSite]:
+def _site(text: str, virtual_host: str, *, tls: bool) -> tuple[str, BrokerSite]:
     from nodes.network import BrokerSite  # noqa: PLC0415
     from schemas.errors import BadConfig  # noqa: PLC0415
 
@@ -124,7 +149,8 @@ def _site(text: str, virtual_host: str) -> tuple[str, BrokerSite]:
     address, slash, own_host = where.partition("/")
     host, _, port = address.rpartition(":")
     try:
-        found = BrokerSite(host=host.strip("[]"), port=int(port), virtual_host=own_host if slash else virtual_host)
+        where_to = own_host if slash else virtual_host
+        found = BrokerSite(host=host.strip("[]"), port=int(port), virtual_host=where_to, tls=tls)
     except ValueError:
         found = BrokerSite(host="", port=0)
     if not (hub and found.host and 0 < found.port < 65536 and found.virtual_host):

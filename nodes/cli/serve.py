@@ -28,7 +28,7 @@ async def serve(config: NodeConfig, run: Run) -> None:
         if _on_terminal():
             stop.set()
         else:
-            log.info("nothing to reload: settings are read at the start, and logs go to stderr")
+            log.info("nothing to reload: a new key or password is taken up by itself, settings at the start")
 
     for number, act in ((signal.SIGTERM, stop.set), (signal.SIGINT, stop.set), (signal.SIGHUP, hung_up)):
         loop.add_signal_handler(number, act)

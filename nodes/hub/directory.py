@@ -47,7 +47,3 @@ class HubConfig:
     def others(self) -> tuple[str, ...]:
         """The other hubs that this one deals with, in a fixed order."""
         return tuple(sorted(hub for hub in (self.neighbours or self.hub_keys) if hub != self.me))
-
-    def key_of(self, address: str) -> bytes | None:
-        """The public key of a hub or of a participant of this subnet; None for everybody else."""
-        return self.hub_keys.get(address) or self.participants.get(address)

@@ -12,6 +12,7 @@ Theory of operation. A hub is one aggregate: its own subnet's book, orders and c
     hubs ──contract.signed──► renter, lessor   each party hears it from its own hub
     renter ──contract.ended──► hub A ──► hub B ──► lessor
     renter ──introduction.requested──► hub A   who is that partner? hub C vouches for it (introducing)
+    operator ──participant.admitted──► hub     who is attached, and by which key (registry)
 
 Of what each order, reservation and contract may become, `nodes/hub/states.py` has the tables. Order of arrival is not
 assumed: what comes too late is noted in the journal, and a party that now waits for nothing is told so. What is wrong
@@ -28,7 +29,7 @@ from types import MappingProxyType
 from typing import Final
 
 from nodes.draft import data_of
-from nodes.hub import buying, introducing, quoting, renting, selling
+from nodes.hub import buying, introducing, members, quoting, registry, renting, selling
 from nodes.hub.book import Book
 from nodes.hub.directory import HubConfig
 from nodes.hub.draft import Draft
@@ -81,6 +82,7 @@ TIMERS: Final[Mapping[str, Callable[[Book, str], None]]] = MappingProxyType(
         "quote": quoting.lapsed,
         "contract": renting.expired,
         "match": buying.overdue,
+        "member": registry.overlapped,
     }
 )
 TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
@@ -101,6 +103,9 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
         "introduction.proposed": introducing.proposed,
         "introduction.countersigned": introducing.countersigned,
         "introduction.refused": introducing.refused,
+        "participant.admitted": registry.admitted,
+        "participant.settled": registry.settled,
+        "participant.removed": registry.removed,
         "check.requested": _checked,
         "event.refused": _event_refused,
         "delivery.failed": _delivery_failed,
@@ -124,8 +129,8 @@ class HubMachine(Machine):
         return AGGREGATE
 
     def key_of(self, records: Records, event: Event) -> bytes | None:
-        """Keys of hubs and of this subnet's participants, as configured."""
-        return self.config.key_of(event.source)
+        """Keys of hubs as configured, and of this subnet's participants as they are registered."""
+        return self.config.hub_keys.get(event.source) or members.key_of(self.config, records, event.source)
 
     def handle(self, records: Records, event: Event, context: Context) -> Step:
         book = Book(Draft(self.config, records, context))

@@ -75,7 +75,8 @@ def receipt_countersigned(draft: Draft, event: Event) -> None:
     record = draft.contract(receipt.contract)
     contract = record.contract
     signed = struct_bytes(receipt)
-    if event.source != contract.lessor or not draft.context.verify(draft.config.key, signed, receipt.renter_signature):
+    own = draft.context.verify(contract.renter_key, signed, receipt.renter_signature)
+    if event.source != contract.lessor or not own:
         raise Refused("bad-receipt", f"{event.source} countersigned a receipt that {draft.config.me} did not write")
     if not draft.context.verify(contract.lessor_key, signed, receipt.lessor_signature):
         raise Refused("bad-signature", f"{event.source} did not sign its receipt")

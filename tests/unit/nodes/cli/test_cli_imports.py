@@ -25,6 +25,8 @@ ALLOWED: Final = (
         "nodes.roles",
         "nodes.network",
         "nodes.network_init",
+        "nodes.admission",
+        "nodes.membership",
         "nodes.allocator",
         "nodes.demo",
         "nodes.scratch",

@@ -26,12 +26,6 @@ def test_a_hub_deals_with_all_other_hubs_or_with_its_neighbours_only() -> None:
     assert config(neighbours=("C11.hub",)).others == ("C11.hub",)
 
 
-def test_keys_are_known_of_hubs_and_own_participants_only() -> None:
-    directory = config()
-    assert directory.key_of("B11.hub") == directory.key_of("A11.A12") == KEY
-    assert directory.key_of("B11.B12") is None
-
-
 @pytest.mark.parametrize(
     ("hubs", "participants", "named"),
     [
