@@ -10,6 +10,7 @@ import typer
 
 from nodes.cli import members
 from nodes.cli import options as o
+from nodes.cli.loop import finish
 
 if TYPE_CHECKING:
     from nodes.network import BrokerSite
@@ -102,18 +103,20 @@ def init(
 
 
 def show(*, config: o.Config, as_json: o.Json = False) -> None:
-    """What a node's files say of the network: hubs, their links, and at a hub its own participants."""
+    """What a node knows of the network: hubs, their links, and at a hub its own participants."""
     from nodes.cli.console import Output, table  # noqa: PLC0415
+    from nodes.cli.show import when  # noqa: PLC0415
     from nodes.config import read_config  # noqa: PLC0415
     from nodes.views.network import network  # noqa: PLC0415
 
-    found, output = network(read_config(config, os.environ)), Output(as_json=as_json)
+    found, output = finish(network(read_config(config, os.environ))), Output(as_json=as_json)
     hubs = table("", "hub", "links", "broker", "public key")
     for hub in found.hubs:
         hubs.add_row(hub.name, ", ".join(hub.links), hub.broker, hub.public_key)
-    participants = table("", "participant", "role", "#lanes", "public key")
+    participants = table("", "participant", "role", "#lanes", "public key", "former one until")
     for each in found.participants:
-        participants.add_row(each.address, each.role, str(each.lanes or ""), each.public_key)
+        until = when(each.former_until) if each.former_until else ""
+        participants.add_row(each.address, each.role, str(each.lanes or ""), each.public_key, until)
     output.text(f"node        {found.node}, a {found.role}", hubs, *([participants] if found.participants else []))
     output.result(found)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nodes.config import NodeConfig
+from nodes.hub.machine import AGGREGATE
+from nodes.hub.records import Member
 from nodes.network import NetworkFile, SubnetFile
 from nodes.roles import Role
-from schemas.ids import Address, address
+from nodes.views.source import open_store
+from schemas.ids import Address, address, parse_address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,8 @@ class ParticipantView:
     lanes: int
     public_key: str
     """Ed25519, hexadecimal."""
+    former_until: float = 0.0
+    """Until when a former key or password counts too, seconds since 1970 (UTC); 0: there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,13 +49,17 @@ class NetworkView:
     """Of its own subnet, at a hub; others do not know theirs."""
 
 
-def network(config: NodeConfig) -> NetworkView:
-    """The network as this node's files describe it."""
+async def network(config: NodeConfig) -> NetworkView:
+    """The network as this node's files describe it; at a hub with the participants that it has registered since.
+
+    Raises:
+        StoreFailed: a hub's store cannot be opened.
+    """
     return NetworkView(
         node=config.address,
         role=config.role,
         hubs=_hubs(config.network),
-        participants=() if config.subnet is None else _participants(config.subnet),
+        participants=() if config.subnet is None else await _participants(config, config.subnet),
     )
 
 
@@ -72,10 +81,29 @@ def _where(described: NetworkFile, broker: str) -> str:
     return f"{site.host}:{site.port}/{site.virtual_host}"
 
 
-def _participants(subnet: SubnetFile) -> tuple[ParticipantView, ...]:
-    return tuple(
-        ParticipantView(
+async def _participants(config: NodeConfig, subnet: SubnetFile) -> tuple[ParticipantView, ...]:
+    async with open_store(config) as store:
+        records = await store.read(AGGREGATE)
+    found = {
+        address(subnet.hub, name): ParticipantView(
             address=address(subnet.hub, name), role=entry.role, lanes=entry.lanes, public_key=entry.public_key
         )
         for name, entry in subnet.participants.items()
+    }
+    for key, member in records.items():
+        if isinstance(member, Member):
+            of = parse_address(key.removeprefix("member/"))
+            found |= {of: _member(of, member)}
+            if member.left:
+                del found[of]
+    return tuple(found.values())
+
+
+def _member(of: Address, member: Member) -> ParticipantView:
+    return ParticipantView(
+        address=of,
+        role=member.role,
+        lanes=member.lanes,
+        public_key=(member.newest or member.key).hex(),
+        former_until=member.until if member.newest or member.retiring else 0.0,
     )

@@ -174,6 +174,8 @@ def test_an_organisation_joins_works_changes_its_key_and_leaves_while_everything
         assert network.server.call("GET", what) is None
     assert all(process.poll() is None for process in (*started, renter, worker)), network.logs()
 
+    worker.kill()  # it would wait for an account that it will never have again
+
     travelled = [path.read_text() for path in mail.iterdir()]
     assert len(travelled) == 4
     assert len(newcomer.secrets) == 4, "two keys and two passwords"
