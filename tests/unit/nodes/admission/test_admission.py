@@ -1,4 +1,4 @@
-"""What an operator is told before anything is changed; the rest happens on a real broker (tests/e2e/test_joining.py)."""
+"""What an operator is told before anything changes; the rest happens on a real broker (tests/e2e/test_joining.py)."""
 
 from __future__ import annotations
 
