@@ -127,7 +127,7 @@ def welcome(
     output = Output(as_json=as_json)
     output.result({"node": folder / organisation.NODE, "hub_key": found.hub_key.hex(), "version": found.version})
     output.text(
-        f"node        {folder / organisation.NODE}: start it with sublet {found.role} --config",
+        f"node        start it with: sublet {found.role} --config {folder / organisation.NODE}",
         f"hub's key   {found.hub_key.hex()}: compare it with what its operator tells you by another way",
         *_until_when(found, folder),
     )
