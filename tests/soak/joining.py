@@ -21,7 +21,7 @@ OTHERS: Final = ("B11.B12", "B11.B13")
 NEW: Final = ("B11.B14", "B11.B15")
 BATCH_ROWS: Final = {"enclave": 50, "homomorphic": 235, "sealed-result": 235}
 TOLERANCE: Final = 1e-2
-BOTH: Final = ("--lessors-min", "2", "--lessors-max", "2")
+BOTH: Final = ("--lessors-min", "2", "--lessors", "2")
 
 
 def live(server: Server, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""An organisation that joins a running network as its people would: a folder of its own, and mail to the hub's operator."""
+"""An organisation that joins a running network: with a folder of its own, and mail to and from the hub's operator."""
 
 from __future__ import annotations
 
