@@ -207,7 +207,8 @@ def _write_hub(own: Path, identity: Identity, plan: Plan, subnet: SubnetFile, ac
     identity.save(own / KEY)
     broker = plan.broker_of(subnet.hub)
     site = plan.sites[broker]
-    url = amqp_url(site, identity.address, accounts.new(identity.address), own_authority=bool(plan.authority))
+    authority = AUTHORITY if plan.authority else ""
+    url = amqp_url(site, identity.address, accounts.new(identity.address), authority=authority)
     _write(own / AMQP_URL, f"{url}\n", 0o600)
     if plan.authority:
         _write(own / AUTHORITY, plan.authority, 0o644)
@@ -222,7 +223,7 @@ def _write_links(own: Path, hub: str, layout: Network, plan: Plan, accounts: _Ac
     for far in far_neighbours(layout, hub):
         user = link_account(hub, far)
         site = plan.sites[plan.broker_of(far)]
-        url = amqp_url(site, user, accounts.new(user), own_authority=bool(plan.authority))
+        url = amqp_url(site, user, accounts.new(user), authority=AUTHORITY if plan.authority else "")
         _write(own / link_file(far), f"{url}\n", 0o600)
 
 

@@ -18,6 +18,8 @@ LANES_MAX: Final = 999
 DESCRIPTION_CHARS_MAX: Final = 4 * 1024 * 1024
 AUTHORITY_CHARS_MAX: Final = 256 * 1024
 
+PasswordHash = Annotated[str, Meta(pattern=r"^([A-Za-z0-9+/]{48})?\Z", max_length=48)]
+"""As RabbitMQ keeps it."""
 ParticipantRole = Literal["renter", "lessor", "partner"]
 Author = Annotated[str, Meta(min_length=1, max_length=64)]
 """Who at the hub did it: for people who read the journal."""
@@ -31,8 +33,8 @@ class JoinRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     lanes: Annotated[int, Meta(ge=0, le=LANES_MAX)] = 0
     public_key: PublicKeyField
     former_key: Annotated[bytes, Meta(max_length=PUBLIC_KEY_BYTES)] = b""
-    password_hash: Annotated[str, Meta(pattern=r"^([A-Za-z0-9+/]{48})?\Z", max_length=48)] = ""
-    """As RabbitMQ keeps it; empty where the password stays."""
+    password_hash: PasswordHash = ""
+    """Empty where the password stays."""
     made_at: Timestamp
     signature: SignatureField = b""
     former_signature: SignatureField = b""
@@ -90,3 +92,20 @@ class ParticipantRemoved(Struct, frozen=True, kw_only=True):
     by: Author
     reason: Text = ""
     ends: bool = False
+
+
+class HubPaper(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A hub's public half, signed by its key: who it is, where its broker is, and with whom it wants to be linked."""
+
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}\Z")]
+    public_key: PublicKeyField
+    host: Annotated[str, Meta(min_length=1, max_length=253)]
+    port: Annotated[int, Meta(ge=1, le=65535)]
+    virtual_host: Annotated[str, Meta(min_length=1, max_length=255)]
+    tls: bool = False
+    authority: Annotated[str, Meta(max_length=AUTHORITY_CHARS_MAX)] = ""
+    """As in `Welcome`."""
+    links: dict[str, PasswordHash] = {}
+    """By neighbour, the password hash of this hub's account on that one's broker."""
+    made_at: Timestamp
+    signature: SignatureField = b""

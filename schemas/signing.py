@@ -15,10 +15,10 @@ from msgspec import Struct, structs
 
 from schemas.contracts import Contract, Receipt
 from schemas.joint import Introduction
-from schemas.membership import JoinRequest, Welcome
+from schemas.membership import HubPaper, JoinRequest, Welcome
 from schemas.orders import BuyOrder, SellOrder
 
-Signed = SellOrder | BuyOrder | Contract | Receipt | Introduction | JoinRequest | Welcome
+Signed = SellOrder | BuyOrder | Contract | Receipt | Introduction | JoinRequest | Welcome | HubPaper
 
 _LABELS: Final[Mapping[type[Struct], str]] = {
     SellOrder: "sell-order",
@@ -28,6 +28,7 @@ _LABELS: Final[Mapping[type[Struct], str]] = {
     Introduction: "introduction",
     JoinRequest: "join-request",
     Welcome: "welcome",
+    HubPaper: "hub-paper",
 }
 
 

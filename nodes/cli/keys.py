@@ -20,6 +20,7 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="Keys and passwords of one's own node; requests to its hub.", no_args_is_help=True)
     group.command("new")(new)
     group.command("renew")(renew)
+    group.command("hub")(hub)
     app.add_typer(group, name="key")
 
 
@@ -48,6 +49,41 @@ def new(
         f"key         {key}",
         f"request     {path}: send this to the operator of hub {address.partition('.')[0]}, nothing else",
     )
+
+
+def hub(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The new hub's folder.")],
+    *,
+    name: Annotated[str, typer.Option("--name", metavar="HUB", help="What the hub shall be called.")],
+    broker: Annotated[
+        str, typer.Option("--broker", metavar="HOST:PORT/VHOST", help="Where its RabbitMQ is for the others.")
+    ],
+    tls: Annotated[bool, typer.Option("--tls", help="It speaks TLS there.")] = False,
+    authority: Annotated[
+        Path | None,
+        typer.Option("--tls-authority", metavar="FILE", help="Who signed its certificate, if your own."),
+    ] = None,
+    links: Annotated[
+        list[str] | None, typer.Option("--link", metavar="HUB", help="A hub to be linked to; may be repeated.")
+    ] = None,
+    as_json: o.Json = False,
+) -> None:
+    """Make a new hub's key, and the paper that goes to the operators of all hubs of a network to be founded.
+
+    With everybody's papers each operator does `sublet network found`.
+    """
+    from nodes.cli.console import Output  # noqa: PLC0415
+    from nodes.membership.founding import new_hub  # noqa: PLC0415
+    from nodes.membership.papers import read_paper  # noqa: PLC0415
+    from schemas.membership import HubPaper  # noqa: PLC0415
+
+    _, site = o.broker_site(f"{name}={broker}", "sublet", tls=tls)
+    pem = o.text_of(authority, "tls_authority")
+    path = new_hub(folder, name, site, authority=pem, links=links or [], now=time.time())
+    key = read_paper(path, HubPaper).public_key.hex()
+    output = Output(as_json=as_json)
+    output.result({"paper": path, "public_key": key})
+    output.text(f"key         {key}", f"paper       {path}: send this to the operators of all hubs, nothing else")
 
 
 def renew(

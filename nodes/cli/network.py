@@ -13,13 +13,14 @@ from nodes.cli import options as o
 from nodes.cli.loop import finish
 
 if TYPE_CHECKING:
-    from nodes.network import BrokerSite
+    pass
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the group."""
     group = typer.Typer(help="Networks: description, keys, RabbitMQ definitions.", no_args_is_help=True)
     group.command("init")(init)
+    group.command("found")(found)
     group.command("show")(show)
     members.add_to(group)
     app.add_typer(group, name="network")
@@ -88,8 +89,8 @@ def init(
         lanes=lanes,
         site=BrokerSite(host=host, port=port or (5671 if tls else 5672), virtual_host=virtual_host, tls=tls),
         management_port=management_port,
-        own_sites=dict(_site(each, virtual_host, tls=tls) for each in brokers or ()),
-        authority=_text(authority),
+        own_sites=dict(o.broker_site(each, virtual_host, tls=tls) for each in brokers or ()),
+        authority=o.text_of(authority, "tls_authority"),
     )
     nodes = create(folder, plan)
     made = sorted(folder.glob("definitions*.json"))
@@ -99,6 +100,37 @@ def init(
         *(f"node        {folder / 'nodes' / node / 'node.toml'}" for node in nodes),
         *(f"RabbitMQ    {path}, loaded by rabbitmq{path.stem.removeprefix('definitions')}.conf" for path in made),
         f"keys        all {len(nodes)} were made here, so whoever has {folder} can speak for everybody in this network",
+    )
+
+
+def found(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="This hub's folder, with its key.")],
+    papers: Annotated[list[Path], typer.Argument(metavar="PAPER…", help="Every hub's paper, this one's too.")],
+    *,
+    management_port: Annotated[
+        int, typer.Option("--management-port", min=1, max=65535, help="Of this machine's RabbitMQ, for `network add`.")
+    ] = 15672,
+    as_json: o.Json = False,
+) -> None:
+    """Found a network with others, whose keys stay with them: this hub's files, by all papers (`sublet key hub`).
+
+    Compare the keys that are printed with those that their operators tell you by another way. With more papers, later,
+    it keeps what is there.
+    """
+    from nodes.cli.console import Output, table  # noqa: PLC0415
+    from nodes.membership import founding  # noqa: PLC0415
+    from nodes.membership.papers import read_paper  # noqa: PLC0415
+    from schemas.membership import HubPaper  # noqa: PLC0415
+
+    network = founding.found(folder, [read_paper(path, HubPaper) for path in papers], management_port)
+    output, hubs = Output(as_json=as_json), table("", "hub", "public key")
+    for name, hub in network.hubs.items():
+        hubs.add_row(name, hub.public_key)
+    output.result({"folder": folder, "hubs": {name: hub.public_key for name, hub in network.hubs.items()}})
+    output.text(
+        hubs,
+        f"RabbitMQ    {folder / founding.DEFINITIONS}, loaded by rabbitmq.conf",
+        f"node        start it with: sublet hub --config {folder / 'node.toml'}",
     )
 
 
@@ -125,16 +157,6 @@ def _split(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _text(path: Path | None) -> str:
-    from schemas.errors import BadConfig  # noqa: PLC0415
-
-    try:
-        return "" if path is None else path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise BadConfig(f"cannot read {path}: {reason}", field="tls_authority") from error
-
-
 def _link(text: str) -> tuple[str, str]:
     from schemas.errors import BadConfig  # noqa: PLC0415
 
@@ -142,20 +164,3 @@ def _link(text: str) -> tuple[str, str]:
     if not dash:
         raise BadConfig(f"{text!r} is not a link: write two hubs as A11-B11", field="links")
     return one, two
-
-
-def _site(text: str, virtual_host: str, *, tls: bool) -> tuple[str, BrokerSite]:
-    from nodes.network import BrokerSite  # noqa: PLC0415
-    from schemas.errors import BadConfig  # noqa: PLC0415
-
-    hub, _, where = text.partition("=")
-    address, slash, own_host = where.partition("/")
-    host, _, port = address.rpartition(":")
-    try:
-        where_to = own_host if slash else virtual_host
-        found = BrokerSite(host=host.strip("[]"), port=int(port), virtual_host=where_to, tls=tls)
-    except ValueError:
-        found = BrokerSite(host="", port=0)
-    if not (hub and found.host and 0 < found.port < 65536 and found.virtual_host):
-        raise BadConfig(f"{text!r} is not a hub's broker: write A11=host:5672 or A11=host:5672/vhost", field="brokers")
-    return hub, found

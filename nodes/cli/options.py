@@ -21,6 +21,7 @@ from schemas.money import MICROS
 
 if TYPE_CHECKING:
     from nodes.cli.inputs import Inputs
+    from nodes.network import BrokerSite
     from nodes.renter.invitation import Invitation
     from nodes.renter.submission import JobOptions
     from schemas.joint import Fitting
@@ -367,3 +368,32 @@ def asking(command: Callable[..., None]) -> Callable[..., None]:
     vars(spread)["__signature__"] = own.replace(parameters=shown)
     spread.__annotations__ = {each.name: each.annotation for each in shown}
     return spread
+
+
+def text_of(path: Path | None, field: str) -> str:
+    """A small text file; empty without a path. Raises BadConfig."""
+    from schemas.errors import BadConfig  # noqa: PLC0415
+
+    try:
+        return "" if path is None else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise BadConfig(f"cannot read {path}: {reason}", field=field) from error
+
+
+def broker_site(text: str, virtual_host: str, *, tls: bool) -> tuple[str, BrokerSite]:
+    """A hub's name and where its broker is, as `HUB=HOST:PORT/VHOST`. Raises BadConfig."""
+    from nodes.network import BrokerSite  # noqa: PLC0415
+    from schemas.errors import BadConfig  # noqa: PLC0415
+
+    hub, _, where = text.partition("=")
+    address, slash, own_host = where.partition("/")
+    host, _, port = address.rpartition(":")
+    try:
+        where_to = own_host if slash else virtual_host
+        found = BrokerSite(host=host.strip("[]"), port=int(port), virtual_host=where_to, tls=tls)
+    except ValueError:
+        found = BrokerSite(host="", port=0)
+    if not (hub and found.host and 0 < found.port < 65536 and found.virtual_host):
+        raise BadConfig(f"{text!r} is not a hub's broker: write A11=host:5672 or A11=host:5672/vhost", field="brokers")
+    return hub, found

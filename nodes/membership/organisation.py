@@ -49,10 +49,10 @@ def new(folder: Path, address: str, role: ParticipantRole, lanes: int | None, no
         BadConfig: the address is none, or there is a key in the folder already.
     """
     me = parse_address(address)
-    _folder(folder)
+    make_folder(folder)
     identity = Identity.generate(me)
     identity.save(folder / KEY)
-    hashed = _new_password(folder / PASSWORD)
+    hashed = new_password(folder / PASSWORD)
     count = 0 if role != "lessor" else LANES_DEFAULT if lanes is None else lanes
     request = JoinRequest(
         address=me, role=role, lanes=count, public_key=identity.public, password_hash=hashed, made_at=now
@@ -70,7 +70,7 @@ def renew(config: NodeConfig, now: float, *, key: bool, password: bool) -> Path:
     if not (key or password):
         raise BadConfig("say what to renew: --key, --password or both", field="renew")
     before = read_paper(folder / WELCOME, Welcome)
-    _folder(folder / NEXT)
+    make_folder(folder / NEXT)
     identity = known
     if key:
         identity = Identity.generate(config.address)
@@ -81,7 +81,7 @@ def renew(config: NodeConfig, now: float, *, key: bool, password: bool) -> Path:
         lanes=before.lanes,
         public_key=identity.newest,
         former_key=known.newest if key else b"",
-        password_hash=_new_password(folder / NEXT / PASSWORD) if password else "",
+        password_hash=new_password(folder / NEXT / PASSWORD) if password else "",
         made_at=now,
     )
     signed = struct_bytes(request)
@@ -113,7 +113,7 @@ def welcome(folder: Path, paper: Welcome, hub_key: bytes | None = None) -> None:
     put_file(folder / NETWORK, paper.description.encode(), 0o644)
     password = next((path for path in (folder / NEXT / PASSWORD, folder / PASSWORD) if path.exists()), None)
     if password is not None:
-        url = amqp_url(site, paper.account, _read(password), own_authority=bool(paper.authority))
+        url = amqp_url(site, paper.account, _read(password), authority=AUTHORITY if paper.authority else "")
         put_file(folder / AMQP_URL, f"{url}\n".encode(), SECRET_MODE)
     if coming != folder:
         _replace_key(folder)
@@ -166,15 +166,16 @@ def _ask(folder: Path, request: JoinRequest) -> Path:
     return path
 
 
-def _folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """For its owner alone. Raises BadConfig."""
     try:
         folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
     except OSError as error:
         raise BadConfig(f"cannot make {folder}: {error.strerror or error}", field="folder") from error
 
 
-def _new_password(path: Path) -> str:
-    """A new password in a file of its own; its hash, which is all that others see."""
+def new_password(path: Path) -> str:
+    """A new password in a file of its own; its hash, which is all that others see. Raises BadConfig."""
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     put_file(path, password.encode(), SECRET_MODE)
     return password_hash(password, secrets.token_bytes(SALT_BYTES))

@@ -34,14 +34,14 @@ uncovered = "refuse"                 # or "ask": a person decides, by `sublet jo
 """
 
 
-def amqp_url(site: BrokerSite, user: str, password: str, *, own_authority: bool = False) -> str:
+def amqp_url(site: BrokerSite, user: str, password: str, *, authority: str = "") -> str:
     """The broker's address for one account (AMQP URI specification: the virtual host is one percent-encoded part).
 
-    With `own_authority` the broker's certificate is held against the file `AUTHORITY` beside it.
+    The broker's certificate is held against the file `authority` beside it; without, against the system's.
     """
     host = f"[{site.host}]" if ":" in site.host else site.host
     account = f"{quote(user, safe='')}:{quote(password, safe='')}"
-    end = f"?cafile={AUTHORITY}" if site.tls and own_authority else ""
+    end = f"?cafile={authority}" if site.tls and authority else ""
     return f"amqp{'s' if site.tls else ''}://{account}@{host}:{site.port}/{quote(site.virtual_host, '')}{end}"
 
 

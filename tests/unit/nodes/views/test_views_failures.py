@@ -23,7 +23,8 @@ KEBAB: Final = re.compile(r"[a-z]+(-[a-z]+)*")
 TAKE_A_CODE: Final = {"fail", "lose", "BatchRefused", "CannotCompute", "Objection", "Unfit", "Check"}
 """Callables that take a code by its place."""
 END_NO_JOB: Final = {
-    # a hub's welcome is not taken
+    # a hub's paper or welcome is not taken
+    *("not-my-paper", "one-sided-link", "paper-signature", "two-papers"),
     *("stale-welcome", "welcome-signature", "wrong-hub-key", "wrong-key"),
     # a journal does not replay
     *("bad-entry", "broken-chain", "different-effects", "different-refusal", "incomplete", "wrong-machine"),
