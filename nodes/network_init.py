@@ -35,7 +35,7 @@ from nodes.hub.registry import founded
 from nodes.identity import Identity
 from nodes.membership import organisation
 from nodes.membership.papers import read_paper
-from nodes.membership.settings import AMQP_URL, AUTHORITY, KEY, NETWORK, amqp_url, network_toml, node_toml, subnet_toml
+from nodes.membership.settings import AMQP_URL, KEY, NETWORK, amqp_url, network_toml, node_toml, subnet_toml
 from nodes.membership.welcoming import make_welcome
 from nodes.network import (
     BrokerSite,
@@ -69,8 +69,6 @@ class Plan:
     """Brokers of single hubs, by hub; the others share `site`."""
     management_port: int = 15672
     """Of the management API of every broker."""
-    authority: str = ""
-    """Certificates (PEM) of who signed the brokers', where they speak TLS and no system knows it."""
 
     def checked(self) -> Plan:
         """Itself.
@@ -160,7 +158,7 @@ def _write_all(staging: Path, folder: Path, plan: Plan) -> list[Address]:
         _write_links(own, hub, layout, plan, accounts)
         _write(own / NETWORK, network_toml(network), 0o644)
     for node, request in requests.items():
-        _welcome(staging / "nodes" / node, request, network, hubs[hub_of(node)], plan.authority)
+        _welcome(staging / "nodes" / node, request, network, hubs[hub_of(node)])
     for name, site in plan.sites.items():
         end = "" if len(plan.sites) == 1 else f"-{name}"
         _write(staging / f"definitions{end}.json", _definitions(layout, name, accounts, site.virtual_host), 0o644)
@@ -196,9 +194,9 @@ def _ask(own: Path, node: Address, plan: Plan) -> JoinRequest:
     return read_paper(organisation.new(own, node, plan.role_of(node), plan.lanes, time.time()), JoinRequest)
 
 
-def _welcome(own: Path, request: JoinRequest, network: NetworkFile, hub: Identity, authority: str) -> None:
+def _welcome(own: Path, request: JoinRequest, network: NetworkFile, hub: Identity) -> None:
     address, member = Address(request.address), founded(request)
-    paper = make_welcome(address, member, network, authority=authority, now=time.time(), sign=hub.sign)
+    paper = make_welcome(address, member, network, authority="", now=time.time(), sign=hub.sign)
     organisation.welcome(own, paper)
 
 
@@ -207,13 +205,10 @@ def _write_hub(own: Path, identity: Identity, plan: Plan, subnet: SubnetFile, ac
     identity.save(own / KEY)
     broker = plan.broker_of(subnet.hub)
     site = plan.sites[broker]
-    authority = AUTHORITY if plan.authority else ""
-    url = amqp_url(site, identity.address, accounts.new(identity.address), authority=authority)
+    url = amqp_url(site, identity.address, accounts.new(identity.address))
     _write(own / AMQP_URL, f"{url}\n", 0o600)
-    if plan.authority:
-        _write(own / AUTHORITY, plan.authority, 0o644)
     operator = f"{quote(operator_account(broker), safe='')}:{accounts.operator(broker)}"
-    host = "127.0.0.1" if site.tls else f"[{site.host}]" if ":" in site.host else site.host
+    host = f"[{site.host}]" if ":" in site.host else site.host
     _write(own / MANAGEMENT_URL, f"http://{operator}@{host}:{plan.management_port}\n", 0o600)
     _write(own / "node.toml", node_toml(identity.address, "hub", 0), 0o644)
     _write(own / "subnet.toml", subnet_toml(subnet), 0o644)
@@ -222,8 +217,7 @@ def _write_hub(own: Path, identity: Identity, plan: Plan, subnet: SubnetFile, ac
 def _write_links(own: Path, hub: str, layout: Network, plan: Plan, accounts: _Accounts) -> None:
     for far in far_neighbours(layout, hub):
         user = link_account(hub, far)
-        site = plan.sites[plan.broker_of(far)]
-        url = amqp_url(site, user, accounts.new(user), authority=AUTHORITY if plan.authority else "")
+        url = amqp_url(plan.sites[plan.broker_of(far)], user, accounts.new(user))
         _write(own / link_file(far), f"{url}\n", 0o600)
 
 

@@ -46,13 +46,7 @@ def init(
     ] = "",
     lanes: Annotated[int, typer.Option("--lanes", min=1, max=999, help="Most workers of one lessor at a time.")] = 8,
     host: Annotated[str, typer.Option("--amqp-host", "--broker-host", help="Where RabbitMQ listens.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--amqp-port", min=0, max=65535, help="By default 5672, or 5671 with TLS.")] = 0,
-    tls: Annotated[bool, typer.Option("--tls", help="The brokers speak TLS; their management API is local.")] = False,
-    authority: Annotated[
-        Path | None,
-        typer.Option("--tls-authority", metavar="FILE", help="Who signed their certificates (PEM), if it is your own."),
-    ] = None,
-    empty: Annotated[bool, typer.Option("--empty", help="Hubs only: all participants join later.")] = False,
+    port: Annotated[int, typer.Option("--amqp-port", min=1, max=65535)] = 5672,
     virtual_host: Annotated[str, typer.Option("--amqp-vhost", help="RabbitMQ's virtual host.")] = "sublet",
     management_port: Annotated[
         int, typer.Option("--management-port", min=1, max=65535, help="Of RabbitMQ's API, for `network add`.")
@@ -69,7 +63,7 @@ def init(
     """Write a network's description, keys, passwords and RabbitMQ definitions, to try it out: all keys are made here.
 
     Every node's folder DIR/nodes/ADDRESS holds its own secrets only: move it to where the node runs. Whoever shall
-    have a key of his own makes it himself (`sublet key new`) and joins later (`sublet network add`).
+    keep a key to himself makes it himself: `sublet key new`, `sublet key hub`.
     """
     from nodes.cli.console import Output  # noqa: PLC0415
     from nodes.network import BrokerSite  # noqa: PLC0415
@@ -82,15 +76,14 @@ def init(
         return
     plan = Plan(
         hubs=_split(hubs),
-        renters=tuple(parse_address(each) for each in renters or (() if empty else ("A11.A12",))),
-        lessors=tuple(parse_address(each) for each in lessors or (() if empty else ("B11.B12", "B11.B13"))),
+        renters=tuple(parse_address(each) for each in renters or ("A11.A12",)),
+        lessors=tuple(parse_address(each) for each in lessors or ("B11.B12", "B11.B13")),
         partners=tuple(parse_address(each) for each in partners or ()),
         links=tuple(_link(each) for each in _split(links)),
         lanes=lanes,
-        site=BrokerSite(host=host, port=port or (5671 if tls else 5672), virtual_host=virtual_host, tls=tls),
+        site=BrokerSite(host=host, port=port, virtual_host=virtual_host),
         management_port=management_port,
-        own_sites=dict(o.broker_site(each, virtual_host, tls=tls) for each in brokers or ()),
-        authority=o.text_of(authority, "tls_authority"),
+        own_sites=dict(o.broker_site(each, virtual_host) for each in brokers or ()),
     )
     nodes = create(folder, plan)
     made = sorted(folder.glob("definitions*.json"))

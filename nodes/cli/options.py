@@ -381,7 +381,7 @@ def text_of(path: Path | None, field: str) -> str:
         raise BadConfig(f"cannot read {path}: {reason}", field=field) from error
 
 
-def broker_site(text: str, virtual_host: str, *, tls: bool) -> tuple[str, BrokerSite]:
+def broker_site(text: str, virtual_host: str, *, tls: bool = False) -> tuple[str, BrokerSite]:
     """A hub's name and where its broker is, as `HUB=HOST:PORT/VHOST`. Raises BadConfig."""
     from nodes.network import BrokerSite  # noqa: PLC0415
     from schemas.errors import BadConfig  # noqa: PLC0415

@@ -38,7 +38,7 @@ class Part:
 PARTS: Final = (
     Part("checkup", "`sublet check` names what is wrong", 5),
     Part("contracts", "one lessor, a lessor that ends, a job of three leases, on RabbitMQ", 10),
-    Part("joining", "an organisation with two lessors joins, works, changes keys and leaves, on RabbitMQ", 10),
+    Part("joining", "a network is founded and joined, keys are changed, lessors leave, on RabbitMQ", 10),
     Part("deadlines", "a silent lessor's work is done by the other", 5),
     Part("clocks", "clocks that are off at each role", 15),
     Part("strangers", "a stranger that does all it can makes no job slower", 15),

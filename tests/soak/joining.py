@@ -1,5 +1,7 @@
-"""An organisation with two lessors joins while a job runs, gets work under every protection, changes keys and passwords
-during a job, and leaves; on RabbitMQ, with a process per role. `make soak` sees to it.
+"""Two operators found a network with a broker each, and everybody else joins it with keys that nobody else ever sees.
+
+An organisation with two lessors comes while a job runs, gets work under every protection, changes keys and passwords
+during a job, and leaves; nothing is started again. On RabbitMQ, with a process per role; `make soak` sees to it.
 """
 
 from __future__ import annotations
@@ -9,11 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
 from schemas.ids import Address
-from tests.support.deployment import deployment
-from tests.support.newcomer import Newcomer, lessors_of, opened, standing_still, submit, write_table
+from tests.support.newcomer import Newcomer, founded, lessors_of, opened, standing_still, submit, write_table
 from tests.support.rabbitmq import Server, running
 
 ROWS: Final = 20_000
@@ -26,13 +26,15 @@ BOTH: Final = ("--lessors-min", "2", "--lessors", "2")
 
 def live(server: Server, folder: Path) -> None:
     """Raises AssertionError for the first thing that is not as it should be."""
-    port, mail = str(urlsplit(server.api_url).port), folder / "mail"
+    mail = folder / "mail"
     mail.mkdir()
-    with deployment(folder / "network", server, "--management-port", port) as network:
+    with founded(folder / "network", server, mail, "A11", "B11") as network:
         table = write_table(folder, ROWS)
-        started = [network.start(*node) for node in (("hub", "A11.hub"), ("hub", "B11.hub"))]
-        started += [network.start("lessor", lessor) for lessor in OTHERS]
-        renter = network.start("renter", "A11.A12")
+        started = [network.start(role, f"{hub}.hub") for hub in ("A11", "B11") for role in ("hub", "bridge")]
+        renting = Newcomer(network, Address("A11.A12"), mail, role="renter")
+        renter = renting.join()
+        others = [Newcomer(network, Address(address), mail, price="1.0") for address in OTHERS]
+        started += [each.join() for each in others]
         newcomers = [Newcomer(network, Address(address), mail) for address in NEW]
 
         def job(protection: str) -> str:
@@ -62,7 +64,7 @@ def live(server: Server, folder: Path) -> None:
         lessors(job("enclave"), OTHERS)
         assert not [left for each in newcomers for left in each.left()]
         assert all(process.poll() is None for process in (*started, renter)), network.logs()
-        assert opened(newcomers) == []
+        assert opened([renting, *others, *newcomers]) == []
         print(f"{len(list(mail.iterdir()))} files travelled, none opens anything", flush=True)
         for process in started[-len(NEW) :]:
             process.kill()

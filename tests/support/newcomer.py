@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+import secrets
 import signal
 import subprocess
 import time
@@ -12,20 +14,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import orjson
+
+from nodes.config import read_config
 from nodes.identity import Identity
 from schemas.ids import Address, hub_of
 from tests.support.deployment import COMMAND_SECONDS_MAX, POLL_SECONDS, Deployment
+from tests.support.rabbitmq import Server
 
-SECRETS = ("identity.pem", "former-identity.pem", "password", "amqp-url")
+SECRET = re.compile(r"(former-)?identity\.pem|password|amqp-url|management-url|link-[^.]*")
 
 
 @dataclass(slots=True)
 class Newcomer:
-    """One lessor of it; `mail` is a folder with all that it and its hub's operator send each other."""
+    """One node of it; `mail` is a folder with all that organisations and hubs' operators send each other."""
 
     network: Deployment
     address: Address
     mail: Path
+    role: str = "lessor"
+    price: str = "0.5"
+    """Others ask 1.0."""
     secrets: set[str] = field(default_factory=set, repr=False)
     """Every private key and password that it ever had."""
 
@@ -50,14 +59,14 @@ class Newcomer:
         self._remember()
 
     def join(self) -> subprocess.Popen[bytes]:
-        """Join, cheaper than others, and start."""
-        where = ("--address", self.address, "--role", "lessor", "--lanes", "2")
-        self.network.sublet("key", "new", str(self.node), *where)
+        """Join and start."""
+        lanes = ("--lanes", "2") if self.role == "lessor" else ()
+        self.network.sublet("key", "new", str(self.node), "--address", self.address, "--role", self.role, *lanes)
         self.admitted("add")
         settings = self.node / "node.toml"
-        settings.write_text(settings.read_text().replace("price = 1.0", "price = 0.5"))
-        started = self.network.start("lessor", self.address)
-        self.until_logged("ready")
+        settings.write_text(settings.read_text().replace("price = 1.0", f"price = {self.price}"))
+        started = self.network.start(self.role, self.address)
+        self.until_logged("ready" if self.role == "lessor" else "starting")
         return started
 
     def change(self) -> None:
@@ -75,32 +84,61 @@ class Newcomer:
     def until_logged(self, text: str) -> None:
         """Return as soon as its process has said so."""
         deadline = time.monotonic() + COMMAND_SECONDS_MAX
-        while not any(text in path.read_text() for path in self.node.glob("lessor-*.log")):
+        while not any(text in path.read_text() for path in self.node.glob(f"{self.role}-*.log")):
             if time.monotonic() > deadline:
                 raise AssertionError(f"{text!r} was not said\n{self.network.logs()}")
             time.sleep(POLL_SECONDS)  # another process writes it and tells nobody
 
     def left(self) -> list[str]:
         """What the broker still has of it."""
-        names = [
-            f"queues/{self.network.vhost}/q.{self.address}.{kind}" for kind in ("control", "batch", "w0", "w1", "w2")
-        ]
+        config = read_config(self.network.config(f"{hub_of(self.address)}.hub"), {})
+        vhost = config.network.brokers[config.network.hubs[config.hub].broker].virtual_host
+        kinds = ("control", "batch", "result", "w0", "w1", "w2")
+        names = [f"queues/{vhost}/q.{self.address}.{kind}" for kind in kinds]
         accounts = [f"users/{self.address}", f"users/{self.address}~2"]
         return [name for name in (*names, *accounts) if self.network.server.call("GET", name) is not None]
 
     def _remember(self) -> None:
-        for path in self.node.rglob("*"):
-            if path.name in SECRETS:
-                text = path.read_text().strip()
-                pem = text.startswith("-----")
-                self.secrets.add(text.splitlines()[1] if pem else str(urlsplit(text).password or text))
+        self.secrets |= _secrets_in(self.node)
 
 
 def opened(newcomers: list[Newcomer]) -> list[str]:
-    """Names of the files in the mail that hold a secret of one of them, or look like it."""
-    secrets = {secret for each in newcomers for secret in each.secrets}
+    """Names of the files in the mail that hold a secret of anybody in the network, or look like it."""
+    secrets = {secret for each in newcomers for secret in each.secrets} | _secrets_in(newcomers[0].network.folder)
     files = {path.name: path.read_text() for each in newcomers for path in each.mail.iterdir()}
     return sorted(name for name, text in files.items() if "PRIVATE" in text or any(each in text for each in secrets))
+
+
+def _secrets_in(folder: Path) -> set[str]:
+    """Private keys and passwords of all nodes below."""
+    found: set[str] = set()
+    for path in (path for path in folder.rglob("*") if SECRET.fullmatch(path.name)):
+        text = path.read_text().strip()
+        found.add(text.splitlines()[1] if text.startswith("-----") else str(urlsplit(text).password or text))
+    return found
+
+
+@contextmanager
+def founded(folder: Path, server: Server, mail: Path, *hubs: str) -> Iterator[Deployment]:
+    """A network that so many operators found, each linked to each, with a virtual host each; nothing is started yet."""
+    parts, port = urlsplit(server.amqp_url), str(urlsplit(server.api_url).port)
+    here = Deployment(folder, server, f"founded-{secrets.token_hex(6)}")
+    for hub in hubs:
+        broker = f"{parts.hostname}:{parts.port or 5672}/{here.vhost}-{hub}"
+        links = [part for other in hubs if other != hub for part in ("--link", other)]
+        here.sublet("key", "hub", str(here.config(f"{hub}.hub").parent), "--name", hub, "--broker", broker, *links)
+        (mail / f"{hub}.hub.json").write_bytes((here.config(f"{hub}.hub").parent / f"{hub}.hub.json").read_bytes())
+    papers = [str(mail / f"{hub}.hub.json") for hub in hubs]
+    try:
+        for hub in hubs:
+            own = here.config(f"{hub}.hub").parent
+            here.sublet("network", "found", str(own), *papers, "--management-port", port)
+            server.call("POST", "definitions", orjson.loads((own / "definitions.json").read_bytes()))
+        yield here
+    finally:
+        here.stop()
+        for hub in hubs:
+            server.call("DELETE", f"vhosts/{here.vhost}-{hub}")
 
 
 def write_table(folder: Path, rows: int) -> Path:
