@@ -26,7 +26,7 @@ from nodes.admission.registered import LOOK_SECONDS, member_of, registered, runn
 from nodes.bootstrap import connect, hub_config
 from nodes.config import NodeConfig
 from nodes.hub.records import Member
-from nodes.hub.registry import changed, check_request, founder, settled_member
+from nodes.hub.registry import changed, check_request, founder, is_repeated, settled_member
 from nodes.identity import verify
 from nodes.machine import Refused
 from nodes.membership.welcoming import make_welcome
@@ -67,7 +67,8 @@ class Admission:
             )
 
     async def admit(self, request: JoinRequest, *, overlap_seconds: float = 0.0, lost: bool = False) -> Welcome:
-        """Admit who asks to join; or a change of key or password, while the former counts for so long.
+        """Admit who asks to join; or a change of key or password, while the former counts for so long. Asked again, it
+        does what was left, and welcomes anew.
 
         Raises:
             NotAdmitted: the request is not right, or not now.
@@ -77,16 +78,10 @@ class Admission:
         data = ParticipantAdmitted(request=request, by=self.by, until=ends_at, lost=lost)
         async with open_store(self.config, make=True) as store:
             before = await member_of(store, request.address) or founder(hub_config(self.config), request)
-            with _refusals():
-                check_request(request, self.config.hub, verify)
-                after = changed(before, data)
-            if request.password_hash:
-                await asyncio.to_thread(self.operator.apply, self._additions(request, after))
-            await self._tell("participant.admitted", request.address, data, request.signature.hex())
-            recorded = await registered(store, request.address, after.version)
-        if before is not None and before.account != after.account and not after.retiring:
-            former = participant_account(Address(request.address), before.account)
-            await asyncio.to_thread(self.operator.remove_user, former)
+            recorded = before if is_repeated(before, request) else await self._register(store, before, data)
+        assert recorded is not None
+        if recorded.version > 1 and request.password_hash and not recorded.retiring:
+            await self._remove_former(Address(request.address), recorded)
         identity = self.config.identity()
         return make_welcome(
             Address(request.address),
@@ -97,6 +92,19 @@ class Admission:
             sign=identity.sign,
         )
 
+    async def _register(self, store: Store, before: Member | None, data: ParticipantAdmitted) -> Member:
+        request = data.request
+        with _refusals():
+            check_request(request, self.config.hub, verify)
+            after = changed(before, data)
+        if request.password_hash:
+            await asyncio.to_thread(self.operator.apply, self._additions(request, after))
+        await self._tell("participant.admitted", request.address, data, request.signature.hex())
+        return await registered(store, request.address, after.version)
+
+    async def _remove_former(self, address: Address, member: Member) -> None:
+        await asyncio.to_thread(self.operator.remove_user, participant_account(address, 1 - member.account))
+
     async def settle(self, address: str) -> None:
         """Only the newest key and password of a participant count from now on.
 
@@ -106,14 +114,13 @@ class Admission:
         """
         async with open_store(self.config, make=True) as store:
             member = await member_of(store, address)
-            if member is None or settled_member(member) == member:
+            if member is None or member.left:
                 raise BadConfig(f"{address} has no former key or password that counts", field="address")
-            data = ParticipantSettled(address=address, by=self.by)
-            await self._tell("participant.settled", address, data, str(member.version))
-            await until(store, address, lambda now: settled_member(now) == now)
-        if member.retiring:
-            former = participant_account(Address(address), 1 - member.account)
-            await asyncio.to_thread(self.operator.remove_user, former)
+            if settled_member(member) != member:
+                data = ParticipantSettled(address=address, by=self.by)
+                await self._tell("participant.settled", address, data, str(member.version))
+                await until(store, address, lambda now: settled_member(now) == now)
+        await self._remove_former(Address(address), member)
 
     async def remove(self, address: str, reason: str, *, wait_seconds: float) -> int:
         """Let a participant go: nothing new is agreed with it; what runs may end by itself for so long, then is ended.

@@ -62,7 +62,7 @@ def changed(before: Member | None, data: ParticipantAdmitted) -> Member:
     if before is None or before.left:
         return _joined(before, request)
     if request.made_at <= before.asked_at:
-        raise Refused("stale-request", f"a younger request of {request.address} was admitted before: use the last one")
+        raise Refused("stale-request", f"another request of {request.address} that is as young was admitted before")
     same = request.public_key == before.key
     if not same and not data.lost and request.former_key != before.key:
         raise Refused(
@@ -101,6 +101,13 @@ def _joined(before: Member | None, request: JoinRequest) -> Member:
     )
 
 
+def is_repeated(before: Member | None, request: JoinRequest) -> bool:
+    """Whether this very request was the last one admitted."""
+    if before is None or before.left or before.asked_at != request.made_at:
+        return False
+    return request.public_key in (before.key, before.newest)
+
+
 def settled_member(before: Member) -> Member:
     """The participant when only its newest key and password count."""
     return structs.replace(before, key=before.newest or before.key, newest=b"", until=0.0, retiring=False)
@@ -113,7 +120,7 @@ def admitted(book: Book, event: Event) -> None:
     """`participant.admitted`: by the operator, as the participant asked."""
     draft, data = book.draft, data_of(event, ParticipantAdmitted)
     request, before = data.request, draft.member(data.request.address)
-    if before is not None and before.asked_at == request.made_at and request.public_key in (before.key, before.newest):
+    if is_repeated(before, request):
         draft.note("late", f"{request.address} was admitted so before")
         return
     check_request(request, hub_of(draft.config.me), draft.context.verify)
