@@ -94,34 +94,38 @@ class Book:
         self.news.append(helps)
 
     def changed(self) -> None:
-        """See that the other hubs are told, at most every `ADVERTISE_SECONDS`."""
+        """See that the neighbours are told, at most every `ADVERTISE_SECONDS`."""
         own = self.draft.find(Own, "hub") or Own()
-        if own.pending or not self.draft.config.others:
+        at = max(self.draft.now, own.told_at + limits.ADVERTISE_SECONDS)
+        if 0 < own.tells_at <= at or not self.draft.config.neighbours:
             return
-        self.draft.put("hub", structs.replace(own, pending=True))
-        at = max(self.draft.now, own.advertised_at + limits.ADVERTISE_SECONDS)
+        self.draft.put("hub", structs.replace(own, tells_at=at))
         self.draft.do(SetTimer(name="advertise", at=at))
 
-    def capacity(self) -> Capacity:
-        """Sums of free units, best prices and most memory by protection."""
+    def capacities(self) -> tuple[Capacity, ...]:
+        """Sum of free units, best price and most memory under each protection, in their order."""
         units: dict[Protection, int] = dict.fromkeys(PROTECTIONS, 0)
         best: dict[Protection, int] = {}
-        memory: dict[Protection, int] = {}
+        memory: dict[Protection, int] = dict.fromkeys(PROTECTIONS, 0)
         for _, record in self.draft.each(SellRecord, "sell"):
             if not self._matchable(record):
                 continue
             price = record.order.price_micros
             for protection in set(record.order.protections):
-                memory[protection] = max(record.order.memory_mib, memory.get(protection, 0))
+                memory[protection] = max(record.order.memory_mib, memory[protection])
                 units[protection] += record.free
                 if record.free:
                     best[protection] = min(price, best.get(protection, price))
-        return Capacity(
-            hub=self.draft.config.me,
-            units=units,
-            best_price_micros=_in_order(best),
-            memory_mib=_in_order(memory),
-            at=self.draft.now,
+        return tuple(
+            Capacity(
+                hub=self.draft.config.me,
+                protection=each,
+                units=units[each],
+                price_micros=best.get(each, 0),
+                memory_mib=memory[each],
+                at=self.draft.now,
+            )
+            for each in PROTECTIONS
         )
 
     def _matchable(self, record: SellRecord) -> bool:
@@ -135,8 +139,3 @@ class Book:
                 if protection in record.order.protections and self._matchable(record)
             )
         return self._ranked[protection]
-
-
-def _in_order(of: dict[Protection, int]) -> dict[Protection, int]:
-    """The same news are the same bytes, whichever order came first."""
-    return {protection: of[protection] for protection in PROTECTIONS if protection in of}

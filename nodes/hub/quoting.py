@@ -8,7 +8,7 @@ from msgspec import structs
 
 from nodes.contracts import verify_proposal
 from nodes.draft import data_of
-from nodes.hub import renting, selling, signing
+from nodes.hub import advertising, renting, signing
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.matching import pick
@@ -53,7 +53,7 @@ def requested(book: Book, event: Event) -> None:
         )
         draft.do(SetTimer(name=key, at=draft.now + limits.QUOTE_LEASE_SECONDS))
     answer = QuoteOffered(
-        quote=data.quote, order=data.buy.id, offers=offers, capacity=None if offers else selling.last_told(book)
+        quote=data.quote, order=data.buy.id, offers=offers, capacities=() if offers else advertising.last_told(book)
     )
     draft.send("quote.offered", event.source, data.buy.id, answer)
 
