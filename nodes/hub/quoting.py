@@ -121,7 +121,9 @@ def _objection(draft: Draft, data: ContractProposed) -> Objection | None:
     if quote is None or quote.hub != contract.renter_hub:
         return Objection("reservation-ended", f"nothing is reserved for {data.quote} any more; ask for another quote")
     if sell is None or sell.cancelled:
-        return Objection("order-cancelled", f"the lessor took {contract.sell.id} back; ask for another quote")
+        return Objection(
+            "order-cancelled", f"the lessor took {contract.sell.id} back, or let it expire; ask for another quote"
+        )
     if not _as_quoted(quote, contract):
         units = f"{contract.units} units of {contract.sell.id}"
         return Objection("not-as-quoted", f"{units} were not quoted so for this buy order; propose what was quoted")

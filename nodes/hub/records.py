@@ -53,7 +53,7 @@ class SellRecord(Struct, frozen=True, kw_only=True):
     @property
     def free(self) -> int:
         """Units that may be matched."""
-        return self.free_beside(frozenset())
+        return 0 if self.silent or self.cancelled else max(0, self.order.units - sum(self.held.values()))
 
     def free_beside(self, holders: frozenset[str]) -> int:
         """Units that may be matched for whoever gives up what these hold."""

@@ -82,7 +82,7 @@ def expired(book: Book, sell_id: str) -> None:
     """Timer: an order that was not renewed leaves the book (when nothing holds of it)."""
     record = book.draft.sell(sell_id)
     if record is not None and record.order.expires_at <= book.draft.now:
-        book.write(record)
+        book.write(structs.replace(record, cancelled=True))
 
 
 def _check_order(draft: Draft, event: Event, order: SellOrder) -> None:

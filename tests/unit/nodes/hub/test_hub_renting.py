@@ -101,7 +101,7 @@ def test_a_renewal_older_than_what_is_known_is_ignored(world: World) -> None:
 
 def test_an_order_that_is_not_renewed_leaves_the_book(world: World) -> None:
     world.sell("B11.B12", expires_at=START + 60)
-    world.run(61)
+    world.run(60 + limits.ADVERTISE_SECONDS)
     assert not world.all("B11", SellRecord)
     assert [each.units for each in world.told(A) if each.hub == "B11.hub"] == [0, 0, 0]
 
