@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from nodes.hub import proposing
+from nodes.hub import links, proposing
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.matching import Candidate, Part, pick
@@ -73,7 +73,8 @@ def decide(book: Book, record: BuyRecord) -> None:
         tell_refused(book.draft, record.order, Objection("no-memory", lacking))
         close(book, record, "too-large")
     else:
-        _wait(book, record, lacking or f"{picked.lacking(need)}{_memory(record.order)}{_too_dear(book, record)}")
+        short = f"{picked.lacking(need)}{_memory(record.order)}{_too_dear(book, record)}"
+        _wait(book, record, lacking or f"{short}{links.lost(book.draft)}")
 
 
 def answered(book: Book, record: BuyRecord) -> None:
@@ -179,6 +180,8 @@ def _ask(draft: Draft, record: BuyRecord, need: Need) -> dict[str, str]:
     asked = {}
     renewed = {found.contract.lessor_hub for each in record.order.renews if (found := draft.contract(each))}
     for hub in draft.config.others:
+        if not links.reaches(draft, hub):
+            continue
         known = draft.find(CapacityRecord, f"capacity/{hub}")
         told_lately = known is not None and draft.now <= known.heard_at + CAPACITY_SECONDS_MAX
         if not told_lately or hub in renewed or (known and may_serve(known.capacity, record.order)):

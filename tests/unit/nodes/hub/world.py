@@ -86,9 +86,14 @@ def buy_order(renter: str, number: int = 1, *, now: float = START, **fields: Any
 
 
 class World:
-    """`World({"A11": ["A12"], "B11": ["B12", "B13"]})`: hubs with their participants."""
+    """`World({"A11": ["A12"], "B11": ["B12", "B13"]})`: hubs with their participants.
 
-    def __init__(self, subnets: Mapping[str, Sequence[str]]) -> None:
+    `links` are hubs reached by links between brokers, and the neighbour there, by hub: `{A: {B: B, C: B}}`.
+    """
+
+    def __init__(
+        self, subnets: Mapping[str, Sequence[str]], links: Mapping[str, Mapping[str, Address]] | None = None
+    ) -> None:
         self.now = START
         self.hub_keys: dict[str, bytes] = {hub_address(hub): public_key(hub_address(hub)) for hub in subnets}
         self.machines: dict[str, HubMachine] = {}
@@ -96,7 +101,10 @@ class World:
         for hub, names in subnets.items():
             participants = {f"{hub}.{name}": public_key(f"{hub}.{name}") for name in names}
             me = hub_address(hub)
-            self.machines[me] = HubMachine(HubConfig(me=me, hub_keys=self.hub_keys, participants=participants))
+            config = HubConfig(
+                me=me, hub_keys=self.hub_keys, participants=participants, links=(links or {}).get(me, {})
+            )
+            self.machines[me] = HubMachine(config)
             self.records[me] = {}
         self.inbox: dict[str, list[Event]] = {}
         self.notes: list[tuple[str, Note]] = []
