@@ -58,6 +58,7 @@ class Bridge:
         self._pattern = re.compile(self.keys)
         self._room = Room(BYTES_UNDER_WAY_MAX)
         self._log = log.bind(link=f"{self.hub} to {self.neighbour}")
+        self._down = False
 
     async def run(self) -> None:
         """Until it is cancelled; then what is not confirmed comes again.
@@ -84,7 +85,7 @@ class Bridge:
         message = delivery.message
         if self._pattern.fullmatch(message.key) is None:
             return NOT_OF_THIS_LINK
-        pause, waited, lost = RETRY_SECONDS_MIN, 0.0, False
+        pause, waited = RETRY_SECONDS_MIN, 0.0
         while True:
             try:
                 await self.far.publish(message, timeout_seconds=PUBLISH_SECONDS_MAX)
@@ -100,12 +101,13 @@ class Bridge:
                 if waited > FULL_SECONDS_MAX:
                     return FULL
             except (PublishUnknown, BrokerUnreachable) as error:
-                if not lost:
+                if not self._down:
                     self._log.warning("the link is down, its messages wait", why=str(error))
-                lost = True
+                self._down = True
             else:
-                if lost:
+                if self._down:
                     self._log.info("the link is up again")
+                self._down = False
                 return ""
             await self.sleep(pause)
             pause = min(pause * 2, RETRY_SECONDS_MAX)

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from broker.network import next_hops
 from broker.port import Broker
 from nodes.allocator import keep_memory
 from nodes.config import DAY_SECONDS, NodeConfig, PartnerSettings, RenterSettings
@@ -33,6 +34,7 @@ from nodes.lessor.compute.workshop import Workshop
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
 from nodes.machine import Machine
+from nodes.network import described
 from nodes.partner.activities.aligning import partners_aligner
 from nodes.partner.activities.collect import Collector as SealedCollector
 from nodes.partner.activities.desk import Desk
@@ -51,6 +53,8 @@ from nodes.renter.protocol.machine import UNDELIVERED, RenterMachine
 from nodes.roles import ROLES
 from nodes.runtime.door import Door
 from nodes.runtime.hearing import Hearing
+from nodes.runtime.heartbeats import Heartbeats
+from nodes.runtime.links import Links
 from nodes.runtime.loop import Runtime
 from nodes.runtime.outbox import Activity
 from nodes.runtime.post import Post
@@ -59,7 +63,7 @@ from nodes.runtime.undelivered import Undelivered
 from nodes.store.blobs import BlobStore
 from nodes.store.opening import Place
 from nodes.store.port import Store
-from schemas.ids import derive_id, hub_address, hub_of
+from schemas.ids import Address, derive_id, hub_address, hub_of
 from schemas.money import to_micros
 
 T = TypeVar("T")
@@ -136,7 +140,10 @@ async def hub_node(
     blobs = BlobStore(data_dir / "blobs")
     runtime = _runtime(machine, identity, broker, store, {}, blobs, storage, endless=(AGGREGATE,))
     door, post = _door(machine, identity, storage), Post(identity, broker, time.time)
-    return StoredNode(runtime, store, (Undelivered(broker, door, post).run,))
+    links = Links(set(config.bridged.values()))
+    beats = Heartbeats(broker, door, post, config.key_of, links, runtime.submit, AGGREGATE, time.monotonic)
+    beside = (beats.run,) if links.neighbours else ()
+    return StoredNode(runtime, store, (Undelivered(broker, door, post).run, *beside))
 
 
 async def renter_node(
@@ -451,7 +458,11 @@ def hub_config(config: NodeConfig) -> HubConfig:
     participants = config.subnet.keys if config.subnet is not None else {}
     network = config.network
     linked = tuple(map(hub_address, network.linked_to(hub_of(config.address))))
-    return HubConfig(me=config.address, hub_keys=network.hub_keys, participants=participants, linked=linked)
+    ways = next_hops(described(network), config.hub).items()
+    bridged: dict[str, Address] = {hub_address(to): hub_address(via) for to, via in ways if via in config.links}
+    return HubConfig(
+        me=config.address, hub_keys=network.hub_keys, participants=participants, linked=linked, bridged=bridged
+    )
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

@@ -46,6 +46,7 @@ PARTS: Final = (
     Part("honesty", "cheats are caught, honest lessors never", 40),
     Part("backend", "all of ONNX's linear backend cases, each under a key of its own", 15),
     Part("outages", "each outage in the middle of a job, on RabbitMQ", 60),
+    Part("brokers", "bridges, brokers, hubs and database of three organisations killed, a link cut", 40),
     Part("jointkills", "each process of a joint job killed at each of its steps, on RabbitMQ", 90),
     Part("outages-random", "three outages at random in each of 20 jobs", 150, ("--random", "20")),
 )
