@@ -16,7 +16,7 @@ from nodes.identity import Identity, verify
 from nodes.machine import TIMER_FIRED, Machine, TimerFired, own_event
 from nodes.runtime.decider import Decider, Given
 from nodes.runtime.outbox import Outbox
-from nodes.runtime.quiet import Quiet, Wake
+from nodes.runtime.quiet import Quiet
 from nodes.store.errors import StoreClosed, StoreFailed
 from nodes.store.port import OUTBOX_LEASE_SECONDS, Decide, Decision, Input, OutboxRow, Outcome, Store, Timer
 from schemas import codec
@@ -59,8 +59,8 @@ class Commits:
         self._log = structlog.get_logger(__name__).bind(node=identity.address, role=machine.name)
         self.outbox: Outbox
         """Carries out what was committed; set before the first event."""
-        self.timers: Wake
-        """Called when an earlier timer was set."""
+        self.timer_set: Callable[[float], None]
+        """Told when a timer that was set is due, seconds since 1970; set before the first event."""
 
     # ---------------------------------------------------------------- inputs
 
@@ -151,7 +151,7 @@ class Commits:
             if outcome.unclaimed:
                 self.outbox.room.set()
             if outcome.next_timer is not None:
-                self.timers.set()
+                self.timer_set(outcome.next_timer)
         return outcomes
 
     def _note(self, item: Input, outcome: Outcome) -> None:

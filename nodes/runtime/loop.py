@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
@@ -41,8 +42,6 @@ from schemas import limits
 
 T = TypeVar("T")
 
-POLL_SECONDS: Final = 1.0
-"""How often to look for timers and outbox rows of other processes that ended."""
 FORGET_SECONDS: Final = 60.0
 """How often to forget what is old, and to tell of floods."""
 JOURNAL_SECONDS: Final = 7 * 24 * 3600.0
@@ -113,7 +112,8 @@ class Runtime:
         post = Post(identity, broker, clock)
         means = Means(machine, post, store, blobs, activities, self._conclude, self._storage, activities_max)
         self._outbox = self._commits.outbox = Outbox(means, self._quiet)
-        self._timer_wake = self._commits.timers = Wake(self._quiet)
+        self._timer_wake, self._next_timer = Wake(self._quiet), math.inf
+        self._commits.timer_set = self._timer_set
         complaints = Complaints(post, clock)
         door = Door(identity.address, machine.name, clock, storage=self._storage, complaints=complaints)
         self._reception = Reception(
@@ -134,6 +134,7 @@ class Runtime:
         Raises:
             ExceptionGroup: of what ended the loop: a store that was closed under it, or a queue that is not there.
         """
+        self._store.listen(self._outbox.room.set)
         self._outbox.start()
         try:
             async with asyncio.TaskGroup() as group:
@@ -195,12 +196,19 @@ class Runtime:
                 wait = await self._or_later(self._fire_due, TURN_RETRY_SECONDS)
             await self._timer_wake.wait(wait)
 
+    def _timer_set(self, due_at: float) -> None:
+        """The loop that waits for another wakes for an earlier one only: a look costs as much as an event."""
+        if due_at < self._next_timer:
+            self._timer_wake.set()
+
     async def _fire_due(self) -> float:
         """Fire every timer that is due; seconds until the next look."""
+        self._next_timer = math.inf
         while due := await self._store.due_timers(self._clock(), limits.EVENTS_PER_COMMIT_MAX):
             await self._commits.apply([self._commits.fired(timer) for timer in due])
         following = await self._store.next_timer()
-        return POLL_SECONDS if following is None else min(max(following - self._clock(), 0.0), POLL_SECONDS)
+        self._next_timer = math.inf if following is None else following
+        return min(max(self._next_timer - self._clock(), 0.0), self._store.look_seconds)
 
     async def _claim(self) -> None:
         """Take rows that belong to nobody, as far as there is room."""
@@ -208,7 +216,7 @@ class Runtime:
             with self._quiet.busy():
                 self._outbox.room.served()
                 self._outbox.accept(await self._or_later(self._claimable, []))
-            await self._outbox.room.wait(POLL_SECONDS)
+            await self._outbox.room.wait(self._store.look_seconds)
 
     async def _claimable(self) -> list[OutboxRow]:
         now = self._clock()
