@@ -14,7 +14,7 @@ from nodes.config import NodeConfig, broker_name
 Run = Callable[[NodeConfig, asyncio.Event], Awaitable[None]]
 
 
-async def serve(config: NodeConfig, run: Run) -> None:
+async def serve(config: NodeConfig, run: Run, role: str) -> None:
     """Run the node until it is told to end.
 
     Raises:
@@ -32,7 +32,7 @@ async def serve(config: NodeConfig, run: Run) -> None:
 
     for number, act in ((signal.SIGTERM, stop.set), (signal.SIGINT, stop.set), (signal.SIGHUP, hung_up)):
         loop.add_signal_handler(number, act)
-    log.info("starting", role=config.role, broker=broker_name(config.amqp_url))
+    log.info("starting", role=role, broker=broker_name(config.amqp_url))
     await run(config, stop)
     log.info("ended")
 

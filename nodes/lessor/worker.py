@@ -48,11 +48,15 @@ from nodes.machine import (
     TimerFired,
     own_event,
 )
+from nodes.operations.telemetry import Telemetry
+from nodes.operations.tracing import current
 from nodes.records import RecordSet
 from nodes.runtime.complaints import Complaints
 from nodes.runtime.consuming import consume_for_ever, handle_all
 from nodes.runtime.door import Door, Later
+from nodes.runtime.outcomes import Teller
 from nodes.runtime.post import Post
+from nodes.runtime.telling import tell
 from schemas import codec, limits
 from schemas.events import (
     CATALOGUE,
@@ -85,6 +89,7 @@ class LessorWorker:
     workshop: Workshop
     enclaves: str
     """What its enclaves are, for the log: a software enclave is never called confidential."""
+    telemetry: Telemetry = field(default_factory=Telemetry)
     lane: str = ""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the sell order is placed and all queues are consumed."""
@@ -95,9 +100,10 @@ class LessorWorker:
         Raises:
             BadConfig: every lane is taken: the network description allows no more workers.
         """
+        self.telemetry.health.consuming = lambda: "" if self.ready.is_set() else "its sell order is not placed"
         async with take_lane(self.broker, self.config.me, self.config.lanes) as lane:
             self.lane = lane.name
-            log.info("worker ready", address=self.config.me, lane=lane.name, worker=self.name, enclaves=self.enclaves)
+            log.info("worker ready", node=self.config.me, lane=lane.name, worker=self.name, enclaves=self.enclaves)
             try:
                 await _Shift(self, lane).run(stop or asyncio.Event())
             finally:
@@ -116,9 +122,12 @@ class _Shift:
         self._records = RecordSet()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._teller = Teller("lessor")
+        self._log = log.bind(node=self._me, worker=of.name)
         self._parking = Parking(of.clock)
-        self._post = Post(of.identity, of.broker, of.clock)
-        self._door = Door(self._me, "lessor", of.clock, complaints=Complaints(self._post, of.clock))
+        self._post = Post(of.identity, of.broker, of.clock, of.telemetry)
+        complaints = Complaints(self._post, of.clock)
+        self._door = Door(self._me, "lessor", of.clock, complaints=complaints, telemetry=of.telemetry)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume all queues, and offer compute, until told to stop or the lane is lost: another worker may have it."""
@@ -222,6 +231,8 @@ class _Shift:
             self._records.drop(key)
         for key, record in step.put.items():
             self._records.put(key, record)
+        for line in self._teller.lines(event, step.effects, event.subject):
+            tell(self._log, self._of.telemetry.metrics, line, current())
         for index, effect in enumerate(step.effects):
             await self._carry_out(effect, event, index)
 
@@ -238,7 +249,7 @@ class _Shift:
             case CancelTimer():
                 self._cancel(effect.name)
             case Note():
-                log.info(effect.text, kind=effect.kind, node=self._me, worker=self._of.name, **effect.details)
+                self._log.debug(effect.text, kind=effect.kind, **effect.details)
 
     async def _publish(self, effect: Publish, event: Event, index: int) -> None:
         event_id = derive_id("event", self._of.name, event.id, index)
@@ -278,6 +289,7 @@ class _Shift:
         else:
             await self._forward(batch, event, computed, partner)
         done = BatchReturned(batch=batch, seconds=monotonic() - began)
+        self._of.telemetry.metrics.computed(done.seconds)
         await self._give(self._internal("batch.returned", done))
 
     async def _return(self, batch: Batch, event: Event, computed: Computed) -> None:
@@ -333,4 +345,5 @@ class _Shift:
         try:
             await self._give(event)
         except Exception as error:
-            log.warning("a worker could not do this now", type=event.type, error=str(error) or type(error).__name__)
+            reason = str(error) or type(error).__name__
+            self._log.warning("a worker could not do this now", type=event.type, reason=reason)

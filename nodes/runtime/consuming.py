@@ -31,7 +31,7 @@ async def consume_for_ever(broker: Broker, queue: str, prefetch: int, handle: Ha
             async with broker.consume(queue, prefetch=prefetch) as consumer:
                 await handle_all(consumer, handle)
         except* BrokerUnreachable as lost:
-            log.warning("a queue is out of reach, trying again", queue=queue, error=str(lost.exceptions[0]))
+            log.warning("a queue is out of reach, trying again", queue=queue, reason=str(lost.exceptions[0]))
         await asyncio.sleep(RETRY_SECONDS)
 
 
