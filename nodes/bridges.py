@@ -59,14 +59,14 @@ async def _bridges(config: NodeConfig, stack: AsyncExitStack, telemetry: Telemet
     for neighbour, url in sorted(config.links.items()):
         account = Address(link_account(config.hub, neighbour))
         far = await _connect(url, account, hub_exchange(neighbour), stack)
-        watching, keys = partial(_watched, telemetry, neighbour), link_keys(network, config.hub, neighbour)
+        watching, keys = partial(watched, telemetry, neighbour), link_keys(network, config.hub, neighbour)
         made.append(Bridge(config.hub, neighbour, keys, near, far, watching=watching))
         log.info("bridge ready", hub=config.hub, neighbour=neighbour, broker=broker_name(url))
     return made
 
 
 @contextmanager
-def _watched(telemetry: Telemetry, neighbour: str, message: Message) -> Iterator[Passage]:
+def watched(telemetry: Telemetry, neighbour: str, message: Message) -> Iterator[Passage]:
     """A span of the link puts itself between, where spans are exported; and what passes is counted."""
     subject, came = str(message.headers.get("ce-subject", "")), traceparent_of(message.headers)
     span = telemetry.tracing.begin(f"carry to {neighbour}", subject, came)

@@ -52,7 +52,7 @@ from nodes.operations.telemetry import Telemetry
 from nodes.operations.tracing import current
 from nodes.records import RecordSet
 from nodes.runtime.complaints import Complaints
-from nodes.runtime.consuming import consume_for_ever, handle_all
+from nodes.runtime.consuming import consume, consume_for_ever, handle_all
 from nodes.runtime.door import Door, Later
 from nodes.runtime.outcomes import Teller
 from nodes.runtime.post import Post
@@ -72,6 +72,8 @@ from schemas.jobs import Batch
 
 log = structlog.get_logger(__name__)
 
+DRAIN_SECONDS_MAX: Final = 12.0
+"""A worker that ends finishes what it computes for so long: the two batches that it may have take about that."""
 WITHDRAW_SECONDS_MAX: Final = 5.0
 """A worker that ends does not wait longer for a broker to take its word."""
 
@@ -90,6 +92,7 @@ class LessorWorker:
     enclaves: str
     """What its enclaves are, for the log: a software enclave is never called confidential."""
     telemetry: Telemetry = field(default_factory=Telemetry)
+    drain_seconds_max: float = DRAIN_SECONDS_MAX
     lane: str = ""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the sell order is placed and all queues are consumed."""
@@ -131,22 +134,32 @@ class _Shift:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume all queues, and offer compute, until told to stop or the lane is lost: another worker may have it."""
+        control, batch = (queue_name(self._me, kind) for kind in ("control", "batch"))
+        of, never = self._of, asyncio.Event()
         try:
             async with self._group as group:
-                serving = [group.create_task(handle_all(self._lane.deliveries, self._serve))]
-                for kind, prefetch in (("control", limits.CONTROL_PREFETCH), ("batch", limits.BATCH_PREFETCH)):
-                    queue = queue_name(self._me, kind)
-                    serving.append(group.create_task(consume_for_ever(self._of.broker, queue, prefetch, self._serve)))
+                serving = [
+                    group.create_task(handle_all(self._lane.deliveries, self._serve, never)),
+                    group.create_task(consume_for_ever(of.broker, control, limits.CONTROL_PREFETCH, self._serve)),
+                ]
+                computing = group.create_task(consume(of.broker, batch, limits.BATCH_PREFETCH, self._serve, stop))
                 await self._by_itself(self._internal("worker.started", WorkerStarted()))
                 await stop.wait()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(WITHDRAW_SECONDS_MAX):
-                        await self._by_itself(self._internal("worker.ending", WorkerEnding()))
-                for task in serving:
+                await self._end(computing)
+                for task in (*serving, computing):
                     task.cancel()
         finally:
             for name in list(self._timers):
                 self._cancel(name)
+
+    async def _end(self, computing: asyncio.Task[None]) -> None:
+        """Take the order back, and finish the batches that were begun: what takes longer is handed back."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WITHDRAW_SECONDS_MAX):
+                await self._by_itself(self._internal("worker.ending", WorkerEnding()))
+        _, late = await asyncio.wait([computing], timeout=self._of.drain_seconds_max)
+        if late:
+            self._log.info("batches that take long are handed back")
 
     # ---------------------------------------------------------------- deliveries
 

@@ -49,10 +49,11 @@ class _Recorded:
 class Exported:
     """Spans of one node, sent in the background; a collector that cannot be reached costs spans, and no work."""
 
-    def __init__(self, endpoint: str, address: str, role: str) -> None:
-        """`endpoint` is the collector's base URL, as `http://127.0.0.1:4318`."""
+    def __init__(self, endpoint: str, address: str, role: str, *, seconds_max: float = EXPORT_SECONDS_MAX) -> None:
+        """`endpoint` is the collector's base URL, as `http://127.0.0.1:4318`; a request has `seconds_max`."""
+        self._seconds_max = seconds_max
         about = {"service.name": f"sublet-{role}", "service.instance.id": address, "service.version": version("sublet")}
-        exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=EXPORT_SECONDS_MAX)
+        exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=seconds_max)
         self._provider = TracerProvider(resource=Resource(about), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("sublet", version("sublet"))
@@ -66,5 +67,5 @@ class Exported:
 
     def close(self) -> None:
         """As `nodes.operations.tracing.Spans.close`."""
-        self._provider.force_flush(int(EXPORT_SECONDS_MAX * 1000))
+        self._provider.force_flush(int(self._seconds_max * 1000))
         self._provider.shutdown()

@@ -35,6 +35,7 @@ CLIENT_SECONDS_MAX: Final = 10.0
 """That a client may take over its request."""
 CLIENTS_MAX: Final = 16
 """At a time; more are hung up on."""
+STANDING_STILL: Final = "its event loop stands still"
 JOBS_SECONDS: Final = 10.0
 """Jobs are counted at most that often: each is looked at."""
 
@@ -86,6 +87,11 @@ class Desk:
         address, role = self._who
         return Status(not reasons, reasons, address, role, version("sublet"), health.up_seconds, rows, ages)
 
+    def standing_still(self) -> Status:
+        """Where the event loop could not be asked."""
+        address, role = self._who
+        return Status(False, (STANDING_STILL,), address, role, version("sublet"), self._health.up_seconds, 0, {})
+
     async def measure(self) -> None:
         """Bring the gauges up to date; jobs, as far as the store answers in time."""
         health = self._health
@@ -136,14 +142,14 @@ class _Application:
         try:
             self._ask(self._desk.status())
         except TimeoutError:
-            return 503, "text/plain", b"the event loop stands still\n"
+            return 503, "text/plain", f"{STANDING_STILL}\n".encode()
         return 200, "text/plain", b"ok\n"
 
     def _readyz(self) -> tuple[int, str, bytes]:
         try:
             status = self._ask(self._desk.status())
         except TimeoutError:
-            return 503, "application/json", msgspec.json.encode({"ready": False, "reasons": ["it stands still"]})
+            status = self._desk.standing_still()
         return 200 if status.ready else 503, "application/json", msgspec.json.encode(asdict(status)) + b"\n"
 
     def _metrics(self) -> tuple[int, str, bytes]:

@@ -134,8 +134,13 @@ class Tracing:
 
     def begin(self, name: str, subject: str, parent: str, kind: Kind = "internal", **attributes: str) -> Span:
         """A span of what is about `subject`; it has to be ended."""
-        context = self.context(subject, parent)
-        return self.spans.begin(name, context, kind, {"sublet.subject": subject} | attributes) if context else NOTHING
+        is_new, context = subject not in self._subjects, self.context(subject, parent)
+        if not context:
+            return NOTHING
+        span = self.spans.begin(name, context, kind, {"sublet.subject": subject} | attributes)
+        if is_new and subject in self._subjects:
+            self._subjects[subject] = span.traceparent
+        return span
 
     @contextmanager
     def span(self, name: str, subject: str, parent: str, kind: Kind = "internal", **attributes: str) -> Iterator[None]:

@@ -76,6 +76,8 @@ WARNINGS: Final = frozenset(
     }
 )
 """Kinds of note, whoever makes them."""
+ORDINARY: Final = frozenset({"no-rows", "contract-ended"})
+"""Codes of batches that come back as a matter of course: to an enclave that is new, and at the end of a lease."""
 _FIELDS: Final = ("code", "reason")
 
 
@@ -116,7 +118,7 @@ class Teller:
                 text = "" if end[1] == "expired" else effect.text
             about = {"reason" if end[1] in _FAILURES else "detail": text} if text else {}
             return Line(" ".join(end), {"id": name, **about, **told}, *end)
-        if effect.kind in WARNINGS:
+        if effect.kind in WARNINGS and effect.details.get("code") not in ORDINARY:
             about = {"id": aggregate, "source": event.source, "reason": effect.text}
             return Line(effect.kind, about | told, warns=True)
         return None

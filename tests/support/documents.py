@@ -1,4 +1,4 @@
-"""Generated documents: of events, and the table of metrics. `make documents` writes them, tests hold them to the code."""
+"""Generated documents: of events, and the table of metrics. `make documents` writes them, tests hold them to code."""
 
 from __future__ import annotations
 

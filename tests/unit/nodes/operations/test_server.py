@@ -139,7 +139,7 @@ async def test_a_loop_that_stands_still_is_not_live(node: Node, monkeypatch: pyt
     asking.start()
     asking.join()  # this thread is the loop's
     assert [code for code, _ in said] == [503, 503, 200]
-    assert said[0][1] == b"the event loop stands still\n"
+    assert said[0][1] == b"its event loop stands still\n"
     assert (await node.get("/livez"))[0] == 200
 
 
