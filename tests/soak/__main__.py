@@ -37,6 +37,7 @@ class Part:
 
 PARTS: Final = (
     Part("checkup", "`sublet check` names what is wrong", 5),
+    Part("scraping", "Prometheus scrapes every role while a job runs", 5),
     Part("contracts", "one lessor, a lessor that ends, a job of three leases, on RabbitMQ", 10),
     Part("deadlines", "a silent lessor's work is done by the other", 5),
     Part("clocks", "clocks that are off at each role", 15),
