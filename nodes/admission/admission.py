@@ -31,6 +31,7 @@ from nodes.identity import verify
 from nodes.machine import Refused
 from nodes.membership.welcoming import make_welcome
 from nodes.runtime.post import Post
+from nodes.store.port import Store
 from nodes.views.source import open_store
 from schemas.errors import BadConfig, PolicyRefused
 from schemas.ids import Address, derive_id, name_of

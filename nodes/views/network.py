@@ -1,16 +1,19 @@
-"""The network as one node sees it: who it is, the hubs and how they are linked, and at a hub its own participants."""
+"""The network as one node sees it: who it is, the hubs and how they are linked; at a hub its participants and links."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from msgspec import Struct
 
 from nodes.config import NodeConfig
 from nodes.hub.machine import AGGREGATE
-from nodes.hub.records import Member
+from nodes.hub.records import LinkRecord, Member
 from nodes.network import NetworkFile, SubnetFile
 from nodes.roles import Role
 from nodes.views.source import open_store
-from schemas.ids import Address, address, parse_address
+from schemas.ids import Address, address, hub_of, parse_address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,16 @@ class ParticipantView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LostLinkView:
+    """A link to a hub on another broker that does not carry now."""
+
+    neighbour: str
+    why: str
+    lost_at: float
+    """Seconds since 1970 (UTC)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkView:
     """What a node knows of its network."""
 
@@ -47,19 +60,36 @@ class NetworkView:
     hubs: tuple[HubView, ...]
     participants: tuple[ParticipantView, ...]
     """Of its own subnet, at a hub; others do not know theirs."""
+    lost_links: tuple[LostLinkView, ...] = ()
+    """At a hub."""
 
 
-async def network(config: NodeConfig) -> NetworkView:
-    """The network as this node's files describe it; at a hub with the participants that it has registered since.
+async def seen(config: NodeConfig) -> NetworkView:
+    """The network as this node's files describe it, and at a hub what its processes have registered and last saw since.
 
     Raises:
-        StoreFailed: a hub's store cannot be opened.
+        StoreFailed: the hub's store cannot be opened.
     """
+    if config.role != "hub":
+        return network(config)
+    async with open_store(config) as store:
+        records = await store.read(AGGREGATE)
+    lost = (
+        LostLinkView(neighbour=hub_of(Address(key.partition("/")[2])), why=record.why, lost_at=record.lost_at)
+        for key, record in sorted(records.items())
+        if isinstance(record, LinkRecord)
+    )
+    found = network(config)
+    return replace(found, lost_links=tuple(lost), participants=_registered(found.participants, records))
+
+
+def network(config: NodeConfig) -> NetworkView:
+    """The network as this node's files describe it."""
     return NetworkView(
         node=config.address,
         role=config.role,
         hubs=_hubs(config.network),
-        participants=() if config.subnet is None else await _participants(config, config.subnet),
+        participants=() if config.subnet is None else _participants(config.subnet),
     )
 
 
@@ -81,19 +111,22 @@ def _where(described: NetworkFile, broker: str) -> str:
     return f"{site.host}:{site.port}/{site.virtual_host}"
 
 
-async def _participants(config: NodeConfig, subnet: SubnetFile) -> tuple[ParticipantView, ...]:
-    async with open_store(config) as store:
-        records = await store.read(AGGREGATE)
-    found = {
-        address(subnet.hub, name): ParticipantView(
+def _participants(subnet: SubnetFile) -> tuple[ParticipantView, ...]:
+    return tuple(
+        ParticipantView(
             address=address(subnet.hub, name), role=entry.role, lanes=entry.lanes, public_key=entry.public_key
         )
         for name, entry in subnet.participants.items()
-    }
+    )
+
+
+def _registered(founders: tuple[ParticipantView, ...], records: Mapping[str, Struct]) -> tuple[ParticipantView, ...]:
+    """The founders with who came, and as they changed, without who left."""
+    found = {each.address: each for each in founders}
     for key, member in records.items():
         if isinstance(member, Member):
             of = parse_address(key.removeprefix("member/"))
-            found |= {of: _member(of, member)}
+            found[of] = _member(of, member)
             if member.left:
                 del found[of]
     return tuple(found.values())

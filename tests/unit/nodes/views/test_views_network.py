@@ -10,7 +10,7 @@ from nodes.hub.records import RECORD_TYPES, Member
 from nodes.network_init import Plan, create
 from nodes.store.opening import Place
 from nodes.store.port import Decision, Input
-from nodes.views.network import network
+from nodes.views.network import seen
 from schemas.ids import Address
 
 NOW = 1_800_000_000.0
@@ -29,7 +29,7 @@ async def test_a_hub_shows_who_came_changed_and_left_since_its_files_were_writte
     asked = [Input("event-1", AGGREGATE)]
     await store.apply(asked, lambda *_: Decision(NOW, put=put), owner="me", lease_until=NOW, performs_max=0)
     await store.close()
-    shown = {each.address: each for each in (await network(config)).participants}
+    shown = {each.address: each for each in (await seen(config)).participants}
     assert set(shown) == {stay, "A11.A14", "A11.A15"}
     assert (shown[stay].role, shown[stay].former_until) == ("renter", 0.0)
     newcomer = shown[Address("A11.A14")]
