@@ -48,7 +48,7 @@ from nodes.partner.activities.services import Services as PartnerServices
 from nodes.partner.activities.table import activities as partner_activities
 from nodes.partner.protocol.config import PartnerConfig
 from nodes.partner.protocol.machine import PartnerMachine
-from nodes.renewal import follow_key
+from nodes.renewal import follow_files
 from nodes.renter.activities.answers import Answers
 from nodes.renter.activities.collect import Collector
 from nodes.renter.activities.services import Services
@@ -100,12 +100,18 @@ class StoredNode:
     runtime: Runtime
     store: Store
     beside: tuple[Callable[[], Any], ...] = ()
-    taken_up: Callable[[Identity], None] = lambda _: None
-    """Called when the node has another key."""
+    machine: Any = None
+    """What it decides with."""
 
-    def follow_key(self, config: NodeConfig, identity: Identity) -> StoredNode:
-        """The same, which also takes up another key when its file changes."""
-        self.beside = (*self.beside, lambda: follow_key(config, identity, self.taken_up))
+    def following(
+        self, config: NodeConfig, identity: Identity, configured: Callable[[NodeConfig, Identity], Any]
+    ) -> StoredNode:
+        """The same, which takes up another key or network description when their files change."""
+
+        def taken_up(changed: NodeConfig) -> None:
+            self.machine.config = configured(changed, identity)
+
+        self.beside = (*self.beside, lambda: follow_files(config, identity, taken_up))
         return self
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -162,9 +168,13 @@ async def hub_node(
     runtime = _runtime(machine, identity, broker, store, {}, blobs, storage, telemetry, endless=(AGGREGATE,))
     door, post = _door(machine, identity, storage, telemetry), Post(identity, broker, time.time, telemetry)
     links = Links(set(config.bridged.values()))
-    beats = Heartbeats(broker, door, post, config.hub_keys.get, links, runtime.submit, AGGREGATE, time.monotonic)
+
+    def key_of(hub: str) -> bytes | None:
+        return machine.config.hub_keys.get(hub)
+
+    beats = Heartbeats(broker, door, post, key_of, links, runtime.submit, AGGREGATE, time.monotonic)
     beside = (beats.run,) if links.neighbours else ()
-    return StoredNode(runtime, store, (Undelivered(broker, door, post).run, *beside))
+    return StoredNode(runtime, store, (Undelivered(broker, door, post).run, *beside), machine)
 
 
 async def renter_node(
@@ -195,11 +205,7 @@ async def renter_node(
     telemetry.health.jobs = Phases(store).count
     door, answers = _door(machine, identity, storage, telemetry), Answers(services, hands.workbench)
     collector = Collector(services, hands.workbench, broker, door, runtime.submit, answers, hands.aligner, hearing)
-
-    def taken_up(changed: Identity) -> None:
-        machine.config = replace(machine.config, key=changed.public, newest=changed.newest)
-
-    return StoredNode(runtime, store, (collector.run, hearing.run), taken_up), services
+    return StoredNode(runtime, store, (collector.run, hearing.run), machine), services
 
 
 def renter_services(wishes: RenterWishes, identity: Identity, store: Store) -> Services:
@@ -264,11 +270,7 @@ async def partner_node(
     telemetry.health.jobs = Phases(store).count
     door = _door(machine, identity, storage, telemetry)
     collector = SealedCollector(services, desk, broker, door, runtime.submit, aligner, hearing)
-
-    def taken_up(changed: Identity) -> None:
-        machine.config = replace(machine.config, key=changed.public, newest=changed.newest)
-
-    return StoredNode(runtime, store, (collector.run, hearing.run), taken_up)
+    return StoredNode(runtime, store, (collector.run, hearing.run), machine)
 
 
 def lessor_worker(
@@ -402,7 +404,7 @@ async def serve_hub(  # noqa: PLR0917 - as every role's
 ) -> None:
     """A hub's process."""
     node = await hub_node(hub_config(config), config.data_dir, identity, broker, config.store_url, telemetry=telemetry)
-    await node.follow_key(config, identity).run(stop)
+    await node.following(config, identity, lambda changed, _: hub_config(changed)).run(stop)
 
 
 async def serve_renter(  # noqa: PLR0917 - as every role's
@@ -412,7 +414,7 @@ async def serve_renter(  # noqa: PLR0917 - as every role's
     evidence = evidence_policy(config)
     wishes = RenterWishes(config.data_dir, crew, evidence=evidence, store_url=config.store_url)
     node, _ = await renter_node(renter_config(config, identity), wishes, identity, broker, telemetry)
-    await node.follow_key(config, identity).run(stop)
+    await node.following(config, identity, renter_config).run(stop)
 
 
 async def serve_partner(  # noqa: PLR0917 - as every role's
@@ -423,7 +425,7 @@ async def serve_partner(  # noqa: PLR0917 - as every role's
     policy, datasets = config.folder / settings.policy_file, partner_datasets(config)
     wishes = PartnerWishes(config.data_dir, crew, policy, datasets, config.store_url)
     node = await partner_node(partner_config(config, identity), wishes, identity, broker, telemetry)
-    await node.follow_key(config, identity).run(stop)
+    await node.following(config, identity, partner_config).run(stop)
 
 
 async def serve_lessor(  # noqa: PLR0917 - as every role's
@@ -432,7 +434,11 @@ async def serve_lessor(  # noqa: PLR0917 - as every role's
     """A lessor's worker."""
     settings, hardware = lessor_config(config, identity), lessor_hardware(config)
     worker = lessor_worker(settings, identity, broker, crew, hardware=hardware, telemetry=telemetry)
-    await _together(stop, worker.run(stop), follow_key(config, identity, lambda _: None))
+
+    def taken_up(changed: NodeConfig) -> None:
+        worker.configure(lessor_config(changed, identity))
+
+    await _together(stop, worker.run(stop), follow_files(config, identity, taken_up))
 
 
 def hands(config: NodeConfig) -> int:

@@ -171,6 +171,8 @@ class NodeConfig:
     """Of a database server. May have a password: never to be logged."""
     subnet: SubnetFile | None = None
     """Of hubs."""
+    network_file: Path | None = None
+    """Where `network` came from: it changes with a later welcome."""
     amqp_url_file: Path | None = None
     """Where the broker's address came from, if from a file: with a new password it will stand there too."""
     links: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -248,6 +250,7 @@ def read_config(path: Path, environment: Mapping[str, str], *, role: Role | None
         network=network,
         store_url=_store_url(node, folder),
         subnet=_subnet(folder / node.subnet, address) if node.role == "hub" else None,
+        network_file=folder / node.network,
         amqp_url_file=None if secret else folder / node.amqp_url_file,
         links=_links(folder, network, hub_of(address)) if node.role == "hub" else {},
         renter=(node.renter or RenterSettings()) if node.role == "renter" else None,

@@ -34,7 +34,7 @@ from nodes.runtime.post import Post
 from nodes.store.port import Store
 from nodes.views.source import open_store
 from schemas.errors import BadConfig, PolicyRefused
-from schemas.ids import Address, derive_id, name_of
+from schemas.ids import Address, derive_id, hub_of, name_of
 from schemas.membership import JoinRequest, ParticipantAdmitted, ParticipantRemoved, ParticipantSettled, Welcome
 
 CONNECT_SECONDS_MAX: Final = 5.0
@@ -83,15 +83,28 @@ class Admission:
         assert recorded is not None
         if recorded.version > 1 and request.password_hash and not recorded.retiring:
             await self._remove_former(Address(request.address), recorded)
-        identity = self.config.identity()
-        return make_welcome(
-            Address(request.address),
-            recorded,
-            self.config.network,
-            authority=self.authority,
-            now=self.clock(),
-            sign=identity.sign,
-        )
+        return self._welcome(Address(request.address), recorded)
+
+    async def greet(self, address: str) -> Welcome:
+        """A welcome for one that is attached already: with the network as it is now.
+
+        Raises:
+            NotAdmitted: not-attached.
+        """
+        founders = self.config.subnet.participants if self.config.subnet is not None else {}
+        entry = founders.get(name_of(Address(address)))
+        async with open_store(self.config) as store:
+            member = await member_of(store, address)
+        if member is None and entry is not None and hub_of(Address(address)) == self.config.hub:
+            member = Member(role=entry.role, lanes=entry.lanes, key=bytes.fromhex(entry.public_key), version=1)
+        if member is None or member.left:
+            raise NotAdmitted(Refused("not-attached", f"{address} is not attached to {self.config.address}"))
+        return self._welcome(Address(address), member)
+
+    def _welcome(self, address: Address, member: Member) -> Welcome:
+        identity, authority = self.config.identity(), self.authority
+        network, now = self.config.network, self.clock()
+        return make_welcome(address, member, network, authority=authority, now=now, sign=identity.sign)
 
     async def _register(self, store: Store, before: Member | None, data: ParticipantAdmitted) -> Member:
         request = data.request

@@ -40,7 +40,7 @@ Definitions = Annotated[
 
 def add_to(group: typer.Typer) -> None:
     """Add the commands to `sublet network`."""
-    for command in (add, rotate, settle, remove, welcome):
+    for command in (add, rotate, settle, remove, greet, welcome):
         group.command(command.__name__)(command)
 
 
@@ -105,6 +105,18 @@ def remove(
     output = Output(as_json=as_json)
     output.result({"participant": participant, "removed": True, "contracts_ended": ended})
     output.text(f"{participant} is removed" + (f"; {ended} of its contracts were ended" if ended else ""))
+
+
+def greet(participant: Participant, *, config: o.Config, out: WelcomeOut = None, as_json: o.Json = False) -> None:
+    """Write a participant that is attached a new welcome: with the network as it is now."""
+    from nodes.cli.console import Output  # noqa: PLC0415
+    from nodes.membership.papers import write_paper  # noqa: PLC0415
+
+    path = out or Path(f"{participant}.welcome.json")
+    write_paper(path, finish(_admission(_read(config), None).greet(participant)))
+    output = Output(as_json=as_json)
+    output.result({"participant": participant, "welcome": path})
+    output.text(f"welcome     {path}: send it to {participant}")
 
 
 def welcome(

@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any, Final
 
@@ -97,6 +97,14 @@ class LessorWorker:
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the sell order is placed and all queues are consumed."""
 
+    configured: Callable[[], None] = lambda: None
+    """Called when `config` has changed."""
+
+    def configure(self, config: LessorConfig) -> None:
+        """Decide by these settings from now on, its keys and its hubs' among them; its lane stays."""
+        self.config = config
+        self.configured()
+
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Work until `stop` is set, and take the order back then; or until cancelled, as if the machine had stopped.
 
@@ -122,6 +130,7 @@ class _Shift:
         self._group = asyncio.TaskGroup()
         self._me: Address = of.config.me
         self._machine = LessorMachine(Worker(of.config, of.name, lane.name))
+        of.configured = self._configured
         self._records = RecordSet()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._waiting: dict[str, asyncio.Future[None]] = {}
@@ -131,6 +140,9 @@ class _Shift:
         self._post = Post(of.identity, of.broker, of.clock, of.telemetry)
         complaints = Complaints(self._post, of.clock)
         self._door = Door(self._me, "lessor", of.clock, complaints=complaints, telemetry=of.telemetry)
+
+    def _configured(self) -> None:
+        self._machine.worker = replace(self._machine.worker, config=self._of.config)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume all queues, and offer compute, until told to stop or the lane is lost: another worker may have it."""

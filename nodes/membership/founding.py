@@ -140,7 +140,8 @@ def _own(folder: Path, papers: Mapping[str, HubPaper]) -> HubPaper:
 def _write_links(folder: Path, mine: HubPaper, papers: Mapping[str, HubPaper], network: NetworkFile) -> None:
     for far in far_neighbours(described(network), mine.name):
         theirs, path = papers[far], folder / link_file(far)
-        password = _password_in(path) or _read(folder / _link_password(far))
+        fresh = folder / _link_password(far)  # of a paper that was made again
+        password = _read(fresh) if fresh.exists() else _password_in(path)
         authority = f"authority-{far}.pem" if theirs.authority else ""
         if theirs.authority:
             put_file(folder / authority, theirs.authority.encode(), 0o644)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from nodes.admission import registered
 from nodes.admission.admission import Admission, NotAdmitted
@@ -14,6 +16,7 @@ from nodes.config import NodeConfig, read_config
 from nodes.hub.records import RECORD_TYPES
 from nodes.membership import organisation
 from nodes.membership.papers import read_paper
+from nodes.network import read_network
 from nodes.network_init import Plan, create
 from nodes.store.sqlite import SqliteStore
 from schemas.errors import BadConfig, PolicyRefused
@@ -63,6 +66,20 @@ async def test_who_is_not_there_cannot_be_removed_or_settled(hub: NodeConfig) ->
     assert refused.value.code == "not-attached"
     with pytest.raises(BadConfig, match="no former key"):
         await admission.settle(RENTER)
+
+
+async def test_who_is_attached_gets_a_welcome_with_the_network_as_it_is_now(hub: NodeConfig, tmp_path: Path) -> None:
+    create(tmp_path / "later", Plan(hubs=("A11", "B11"), renters=(RENTER,), lessors=()))
+    later = read_network(tmp_path / "later" / "network.toml")
+    key = hub.network.hubs["A11"]
+    grown = structs.replace(later, hubs=later.hubs | {"A11": key})
+    folder = hub.folder.parent / RENTER
+    paper = await Admission(replace(hub, network=grown), Untouched(), "me").greet(RENTER)
+    organisation.welcome(folder, paper)
+    assert read_config(folder / "node.toml", {}).network == grown
+    with pytest.raises(NotAdmitted) as refused:
+        await Admission(hub, Untouched(), "me").greet("A11.A14")
+    assert refused.value.code == "not-attached"
 
 
 def test_only_a_hubs_operator_admits(hub: NodeConfig) -> None:

@@ -107,6 +107,24 @@ def test_a_network_grows_and_nobody_gets_other_secrets(papers: dict[str, HubPape
     assert "# mine" in (folder / "subnet.toml").read_text()
 
 
+def test_a_hub_whose_key_is_lost_has_another_when_all_found_again(papers: dict[str, HubPaper], tmp_path: Path) -> None:
+    for name in LINKS:
+        founding.found(tmp_path / name, list(papers.values()), 15672)
+    lost = tmp_path / "B11"
+    before = (lost / "amqp-url").read_text()
+    (lost / "identity.pem").unlink()
+    site = BrokerSite(host="b11.example", port=5671, tls=True)
+    path = founding.new_hub(lost, "B11", site, authority="PEM of B11", links=LINKS["B11"], now=NOW + 1)
+    again = papers | {"B11": read_paper(path, HubPaper)}
+    networks = [founding.found(tmp_path / name, list(again.values()), 15672) for name in LINKS]
+    assert {each.hub_keys[hub_address("B11")] for each in networks} == {again["B11"].public_key}
+    assert again["B11"].public_key != papers["B11"].public_key
+    assert (lost / "amqp-url").read_text() == before
+    link = read_config(lost / "node.toml", {}).links["A11"]
+    users = {row["name"]: row["password_hash"] for row in defined(tmp_path / "A11")["users"]}
+    assert opens(urlsplit(link).password, users["B11.link.A11"])
+
+
 def linked(paper: HubPaper, to: str, folder: Path) -> HubPaper:
     """Made anew by its operator, with one link more."""
     more = structs.replace(paper, links=dict(paper.links) | {to: "A" * 48})
