@@ -172,9 +172,11 @@ async def hub_node(
     def key_of(hub: str) -> bytes | None:
         return machine.config.hub_keys.get(hub)
 
-    beats = Heartbeats(broker, door, post, key_of, links, runtime.submit, AGGREGATE, time.monotonic)
-    beside = (beats.run,) if links.neighbours else ()
-    return StoredNode(runtime, store, (Undelivered(broker, door, post).run, *beside), machine)
+    beside: tuple[Callable[[], Any], ...] = (Undelivered(broker, door, post).run,)
+    if links.neighbours:
+        beats = Heartbeats(broker, door, post, key_of, links, runtime.submit, AGGREGATE, time.monotonic)
+        beside = (*beside, beats.run)
+    return StoredNode(runtime, store, beside, machine)
 
 
 async def renter_node(

@@ -45,7 +45,7 @@ ROLES: Final[Mapping[str, RoleRow]] = MappingProxyType(
             RoleRow(
                 name="hub",
                 about="A hub: matches orders, signs contracts. Ends cleanly on SIGTERM and SIGINT.",
-                queues=("control",),
+                queues=("control", "heartbeat"),
                 machine="nodes.hub.machine:HubMachine",
                 server="nodes.bootstrap:serve_hub",
             ),

@@ -26,7 +26,8 @@ def test_there_is_a_row_for_every_role() -> None:
 @pytest.mark.parametrize("row", ROWS)
 def test_a_rows_parts_are_there(row: RoleRow) -> None:
     assert row.load(row.machine).name == row.name
-    assert list(inspect.signature(row.load(row.server)).parameters) == ["config", "identity", "broker", "crew", "stop"]
+    taken = ["config", "identity", "broker", "crew", "stop", "telemetry"]
+    assert list(inspect.signature(row.load(row.server)).parameters) == taken
     if row.settings:
         assert issubclass(row.load(row.settings), Struct)
     assert (row.name in NodeFile.__struct_fields__) == bool(row.settings)
@@ -42,7 +43,8 @@ def test_a_rows_queues_are_the_brokers_and_the_catalogues(row: RoleRow) -> None:
 
 @pytest.mark.parametrize("row", ROWS)
 def test_a_rows_machine_handles_what_the_door_lets_in_and_its_own_outcomes(row: RoleRow) -> None:
-    """But results, which are bulk data and go to the renter's collector."""
-    told = {name for name, each in CATALOGUE.items() if row.name in each.receiver and each.kind != "result"}
+    """But results, which are bulk data and go to the renter's collector, and heartbeats, which are taken beside it."""
+    beside = {"result", "heartbeat"}
+    told = {name for name, each in CATALOGUE.items() if row.name in each.receiver and each.kind not in beside}
     handled = set(import_module(row.machine.partition(":")[0]).TABLE)
     assert handled == told | set(row.load(row.machine).internal_types) | {TIMER_FIRED}
