@@ -156,6 +156,7 @@ async def hub_node(
     links = Links(set(config.bridged.values()))
     beats = Heartbeats(broker, door, post, config.key_of, links, runtime.submit, AGGREGATE, time.monotonic)
     beside = (beats.run,) if links.neighbours else ()
+    telemetry.health.links = links.standing
     return StoredNode(runtime, store, (Undelivered(broker, door, post).run, *beside))
 
 
