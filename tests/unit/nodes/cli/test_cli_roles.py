@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,9 @@ def test_a_signal_ends_a_role_cleanly(
     assert [event["event"] for event in events] == ["starting", "ended"]
     assert events[0]["broker"] == "127.0.0.1:5672"
     assert ran[0].amqp_url.split("@")[0].split(":")[-1] not in said.err
+    assert not [
+        each for each in threading.enumerate() if isinstance(each, threading.Timer) and not each.finished.is_set()
+    ]
     assert said.out == ""
 
 
