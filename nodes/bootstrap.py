@@ -168,6 +168,7 @@ async def hub_node(
     runtime = _runtime(machine, identity, broker, store, {}, blobs, storage, telemetry, endless=(AGGREGATE,))
     door, post = _door(machine, identity, storage, telemetry), Post(identity, broker, time.time, telemetry)
     links = Links(set(config.bridged.values()))
+<<<<<<< HEAD
 
     def key_of(hub: str) -> bytes | None:
         return machine.config.hub_keys.get(hub)
@@ -177,6 +178,12 @@ async def hub_node(
         beats = Heartbeats(broker, door, post, key_of, links, runtime.submit, AGGREGATE, time.monotonic)
         beside = (*beside, beats.run)
     return StoredNode(runtime, store, beside, machine)
+=======
+    beats = Heartbeats(broker, door, post, config.key_of, links, runtime.submit, AGGREGATE, time.monotonic)
+    beside = (beats.run,) if links.neighbours else ()
+    telemetry.health.links = links.standing
+    return StoredNode(runtime, store, (Undelivered(broker, door, post).run, *beside))
+>>>>>>> ops
 
 
 async def renter_node(
