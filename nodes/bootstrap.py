@@ -63,7 +63,7 @@ from nodes.runtime.undelivered import Undelivered
 from nodes.store.blobs import BlobStore
 from nodes.store.opening import Place
 from nodes.store.port import Store
-from schemas.ids import Address, derive_id, hub_address
+from schemas.ids import Address, derive_id, hub_address, hub_of
 from schemas.money import to_micros
 
 T = TypeVar("T")
@@ -456,9 +456,13 @@ def lessor_hardware(config: NodeConfig) -> Quoter | None:
 def hub_config(config: NodeConfig) -> HubConfig:
     """The hub's directory."""
     participants = config.subnet.keys if config.subnet is not None else {}
-    ways = next_hops(described(config.network), config.hub).items()
-    links: dict[str, Address] = {hub_address(to): hub_address(via) for to, via in ways if via in config.links}
-    return HubConfig(me=config.address, hub_keys=config.network.hub_keys, participants=participants, links=links)
+    network = config.network
+    linked = tuple(map(hub_address, network.linked_to(hub_of(config.address))))
+    ways = next_hops(described(network), config.hub).items() if config.links else ()
+    bridged: dict[str, Address] = {hub_address(to): hub_address(via) for to, via in ways if via in config.links}
+    return HubConfig(
+        me=config.address, hub_keys=network.hub_keys, participants=participants, linked=linked, bridged=bridged
+    )
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

@@ -23,7 +23,7 @@ def changed(book: Book, event: Event) -> tuple[str, ...]:
     if data.why and known is None:
         draft.put(key, LinkRecord(why=data.why, lost_at=draft.now))
         draft.note("link-lost", f"{link}: {data.why}", neighbour=data.neighbour)
-        return tuple(sorted(hub for hub, via in draft.config.links.items() if via == data.neighbour))
+        return tuple(sorted(hub for hub, via in draft.config.bridged.items() if via == data.neighbour))
     if not data.why and known is not None:
         draft.delete(key)
         seconds = round(draft.now - known.lost_at, 1)
@@ -32,13 +32,17 @@ def changed(book: Book, event: Event) -> tuple[str, ...]:
     return ()
 
 
-def reaches(draft: Draft, hub: str) -> bool:
-    """Whether the first link on the way to this hub carries, as far as is known."""
-    via = draft.config.links.get(hub)
-    return via is None or draft.find(LinkRecord, f"link/{via}") is None
+def cut_off(draft: Draft) -> frozenset[str]:
+    """The hubs that cannot be reached now: the first link on the way to them is lost."""
+    gone = {_neighbour(key) for key, _ in draft.each(LinkRecord, "link")}
+    return frozenset(hub for hub, via in draft.config.bridged.items() if via in gone)
 
 
 def lost(draft: Draft) -> str:
     """For people: which links do not carry now, or nothing."""
-    names = sorted(key.partition("/")[2] for key, _ in draft.each(LinkRecord, "link"))
+    names = sorted(_neighbour(key) for key, _ in draft.each(LinkRecord, "link"))
     return "".join(f"; the link from {draft.config.me} to {name} is down" for name in names)
+
+
+def _neighbour(key: str) -> str:
+    return key.partition("/")[2]

@@ -19,7 +19,7 @@ OVER_B = {A: {B: Address(B), C: Address(B)}, C: {A: Address(B), B: Address(B)}}
 
 @pytest.fixture
 def world() -> World:
-    return World(SUBNETS, OVER_B)
+    return World(SUBNETS, bridged=OVER_B)
 
 
 def link(world: World, why: str, neighbour: str = B) -> None:
