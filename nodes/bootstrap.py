@@ -140,7 +140,7 @@ async def hub_node(
     blobs = BlobStore(data_dir / "blobs")
     runtime = _runtime(machine, identity, broker, store, {}, blobs, storage, endless=(AGGREGATE,))
     door, post = _door(machine, identity, storage), Post(identity, broker, time.time)
-    links = Links(set(config.links.values()))
+    links = Links(set(config.bridged.values()))
     beats = Heartbeats(broker, door, post, config.key_of, links, runtime.submit, AGGREGATE, time.monotonic)
     beside = (beats.run,) if links.neighbours else ()
     return StoredNode(runtime, store, (Undelivered(broker, door, post).run, *beside))
