@@ -6,19 +6,25 @@ Each link stands by itself: a neighbour whose broker is away, or does not accept
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import structlog
 
-from broker.bridge import Bridge
+from broker.bridge import Bridge, Passage
 from broker.errors import AccessRefused
 from broker.names import hub_exchange, link_account
-from broker.port import Broker
+from broker.port import Broker, Message
 from broker.topology import link_keys
-from nodes.bootstrap import CONNECT_SECONDS_MAX
+from nodes.bootstrap import CONNECT_SECONDS_MAX, operating, telemetry_of
 from nodes.config import NodeConfig, broker_name
 from nodes.network import described
+from nodes.operations.metrics import Metrics
+from nodes.operations.telemetry import Telemetry
+from schemas.codec import traceparent_of, with_traceparent
 from schemas.errors import BadConfig, BrokerUnreachable
 from schemas.ids import Address
 
@@ -38,10 +44,18 @@ async def run_bridges(config: NodeConfig, stop: asyncio.Event) -> None:
     """
     if not config.links:
         raise BadConfig(f"{config.address} has no neighbour on another broker: nothing to carry", field="links")
-    async with AsyncExitStack() as stack:
+    telemetry, bridges = telemetry_of(config, "bridge"), dict[str, Bridge]()
+    async with (
+        operating(config, "bridge", config.operations.bridge_port, telemetry, stop),
+        AsyncExitStack() as stack,
+    ):
         near = await _connect(config.amqp_url, config.address, "")
         stack.push_async_callback(near.close)
-        running = [asyncio.create_task(_carry(config, near, neighbour)) for neighbour in sorted(config.links)]
+        telemetry.health.broker = telemetry.health.consuming = lambda: _cut_off(config, bridges, telemetry.metrics)
+        running = [
+            asyncio.create_task(_carry(config, near, neighbour, telemetry, bridges))
+            for neighbour in sorted(config.links)
+        ]
         stopping = asyncio.create_task(stop.wait())
         done, left = await asyncio.wait([*running, stopping], return_when=asyncio.FIRST_COMPLETED)
         for task in left:
@@ -51,13 +65,17 @@ async def run_bridges(config: NodeConfig, stop: asyncio.Event) -> None:
             task.result()
 
 
-async def _carry(config: NodeConfig, near: Broker, neighbour: str) -> None:
+async def _carry(
+    config: NodeConfig, near: Broker, neighbour: str, telemetry: Telemetry, bridges: dict[str, Bridge]
+) -> None:
     """One link, until it is cancelled."""
     url, network = config.links[neighbour], described(config.network)
     far = await _reach(url, config.hub, neighbour)
     try:
+        watching, keys = partial(watched, telemetry, neighbour), link_keys(network, config.hub, neighbour)
+        bridge = bridges[neighbour] = Bridge(config.hub, neighbour, keys, near, far, watching=watching)
         log.info("bridge ready", hub=config.hub, neighbour=neighbour, broker=broker_name(url))
-        await Bridge(config.hub, neighbour, link_keys(network, config.hub, neighbour), near, far).run()
+        await bridge.run()
     finally:
         await far.close()
 
@@ -68,8 +86,35 @@ async def _reach(url: str, hub: str, neighbour: str) -> Broker:
         try:
             return await _connect(url, Address(link_account(hub, neighbour)), hub_exchange(neighbour))
         except (BrokerUnreachable, AccessRefused) as error:
-            log.warning("no bridge yet", hub=hub, neighbour=neighbour, broker=broker_name(url), why=str(error))
+            log.warning("no bridge yet", hub=hub, neighbour=neighbour, broker=broker_name(url), reason=str(error))
             await asyncio.sleep(RETRY_SECONDS)
+
+
+@contextmanager
+def watched(telemetry: Telemetry, neighbour: str, message: Message) -> Iterator[Passage]:
+    """A span of the link puts itself between, where spans are exported; and what passes is counted."""
+    subject, came = str(message.headers.get("ce-subject", "")), traceparent_of(message.headers)
+    span = telemetry.tracing.begin(f"carry to {neighbour}", subject, came)
+    if span.traceparent and span.traceparent != came:
+        message = replace(message, headers=with_traceparent(message.headers, span.traceparent))
+    passage = Passage(message)
+    try:
+        yield passage
+    finally:
+        span.end(passage.reason)
+    telemetry.metrics.carried(neighbour, passage.reason or "carried", len(message.body))
+
+
+def _cut_off(config: NodeConfig, bridges: Mapping[str, Bridge], metrics: Metrics) -> str:
+    """Which links are down."""
+    down = []
+    for neighbour in sorted(config.links):
+        bridge = bridges.get(neighbour)
+        up = bridge is not None and bridge.near.connected and bridge.far.connected
+        metrics.link(neighbour, up=up)
+        if not up:
+            down.append(f"{config.hub} to {neighbour}")
+    return f"no connection for the link {', '.join(down)}" if down else ""
 
 
 async def _connect(url: str, of: Address, exchange: str) -> Broker:

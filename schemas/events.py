@@ -53,6 +53,7 @@ class Event:
 
     `time` is seconds since 1970 (UTC). `subject` names the order, contract or job it is about. `cause` is the id of the
     event that led to this one. `attributes` are further CloudEvents extension attributes (batches carry theirs there).
+    `traceparent` is W3C's trace context, or empty: it is not signed, and nothing but pictures rests on it.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Event:
     body: bytes | memoryview = b""
     cause: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    traceparent: str = ""
 
 
 # ---------------------------------------------------------------- data of the events

@@ -32,17 +32,13 @@ def changed(book: Book, event: Event) -> tuple[str, ...]:
     return ()
 
 
-def cut_off(draft: Draft) -> frozenset[str]:
-    """The hubs that cannot be reached now: the first link on the way to them is lost."""
-    gone = {_neighbour(key) for key, _ in draft.each(LinkRecord, "link")}
-    return frozenset(hub for hub, via in draft.config.bridged.items() if via in gone)
+def reaches(draft: Draft, hub: str) -> bool:
+    """Whether the first link on the way to this hub carries, as far as is known."""
+    via = draft.config.bridged.get(hub)
+    return via is None or draft.find(LinkRecord, f"link/{via}") is None
 
 
 def lost(draft: Draft) -> str:
     """For people: which links do not carry now, or nothing."""
-    names = sorted(_neighbour(key) for key, _ in draft.each(LinkRecord, "link"))
+    names = sorted(key.partition("/")[2] for key, _ in draft.each(LinkRecord, "link"))
     return "".join(f"; the link from {draft.config.me} to {name} is down" for name in names)
-
-
-def _neighbour(key: str) -> str:
-    return key.partition("/")[2]

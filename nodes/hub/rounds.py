@@ -178,7 +178,8 @@ def _collect(book: Book, record: BuyRecord) -> None:
         offers=(),
         reserved=tuple(part.candidate.offer.sell.id for part in parts),
     )
-    collecting = _ask(draft, begun, need, sorted({*renewed} - {draft.config.me}))
+    others = sorted({*renewed} - {draft.config.me})
+    collecting = _ask(draft, begun, need, [hub for hub in others if links.reaches(draft, hub)])
     decide(book, _wake(draft, collecting, limits.QUOTE_WAIT_SECONDS if collecting.asked else 0.0))
 
 
@@ -188,9 +189,7 @@ def _ask(draft: Draft, record: BuyRecord, need: Need, first: Sequence[str] = ())
     if draft.now + limits.QUOTE_WAIT_SECONDS > record.asked_at + limits.QUOTE_LEASE_SECONDS - LEASE_MARGIN_SECONDS:
         return record
     seed = draft.context.nonce(f"ask/{order.id}/{record.rounds}/{len(record.tried)}")
-    cut_off = links.cut_off(draft)
-    first = [hub for hub in first if hub not in cut_off]
-    hubs = [*first, *drawn(draft, order, {*record.tried, *first, *cut_off}, seed=seed)]
+    hubs = [*first, *drawn(draft, order, {*record.tried, *first}, seed=seed)]
     asked = {draft.context.new_id("quote", hub, order.id, record.rounds): hub for hub in hubs}
     for quote, hub in asked.items():
         draft.send("quote.requested", hub, order.id, QuoteRequested(quote=quote, buy=order, need=need))

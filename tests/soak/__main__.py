@@ -37,9 +37,11 @@ class Part:
 
 PARTS: Final = (
     Part("checkup", "`sublet check` names what is wrong", 5),
+    Part("scraping", "Prometheus scrapes every role while a job runs", 5),
     Part("contracts", "one lessor, a lessor that ends, a job of three leases, on RabbitMQ", 10),
     Part("deadlines", "a silent lessor's work is done by the other", 5),
     Part("clocks", "clocks that are off at each role", 15),
+    Part("hubworkers", "1,000 orders at two hubs of two processes each on PostgreSQL, two of which are killed", 15),
     Part("strangers", "a stranger that does all it can makes no job slower", 15),
     Part("hubs", "1,000 hubs with a million participants: what each keeps and sends, and a rush of orders", 30),
     Part("growth", "500 jobs leave nothing that grows with their number", 40),
