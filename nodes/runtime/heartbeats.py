@@ -122,7 +122,7 @@ class Heartbeats:
         try:
             await self.submit("link.changed", LinkChanged(neighbour=neighbour, why=why), self.aggregate)
         except StoreFailed as error:
-            log.warning("not noted", link=f"{self.post.me} to {neighbour}", error=str(error))
+            log.warning("not noted", link=f"{self.post.me} to {neighbour}", source=self.post.me, reason=str(error))
         else:
             self._log(neighbour, why)
 
@@ -130,6 +130,6 @@ class Heartbeats:
         link, known = f"{self.post.me} to {neighbour}", neighbour in self._told
         self._told[neighbour] = bool(why)
         if why:
-            log.warning("link lost", link=link, why=why)
+            log.warning("link lost", link=link, source=neighbour, reason=why)
         else:
             log.info("link carries again" if known else "link carries", link=link)

@@ -70,8 +70,8 @@ async def test_a_job_passes_bridges_that_are_killed_and_a_cut_link_is_named_at_b
     bridges["B11"].wait()
     for hub, (neighbour, why) in ends.items():
         said = network.until_link(hub, neighbour, lost=True)
-        assert said["why"] == why.format(neighbour)
-        assert lost_links(network, hub)[hub_of(Address(neighbour))] == said["why"]
+        assert said["reason"] == why.format(neighbour)
+        assert lost_links(network, hub)[hub_of(Address(neighbour))] == said["reason"]
     network.start("bridge", "B11.hub")
     for hub, (neighbour, _) in ends.items():
         network.until_link(hub, neighbour, lost=False)
