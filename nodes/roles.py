@@ -27,7 +27,7 @@ class RoleRow:
     machine: str
     """Its protocol logic, a `nodes.machine.Machine`."""
     server: str
-    """Runs one process: `async (config, identity, broker, crew, stop) -> None`."""
+    """Runs one process: `async (config, identity, broker, crew, stop, telemetry) -> None`."""
     settings: str = ""
     """The class of its table in a node's file; empty where it has none."""
     has_store: bool = True
