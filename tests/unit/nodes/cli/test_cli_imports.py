@@ -28,6 +28,7 @@ ALLOWED: Final = (
         "nodes.allocator",
         "nodes.demo",
         "nodes.scratch",
+        "nodes.status",
     ),
     *("nodes.data", "nodes.programs", "nodes.protections", "nodes.local_partner", "nodes.joint", "nodes.inputs"),
 )
