@@ -168,7 +168,6 @@ async def hub_node(
     runtime = _runtime(machine, identity, broker, store, {}, blobs, storage, telemetry, endless=(AGGREGATE,))
     door, post = _door(machine, identity, storage, telemetry), Post(identity, broker, time.time, telemetry)
     links = Links(set(config.bridged.values()))
-<<<<<<< HEAD
 
     def key_of(hub: str) -> bytes | None:
         return machine.config.hub_keys.get(hub)
@@ -177,13 +176,8 @@ async def hub_node(
     if links.neighbours:
         beats = Heartbeats(broker, door, post, key_of, links, runtime.submit, AGGREGATE, time.monotonic)
         beside = (*beside, beats.run)
-    return StoredNode(runtime, store, beside, machine)
-=======
-    beats = Heartbeats(broker, door, post, config.key_of, links, runtime.submit, AGGREGATE, time.monotonic)
-    beside = (beats.run,) if links.neighbours else ()
     telemetry.health.links = links.standing
-    return StoredNode(runtime, store, (Undelivered(broker, door, post).run, *beside))
->>>>>>> ops
+    return StoredNode(runtime, store, beside, machine)
 
 
 async def renter_node(
@@ -561,7 +555,7 @@ def hub_config(config: NodeConfig) -> HubConfig:
     participants = config.subnet.keys if config.subnet is not None else {}
     network = config.network
     linked = tuple(map(hub_address, network.linked_to(hub_of(config.address))))
-    ways = next_hops(described(network), config.hub).items()
+    ways = next_hops(described(network), config.hub).items() if config.links else ()
     bridged: dict[str, Address] = {hub_address(to): hub_address(via) for to, via in ways if via in config.links}
     return HubConfig(
         me=config.address, hub_keys=network.hub_keys, participants=participants, linked=linked, bridged=bridged

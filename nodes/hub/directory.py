@@ -19,8 +19,7 @@ class HubConfig:
 
     `hub_keys` maps every hub's own address (`A11.hub`), this hub's included, to its Ed25519 public key (32 bytes);
     `participants` maps the addresses of this subnet likewise. `linked` are the hubs that are told of compute; by
-    default all others. `bridged` has the hubs that are reached by a link between brokers, and the neighbour at that
-    link's other end.
+    default all others. `bridged` has the hubs that are reached over a bridge, and the neighbour at its other end.
 
     Raises:
         BadConfig: an address that does not belong where it stands, or a key of another length.

@@ -1,7 +1,7 @@
 """What a hub keeps: its own subnet's orders and contracts, and what its neighbours told (N4). Frozen data, pure.
 
 One aggregate, `hub`. Keys: `hub`, `sell/<id>`, `buy/<id>`, `placed/<renter>`, `quote/<id>`, `contract/<id>`,
-`heard/<protection>/<neighbour's address>`, `link/<hub address>`, `member/<participant>`.
+`heard/<protection>/<neighbour's address>`, `link/<neighbour's address>`, `member/<participant>`.
 Units of a sell order are held by the key of what holds them: `buy/…` (own reservation), `quote/…` or `contract/…`.
 """
 
