@@ -25,6 +25,7 @@ from msgspec import Struct
 from broker.port import Broker
 from nodes.identity import Identity
 from nodes.machine import Machine
+from nodes.operations.telemetry import Telemetry
 from nodes.runtime.checks import EVENT_AGE_SECONDS_MAX
 from nodes.runtime.commits import Commits
 from nodes.runtime.complaints import Complaints
@@ -74,6 +75,7 @@ class Runtime:
         hearing_since: Callable[[], float] = lambda: 0.0,
         endless: Sequence[str] = (),
         journal_seconds: float = JOURNAL_SECONDS,
+        telemetry: Telemetry | None = None,
     ) -> None:
         """Wire a process.
 
@@ -91,7 +93,9 @@ class Runtime:
             hearing_since: since when this process hears answers without a gap, seconds since 1970 (`Hearing.since`).
             endless: aggregates that no end of a job removes.
             journal_seconds: how far back their journals go.
+            telemetry: what this process tells its operators; by default it is told to nobody.
         """
+        telemetry = self._telemetry = telemetry or Telemetry()
         self._endless = endless
         self._journal_seconds = journal_seconds
         self._store = store
@@ -108,14 +112,17 @@ class Runtime:
             owner=self._owner,
             quiet=self._quiet,
             hearing_since=hearing_since,
+            telemetry=telemetry,
         )
-        post = Post(identity, broker, clock)
-        means = Means(machine, post, store, blobs, activities, self._conclude, self._storage, activities_max)
+        post = Post(identity, broker, clock, telemetry)
+        means = Means(machine, post, store, blobs, activities, self._conclude, self._storage, activities_max, telemetry)
         self._outbox = self._commits.outbox = Outbox(means, self._quiet)
         self._timer_wake, self._next_timer = Wake(self._quiet), math.inf
         self._commits.timer_set = self._timer_set
         complaints = Complaints(post, clock)
-        door = Door(identity.address, machine.name, clock, storage=self._storage, complaints=complaints)
+        door = Door(
+            identity.address, machine.name, clock, storage=self._storage, complaints=complaints, telemetry=telemetry
+        )
         self._reception = Reception(
             me=identity.address,
             machine=machine,
@@ -125,7 +132,12 @@ class Runtime:
             quiet=self._quiet,
             storage=self._storage,
             quota=Quota(identity.address, clock),
+            metrics=telemetry.metrics,
         )
+        health = telemetry.health
+        health.store = lambda: self._storage.trouble
+        health.consuming = lambda: self._reception.trouble
+        health.outbox = lambda: self._outbox.standing(clock())
         self._log = structlog.get_logger(__name__).bind(node=identity.address, role=machine.name)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -220,13 +232,14 @@ class Runtime:
 
     async def _claimable(self) -> list[OutboxRow]:
         now = self._clock()
-        return await self._store.claim(
-            self._owner,
-            now=now,
-            lease_until=now + OUTBOX_LEASE_SECONDS,
-            publishes_max=self._outbox.publishes_room,
-            performs_max=self._outbox.performs_room,
-        )
+        with self._telemetry.metrics.storing("claim"):
+            return await self._store.claim(
+                self._owner,
+                now=now,
+                lease_until=now + OUTBOX_LEASE_SECONDS,
+                publishes_max=self._outbox.publishes_room,
+                performs_max=self._outbox.performs_room,
+            )
 
     async def _keep(self) -> None:
         """Show that this process lives, and forget what is old enough to be refused by its date."""
