@@ -12,8 +12,6 @@ from nodes.joint.schur import Solution
 
 PROBABILITY_MIN = 1e-15
 """Keeps the logarithm of a probability finite, as scikit-learn does."""
-NORMAL_POINTS = 64
-"""At which a mean over a normal distribution is taken (Gauss and Hermite's)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +67,6 @@ def calibration(fit: Fit, positive: float, centre: float) -> Calibration:
     slope = between / within if within > 0 else 1.0
     middle = (negative - positive) * between / 2
     return Calibration(slope, math.log(positive / negative) - slope * middle, centre)
-
-
-def expected(fit: Fit, positive: float) -> tuple[float, float]:
-    """AUC and log loss of calibrated first-order logistic scores, from the same two sums: as if the scores of either
-    label were normally distributed, with the same variance."""
-    found = calibration(fit, positive, 0.0)
-    negative, between = 1 - positive, fit.explained / fit.rows
-    within = max(fit.fitted / fit.rows - positive * negative * between**2, 0.0)
-    points, weights = np.polynomial.hermite_e.hermegauss(NORMAL_POINTS)
-    weights, spread = weights / weights.sum(), points * math.sqrt(within)
-    ones, zeros = (found.probabilities(spread + mean * between) for mean in (negative, -positive))
-    loss = positive * (weights @ -np.log(np.maximum(ones, PROBABILITY_MIN)))
-    loss += negative * (weights @ -np.log(np.maximum(1 - zeros, PROBABILITY_MIN)))
-    area = (1 + math.erf(between / (2 * math.sqrt(within)))) / 2 if within > 0 else 1.0
-    return area, float(loss)
 
 
 def log_mean_excess(fit: Fit) -> float:

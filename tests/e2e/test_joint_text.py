@@ -122,7 +122,6 @@ async def test_text_is_encoded_by_both_parties_and_nothing_is_left_out_without_a
     score, probability = open_table(scored.output).read(0, OTHERS).T
     assert np.abs(score - found.scores(columns)).max() < 1e-6
     assert told.scored == OTHERS
-    assert not told.estimated
     assert told.auc == pytest.approx(roc_auc_score(others[LABEL], score))
     assert told.log_loss == pytest.approx(log_loss(others[LABEL], probability))
     assert told.auc == pytest.approx(

@@ -327,10 +327,7 @@ def fit(site: Site, data: DataSet, sizes: Sizes) -> tuple[Model, str, bool]:
         f"  key {key_bits}, exponents {bits} and {partner_bits or bits_for(len(data.rows))} bits; {seconds:.1f} s; "
         f"{about['moved']} rows moved here; load {psutil.getloadavg()[0]:.1f}"
     )
-    print(
-        f"  weights off by {error:.1e} of the largest; told: r2 {about['r2']:.4f}, auc {about['auc']}, "
-        f"log loss {about['log_loss']}"
-    )
+    print(f"  weights off by {error:.1e} of the largest; told: r2 {about['r2']:.4f}, here alone {about['alone']}")
     found = judged(data, joint, pooled, about)
     print("  " + ", ".join(f"{name} {value:.5f}" for name, value in found.items()))
     for name, each in taken.items():

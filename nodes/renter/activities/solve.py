@@ -107,13 +107,10 @@ class Fitted:
         )
         if algorithm.name == "poisson":
             return structs.replace(found, log_mean_excess=report.log_mean_excess(fit))
-        return self._classified(found, fit) if algorithm.name == "logistic" else found
-
-    def _classified(self, found: FitReport, fit: Fit) -> FitReport:
-        positive = self.target.mean
-        joint, (area, loss) = report.calibration(fit, positive, self.target.intercept), report.expected(fit, positive)
-        fields = {"auc": area, "log_loss": loss, "estimated": True}
-        return structs.replace(found, slope=joint.slope, logit_at_mean=joint.intercept, **fields)
+        if algorithm.name == "logistic":
+            joint = report.calibration(fit, self.target.mean, self.target.intercept)
+            return structs.replace(found, slope=joint.slope, logit_at_mean=joint.intercept)
+        return found
 
     def _alone(self, penalty: float) -> Alone:
         """Here every row's score is known."""
@@ -154,7 +151,7 @@ def write_scores(folder: JobFolder, aside: Path, rows: Table, scores: Floats) ->
 
 def judged(fit: FitReport, label: Floats, columns: Mapping[str, Floats]) -> FitReport:
     """Of a model whose scores of some rows are known, how good it is there."""
-    scores, empty = columns[SCORE], structs.replace(fit, scored=len(label), r2=None, alone=None, estimated=False)
+    scores, empty = columns[SCORE], structs.replace(fit, scored=len(label), r2=None, alone=None)
     if "probability" in columns:
         auc, loss = report.auc(label, scores), report.log_loss(label, columns["probability"])
         return structs.replace(empty, auc=auc, log_loss=loss)
