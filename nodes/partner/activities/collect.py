@@ -146,7 +146,7 @@ class Collector:
         if part.score:
             rows = slice(batch.first_row, batch.first_row + batch.rows)
             own = await self.desk.scores(batch.job, rows, sent.result_bits)
-            return (await crew.call(scored, await self.desk.sealing(batch.job), body, batch.rows, own)).result
+            return (await crew.call(scored, await self.desk.sealing(batch.job), body, own)).result
         at_hand = await self.desk.round(batch.job, batch.round)
         return (await crew.call(partial_sums, at_hand.kit, body, batch.rows)).result
 
