@@ -15,7 +15,7 @@ from sklearn.linear_model import Ridge
 from nodes.data.table import open_table
 from nodes.joint import outliers
 from nodes.joint import report as joint_report
-from nodes.joint.columns import Floats, bits_for
+from nodes.joint.columns import RENTER_BITS_MAX, Floats, partner_bits_for
 from nodes.joint.guards import Limits
 from nodes.joint.models import MODELS
 from nodes.local import LocalNetwork
@@ -60,7 +60,7 @@ class Pooled:
     @classmethod
     def of(cls, case: Case, algorithm: AlgorithmName) -> Pooled:
         penalty = 1e-3 * len(case.mine)
-        each = ((case.mine[:, :-1], 16), (case.theirs, bits_for(len(case.mine))))
+        each = ((case.mine[:, :-1], RENTER_BITS_MAX), (case.theirs, partner_bits_for(len(case.mine))))
         sides = [outliers.moved(values, bits, 1e-3, Limits())[0] for values, bits in each]
         columns, target = np.hstack(sides), MODELS[algorithm].target(case.mine[:, -1]).values
         spread = columns.std(axis=0)

@@ -108,7 +108,7 @@ async def test_text_is_encoded_by_both_parties_and_nothing_is_left_out_without_a
     names = {name: weight for name, weight in mine.items() if name != "city=Trier"} | dict(part.weights)
     found = Model(names, constant)
     data = DataSet("people", "logistic", ("age", "city"), common.assign(city=common.city.replace("Trier", "Rome")))
-    pooled = Pooled.of(data, found, len(mine) - 1)
+    pooled = Pooled.of(data, found, len(mine) - 1, (20, 20))
     assert pooled.error(found) < WEIGHTS_ERROR_MAX
 
     scored = await completed(network, tmp_path / "mine-others.csv", "logistic", report.id)

@@ -16,7 +16,7 @@ from nodes.data.port import Block
 from nodes.data.table import ROWS_AT_ONCE, Table, open_table
 from nodes.joint import report, schur
 from nodes.joint.categories import Encoding
-from nodes.joint.columns import BLOCK_ROWS, Columns, Floats
+from nodes.joint.columns import Columns, Floats
 from nodes.joint.files import column_of
 from nodes.joint.masks import read_places
 from nodes.joint.models import MODELS
@@ -118,15 +118,15 @@ class Fitted:
         own = Fit(self.columns.rows, found.total, found.explained, found.fitted)
         if self.fitting.algorithm.name != "logistic":
             return Alone(r2=own.r2)
-        label = np.asarray(self.columns.integers[:, -1] > 0, dtype=np.float64)  # of a target that sums to 0
+        target = self.columns.column(self.columns.width - 1)
+        label = np.asarray(target > 0, dtype=np.float64)  # for it sums to 0
         scores = self._scores(found.weights)
         chances = report.calibration(own, positive, 0.0).probabilities(scores)
         return Alone(r2=own.r2, auc=report.auc(label, scores), log_loss=report.log_loss(label, chances))
 
     def _scores(self, by_integer: Floats) -> Floats:
         """Of all rows by the renter's columns alone, with a mean of 0."""
-        blocks = range(0, self.columns.rows, BLOCK_ROWS)
-        return np.concatenate([self.columns.integers[at : at + BLOCK_ROWS, :-1] @ by_integer for at in blocks])
+        return np.concatenate([block[:, :-1] @ by_integer for _, block in self.columns.blocks()])
 
 
 def write_scores(folder: JobFolder, aside: Path, rows: Table, scores: Floats) -> Table:

@@ -109,7 +109,7 @@ def test_by_default_no_weight_is_off_by_a_thousandth_of_the_largest(
 ) -> None:
     data: Data = request.getfixturevalue(name)
     rows, penalty = len(data.label), 1e-3 * len(data.label) if name == "breast" else 0.0
-    bits = (16, columns.bits_for(rows), 24)
+    bits = (16, columns.partner_bits_for(rows), 24)
     outcome = joint.run(None, data.renter, data.label, data.partner, penalty, bits=bits, key_bits=key_bits)
     assert data.difference(outcome, _ridge(data, data.label, penalty)[0]) < 1e-3
 

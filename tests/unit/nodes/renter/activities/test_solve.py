@@ -70,7 +70,9 @@ def fitted(folder: Path, asked: Fitting) -> Fitted:
     penalty = asked.algorithm.penalty_per_row * len(LABEL)
     room = Room(Layout.widest(2048, ours.width), 1 << 19)
     turned = rotation.rotation(theirs, penalty, room, secrets.token_bytes(rotation.random_bytes(theirs.width)))
-    moments = (turned.weights.astype(object) @ theirs.integers.astype(object).T @ ours.integers.astype(object)).tolist()
+    moments = (
+        turned.weights.astype(object) @ theirs.integers[:, :].astype(object).T @ ours.integers[:, :].astype(object)
+    ).tolist()
     found = solved(ours, [[float(each) for each in row] for row in moments], turned.step_bits, asked.algorithm)
     by_integer = turned.coefficients(np.array(found.reply))
     norm = float(((by_integer * theirs.deviations) ** 2).sum())
@@ -128,8 +130,8 @@ def test_integers_are_the_rows_that_enclaves_get_and_sum_to_zero(tmp_path: Path)
     found = joined(tmp_path, fitting())
     given = IntegerFiles(tmp_path).read()
     assert found.rows == len(LABEL)
-    assert given.integers.sum(axis=0).tolist() == [0, 0, 0, 0]
-    assert int(np.abs(given.integers).max()) < 1 << 19
+    assert given.integers[:, :].sum(axis=0).tolist() == [0, 0, 0, 0]
+    assert int(np.abs(given.integers[:, :]).max()) < 1 << 19
     assert found.target is not None
     assert found.target.mean == pytest.approx(LABEL.mean())
 
