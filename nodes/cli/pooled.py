@@ -18,8 +18,9 @@ from nodes.joint.categories import Encoding
 from nodes.joint.columns import Floats
 from nodes.joint.encoding import Chosen, laid_down
 from nodes.joint.guards import Limits
-from nodes.joint.models import MODELS, Target, partner_bits, renter_bits
+from nodes.joint.models import MODELS, Target
 from nodes.joint.outliers import moved
+from nodes.joint.precision import partner_bits, renter_bits
 from schemas.joint import Fitting
 
 SCORES_ERROR_MAX: Final = 1e-2

@@ -25,12 +25,6 @@ from schemas.errors import BadConfig, BadData
 BITS_MIN = 2
 BITS_MAX = 31
 """Signed integers of a column have so many bits at most, the sign among them."""
-BITS_DEFAULT_MIN, BITS_DEFAULT_MAX = 12, 18
-"""Of a partner's columns, where nobody says how many."""
-RENTER_BITS_MIN, RENTER_BITS_MAX = 16, 20
-"""Of the renter's, likewise."""
-SLOT_BITS_BESIDE = 48
-"""12 of the partner's integers, 24 of the rotation, and 12 by which sums over 10^5 rows of 300 columns pass them."""
 BLOCK_ROWS = 4096
 """Rows that are widened to float64 at a time."""
 
@@ -122,21 +116,6 @@ class Columns:
         used = len(by_integer)
         weights = np.where(np.diag(self.gram)[:used] > 0, by_integer / self.units[:used], 0.0)
         return Part(weights, -float(weights @ (self.means * self.units + self.offsets)[:used]))
-
-
-def renter_bits_for(slot_bits: int) -> int:
-    """Of the renter's columns, where nobody says how many: what a slot leaves beside the partner's integers and the
-    rotation of them, for a column of a few large values among many small ones takes 20 (its unit is its largest's)."""
-    return int(np.clip(slot_bits - SLOT_BITS_BESIDE, RENTER_BITS_MIN, RENTER_BITS_MAX))
-
-
-def partner_bits_for(rows: int) -> int:
-    """Of the partner's. With how many bits rounding moves no weight by more than about a thousandth of the largest.
-
-    It moves them by some hundreds times 2^-bits / sqrt(rows): 130 to 400 on diabetes, breast, diamonds and randhie. On
-    few rows more bits cost next to nothing, for a column has no more levels than rows.
-    """
-    return int(np.clip(np.ceil(20 - np.log2(max(rows, 1)) / 2), BITS_DEFAULT_MIN, BITS_DEFAULT_MAX))
 
 
 def deviations(gram: Floats, rows: int) -> Floats:

@@ -19,10 +19,9 @@ from types import MappingProxyType
 
 import numpy as np
 
-from nodes.homomorphic.paillier.slots import Layout
-from nodes.joint.columns import Floats, partner_bits_for, renter_bits_for
+from nodes.joint.columns import Floats
 from schemas.errors import BadData
-from schemas.joint import Algorithm, AlgorithmName
+from schemas.joint import AlgorithmName
 
 SHOWN_CLASSES = 5
 
@@ -81,13 +80,3 @@ MODELS: Mapping[AlgorithmName, Model] = MappingProxyType(
         "poisson": Model(_poisson, FIRST_ORDER),
     }
 )
-
-
-def renter_bits(algorithm: Algorithm, key_bits: int, width: int) -> int:
-    """Of the integers that the renter's columns and target become, `width` numbers a row. Raises Overflow."""
-    return algorithm.renter_bits or renter_bits_for(Layout.widest(key_bits, width).slot_bits)
-
-
-def partner_bits(algorithm: Algorithm, rows: int) -> int:
-    """Of the integers that the partner's columns become."""
-    return algorithm.partner_bits or partner_bits_for(rows)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from nodes.joint.columns import Floats
-from nodes.joint.schur import Solution
 
 PROBABILITY_MIN = 1e-15
 """Keeps the logarithm of a probability finite, as scikit-learn does."""
@@ -27,13 +26,12 @@ class Fit:
     """w'Gw: sum of squares of the centred scores."""
 
     @classmethod
-    def of(cls, solution: Solution, rows: int, penalty: float, partner_norm: float = 0.0) -> Fit:
-        """`partner_norm` is the partner's |w|^2 of standardised columns, which it tells; w'Gw = w'b - penalty |w|^2.
+    def penalised(cls, rows: int, total: float, explained: float, paid: float) -> Fit:
+        """Of weights that the penalty was on, `paid` being penalty |w|^2 of standardised columns: w'Gw = w'b - paid.
 
-        Where the partner's coefficients are withheld it is 0, and `fitted` an upper bound.
+        Where the partner's part of it is withheld, `fitted` is an upper bound.
         """
-        norm = float(solution.standard @ solution.standard) + partner_norm
-        return cls(rows, solution.total, solution.explained, solution.explained - penalty * norm)
+        return cls(rows, total, explained, explained - paid)
 
     @property
     def r2(self) -> float:

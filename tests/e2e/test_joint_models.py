@@ -15,9 +15,10 @@ from sklearn.linear_model import Ridge
 from nodes.data.table import open_table
 from nodes.joint import outliers
 from nodes.joint import report as joint_report
-from nodes.joint.columns import RENTER_BITS_MAX, Floats, partner_bits_for
+from nodes.joint.columns import Floats
 from nodes.joint.guards import Limits
 from nodes.joint.models import MODELS
+from nodes.joint.precision import RENTER_BITS_MAX, partner_bits_for
 from nodes.local import LocalNetwork
 from nodes.programs.check import check
 from nodes.programs.runtime import evaluate

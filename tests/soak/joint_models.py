@@ -30,9 +30,9 @@ from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from sklearn.metrics import log_loss, mean_poisson_deviance, roc_auc_score
 
 from nodes.joint import outliers
-from nodes.joint.columns import partner_bits_for
 from nodes.joint.guards import Limits
-from nodes.joint.models import MODELS, partner_bits, renter_bits
+from nodes.joint.models import MODELS
+from nodes.joint.precision import partner_bits, partner_bits_for, renter_bits
 from schemas.joint import Algorithm
 from tests.soak.joint_data import ID, LABEL, LOADERS, DataSet
 from tests.support.deployment import SUBLET, Deployment, deployment

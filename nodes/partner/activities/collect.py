@@ -15,8 +15,9 @@ from broker.names import queue_name
 from broker.port import Broker, Delivery
 from nodes.crew.crew import survived
 from nodes.crew.errors import HandLost
-from nodes.joint.aligner import Aligner, Incoming
+from nodes.joint.aligner import Aligner
 from nodes.joint.exchange import CHUNKS
+from nodes.joint.sides import Incoming
 from nodes.machine import Refused
 from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.moments import checked

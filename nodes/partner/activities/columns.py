@@ -6,8 +6,8 @@ from nodes.joint.columns import Columns, Floats, scaled
 from nodes.joint.encoding import Chosen
 from nodes.joint.files import IntegerFiles
 from nodes.joint.guards import Limits
-from nodes.joint.models import partner_bits
 from nodes.joint.outliers import Making, Moves, safe
+from nodes.joint.precision import partner_bits
 from schemas.joint import Algorithm, Outliers
 
 

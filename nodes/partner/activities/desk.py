@@ -17,10 +17,10 @@ from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.homomorphic.paillier.slots import Layout
 from nodes.joint.alignment import Places
 from nodes.joint.columns import Columns, Floats
-from nodes.joint.exchange import Alignment
 from nodes.joint.files import IntegerFiles
 from nodes.joint.masks import read_places
-from nodes.joint.models import renter_bits
+from nodes.joint.precision import renter_bits
+from nodes.joint.records import Alignment
 from nodes.joint.rotation import Room, Rotation, random_bytes, rotation
 from nodes.kept import Kept
 from nodes.partner.activities.scores import fixed, own_scores

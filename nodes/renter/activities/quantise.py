@@ -14,8 +14,9 @@ from nodes.joint.columns import Columns, Floats, scaled, zero_sum
 from nodes.joint.encoding import Chosen
 from nodes.joint.files import IntegerFiles, label_of
 from nodes.joint.guards import Limits
-from nodes.joint.models import MODELS, renter_bits
+from nodes.joint.models import MODELS
 from nodes.joint.outliers import Making, Moves, safe
+from nodes.joint.precision import renter_bits
 from nodes.renter.protocol.records import Joined, Target
 from schemas.joint import Fitting
 

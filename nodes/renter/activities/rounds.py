@@ -19,7 +19,7 @@ from broker.errors import QueueFull
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.inputs import PARAMETERS, widened, width_of
 from nodes.joint import modulus
-from nodes.joint.models import renter_bits
+from nodes.joint.precision import renter_bits
 from nodes.joint.updates import update
 from nodes.programs import runtime
 from nodes.programs.check import check

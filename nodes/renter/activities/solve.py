@@ -88,7 +88,7 @@ class Fitted:
         algorithm, solved, rows = self.fitting.algorithm, self.solved, self.columns.rows
         penalty, known = algorithm.penalty_per_row * rows, algorithm.partner_coefficients
         norm = solved.norm + self.partner_norm
-        fit = Fit(rows, solved.total, solved.explained, solved.explained - penalty * norm)
+        fit = Fit.penalised(rows, solved.total, solved.explained, penalty * norm)
         found = FitReport(
             algorithm=algorithm.name,
             label=self.fitting.label,

@@ -79,18 +79,6 @@ def test_columns_without_any_value_or_with_infinite_ones_are_refused(values: lis
         columns.filled(np.array(values))
 
 
-@pytest.mark.parametrize(
-    ("rows", "bits"), [(1, 18), (20, 18), (256, 16), (257, 16), (16_384, 13), (65_536, 12), (10_000_000, 12)]
-)
-def test_few_rows_ask_for_more_bits(rows: int, bits: int) -> None:
-    assert columns.partner_bits_for(rows) == bits
-
-
-@pytest.mark.parametrize(("slot_bits", "bits"), [(48, 16), (64, 16), (65, 17), (68, 20), (157, 20)])
-def test_the_renters_bits_follow_the_room_that_slots_leave(slot_bits: int, bits: int) -> None:
-    assert columns.renter_bits_for(slot_bits) == bits
-
-
 @pytest.mark.parametrize("bits", [1, 32])
 def test_bits_outside_the_range_are_refused(bits: int) -> None:
     with pytest.raises(BadConfig, match="bits"):
