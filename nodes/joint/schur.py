@@ -44,7 +44,7 @@ def solved(columns: Columns, moments: Sequence[Sequence[float]], step_bits: int,
     remaining = gram - rotated.T @ rotated
     _require_possible(remaining, gram)
     schur = remaining[:-1, :-1] + penalty * np.eye(columns.width - 1)
-    weights = np.linalg.lstsq(schur, remaining[:-1, -1], rcond=None)[0]
+    weights: Floats = np.linalg.lstsq(schur, remaining[:-1, -1], rcond=None)[0].astype(np.float64)
     reply = rotated[:, -1] - rotated[:, :-1] @ weights
     explained = float(weights @ gram[:-1, -1] + reply @ rotated[:, -1])
     return Solution(weights * scales[:-1], weights, reply, explained, float(gram[-1, -1]))
