@@ -277,7 +277,14 @@ class Together:
             "0.001, and 0 for ols.",
         ),
     ] = None
-    bits: Annotated[int, _joint("--bits", help="Of the integers that the columns here become, for --algorithm.")] = 16
+    bits: Annotated[
+        int | None,
+        _joint(
+            "--bits",
+            help="Of the integers that the columns here become, for --algorithm; by default 16 to 20, as ciphertexts "
+            "have room.",
+        ),
+    ] = None
     partner_bits: Annotated[
         int | None,
         _joint("--partner-bits", help="Of those that the partner's columns become; by default as the rows ask for."),

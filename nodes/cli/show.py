@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 MIB: Final = 1024 * 1024
 COLUMNS_BY: Final = {"name": "by name", "position": "by position", "choice": "as chosen"}
-ESTIMATED: Final = "auc and log loss are estimated from sums; a job with --score and --label counts them"
+OF_ROWS: Final = {"logistic": "auc and log loss", "poisson": "deviance"}
+"""By algorithm: figures that take scores of single rows."""
 UNNAMED: Final = " (the program names none)"
 
 
@@ -123,8 +124,9 @@ def fit_lines(fit: FitReport) -> list[str | Table]:
     lines.append(f"{'scored' if fit.scored else 'fit':<12}{figures(fit)}" + _scored_rows(fit))
     if fit.alone is not None:
         lines.append(f"here alone  {figures(fit.alone)}")
-    approximate = [fit.approximate, ESTIMATED if fit.estimated else ""]
-    return lines + [f"            approximate: {each}" for each in approximate if each]
+    if fit.algorithm in OF_ROWS and not fit.scored:
+        lines.append(f"            {OF_ROWS[fit.algorithm]} of both take rows' scores: a job with --score and --label")
+    return lines + ([f"            approximate: {fit.approximate}"] if fit.approximate else [])
 
 
 def omitted_lines(omitted: Iterable[Omitted]) -> list[str | Table]:

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from msgspec import Struct, structs
 
-from nodes.joint.exchange import RECORDS as ALIGNMENT_RECORDS
+from nodes.joint.records import RECORDS as ALIGNMENT_RECORDS
 from nodes.protections import Traits, traits_of
 from nodes.renter.protocol.runs import Runs
 from nodes.renter.protocol.states import JobPhase, RoundPhase, SubtaskPhase

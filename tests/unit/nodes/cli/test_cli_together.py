@@ -11,6 +11,7 @@ from typing import cast
 import numpy as np
 import pytest
 
+from nodes.cli import show
 from nodes.cli.console import Output
 from nodes.cli.inputs import Inputs
 from nodes.cli.main import main
@@ -83,6 +84,35 @@ def test_weights_that_the_partner_does_not_know_itself_are_not_told(tmp_path: Pa
     assert list(weights(ended, asked)) == [("a", "own.csv", 2.0), ("b", "own.csv", 3.0), ("intercept", "", -1.0)]
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "scored", "said"),
+    [
+        ("logistic", 0, "auc and log loss of both"),
+        ("poisson", 0, "deviance of both"),
+        ("ridge", 0, ""),
+        ("logistic", 9, ""),
+    ],
+)
+def test_a_model_says_which_of_its_figures_take_scores_of_rows_until_there_are_such(
+    algorithm: str, scored: int, said: str
+) -> None:
+    fit = FitReport(
+        algorithm=algorithm,
+        label="y",
+        rows=9,
+        columns=("a",),
+        partner_columns=2,
+        penalty=0.0,
+        intercept=0.0,
+        r2=0.5,
+        scored=scored,
+    )
+    lines = [str(each).strip() for each in show.fit_lines(fit)]
+    assert [each for each in lines if "take rows' scores" in each] == (
+        [f"{said} take rows' scores: a job with --score and --label"] if said else []
+    )
+
+
 def test_programs_run_on_both_tables_in_rounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,7 +171,7 @@ def test_a_model_is_fitted_and_rows_are_scored_with_it_in_one_go(case: Case, cap
     job = json.loads(capfd.readouterr().out)
     assert (job["joint"]["fit"]["rows"], len(job["weights"]), job["output"]) == (430, 31, "scores.csv")
     fit = job["scored"]["joint"]["fit"]
-    assert (fit["scored"], fit["estimated"]) == (119, False)
+    assert fit["scored"] == 119
     assert fit["auc"] > 0.98
     with Path("scores.csv").open(newline="") as file:
         named, *scores = csv.reader(file)
