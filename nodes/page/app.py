@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nodes.page.access import HEADERS, Gate, Refused
+from nodes.page.access import HEADERS, METHODS, Gate, Refused
 from nodes.page.gallery import Gallery, Picture
 from nodes.page.layout import frame
 from nodes.page.pages import NoSuchPage
@@ -78,13 +78,19 @@ class _Guarded:
             self._gate.check(request.method, request.headers.get("host", ""))
             fresh = self._gate.admit(request.query_params.get("token"), request.cookies)
         except Refused as refusal:
-            text = f"{refusal.reason} ({refusal.code})\n"
-            return PlainTextResponse(text, refusal.status, {"Allow": "GET, HEAD"} if refusal.status == 405 else None)
+            return _refusal(refusal)
         if not fresh:
             return None
         rest = request.url.remove_query_params("token")
         where = rest.path + (f"?{rest.query}" if rest.query else "")
         return RedirectResponse(where, 303, {"Set-Cookie": self._gate.set_cookie})
+
+
+def _refusal(refused: Refused) -> Response:
+    text = f"{refused.reason} ({refused.code})\n"
+    return PlainTextResponse(
+        text, refused.status, {"Allow": ", ".join(sorted(METHODS))} if refused.status == 405 else {}
+    )
 
 
 def _with_headers(send: Send) -> Send:
@@ -108,11 +114,11 @@ class _Site:
         self._viewers = 0
 
     async def page(self, request: Request) -> Response:
-        config = self._reader.config
         try:
             found = await self._gallery.picture(_address(request))
         except NoSuchPage as error:
             return PlainTextResponse(f"{error}\n", 404)
+        config = self._reader.config
         status, main = Markup(found.status), Markup(found.main)  # noqa: S704 - rendered and escaped by htpy before
         shown = frame(config.address, config.role, request.url.path, found.title, [status, main])
         return HTMLResponse(str(shown), 200 if found.found else 404)
@@ -127,7 +133,8 @@ class _Site:
 
     async def events(self, request: Request) -> Response:
         if self._viewers >= VIEWERS_MAX:
-            return PlainTextResponse(f"{VIEWERS_MAX} pages are open already (too-many-viewers)\n", 503)
+            reason = f"{VIEWERS_MAX} pages are open already: close some"
+            return _refusal(Refused("too-many-viewers", reason, status=503))
         return StreamingResponse(self._changes(request.query_params.get("of", "/")), media_type="text/event-stream")
 
     async def _changes(self, address: str) -> AsyncIterator[bytes]:

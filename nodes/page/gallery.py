@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
@@ -32,7 +33,7 @@ class _Kept:
     title: str = ""
     main: str = ""
     found: bool = True
-    made_at: float = -LOOK_SECONDS
+    made_at: float = -math.inf
     making: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -57,10 +58,9 @@ class Gallery:
         reader = self._reader
         await reader.look()
         async with kept.making:
-            loop = asyncio.get_running_loop()
-            if loop.time() - kept.made_at >= LOOK_SECONDS and reader.trouble is None:
+            if reader.stopwatch() - kept.made_at >= LOOK_SECONDS and reader.trouble is None:
                 await self._make(kept, show, target)
-                kept.made_at = loop.time()
+                kept.made_at = reader.stopwatch()
         status = status_line(reader.config.address, reader.config.role, reader.presence, reader.trouble)
         return Picture(kept.title, kept.main or _nothing_yet(), str(status), kept.found)
 

@@ -47,8 +47,8 @@ def job_page(picture: JobPicture) -> Node:
         _head(picture),
         _timeline(picture),
         _happened(picture),
-        columns(_decision(report.assessment) if report.assessment else None, _price(report)),
         _contracts(report),
+        columns(_decision(report.assessment) if report.assessment else None, _price(report)),
         columns(_route(report), _evidence(picture)),
         _learned(report),
     ]
@@ -60,12 +60,7 @@ def _head(picture: JobPicture) -> Element:
     share = htpy.progress(max=str(max(1, report.rows)), value=str(report.rows_done), aria_label="Rows done")
     return header(".head")[
         h1[span(".what")["Job"], span(".id")[report.id]],
-        p(".states")[
-            state(report.phase),
-            report.protection or report.asked,
-            _scheme(report),
-            "with a partner" if report.joint else None,
-        ],
+        p(".states")[state(report.phase), span[" · ".join(filter(None, _kind(report)))]],
         p(".waits", id="waits")[waits_for(report, now)],
         report.rows > 0
         and div(".progress")[
@@ -78,8 +73,9 @@ def _head(picture: JobPicture) -> Element:
     ]
 
 
-def _scheme(report: JobReport) -> str | None:
-    return report.assessment.scheme if report.assessment else None
+def _kind(report: JobReport) -> tuple[str | None, ...]:
+    scheme = report.assessment.scheme if report.assessment else None
+    return report.protection or report.asked, scheme, f"with {report.joint.partner}" if report.joint else None
 
 
 # ------------------------------------------------------------ what happened
@@ -120,7 +116,7 @@ def _incident(each: Incident, start: float) -> Element:
 
 
 def _decision(assessment: Assessment) -> Element:
-    heads = ("Protection", "", "#Encrypt", "#Lessors", "#Decrypt", "#Out", "#Back", "Why")
+    heads = ("Protection", "", "#Encrypt", "#Lessors", "#Decrypt", "#Out", "#Back")
     lines = (_candidate(each, assessment) for each in assessment.candidates)
     return part(
         "Decision",
@@ -139,9 +135,10 @@ def _decision(assessment: Assessment) -> Element:
 
 def _candidate(each: Candidate, assessment: Assessment) -> tuple[Node, ...]:
     chosen = each.possible and each.protection == assessment.chosen and each.scheme in (None, assessment.scheme)
-    name = [each.protection, each.scheme and span(".dim")[f" {each.scheme}"]]
+    scheme = span(".dim")[f" {each.scheme}"] if each.scheme else None
+    name = [each.protection, scheme, span(".why")[each.reason]]
     mark = state("chosen") if chosen else state("possible" if each.possible else "ruled out")
-    return (name, mark, *_costs(each.costs), span(".why")[each.reason])
+    return (name, mark, *_costs(each.costs))
 
 
 def _costs(costs: Costs | None) -> tuple[Node, ...]:
@@ -159,12 +156,13 @@ def _price(report: JobReport) -> Element | None:
     estimate = money.cost_micros(price, 1, predicted.lessor_seconds)
     paid = sum(each.cost_micros for each in report.contracts)
     heads = ("", "#Predicted", "#So far")
+    known = predicted if predicted.lessor_seconds else None
     names = ("Encrypt, core-s", "Lessors, core-s", "Decrypt, core-s", "Bytes out", "Bytes back")
-    lines = zip(names, _costs(predicted), _costs(spent), strict=True)
+    lines = zip(names, _costs(known), _costs(spent), strict=True)
     return part(
         "Price and cost",
         figures(
-            ("Estimate", f"about {money.shown(estimate)} at most"),
+            ("Estimate", f"about {money.shown(estimate)} at most" if estimate else "not predicted"),
             ("Receipts", money.shown(paid) if paid else "none yet"),
             ("Pays", f"up to {money.shown(price)} per unit and hour"),
         ),
@@ -195,7 +193,12 @@ def _contracts(report: JobReport) -> Element | None:
 
 
 def _contract(each: Rental) -> tuple[Node, ...]:
-    numbers = (f"{each.rows:,}", f"{each.batches:,}", f"{each.under_way:,}", f"{each.core_seconds:.3g}")
+    numbers = (
+        f"{each.rows:,}",
+        f"{each.batches:,}",
+        f"{each.under_way:,}",
+        f"{each.core_seconds:.3g}" if each.core_seconds else "–",
+    )
     cost = money.shown(each.cost_micros) if each.cost_micros else "–"
     name = party_link(each.lessor, "lessor")
     terms = (f"{each.units:,}", money.shown(each.price_micros))

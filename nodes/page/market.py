@@ -9,7 +9,7 @@ import htpy
 from htpy import Element, Node, div, figure, h1, h3, header, p, span
 
 from nodes.hub.states import BUY_OPEN
-from nodes.page.parts import columns, part, party_link, rows, state
+from nodes.page.parts import part, party_link, rows, state
 from nodes.page.words import clock, number
 from nodes.views.book import Book, Level, Offer, Subnet, Tenancy, Wish, asks, bids
 from schemas import money
@@ -34,7 +34,8 @@ def market_page(book: Book, hub: str) -> Node:
         header(".head")[h1["Market of ", span(".id")[hub]], p(".waits")[f"{'; '.join(said)}."]],
         depth(book),
         tenancies(book.tenancies),
-        columns(offers(book.offers), wishes(book.wishes)),
+        offers(book.offers),
+        wishes(book.wishes),
         _subnets(book.subnets),
     ]
 
@@ -137,7 +138,8 @@ def offers(found: Sequence[Offer]) -> Element:
         )
         for each in best
     )
-    return part("Offers", rows("Offers", heads, lines, empty="Nobody offers."), note=_cut(len(found), "offer"))
+    table = rows("Offers", heads, lines, empty="Nobody offers.")
+    return part("Offers", table, note=_cut(len(found), "offer"), kind="wide")
 
 
 def wishes(found: Sequence[Wish]) -> Element:

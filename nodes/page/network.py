@@ -90,7 +90,7 @@ def hub_page(name: str, view: NetworkView, book: Book | None, heard: Mapping[str
         ("Linked to", ", ".join(hub.links) or "no other hub"),
         ("Broker", hub.broker),
         ("Health", _health(name, view, heard, now)),
-        ("Public key", code(".digest whole")[hub.public_key]),
+        ("Public key", code(".digest")[hub.public_key]),
     )
     said = "" if own and book is not None else f"What happens inside {name} is in its own store: open the page there."
     inside = [offers(book.offers), tenancies(_of_hub(book, name))] if book is not None and own else None

@@ -6,12 +6,14 @@ A store that cannot be read leaves the last picture standing, and it is said sin
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from nodes.config import NodeConfig
+from nodes.network import described
 from nodes.page.job import JobPicture
 from nodes.roles import ROLES
 from nodes.store.errors import StoreClosed, StoreFailed
@@ -51,12 +53,12 @@ class Reader:
         self.presence: Presence | None = None
         self.trouble: tuple[float, str] | None = None
         """Since when the store cannot be read (seconds since 1970; 0: it never was), and why."""
-        self._stopwatch = stopwatch
+        self.stopwatch = stopwatch
         self._row = ROLES[config.role]
         self._store: Store | None = None
         self._opening = asyncio.Lock()
         self._good_at = 0.0
-        self._looked_at = -LOOK_SECONDS
+        self._looked_at = -math.inf
         self._histories: OrderedDict[str, _Known] = OrderedDict()
 
     @property
@@ -87,9 +89,9 @@ class Reader:
 
     async def look(self) -> None:
         """See whether the store can be read and the node lives; not more often than once in `LOOK_SECONDS`."""
-        if not self.has_store or self._stopwatch() - self._looked_at < LOOK_SECONDS:
+        if not self.has_store or self.stopwatch() - self._looked_at < LOOK_SECONDS:
             return
-        self._looked_at = self._stopwatch()
+        self._looked_at = self.stopwatch()
         try:
             async with asyncio.timeout(READ_SECONDS_MAX):
                 self.presence = await presence(await self.store(), self.clock())
@@ -111,7 +113,7 @@ class Reader:
     async def job(self, job_id: str) -> JobPicture | None:
         """A job with its history; None where there is none of this id."""
         store, now = await self.store(), self.clock()
-        found = await jobs.report_when_taken(store, job_id, self.config.jobs)
+        found = await jobs.report_when_taken(store, job_id, self.config.jobs, described(self.config.network))
         if found is None:
             found = jobs.JobReport(id=job_id, phase="new")
         known = await self._history(store, job_id)
@@ -128,8 +130,8 @@ class Reader:
         while len(self._histories) > HISTORIES_MAX:
             self._histories.popitem(last=False)
         stamp = (await store.stamps(job_id)).get(job_id)
-        total, start = stamp.journalled if stamp else 0, self._stopwatch()
-        while known.history.entries < total and self._stopwatch() - start < FOLD_SECONDS_MAX:
+        total, start = stamp.journalled if stamp else 0, self.stopwatch()
+        while known.history.entries < total and self.stopwatch() - start < FOLD_SECONDS_MAX:
             entries = await store.journal(job_id, first=known.history.entries, entries_max=ENTRIES_MAX)
             known.history.add(entries)
             if not entries:

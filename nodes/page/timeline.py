@@ -18,7 +18,11 @@ from nodes.views.spans import Span, Spans, State
 ROWS_MAX: Final = 4
 """Batches that are under way at a time are drawn below each other, in so many rows at most."""
 ROW_PX: Final = 7
-LANE_PX: Final = ROWS_MAX * ROW_PX + 4
+BATCHES_PX: Final = ROWS_MAX * ROW_PX + 2
+LANE_PX: Final = BATCHES_PX + 8
+"""Batches above, and below them the line on which marks stand."""
+THIN_PX: Final = 14
+"""Of a party that computes no batch."""
 TICKS_MAX: Final = 6
 STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 43200, 86400)
 """Between ticks, seconds; shorter ones are tenths and hundredths of the first."""
@@ -89,19 +93,22 @@ def _steps() -> Iterable[float]:
 
 
 def _tick(seconds: float, share: float) -> tuple[str, str]:
-    return ("0" if not seconds else lasting(seconds)), "start" if share < 0.02 else "middle"
+    label = f"{seconds:g} s" if seconds < 60 else lasting(seconds).removesuffix(" 0 s")
+    return ("0" if not seconds else label), "start" if share < 0.02 else "middle"
 
 
 def _lane(lane: Lane, history: History, scale: Scale, end: float) -> Element:
-    until = lane.until or end
-    said = _in_words(lane)
+    until, said = lane.until or end, _in_words(lane)
+    wide = lane.kind in ("renter", "lessor")
+    height = LANE_PX if wide else THIN_PX
+    line_y = height - 5 if wide else height / 2
     drawing = _svg(
-        LANE_PX,
-        htpy.rect(y=str(LANE_PX / 2 - 1), height="2", class_="part-of", **scale.box(lane.since, until)),
-        lane.kind == "renter" and _phases(history, scale, end),
+        height,
+        htpy.rect(y=f"{line_y - 1:g}", height="2", class_="part-of", **scale.box(lane.since, until)),
+        _phases(history, scale, end) if lane.kind == "renter" else None,
         _batches(lane.spans, scale, end),
-        (_mark(each.at, each.text, each.bad, scale) for each in lane.marks),
-        lane.lost and _cross(lane.until, scale),
+        (_mark(each.at, each.text, each.bad, scale, line_y) for each in lane.marks),
+        _cross(lane.until, scale, height) if lane.lost else None,
         role="img",
         aria_label=f"{lane.name}: {said}",
     )
@@ -120,7 +127,8 @@ def _in_words(lane: Lane) -> str:
     counts, open_ = lane.spans.counts, len(lane.spans.open)
     if lane.kind == "enclave":
         return "lost" if lane.lost else lane.marks[-1].text if lane.marks else ""
-    told = [number(sum(counts.values()), "batch", "batches")] if counts else []
+    done = counts.get("done", 0) + counts.get("again", 0)
+    told = [f"{number(done, 'batch', 'batches')} done"] if counts else []
     told += [f"{counts[state]:,} {state}" for state in ("again", "failed", "lost") if counts.get(state)]
     told += [f"{open_:,} under way"] if open_ else []
     if not told and lane.marks:
@@ -138,7 +146,7 @@ def _phases(history: History, scale: Scale, end: float) -> Iterable[Element]:
             htpy.title[f"{name}: {lasting(stop - start)}"]
         ]
         if scale.at(stop) - scale.at(start) > 9:
-            yield htpy.text(x=box["x"], dx="5", y=str(LANE_PX - 4), class_="phase-text")[name]
+            yield htpy.text(x=box["x"], dx="5", y=str(LANE_PX - 10), class_="phase-text")[name]
 
 
 def _batches(spans: Spans, scale: Scale, end: float) -> Iterable[Element]:
@@ -157,7 +165,7 @@ def _batch(each: Span, row: int, scale: Scale, end: float) -> Element:
     took = f"after {lasting((each.end or end) - each.start)}"
     attempt = f", attempt {each.attempt}" if each.attempt > 1 else ""
     return htpy.rect(
-        y=str(2 + row * ROW_PX),
+        y=str(1 + row * ROW_PX),
         height=str(ROW_PX - 1),
         rx="1",
         class_="batch",
@@ -171,10 +179,10 @@ def _slots(spans: Spans, scale: Scale) -> Iterable[Element]:
     most = max(sum(slot.counts.values()) for slot in spans.slots)
     for place, slot in enumerate(spans.slots):
         start = spans.origin + place * spans.slot_seconds
-        box, base = scale.box(start, start + spans.slot_seconds * 0.92, 0.2), float(LANE_PX)
+        box, base = scale.box(start, start + spans.slot_seconds * 0.92, 0.2), float(BATCHES_PX)
         for state in STATES:
             if count := slot.counts.get(state, 0):
-                height = max(1.0, count / most * (LANE_PX - 2))
+                height = max(1.0, count / most * (BATCHES_PX - 2))
                 base -= height
                 words = f"{count:,} batches {state} within {lasting(spans.slot_seconds)}"
                 yield htpy.rect(y=f"{base:.1f}", height=f"{height:.1f}", class_="batch", data_state=state, **box)[
@@ -182,16 +190,16 @@ def _slots(spans: Spans, scale: Scale) -> Iterable[Element]:
                 ]
 
 
-def _mark(at: float, text: str, bad: bool, scale: Scale) -> Element:
-    x, middle = _percent(min(99.6, max(0.4, scale.at(at)))), str(LANE_PX / 2)
-    return htpy.circle(cx=x, cy=middle, r="3.5", class_="mark", data_bad="yes" if bad else None)[
+def _mark(at: float, text: str, bad: bool, scale: Scale, y: float) -> Element:
+    x = _percent(min(99.6, max(0.4, scale.at(at))))
+    return htpy.circle(cx=x, cy=f"{y:g}", r="3", class_="mark", data_bad="yes" if bad else None)[
         htpy.title[f"{text}, after {lasting(at - scale.start)}"]
     ]
 
 
-def _cross(at: float, scale: Scale) -> Element:
+def _cross(at: float, scale: Scale, height: int) -> Element:
     x = _percent(min(99.5, scale.at(at)))
-    return htpy.line(x1=x, x2=x, y1="1", y2=str(LANE_PX - 1), class_="cut")
+    return htpy.line(x1=x, x2=x, y1="0", y2=str(height), class_="cut")
 
 
 def _legend(lanes: Sequence[Lane]) -> Element:

@@ -121,13 +121,13 @@ class _Entry(Struct):
 
 
 _entries: Final = msgspec.json.Decoder(_Entry)
+_ASKS_PARTNER: Final = "ask-partner"
 _SENT: Final[Mapping[str, str]] = MappingProxyType(
     {
         "order.buy.placed": "buy order",
         "order.buy.cancelled": "buy order taken back",
         "contract.ended": "contract ended",
         "introduction.requested": "asked for an introduction",
-        "joint.requested": "asked to take part",
         "subtask.announced": "subtask announced",
         "subtask.completed": "receipt",
     }
@@ -208,7 +208,7 @@ class History:
     def _entry(self, entry: _Entry) -> None:
         now, event = entry.now, entry.event
         if not self.began_at:
-            self.began_at, self._me = now, event.source
+            self.began_at, self._me, self._partner = now, event.source, _partner(event)
             self._lane(self._me, "renter", now)
         self.last_at = now
         self._phase(event.type, now)
@@ -269,18 +269,18 @@ class History:
 
     def _sent(self, effect: _Effect, now: float) -> None:
         self._phase(effect.type, now)
-        if effect.type == "joint.requested":
-            self._partner = effect.to
         if effect.type in _SENT:
             self._mark(effect.to, now, _SENT[effect.type])
 
     def _started(self, effect: _Effect, now: float) -> None:
         self._phase(effect.activity, now)
         params = effect.params
+        if effect.activity == _ASKS_PARTNER:
+            self._mark(self._partner, now, "asked to take part")
         if effect.activity == "compute-local" and isinstance(params.get("batch"), int):
             self._begin(self._me, "renter", params["batch"], 1, now)
         batch = params.get("batch")
-        if effect.activity == "dispatch" and isinstance(batch, dict):
+        if effect.activity in ("dispatch", "dispatch-round") and isinstance(batch, dict):
             lessor = str(params.get("lessor"))
             self._lessor_of[str(batch.get("subtask"))] = lessor
             self._begin(lessor, "lessor", int(batch.get("batch", -1)), int(batch.get("attempt", 1)), now)
@@ -362,6 +362,13 @@ class History:
 def _data(event: _Event) -> dict[str, Any]:
     found = msgspec.json.decode(event.data)
     return found if isinstance(found, dict) else {}
+
+
+def _partner(submitted: _Event) -> str:
+    """A joint job's; empty where it has none."""
+    spec = _data(submitted).get("spec")
+    joint = spec.get("joint") if isinstance(spec, dict) else None
+    return str(joint.get("partner", "")) if isinstance(joint, dict) else ""
 
 
 def _ignored(history: History, effect: _Effect, now: float) -> None:

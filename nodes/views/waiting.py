@@ -102,7 +102,8 @@ PHASES: Final[Mapping[JobPhase | str, Words]] = MappingProxyType(
 
 def _keying(rentals: list[Rental], now: float) -> str:
     those = "its enclave" if len(rentals) == 1 else "their enclaves"
-    return f"{_lessors(rentals)} must prove what {those} run before any data goes there (waits for evidence and keys)."
+    run = "runs" if len(rentals) == 1 else "run"
+    return f"Waits for {_lessors(rentals)} to prove what {those} {run}: before that no data goes there."
 
 
 def _serving(rentals: list[Rental], now: float) -> str:
@@ -111,13 +112,13 @@ def _serving(rentals: list[Rental], now: float) -> str:
         return ""
     heard = max(each.heard_at for each in rentals)
     last = f"; the last was heard {lasted(now - heard)} ago" if heard else ""
-    more = f", and {waiting:,} more wait for room in their windows" if waiting else ""
-    return f"{_lessors(rentals)} compute {_batches(under_way)}{more}{last}."
+    more = f"; {waiting:,} more follow as results come in" if waiting else ""
+    return f"Waits for {_lessors(rentals)} to compute {_batches(under_way)}{more}{last}."
 
 
 def _closing(rentals: list[Rental], now: float) -> str:
     under_way = sum(each.under_way for each in rentals)
-    return f"{_lessors(rentals)} finish {_batches(under_way)} under a contract that was renewed."
+    return f"Waits for {_lessors(rentals)} to finish {_batches(under_way)} under a contract that was renewed."
 
 
 def _lost(rentals: list[Rental], now: float) -> str:

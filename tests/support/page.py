@@ -1,4 +1,4 @@
-"""A node's page over a network in one process: served as `sublet page` serves it, and seen by the distribution's Chromium."""
+"""A node's page over a network in one process, served as `sublet page` serves it; and the distribution's Chromium."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ LINEAR: Final = (Path(nodes.demo.__file__).parent / "breast_cancer_linear.onnx")
 WIDTHS: Final = (390, 1440)
 SCHEMES: Final = ("light", "dark")
 QUALITY: Final = 82
-ROWS: Final = 24_000
+ROWS: Final = 60_000
 PRICES: Final = {"B12": 0.9, "B13": 1.4, "B14": 1.1, "B15": 2.25}
 KILLED: Final = address("B11", "B13")
 LESSORS_MAX: Final = 2
@@ -54,21 +54,25 @@ async def main() -> None:
             browser = await driver.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
             for scene in (_homomorphic, _joint):
                 if not wanted or scene.__name__.strip("_") in wanted:
-                    await scene(Path(name) / scene.__name__, browser)
+                    await scene(Path(tempfile.mkdtemp(dir=name)), browser)
             await browser.close()
 
 
 async def _homomorphic(folder: Path, browser: Browser) -> None:
     """A running job and the market beside it; then one of its lessors is killed."""
-    folder.mkdir()
     data = write_rows(folder / "data.csv", ROWS)
     renter = {"batch_deadline_seconds": 6.0}
     async with _Priced(folder / "network", lessors=len(PRICES), renter=renter) as network:
-        options: dict[str, Any] = {"protection": "homomorphic", "lessors": LESSORS_MAX, "local_share": 0.02}
+        options: dict[str, Any] = {
+            "protection": "homomorphic",
+            "lessors": LESSORS_MAX,
+            "local_share": 0.02,
+            "scheme": "paillier",
+        }
         first = await _submitted(network, data, protection="enclave", accept_software_enclave=True)
         await _until(network, first, lambda report: report.ended)
         job = await _submitted(network, data, **options)
-        await _until(network, job, lambda report: report.rows_done > ROWS * 0.3)
+        await _until(network, job, lambda report: report.rows_done > ROWS * 0.25)
         async with page_of(config_of(network, folder / "network", LOCAL_RENTER, "renter")) as url:
             await _shoot(browser, url, f"/jobs/{job}", "homomorphic")
             report = await _until(network, job, lambda report: bool(report.contracts))
@@ -83,7 +87,6 @@ async def _homomorphic(folder: Path, browser: Browser) -> None:
 
 
 async def _joint(folder: Path, browser: Browser) -> None:
-    folder.mkdir()
     case = joint.make_case(folder)
     partner = joint.local_partner(case, joint.policy(folder))
     async with LocalNetwork(folder / "network", partner=partner) as network:
@@ -115,7 +118,7 @@ async def _shoot(browser: Browser, url: str, path: str, name: str) -> None:
             height = 844 if width < 800 else 900
             context = await browser.new_context(
                 viewport={"width": width, "height": height},
-                color_scheme=scheme,  # type: ignore[arg-type]
+                color_scheme=scheme,
                 device_scale_factor=1 if width > 800 else 2,
             )
             page = await context.new_page()
@@ -134,8 +137,9 @@ async def _save(page: Any, path: Path) -> None:
     size = (await session.send("Page.getLayoutMetrics"))["cssContentSize"]
     clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
     taken = await session.send("Page.captureScreenshot", {**asked, "clip": clip})
-    path.write_bytes(base64.b64decode(taken["data"]))
-    sys.stdout.write(f"{path.name} {path.stat().st_size:,} bytes\n")
+    raw = base64.b64decode(taken["data"])
+    await asyncio.to_thread(path.write_bytes, raw)
+    sys.stdout.write(f"{path.name} {len(raw):,} bytes\n")
 
 
 Scene = Callable[[Path, Browser], Awaitable[None]]
