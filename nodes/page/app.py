@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib import resources
 from types import MappingProxyType
 from typing import Final
@@ -39,9 +39,9 @@ FILES: Final[Mapping[str, str]] = MappingProxyType(
 Pause = Callable[[float], Awaitable[None]]
 
 
-def build(reader: Reader, gate: Gate, pause: Pause = asyncio.sleep) -> ASGIApp:
-    """The application; `pause` waits so many seconds between two looks for a viewer."""
-    site = _Site(reader, pause)
+def build(reader: Reader, gate: Gate, stop: asyncio.Event, pause: Pause | None = None) -> ASGIApp:
+    """The application. Its streams end when `stop` is set; `pause` waits so many seconds between two looks."""
+    site = _Site(reader, stop, pause or _pause_until(stop))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -54,6 +54,14 @@ def build(reader: Reader, gate: Gate, pause: Pause = asyncio.sleep) -> ASGIApp:
         Route("/{path:path}", site.page),
     ]
     return _Guarded(Starlette(routes=routes, lifespan=lifespan), gate)
+
+
+def _pause_until(stop: asyncio.Event) -> Pause:
+    async def pause(seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), seconds)
+
+    return pause
 
 
 class _Guarded:
@@ -107,8 +115,9 @@ def _with_headers(send: Send) -> Send:
 class _Site:
     """The pages of one node."""
 
-    def __init__(self, reader: Reader, pause: Pause) -> None:
+    def __init__(self, reader: Reader, stop: asyncio.Event, pause: Pause) -> None:
         self._reader = reader
+        self._stop = stop
         self._gallery = Gallery(reader)
         self._pause = pause
         self._viewers = 0
@@ -142,7 +151,7 @@ class _Site:
         self._viewers += 1
         try:
             last, silent = Picture("", "", ""), 0.0
-            while True:
+            while not self._stop.is_set():
                 try:
                     now = await self._gallery.picture(address)
                 except NoSuchPage:

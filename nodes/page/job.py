@@ -116,7 +116,7 @@ def _incident(each: Incident, start: float) -> Element:
 
 
 def _decision(assessment: Assessment) -> Element:
-    heads = ("Protection", "", "#Encrypt", "#Lessors", "#Decrypt", "#Out", "#Back")
+    heads = ("Protection", "Verdict", "#Encrypt", "#Lessors", "#Decrypt", "#Out", "#Back")
     lines = (_candidate(each, assessment) for each in assessment.candidates)
     return part(
         "Decision",
@@ -155,7 +155,7 @@ def _price(report: JobReport) -> Element | None:
     price = report.price_micros_max
     estimate = money.cost_micros(price, 1, predicted.lessor_seconds)
     paid = sum(each.cost_micros for each in report.contracts)
-    heads = ("", "#Predicted", "#So far")
+    heads = ("Cost", "#Predicted", "#So far")
     known = predicted if predicted.lessor_seconds else None
     names = ("Encrypt, core-s", "Lessors, core-s", "Decrypt, core-s", "Bytes out", "Bytes back")
     lines = zip(names, _costs(known), _costs(spent), strict=True)
@@ -216,7 +216,7 @@ def _route(report: JobReport) -> Element | None:
     if drawn is None:
         return None
     ways = ol(".ways")[(li[way] for way in report.route)]
-    return part("Route", div(".scroll", role="region", aria_label="Map", tabindex="0")[drawn], ways)
+    return part("Route", div(".scroll", role="group", aria_label="Map", tabindex="0")[drawn], ways)
 
 
 def _evidence(picture: JobPicture) -> Element | None:

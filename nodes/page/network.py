@@ -28,7 +28,7 @@ def network_page(view: NetworkView, heard: Mapping[str, float], now: float) -> N
         ],
         part(
             "Hubs and links",
-            drawn and div(".scroll", role="region", aria_label="Map", tabindex="0")[drawn],
+            drawn and div(".scroll", role="group", aria_label="Map", tabindex="0")[drawn],
             _hubs(view, heard, now),
             kind="wide",
         ),

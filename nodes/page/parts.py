@@ -34,7 +34,7 @@ def rows(caption: str, heads: Sequence[str], lines: Iterable[Sequence[Node]], *,
         return p(".empty")[empty]
     kinds = ["number" if head.startswith("#") else "" for head in heads]
     names = [head.removeprefix("#") for head in heads]
-    return div(".scroll", role="region", aria_label=caption, tabindex="0")[
+    return div(".scroll", role="group", aria_label=caption, tabindex="0")[
         table[
             thead[tr[(th(scope="col", class_=kind or None)[name] for name, kind in zip(names, kinds, strict=True))]],
             tbody[(_row(line, kinds) for line in body)],

@@ -90,7 +90,8 @@ async def serve_page(config: NodeConfig, binding: Binding, stop: asyncio.Event, 
     port = listening.getsockname()[1]
     names = {binding.host, *binding.names, *(("localhost",) if is_loopback(binding.host) else ())}
     gate = Gate(frozenset(f"{_bracketed(name)}:{port}".lower() for name in names), port, token, secure=tls)
-    app = build(Reader(config, time.time, time.monotonic), gate)
+    ending = asyncio.Event()
+    app = build(Reader(config, time.time, time.monotonic), gate, ending)
     server = _Server(
         uvicorn.Config(
             app,
@@ -112,6 +113,7 @@ async def serve_page(config: NodeConfig, binding: Binding, stop: asyncio.Event, 
     waiting = asyncio.create_task(stop.wait())
     await asyncio.wait([serving, waiting], return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
+    ending.set()
     waiting.cancel()
     await serving
 

@@ -20,6 +20,11 @@ class Answer:
     headers: Mapping[str, str]
     text: str
 
+    @property
+    def code(self) -> str:
+        """Why it was refused."""
+        return self.text.rpartition("(")[2].partition(")")[0]
+
 
 async def asked(app: ASGIApp, target: str, *, method: str = "GET", headers: Mapping[str, str] | None = None) -> Answer:
     """The whole answer to one request; `target` is path and query."""
@@ -46,7 +51,10 @@ async def streaming(app: ASGIApp, target: str, headers: Mapping[str, str]) -> As
         await gone.wait()
         return {"type": "http.disconnect"}
 
-    answering = asyncio.create_task(app(_scope(target, "GET", headers), receive, messages.put))  # type: ignore[arg-type]
+    async def answer() -> None:
+        await app(_scope(target, "GET", headers), receive, messages.put)
+
+    answering = asyncio.create_task(answer())
     try:
         yield messages
     finally:
