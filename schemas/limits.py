@@ -46,6 +46,12 @@ RENEWAL_SECONDS_MAX: Final = 60.0
 LEASE_SECONDS_DEFAULT: Final = 3600.0
 LEASE_SECONDS_MAX: Final = 7 * 24 * 3600.0
 ADVERTISE_SECONDS: Final = 5.0
+"""A hub tells its neighbours of compute no more often."""
+CAPACITY_SECONDS_MAX: Final = 60.0
+"""News of compute that are older are dropped, wherever they came from."""
+CAPACITIES_PER_NEIGHBOUR_MAX: Final = 64
+"""Hubs that one hub tells another of, under each protection: the best that it knows."""
+HOPS_MAX: Final = 255
 SELL_ORDERS_PER_HUB_MAX: Final = 100_000
 OFFERS_PER_QUOTE_MAX: Final = 64
 

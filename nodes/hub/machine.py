@@ -1,11 +1,11 @@
 """The hub's protocol (R1, R2, R4, N4) as a table of events and handlers. Pure.
 
-Theory of operation. A hub is one aggregate: its own subnet's book, orders and contracts, and one line per other hub.
+Theory of operation. A hub is one aggregate: its own subnet's book, orders and contracts, and what its neighbours told.
 
     lessor ──order.sell.placed──► hub B        the book: price first, then time; renewed or expired
-    hub B ──capacity.advertised──► hub A       sums and best prices, every few seconds at most
+    hub B ──capacity.advertised──► hub A       the best hubs that B knows of, every few seconds at most
     renter ──order.buy.placed──► hub A         own units are reserved, and at the same time
-    hub A ──quote.requested──► hub B           every hub that may serve is asked
+    hub A ──quote.requested──► hub B           some of the hubs that may serve are asked, drawn at random
     hub B ──quote.offered──► hub A             reserved for seconds; what is not taken is released
     hub A ──contract.proposed──► hub B         signed by the renter's hub
     hub B ──contract.countersigned──► hub A    or refused: then the missing units are looked for again
@@ -17,8 +17,8 @@ Of what each order, reservation and contract may become, `nodes/hub/states.py` h
 assumed: what comes too late is noted in the journal, and a party that now waits for nothing is told so. What is wrong
 in itself (another's order, a bad signature) is refused and changes nothing.
 
-    event in `TABLE` ─► sender ─► handler (selling, quoting, buying, renting) ─► waiting orders, if there is news
-                                     decisions: terms, matching, rounds, proposing
+    event in `TABLE` ─► sender ─► handler (selling, quoting, buying, renting, …) ─► waiting orders, if there is news
+                                     decisions: terms, matching, asking, rounds, proposing
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from types import MappingProxyType
 from typing import Final
 
 from nodes.draft import data_of
-from nodes.hub import buying, introducing, quoting, renting, selling
+from nodes.hub import advertising, buying, introducing, links, quoting, renting, selling
 from nodes.hub.book import Book
 from nodes.hub.directory import HubConfig
 from nodes.hub.draft import Draft
@@ -47,7 +47,7 @@ def _timer_fired(book: Book, event: Event) -> None:
     if what == "wake":
         buying.woken(book, name, fired.at)
     elif what == "advertise":
-        selling.advertise(book)
+        advertising.tell(book)
     elif what in TIMERS:
         TIMERS[what](book, name)
     else:
@@ -64,6 +64,12 @@ def _event_refused(book: Book, event: Event) -> None:
     """Another does not believe this hub: people have to set a clock, or a key."""
     data = data_of(event, EventRefused)
     book.draft.note("not-believed", f"{event.source}: {data.reason}", type=data.type, code=data.code)
+
+
+def _link_changed(book: Book, event: Event) -> None:
+    """Of those that cannot be reached any more no quote is awaited."""
+    for hub in links.changed(book, event):
+        buying.unreachable(book, "quote.requested", hub)
 
 
 def _delivery_failed(book: Book, event: Event) -> None:
@@ -89,7 +95,7 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
         "order.sell.cancelled": selling.cancelled,
         "order.buy.placed": buying.placed,
         "order.buy.cancelled": buying.cancelled,
-        "capacity.advertised": selling.advertised,
+        "capacity.advertised": advertising.advertised,
         "quote.requested": quoting.requested,
         "quote.offered": buying.offered,
         "quote.released": quoting.released,
@@ -105,6 +111,7 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
         "event.refused": _event_refused,
         "delivery.failed": _delivery_failed,
         "publish.failed": _delivery_failed,
+        "link.changed": _link_changed,
         TIMER_FIRED: _timer_fired,
     }
 )

@@ -164,19 +164,19 @@ def wishes(found: Sequence[Wish]) -> Element:
 
 
 def _subnets(found: Sequence[Subnet]) -> Element:
-    heads = ("Hub", *(f"#{protection}" for protection in PROTECTIONS), "Told at")
+    heads = ("Hub", *(f"#{protection}" for protection in PROTECTIONS), "Heard")
     lines = (
-        (party_link(each.capacity.hub, "hub"), *(_supply(each, name) for name in PROTECTIONS), clock(each.heard_at))
-        for each in sorted(found, key=lambda each: each.capacity.hub)
+        (party_link(each.hub, "hub"), *(_supply(each, name) for name in PROTECTIONS), clock(each.heard_at))
+        for each in found[:SHOWN_MAX]
     )
-    table = rows("Other subnets", heads, lines, empty="No other hub has told anything yet.")
-    return part("Other subnets", table, note="Free units and best price, as each hub last told.", kind="wide")
+    table = rows("Other subnets", heads, lines, empty="Nothing was heard of any other subnet yet.")
+    note = "Free units and best price, as last heard; words travel from hub to hub."
+    return part("Other subnets", table, note=_cut(len(found), "subnet") or note, kind="wide")
 
 
 def _supply(of: Subnet, protection: str) -> str:
-    units = next((count for name, count in of.capacity.units.items() if name == protection), 0)
-    price = next((best for name, best in of.capacity.best_price_micros.items() if name == protection), None)
-    return f"{units:,} from {money.shown(price)}" if units and price is not None else "–"
+    known = next((each for each in of.supplies if each.protection == protection), None)
+    return f"{known.units:,} from {money.shown(known.price_micros)}" if known and known.units else "–"
 
 
 def _cut(count: int, what: str) -> str | None:

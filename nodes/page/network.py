@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from htpy import Element, Node, code, div, h1, header, p, span
 
 from nodes.page.map import network_map
@@ -16,8 +14,8 @@ from nodes.views.network import HubView, NetworkView
 from schemas.ids import Address, hub_address, hub_of
 
 
-def network_page(view: NetworkView, heard: Mapping[str, float], now: float) -> Node:
-    """The page's content; `heard` is when each hub last told something here, seconds since 1970."""
+def network_page(view: NetworkView, book: Book | None, now: float) -> Node:
+    """The page's content at `now`, seconds since 1970; a hub has a book."""
     own = hub_of(view.node)
     names = [each.name for each in view.hubs]
     links = sorted({(min(each.name, two), max(each.name, two)) for each in view.hubs for two in each.links})
@@ -29,36 +27,48 @@ def network_page(view: NetworkView, heard: Mapping[str, float], now: float) -> N
         part(
             "Hubs and links",
             drawn and div(".scroll", role="group", aria_label="Map", tabindex="0")[drawn],
-            _hubs(view, heard, now),
+            _hubs(view, book, now),
             kind="wide",
         ),
         _participants(view),
     ]
 
 
-def _hubs(view: NetworkView, heard: Mapping[str, float], now: float) -> Element:
+def _hubs(view: NetworkView, book: Book | None, now: float) -> Element:
     heads = ("Hub", "Linked to", "Broker", "Health", "Public key")
-    lines = (_hub(each, view, heard, now) for each in view.hubs)
+    lines = (_hub(each, view, book, now) for each in view.hubs)
     return rows("Hubs", heads, lines, empty="No hub is known.")
 
 
-def _hub(each: HubView, view: NetworkView, heard: Mapping[str, float], now: float) -> tuple[Node, ...]:
+def _hub(each: HubView, view: NetworkView, book: Book | None, now: float) -> tuple[Node, ...]:
     links = ", ".join(each.links) or "–"
     return (
         party_link(hub_address(each.name), "hub"),
         links,
         each.broker,
-        _health(each.name, view, heard, now),
+        _health(each.name, view, book, now),
         _key(each.public_key),
     )
 
 
-def _health(name: str, view: NetworkView, heard: Mapping[str, float], now: float) -> Node:
-    """What this node can tell of a hub: when it last heard of it."""
-    at = heard.get(hub_address(name), 0.0)
+def _health(name: str, view: NetworkView, book: Book | None, now: float) -> Node:
+    """What this node can tell of a hub: whether the link to it carries, and when it last heard of it."""
+    hub = hub_address(name)
+    cut = next((each for each in book.cuts if each.neighbour == hub), None) if book else None
+    if cut is not None:
+        return span(".bad")["link cut since ", clock(cut.since), f": {cut.why}"]
+    at = book.neighbours.get(hub, 0.0) if book else 0.0
     if at:
         return [f"heard {lasting(now - at)} ago, at ", clock(at)]
-    return "this node's own" if name == hub_of(view.node) else span(".dim")["nothing heard of it here"]
+    if name == hub_of(view.node):
+        return "this node's own"
+    if book is None:
+        return span(".dim")["known to its neighbours' pages"]
+    return span(".dim")["nothing heard of it yet" if name in _linked(view) else "not linked to this hub"]
+
+
+def _linked(view: NetworkView) -> tuple[str, ...]:
+    return next((each.links for each in view.hubs if each.name == hub_of(view.node)), ())
 
 
 def _participants(view: NetworkView) -> Element:
@@ -80,7 +90,7 @@ def _key(public_key: str) -> Element:
     return code(".digest", title=public_key)[f"{public_key[:16]}…"]
 
 
-def hub_page(name: str, view: NetworkView, book: Book | None, heard: Mapping[str, float], now: float) -> Node:
+def hub_page(name: str, view: NetworkView, book: Book | None, now: float) -> Node:
     """The page of one hub, or None where there is none of this name."""
     hub = next((each for each in view.hubs if each.name == name), None)
     if hub is None:
@@ -89,7 +99,7 @@ def hub_page(name: str, view: NetworkView, book: Book | None, heard: Mapping[str
     known = figures(
         ("Linked to", ", ".join(hub.links) or "no other hub"),
         ("Broker", hub.broker),
-        ("Health", _health(name, view, heard, now)),
+        ("Health", _health(name, view, book, now)),
         ("Public key", code(".digest")[hub.public_key]),
     )
     said = "" if own and book is not None else f"What happens inside {name} is in its own store: open the page there."

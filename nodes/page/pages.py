@@ -93,12 +93,12 @@ async def _job(reader: Reader, target: Target) -> Sight:
 
 async def _network(reader: Reader, target: Target) -> Sight:
     found = await _book(reader)
-    return Sight("Network", network.network_page(network_view(reader.config), _heard(found), reader.clock()))
+    return Sight("Network", network.network_page(network_view(reader.config), found, reader.clock()))
 
 
 async def _hub(reader: Reader, target: Target) -> Sight:
     found = await _book(reader)
-    shown = network.hub_page(target.name, network_view(reader.config), found, _heard(found), reader.clock())
+    shown = network.hub_page(target.name, network_view(reader.config), found, reader.clock())
     if shown is None:
         raise NoSuchPage(f"{reader.config.address} knows no hub {target.name}")
     return Sight(f"Hub {target.name}", shown)
@@ -123,10 +123,6 @@ async def _partner(reader: Reader, target: Target) -> Sight:
 
 async def _book(reader: Reader) -> Book | None:
     return await book(await reader.store()) if reader.config.role == "hub" else None
-
-
-def _heard(found: Book | None) -> dict[str, float]:
-    return {} if found is None else {each.capacity.hub: each.heard_at for each in found.subnets}
 
 
 def _address(target: Target) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from nodes.hub.machine import AGGREGATE
-from nodes.hub.records import BuyRecord, CapacityRecord, ContractRecord, SellRecord
+from nodes.hub.records import BuyRecord, ContractRecord, HeardRecord, LinkRecord, SellRecord
 from nodes.store.port import Store
 from schemas.orders import Capacity
 
@@ -61,10 +63,22 @@ class Tenancy:
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """What another hub last told of its subnet."""
+    """What was last heard of another subnet."""
 
-    capacity: Capacity
+    hub: str
+    supplies: tuple[Capacity, ...]
+    """One for each protection of which something was heard."""
     heard_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A link that does not carry now."""
+
+    neighbour: str
+    """Its hub's address."""
+    why: str
+    since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +89,9 @@ class Book:
     wishes: tuple[Wish, ...]
     tenancies: tuple[Tenancy, ...]
     subnets: tuple[Subnet, ...]
+    neighbours: Mapping[str, float] = field(default_factory=dict)
+    """When each neighbour was last heard of, by its hub's address."""
+    cuts: tuple[Cut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +105,19 @@ class Level:
 
 async def book(store: Store) -> Book:
     """As the hub's store has it."""
-    records = (await store.read(AGGREGATE)).values()
+    found = await store.read(AGGREGATE)
+    records = found.values()
     return Book(
         offers=tuple(_offer(each) for each in records if isinstance(each, SellRecord)),
         wishes=tuple(_wish(each) for each in records if isinstance(each, BuyRecord)),
         tenancies=tuple(_tenancy(each) for each in records if isinstance(each, ContractRecord)),
-        subnets=tuple(Subnet(each.capacity, each.heard_at) for each in records if isinstance(each, CapacityRecord)),
+        subnets=_subnets(records),
+        neighbours=_neighbours(found),
+        cuts=tuple(
+            Cut(key.partition("/")[2], each.why, each.lost_at)
+            for key, each in found.items()
+            if isinstance(each, LinkRecord)
+        ),
     )
 
 
@@ -117,6 +141,30 @@ def _levels(found: Iterable[tuple[int, int]]) -> list[Level]:
     for price in sorted(by):
         levels.append(Level(price, by[price], by[price] + (levels[-1].together if levels else 0)))
     return levels
+
+
+def _subnets(records: Iterable[Struct]) -> tuple[Subnet, ...]:
+    """Of what several neighbours tell of a subnet, the youngest counts."""
+    youngest: dict[tuple[str, str], tuple[Capacity, float]] = {}
+    for record in records:
+        for each in record.capacities if isinstance(record, HeardRecord) else ():
+            place = each.hub, each.protection
+            if place not in youngest or youngest[place][0].at < each.at:
+                youngest[place] = each, record.heard_at  # type: ignore[attr-defined]
+    hubs = sorted({hub for hub, _ in youngest})
+    found = {hub: [value for (name, _), value in youngest.items() if name == hub] for hub in hubs}
+    return tuple(
+        Subnet(hub, tuple(capacity for capacity, _ in told), max(at for _, at in told)) for hub, told in found.items()
+    )
+
+
+def _neighbours(found: Mapping[str, Struct]) -> dict[str, float]:
+    heard: dict[str, float] = {}
+    for key, record in found.items():
+        if isinstance(record, HeardRecord):
+            name = key.rpartition("/")[2]
+            heard[name] = max(heard.get(name, 0.0), record.heard_at)
+    return heard
 
 
 def _offer(record: SellRecord) -> Offer:

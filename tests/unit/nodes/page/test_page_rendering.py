@@ -19,7 +19,7 @@ from nodes.page.offer import offer_page
 from nodes.page.parties import lessor_at_hub, lessor_at_renter, partner_at_renter, unknown
 from nodes.page.requests import request_page, requests_page
 from nodes.page.words import number, size, span
-from nodes.views.book import Book, Offer, Subnet, Tenancy, Wish
+from nodes.views.book import Book, Cut, Offer, Subnet, Tenancy, Wish
 from nodes.views.history import History, Incident
 from nodes.views.jobs import JobReport, Joining, Rental
 from nodes.views.lines import JobLine, RentalLine
@@ -136,7 +136,9 @@ def a_book(text: str = EVIL) -> Book:
         offers=(Offer(text, "B11.B12", 2, 1, 9, ("enclave", text), 1, text, NOW, NOW),),
         wishes=(Wish(text, text, 1, 9, "enclave", "waiting", text, NOW, NOW),),
         tenancies=(Tenancy(text, "A11.A12", "B11.B12", text, 1, 9, text, NOW - 9, NOW),),
-        subnets=(Subnet(Capacity(hub=Address("C11.hub"), units={}, best_price_micros={}, at=NOW), NOW),),
+        subnets=(Subnet("C11.hub", (Capacity(hub=Address("C11.hub"), protection="enclave", units=3, at=NOW),), NOW),),
+        neighbours={"B11.hub": NOW},
+        cuts=(Cut("B11.hub", text, NOW),),
     )
 
 
@@ -186,8 +188,8 @@ PAGES: Final = {
     "jobs": lambda: jobs_page([a_line()], 1, Choice(EVIL), NOW),
     "all jobs": lambda: jobs_page([a_line()], 0, Choice(), NOW),
     "market": lambda: market_page(a_book(), EVIL),
-    "network": lambda: network_page(a_view(), {"B11.hub": NOW}, NOW),
-    "hub": lambda: hub_page("A11", a_view(), a_book(), {}, NOW),
+    "network": lambda: network_page(a_view(), a_book(), NOW),
+    "hub": lambda: hub_page("A11", a_view(), a_book(), NOW),
     "lessor": lambda: lessor_at_renter("B11.B12", [a_line()]),
     "lessor at its hub": lambda: lessor_at_hub("B11.B12", a_book(), NOW),
     "partner": lambda: partner_at_renter("C11.C12", [a_line()]),
