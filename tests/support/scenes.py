@@ -83,7 +83,6 @@ async def _homomorphic(folder: Path, browser: Browser) -> None:
             await _until(network, job, lambda report: report.ended)
             await _shoot(browser, url, f"/jobs/{job}", "killed")
             await _shoot(browser, url, f"/lessors/{killed}", "lessor")
-            await _shoot(browser, url, "/", "jobs")
 
 
 async def _joint(folder: Path, browser: Browser) -> None:
