@@ -97,7 +97,7 @@ def fill(path: Path, job: str, jobs: int, batches: int) -> str:
 
 def _entries(batches: int, start: float) -> Iterator[bytes]:
     """Two of each batch, as long as a renter's."""
-    rest = {"entropy": "0" * 64, "prev": GENESIS, "refused": None, "signatures": []}
+    rest: dict[str, Any] = {"entropy": "0" * 64, "prev": GENESIS, "refused": None, "signatures": []}
     for number in range(batches):
         lessor, now = f"B11.B{12 + number % 2}", start + number * BATCH_SECONDS
         params = {"batch": {"attempt": 1, "batch": number, "subtask": f"subtask-{lessor}"}, "lessor": lessor}
