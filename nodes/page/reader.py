@@ -32,9 +32,8 @@ HISTORIES_MAX: Final = 4
 """Jobs whose timelines are kept."""
 ENTRIES_MAX: Final = 2_000
 """Of a journal, read at a time."""
-FOLD_SECONDS_MAX: Final = 0.3
-"""For a journal in one look: a long one is read over several."""
-LINES_READS_MAX: Final = 2
+READ_ON_SECONDS_MAX: Final = 0.3
+"""In one look: what is long is read over several."""
 
 
 @dataclass(slots=True)
@@ -120,8 +119,10 @@ class Reader:
         return JobPicture(found, known.history, known.unread, now)
 
     async def all_lines(self) -> JobLines:
-        """The renter's jobs."""
-        await self.lines.refresh(await self.store(), LINES_READS_MAX)
+        """The renter's jobs, as many as can be read in one look."""
+        store, start = await self.store(), self.stopwatch()
+        while not await self.lines.refresh(store) and self.stopwatch() - start < READ_ON_SECONDS_MAX:
+            pass
         return self.lines
 
     async def _history(self, store: Store, job_id: str) -> _Known:
@@ -131,7 +132,7 @@ class Reader:
             self._histories.popitem(last=False)
         stamp = (await store.stamps(job_id)).get(job_id)
         total, start = stamp.journalled if stamp else 0, self.stopwatch()
-        while known.history.entries < total and self.stopwatch() - start < FOLD_SECONDS_MAX:
+        while known.history.entries < total and self.stopwatch() - start < READ_ON_SECONDS_MAX:
             entries = await store.journal(job_id, first=known.history.entries, entries_max=ENTRIES_MAX)
             known.history.add(entries)
             if not entries:

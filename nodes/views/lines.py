@@ -14,7 +14,7 @@ from nodes.store.port import Stamp, Store
 from nodes.views.jobs import UNREADABLE
 
 KINDS: Final = ("job", "progress", "contract", "subtask")
-READ_MAX: Final = 500
+READ_MAX: Final = 250
 """Jobs read at a time."""
 LINES_MAX: Final = 20_000
 """Jobs kept; further ones are counted."""
