@@ -40,6 +40,7 @@ from nodes.operations.server import Desk as OperatorsDesk
 from nodes.operations.server import Place as Port
 from nodes.operations.server import serving
 from nodes.operations.telemetry import Telemetry
+from nodes.page.beside import page_beside
 from nodes.partner.activities.aligning import partners_aligner
 from nodes.partner.activities.collect import Collector as SealedCollector
 from nodes.partner.activities.desk import Desk
@@ -356,7 +357,7 @@ async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
     """
     keep_memory()
     identity, telemetry = config.identity(), telemetry_of(config, config.role)
-    async with operating(config, config.role, config.operations.port, telemetry, stop):
+    async with operating(config, config.role, config.operations.port, telemetry, stop), page_beside(config):
         broker = await _unless(stop, connect(config))
         if broker is None:
             return

@@ -132,6 +132,8 @@ class OperationsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """An OpenTelemetry collector, as `http://127.0.0.1:4318`: spans go there by OTLP. Needs the extra `otel`."""
     address: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     """Whoever can reach it may ask: there is no password."""
+    page: bool = False
+    """Serves the web page on a free port of loopback; the file `page-address` in the data folder says where."""
 
 
 class NodeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

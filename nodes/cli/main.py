@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from nodes.cli import check, compute, evidence, jobs, joint, keys, network, node, programs, roles
+from nodes.cli import check, compute, evidence, jobs, joint, keys, network, node, page, programs, roles
 from nodes.cli.console import to_json
 from schemas.errors import SubletError
 
@@ -43,6 +43,7 @@ def build() -> typer.Typer:
     keys.add_to(app)
     roles.add_to(app)
     check.add_to(app)
+    page.add_to(app)
     node.add_to(app)
     return app
 

@@ -17,7 +17,17 @@ from nodes.protections import traits_of
 from nodes.renter.files import outputs
 from nodes.renter.files.fits import FitReport, read_fit
 from nodes.renter.files.folder import JobFolder
-from nodes.renter.protocol.records import JOB_PREFIX, ContractRecord, Job, Ledger, Progress, Subtask
+from nodes.renter.protocol import runs
+from nodes.renter.protocol.records import (
+    JOB_PREFIX,
+    Agreement,
+    ContractRecord,
+    Job,
+    Ledger,
+    Progress,
+    Round,
+    Subtask,
+)
 from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Store
 from nodes.views.errors import UnknownJob
@@ -29,6 +39,8 @@ from schemas.joint import Learned
 
 UNREADABLE: Final = "unreadable"
 """The phase of a job whose records are damaged."""
+KINDS: Final = ("job", "progress", "contract", "subtask", "agreement", "ledger", "round")
+"""Of the records that a report is made of: all but those of single batches and workers."""
 WATCH_SECONDS: Final = 0.2
 """How often a watched job is looked at."""
 SOFTWARE_NOTE: Final = "not confidential: software enclaves protect nothing from the owner of their host"
@@ -52,6 +64,14 @@ class Rental:
     rows: int
     batches: int
     """Both done so far."""
+    under_way: int = 0
+    """Batches that it was sent and has not answered."""
+    waiting: int = 0
+    """Batches that it has yet to be sent."""
+    core_seconds: float = 0.0
+    """That its rows took, as the lessor says."""
+    heard_at: float = 0.0
+    """When the lessor was last heard of, seconds since 1970."""
     cost_micros: int = 0
     """As its receipt says, once there is one."""
     seconds: float = 0.0
@@ -72,6 +92,12 @@ class Joining:
     fit: FitReport | None
     """Of a model that was fitted, or that rows are scored with."""
     ledger: tuple[Learned, ...]
+    round_phase: str = ""
+    """Of the one under way."""
+    accepted: bool = False
+    """Whether the partner takes part."""
+    owes_since: float = 0.0
+    """When the partner was last due to say something and has not, seconds since 1970; 0 when it owes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +137,16 @@ class JobReport:
     sum_rows: bool = False
     """Whether the output is one row, for all rows together."""
     joint: Joining | None = None
+    renter: str = ""
+    """Its address, where it is known from a contract."""
+    ordered_at: float = 0.0
+    """When the order was placed whose contracts are awaited, seconds since 1970; 0 where none are."""
+    unowned: int = 0
+    """Batches of lost subtasks that no live one has taken over yet."""
+    here: int | None = None
+    """Batches that are left to the renter itself, since its key decrypts nothing more."""
+    causes: tuple[tuple[str, str], ...] = ()
+    """Code and text of everything that went wrong on the way."""
 
     @property
     def ended(self) -> bool:
@@ -130,11 +166,13 @@ async def report(store: Store, job_id: str, jobs: Path, network: Network | None 
         UnknownJob: there is no such job.
         RecordUnreadable: its records are damaged.
     """
-    records = await store.read(job_id)
+    records = (await store.select([job_id], KINDS)).get(job_id, {})
+    if isinstance(records, RecordUnreadable):
+        raise records
     job, progress = records.get("job"), records.get("progress")
     if not isinstance(job, Job) or not isinstance(progress, Progress):
         raise UnknownJob(job_id)
-    contracts = [each.contract for each in records.values() if isinstance(each, ContractRecord)]
+    contracts = [each.contract for each in _contracts(records)]
     columns, decided = _columns(JobFolder(jobs / job_id))
     on_ciphertext = job.assessment is not None and traits_of(job.assessment.chosen).on_ciphertext
     return JobReport(
@@ -163,6 +201,11 @@ async def report(store: Store, job_id: str, jobs: Path, network: Network | None 
         id_column=job.spec.id_column,
         sum_rows=job.facts is not None and job.facts.sum_rows,
         joint=_joining(job, progress, records, jobs),
+        renter=contracts[0].renter if contracts else "",
+        ordered_at=job.ordered_at if _is_pending(job, records) else 0.0,
+        unowned=runs.count(progress.waiting),
+        here=None if progress.here is None else runs.count(progress.here),
+        causes=job.causes,
     )
 
 
@@ -269,8 +312,14 @@ def _cut(folder: JobFolder) -> CutNote | None:
         return None
 
 
+def _is_pending(job: Job, records: Mapping[str, Struct]) -> bool:
+    started = {each.contract for each in records.values() if isinstance(each, Subtask)}
+    return bool(job.order) and not (job.expected_contracts and started.issuperset(job.expected_contracts))
+
+
 def _joining(job: Job, progress: Progress, records: Mapping[str, Struct], jobs: Path) -> Joining | None:
     joint, ledger = job.spec.joint, records.get("ledger")
+    round_, agreement = records.get(f"round/{progress.round}"), records.get("agreement")
     if joint is None:
         return None
     return Joining(
@@ -281,12 +330,21 @@ def _joining(job: Job, progress: Progress, records: Mapping[str, Struct], jobs: 
         fits=joint.fitting is not None,
         fit=None if joint.fitting is None and joint.score is None else read_fit(JobFolder(jobs / job.spec.id)),
         ledger=ledger.lines if isinstance(ledger, Ledger) else (),
+        round_phase=round_.phase if isinstance(round_, Round) else "",
+        accepted=isinstance(agreement, Agreement) and agreement.accepted,
+        owes_since=agreement.owes_since if isinstance(agreement, Agreement) else 0.0,
     )
+
+
+def _contracts(records: Mapping[str, Struct]) -> list[ContractRecord]:
+    """By lessor; of one lessor the oldest first."""
+    found = [each for each in records.values() if isinstance(each, ContractRecord)]
+    return sorted(found, key=lambda each: (each.contract.lessor, each.contract.starts_at))
 
 
 def _rentals(records: Mapping[str, Struct]) -> tuple[Rental, ...]:
     subtasks = {each.contract: each for each in records.values() if isinstance(each, Subtask)}
-    contracts = [each for each in records.values() if isinstance(each, ContractRecord)]
+    contracts = _contracts(records)
     return tuple(_rental(each, subtasks.get(each.contract.id)) for each in contracts)
 
 
@@ -304,6 +362,10 @@ def _rental(record: ContractRecord, subtask: Subtask | None) -> Rental:
         subtask=subtask.phase if subtask else "",
         rows=subtask.rows_done if subtask else 0,
         batches=subtask.batches_done if subtask else 0,
+        under_way=len(subtask.under_way) if subtask else 0,
+        waiting=runs.count(subtask.queue) if subtask else 0,
+        core_seconds=subtask.core_seconds if subtask else 0.0,
+        heard_at=subtask.heard_at if subtask else 0.0,
         cost_micros=subtask.cost_micros if subtask else 0,
         seconds=max(0.0, subtask.heard_at - subtask.started_at) if subtask else 0.0,
     )

@@ -19,6 +19,8 @@ ALLOWED: Final = (
         "nodes.bootstrap",
         "nodes.bridges",
         "nodes.checkup",
+        "nodes.page",
+        "nodes.status",
         "nodes.config",
         "nodes.process",
         "nodes.runtime.storage",
