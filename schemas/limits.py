@@ -46,6 +46,10 @@ RENEWAL_SECONDS_MAX: Final = 60.0
 LEASE_SECONDS_DEFAULT: Final = 3600.0
 LEASE_SECONDS_MAX: Final = 7 * 24 * 3600.0
 ADVERTISE_SECONDS: Final = 5.0
+SUBNETS_TOLD_MAX: Final = 500
+"""To people who ask for the market: half of what an event may hold."""
+RECEIPT_SECONDS_KEPT: Final = 400 * 24 * 3600.0
+"""After a contract's day its receipt is kept so long: a year's account can be made in the month after it."""
 SELL_ORDERS_PER_HUB_MAX: Final = 100_000
 OFFERS_PER_QUOTE_MAX: Final = 64
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from nodes.cli import show
 from nodes.cli.compare import Comparison, compare
@@ -13,14 +13,12 @@ from nodes.cli.console import Output
 from nodes.cli.files import write_result
 from nodes.cli.inputs import Inputs
 from nodes.cli.progress import follow
+from nodes.cli.tables import Table
 from nodes.local import LocalNetwork
 from nodes.renter.submission import JobOptions
 from nodes.scratch import scratch
 from nodes.views.jobs import SOFTWARE_NOTE, JobReport
 from schemas.errors import VerificationFailed
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 SOFTWARE_WARNING: Final = f"this network's enclaves are software, {SOFTWARE_NOTE}"
 
@@ -105,8 +103,7 @@ def say(lines: list[str | Table], out: Path | None, output: Output) -> None:
     if out is not None and not output.as_json:
         output.text(*lines)
     else:
-        for line in lines:
-            output.progress.print(line, markup=False)
+        output.aside(*lines)
 
 
 def _say(done: Done, out: Path | None, output: Output) -> None:

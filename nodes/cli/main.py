@@ -15,9 +15,9 @@ from typing import Annotated
 
 import typer
 
-from nodes.cli import check, compute, evidence, jobs, joint, network, programs, roles
+from nodes.cli import check, compute, evidence, jobs, joint, market, network, programs, roles
 from nodes.cli.console import to_json
-from schemas.errors import SubletError
+from schemas.errors import SubletError, VerificationFailed
 
 UNEXPECTED = 1
 INTERRUPTED = 130
@@ -36,6 +36,7 @@ def build() -> typer.Typer:
     app.callback()(_common)
     compute.add_to(app)
     jobs.add_to(app)
+    market.add_to(app)
     joint.add_to(app)
     programs.add_to(app)
     evidence.add_to(app)
@@ -104,6 +105,7 @@ def _report(arguments: Sequence[str], message: str, code: int, error: Exception)
 
         traceback.print_exception(error)
     if "--json" in arguments:
-        sys.stdout.write(to_json({"error": message, "exit_code": code}) + "\n")
+        named = {"code": error.code} if isinstance(error, VerificationFailed) else {}
+        sys.stdout.write(to_json({"error": message, "exit_code": code, **named}) + "\n")
     sys.stderr.write(f"sublet: {message}\n")
     return code

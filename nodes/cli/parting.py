@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from nodes.cli import show
 from nodes.cli.console import Output, table
+from nodes.cli.tables import Table
 from nodes.config import NodeConfig
 from nodes.views import journal, parts
 from nodes.views.explanation import explanation
@@ -15,8 +16,6 @@ from nodes.views.source import open_store
 from schemas.errors import BadConfig
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from schemas.joint import Algorithm
 
 Decision = Literal["approved", "refused", "withdrawn"]

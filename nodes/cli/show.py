@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from nodes.cli.console import Output, listed, numbers, table
+from nodes.cli.tables import Table
 from nodes.views.failures import ADVICE, UNFIT, kind_of
 from nodes.views.jobs import JobReport, Rental
 from nodes.views.models import figures
@@ -19,8 +20,6 @@ from schemas.jobs import Assessment, Candidate, Costs, CutNote
 from schemas.joint import Learned
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from nodes.joint.categories import Omitted
     from nodes.views.models import FitReport
 

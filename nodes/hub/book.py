@@ -6,7 +6,7 @@ sell order may be matched while it has free units, has not expired, was not canc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from msgspec import structs
 
@@ -104,28 +104,11 @@ class Book:
 
     def capacity(self) -> Capacity:
         """Sums of free units, best prices and most memory by protection."""
-        units: dict[Protection, int] = dict.fromkeys(PROTECTIONS, 0)
-        best: dict[Protection, int] = {}
-        memory: dict[Protection, int] = {}
-        for _, record in self.draft.each(SellRecord, "sell"):
-            if not self._matchable(record):
-                continue
-            price = record.order.price_micros
-            for protection in set(record.order.protections):
-                memory[protection] = max(record.order.memory_mib, memory.get(protection, 0))
-                units[protection] += record.free
-                if record.free:
-                    best[protection] = min(price, best.get(protection, price))
-        return Capacity(
-            hub=self.draft.config.me,
-            units=units,
-            best_price_micros=_in_order(best),
-            memory_mib=_in_order(memory),
-            at=self.draft.now,
-        )
+        records = (record for _, record in self.draft.each(SellRecord, "sell"))
+        return capacity_of(records, self.draft.config.me, self.draft.now)
 
     def _matchable(self, record: SellRecord) -> bool:
-        return not record.silent and not record.cancelled and record.order.expires_at > self.draft.now
+        return _matchable(record, self.draft.now)
 
     def _ranking(self, protection: Protection) -> list[tuple[int, float, str]]:
         if protection not in self._ranked:
@@ -135,6 +118,27 @@ class Book:
                 if protection in record.order.protections and self._matchable(record)
             )
         return self._ranked[protection]
+
+
+def capacity_of(records: Iterable[SellRecord], hub: str, now: float) -> Capacity:
+    """What these sell orders offer together at `now`, seconds since 1970."""
+    units: dict[Protection, int] = dict.fromkeys(PROTECTIONS, 0)
+    best: dict[Protection, int] = {}
+    memory: dict[Protection, int] = {}
+    for record in records:
+        if not _matchable(record, now):
+            continue
+        price = record.order.price_micros
+        for protection in set(record.order.protections):
+            memory[protection] = max(record.order.memory_mib, memory.get(protection, 0))
+            units[protection] += record.free
+            if record.free:
+                best[protection] = min(price, best.get(protection, price))
+    return Capacity(hub=hub, units=units, best_price_micros=_in_order(best), memory_mib=_in_order(memory), at=now)
+
+
+def _matchable(record: SellRecord, now: float) -> bool:
+    return not record.silent and not record.cancelled and record.order.expires_at > now
 
 
 def _in_order(of: dict[Protection, int]) -> dict[Protection, int]:

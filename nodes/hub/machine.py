@@ -11,6 +11,7 @@ Theory of operation. A hub is one aggregate: its own subnet's book, orders and c
     hub B ──contract.countersigned──► hub A    or refused: then the missing units are looked for again
     hubs ──contract.signed──► renter, lessor   each party hears it from its own hub
     renter ──contract.ended──► hub A ──► hub B ──► lessor
+    renter, lessor ──contract.settled──► hubs  receipts, kept by day (`nodes/receipts.py`)
     renter ──introduction.requested──► hub A   who is that partner? hub C vouches for it (introducing)
 
 Of what each order, reservation and contract may become, `nodes/hub/states.py` has the tables. Order of arrival is not
@@ -27,6 +28,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from nodes import receipts
 from nodes.draft import data_of
 from nodes.hub import buying, introducing, quoting, renting, selling
 from nodes.hub.book import Book
@@ -34,6 +36,7 @@ from nodes.hub.directory import HubConfig
 from nodes.hub.draft import Draft
 from nodes.hub.records import INTERNAL_TYPES, RECORD_TYPES
 from nodes.machine import TIMER_FIRED, Context, Machine, PublishFailed, Records, Refused, Step, TimerFired
+from schemas.contracts import Settlement
 from schemas.events import CheckAnswered, CheckRequested, DeliveryFailed, Event, EventRefused, Role
 
 Handler = Callable[[Book, Event], None]
@@ -101,6 +104,7 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
         "introduction.proposed": introducing.proposed,
         "introduction.countersigned": introducing.countersigned,
         "introduction.refused": introducing.refused,
+        "market.requested": selling.market_requested,
         "check.requested": _checked,
         "event.refused": _event_refused,
         "delivery.failed": _delivery_failed,
@@ -111,7 +115,7 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
 
 
 class HubMachine(Machine):
-    """A `Machine` with one aggregate; `config` names the hubs and participants that this hub knows."""
+    """A `Machine` with one aggregate, and one per day of receipts; `config` names hubs and participants it knows."""
 
     name: Role = "hub"
     record_types = RECORD_TYPES
@@ -121,14 +125,18 @@ class HubMachine(Machine):
         self.config = config
 
     def aggregate_of(self, event: Event) -> str:
-        return AGGREGATE
+        return receipts.aggregate_of(event.data) if isinstance(event.data, Settlement) else AGGREGATE
 
     def key_of(self, records: Records, event: Event) -> bytes | None:
         """Keys of hubs and of this subnet's participants, as configured."""
         return self.config.key_of(event.source)
 
     def handle(self, records: Records, event: Event, context: Context) -> Step:
-        book = Book(Draft(self.config, records, context))
+        draft = Draft(self.config, records, context)
+        if receipts.concerns(event):
+            receipts.handle(draft, event)
+            return draft.step()
+        book = Book(draft)
         TABLE[event.type](book, event)
         buying.retry_waiting(book)
         return book.draft.step()

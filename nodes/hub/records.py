@@ -1,7 +1,7 @@
 """What a hub keeps: its own subnet's orders and contracts, and one line per other hub (N4). Frozen data, pure.
 
-One aggregate, `hub`. Keys: `hub`, `sell/<id>`, `buy/<id>`, `placed/<renter>`, `quote/<id>`, `contract/<id>`,
-`capacity/<hub address>`.
+One aggregate, `hub`, beside the days of receipts (`nodes/receipts.py`). Keys: `hub`, `sell/<id>`, `buy/<id>`,
+`placed/<renter>`, `quote/<id>`, `contract/<id>`, `capacity/<hub address>`.
 Units of a sell order are held by the key of what holds them: `buy/…` (own reservation), `quote/…` or `contract/…`.
 """
 
@@ -13,9 +13,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from nodes import receipts
 from nodes.hub.states import BuyState, ContractState, QuoteState
 from nodes.machine import PublishFailed
-from schemas.contracts import Contract
+from schemas.contracts import Contract, Settlement
 from schemas.orders import BuyOrder, Capacity, Offer, SellOrder
 
 
@@ -137,6 +138,7 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "quote": QuoteRecord,
         "contract": ContractRecord,
         "capacity": CapacityRecord,
+        receipts.RECORD: Settlement,
     }
 )
 INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType({"publish.failed": PublishFailed})

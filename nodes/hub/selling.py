@@ -13,7 +13,7 @@ from nodes.hub.records import CapacityRecord, Own, SellRecord
 from nodes.hub.terms import acceptable, asks_more, may_serve
 from nodes.machine import Refused, SetTimer
 from schemas import limits
-from schemas.events import Event, OrderCancelled, SellOrderPlaced
+from schemas.events import Event, MarketRequested, MarketTold, OrderCancelled, SellOrderPlaced
 from schemas.orders import Capacity, SellOrder
 from schemas.signing import struct_bytes
 
@@ -101,6 +101,19 @@ def last_told(book: Book) -> Capacity | None:
     """What the other hubs were told last, at no cost; None while the first such news are under way."""
     own = book.draft.find(Own, "hub") or Own()
     return own.advertised or (None if own.pending else book.capacity())
+
+
+def market_requested(book: Book, event: Event) -> None:
+    """`market.requested`: sums of every subnet as this hub knows them; the largest, where they are too many."""
+    others = [record.capacity for _, record in book.draft.each(CapacityRecord, "capacity")]
+    others.sort(key=lambda each: (-sum(each.units.values()), each.hub))
+    subnets = (last_told(book) or book.capacity(), *others)
+    told = MarketTold(
+        event=event.id,
+        subnets=subnets[: limits.SUBNETS_TOLD_MAX],
+        more=max(0, len(subnets) - limits.SUBNETS_TOLD_MAX),
+    )
+    book.draft.send("market.told", event.source, event.id, told, lane=data_of(event, MarketRequested).lane)
 
 
 def advertised(book: Book, event: Event) -> None:
