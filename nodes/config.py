@@ -175,6 +175,11 @@ class NodeConfig:
         return self.data_dir / "jobs"
 
     @property
+    def keys(self) -> Path:
+        """The renter's folder of keys that users gave to submissions."""
+        return self.data_dir / "keys"
+
+    @property
     def receipts(self) -> Path:
         """The lessor's folder of receipts."""
         return self.data_dir / "receipts"

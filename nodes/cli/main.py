@@ -29,7 +29,6 @@ def build() -> typer.Typer:
         name="sublet",
         help="Rent out idle compute between organisations without showing each other the data.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )

@@ -93,10 +93,10 @@ def show(*, config: o.Config, as_json: o.Json = False) -> None:
     from nodes.views.network import network  # noqa: PLC0415
 
     found, output = network(read_config(config, os.environ)), Output(as_json=as_json)
-    hubs = table("", "hub", "links", "broker", "public key")
+    hubs = table("", "hub", "links", "broker", "public key", drops=("public key", "broker"))
     for hub in found.hubs:
         hubs.add_row(hub.name, ", ".join(hub.links), hub.broker, hub.public_key)
-    participants = table("", "participant", "role", "#lanes", "public key")
+    participants = table("", "participant", "role", "#lanes", "public key", drops=("public key",))
     for each in found.participants:
         participants.add_row(each.address, each.role, str(each.lanes or ""), each.public_key)
     output.text(f"node        {found.node}, a {found.role}", hubs, *([participants] if found.participants else []))

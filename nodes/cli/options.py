@@ -55,7 +55,8 @@ Data = Annotated[
 AcceptSoftware = Annotated[
     bool, typer.Option("--accept-software-enclave", help="Accept enclaves that are not confidential.")
 ]
-Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, as `job submit` and `job list` print it.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or a beginning of it that no other has.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say every number behind it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where it goes; by default to stdout.")]
 ResultOut = Annotated[
