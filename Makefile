@@ -19,7 +19,7 @@ python := $(VENV)/bin/python
 support := tests/support
 # A worker starts a RabbitMQ when it first needs one; whoever is done takes tests from the others.
 parallel := --numprocesses logical --maxprocesses 8 --dist worksteal
-bench_broker := $(if $(filter-out paillier% ckks% lattice% memory% enclave% predictions% data% models% jobs% joint%,$(or $(ONLY),all)),bash $(support)/with_servers.sh)
+bench_broker := $(if $(filter-out market% paillier% ckks% lattice% memory% enclave% predictions% data% models% jobs% joint%,$(or $(ONLY),all)),bash $(support)/with_servers.sh)
 
 .PHONY: help demo test check bench documents fuzz soak fmt clean
 .DEFAULT_GOAL := help

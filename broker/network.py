@@ -107,25 +107,24 @@ def check_network(network: Network) -> None:
     }
     if unknown := known - set(names):
         raise BadConfig(f"links or routes name hubs that are not there: {', '.join(sorted(unknown))}", field="links")
-    hops = _all_hops(network)
-    for destination in names:
-        _check_ways(hops, destination)
+    neighbours = _neighbours(network)
+    if names and (cut_off := sorted(set(names) - {names[0]} - _ways_to(network, neighbours, names[0]).keys())):
+        raise BadConfig(f"no link leads from {cut_off[0]} to {names[0]}", field="links")
+    for destination in sorted({route.to for route in network.routes}):  # shortest ways never lead in a circle
+        _check_ways(_ways_to(network, neighbours, destination), destination)
 
 
-def _check_ways(hops: Mapping[str, Mapping[str, str]], destination: str) -> None:
+def _check_ways(ways: Mapping[str, str], destination: str) -> None:
     """Every hub is passed once, however many lead over it."""
     arrives = {destination}
-    for start in hops:
+    for start in ways:
         passed: dict[str, None] = {}
         at = start
         while at not in arrives:
+            if at in passed:
+                raise BadConfig(f"routes to {destination} go in a circle at {at}", field="routes")
             passed[at] = None
-            following = hops[at].get(destination)
-            if following is None:
-                raise BadConfig(f"no link leads from {at} to {destination}", field="links")
-            if following in passed:
-                raise BadConfig(f"routes to {destination} go in a circle at {following}", field="routes")
-            at = following
+            at = ways[at]
         arrives |= passed.keys()
 
 
@@ -137,31 +136,26 @@ def far_neighbours(network: Network, hub: str) -> tuple[str, ...]:
 
 def passing(network: Network, hub: str, neighbour: str) -> tuple[frozenset[str], frozenset[str]]:
     """The hubs from which messages come over this link this way, and those to which they go."""
-    hops = _all_hops(network)
-    destinations = frozenset(name for name, via in hops[hub].items() if via == neighbour)
-    sources = {start for start in hops for to in destinations if start != to and hub in _way(hops, start, to)}
+    neighbours = _neighbours(network)
+    destinations = frozenset(name for name, via in next_hops(network, hub).items() if via == neighbour)
+    sources = {start for to in destinations for start in _behind(_ways_to(network, neighbours, to), hub)}
     return frozenset(sources), destinations
 
 
-def _way(hops: Mapping[str, Mapping[str, str]], start: str, destination: str) -> list[str]:
-    """The hubs that are passed, the last one not included."""
-    passed = [start]
-    while (following := hops[passed[-1]][destination]) != destination:
-        passed.append(following)
-    return passed
+def _behind(ways: Mapping[str, str], hub: str) -> list[str]:
+    """The hub and all whose messages pass it."""
+    before: dict[str, list[str]] = {}
+    for name, via in ways.items():
+        before.setdefault(via, []).append(name)
+    found = [hub]
+    for name in found:
+        found += before.get(name, ())
+    return found
 
 
 def next_hops(network: Network, hub: str) -> dict[str, str]:
     """Destination hub -> the linked hub to which messages at `hub` go next: the shortest way, or as routes say."""
-    return _hops(network, _neighbours(network), hub)
-
-
-def _all_hops(network: Network) -> dict[str, dict[str, str]]:
     neighbours = _neighbours(network)
-    return {hub.name: _hops(network, neighbours, hub.name) for hub in network.hubs}
-
-
-def _hops(network: Network, neighbours: Mapping[str, list[str]], hub: str) -> dict[str, str]:
     first: dict[str, str] = {}
     todo = deque((name, name) for name in neighbours[hub])
     while todo:
@@ -172,10 +166,37 @@ def _hops(network: Network, neighbours: Mapping[str, list[str]], hub: str) -> di
         todo.extend((further, via) for further in neighbours[name])
     for route in network.routes:
         if route.hub == hub:
-            if route.via not in neighbours[hub]:
-                raise BadConfig(f"{hub} has no link to {route.via}, its route to {route.to}", field="routes")
-            first[route.to] = route.via
+            first[route.to] = _led(neighbours, route)
     return first
+
+
+def _ways_to(network: Network, neighbours: Mapping[str, list[str]], destination: str) -> dict[str, str]:
+    """Where messages to `destination` go next, from every hub: as `next_hops` of each, found in one pass.
+
+    That is the first of the neighbours that are nearer, for next hops are the first found of the shortest ways.
+    """
+    distance, todo = {destination: 0}, deque([destination])
+    while todo:
+        name = todo.popleft()
+        for further in neighbours[name]:
+            if further not in distance:
+                distance[further] = distance[name] + 1
+                todo.append(further)
+    ways = {
+        name: next(each for each in neighbours[name] if distance[each] < hops)
+        for name, hops in distance.items()
+        if hops
+    }
+    for route in network.routes:
+        if route.to == destination:
+            ways[route.hub] = _led(neighbours, route)
+    return ways
+
+
+def _led(neighbours: Mapping[str, list[str]], route: Route) -> str:
+    if route.via not in neighbours[route.hub]:
+        raise BadConfig(f"{route.hub} has no link to {route.via}, its route to {route.to}", field="routes")
+    return route.via
 
 
 def route_of(network: Network, start: str, destination: str) -> tuple[str, ...]:

@@ -63,7 +63,7 @@ from nodes.runtime.undelivered import Undelivered
 from nodes.store.blobs import BlobStore
 from nodes.store.opening import Place
 from nodes.store.port import Store
-from schemas.ids import derive_id
+from schemas.ids import derive_id, hub_address, hub_of
 from schemas.money import to_micros
 
 T = TypeVar("T")
@@ -463,7 +463,9 @@ def lessor_hardware(config: NodeConfig) -> Quoter | None:
 def hub_config(config: NodeConfig) -> HubConfig:
     """The hub's directory."""
     participants = config.subnet.keys if config.subnet is not None else {}
-    return HubConfig(me=config.address, hub_keys=config.network.hub_keys, participants=participants)
+    network = config.network
+    linked = tuple(map(hub_address, network.linked_to(hub_of(config.address))))
+    return HubConfig(me=config.address, hub_keys=network.hub_keys, participants=participants, linked=linked)
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

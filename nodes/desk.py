@@ -25,7 +25,7 @@ from nodes.renter.submission import JobOptions, publish_cancel, publish_delete, 
 from nodes.runtime.post import Post
 from nodes.runtime.storage import StorageFailed, is_fault
 from nodes.store.blobs import BlobStore
-from nodes.views.market import Market, of_subnets
+from nodes.views.market import Market, of_words
 from nodes.views.source import open_store
 from schemas.errors import PolicyRefused, SubletError
 from schemas.events import MarketRequested, MarketTold
@@ -167,7 +167,7 @@ async def market(config: NodeConfig) -> Market:
                 told = data_of(await desk.ask("market.requested", hub, MarketRequested(lane=DESK)), MarketTold)
             except TimeoutError as error:
                 raise HubSilent(hub) from error
-    return of_subnets(config.address, told.subnets, told.more)
+    return of_words(config.address, told.capacities, told.more)
 
 
 def _check_policy(config: NodeConfig, options: JobOptions) -> None:

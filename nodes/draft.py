@@ -6,11 +6,13 @@ Every role's machine handles an event on a draft and returns its `step()`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from heapq import merge
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
 from nodes.machine import Context, Effect, Note, Records, Refused, Step, publish
+from nodes.ranking import Places, Wanted
 from nodes.records import as_record_set
 from schemas.events import Event
 
@@ -61,6 +63,29 @@ class Draft(Generic[C]):
             record = self.find(record_type, key)
             if record is not None:
                 yield key, record
+
+    def ranked(self, prefix: str, places: Places, wanted: Wanted) -> Iterator[tuple[Any, ...]]:
+        """Lists of a ranking of the records under `prefix/`, with this event's changes until now."""
+        ranking, changed = self._records.ranking(prefix, places), self._changed(prefix)
+        if not changed:
+            return ranking.ranked(wanted)
+        added = (place.order for record in changed.values() if record for place in places(record) if wanted(place.list))
+        return merge((order for order in ranking.ranked(wanted) if order[-1] not in changed), sorted(added))
+
+    def ranked_sum(self, prefix: str, places: Places, wanted: Wanted) -> int:
+        """The sum of those lists' amounts."""
+        total = self._records.ranking(prefix, places).sum(wanted)
+        for own, after in self._changed(prefix).items():
+            for sign, record in ((-1, self._records.get(f"{prefix}/{own}")), (1, after)):
+                found = places(record) if record is not None else ()
+                total += sign * sum(place.amount for place in found if wanted(place.list))
+        return total
+
+    def _changed(self, prefix: str) -> dict[str, Struct | None]:
+        """What this event made of records under `prefix/`, by the rest of their keys; None: deleted."""
+        begin = f"{prefix}/"
+        deleted = {key[len(begin) :]: None for key in self._deleted if key.startswith(begin)}
+        return deleted | {key[len(begin) :]: record for key, record in self._put.items() if key.startswith(begin)}
 
     def count(self, prefix: str) -> int:
         """How many records stand under `prefix/`, this event's changes left out."""

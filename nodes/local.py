@@ -244,7 +244,9 @@ class LocalNetwork:
             for name, identity in self._identities.items()
             if name.startswith(f"{hub}.") and name != me
         }
-        config = HubConfig(me=me, hub_keys=self._hub_keys, participants=own)
+        links = [link.hubs for link in self.topology.links if hub in link.hubs]
+        linked = tuple(hub_address(each) for link in links for each in link if each != hub)
+        config = HubConfig(me=me, hub_keys=self._hub_keys, participants=own, linked=linked)
         node = await hub_node(config, self._folder / me, self._identities[me], self.server.connect(me))
         self.nodes[me] = node
         self._tasks.append(asyncio.create_task(node.run(self._stop)))

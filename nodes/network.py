@@ -61,6 +61,10 @@ class NetworkFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         """Ed25519 public keys (32 bytes) by the hubs' own addresses."""
         return {hub_address(name): bytes.fromhex(entry.public_key) for name, entry in self.hubs.items()}
 
+    def linked_to(self, hub: str) -> frozenset[str]:
+        """The hubs at the other ends of a hub's links."""
+        return frozenset(one if hub == other else other for one, other in self.links if hub in (one, other))
+
 
 class ParticipantEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One participant. `lanes` bounds how many workers a lessor may have at a time; others have none."""

@@ -37,7 +37,7 @@ from schemas.joint import (
     SumsAdvanced,
     WorkContinued,
 )
-from schemas.orders import BuyOrder, Capacity, Need, Offer, SellOrder, Timestamp
+from schemas.orders import PROTECTIONS, BuyOrder, Capacity, Need, Offer, SellOrder, Timestamp
 
 EVERYBODY: Final = "hub|renter|lessor|partner"
 Role = Literal["hub", "renter", "lessor", "partner", "user", "worker"]
@@ -95,6 +95,12 @@ class BuyOrderRefused(Struct, frozen=True, kw_only=True):
     reason: Text
 
 
+class CapacityAdvertised(Struct, frozen=True, kw_only=True):
+    """All that a hub tells a neighbour of compute, its own and others'; what it told before holds no more."""
+
+    capacities: Annotated[tuple[Capacity, ...], Meta(max_length=len(PROTECTIONS) * limits.CAPACITIES_PER_NEIGHBOUR_MAX)]
+
+
 class QuoteRequested(Struct, frozen=True, kw_only=True):
     """A hub asks another what its subnet would offer for this buy order."""
 
@@ -109,7 +115,7 @@ class QuoteOffered(Struct, frozen=True, kw_only=True):
     quote: IdField
     order: IdField
     offers: Annotated[tuple[Offer, ...], Meta(max_length=limits.OFFERS_PER_QUOTE_MAX)]
-    capacity: Capacity | None = None
+    capacities: Annotated[tuple[Capacity, ...], Meta(max_length=len(PROTECTIONS))] = ()
     """With no offers, what the subnet has: who asked may not have been told, and need not ask in vain again."""
 
 
@@ -367,10 +373,10 @@ class MarketTold(Struct, frozen=True, kw_only=True):
     """What the hub's own subnet offers, and what other hubs last told it (N4)."""
 
     event: Text
-    subnets: Annotated[tuple[Capacity, ...], Meta(max_length=limits.SUBNETS_TOLD_MAX)]
-    """The own one first; then those with the most compute."""
+    capacities: Annotated[tuple[Capacity, ...], Meta(max_length=limits.CAPACITIES_TOLD_MAX)]
+    """Of the own subnet first; then those of the most units."""
     more: Annotated[int, Meta(ge=0)] = 0
-    """Subnets that are left out."""
+    """That are left out."""
 
 
 class EventRefused(Struct, frozen=True, kw_only=True):
@@ -409,7 +415,7 @@ def _rows() -> tuple[EventType, ...]:
         row("order.buy.placed", "renter", "hub", BuyOrder, "control", "R1: a renter asks for compute"),
         row("order.buy.cancelled", "renter", "hub", OrderCancelled, "control", "R1"),
         row("order.buy.refused", "hub", "renter", BuyOrderRefused, "control", "R2: no match in time"),
-        row("capacity.advertised", "hub", "hub", Capacity, "control", "N4: sums and best prices of a subnet"),
+        row("capacity.advertised", "hub", "hub", CapacityAdvertised, "control", "N4: the best hubs that one knows of"),
         row("quote.requested", "hub", "hub", QuoteRequested, "control", "R2: what would your subnet offer?"),
         row("quote.offered", "hub", "hub", QuoteOffered, "control", "R2: reserved for seconds"),
         row("quote.released", "hub", "hub", QuoteReleased, "control", "R2: not taken"),

@@ -95,11 +95,22 @@ class Offer(Struct, frozen=True, kw_only=True):
 
 
 class Capacity(Struct, frozen=True, kw_only=True):
-    """What a hub tells other hubs about its subnet: sums and best prices, never single orders (N4)."""
+    """What a subnet has under one protection: a sum and the best price, never single orders (N4).
+
+    It goes on from hub to hub, so it is a hint: who acts on it asks for a quote, which is signed by whoever gives it.
+    """
 
     hub: AddressField
-    units: dict[Protection, Annotated[int, Meta(ge=0)]]
-    best_price_micros: dict[Protection, Micros]
-    memory_mib: dict[Protection, Annotated[int, Meta(ge=0)]] = {}
-    """The most that a unit of any living lessor may use, be it free or not."""
+    protection: Protection
+    units: Annotated[int, Meta(ge=0)]
+    """That are free."""
+    price_micros: Micros = 0
+    """The lowest of a free unit."""
+    memory_mib: Annotated[int, Meta(ge=0)] = 0
+    """The most that a unit of any living lessor may use, be it free or not; 0: there is none."""
     at: Timestamp
+    """When its hub found it so, by its own clock: of two words on a hub the younger counts."""
+    age_seconds: Annotated[float, Meta(ge=0.0, le=limits.CAPACITY_SECONDS_MAX)] = 0.0
+    """How old it is, as those found who carried it, each by its own clock: no two clocks need agree."""
+    hops: Annotated[int, Meta(ge=0, le=limits.HOPS_MAX)] = 0
+    """Hubs that passed it on."""

@@ -61,14 +61,16 @@ def market(*, config: o.Config, as_json: o.Json = False) -> None:
 
     async def look() -> Market:
         if node.role == "hub":
+            from nodes.bootstrap import hub_config  # noqa: PLC0415
+
             async with open_store(node) as store:
-                return await at_hub(store, node.address, time.time())
+                return await at_hub(store, hub_config(node), time.time())
         from nodes import desk  # noqa: PLC0415
 
         return await desk.market(node)
 
     found = finish(look())
-    output.text(*show.market_lines(found, time.time()))
+    output.text(*show.market_lines(found))
     output.result(found)
 
 

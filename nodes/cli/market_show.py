@@ -20,19 +20,19 @@ SAYS: Final = {"renter": "paid", "lessor": "earned", "hub": "passed on"}
 HOUR_SECONDS: Final = 3600.0
 
 
-def market_lines(market: Market, now: float) -> Iterator[str | Table]:
-    """Per subnet and protection a line; `now` is seconds since 1970."""
+def market_lines(market: Market) -> Iterator[str | Table]:
+    """Per subnet and protection a line."""
     made = table(
         "", "subnet", "", "protection", "#units free", "#best price/h", "#MiB at most", "told", drops=("MiB at most",)
     )
     for each in market.supplies:
         price = "" if each.best_price_micros is None else money.shown(each.best_price_micros)
         memory = f"{each.memory_mib:,}" if each.memory_mib else ""
-        told = f"{max(0.0, now - each.at):.0f} s ago"
+        told = f"{each.age_seconds:.0f} s ago"
         made.add_row(each.subnet, "own" if each.own else "", each.protection, f"{each.units:,}", price, memory, told)
     yield made
     if market.more:
-        yield f"{market.more:,} smaller subnets are left out"
+        yield f"{market.more:,} more, of fewer units, are left out"
 
 
 def account_lines(account: Account) -> Iterator[str | Table]:

@@ -6,7 +6,9 @@ sell order may be matched while it has free units, has not expired, was not canc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from heapq import merge
+from typing import Final
 
 from msgspec import structs
 
@@ -15,30 +17,40 @@ from nodes.hub.matching import Candidate
 from nodes.hub.records import Own, SellRecord
 from nodes.hub.terms import acceptable
 from nodes.machine import CancelTimer, SetTimer
+from nodes.ranking import Place, Wanted
 from schemas import limits
 from schemas.orders import PROTECTIONS, BuyOrder, Capacity, Offer, Protection
+
+_LARGEST: Final = "largest"
 
 
 class Book:
     """The book as one event sees and changes it.
 
-    Handlers change the book before they match from it: a ranking, once made, is not made again.
     `news` are tests of which waiting buy orders this event may help; they are tried again once it is handled.
     """
 
     def __init__(self, draft: Draft) -> None:
         self.draft = draft
         self.news: list[Callable[[BuyOrder], bool]] = []
-        self._ranked: dict[Protection, list[tuple[int, float, str]]] = {}
 
     def candidates(self, buy: BuyOrder, avoid: frozenset[str]) -> Iterator[Candidate]:
         """Offers of all free units that the buy order can use, best first."""
-        for price_micros, _, sell_id in self._ranking(buy.protection):
+        for price_micros, _, sell_id in self._ranked(buy):
             if price_micros > buy.price_micros_max:
                 return
             candidate = self.candidate(sell_id, buy, avoid)
             if candidate is not None:
                 yield candidate
+
+    def _ranked(self, buy: BuyOrder) -> Iterator[tuple[int, float, str]]:
+        """Orders with free units, best first; and those whose units the renter has, and may go on with."""
+        ranked = self.draft.ranked("sell", places, _free(buy.protection))
+        held = {found.contract.sell.id for each in buy.renews if (found := self.draft.contract(each)) is not None}
+        if not held:
+            return ranked
+        going_on = [rank(record) for each in held if (record := self.draft.sell(each)) is not None]
+        return merge((each for each in ranked if each[-1] not in held), sorted(going_on))
 
     def candidate(self, sell_id: str, buy: BuyOrder, avoid: frozenset[str], holder: str = "") -> Candidate | None:
         """An offer of this sell order's free units, or of those that `holder` holds; None where it cannot serve."""
@@ -94,53 +106,47 @@ class Book:
         self.news.append(helps)
 
     def changed(self) -> None:
-        """See that the other hubs are told, at most every `ADVERTISE_SECONDS`."""
+        """See that the neighbours are told, at most every `ADVERTISE_SECONDS`."""
         own = self.draft.find(Own, "hub") or Own()
-        if own.pending or not self.draft.config.others:
+        at = max(self.draft.now, own.told_at + limits.ADVERTISE_SECONDS)
+        if 0 < own.tells_at <= at or not self.draft.config.neighbours:
             return
-        self.draft.put("hub", structs.replace(own, pending=True))
-        at = max(self.draft.now, own.advertised_at + limits.ADVERTISE_SECONDS)
+        self.draft.put("hub", structs.replace(own, tells_at=at))
         self.draft.do(SetTimer(name="advertise", at=at))
 
-    def capacity(self) -> Capacity:
-        """Sums of free units, best prices and most memory by protection."""
-        records = (record for _, record in self.draft.each(SellRecord, "sell"))
-        return capacity_of(records, self.draft.config.me, self.draft.now)
+    def capacities(self) -> tuple[Capacity, ...]:
+        """Sum of free units, best price and most memory under each protection, in their order."""
+        return tuple(self._capacity(each) for each in PROTECTIONS)
+
+    def _capacity(self, protection: Protection) -> Capacity:
+        cheapest = next(self.draft.ranked("sell", places, _free(protection)), None)
+        largest = next(self.draft.ranked("sell", places, lambda name: _LARGEST in name and protection in name), None)
+        return Capacity(
+            hub=self.draft.config.me,
+            protection=protection,
+            units=self.draft.ranked_sum("sell", places, _free(protection)),
+            price_micros=0 if cheapest is None else cheapest[0],
+            memory_mib=0 if largest is None else -largest[0],
+            at=self.draft.now,
+        )
 
     def _matchable(self, record: SellRecord) -> bool:
-        return _matchable(record, self.draft.now)
-
-    def _ranking(self, protection: Protection) -> list[tuple[int, float, str]]:
-        if protection not in self._ranked:
-            self._ranked[protection] = sorted(
-                (record.order.price_micros, record.placed_at, record.order.id)
-                for _, record in self.draft.each(SellRecord, "sell")
-                if protection in record.order.protections and self._matchable(record)
-            )
-        return self._ranked[protection]
+        return not record.silent and not record.cancelled and record.order.expires_at > self.draft.now
 
 
-def capacity_of(records: Iterable[SellRecord], hub: str, now: float) -> Capacity:
-    """What these sell orders offer together at `now`, seconds since 1970."""
-    units: dict[Protection, int] = dict.fromkeys(PROTECTIONS, 0)
-    best: dict[Protection, int] = {}
-    memory: dict[Protection, int] = {}
-    for record in records:
-        if not _matchable(record, now):
-            continue
-        price = record.order.price_micros
-        for protection in set(record.order.protections):
-            memory[protection] = max(record.order.memory_mib, memory.get(protection, 0))
-            units[protection] += record.free
-            if record.free:
-                best[protection] = min(price, best.get(protection, price))
-    return Capacity(hub=hub, units=units, best_price_micros=_in_order(best), memory_mib=_in_order(memory), at=now)
+def rank(record: SellRecord) -> tuple[int, float, str]:
+    """Best first: price, then time, then the smaller id."""
+    return record.order.price_micros, record.placed_at, record.order.id
 
 
-def _matchable(record: SellRecord, now: float) -> bool:
-    return not record.silent and not record.cancelled and record.order.expires_at > now
+def places(record: SellRecord) -> tuple[Place, ...]:
+    """By protections: an order with free units stands by its rank, and one of a living lessor by its memory."""
+    if record.silent or record.cancelled:
+        return ()
+    order, free = record.order, record.free
+    largest = Place((_LARGEST, *order.protections), (-order.memory_mib, order.id))
+    return (largest, Place(order.protections, rank(record), free)) if free else (largest,)
 
 
-def _in_order(of: dict[Protection, int]) -> dict[Protection, int]:
-    """The same news are the same bytes, whichever order came first."""
-    return {protection: of[protection] for protection in PROTECTIONS if protection in of}
+def _free(protection: Protection) -> Wanted:
+    return lambda name: protection in name and _LARGEST not in name

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import structs
 
 from nodes.draft import data_of
-from nodes.hub import proposing, rounds, selling
+from nodes.hub import advertising, proposing, rounds
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.records import BuyRecord, Quoted
@@ -69,8 +69,7 @@ def cancelled(book: Book, event: Event) -> None:
 def offered(book: Book, event: Event) -> None:
     """`quote.offered`: another hub's answer; when it was the last one awaited, the order is decided."""
     draft, data = book.draft, data_of(event, QuoteOffered)
-    if data.capacity is not None:
-        selling.hear(book, event, data.capacity)
+    advertising.corrected(book, event, data.capacities)
     record = draft.buy(data.order)
     if record is None or data.quote not in record.asked:
         draft.note("late", f"the quote {data.quote} of {event.source} is not awaited any more")

@@ -18,8 +18,8 @@ class HubConfig:
     """Public values only.
 
     `hub_keys` maps every hub's own address (`A11.hub`), this hub's included, to its Ed25519 public key (32 bytes);
-    `participants` maps the addresses of this subnet likewise. With `neighbours`, only those hubs are asked for quotes
-    and told of capacity; without, all are.
+    `participants` maps the addresses of this subnet likewise. `linked` are the hubs that are told of compute; by
+    default all others.
 
     Raises:
         BadConfig: an address that does not belong where it stands, or a key of another length.
@@ -28,12 +28,12 @@ class HubConfig:
     me: Address
     hub_keys: Mapping[str, bytes]
     participants: Mapping[str, bytes]
-    neighbours: tuple[str, ...] = ()
+    linked: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.me not in self.hub_keys:
             raise BadConfig(f"the hub keys lack this hub's own, {self.me}", field="hub_keys")
-        for hub in (self.me, *self.hub_keys, *self.neighbours):
+        for hub in (self.me, *self.hub_keys, *(self.linked or ())):
             if hub != hub_address(hub_of(parse_address(hub))):
                 raise BadConfig(f"{hub} is not a hub's own address: write <hub>.hub", field="hub_keys")
         for participant in self.participants:
@@ -44,9 +44,9 @@ class HubConfig:
                 raise BadConfig(f"the key of {address} has {len(key)} bytes, not {PUBLIC_KEY_BYTES}", field="keys")
 
     @property
-    def others(self) -> tuple[str, ...]:
-        """The other hubs that this one deals with, in a fixed order."""
-        return tuple(sorted(hub for hub in (self.neighbours or self.hub_keys) if hub != self.me))
+    def neighbours(self) -> tuple[str, ...]:
+        """The hubs that this one is linked to, in a fixed order."""
+        return tuple(sorted(hub for hub in (self.hub_keys if self.linked is None else self.linked) if hub != self.me))
 
     def key_of(self, address: str) -> bytes | None:
         """The public key of a hub or of a participant of this subnet; None for everybody else."""

@@ -1,11 +1,11 @@
 """The hub's protocol (R1, R2, R4, N4) as a table of events and handlers. Pure.
 
-Theory of operation. A hub is one aggregate: its own subnet's book, orders and contracts, and one line per other hub.
+Theory of operation. A hub is one aggregate: its own subnet's book, orders and contracts, and what its neighbours told.
 
     lessor ──order.sell.placed──► hub B        the book: price first, then time; renewed or expired
-    hub B ──capacity.advertised──► hub A       sums and best prices, every few seconds at most
+    hub B ──capacity.advertised──► hub A       the best hubs that B knows of, every few seconds at most
     renter ──order.buy.placed──► hub A         own units are reserved, and at the same time
-    hub A ──quote.requested──► hub B           every hub that may serve is asked
+    hub A ──quote.requested──► hub B           some of the hubs that may serve are asked, drawn at random
     hub B ──quote.offered──► hub A             reserved for seconds; what is not taken is released
     hub A ──contract.proposed──► hub B         signed by the renter's hub
     hub B ──contract.countersigned──► hub A    or refused: then the missing units are looked for again
@@ -18,8 +18,8 @@ Of what each order, reservation and contract may become, `nodes/hub/states.py` h
 assumed: what comes too late is noted in the journal, and a party that now waits for nothing is told so. What is wrong
 in itself (another's order, a bad signature) is refused and changes nothing.
 
-    event in `TABLE` ─► sender ─► handler (selling, quoting, buying, renting) ─► waiting orders, if there is news
-                                     decisions: terms, matching, rounds, proposing
+    event in `TABLE` ─► sender ─► handler (selling, quoting, buying, renting, …) ─► waiting orders, if there is news
+                                     decisions: terms, matching, asking, rounds, proposing
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Final
 
 from nodes import receipts
 from nodes.draft import data_of
-from nodes.hub import buying, introducing, quoting, renting, selling
+from nodes.hub import advertising, buying, introducing, quoting, renting, selling
 from nodes.hub.book import Book
 from nodes.hub.directory import HubConfig
 from nodes.hub.draft import Draft
@@ -50,7 +50,7 @@ def _timer_fired(book: Book, event: Event) -> None:
     if what == "wake":
         buying.woken(book, name, fired.at)
     elif what == "advertise":
-        selling.advertise(book)
+        advertising.tell(book)
     elif what in TIMERS:
         TIMERS[what](book, name)
     else:
@@ -92,7 +92,7 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
         "order.sell.cancelled": selling.cancelled,
         "order.buy.placed": buying.placed,
         "order.buy.cancelled": buying.cancelled,
-        "capacity.advertised": selling.advertised,
+        "capacity.advertised": advertising.advertised,
         "quote.requested": quoting.requested,
         "quote.offered": buying.offered,
         "quote.released": quoting.released,
@@ -104,7 +104,7 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
         "introduction.proposed": introducing.proposed,
         "introduction.countersigned": introducing.countersigned,
         "introduction.refused": introducing.refused,
-        "market.requested": selling.market_requested,
+        "market.requested": advertising.market_requested,
         "check.requested": _checked,
         "event.refused": _event_refused,
         "delivery.failed": _delivery_failed,

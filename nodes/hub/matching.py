@@ -10,7 +10,7 @@ lessors of one price get equally many units as far as they have them, for one th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 from msgspec import structs
@@ -148,6 +148,8 @@ def _allocate(need: Need, chosen: list[Candidate]) -> tuple[Part, ...]:
 
 def _shares(units: int, equals: list[Candidate]) -> list[int]:
     """Units of each: equally many as far as it has them, what cannot be shared equally to the first."""
+    if len(equals) == 1:  # as mostly
+        return [min(units, equals[0].offer.units)]
     shares = [0] * len(equals)
     by_size = sorted(range(len(equals)), key=lambda index: (equals[index].offer.units, -index))
     for left, index in zip(range(len(equals), 0, -1), by_size, strict=True):
@@ -160,4 +162,4 @@ def with_units(candidate: Candidate, units: int) -> Candidate:
     """The same candidate with another number of units."""
     if candidate.offer.units == units:
         return candidate
-    return replace(candidate, offer=structs.replace(candidate.offer, units=units))
+    return Candidate(structs.replace(candidate.offer, units=units), candidate.quote, candidate.hub)

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from nodes.contracts import verify_proposal
 from nodes.draft import data_of
-from nodes.hub import renting, selling, signing
+from nodes.hub import advertising, renting, signing
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.matching import pick
@@ -53,7 +53,7 @@ def requested(book: Book, event: Event) -> None:
         )
         draft.do(SetTimer(name=key, at=draft.now + limits.QUOTE_LEASE_SECONDS))
     answer = QuoteOffered(
-        quote=data.quote, order=data.buy.id, offers=offers, capacity=None if offers else selling.last_told(book)
+        quote=data.quote, order=data.buy.id, offers=offers, capacities=() if offers else advertising.last_told(book)
     )
     draft.send("quote.offered", event.source, data.buy.id, answer)
 
@@ -121,7 +121,9 @@ def _objection(draft: Draft, data: ContractProposed) -> Objection | None:
     if quote is None or quote.hub != contract.renter_hub:
         return Objection("reservation-ended", f"nothing is reserved for {data.quote} any more; ask for another quote")
     if sell is None or sell.cancelled:
-        return Objection("order-cancelled", f"the lessor took {contract.sell.id} back; ask for another quote")
+        return Objection(
+            "order-cancelled", f"the lessor took {contract.sell.id} back, or let it expire; ask for another quote"
+        )
     if not _as_quoted(quote, contract):
         units = f"{contract.units} units of {contract.sell.id}"
         return Objection("not-as-quoted", f"{units} were not quoted so for this buy order; propose what was quoted")

@@ -1,7 +1,7 @@
-"""What a hub keeps: its own subnet's orders and contracts, and one line per other hub (N4). Frozen data, pure.
+"""What a hub keeps: its own subnet's orders and contracts, and what its neighbours told (N4). Frozen data, pure.
 
 One aggregate, `hub`, beside the days of receipts (`nodes/receipts.py`). Keys: `hub`, `sell/<id>`, `buy/<id>`,
-`placed/<renter>`, `quote/<id>`, `contract/<id>`, `capacity/<hub address>`.
+`placed/<renter>`, `quote/<id>`, `contract/<id>`, `heard/<protection>/<neighbour's address>`.
 Units of a sell order are held by the key of what holds them: `buy/…` (own reservation), `quote/…` or `contract/…`.
 """
 
@@ -21,11 +21,14 @@ from schemas.orders import BuyOrder, Capacity, Offer, SellOrder
 
 
 class Own(Struct, frozen=True, kw_only=True):
-    """What this hub last told the others, and whether it will soon tell them again."""
+    """What this hub last told its neighbours of itself, and when it will tell them again."""
 
-    advertised: Capacity | None = None
-    advertised_at: float = 0.0
-    pending: bool = False
+    told: tuple[Capacity, ...] = ()
+    told_at: float = 0.0
+    tells_at: float = 0.0
+    """0: no timer is set."""
+    has_news: bool = False
+    """Of others, which the neighbours have not been told."""
 
 
 class SellRecord(Struct, frozen=True, kw_only=True):
@@ -51,7 +54,7 @@ class SellRecord(Struct, frozen=True, kw_only=True):
     @property
     def free(self) -> int:
         """Units that may be matched."""
-        return self.free_beside(frozenset())
+        return 0 if self.silent or self.cancelled else max(0, self.order.units - sum(self.held.values()))
 
     def free_beside(self, holders: frozenset[str]) -> int:
         """Units that may be matched for whoever gives up what these hold."""
@@ -81,6 +84,9 @@ class BuyRecord(Struct, frozen=True, kw_only=True):
     asked: dict[str, str] = {}
     """Hubs that have not answered yet, by quote id."""
     asked_at: float = 0.0
+    """When the first of this round were asked."""
+    tried: tuple[str, ...] = ()
+    """All hubs asked in this round."""
     offers: tuple[Quoted, ...] = ()
     reserved: tuple[str, ...] = ()
     """Own sell orders of which units are reserved."""
@@ -121,12 +127,14 @@ class ContractRecord(Struct, frozen=True, kw_only=True):
     """The other hub's quote; empty where both parties are in this subnet."""
 
 
-class CapacityRecord(Struct, frozen=True, kw_only=True):
-    """What another hub last told of its subnet."""
+class HeardRecord(Struct, frozen=True, kw_only=True):
+    """What one neighbour last told of compute under one protection, of its own and of others."""
 
-    capacity: Capacity
+    capacities: tuple[Capacity, ...]
+    said_at: float
+    """By the neighbour's clock."""
     heard_at: float
-    """When it was told, or told again, by this hub's clock."""
+    """By this hub's."""
 
 
 RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
@@ -137,7 +145,7 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "placed": Placed,
         "quote": QuoteRecord,
         "contract": ContractRecord,
-        "capacity": CapacityRecord,
+        "heard": HeardRecord,
         receipts.RECORD: Settlement,
     }
 )

@@ -12,12 +12,14 @@ from typing import Any, Final
 from msgspec import structs
 
 from nodes.hub import proposing
+from nodes.hub.advertising import words
+from nodes.hub.asking import drawn
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.matching import Candidate, Part, pick
-from nodes.hub.records import BuyRecord, CapacityRecord
+from nodes.hub.records import BuyRecord
 from nodes.hub.states import BUY
-from nodes.hub.terms import Objection, acceptable, may_serve
+from nodes.hub.terms import Objection, acceptable
 from nodes.machine import CancelTimer, SetTimer
 from nodes.protections import CIPHERTEXT
 from nodes.states import advance
@@ -32,8 +34,6 @@ RETRY_SECONDS_MAX: Final = 16.0
 """Pauses between tries double from the first to the second; news of compute ends a pause at once."""
 RETRIES_PER_SECOND_MAX: Final = 20.0
 """Of all orders that wait."""
-CAPACITY_SECONDS_MAX: Final = 3 * limits.ADVERTISE_SECONDS
-"""So long a hub that told of nothing for an order is not asked: its news may be lost, and its answer is news."""
 PROPOSALS_PER_ORDER_MAX: Final = 8
 """Rounds of proposals with refusals among them before the order is given up."""
 LEASE_MARGIN_SECONDS: Final = 2.0
@@ -43,6 +43,7 @@ LEASE_MARGIN_SECONDS: Final = 2.0
 def begin(book: Book, order: BuyOrder, renter_key: bytes) -> None:
     """The first round of a new order."""
     now = book.draft.now
+    book.changed()  # a hub that nobody has heard of tells of itself, and is told
     book.draft.do(SetTimer(name=f"match/{order.id}", at=order.match_by))
     state = advance(BUY, "gone", "placed")
     book.draft.placed(order.renter, open_more=1, kept_more=1)
@@ -64,6 +65,9 @@ def decide(book: Book, record: BuyRecord) -> None:
         return
     need = _need(book.draft, record)
     picked = pick(need, sorted(_candidates(book, record, need), key=lambda each: each.priority))
+    if not picked.complete and (more := _ask(book.draft, record, _rest(need, picked.parts))).asked:
+        book.draft.put(f"buy/{record.order.id}", _wake(book.draft, more, limits.QUOTE_WAIT_SECONDS))
+        return
     if picked.complete or (_suffices(book.draft, record, picked.parts) and _all_is_known(book.draft, record)):
         record = proposing.propose(book, _after("enough", record), picked.parts)
         answered(book, _wake(book.draft, record, proposing.PROPOSAL_SECONDS if record.proposed else 0.0))
@@ -157,36 +161,51 @@ def _suffices(draft: Draft, record: BuyRecord, parts: Sequence[Part]) -> bool:
 
 
 def _collect(book: Book, record: BuyRecord) -> None:
-    """Begin a round: reserve own units, ask the hubs that may serve, decide at once when there are none."""
+    """Begin a round: reserve own units, ask hubs that may serve, decide at once when there are none."""
     draft, order = book.draft, record.order
     need = _need(draft, record)
     parts = pick(need, book.candidates(order, frozenset(need.avoid))).parts
     for part in parts:
         book.hold(part.candidate.offer.sell.id, f"buy/{order.id}", part.units)
-    collecting = structs.replace(
+    renewed = (found.contract.lessor_hub for each in order.renews if (found := draft.contract(each)))
+    begun = structs.replace(
         record,
         rounds=record.rounds + 1,
-        asked=_ask(draft, record, need),
+        asked={},
         asked_at=draft.now,
+        tried=(),
         offers=(),
         reserved=tuple(part.candidate.offer.sell.id for part in parts),
     )
+    collecting = _ask(draft, begun, need, sorted({*renewed} - {draft.config.me}))
     decide(book, _wake(draft, collecting, limits.QUOTE_WAIT_SECONDS if collecting.asked else 0.0))
 
 
-def _ask(draft: Draft, record: BuyRecord, need: Need) -> dict[str, str]:
-    """Ask every hub that may serve, as far as it told lately; the hubs by quote id."""
-    asked = {}
-    renewed = {found.contract.lessor_hub for each in record.order.renews if (found := draft.contract(each))}
-    for hub in draft.config.others:
-        known = draft.find(CapacityRecord, f"capacity/{hub}")
-        told_lately = known is not None and draft.now <= known.heard_at + CAPACITY_SECONDS_MAX
-        if not told_lately or hub in renewed or (known and may_serve(known.capacity, record.order)):
-            quote = draft.context.new_id("quote", hub, record.order.id, record.rounds)
-            request = QuoteRequested(quote=quote, buy=record.order, need=need)
-            draft.send("quote.requested", hub, record.order.id, request)
-            asked[quote] = hub
-    return asked
+def _ask(draft: Draft, record: BuyRecord, need: Need, first: Sequence[str] = ()) -> BuyRecord:
+    """Ask these hubs, and some that were not tried in this round, as long as its first offers will stand by then."""
+    order = record.order
+    if draft.now + limits.QUOTE_WAIT_SECONDS > record.asked_at + limits.QUOTE_LEASE_SECONDS - LEASE_MARGIN_SECONDS:
+        return record
+    seed = draft.context.nonce(f"ask/{order.id}/{record.rounds}/{len(record.tried)}")
+    hubs = [*first, *drawn(draft, order, {*record.tried, *first}, seed=seed)]
+    asked = {draft.context.new_id("quote", hub, order.id, record.rounds): hub for hub in hubs}
+    for quote, hub in asked.items():
+        draft.send("quote.requested", hub, order.id, QuoteRequested(quote=quote, buy=order, need=need))
+    return structs.replace(record, asked=asked, tried=(*record.tried, *hubs))
+
+
+def _rest(need: Need, parts: Sequence[Part]) -> Need:
+    """What is still lacking beside these parts; all of it, where they are too small and others have to replace them."""
+    units = need.units - sum(part.units for part in parts)
+    lessors_max = need.lessors_max - len(parts)
+    if units < 1 or lessors_max < 1:
+        return need
+    return structs.replace(
+        need,
+        units=units,
+        lessors_min=min(units, max(1, need.lessors_min - len(parts))),
+        lessors_max=lessors_max,
+    )
 
 
 def _need(draft: Draft, record: BuyRecord) -> Need:
@@ -221,24 +240,24 @@ def _candidates(book: Book, record: BuyRecord, need: Need) -> Iterable[Candidate
 def _too_little_memory(book: Book, record: BuyRecord) -> str:
     """What is lacking, when no living lessor that is known of has units as large as the order needs; else nothing."""
     order = record.order
-    capacities = [book.capacity(), *_told(book.draft).values()]
-    most = max(each.memory_mib.get(order.protection, 0) for each in capacities)
+    most = max(each.memory_mib for each in _known(book, order))
     if not 0 < most < order.memory_mib:
         return ""
     return f"the program needs {order.memory_mib:,} MiB per unit; the most offered is {most:,}"
 
 
 def _all_is_known(draft: Draft, record: BuyRecord) -> bool:
-    """Whether every hub has told of its lessors; one that told of none, or nothing, may do so in a moment."""
-    told, protection = _told(draft), record.order.protection
-    heard = all(hub in told and told[hub].memory_mib.get(protection) for hub in draft.config.others)
-    return heard or draft.now >= record.placed_at + limits.ADVERTISE_SECONDS
+    """Whether every neighbour has told of lessors; one that told of none, or nothing, may do so in a moment."""
+    if draft.now >= record.placed_at + limits.ADVERTISE_SECONDS:
+        return True
+    told = words(draft, record.order.protection)
+    return all(hub in told and told[hub].capacity.memory_mib for hub in draft.config.neighbours)
 
 
-def _told(draft: Draft) -> dict[str, Capacity]:
-    """What the other hubs told of their subnets."""
-    found = {hub: draft.find(CapacityRecord, f"capacity/{hub}") for hub in draft.config.others}
-    return {hub: record.capacity for hub, record in found.items() if record is not None}
+def _known(book: Book, order: BuyOrder) -> list[Capacity]:
+    """What is known of all subnets under the order's protection; this one's first."""
+    own = next(each for each in book.capacities() if each.protection == order.protection)
+    return [own, *(word.capacity for word in words(book.draft, order.protection).values())]
 
 
 def _memory(order: BuyOrder) -> str:
@@ -248,8 +267,7 @@ def _memory(order: BuyOrder) -> str:
 def _too_dear(book: Book, record: BuyRecord) -> str:
     """What the cheapest free unit that is known of costs, where that is more than the order pays."""
     order = record.order
-    prices = (each.best_price_micros.get(order.protection) for each in (book.capacity(), *_told(book.draft).values()))
-    best = min((price for price in prices if price is not None), default=0)
+    best = min((each.price_micros for each in _known(book, order) if each.units), default=0)
     if best <= order.price_micros_max:
         return ""
     return f"; the lowest price is {shown(best)} per unit and hour, the order pays {shown(order.price_micros_max)}"

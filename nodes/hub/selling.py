@@ -1,4 +1,4 @@
-"""The lessors' side of the book (R1, N4): sell orders placed, renewed and cancelled; capacity told and heard. Pure."""
+"""The lessors' side of the book (R1): sell orders placed, renewed and cancelled. Pure."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from msgspec import structs
 from nodes.draft import data_of
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
-from nodes.hub.records import CapacityRecord, Own, SellRecord
-from nodes.hub.terms import acceptable, asks_more, may_serve
+from nodes.hub.records import SellRecord
+from nodes.hub.terms import acceptable, asks_more
 from nodes.machine import Refused, SetTimer
 from schemas import limits
-from schemas.events import Event, MarketRequested, MarketTold, OrderCancelled, SellOrderPlaced
-from schemas.orders import Capacity, SellOrder
+from schemas.events import Event, OrderCancelled, SellOrderPlaced
+from schemas.orders import SellOrder
 from schemas.signing import struct_bytes
 
 
@@ -82,61 +82,7 @@ def expired(book: Book, sell_id: str) -> None:
     """Timer: an order that was not renewed leaves the book (when nothing holds of it)."""
     record = book.draft.sell(sell_id)
     if record is not None and record.order.expires_at <= book.draft.now:
-        book.write(record)
-
-
-def advertise(book: Book) -> None:
-    """Timer: tell the other hubs what this subnet offers, if it changed."""
-    draft = book.draft
-    own, capacity = draft.find(Own, "hub") or Own(), book.capacity()
-    if own.advertised is not None and structs.replace(own.advertised, at=capacity.at) == capacity:
-        draft.put("hub", structs.replace(own, pending=False))
-        return
-    draft.put("hub", Own(advertised=capacity, advertised_at=draft.now))
-    for hub in draft.config.others:
-        draft.send("capacity.advertised", hub, hub, capacity)
-
-
-def last_told(book: Book) -> Capacity | None:
-    """What the other hubs were told last, at no cost; None while the first such news are under way."""
-    own = book.draft.find(Own, "hub") or Own()
-    return own.advertised or (None if own.pending else book.capacity())
-
-
-def market_requested(book: Book, event: Event) -> None:
-    """`market.requested`: sums of every subnet as this hub knows them; the largest, where they are too many."""
-    others = [record.capacity for _, record in book.draft.each(CapacityRecord, "capacity")]
-    others.sort(key=lambda each: (-sum(each.units.values()), each.hub))
-    subnets = (last_told(book) or book.capacity(), *others)
-    told = MarketTold(
-        event=event.id,
-        subnets=subnets[: limits.SUBNETS_TOLD_MAX],
-        more=max(0, len(subnets) - limits.SUBNETS_TOLD_MAX),
-    )
-    book.draft.send("market.told", event.source, event.id, told, lane=data_of(event, MarketRequested).lane)
-
-
-def advertised(book: Book, event: Event) -> None:
-    """`capacity.advertised`: another hub's news; older than known is ignored."""
-    hear(book, event, data_of(event, Capacity))
-
-
-def hear(book: Book, event: Event, capacity: Capacity) -> None:
-    """What the event's sender tells of its subnet.
-
-    Raises:
-        Refused: wrong-hub.
-    """
-    draft = book.draft
-    if capacity.hub != event.source:
-        raise Refused("wrong-hub", f"{event.source} cannot speak for {capacity.hub}; tell only of your own subnet")
-    key = f"capacity/{capacity.hub}"
-    known = draft.find(CapacityRecord, key)
-    if known is not None and known.capacity.at > capacity.at:
-        return
-    draft.put(key, CapacityRecord(capacity=capacity, heard_at=draft.now))
-    if known is None or known.capacity.at < capacity.at:  # else who was told so waits already
-        book.announce(lambda buy: may_serve(capacity, buy))
+        book.write(structs.replace(record, cancelled=True))
 
 
 def _check_order(draft: Draft, event: Event, order: SellOrder) -> None:

@@ -34,11 +34,8 @@ def acceptable(sell: SellOrder, buy: BuyOrder, avoid: frozenset[str]) -> bool:
 
 def may_serve(capacity: Capacity, buy: BuyOrder) -> bool:
     """Whether another hub's subnet has anything for this buy order, as far as it told."""
-    best_price_micros = capacity.best_price_micros.get(buy.protection)
-    if best_price_micros is None or not capacity.units.get(buy.protection):
-        return False
-    enough = capacity.memory_mib.get(buy.protection, 0) >= buy.memory_mib
-    return enough and best_price_micros <= buy.price_micros_max
+    within = capacity.price_micros <= buy.price_micros_max and capacity.memory_mib >= buy.memory_mib
+    return capacity.protection == buy.protection and capacity.units > 0 and within
 
 
 def asks_more(order: SellOrder, before: SellOrder) -> bool:

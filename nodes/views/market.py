@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nodes.hub.book import capacity_of
+from nodes.hub import advertising
+from nodes.hub.book import Book
+from nodes.hub.directory import HubConfig
+from nodes.hub.draft import Draft
 from nodes.hub.machine import AGGREGATE
-from nodes.hub.records import CapacityRecord, SellRecord
+from nodes.hub.records import SellRecord
+from nodes.identity import verify
+from nodes.machine import Context
+from nodes.records import RecordSet
 from nodes.store.port import Store
 from schemas.ids import Address, hub_of
 from schemas.orders import PROTECTIONS, Capacity, Protection
@@ -21,48 +28,57 @@ class Supply:
     """Whether it is the node's own."""
     protection: Protection
     units: int
-    """Free at `at`, seconds since 1970 (UTC): one worker each."""
+    """Free: one worker each."""
     best_price_micros: int | None
     """The lowest, in millionths of the network's currency per unit and hour; None where none is free."""
     memory_mib: int
     """The most that a unit may use."""
-    at: float
+    age_seconds: float
+    """Of this word on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Market:
-    """All subnets that are known; the own one first, then by name."""
+    """What is known of subnets; the own one first, then by name."""
 
     node: str
     supplies: tuple[Supply, ...]
     more: int = 0
-    """Subnets that the hub left out, as they are too many to tell."""
+    """Words that the hub left out, as they are too many to tell."""
 
 
-async def at_hub(store: Store, hub: Address, now: float) -> Market:
+async def at_hub(store: Store, config: HubConfig, now: float) -> Market:
     """As the hub's own store has it at `now`, seconds since 1970."""
-    records = (await store.read(AGGREGATE)).values()
-    own = capacity_of((each for each in records if isinstance(each, SellRecord)), hub, now)
-    others = (each.capacity for each in records if isinstance(each, CapacityRecord))
-    return of_subnets(hub, (own, *others))
+    records = await store.read(AGGREGATE)
+    living = {key: each for key, each in records.items() if not isinstance(each, SellRecord) or _lives(each, now)}
+    context = Context(me=config.me, now=now, entropy=b"", event_id="", sign=_signs_nothing, verify=verify)
+    return of_words(config.me, advertising.known(Book(Draft(config, RecordSet(living), context))))
 
 
-def of_subnets(node: Address, subnets: tuple[Capacity, ...], more: int = 0) -> Market:
+def of_words(node: Address, words: Iterable[Capacity], more: int = 0) -> Market:
     """What hubs told."""
     own = hub_of(node)
-    ordered = sorted(subnets, key=lambda each: (hub_of(Address(each.hub)) != own, each.hub))
-    supplies = tuple(_supply(each, protection, own) for each in ordered for protection in PROTECTIONS)
-    return Market(node=node, supplies=supplies, more=more)
+    supplies = [_supply(each, own) for each in words]
+    supplies.sort(key=lambda each: (not each.own, each.subnet, PROTECTIONS.index(each.protection)))
+    return Market(node=node, supplies=tuple(supplies), more=more)
 
 
-def _supply(of: Capacity, protection: Protection, own: str) -> Supply:
+def _supply(of: Capacity, own: str) -> Supply:
     subnet = hub_of(Address(of.hub))
     return Supply(
         subnet=subnet,
         own=subnet == own,
-        protection=protection,
-        units=of.units.get(protection, 0),
-        best_price_micros=of.best_price_micros.get(protection),
-        memory_mib=of.memory_mib.get(protection, 0),
-        at=of.at,
+        protection=of.protection,
+        units=of.units,
+        best_price_micros=of.price_micros if of.units else None,
+        memory_mib=of.memory_mib,
+        age_seconds=of.age_seconds,
     )
+
+
+def _lives(record: SellRecord, now: float) -> bool:
+    return record.order.expires_at > now
+
+
+def _signs_nothing(_: bytes) -> bytes:
+    raise AssertionError("a view signs nothing")

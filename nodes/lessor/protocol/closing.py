@@ -140,3 +140,4 @@ def _forget(draft: Draft, contract: str, closed: Closed) -> None:
     session = draft.session(derive_id("subtask", contract))
     if session is not None:
         opening.close(draft, session)
+        opening.forget_public_key(draft, session)

@@ -206,6 +206,15 @@ def close(draft: Draft, session: Session) -> None:
         give_up(draft, session, "", f"{session.subtask} has ended")
 
 
+def forget_public_key(draft: Draft, session: Session) -> None:
+    """Of a contract that ended: keys are made for one job, while its program may be rented for again."""
+    key = session.terms.public_key if session.terms else None
+    needed = {digest for _, each in draft.each(Session, "session") for digest in each.pieces}
+    for digest in sorted(set(key.pieces) - needed) if key else ():
+        if draft.blob(digest) is not None:
+            draft.delete(f"blob/{digest}")
+
+
 def _ask(draft: Draft, subtask: str, job: str, renter: Address) -> None:
     if draft.session(subtask) is not None:
         return

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +20,10 @@ from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Workbench
 from nodes.renter.protocol.outcomes import JobKept
 from nodes.renter.protocol.records import JOB_PREFIX, Job, Subtask
+from nodes.store.errors import BlobMissing
 
+STAGED_SECONDS_MAX: Final = 3600.0
+"""A folder without a job is of one that is being submitted; an older one is of a submission that was ended."""
 _DIGEST: Final = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 
 
@@ -44,10 +49,10 @@ class Retention:
         records = await store.read(job)
         subtasks = [record.id for record in records.values() if isinstance(record, Subtask)]
         await self._forget_secrets(subtasks, job)
-        own = records.get("job")
-        for digest in await self._unshared(own) if isinstance(own, Job) else ():
-            await asyncio.to_thread(self.services.blobs.remove, digest)
         await asyncio.to_thread(shutil.rmtree, self.services.folder(job).path, ignore_errors=True)
+        own = records.get("job")
+        if isinstance(own, Job) and not await self._remove_blobs(own):
+            return [("job.kept", JobKept())]
         await store.erase(job)
         return []
 
@@ -57,17 +62,42 @@ class Retention:
         await RentersSide(self.services, self.workbench).erase(job)
         await self.workbench.forget(subtasks, job)
 
+    async def _remove_blobs(self, own: Job) -> bool:
+        """Remove what only this job needs; not while one is submitted that nobody can ask what it needs."""
+        for digest in sorted(await self._unshared(own)):
+            if await self._staged(own.spec.id):
+                return False
+            with contextlib.suppress(BlobMissing):
+                content = await asyncio.to_thread(self.services.blobs.get, digest)
+                await asyncio.to_thread(self.services.blobs.remove, digest)
+                if await self._staged(own.spec.id):  # meanwhile, and it may have found its blob here
+                    await asyncio.to_thread(self.services.blobs.put, content)
+                    return False
+        return True
+
     async def _unshared(self, own: Job) -> set[str]:
-        """Files of this job in the blob store that no other job needs; none while one is submitted but not yet here."""
-        here = set(await self.services.store.aggregates(JOB_PREFIX))
-        staged = await asyncio.to_thread(lambda: {path.name for path in self.services.jobs.iterdir()})
-        if staged - here:
-            return set()
+        """Files of this job in the blob store that no other job needs."""
         digests = _digests(own)
-        for name in here - {own.spec.id}:
+        for name in set(await self.services.store.aggregates(JOB_PREFIX)) - {own.spec.id}:
             other = (await self.services.store.get(name, ["job"])).get("job")
             digests.difference_update(_digests(other) if isinstance(other, Job) else ())
         return digests
+
+    async def _staged(self, job: str) -> bool:
+        """Whether another job is submitted and not yet here."""
+        since = self.services.clock() - STAGED_SECONDS_MAX
+        younger = await asyncio.to_thread(_younger, self.services.jobs, since)
+        return bool(younger - set(await self.services.store.aggregates(JOB_PREFIX)) - {job})
+
+
+def _younger(jobs: Path, since: float) -> set[str]:
+    """Names of folders changed after `since`; one may go meanwhile."""
+    names = set()
+    for path in jobs.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime > since:
+                names.add(path.name)
+    return names
 
 
 def _digests(job: Job) -> set[str]:

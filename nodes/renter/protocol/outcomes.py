@@ -145,7 +145,8 @@ class JobSpoiled(Struct, frozen=True, kw_only=True):
 
 
 class JobKept(Struct, frozen=True, kw_only=True):
-    """`job.kept`: it could not be erased yet, for something that it asked for is still to be carried out."""
+    """`job.kept`: it could not be erased yet: something that it asked for is still to be carried out, or a job is
+    submitted that may need its files."""
 
 
 def own_fault(error: SubletError) -> JobSpoiled:

@@ -28,7 +28,7 @@ def deleted(draft: Draft, _: Event) -> None:
 
 
 def kept(draft: Draft, _: Event) -> None:
-    """`job.kept`: something that the job asked for is still to be carried out."""
+    """`job.kept`: it could not go yet."""
     draft.do(SetTimer(name=ending.KEEP, at=draft.now + AGAIN_SECONDS))
 
 

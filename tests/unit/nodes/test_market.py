@@ -9,7 +9,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from msgspec import structs
 
 from broker.port import Broker
 from nodes import asking, desk
@@ -17,7 +16,7 @@ from nodes.config import NodeConfig
 from nodes.desk import HubSilent
 from nodes.identity import Identity
 from nodes.local import LOCAL_RENTER, LocalNetwork
-from nodes.views.market import Market, of_subnets
+from nodes.views.market import Market, of_words
 from schemas import limits
 from schemas.events import MarketRequested
 from schemas.ids import Address
@@ -86,22 +85,19 @@ async def test_a_hub_that_does_not_answer_is_named(
         await desk.market(node(network, "renter", LOCAL_RENTER, tmp_path))
 
 
-def test_of_too_many_subnets_the_largest_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "SUBNETS_TOLD_MAX", 2)
+def test_of_too_many_words_those_of_the_most_units_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "CAPACITIES_TOLD_MAX", 4)
     world = World({"A11": ["A12"], "B11": ["B12"], "C11": ["C12"]})
-    for hub, units in (("B11.hub", 3), ("C11.hub", 5)):
-        told = Capacity(hub=hub, units={"enclave": units}, best_price_micros={"enclave": 7}, at=START)
-        world.send("capacity.advertised", hub, told, to="A11.hub")
+    for lessor, units in (("B11.B12", 3), ("C11.C12", 5)):
+        world.sell(lessor, units=units, protections=("enclave",))
+    world.run(2 * limits.ADVERTISE_SECONDS)
     world.send("market.requested", RENTER, MarketRequested(lane="w0"))
     world.settle()
     (answer,) = world.got(RENTER, "market.told")
-    assert [each.hub for each in answer.subnets] == ["A11.hub", "C11.hub"]
-    assert answer.more == 1
+    assert [(each.hub, each.units) for each in answer.capacities] == [("A11.hub", 0)] * 3 + [("C11.hub", 5)]
+    assert answer.more == 5
 
 
 def test_subnets_stand_in_the_order_of_their_names_behind_the_own() -> None:
-    empty = Capacity(hub="B11.hub", units={}, best_price_micros={}, at=START)
-    found = of_subnets(
-        LOCAL_RENTER, (empty, structs.replace(empty, hub="A11.hub"), structs.replace(empty, hub="0.hub"))
-    )
-    assert [each.subnet for each in found.supplies[::3]] == ["A11", "0", "B11"]
+    words = [Capacity(hub=hub, protection="enclave", units=0, at=START) for hub in ("B11.hub", "A11.hub", "0.hub")]
+    assert [each.subnet for each in of_words(LOCAL_RENTER, words).supplies] == ["A11", "0", "B11"]

@@ -9,8 +9,7 @@ import pytest
 from nodes.hub.proposing import PROPOSAL_SECONDS
 from nodes.hub.records import QuoteRecord
 from schemas import limits
-from schemas.orders import Capacity
-from tests.unit.nodes.hub.world import START, World
+from tests.unit.nodes.hub.world import START, World, capacity
 
 A, B, C = "A11.hub", "B11.hub", "C11.hub"
 RENTER = "A11.A12"
@@ -107,7 +106,7 @@ def test_what_is_signed_serves_when_another_hub_does_not_answer(world: World) ->
     world.buy(RENTER, **AT_MOST_TWO, match_by=START + 300)
     world.run(PROPOSAL_SECONDS)
     world.cut_off = {B}
-    world.send("capacity.advertised", B, Capacity(hub=B, units={}, best_price_micros={}, at=world.now), to=A)
+    world.tell(B, A, capacity(B, at=world.now))
     world.run(60)
     assert matched(world) == [("A11.A13", 1)]
 

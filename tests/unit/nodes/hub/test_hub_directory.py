@@ -15,15 +15,18 @@ HUBS = {"A11.hub": KEY, "B11.hub": KEY, "C11.hub": KEY}
 
 
 def config(
-    hubs: Mapping[str, bytes] = HUBS, participants: Mapping[str, bytes] | None = None, neighbours: tuple[str, ...] = ()
+    hubs: Mapping[str, bytes] = HUBS,
+    participants: Mapping[str, bytes] | None = None,
+    linked: tuple[str, ...] | None = None,
 ) -> HubConfig:
     members = {"A11.A12": KEY} if participants is None else participants
-    return HubConfig(me=Address("A11.hub"), hub_keys=hubs, participants=members, neighbours=neighbours)
+    return HubConfig(me=Address("A11.hub"), hub_keys=hubs, participants=members, linked=linked)
 
 
-def test_a_hub_deals_with_all_other_hubs_or_with_its_neighbours_only() -> None:
-    assert config().others == ("B11.hub", "C11.hub")
-    assert config(neighbours=("C11.hub",)).others == ("C11.hub",)
+def test_a_hubs_neighbours_are_those_that_it_is_linked_to_or_all_others() -> None:
+    assert config().neighbours == ("B11.hub", "C11.hub")
+    assert config(linked=("C11.hub",)).neighbours == ("C11.hub",)
+    assert config(linked=()).neighbours == ()
 
 
 def test_keys_are_known_of_hubs_and_own_participants_only() -> None:

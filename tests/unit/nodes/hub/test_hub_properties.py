@@ -162,7 +162,7 @@ def test_a_hub_keeps_nothing_of_orders_and_contracts_that_are_over(seed: int) ->
     life.come_to_rest()
     life.world.run(LEASE_SECONDS + 700.0)
     for hub in SUBNETS:
-        assert life.world.kinds(hub) <= {"hub", "capacity"}
+        assert life.world.kinds(hub) <= {"hub", "heard"}
     timers = {name.partition("/")[0] for _, name in life.world.timers}
     assert timers <= {"sell"}
 

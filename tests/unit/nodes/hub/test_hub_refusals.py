@@ -28,10 +28,10 @@ from schemas.events import (
     QuoteRequested,
 )
 from schemas.ids import derive_id
-from schemas.orders import BuyOrder, Capacity, Need, SellOrder
+from schemas.orders import BuyOrder, Need, SellOrder
 from schemas.signing import struct_bytes
 from tests.unit.nodes.hub.subnets import RENTER, SUBNETS, A, B, C
-from tests.unit.nodes.hub.world import START, World, buy_order, hold_proposals, placed, sell_order, signer
+from tests.unit.nodes.hub.world import START, World, buy_order, capacity, hold_proposals, placed, sell_order, signer
 
 OTHER_RENTER, LESSOR, OTHER_LESSOR = "A11.A14", "B11.B12", "B11.B13"
 NEED = Need(units=1, lessors_min=1, lessors_max=1)
@@ -135,7 +135,7 @@ def asks(quote: str, renter: str = RENTER, source: str = A) -> Arrange:
 
 
 CANCEL = OrderCancelled(order=derive_id("order", "nobody's"))
-TOLD = Capacity(hub=B, units={}, best_price_micros={}, at=START)
+TOLD = capacity(B)
 UNSIGNED = bytes(64)
 
 REFUSED: list[tuple[str, str, Arrange]] = [
@@ -168,7 +168,14 @@ REFUSED: list[tuple[str, str, Arrange]] = [
         lambda m: m.send("order.buy.cancelled", OTHER_RENTER, OrderCancelled(order=m.buy.id)),
     ),
     # other hubs
-    ("wrong-hub", "C11.hub cannot speak for B11.hub", lambda m: m.send("capacity.advertised", C, TOLD, to=A)),
+    (
+        "wrong-hub",
+        "C11.hub cannot speak for B11.hub",
+        lambda m: m.send(
+            "quote.offered", C, QuoteOffered(quote=m.quote, order=m.buy.id, offers=(), capacities=(TOLD,)), to=A
+        ),
+    ),
+    ("not-a-neighbour", "D11.hub is not linked to A11.hub", lambda m: m.world.tell("D11.hub", A, TOLD)),
     ("wrong-hub", "C11.hub is not the hub of A11.A12", asks(derive_id("quote", 1), source=C)),
     ("quote-exists", "was asked for before", lambda m: asks(m.quote)(m)),
     (

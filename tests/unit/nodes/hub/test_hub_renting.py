@@ -89,15 +89,15 @@ def test_a_renewal_older_than_what_is_known_is_ignored(world: World) -> None:
 
 def test_an_order_that_is_not_renewed_leaves_the_book(world: World) -> None:
     world.sell("B11.B12", expires_at=START + 60)
-    world.run(61)
+    world.run(60 + limits.ADVERTISE_SECONDS)
     assert not world.all("B11", SellRecord)
-    assert world.wire("capacity.advertised")[-1].data.units["enclave"] == 0  # type: ignore[union-attr]
+    assert [each.units for each in world.told(A) if each.hub == "B11.hub"] == [0, 0, 0]
 
 
 def test_a_hub_keeps_nothing_when_everything_is_over(world: World) -> None:
     rented(world)
     world.run(7200)
-    assert all(world.kinds(hub) <= {"hub", "capacity"} for hub in SUBNETS)
+    assert all(world.kinds(hub) <= {"hub", "heard"} for hub in SUBNETS)
 
 
 def test_an_order_placed_again_is_not_matched_again(world: World) -> None:

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
+from nodes.hub.advertising import RENEW_SECONDS
 from nodes.hub.records import BuyRecord, ContractRecord, QuoteRecord
-from nodes.hub.rounds import CAPACITY_SECONDS_MAX, RETRY_SECONDS_MAX, RETRY_SECONDS_MIN
+from nodes.hub.rounds import RETRY_SECONDS_MAX, RETRY_SECONDS_MIN
 from nodes.machine import TIMER_FIRED, TimerFired
 from schemas import limits
 from schemas.events import BuyOrderRefused, ContractEnded
-from schemas.orders import Capacity
 from tests.unit.nodes.hub.subnets import RENTER, A, B, C, assert_matched, shares
-from tests.unit.nodes.hub.world import START, World
+from tests.unit.nodes.hub.world import START, World, capacity
 
 
 def test_a_lessor_of_the_own_subnet_is_rented_at_once(world: World) -> None:
     world.sell("A11.A13")
     for hub in (B, C):
-        world.send("capacity.advertised", hub, Capacity(hub=hub, units={}, best_price_micros={}, at=START), to=A)
+        world.tell(hub, A, capacity(hub))
     world.buy(RENTER)
     world.settle()
     assert_matched(world, ("A11.A13", 2))
@@ -69,6 +69,7 @@ def test_a_renewal_keeps_its_place_in_time_but_a_new_price_or_more_units_lose_it
     world.sell("B11.B12", price_micros=90)
     world.sell("B11.B13", price_micros=90, units=5)
     world.sell("C11.C12", price_micros=90, expires_at=START + 7200)
+    world.run(limits.ADVERTISE_SECONDS)
     world.buy(RENTER, units=5, lessors_max=2)
     world.settle()
     assert_matched(world, ("C11.C12", 3), ("B11.B12", 2))
@@ -108,7 +109,7 @@ def test_what_does_not_fit_is_refused_when_the_time_is_up_saying_what_was_lackin
     assert (refused.order, refused.job, refused.code) == (order.id, order.job, "no-match")
     assert "wanted" in refused.reason
     assert world.held("B11").get("B11.B12", 0) == 0
-    assert world.kinds("A11") <= {"capacity"}
+    assert world.kinds("A11") <= {"hub", "heard"}
 
 
 def test_nobody_is_matched_with_itself(world: World) -> None:
@@ -135,15 +136,20 @@ def test_an_order_that_waits_is_matched_when_another_hub_has_news(world: World) 
 
 
 def test_an_order_that_waits_is_tried_again_after_a_pause_without_any_news(world: World) -> None:
-    """Even where the news were lost: who told of nothing is asked again when that is old."""
+    """Others took what was quoted, and gave it back: the news of that are lost."""
+    world.sell("B11.B12", units=2)
+    world.buy("A11.A14", 1)
+    world.settle()
+    (taken,) = world.contracts("A11.A14")
+    world.buy(RENTER, 2, match_by=START + 60)
+    world.run(limits.ADVERTISE_SECONDS)
     world.lost = {"capacity.advertised"}
-    world.buy(RENTER, match_by=START + 60)
-    world.run(10)
-    world.sell("B11.B12")
+    world.send("contract.ended", "A11.A14", ContractEnded(contract=taken.id, code="completed"))
     world.settle()
     assert not world.contracts(RENTER)
-    world.run(CAPACITY_SECONDS_MAX + 1.25 * RETRY_SECONDS_MAX)
-    assert_matched(world, ("B11.B12", 2))
+    world.lost = set()
+    world.run(RENEW_SECONDS + 1.25 * RETRY_SECONDS_MAX)
+    assert shares(world.contracts(RENTER)) == [("B11.B12", 2)]
 
 
 def test_the_pauses_between_tries_grow_to_their_bound(world: World) -> None:
@@ -227,8 +233,9 @@ def test_units_of_enough_memory_are_rented_wherever_they_are(world: World) -> No
     assert_matched(world, ("B11.B12", 2))
 
 
-def test_only_hubs_that_may_serve_are_asked_and_unknown_ones_are(world: World) -> None:
+def test_only_hubs_that_may_serve_are_asked(world: World) -> None:
     world.sell("B11.B12", price_micros=2000)
+    world.sell("C11.C12")
     world.run(1)
     world.buy(RENTER)
     world.settle()
@@ -241,32 +248,7 @@ def test_a_hub_that_has_nothing_is_asked_no_more_often_for_many_orders_than_for_
         world.settle()
     world.run(99)
     asked = [event.time for event in world.wire("quote.requested") if event.to == B]
-    assert len(asked) <= 99 / CAPACITY_SECONDS_MAX + 1, f"{len(asked)} questions in 99 seconds"
-
-
-def test_capacity_that_is_older_than_known_is_ignored(world: World) -> None:
-    for at, units in ((START + 2, 7), (START + 1, 3)):
-        told = Capacity(
-            hub=B, units={"enclave": units}, memory_mib={"enclave": 64}, best_price_micros={"enclave": 5}, at=at
-        )
-        world.send("capacity.advertised", B, told, to=A)
-    world.settle()
-    kept = world.records[A][f"capacity/{B}"]
-    assert kept.capacity.units == {"enclave": 7}  # type: ignore[attr-defined]
-
-
-def test_capacity_is_told_in_sums_at_most_every_few_seconds(world: World) -> None:
-    for number in range(20):
-        world.sell("B11.B12", number, price_micros=100 + number, units=2, memory_mib=1024 + number % 7)
-        world.run(0.1)
-    world.run(limits.ADVERTISE_SECONDS)
-    told = [event.data for event in world.wire("capacity.advertised") if event.to == A]
-    assert len(told) == 2
-    last = told[-1]
-    assert isinstance(last, Capacity)
-    assert last.units == {"homomorphic": 40, "enclave": 40, "sealed-result": 40}
-    assert last.best_price_micros == {"homomorphic": 100, "enclave": 100, "sealed-result": 100}
-    assert last.memory_mib == {"homomorphic": 1030, "enclave": 1030, "sealed-result": 1030}
+    assert len(asked) <= 99 / limits.CAPACITY_SECONDS_MAX + 1, f"{len(asked)} questions in 99 seconds"
 
 
 def test_two_orders_that_want_the_same_units_are_never_both_served(world: World) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,13 +17,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from msgspec import Struct, structs
 
 from nodes.hub.directory import HubConfig
+from nodes.hub.draft import Draft
 from nodes.hub.machine import HubMachine
 from nodes.hub.records import SellRecord
 from nodes.machine import TIMER_FIRED, CancelTimer, Context, Note, Publish, Refused, SetTimer, Step, TimerFired
 from schemas.contracts import Contract
-from schemas.events import CATALOGUE, ContractSigned, Event, SellOrderPlaced
+from schemas.events import CATALOGUE, CapacityAdvertised, ContractSigned, Event, SellOrderPlaced
 from schemas.ids import Address, derive_id, hub_address, hub_of
-from schemas.orders import BuyOrder, Protection, SellOrder
+from schemas.orders import BuyOrder, Capacity, Protection, SellOrder
 from schemas.signing import struct_bytes
 
 R = TypeVar("R", bound=Struct)
@@ -85,10 +86,16 @@ def buy_order(renter: str, number: int = 1, *, now: float = START, **fields: Any
     return structs.replace(order, signature=signer(renter)(struct_bytes(order)))
 
 
-class World:
-    """`World({"A11": ["A12"], "B11": ["B12", "B13"]})`: hubs with their participants."""
+def capacity(hub: str, **fields: Any) -> Capacity:
+    """Word of a hub that has no lessors, unless the fields say so."""
+    protection: Protection = fields.pop("protection", "enclave")
+    return Capacity(hub=hub, protection=protection, **{"units": 0, "at": START} | fields)
 
-    def __init__(self, subnets: Mapping[str, Sequence[str]]) -> None:
+
+class World:
+    """`World({"A11": ["A12"], "B11": ["B12", "B13"]})`: hubs, their participants; `links`, else all are linked."""
+
+    def __init__(self, subnets: Mapping[str, Sequence[str]], links: Collection[tuple[str, str]] | None = None) -> None:
         self.now = START
         self.hub_keys: dict[str, bytes] = {hub_address(hub): public_key(hub_address(hub)) for hub in subnets}
         self.machines: dict[str, HubMachine] = {}
@@ -96,7 +103,10 @@ class World:
         for hub, names in subnets.items():
             participants = {f"{hub}.{name}": public_key(f"{hub}.{name}") for name in names}
             me = hub_address(hub)
-            self.machines[me] = HubMachine(HubConfig(me=me, hub_keys=self.hub_keys, participants=participants))
+            ends = {each for link in links or () for each in link if hub in link} - {hub}
+            linked = None if links is None else tuple(map(hub_address, ends))
+            config = HubConfig(me=me, hub_keys=self.hub_keys, participants=participants, linked=linked)
+            self.machines[me] = HubMachine(config)
             self.records[me] = {}
         self.inbox: dict[str, list[Event]] = {}
         self.notes: list[tuple[str, Note]] = []
@@ -139,6 +149,10 @@ class World:
         order = buy_order(renter, number, now=self.now, **fields)
         self.send("order.buy.placed", renter, order)
         return order
+
+    def tell(self, by: str, to: str, *capacities: Capacity, **fields: Any) -> Event:
+        """A hub's word to its neighbour, under way."""
+        return self.send("capacity.advertised", by, CapacityAdvertised(capacities=capacities), to=to, **fields)
 
     def settle(self) -> None:
         """Deliver until nothing is under way that can be delivered, and fire timers that are due."""
@@ -208,6 +222,17 @@ class World:
     def wire(self, event_type: str) -> list[Event]:
         """Events of a type that hubs sent."""
         return [event for event in self.sent if event.type == event_type]
+
+    def told(self, to: str) -> tuple[Capacity, ...]:
+        """What a hub was told last."""
+        (*_, last) = (event.data for event in self.wire("capacity.advertised") if event.to == to)
+        assert isinstance(last, CapacityAdvertised)
+        return last.capacities
+
+    def draft(self, me: Address) -> Draft:
+        """A hub's records as it sees them now."""
+        context = Context(me=me, now=self.now, entropy=bytes(32), event_id="", sign=signer(me), verify=verify)
+        return Draft(self.machines[me].config, self.records[me], context)
 
     def held(self, hub: str) -> dict[str, int]:
         """Units held per lessor."""

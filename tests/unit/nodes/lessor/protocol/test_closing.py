@@ -15,7 +15,19 @@ from schemas.contracts import Receipt
 from schemas.events import ContractClosed, ContractEnded, SubtaskAnnounced, SubtaskCompleted, batch_attributes
 from schemas.ids import derive_id
 from schemas.limits import BATCH_WINDOW, LEASE_SECONDS_MAX
-from tests.unit.nodes.lessor.protocol.desk import BATCH, LANE, NOW, Desk, receipt, rented, terms
+from tests.unit.nodes.lessor.protocol.desk import (
+    BATCH,
+    LANE,
+    NOW,
+    PROGRAM,
+    PUBLIC_KEY,
+    Desk,
+    receipt,
+    rented,
+    session_of,
+    sha,
+    terms,
+)
 from tests.unit.nodes.lessor.rentals import HUB_B, LESSOR, RENTER
 
 CONTRACT = rented()
@@ -45,6 +57,19 @@ def first_news(desk: Desk) -> ContractClosed:
 
 
 # ---------------------------------------------------------------- after the end
+
+
+def test_with_its_contract_a_public_key_goes_and_a_program_that_may_be_rented_for_again_stays() -> None:
+    desk = Desk().open().handle("contract.ended", END, HUB_B)
+    assert set(desk.records.under("blob")) == {f"blob/{sha(PROGRAM)}"}
+
+
+def test_a_public_key_stays_while_another_contract_of_its_job_runs() -> None:
+    desk = Desk().open()
+    other = structs.replace(session_of(desk), subtask=derive_id("subtask", "another"))
+    desk.records.put(f"session/{other.subtask}", other)
+    desk.handle("contract.ended", END, HUB_B)
+    assert f"blob/{sha(PUBLIC_KEY)}" in desk.records.under("blob")
 
 
 @pytest.mark.parametrize("session", [True, False], ids=["with-its-session", "without"])

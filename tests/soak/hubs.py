@@ -1,0 +1,145 @@
+"""10 to 1,000 hubs with up to a million participants, as their machines are: does anything grow that should not? (N4)
+
+One line for each network: when all hubs know the best of all, what a hub keeps and sends, and how many of 2,000 orders
+in one moment are served at once. Exit 1 where something is out of its bounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from statistics import mean
+from typing import Final
+
+from nodes.hub.asking import HUBS_ASKED_MAX
+from schemas import limits
+from tests.support.hubs import UNITS, Hubs
+
+NETWORKS: Final = ((10, 1_000), (100, 10_000), (1_000, 10_000), (1_000, 100_000), (1_000, 1_000_000))
+ORDERS: Final = 2_000
+UNITS_WANTED: Final = 2
+"""By each order, of one or two lessors."""
+ROUNDS_MAX: Final = 12
+SERVED_MIN: Final = 0.9
+LINKS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What was seen of one network."""
+
+    hubs: int
+    participants: int
+    rounds: int
+    """Of `ADVERTISE_SECONDS`, until every hub knows the best of all."""
+    words: int
+    """That one hub keeps of others, under all protections, at most."""
+    kept_kib: float
+    """Of these, in its store, at most."""
+    told: float
+    """Messages of a hub in a round, of these."""
+    drawn: float
+    """Share of the orders that the hubs which were drawn first served."""
+    served: float
+    """Share of the orders that were served without a pause, by those and others."""
+    messages: float
+    """Between hubs, of one order."""
+    busiest: int
+    """Orders of which one hub was asked, at most."""
+    order_seconds: float
+    """Of the processor, at all hubs."""
+    hub_mib: float
+    """Of memory, of each hub with its participants' orders."""
+
+    def faults(self) -> list[str]:
+        """What is out of its bounds."""
+        bounds = {
+            f"{self.rounds} rounds": self.rounds > ROUNDS_MAX,
+            f"{self.words} words kept": self.words > 3 * limits.CAPACITIES_PER_NEIGHBOUR_MAX * LINKS,
+            f"{self.told:.1f} messages in a round": self.told > LINKS,
+            f"{self.served:.0%} served": self.served < SERVED_MIN,
+        }
+        return [
+            f"{self.hubs:,} hubs, {self.participants:,} participants: {what}" for what, bad in bounds.items() if bad
+        ]
+
+
+def look(hubs: int, participants: int, *, orders_max: int = ORDERS) -> Line:
+    """Start a network, wait until word is everywhere, and let orders come: at most for a half of all units."""
+    orders = min(orders_max, participants // 2 * UNITS // 2 // UNITS_WANTED)
+    before = _memory_mib()
+    network = Hubs(hubs, participants)
+    network.sell_all()
+    rounds = spread(network)
+    network.run(4 * limits.ADVERTISE_SECONDS)
+    told, since = network.sent["capacity.advertised"], network.now
+    network.run(4 * limits.ADVERTISE_SECONDS)
+    told = network.sent["capacity.advertised"] - told
+    of_rounds = (network.now - since) / limits.ADVERTISE_SECONDS
+    memory = _memory_mib() - before
+    kept = max(network.bytes_of("heard"))
+    words = max(network.words_kept())
+    network.sent.clear()
+    begun = time.process_time()
+    network.rush(orders, UNITS_WANTED)
+    network.run(limits.ADVERTISE_SECONDS / 2)
+    seconds = time.process_time() - begun
+    network.run(limits.MATCH_SECONDS_DEFAULT)
+    if network.refusals:
+        raise AssertionError(f"refused: {network.refusals[0].reason}")
+    fates = list(network.fates.values())
+    return Line(
+        hubs=hubs,
+        participants=participants,
+        rounds=rounds,
+        words=words,
+        kept_kib=kept / 1024,
+        told=told / of_rounds / hubs,
+        drawn=mean(fate.at_first_try and fate.hubs_asked <= HUBS_ASKED_MAX for fate in fates),
+        served=mean(fate.at_first_try for fate in fates),
+        messages=sum(count for name, count in network.sent.items() if name != "capacity.advertised") / orders,
+        busiest=max(network.asked.values(), default=0),
+        order_seconds=seconds / orders,
+        hub_mib=memory / hubs,
+    )
+
+
+def spread(network: Hubs) -> int:
+    """Rounds until every hub knows the best of all, as many as one hub tells of."""
+    network.run(0.0)
+    prices = network.prices()
+    best = {*sorted(prices, key=lambda hub: prices[hub])[: limits.CAPACITIES_PER_NEIGHBOUR_MAX]}
+    for rounds in range(1, 10 * ROUNDS_MAX):
+        network.run(limits.ADVERTISE_SECONDS)
+        if all(network.known(site) >= best - {site.me} for site in network.sites.values()):
+            return rounds
+    raise AssertionError("word of the best does not reach every hub")
+
+
+def _memory_mib() -> float:
+    """The most so far, of this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> int:
+    """Exit 1 where something is out of its bounds."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak.hubs")
+    parser.add_argument("--network", nargs=2, type=int, metavar=("HUBS", "PARTICIPANTS"))
+    asked = parser.parse_args()
+    names = Line.__dataclass_fields__
+    print(*(f"{name:>13}" for name in names), flush=True)
+    faults = []
+    for hubs, participants in [asked.network] if asked.network else NETWORKS:
+        line = look(hubs, participants)
+        faults += line.faults()
+        values = (getattr(line, name) for name in names)
+        print(*(f"{value:>13,}" if isinstance(value, int) else f"{value:>13.4g}" for value in values), flush=True)
+    print(*faults, sep="\n")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""Word of compute and orders among many hubs: nothing that a hub keeps or sends grows with their number (N4).
+
+`tests/soak/hubs.py` is the same with up to 1,000 hubs and a million participants.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas import limits
+from tests.soak.hubs import LINKS, Line, look
+
+
+@pytest.fixture(scope="module")
+def lines() -> tuple[Line, Line]:
+    """24 hubs and 96, with ten participants each; a hub tells of eight."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "CAPACITIES_PER_NEIGHBOUR_MAX", 8)
+        return look(24, 240, orders_max=60), look(96, 960, orders_max=240)
+
+
+def test_word_of_the_best_is_everywhere_after_a_few_rounds(lines: tuple[Line, Line]) -> None:
+    assert [line.rounds <= bound for line, bound in zip(lines, (5, 7), strict=True)] == [True, True]
+
+
+def test_what_a_hub_keeps_of_others_and_tells_is_bounded_by_its_neighbours(lines: tuple[Line, Line]) -> None:
+    for line in lines:
+        assert line.words <= 3 * 8 * LINKS
+        assert line.told <= LINKS
+    few, many = lines
+    assert many.kept_kib < 1.1 * few.kept_kib
+
+
+def test_an_order_costs_as_many_messages_in_a_large_network_as_in_a_small_one(lines: tuple[Line, Line]) -> None:
+    few, many = lines
+    assert many.messages < 1.5 * few.messages
+
+
+def test_of_a_rush_of_orders_nearly_all_are_served_without_a_pause(lines: tuple[Line, Line]) -> None:
+    assert min(line.served for line in lines) >= 0.9
