@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from nodes.cli import check, compute, evidence, jobs, joint, market, network, programs, roles
+from nodes.cli import check, compute, evidence, jobs, joint, market, network, node, programs, roles
 from nodes.cli.console import to_json
 from schemas.errors import SubletError, VerificationFailed
 
@@ -42,6 +42,7 @@ def build() -> typer.Typer:
     network.add_to(app)
     roles.add_to(app)
     check.add_to(app)
+    node.add_to(app)
     return app
 
 
