@@ -160,7 +160,7 @@ async def report(store: Store, job_id: str, jobs: Path, network: Network | None 
     job, progress = records.get("job"), records.get("progress")
     if not isinstance(job, Job) or not isinstance(progress, Progress):
         raise UnknownJob(job_id)
-    contracts = [each.contract for each in records.values() if isinstance(each, ContractRecord)]
+    contracts = [each.contract for each in _rented(records)]
     columns, decided = _columns(JobFolder(jobs / job_id))
     proofs = _proofs(records)
     on_ciphertext = job.assessment is not None and traits_of(job.assessment.chosen).on_ciphertext
@@ -384,8 +384,13 @@ def _joining(job: Job, progress: Progress, records: Mapping[str, Struct], jobs: 
 
 def _rentals(records: Mapping[str, Struct]) -> tuple[Rental, ...]:
     subtasks = {each.contract: each for each in records.values() if isinstance(each, Subtask)}
-    contracts = [each for each in records.values() if isinstance(each, ContractRecord)]
-    return tuple(_rental(each, subtasks.get(each.contract.id)) for each in contracts)
+    return tuple(_rental(each, subtasks.get(each.contract.id)) for each in _rented(records))
+
+
+def _rented(records: Mapping[str, Struct]) -> list[ContractRecord]:
+    """By lessor, and then by time."""
+    found = (each for each in records.values() if isinstance(each, ContractRecord))
+    return sorted(found, key=lambda each: (each.contract.lessor, each.contract.starts_at, each.contract.id))
 
 
 def _rental(record: ContractRecord, subtask: Subtask | None) -> Rental:
