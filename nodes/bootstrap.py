@@ -8,13 +8,16 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Struct
 
 from broker.network import next_hops
 from broker.port import Broker
+from nodes import receipts
 from nodes.allocator import keep_memory
 from nodes.config import DAY_SECONDS, NodeConfig, PartnerSettings, RenterSettings, broker_name
 from nodes.crew.crew import Crew
@@ -33,6 +36,7 @@ from nodes.hub.machine import AGGREGATE, HubMachine
 from nodes.identity import Identity
 from nodes.lessor.compute.workshop import Workshop
 from nodes.lessor.protocol.config import LessorConfig
+from nodes.lessor.receipts import Receipts
 from nodes.lessor.worker import LessorWorker
 from nodes.machine import Machine
 from nodes.network import described
@@ -166,7 +170,8 @@ async def hub_node(
     store = await Place(data_dir, store_url).open(identity.address, machine.record_types)
     storage = Storage(data_dir)
     blobs = BlobStore(data_dir / "blobs")
-    runtime = _runtime(machine, identity, broker, store, {}, blobs, storage, telemetry, endless=(AGGREGATE,))
+    activities = {receipts.DROP: partial(_drop, store)}
+    runtime = _runtime(machine, identity, broker, store, activities, blobs, storage, telemetry, endless=(AGGREGATE,))
     door, post = _door(machine, identity, storage, telemetry), Post(identity, broker, time.time, telemetry)
     links = Links(set(config.bridged.values()))
 
@@ -193,7 +198,7 @@ async def renter_node(
     storage = Storage(wishes.data_dir)
     wait_seconds = min(config.batch_deadline_seconds, config.handshake_seconds_max)
     hearing = Hearing(broker, config.me, "result", wait_seconds=wait_seconds, clock=time.time)
-    offered = activities(hands)
+    offered = activities(hands) | {receipts.DROP: partial(_drop, store)}
     runtime = _runtime(
         machine,
         identity,
@@ -282,6 +287,7 @@ def lessor_worker(
     identity: Identity,
     broker: Broker,
     crew: Crew,
+    receipts_in: Path,
     *,
     reported: bytes | None = None,
     hardware: Quoter | None = None,
@@ -290,7 +296,8 @@ def lessor_worker(
     """One worker of a lessor. Its enclaves are vouched for by `hardware`; without, they are software enclaves, vouched
     for by a development key that dies with the worker.
 
-    `reported` is the measurement that software enclaves claim instead of their own: they can claim anything.
+    `receipts_in` is the folder for receipts, which all workers of a lessor share. `reported` is the measurement that
+    software enclaves claim instead of their own: they can claim anything.
     """
     quoter = hardware or SoftwareQuoter(Ed25519PrivateKey.generate(), reported or measurement())
     options = EnclaveOptions(memory_bytes=config.memory_mib * MIB)
@@ -308,6 +315,7 @@ def lessor_worker(
         clock=time.time,
         name=derive_id("worker", os.urandom(16).hex()),
         workshop=Workshop(crew, start_enclave),
+        receipts=Receipts(receipts_in),
         telemetry=telemetry or Telemetry(),
     )
 
@@ -338,6 +346,12 @@ def _runtime(  # noqa: PLR0917 - wires what it is given
         endless=endless,
         telemetry=telemetry,
     )
+
+
+async def _drop(store: Store, _: dict[str, Any], aggregate: str) -> Sequence[tuple[str, Struct]]:
+    """Activity `drop-receipts`: a day's are old enough."""
+    await store.erase(aggregate)
+    return ()
 
 
 def _door(machine: Machine, identity: Identity, storage: Storage, telemetry: Telemetry) -> Door:
@@ -437,7 +451,7 @@ async def serve_lessor(  # noqa: PLR0917 - as every role's
 ) -> None:
     """A lessor's worker."""
     settings, hardware = lessor_config(config, identity), lessor_hardware(config)
-    worker = lessor_worker(settings, identity, broker, crew, hardware=hardware, telemetry=telemetry)
+    worker = lessor_worker(settings, identity, broker, crew, config.receipts, hardware=hardware, telemetry=telemetry)
 
     def taken_up(changed: NodeConfig) -> None:
         worker.configure(lessor_config(changed, identity))

@@ -167,7 +167,7 @@ class NodeConfig:
     """With user and password: never to be logged."""
     key_file: Path
     data_dir: Path
-    """Store and job files; not used by lessors."""
+    """Store and job files; of lessors receipts alone."""
     network: NetworkFile
     store_url: str | None = field(default=None, repr=False)
     """Of a database server. May have a password: never to be logged."""
@@ -199,6 +199,16 @@ class NodeConfig:
     def jobs(self) -> Path:
         """The renter's folder of jobs."""
         return self.data_dir / "jobs"
+
+    @property
+    def keys(self) -> Path:
+        """The renter's folder of keys that users gave to submissions."""
+        return self.data_dir / "keys"
+
+    @property
+    def receipts(self) -> Path:
+        """The lessor's folder of receipts."""
+        return self.data_dir / "receipts"
 
     @property
     def blobs(self) -> Path:
@@ -234,6 +244,10 @@ def read_config(path: Path, environment: Mapping[str, str], *, role: Role | None
     Raises:
         BadConfig: a field is missing, unknown or out of range; naming it.
     """
+    if not path.exists():
+        places = "./node.toml or ~/.config/sublet/node.toml"
+        said = f"cannot read {path}: name the node's file by --config or SUBLET_CONFIG, or lay it at {places}"
+        raise BadConfig(said, field="config")
     values = read_toml(path)
     secret = _overlay(values, environment)
     node = convert(values, NodeFile, path.name, strict=False)

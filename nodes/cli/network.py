@@ -136,10 +136,10 @@ def show(*, config: o.Config, as_json: o.Json = False) -> None:
     from nodes.views.network import seen  # noqa: PLC0415
 
     found, output = finish(seen(read_config(config, os.environ))), Output(as_json=as_json)
-    hubs = table("", "hub", "links", "broker", "public key")
+    hubs = table("", "hub", "links", "broker", "public key", drops=("public key", "broker"))
     for hub in found.hubs:
         hubs.add_row(hub.name, ", ".join(hub.links), hub.broker, hub.public_key)
-    participants = table("", "participant", "role", "#lanes", "public key", "former one until")
+    participants = table("", "participant", "role", "#lanes", "public key", "former one until", drops=("public key",))
     for each in found.participants:
         until = when(each.former_until) if each.former_until else ""
         participants.add_row(each.address, each.role, str(each.lanes or ""), each.public_key, until)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -26,7 +27,25 @@ if TYPE_CHECKING:
     from nodes.renter.submission import JobOptions
     from schemas.joint import Fitting
 
-Config = Annotated[Path, typer.Option("--config", envvar="SUBLET_CONFIG", metavar="FILE", help="The node's TOML file.")]
+
+def found_config() -> Path:
+    """Where a node's file lies, if nobody says: here, or in the user's folder of settings (XDG)."""
+    settings = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+    here, own = Path("node.toml"), settings / "sublet" / "node.toml"
+    return own if own.exists() and not here.exists() else here
+
+
+Config = Annotated[
+    Path,
+    typer.Option(
+        "--config",
+        envvar="SUBLET_CONFIG",
+        metavar="FILE",
+        default_factory=found_config,
+        show_default="./node.toml, or ~/.config/sublet/node.toml",
+        help="The node's TOML file.",
+    ),
+]
 Data = Annotated[
     Path,
     typer.Argument(
@@ -37,7 +56,8 @@ Data = Annotated[
 AcceptSoftware = Annotated[
     bool, typer.Option("--accept-software-enclave", help="Accept enclaves that are not confidential.")
 ]
-Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, as `job submit` and `job list` print it.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or a beginning of it that no other has.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say every number behind it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where it goes; by default to stdout.")]
 ResultOut = Annotated[

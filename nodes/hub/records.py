@@ -1,7 +1,8 @@
 """What a hub keeps: its own subnet's orders and contracts, and what its neighbours told (N4). Frozen data, pure.
 
-One aggregate, `hub`. Keys: `hub`, `sell/<id>`, `buy/<id>`, `placed/<renter>`, `quote/<id>`, `contract/<id>`,
-`heard/<protection>/<neighbour's address>`, `link/<neighbour's address>`, `member/<participant>`.
+One aggregate, `hub`, beside the days of receipts (`nodes/receipts.py`). Keys: `hub`, `sell/<id>`, `buy/<id>`,
+`placed/<renter>`, `quote/<id>`, `contract/<id>`, `heard/<protection>/<neighbour's address>`,
+`link/<neighbour's address>`, `member/<participant>`.
 Units of a sell order are held by the key of what holds them: `buy/…` (own reservation), `quote/…` or `contract/…`.
 """
 
@@ -13,10 +14,11 @@ from typing import Final
 
 from msgspec import Struct
 
+from nodes import receipts
 from nodes.hub.states import BuyState, ContractState, QuoteState
 from nodes.machine import PublishFailed
 from nodes.runtime.links import LinkChanged
-from schemas.contracts import Contract
+from schemas.contracts import Contract, Settlement
 from schemas.membership import ParticipantRole
 from schemas.orders import BuyOrder, Capacity, Offer, SellOrder
 
@@ -178,6 +180,7 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "contract": ContractRecord,
         "heard": HeardRecord,
         "link": LinkRecord,
+        receipts.RECORD: Settlement,
     }
 )
 INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(

@@ -17,6 +17,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.protocol.draft import Worker
 from nodes.lessor.protocol.machine import LessorMachine
 from nodes.lessor.protocol.records import BatchReturned, BatchUnfit, Session, SessionWanted, WorkerEnding, WorkerStarted
+from nodes.lessor.receipts import Receipts
 from nodes.machine import (
     TIMER_FIRED,
     CancelTimer,
@@ -65,6 +67,7 @@ from schemas.events import (
     Event,
     EventRefused,
     SubtaskAnnounced,
+    SubtaskCompleted,
     batch_attributes,
 )
 from schemas.ids import Address, derive_id
@@ -89,6 +92,8 @@ class LessorWorker:
     """Seconds since 1970 (UTC)."""
     name: str
     workshop: Workshop
+    receipts: Receipts
+    """Of all workers of its lessor."""
     enclaves: str
     """What its enclaves are, for the log: a software enclave is never called confidential."""
     telemetry: Telemetry = field(default_factory=Telemetry)
@@ -114,6 +119,8 @@ class LessorWorker:
         self.telemetry.health.consuming = lambda: "" if self.ready.is_set() else "its sell order is not placed"
         async with take_lane(self.broker, self.config.me, self.config.lanes) as lane:
             self.lane = lane.name
+            today = datetime.fromtimestamp(self.clock(), UTC).date()
+            await asyncio.to_thread(self.receipts.forget, today)
             log.info("worker ready", node=self.config.me, lane=lane.name, worker=self.name, enclaves=self.enclaves)
             try:
                 await _Shift(self, lane).run(stop or asyncio.Event())
@@ -210,6 +217,8 @@ class _Shift:
                 raise
 
     async def _handle(self, event: Event, _: None) -> None:
+        if isinstance(event.data, SubtaskCompleted):  # whichever worker countersigned one, and however long ago
+            await asyncio.to_thread(self._of.receipts.require_only, event.data.contract, event.data.receipt)
         await self._give(event)
         if isinstance(event.data, EventRefused) and event.data.type == "order.sell.placed":
             self._of.ready.clear()
@@ -292,6 +301,8 @@ class _Shift:
             self._resolve(**params)
         elif activity == "close":
             await workshop.close(params["subtask"])
+        elif activity == "keep-receipt":
+            await asyncio.to_thread(self._of.receipts.keep, params["settlement"])
         elif activity == "compute":
             await self._compute(params["batch"], params["partner"], event)
         else:

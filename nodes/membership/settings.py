@@ -73,14 +73,15 @@ def node_toml(node: Address, role: Role | Literal["hub"], lanes: int) -> str:
     lines = [
         f"# {node}: a {role}. Paths are relative to this file; SUBLET_* variables win over it.",
         *_fields(role=role, address=node, network=NETWORK, key_file=KEY, amqp_url_file=AMQP_URL),
+        *_fields(data_dir="data"),
     ]
     if role == "hub":
-        lines += _fields(subnet="subnet.toml", data_dir="data")
+        lines += _fields(subnet="subnet.toml")
     elif role == "renter":
-        lines += [*_fields(data_dir="data"), "", "[renter]", "# cores = 0                        # 0: all"]
+        lines += ["", "[renter]", "# cores = 0                        # 0: all"]
         lines += ["# allow_software_enclaves = true   # whether a job may opt in to what is not confidential"]
     elif role == "partner":
-        lines += [*_fields(data_dir="data"), "", "[partner]", *_fields(policy_file="policy.toml")]
+        lines += ["", "[partner]", *_fields(policy_file="policy.toml")]
         lines += ["", "# [partner.datasets.NAME]           # any table: text, Parquet or Arrow"]
         lines += ['# file = "table.csv"', '# id_column = "id"']
         lines += ['# missing = "mean"               # of models: the mean instead of a missing value; else refused']

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
@@ -27,10 +27,13 @@ from nodes.renter.protocol.records import (
     Progress,
     Round,
     Subtask,
+    Worker,
 )
+from nodes.renter.protocol.states import JobPhase
 from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Store
 from nodes.views.errors import UnknownJob
+from nodes.views.ids import beginning, unique
 from schemas.contracts import Contract
 from schemas.errors import BadData, JobFailed
 from schemas.ids import Address, hub_of
@@ -39,10 +42,16 @@ from schemas.joint import Learned
 
 UNREADABLE: Final = "unreadable"
 """The phase of a job whose records are damaged."""
-KINDS: Final = ("job", "progress", "contract", "subtask", "agreement", "ledger", "round")
-"""Of the records that a report is made of: all but those of single batches and workers."""
+WAITING: Final = "waiting"
+"""The phase of a job that no worker has taken yet."""
+PHASES: Final = (WAITING, *(phase for phase in get_args(JobPhase) if phase != "new"), UNREADABLE)
+"""All that are listed."""
+KINDS: Final = ("job", "progress", "contract", "subtask", "agreement", "ledger", "round", "worker")
+"""Of the records that a report is made of: all but those of single batches."""
 WATCH_SECONDS: Final = 0.2
 """How often a watched job is looked at."""
+CONFIDENTIAL: Final = "yes"
+"""What claims say of an enclave that its host cannot look into."""
 SOFTWARE_NOTE: Final = "not confidential: software enclaves protect nothing from the owner of their host"
 
 
@@ -73,9 +82,23 @@ class Rental:
     heard_at: float = 0.0
     """When the lessor was last heard of, seconds since 1970."""
     cost_micros: int = 0
-    """As its receipt says, once there is one."""
+    """As its receipt says, once there is one: when its subtask is completed."""
+    route: str = ""
+    """The hops between the parties."""
     seconds: float = 0.0
     """From the subtask's beginning to the last that was heard of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What an enclave that got a key had proved of itself."""
+
+    lessor: str
+    kind: str
+    measurement: str
+    """Of what it runs, hexadecimal."""
+    confidential: bool
+    """Against the owner of its machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +154,10 @@ class JobReport:
     contracts: tuple[Rental, ...] = ()
     route: tuple[str, ...] = ()
     confidential: str = ""
+    proofs: tuple[Proof, ...] = ()
+    """Of enclaves that got a key; none where lessors compute on ciphertext."""
+    finishes: bool = False
+    """Whether a program of the user's runs here, on what comes back."""
     output: Path | None = None
     id_column: str | None = None
     """That names the rows of the output; without one they are numbered."""
@@ -172,8 +199,9 @@ async def report(store: Store, job_id: str, jobs: Path, network: Network | None 
     job, progress = records.get("job"), records.get("progress")
     if not isinstance(job, Job) or not isinstance(progress, Progress):
         raise UnknownJob(job_id)
-    contracts = [each.contract for each in _contracts(records)]
+    contracts = [each.contract for each in _rented(records)]
     columns, decided = _columns(JobFolder(jobs / job_id))
+    proofs = _proofs(records)
     on_ciphertext = job.assessment is not None and traits_of(job.assessment.chosen).on_ciphertext
     return JobReport(
         id=job_id,
@@ -196,7 +224,9 @@ async def report(store: Store, job_id: str, jobs: Path, network: Network | None 
         spent=progress.spent if progress.spent.encrypt_seconds else None,
         contracts=_rentals(records),
         route=_routes(contracts, job, network),
-        confidential=_confidential(job),
+        confidential=_confidential(job, proofs),
+        proofs=proofs,
+        finishes=job.spec.local_program is not None,
         output=JobFolder(jobs / job_id).output if progress.phase == "completed" else None,
         id_column=job.spec.id_column,
         sum_rows=job.facts is not None and job.facts.sum_rows,
@@ -209,10 +239,79 @@ async def report(store: Store, job_id: str, jobs: Path, network: Network | None 
     )
 
 
-async def list_jobs(store: Store, jobs: Path, network: Network | None = None) -> list[JobReport]:
-    """All jobs of this renter, oldest first; of those whose records cannot be read, why."""
-    reports = [await _report_or_why(store, name, jobs, network) for name in await store.aggregates(JOB_PREFIX)]
-    return sorted(reports, key=lambda each: each.submitted_at)
+async def find(store: Store, wanted: str, jobs: Path) -> str:
+    """The id of the job that `wanted` is, or the beginning of, whether a worker has taken it or not.
+
+    Raises:
+        UnknownJob: there is none.
+        UnknownId: there are several.
+    """
+    known = {*await store.aggregates(JOB_PREFIX), *_submitted(jobs)}
+    if not beginning(wanted, known):
+        raise UnknownJob(wanted)
+    return unique(wanted, known, "job")
+
+
+async def list_jobs(
+    store: Store,
+    jobs: Path,
+    network: Network | None = None,
+    *,
+    phase: str = "",
+    since: float = 0.0,
+    limit: int | None = None,
+) -> list[JobReport]:
+    """This renter's jobs, newest first; of those whose records cannot be read, why.
+
+    Args:
+        store: the renter's.
+        jobs: the folder of all jobs.
+        network: as in `report`.
+        phase: of which jobs alone.
+        since: submitted then or later, seconds since 1970 (UTC).
+        limit: so many of them at most.
+    """
+    taken = await store.aggregates(JOB_PREFIX)
+    heads = [await _head(store, name) for name in taken]
+    heads += [_waiting(jobs / name) for name in set(_submitted(jobs)) - set(taken)]
+    wanted = [each for each in heads if each.submitted_at >= since and phase in ("", each.phase)]
+    wanted.sort(key=lambda each: (-each.submitted_at, each.id))
+    return [await _whole(each, store, jobs, network) for each in wanted[:limit]]
+
+
+async def _head(store: Store, name: str) -> JobReport:
+    """A job's state and when it was submitted: two records, however many it has."""
+    try:
+        found = await store.get(name, ("job", "progress"))
+    except RecordUnreadable as error:
+        return JobReport(id=name, phase=UNREADABLE, code=error.code, reason=str(error))
+    job, progress = found.get("job"), found.get("progress")
+    submitted_at = job.submitted_at if isinstance(job, Job) else 0.0
+    return JobReport(id=name, phase=progress.phase if isinstance(progress, Progress) else "", submitted_at=submitted_at)
+
+
+def _waiting(folder: Path) -> JobReport:
+    try:
+        return JobReport(id=folder.name, phase=WAITING, submitted_at=folder.stat().st_mtime)
+    except FileNotFoundError:  # it is being deleted
+        return JobReport(id=folder.name, phase=WAITING)
+
+
+def _submitted(jobs: Path) -> list[str]:
+    """Names of the folders of jobs, those that no worker has taken among them."""
+    try:
+        return [each.name for each in jobs.iterdir() if each.name.startswith(JOB_PREFIX) and each.is_dir()]
+    except FileNotFoundError:
+        return []
+
+
+async def _whole(head: JobReport, store: Store, jobs: Path, network: Network | None) -> JobReport:
+    if head.phase in (UNREADABLE, WAITING):
+        return head
+    try:
+        return await _report_or_why(store, head.id, jobs, network)
+    except UnknownJob:  # it was deleted just now
+        return head
 
 
 async def watch(
@@ -336,16 +435,15 @@ def _joining(job: Job, progress: Progress, records: Mapping[str, Struct], jobs: 
     )
 
 
-def _contracts(records: Mapping[str, Struct]) -> list[ContractRecord]:
-    """By lessor; of one lessor the oldest first."""
-    found = [each for each in records.values() if isinstance(each, ContractRecord)]
-    return sorted(found, key=lambda each: (each.contract.lessor, each.contract.starts_at))
-
-
 def _rentals(records: Mapping[str, Struct]) -> tuple[Rental, ...]:
     subtasks = {each.contract: each for each in records.values() if isinstance(each, Subtask)}
-    contracts = _contracts(records)
-    return tuple(_rental(each, subtasks.get(each.contract.id)) for each in contracts)
+    return tuple(_rental(each, subtasks.get(each.contract.id)) for each in _rented(records))
+
+
+def _rented(records: Mapping[str, Struct]) -> list[ContractRecord]:
+    """By lessor, and then by time."""
+    found = (each for each in records.values() if isinstance(each, ContractRecord))
+    return sorted(found, key=lambda each: (each.contract.lessor, each.contract.starts_at, each.contract.id))
 
 
 def _rental(record: ContractRecord, subtask: Subtask | None) -> Rental:
@@ -367,14 +465,31 @@ def _rental(record: ContractRecord, subtask: Subtask | None) -> Rental:
         core_seconds=subtask.core_seconds if subtask else 0.0,
         heard_at=subtask.heard_at if subtask else 0.0,
         cost_micros=subtask.cost_micros if subtask else 0,
+        route=route(contract),
         seconds=max(0.0, subtask.heard_at - subtask.started_at) if subtask else 0.0,
     )
 
 
-def _confidential(job: Job) -> str:
+def _proofs(records: Mapping[str, Struct]) -> tuple[Proof, ...]:
+    lessors = {each.id: each.lessor for each in records.values() if isinstance(each, Subtask)}
+    found = (
+        Proof(
+            lessor=lessors.get(key.split("/")[1], ""),
+            kind=record.claims["kind"],
+            measurement=record.claims["measurement"],
+            confidential=record.claims["confidential"] == CONFIDENTIAL,
+        )
+        for key, record in records.items()
+        if isinstance(record, Worker) and record.claims
+    )
+    return tuple(sorted(dict.fromkeys(found), key=lambda each: each.lessor))
+
+
+def _confidential(job: Job, proofs: Sequence[Proof]) -> str:
     if job.assessment is None:
         return ""
     if traits_of(job.assessment.chosen).on_ciphertext:
         stays = "; show the results to nobody" if job.assessment.scheme in APPROXIMATE else ""
         return f"lessors saw ciphertext only and had no key{stays}"
-    return SOFTWARE_NOTE if job.spec.accept_software_enclave else "lessors' enclaves proved themselves"
+    proved = all(each.confidential for each in proofs) if proofs else not job.spec.accept_software_enclave
+    return "lessors' enclaves proved themselves" if proved else SOFTWARE_NOTE

@@ -25,6 +25,7 @@ ALLOWED: Final = (
         "nodes.process",
         "nodes.runtime.storage",
         "nodes.roles",
+        "nodes.status",
         "nodes.network",
         "nodes.network_init",
         "nodes.admission",

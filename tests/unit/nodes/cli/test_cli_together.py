@@ -30,6 +30,7 @@ from nodes.views.models import FitReport
 from nodes.views.parts import PartReport
 from schemas.errors import VerificationFailed
 from tests.support import together as joint
+from tests.support.terminals import LINES, captured, faults, screens
 from tests.support.together import Case
 
 FIT = ("--algorithm", "logistic", "--label", "malignant", "--key-bits", "2048")
@@ -249,12 +250,13 @@ def test_a_model_that_differs_from_the_pooled_one_ends_with_5(tmp_path: Path) ->
 
 
 def test_the_demonstration_of_two_parties_shows_all_and_leaves_its_files(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
 ) -> None:
     files = tmp_path / "files"
-    assert main(["demo", "--joint", "--files", str(files)]) == 0
-    said = capfd.readouterr().out
-    assert max(map(len, said.splitlines()[:-1])) <= 100
+    lines = captured(["demo", "--joint", "--files", str(files)], 80, {"TMPDIR": str(tmp_path)})
+    assert [each for each in faults(lines, 80) if str(files) not in each] == []
+    assert max(screens(lines[: lines.index(next(each for each in lines if each.startswith("files")))])) < LINES
+    said = "\n".join(lines)
     for part in (
         "B11.B12 → B11 → A11 → C11 → C11.C12",
         "529 in common",
