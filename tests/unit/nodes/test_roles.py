@@ -44,8 +44,8 @@ def test_a_rows_queues_are_the_brokers_and_the_catalogues(row: RoleRow) -> None:
 
 @pytest.mark.parametrize("row", ROWS)
 def test_a_rows_machine_handles_what_the_door_lets_in_and_its_own_outcomes(row: RoleRow) -> None:
-    """But results, which are bulk data and go to the renter's collector, heartbeats, which are taken beside it, and what
-    is settled, which `nodes/receipts.py` keeps in aggregates of its own."""
+    """But results, which are bulk data and go to the renter's collector, heartbeats, which are taken beside it, and
+    what is settled, which `nodes/receipts.py` keeps in aggregates of its own."""
     beside = {"result", "heartbeat"}
     told = {name for name, each in CATALOGUE.items() if row.name in each.receiver and each.kind not in beside}
     handled = set(import_module(row.machine.partition(":")[0]).TABLE) | ({SETTLED} & told)
