@@ -1,8 +1,8 @@
 """RabbitMQ definitions: a topology as the JSON that a server loads at boot or takes over its HTTP API. Pure.
 
 Everything a network needs on a broker is written here and nothing is declared at run time: users configure nothing.
-Uses nothing that RabbitMQ 4 removed (no mirrored or transient queues). Every user has a topic permission row for every
-exchange: without one, every key would be allowed.
+Uses nothing that RabbitMQ 4 removed (no mirrored or transient queues). Every user has a topic permission row for the
+exchange that it may write on: without one, every key would be allowed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
+from broker.names import readable
 from broker.topology import Binding, Permission, Rules, Topology
 from schemas.errors import BadConfig
 from schemas.ids import Address
@@ -67,11 +68,7 @@ def definitions(
         "users": users + [_user(name, hashed, ["administrator"]) for name, hashed in admins.items()],
         "vhosts": [{"name": vhost}],
         "permissions": [_permission(row, vhost) for row in topology.permissions],
-        "topic_permissions": [
-            _topic_permission(row, exchange.name, vhost)
-            for row in topology.permissions
-            for exchange in topology.exchanges
-        ],
+        "topic_permissions": [_topic_permission(row, vhost) for row in topology.permissions],
         "parameters": [],
         "global_parameters": [],
         "policies": [
@@ -120,14 +117,14 @@ def _permission(row: Permission, vhost: str) -> dict[str, Any]:
         "user": row.user,
         "vhost": vhost,
         "configure": NOTHING,
-        "write": _one_of(row.exchange),
-        "read": _one_of(*row.queues),
+        "write": _whole(row.exchange.replace(".", r"\.")),
+        "read": _whole(readable(row.user)) if row.queues else NOTHING,
     }
 
 
-def _topic_permission(row: Permission, exchange: str, vhost: str) -> dict[str, Any]:
-    keys = _whole(row.keys) if exchange == row.exchange else NOTHING
-    return {"user": row.user, "vhost": vhost, "exchange": exchange, "write": keys, "read": NOTHING}
+def _topic_permission(row: Permission, vhost: str) -> dict[str, Any]:
+    """Without it every key would be allowed on the one exchange that the user may write on."""
+    return {"user": row.user, "vhost": vhost, "exchange": row.exchange, "write": _whole(row.keys), "read": NOTHING}
 
 
 def _binding(row: Binding, vhost: str) -> dict[str, Any]:
@@ -158,10 +155,6 @@ def _rules(rules: Rules) -> dict[str, Any]:
         "overflow": "drop-head" if rules.drop_oldest else "reject-publish",
     }
     return {name: value for name, value in rows.items() if value is not None}
-
-
-def _one_of(*names: str) -> str:
-    return _whole("|".join(name.replace(".", r"\.") for name in names)) if names else NOTHING
 
 
 def _whole(pattern: str) -> str:

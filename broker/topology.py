@@ -29,6 +29,7 @@ from broker.names import (
     CONTROL,
     DEAD,
     DESK,
+    PATTERN_CHARS_MAX,
     RESULT,
     UNROUTABLE,
     WAIT_STEPS,
@@ -44,7 +45,7 @@ from broker.names import (
     unroutable_queue,
     wait_name,
 )
-from broker.network import Hub, Network, check_network, far_neighbours, kinds, next_hops, passing
+from broker.network import Hub, Network, Trees, check_network, far_neighbours, kinds, linked, next_hops, passing
 from schemas.errors import BadConfig
 from schemas.ids import Address, address, hub_address
 
@@ -60,6 +61,9 @@ KEPT_RETURNS_MAX: Final = 1000
 a default of 20."""
 LANE_SECONDS_MAX: Final = 300.0
 """What a lane holds longer was for a worker that died."""
+
+LINK_KEYS_CHARS_MAX: Final = PATTERN_CHARS_MAX - 24
+"""With what anchors it."""
 
 _ANY_NAME: Final = "[A-Za-z0-9_-]+"
 
@@ -141,7 +145,8 @@ def topology(network: Network, broker: str = "main") -> Topology:
     hubs = [hub for hub in network.hubs if hub.broker == broker]
     if not hubs:
         raise BadConfig(f"no hub is on the broker {broker!r}", field="broker")
-    parts = [_subnet(network, hub) for hub in hubs]
+    trees: Trees = {}
+    parts = [_subnet(network, hub, trees) for hub in hubs]
     return Topology(
         exchanges=tuple(item for part in parts for item in part.exchanges),
         queues=tuple(item for part in parts for item in part.queues),
@@ -154,7 +159,7 @@ def topology(network: Network, broker: str = "main") -> Topology:
 _Owned = tuple[Address, tuple[str, ...]]
 
 
-def _subnet(network: Network, hub: Hub) -> Topology:
+def _subnet(network: Network, hub: Hub, trees: Trees) -> Topology:
     owned: list[_Owned] = [(hub_address(hub.name), (CONTROL, DESK))]
     owned += [(address(hub.name, participant.name), kinds(participant)) for participant in hub.participants]
     out = [out_queue(hub.name, via) for via in far_neighbours(network, hub.name)]
@@ -171,17 +176,28 @@ def _subnet(network: Network, hub: Hub) -> Topology:
         policies=tuple(_policies(network, hub.name)),
         permissions=(
             *(_permission(hub.name, of, [queue.name for queue in queues]) for of, _ in owned),
-            *(_link(network, far, hub.name) for far in _reached_from(network, hub)),
+            *(_link(network, far, hub.name, trees) for far in _reached_from(network, hub)),
         ),
     )
 
 
-def link_keys(network: Network, hub: str, neighbour: str) -> str:
+def link_keys(network: Network, hub: str, neighbour: str, trees: Trees | None = None) -> str:
     """Whole routing keys that `hub` may publish on the broker of `neighbour`: a regular expression.
 
-    Sources behind the link only: no hub can speak for another side's participants.
+    Sources behind the link only: no hub can speak for another side's participants. Where those are too many to be
+    named, all but the hubs near the other end; where these too are, all but that end itself. What its sender signed is
+    checked by a message's receiver in any case.
     """
-    sources, destinations = (_any_of(names) for names in passing(network, hub, neighbour))
+    sources, destinations = passing(network, hub, neighbour, trees)
+    near = {neighbour, *(linked(network, neighbour) - sources)}
+    choices = (
+        _link_keys(to, by) for by in (_any_of(sources), _none_of(near)) for to in (_any_of(destinations), _ANY_NAME)
+    )
+    fitting = (keys for keys in choices if len(keys) <= LINK_KEYS_CHARS_MAX)
+    return next(fitting, _link_keys(_ANY_NAME, _none_of({neighbour})))
+
+
+def _link_keys(destinations: str, sources: str) -> str:
     return rf"{destinations}\.{_ANY_NAME}\.{sources}\.{_ANY_NAME}\.[a-z0-9]+"
 
 
@@ -189,8 +205,12 @@ def _any_of(names: Iterable[str]) -> str:
     return f"({'|'.join(sorted(names))})"
 
 
-def _link(network: Network, hub: str, neighbour: str) -> Permission:
-    keys = link_keys(network, hub, neighbour)
+def _none_of(names: Iterable[str]) -> str:
+    return rf"(?!{_any_of(names)}\.){_ANY_NAME}"
+
+
+def _link(network: Network, hub: str, neighbour: str, trees: Trees) -> Permission:
+    keys = link_keys(network, hub, neighbour, trees)
     return Permission(
         user=Address(link_account(hub, neighbour)), exchange=hub_exchange(neighbour), keys=keys, queues=()
     )
@@ -198,7 +218,7 @@ def _link(network: Network, hub: str, neighbour: str) -> Permission:
 
 def _reached_from(network: Network, hub: Hub) -> list[str]:
     """Hubs on other brokers whose next hop to somewhere is this one."""
-    return [other.name for other in network.hubs if hub.name in far_neighbours(network, other.name)]
+    return [other for other in sorted(linked(network, hub.name)) if hub.name in far_neighbours(network, other)]
 
 
 def _queue(hub: str, of: Address, kind: str) -> Queue:

@@ -42,6 +42,7 @@ PARTS: Final = (
     Part("clocks", "clocks that are off at each role", 15),
     Part("strangers", "a stranger that does all it can makes no job slower", 15),
     Part("hubs", "1,000 hubs with a million participants: what each keeps and sends, and a rush of orders", 30),
+    Part("definitions", "RabbitMQ imports the definitions of 1,000 hubs", 30),
     Part("growth", "500 jobs leave nothing that grows with their number", 40),
     Part("honesty", "cheats are caught, honest lessors never", 40),
     Part("backend", "all of ONNX's linear backend cases, each under a key of its own", 15),
