@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +21,7 @@ import structlog
 
 from broker.errors import AccessRefused, BrokerError, MessageTooLarge, PublishUnknown, QueueFull, Unroutable
 from broker.names import out_queue
-from broker.port import Broker, Delivery
+from broker.port import Broker, Delivery, Message
 from schemas.errors import BrokerUnreachable
 from schemas.limits import PUBLISH_SECONDS_MAX
 
@@ -40,6 +41,23 @@ NOWHERE: Final = "unroutable"
 """Reasons of dead letters."""
 
 
+@dataclass(slots=True)
+class Passage:
+    """A message as it goes on, and why it did not, or nothing."""
+
+    message: Message
+    reason: str = ""
+
+
+Watching = Callable[[Message], AbstractContextManager[Passage]]
+"""Entered with what came, left when it went on or was found not to: its hub counts and traces what passes."""
+
+
+def unwatched(message: Message) -> AbstractContextManager[Passage]:
+    """It goes on as it came."""
+    return nullcontext(Passage(message))
+
+
 @dataclass(eq=False)
 class Bridge:
     """One link, one way."""
@@ -53,11 +71,13 @@ class Bridge:
     far: Broker
     """The link's account on the neighbour's broker."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    watching: Watching = unwatched
 
     def __post_init__(self) -> None:
         self._pattern = re.compile(self.keys)
         self._room = Room(BYTES_UNDER_WAY_MAX)
         self._log = log.bind(link=f"{self.hub} to {self.neighbour}")
+        self._down = False
 
     async def run(self) -> None:
         """Until it is cancelled; then what is not confirmed comes again.
@@ -74,17 +94,17 @@ class Bridge:
 
     async def _carry(self, delivery: Delivery, size: int) -> None:
         try:
-            reason = await self._passed(delivery)
+            with self.watching(delivery.message) as passage:
+                passage.reason = reason = await self._passed(passage.message)
             await self._settle(delivery, reason)
         finally:
             self._room.give(size)
 
-    async def _passed(self, delivery: Delivery) -> str:
+    async def _passed(self, message: Message) -> str:
         """Publish it over there; why that cannot be, or nothing."""
-        message = delivery.message
         if self._pattern.fullmatch(message.key) is None:
             return NOT_OF_THIS_LINK
-        pause, waited, lost = RETRY_SECONDS_MIN, 0.0, False
+        pause, waited = RETRY_SECONDS_MIN, 0.0
         while True:
             try:
                 await self.far.publish(message, timeout_seconds=PUBLISH_SECONDS_MAX)
@@ -93,19 +113,20 @@ class Bridge:
             except Unroutable:
                 return NOWHERE
             except AccessRefused as error:
-                self._log.error("the link's account may not do what it should", why=str(error))
+                self._log.error("the link's account may not do what it should", reason=str(error))
                 return NOT_OF_THIS_LINK
             except QueueFull:
                 waited += pause
                 if waited > FULL_SECONDS_MAX:
                     return FULL
             except (PublishUnknown, BrokerUnreachable) as error:
-                if not lost:
-                    self._log.warning("the link is down, its messages wait", why=str(error))
-                lost = True
+                if not self._down:
+                    self._log.warning("the link is down, its messages wait", reason=str(error))
+                self._down = True
             else:
-                if lost:
+                if self._down:
                     self._log.info("the link is up again")
+                self._down = False
                 return ""
             await self.sleep(pause)
             pause = min(pause * 2, RETRY_SECONDS_MAX)
@@ -118,7 +139,7 @@ class Bridge:
         try:
             await delivery.reject(reason)
         except (BrokerUnreachable, BrokerError) as error:
-            self._log.warning("not set aside, it comes again", id=delivery.message.id, why=str(error))
+            self._log.warning("not set aside, it comes again", id=delivery.message.id, reason=str(error))
             await delivery.release()
 
 

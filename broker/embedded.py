@@ -169,6 +169,11 @@ class EmbeddedBroker:
         self._unconfirmed: set[asyncio.Future[None]] = set()
         self._closed = False
 
+    @property
+    def connected(self) -> bool:
+        """As `broker.port.Broker.connected`."""
+        return not self._closed
+
     async def publish(self, message: Message, *, timeout_seconds: float) -> None:
         """As `broker.port.Broker.publish`."""
         check_message(message)

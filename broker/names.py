@@ -16,6 +16,8 @@ from schemas.ids import HUB_NAME, Address, hub_of, name_of
 CONTROL: Final = "control"
 BATCH: Final = "batch"
 RESULT: Final = "result"
+HEARTBEAT: Final = "heartbeat"
+"""Between hubs that are linked over a bridge."""
 DEAD: Final = "dead"
 UNROUTABLE: Final = "unroutable"
 BROKER_NAME: Final = "broker"

@@ -165,6 +165,11 @@ class Consumer(Protocol):
 class Broker(Protocol):
     """One address' connection. Any method may be called concurrently."""
 
+    @property
+    def connected(self) -> bool:
+        """Whether, as far as is known, there is a connection now."""
+        ...
+
     async def publish(self, message: Message, *, timeout_seconds: float) -> None:
         """Hand over a message; returns when the broker has confirmed that it keeps it.
 

@@ -4,6 +4,7 @@
       --"<H>.<name>.*.*.<kind>"--> q.<H>.<name>.<kind>      one per participant and kind it receives
       --"<D>.#"--> hub.<N>                                  N is H's next hop on the way to hub D (N2, N3)
       --"<D>.#"--> out.<H>.<N>                              the same where N is on another broker (`broker.bridge`)
+      --"<H>.hub.*.hub.heartbeat"--> q.<H>.hub.heartbeat    of hubs with such neighbours; read by one process at a time
       --"<H>.dead.<H>.*.dead"--> q.<H>.dead                 dead letters, by those who rejected or by the broker
       --"<H>.wait<ms>.<H>.*.*"--> q.<H>.wait<ms>            retries; expire into:
     again.<H>                 topic exchange nobody may publish on
@@ -29,6 +30,7 @@ from broker.names import (
     CONTROL,
     DEAD,
     DESK,
+    HEARTBEAT,
     PATTERN_CHARS_MAX,
     RESULT,
     UNROUTABLE,
@@ -47,7 +49,7 @@ from broker.names import (
 )
 from broker.network import Hub, Network, Trees, check_network, far_neighbours, kinds, linked, next_hops, passing
 from schemas.errors import BadConfig
-from schemas.ids import Address, address, hub_address
+from schemas.ids import HUB_NAME, Address, address, hub_address
 
 CONTROL_MESSAGES_MAX: Final = 200_000
 WORK_BYTES_MAX: Final = 4 * 1024**3
@@ -61,6 +63,10 @@ KEPT_RETURNS_MAX: Final = 1000
 a default of 20."""
 LANE_SECONDS_MAX: Final = 300.0
 """What a lane holds longer was for a worker that died."""
+HEARTBEAT_SECONDS_MAX: Final = 60.0
+"""An older one is no news."""
+HEARTBEATS_MAX: Final = 10_000
+HEARTBEAT_BYTES_MAX: Final = 16 * 1024**2
 
 LINK_KEYS_CHARS_MAX: Final = PATTERN_CHARS_MAX - 24
 """With what anchors it."""
@@ -160,9 +166,10 @@ _Owned = tuple[Address, tuple[str, ...]]
 
 
 def _subnet(network: Network, hub: Hub, trees: Trees) -> Topology:
-    owned: list[_Owned] = [(hub_address(hub.name), (CONTROL, DESK))]
+    far = far_neighbours(network, hub.name)
+    owned: list[_Owned] = [(hub_address(hub.name), (CONTROL, DESK, *((HEARTBEAT,) if far else ())))]
     owned += [(address(hub.name, participant.name), kinds(participant)) for participant in hub.participants]
-    out = [out_queue(hub.name, via) for via in far_neighbours(network, hub.name)]
+    out = [out_queue(hub.name, via) for via in far]
     queues = [_queue(hub.name, of, kind) for of, of_kinds in owned for kind in of_kinds]
     queues += [Queue(name=name, quorum=True, policy=f"{hub.name}.out", single=True) for name in out]
     queues += [Queue(name=dead_queue(hub.name), quorum=True, policy=f"{hub.name}.kept")]
@@ -224,6 +231,8 @@ def _reached_from(network: Network, hub: Hub) -> list[str]:
 def _queue(hub: str, of: Address, kind: str) -> Queue:
     if is_lane(kind):
         return Queue(name=queue_name(of, kind), quorum=False, policy=f"{hub}.lane")
+    if kind == HEARTBEAT:
+        return Queue(name=queue_name(of, kind), quorum=True, policy=f"{hub}.heartbeat", single=True)
     return Queue(name=queue_name(of, kind), quorum=True, policy=f"{hub}.{'control' if kind == CONTROL else 'work'}")
 
 
@@ -240,7 +249,8 @@ def _bindings(network: Network, hub: Hub, owned: list[_Owned]) -> Iterator[Bindi
     for of, of_kinds in owned:
         for kind in of_kinds:
             queue = queue_name(of, kind)
-            yield Binding(source=here, pattern=f"{of}.*.*.{kind}", destination=queue)
+            senders = f"*.{HUB_NAME}" if kind == HEARTBEAT else "*.*"
+            yield Binding(source=here, pattern=f"{of}.{senders}.{kind}", destination=queue)
             yield Binding(source=again, pattern=f"{hub.name}.*.{of}.{kind}", destination=queue)
     dead = dead_queue(hub.name)
     yield Binding(source=here, pattern=f"{hub.name}.{DEAD}.{hub.name}.*.{DEAD}", destination=dead)
@@ -279,6 +289,14 @@ def _policies(network: Network, hub: str) -> Iterator[Policy]:
         delivery_limit=KEPT_RETURNS_MAX, messages_max=KEPT_MESSAGES_MAX, bytes_max=KEPT_BYTES_MAX, drop_oldest=True
     )
     yield Policy(name=f"{hub}.kept", pattern=rf"{prefix}({DEAD}|{UNROUTABLE})", rules=kept)
+    beats = Rules(
+        delivery_limit=KEPT_RETURNS_MAX,
+        message_seconds_max=HEARTBEAT_SECONDS_MAX,
+        messages_max=HEARTBEATS_MAX,
+        bytes_max=HEARTBEAT_BYTES_MAX,
+        drop_oldest=True,
+    )
+    yield Policy(name=f"{hub}.heartbeat", pattern=rf"{prefix}{HUB_NAME}\.{HEARTBEAT}", rules=beats)
     for step in WAIT_STEPS:
         name = re.escape(_wait_queue(hub, step))
         rules = Rules(dead_exchange=again_exchange(hub), message_seconds_max=step, bytes_max=WORK_BYTES_MAX)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from broker.network import next_hops
 from broker.port import Broker
 from nodes.allocator import keep_memory
-from nodes.config import DAY_SECONDS, NodeConfig, PartnerSettings, RenterSettings
+from nodes.config import DAY_SECONDS, NodeConfig, PartnerSettings, RenterSettings, broker_name
 from nodes.crew.crew import Crew
 from nodes.data.reading import Dialect, Reading
 from nodes.enclave.attestation.measure import measurement
@@ -33,6 +35,11 @@ from nodes.lessor.compute.workshop import Workshop
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.worker import LessorWorker
 from nodes.machine import Machine
+from nodes.network import described
+from nodes.operations.server import Desk as OperatorsDesk
+from nodes.operations.server import Place as Port
+from nodes.operations.server import serving
+from nodes.operations.telemetry import Telemetry
 from nodes.partner.activities.aligning import partners_aligner
 from nodes.partner.activities.collect import Collector as SealedCollector
 from nodes.partner.activities.desk import Desk
@@ -51,6 +58,8 @@ from nodes.renter.protocol.machine import UNDELIVERED, RenterMachine
 from nodes.roles import ROLES
 from nodes.runtime.door import Door
 from nodes.runtime.hearing import Hearing
+from nodes.runtime.heartbeats import Heartbeats
+from nodes.runtime.links import Links
 from nodes.runtime.loop import Runtime
 from nodes.runtime.outbox import Activity
 from nodes.runtime.post import Post
@@ -59,7 +68,8 @@ from nodes.runtime.undelivered import Undelivered
 from nodes.store.blobs import BlobStore
 from nodes.store.opening import Place
 from nodes.store.port import Store
-from schemas.ids import derive_id, hub_address, hub_of
+from nodes.views.phases import Phases
+from schemas.ids import Address, derive_id, hub_address, hub_of
 from schemas.money import to_micros
 
 T = TypeVar("T")
@@ -127,26 +137,37 @@ class PartnerWishes:
 
 
 async def hub_node(
-    config: HubConfig, data_dir: Path, identity: Identity, broker: Broker, store_url: str | None = None
+    config: HubConfig,
+    data_dir: Path,
+    identity: Identity,
+    broker: Broker,
+    store_url: str | None = None,
+    *,
+    telemetry: Telemetry | None = None,
 ) -> StoredNode:
     """A hub's process; without a URL its store is a file in `data_dir`."""
+    telemetry = telemetry or Telemetry()
     machine = HubMachine(config)
     store = await Place(data_dir, store_url).open(identity.address, machine.record_types)
     storage = Storage(data_dir)
     blobs = BlobStore(data_dir / "blobs")
-    runtime = _runtime(machine, identity, broker, store, {}, blobs, storage, endless=(AGGREGATE,))
-    door, post = _door(machine, identity, storage), Post(identity, broker, time.time)
-    return StoredNode(runtime, store, (Undelivered(broker, door, post).run,))
+    runtime = _runtime(machine, identity, broker, store, {}, blobs, storage, telemetry, endless=(AGGREGATE,))
+    door, post = _door(machine, identity, storage, telemetry), Post(identity, broker, time.time, telemetry)
+    links = Links(set(config.bridged.values()))
+    beats = Heartbeats(broker, door, post, config.key_of, links, runtime.submit, AGGREGATE, time.monotonic)
+    beside = (beats.run,) if links.neighbours else ()
+    return StoredNode(runtime, store, (Undelivered(broker, door, post).run, *beside))
 
 
 async def renter_node(
-    config: RenterConfig, wishes: RenterWishes, identity: Identity, broker: Broker
+    config: RenterConfig, wishes: RenterWishes, identity: Identity, broker: Broker, telemetry: Telemetry | None = None
 ) -> tuple[StoredNode, Services]:
     """A renter's process: the machine, its activities, and the collector of results."""
+    telemetry = telemetry or Telemetry()
     machine = RenterMachine(config)
     store = await Place(wishes.data_dir, wishes.store_url).open(identity.address, machine.record_types)
     services = renter_services(wishes, identity, store)
-    hands = Hands.of(services, Post(identity, broker, time.time))
+    hands = Hands.of(services, Post(identity, broker, time.time, telemetry))
     storage = Storage(wishes.data_dir)
     wait_seconds = min(config.batch_deadline_seconds, config.handshake_seconds_max)
     hearing = Hearing(broker, config.me, "result", wait_seconds=wait_seconds, clock=time.time)
@@ -159,10 +180,12 @@ async def renter_node(
         offered,
         services.blobs,
         storage,
+        telemetry,
         lambda: hearing.since,
         endless=(UNDELIVERED,),
     )
-    door, answers = _door(machine, identity, storage), Answers(services, hands.workbench)
+    telemetry.health.jobs = Phases(store).count
+    door, answers = _door(machine, identity, storage, telemetry), Answers(services, hands.workbench)
     collector = Collector(services, hands.workbench, broker, door, runtime.submit, answers, hands.aligner, hearing)
     return StoredNode(runtime, store, (collector.run, hearing.run)), services
 
@@ -188,8 +211,15 @@ def renter_services(wishes: RenterWishes, identity: Identity, store: Store) -> S
     )
 
 
-async def partner_node(config: PartnerConfig, wishes: PartnerWishes, identity: Identity, broker: Broker) -> StoredNode:
+async def partner_node(
+    config: PartnerConfig,
+    wishes: PartnerWishes,
+    identity: Identity,
+    broker: Broker,
+    telemetry: Telemetry | None = None,
+) -> StoredNode:
     """A partner's process: the machine, its activities, and the collector of sealed results."""
+    telemetry = telemetry or Telemetry()
     machine = PartnerMachine(config)
     store = await Place(wishes.data_dir, wishes.store_url).open(identity.address, machine.record_types)
     services = PartnerServices(
@@ -202,7 +232,7 @@ async def partner_node(config: PartnerConfig, wishes: PartnerWishes, identity: I
         policy=wishes.policy,
         datasets=wishes.datasets,
     )
-    desk, aligner = Desk(services), partners_aligner(services, Post(identity, broker, time.time))
+    desk, aligner = Desk(services), partners_aligner(services, Post(identity, broker, time.time, telemetry))
     storage = Storage(wishes.data_dir)
     offered = partner_activities(services, desk, aligner)
     blobs = services.blobs
@@ -215,10 +245,12 @@ async def partner_node(config: PartnerConfig, wishes: PartnerWishes, identity: I
         offered,
         blobs,
         storage,
+        telemetry,
         lambda: hearing.since,
         endless=(UNDELIVERED,),
     )
-    door = _door(machine, identity, storage)
+    telemetry.health.jobs = Phases(store).count
+    door = _door(machine, identity, storage, telemetry)
     collector = SealedCollector(services, desk, broker, door, runtime.submit, aligner, hearing)
     return StoredNode(runtime, store, (collector.run, hearing.run))
 
@@ -231,6 +263,7 @@ def lessor_worker(
     *,
     reported: bytes | None = None,
     hardware: Quoter | None = None,
+    telemetry: Telemetry | None = None,
 ) -> LessorWorker:
     """One worker of a lessor. Its enclaves are vouched for by `hardware`; without, they are software enclaves, vouched
     for by a development key that dies with the worker.
@@ -253,6 +286,7 @@ def lessor_worker(
         clock=time.time,
         name=derive_id("worker", os.urandom(16).hex()),
         workshop=Workshop(crew, start_enclave),
+        telemetry=telemetry or Telemetry(),
     )
 
 
@@ -264,6 +298,7 @@ def _runtime(  # noqa: PLR0917 - wires what it is given
     activities: Mapping[str, Activity],
     blobs: BlobStore,
     storage: Storage,
+    telemetry: Telemetry,
     hearing_since: Callable[[], float] = lambda: 0.0,
     endless: Sequence[str] = (),
 ) -> Runtime:
@@ -279,12 +314,13 @@ def _runtime(  # noqa: PLR0917 - wires what it is given
         storage=storage,
         hearing_since=hearing_since,
         endless=endless,
+        telemetry=telemetry,
     )
 
 
-def _door(machine: Machine, identity: Identity, storage: Storage) -> Door:
+def _door(machine: Machine, identity: Identity, storage: Storage, telemetry: Telemetry) -> Door:
     """For what is consumed beside the loop."""
-    return Door(identity.address, machine.name, time.time, storage=storage)
+    return Door(identity.address, machine.name, time.time, storage=storage, telemetry=telemetry)
 
 
 # ---------------------------------------------------------------- one role on RabbitMQ
@@ -298,47 +334,88 @@ async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
         BadConfig: what is configured cannot be run.
     """
     keep_memory()
-    identity = config.identity()
-    broker = await _unless(stop, connect(config))
-    if broker is None:
-        return
-    crew, row = Crew(hands(config)), ROLES[config.role]
+    identity, telemetry = config.identity(), telemetry_of(config, config.role)
+    async with operating(config, config.role, config.operations.port, telemetry, stop):
+        broker = await _unless(stop, connect(config))
+        if broker is None:
+            return
+        telemetry.health.broker = lambda: "" if broker.connected else _unconnected(config)
+        crew, row = Crew(hands(config)), ROLES[config.role]
+        try:
+            await row.load(row.server)(config, identity, broker, crew, stop, telemetry)
+        finally:
+            await crew.close()
+            await broker.close()
+
+
+def telemetry_of(config: NodeConfig, role: str) -> Telemetry:
+    """What a process of this node tells its operators. Raises BadConfig: traces are wanted, and cannot be exported."""
+    telemetry = Telemetry()
+    telemetry.health.broker = lambda: _unconnected(config)
+    if config.operations.traces is not None:
+        from nodes.operations.otel import Exported  # noqa: PLC0415 - an extra
+
+        telemetry.tracing.spans = Exported(config.operations.traces, config.address, role)
+    return telemetry
+
+
+@contextlib.asynccontextmanager
+async def operating(
+    config: NodeConfig, role: str, port: int | None, telemetry: Telemetry, stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """While it lasts, operators are told how the process is; at its end, what is left of traces.
+
+    Raises:
+        BadConfig: the port cannot be taken.
+    """
+    place = None if port is None else Port(config.operations.address, port)
+    telemetry.health.stopping = stop.is_set
     try:
-        await row.load(row.server)(config, identity, broker, crew, stop)
+        async with serving(place, OperatorsDesk(config.address, role, telemetry.health, telemetry.metrics)):
+            yield
     finally:
-        await crew.close()
-        await broker.close()
+        await asyncio.to_thread(telemetry.tracing.spans.close)
 
 
-async def serve_hub(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event) -> None:
+def _unconnected(config: NodeConfig) -> str:
+    return f"no connection to the broker at {broker_name(config.amqp_url)}"
+
+
+async def serve_hub(  # noqa: PLR0917 - as every role's
+    config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event, telemetry: Telemetry
+) -> None:
     """A hub's process."""
-    node = await hub_node(hub_config(config), config.data_dir, identity, broker, config.store_url)
+    node = await hub_node(hub_config(config), config.data_dir, identity, broker, config.store_url, telemetry=telemetry)
     await node.run(stop)
 
 
-async def serve_renter(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event) -> None:
+async def serve_renter(  # noqa: PLR0917 - as every role's
+    config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event, telemetry: Telemetry
+) -> None:
     """A renter's process."""
     evidence = evidence_policy(config)
     wishes = RenterWishes(config.data_dir, crew, evidence=evidence, store_url=config.store_url)
-    node, _ = await renter_node(renter_config(config, identity), wishes, identity, broker)
+    node, _ = await renter_node(renter_config(config, identity), wishes, identity, broker, telemetry)
     await node.run(stop)
 
 
-async def serve_partner(
-    config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event
+async def serve_partner(  # noqa: PLR0917 - as every role's
+    config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event, telemetry: Telemetry
 ) -> None:
     """A partner's process."""
     settings = config.partner or PartnerSettings()
     policy, datasets = config.folder / settings.policy_file, partner_datasets(config)
     wishes = PartnerWishes(config.data_dir, crew, policy, datasets, config.store_url)
-    node = await partner_node(partner_config(config, identity), wishes, identity, broker)
+    node = await partner_node(partner_config(config, identity), wishes, identity, broker, telemetry)
     await node.run(stop)
 
 
-async def serve_lessor(config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event) -> None:
+async def serve_lessor(  # noqa: PLR0917 - as every role's
+    config: NodeConfig, identity: Identity, broker: Broker, crew: Crew, stop: asyncio.Event, telemetry: Telemetry
+) -> None:
     """A lessor's worker."""
     settings, hardware = lessor_config(config, identity), lessor_hardware(config)
-    worker = lessor_worker(settings, identity, broker, crew, hardware=hardware)
+    worker = lessor_worker(settings, identity, broker, crew, hardware=hardware, telemetry=telemetry)
     await worker.run(stop)
 
 
@@ -451,7 +528,11 @@ def hub_config(config: NodeConfig) -> HubConfig:
     participants = config.subnet.keys if config.subnet is not None else {}
     network = config.network
     linked = tuple(map(hub_address, network.linked_to(hub_of(config.address))))
-    return HubConfig(me=config.address, hub_keys=network.hub_keys, participants=participants, linked=linked)
+    ways = next_hops(described(network), config.hub).items()
+    bridged: dict[str, Address] = {hub_address(to): hub_address(via) for to, via in ways if via in config.links}
+    return HubConfig(
+        me=config.address, hub_keys=network.hub_keys, participants=participants, linked=linked, bridged=bridged
+    )
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:

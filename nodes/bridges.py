@@ -1,22 +1,35 @@
-"""A hub's bridges to linked hubs on other brokers, as one process: all its links, this way only."""
+"""A hub's bridges to linked hubs on other brokers, as one process: all its links, this way only.
+
+Each link stands by itself: a neighbour whose broker is away, or does not accept this hub's account, holds up no other.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Final
 
 import structlog
 
-from broker.bridge import Bridge
+from broker.bridge import Bridge, Passage
+from broker.errors import AccessRefused
 from broker.names import hub_exchange, link_account
-from broker.port import Broker
+from broker.port import Broker, Message
 from broker.topology import link_keys
-from nodes.bootstrap import CONNECT_SECONDS_MAX
+from nodes.bootstrap import CONNECT_SECONDS_MAX, operating, telemetry_of
 from nodes.config import NodeConfig, broker_name
 from nodes.network import described
-from schemas.errors import BadConfig
+from nodes.operations.metrics import Metrics
+from nodes.operations.telemetry import Telemetry
+from schemas.codec import traceparent_of, with_traceparent
+from schemas.errors import BadConfig, BrokerUnreachable
 from schemas.ids import Address
+
+RETRY_SECONDS: Final = 5.0
+"""Pause before a neighbour's broker that could not be entered is tried again."""
 
 log = structlog.get_logger(__name__)
 
@@ -25,14 +38,24 @@ async def run_bridges(config: NodeConfig, stop: asyncio.Event) -> None:
     """Carry what waits at this hub for its neighbours, until `stop` is set.
 
     Raises:
-        BrokerUnreachable: no connection to one of the brokers within `CONNECT_SECONDS_MAX`.
+        BrokerUnreachable: no connection to the hub's own broker within `CONNECT_SECONDS_MAX`.
         BadConfig: all its neighbours are on its own broker.
-        NoSuchQueue, AccessRefused: a broker was loaded with another network description.
+        NoSuchQueue: its own broker was loaded with another network description.
     """
     if not config.links:
         raise BadConfig(f"{config.address} has no neighbour on another broker: nothing to carry", field="links")
-    async with AsyncExitStack() as stack:
-        running = [asyncio.create_task(bridge.run()) for bridge in await _bridges(config, stack)]
+    telemetry, bridges = telemetry_of(config, "bridge"), dict[str, Bridge]()
+    async with (
+        operating(config, "bridge", config.operations.bridge_port, telemetry, stop),
+        AsyncExitStack() as stack,
+    ):
+        near = await _connect(config.amqp_url, config.address, "")
+        stack.push_async_callback(near.close)
+        telemetry.health.broker = telemetry.health.consuming = lambda: _cut_off(config, bridges, telemetry.metrics)
+        running = [
+            asyncio.create_task(_carry(config, near, neighbour, telemetry, bridges))
+            for neighbour in sorted(config.links)
+        ]
         stopping = asyncio.create_task(stop.wait())
         done, left = await asyncio.wait([*running, stopping], return_when=asyncio.FIRST_COMPLETED)
         for task in left:
@@ -42,20 +65,59 @@ async def run_bridges(config: NodeConfig, stop: asyncio.Event) -> None:
             task.result()
 
 
-async def _bridges(config: NodeConfig, stack: AsyncExitStack) -> Sequence[Bridge]:
-    network, made = described(config.network), []
-    near = await _connect(config.amqp_url, config.address, "", stack)
-    for neighbour, url in sorted(config.links.items()):
-        account = Address(link_account(config.hub, neighbour))
-        far = await _connect(url, account, hub_exchange(neighbour), stack)
-        made.append(Bridge(config.hub, neighbour, link_keys(network, config.hub, neighbour), near, far))
+async def _carry(
+    config: NodeConfig, near: Broker, neighbour: str, telemetry: Telemetry, bridges: dict[str, Bridge]
+) -> None:
+    """One link, until it is cancelled."""
+    url, network = config.links[neighbour], described(config.network)
+    far = await _reach(url, config.hub, neighbour)
+    try:
+        watching, keys = partial(watched, telemetry, neighbour), link_keys(network, config.hub, neighbour)
+        bridge = bridges[neighbour] = Bridge(config.hub, neighbour, keys, near, far, watching=watching)
         log.info("bridge ready", hub=config.hub, neighbour=neighbour, broker=broker_name(url))
-    return made
+        await bridge.run()
+    finally:
+        await far.close()
 
 
-async def _connect(url: str, of: Address, exchange: str, stack: AsyncExitStack) -> Broker:
+async def _reach(url: str, hub: str, neighbour: str) -> Broker:
+    """The link's account on the neighbour's broker, however long that takes."""
+    while True:
+        try:
+            return await _connect(url, Address(link_account(hub, neighbour)), hub_exchange(neighbour))
+        except (BrokerUnreachable, AccessRefused) as error:
+            log.warning("no bridge yet", hub=hub, neighbour=neighbour, broker=broker_name(url), reason=str(error))
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+@contextmanager
+def watched(telemetry: Telemetry, neighbour: str, message: Message) -> Iterator[Passage]:
+    """A span of the link puts itself between, where spans are exported; and what passes is counted."""
+    subject, came = str(message.headers.get("ce-subject", "")), traceparent_of(message.headers)
+    span = telemetry.tracing.begin(f"carry to {neighbour}", subject, came)
+    if span.traceparent and span.traceparent != came:
+        message = replace(message, headers=with_traceparent(message.headers, span.traceparent))
+    passage = Passage(message)
+    try:
+        yield passage
+    finally:
+        span.end(passage.reason)
+    telemetry.metrics.carried(neighbour, passage.reason or "carried", len(message.body))
+
+
+def _cut_off(config: NodeConfig, bridges: Mapping[str, Bridge], metrics: Metrics) -> str:
+    """Which links are down."""
+    down = []
+    for neighbour in sorted(config.links):
+        bridge = bridges.get(neighbour)
+        up = bridge is not None and bridge.near.connected and bridge.far.connected
+        metrics.link(neighbour, up=up)
+        if not up:
+            down.append(f"{config.hub} to {neighbour}")
+    return f"no connection for the link {', '.join(down)}" if down else ""
+
+
+async def _connect(url: str, of: Address, exchange: str) -> Broker:
     from broker.rabbitmq import connect  # noqa: PLC0415 - commands without a broker start faster
 
-    broker = await connect(url, of, timeout_seconds=CONNECT_SECONDS_MAX, exchange=exchange)
-    stack.push_async_callback(broker.close)
-    return broker
+    return await connect(url, of, timeout_seconds=CONNECT_SECONDS_MAX, exchange=exchange)

@@ -1,4 +1,5 @@
-"""Is this node fit to run? Its broker, its hub, its clock and key as its hub sees them, its disk: a finding each."""
+"""Is this node fit to run? Its broker, its hub, its clock and key as its hub sees them, its disk, its store's server:
+a finding each."""
 
 from __future__ import annotations
 
@@ -55,6 +56,8 @@ class Checkup:
         config = self.config
         if ROLES[config.role].has_store:
             yield self._disk()
+            if config.store_url is not None:
+                yield await _store(config.store_url, config.address)
         if config.role == "lessor":
             yield _enclaves()
         try:
@@ -123,6 +126,20 @@ class Checkup:
             if mine and key is not None and verify(key, received.signed, received.signature):
                 return event
         raise TimeoutError
+
+
+async def _store(url: str, node: str) -> Finding:
+    """The database that takes the place of a file."""
+    from nodes.store.postgres.examining import examine  # noqa: PLC0415 - only where one is used
+
+    try:
+        found = await examine(url, node)
+    except SubletError as error:
+        return Finding("store", str(error), error.exit_code)
+    what = f"holds the store of {node}" if found.made else "is empty: the store is made at the first start"
+    if found.made and found.missing:
+        what += f", which {found.missing} migrations of this release will change at its start"
+    return Finding("store", f"PostgreSQL at {found.where} {what}; the database takes {found.bytes:,} bytes there")
 
 
 def _enclaves() -> Finding:

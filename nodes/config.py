@@ -4,7 +4,7 @@ Paths in the file are relative to it, so a node's folder can be moved as a whole
 it comes from a file of its own or a variable, and never appears in a `repr`, a log line or an error.
 
     SUBLET_ADDRESS, SUBLET_DATA_DIR, …           a field of the file
-    SUBLET_LESSOR_UNITS, SUBLET_RENTER_CORES, …  a field of a role's table
+    SUBLET_LESSOR_UNITS, SUBLET_RENTER_CORES, …  a field of a table
     SUBLET_AMQP_URL or SUBLET_AMQP_URL_FILE      the secret, or the file that holds it
     SUBLET_CONFIG                                the file itself (read by the command line)
 
@@ -116,6 +116,22 @@ class PartnerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     approval_seconds_max: Annotated[float, Meta(gt=0, le=7 * 24 * 3600.0)] = limits.APPROVAL_SECONDS_MAX
 
 
+Port = Annotated[int, Meta(ge=0, le=65535)]
+
+
+class OperationsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[operations]`: where operators and their tools ask how a node is. Without a port, nowhere."""
+
+    port: Port | None = None
+    """Serves `/livez`, `/readyz` and `/metrics`; 0: any that is free, which the log says."""
+    bridge_port: Port | None = None
+    """The same of a hub's bridges, which are a process beside it."""
+    traces: Annotated[str, Meta(pattern=r"^https?://[^\s]+\Z")] | None = None
+    """An OpenTelemetry collector, as `http://127.0.0.1:4318`: spans go there by OTLP. Needs the extra `otel`."""
+    address: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+    """Whoever can reach it may ask: there is no password."""
+
+
 class NodeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The file. Paths are relative to its folder."""
 
@@ -134,6 +150,7 @@ class NodeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     renter: RenterSettings | None = None
     lessor: LessorSettings | None = None
     partner: PartnerSettings | None = None
+    operations: OperationsSettings = OperationsSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +178,7 @@ class NodeConfig:
     collateral_file: Path | None = None
     """Of lessors, when one is set."""
     partner: PartnerSettings | None = None
+    operations: OperationsSettings = field(default_factory=OperationsSettings)
     folder: Path = Path()
     """Of the file: what its settings name is beside it."""
 
@@ -223,6 +241,7 @@ def read_config(path: Path, environment: Mapping[str, str], *, role: Role | None
         lessor=(node.lessor or LessorSettings()) if node.role == "lessor" else None,
         collateral_file=_beside(folder, node.lessor.collateral_file if node.lessor else None),
         partner=(node.partner or PartnerSettings()) if node.role == "partner" else None,
+        operations=node.operations,
         folder=folder,
     )
 
@@ -242,7 +261,7 @@ def _check_role(node: NodeFile, address: Address, role: Role | None, path: Path)
         raise BadConfig(f"{path} describes a {node.role}, not a {role}", field="role")
     if (node.role == "hub") != (name_of(address) == HUB_NAME):
         raise BadConfig(f"{path.name}: {address} cannot be a {node.role}: a hub is <hub>.{HUB_NAME}", field="address")
-    for table in _tables():
+    for table in _roles_tables():
         if getattr(node, table) is not None and node.role != table:
             raise BadConfig(f"{path.name}: [{table}] has no meaning for a {node.role}", field=table)
 
@@ -288,7 +307,12 @@ def _variables() -> dict[str, tuple[str, str]]:
 
 
 def _tables() -> dict[str, type[Struct]]:
-    """The roles' own tables, and what stands in them."""
+    """All tables, and what stands in them."""
+    return _roles_tables() | {"operations": OperationsSettings}
+
+
+def _roles_tables() -> dict[str, type[Struct]]:
+    """Those of one role each."""
     return {row.name: row.load(row.settings) for row in ROLES.values() if row.settings}
 
 

@@ -2,7 +2,8 @@
 
 Each attribute is a `ce-<name>` string header; `datacontenttype` travels as `content-type`, as the AMQP binding
 says. JSON events carry their data as the body; others carry raw bytes. Signatures cover the raw body, so duplicate
-JSON keys or unknown fields cannot make two readers disagree about what was signed.
+JSON keys or unknown fields cannot make two readers disagree about what was signed. The trace context is not signed, and
+one that cannot be read is none.
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ from schemas.events import CATALOGUE, Event
 from schemas.ids import parse_address
 from schemas.jobs import Batch
 from schemas.signing import event_bytes
+from schemas.tracing import TRACEPARENT, read_traceparent
 
 T = TypeVar("T")
 
 _JSON: Final = "application/json"
 _RAW: Final = "application/octet-stream"
-_CORE: Final = frozenset({"specversion", "id", "source", "type", "time", "subject", "to", "cause", "signature"})
+_CORE: Final = frozenset(
+    {"specversion", "id", "source", "type", "time", "subject", "to", "cause", "signature", TRACEPARENT}
+)
+_TRACE_HEADER: Final = f"ce-{TRACEPARENT}"
 _REQUIRED: Final = ("specversion", "id", "source", "type", "time", "subject", "to", "signature")
 _NAME: Final = re.compile(r"[a-z0-9]{1,20}")
 
@@ -67,6 +72,8 @@ def encode(event: Event, sign: Callable[[bytes], bytes]) -> tuple[dict[str, str]
     headers = {f"ce-{name}": value for name, value in attributes.items() if name != "datacontenttype"}
     headers["content-type"] = attributes["datacontenttype"]
     headers["ce-signature"] = signature.hex()
+    if event.traceparent:
+        headers[_TRACE_HEADER] = event.traceparent
     return headers, body
 
 
@@ -104,9 +111,20 @@ def decode(headers: Mapping[str, Any], body: bytes) -> Received:
         body=body if raw else b"",
         cause=attributes.get("cause", ""),
         attributes=extensions,
+        traceparent=traceparent_of(headers),
     )
     signed = event_bytes({k: v for k, v in attributes.items() if k != "signature"}, body)
     return Received(event, signed, signature)
+
+
+def traceparent_of(headers: Mapping[str, Any]) -> str:
+    """The trace context that an event's headers carry; empty for none."""
+    return read_traceparent(headers.get(_TRACE_HEADER))
+
+
+def with_traceparent(headers: Mapping[str, T], traceparent: T) -> dict[str, T]:
+    """The headers with another trace context: it is not signed."""
+    return {**headers, _TRACE_HEADER: traceparent}
 
 
 def encode_data(data: msgspec.Struct) -> bytes:
@@ -177,7 +195,7 @@ def _attributes(event: Event, *, raw: bool) -> dict[str, str]:
 def _read_attributes(headers: Mapping[str, Any]) -> dict[str, str]:
     attributes: dict[str, str] = {}
     for header, value in headers.items():
-        if not header.startswith("ce-"):
+        if not header.startswith("ce-") or header == _TRACE_HEADER:
             continue
         name = header[3:]
         if not _NAME.fullmatch(name) or not isinstance(value, str) or len(value) > limits.ATTRIBUTE_CHARS_MAX:

@@ -53,6 +53,7 @@ class Event:
 
     `time` is seconds since 1970 (UTC). `subject` names the order, contract or job it is about. `cause` is the id of the
     event that led to this one. `attributes` are further CloudEvents extension attributes (batches carry theirs there).
+    `traceparent` is W3C's trace context, or empty: it is not signed, and nothing but pictures rests on it.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Event:
     body: bytes | memoryview = b""
     cause: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
+    traceparent: str = ""
 
 
 # ---------------------------------------------------------------- data of the events
@@ -99,6 +101,12 @@ class CapacityAdvertised(Struct, frozen=True, kw_only=True):
     """All that a hub tells a neighbour of compute, its own and others'; what it told before holds no more."""
 
     capacities: Annotated[tuple[Capacity, ...], Meta(max_length=len(PROTECTIONS) * limits.CAPACITIES_PER_NEIGHBOUR_MAX)]
+
+
+class Heartbeat(Struct, frozen=True, kw_only=True):
+    """The sender's way to the receiver is open. `hears`: so is the way back, as far as the sender has heard."""
+
+    hears: bool
 
 
 class QuoteRequested(Struct, frozen=True, kw_only=True):
@@ -385,7 +393,7 @@ class EventType:
     receiver: tuple[Role, ...]
     data: type[Struct] | None
     kind: str
-    """The queue of the receiver: control, batch or result; `lane` when the sender names the worker's lane."""
+    """The receiver's queue: control, batch, result or heartbeat; `lane` when the sender names the worker's lane."""
     about: str
 
 
@@ -401,6 +409,7 @@ def _rows() -> tuple[EventType, ...]:
         row("order.buy.cancelled", "renter", "hub", OrderCancelled, "control", "R1"),
         row("order.buy.refused", "hub", "renter", BuyOrderRefused, "control", "R2: no match in time"),
         row("capacity.advertised", "hub", "hub", CapacityAdvertised, "control", "N4: the best hubs that one knows of"),
+        row("heartbeat.sent", "hub", "hub", Heartbeat, "heartbeat", "N2: the link from one hub to the next carries"),
         row("quote.requested", "hub", "hub", QuoteRequested, "control", "R2: what would your subnet offer?"),
         row("quote.offered", "hub", "hub", QuoteOffered, "control", "R2: reserved for seconds"),
         row("quote.released", "hub", "hub", QuoteReleased, "control", "R2: not taken"),

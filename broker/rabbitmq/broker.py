@@ -48,6 +48,11 @@ class RabbitBroker:
         self._publisher = Publisher(link, exchange)
         self._consumers: WeakSet[RabbitConsumer] = WeakSet()
 
+    @property
+    def connected(self) -> bool:
+        """As `broker.port.Broker.connected`."""
+        return self._link.connected
+
     async def publish(self, message: Message, *, timeout_seconds: float) -> None:
         """As `broker.port.Broker.publish`."""
         await self._publisher.publish(message, timeout_seconds=timeout_seconds)

@@ -128,7 +128,7 @@ class RabbitConsumer:
             try:
                 await self._subscribe()
             except (BrokerError, BrokerUnreachable) as error:
-                log.info("not consuming yet", queue=self.queue, error=str(error))
+                log.info("not consuming yet", queue=self.queue, reason=str(error))
                 await asyncio.sleep(RENEW_SECONDS)
             else:
                 return

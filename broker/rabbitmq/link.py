@@ -77,6 +77,11 @@ class Link:
         except LOST as error:
             raise self._unreachable(self._failed or error, timeout_seconds) from None
 
+    @property
+    def connected(self) -> bool:
+        """Whether it is there, as far as is known."""
+        return self._there.is_set() and not self._closed
+
     def check_open(self) -> None:
         """Raises BrokerUnreachable after `close`."""
         if self._closed:
@@ -170,9 +175,9 @@ class Link:
         if isinstance(error, REFUSED) and self._connection is None:
             return  # it is raised
         if isinstance(error, REFUSED):
-            log.warning("the broker refuses us, trying again", address=self.of, broker=self.where, why=self._refusal)
+            log.warning("the broker refuses us, trying again", address=self.of, broker=self.where, reason=self._refusal)
         else:
-            log.info("no broker answers, trying again", address=self.of, broker=self.where, why=_named(error))
+            log.info("no broker answers, trying again", address=self.of, broker=self.where, reason=_named(error))
 
     @property
     def _refusal(self) -> str:

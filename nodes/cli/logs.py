@@ -20,6 +20,9 @@ LEVELS: Final[Mapping[str, int]] = MappingProxyType(
     {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 )
 
+FIRST: Final = ("timestamp", "level", "event", "node", "role")
+"""Of a line's fields."""
+
 
 def configure_logs(level: str) -> None:
     """Configure the whole process's logs.
@@ -39,8 +42,8 @@ def configure_logs(level: str) -> None:
     common: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        *(() if terminal else (bare,)),
+        structlog.processors.TimeStamper(fmt="%H:%M:%S" if terminal else "iso", utc=not terminal),
+        *(() if terminal else (bare, _in_order)),
     ]
     structlog.configure(
         processors=[*common, renderer],
@@ -48,6 +51,11 @@ def configure_logs(level: str) -> None:
         logger_factory=lambda *_: structlog.WriteLogger(_Spoken(sys.stderr)),  # type: ignore[arg-type]
     )
     _libraries(common, renderer, LEVELS[level])
+
+
+def _in_order(_: object, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What a person looks for stands first."""
+    return {**{name: line[name] for name in FIRST if name in line}, **line}
 
 
 class _Spoken:

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from nodes.cli import check, compute, evidence, jobs, joint, network, programs, roles
+from nodes.cli import check, compute, evidence, jobs, joint, network, node, programs, roles
 from nodes.cli.console import to_json
 from schemas.errors import SubletError
 
@@ -42,6 +42,7 @@ def build() -> typer.Typer:
     network.add_to(app)
     roles.add_to(app)
     check.add_to(app)
+    node.add_to(app)
     return app
 
 

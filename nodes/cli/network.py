@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,12 +88,13 @@ def init(
 
 
 def show(*, config: o.Config, as_json: o.Json = False) -> None:
-    """What a node's files say of the network: hubs, their links, and at a hub its own participants."""
+    """What a node knows of the network: hubs, their links; at a hub its own participants, and which link is lost."""
     from nodes.cli.console import Output, table  # noqa: PLC0415
+    from nodes.cli.loop import finish  # noqa: PLC0415
     from nodes.config import read_config  # noqa: PLC0415
-    from nodes.views.network import network  # noqa: PLC0415
+    from nodes.views.network import seen  # noqa: PLC0415
 
-    found, output = network(read_config(config, os.environ)), Output(as_json=as_json)
+    found, output = finish(seen(read_config(config, os.environ))), Output(as_json=as_json)
     hubs = table("", "hub", "links", "broker", "public key")
     for hub in found.hubs:
         hubs.add_row(hub.name, ", ".join(hub.links), hub.broker, hub.public_key)
@@ -100,6 +102,9 @@ def show(*, config: o.Config, as_json: o.Json = False) -> None:
     for each in found.participants:
         participants.add_row(each.address, each.role, str(each.lanes or ""), each.public_key)
     output.text(f"node        {found.node}, a {found.role}", hubs, *([participants] if found.participants else []))
+    for lost in found.lost_links:
+        since = f"{datetime.fromtimestamp(lost.lost_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        output.text(f"link lost   to {lost.neighbour} since {since}: {lost.why}")
     output.result(found)
 
 

@@ -30,7 +30,7 @@ def bridge(config: o.Config, log_level: LogLevel = "info") -> None:
     """A hub's bridges: carries messages to linked hubs on other brokers. Ends cleanly on SIGTERM and SIGINT."""
     from nodes.bridges import run_bridges  # noqa: PLC0415
 
-    _serve(config, "hub", log_level, run_bridges)
+    _serve(config, "hub", log_level, run_bridges, "bridge")
 
 
 def _command(role: Role) -> Callable[..., None]:
@@ -42,10 +42,10 @@ def _command(role: Role) -> Callable[..., None]:
     return command
 
 
-def _serve(path: Path, role: Role, log_level: str, run: Run) -> None:
+def _serve(path: Path, role: Role, log_level: str, run: Run, called: str = "") -> None:
     from nodes.cli.logs import configure_logs  # noqa: PLC0415
     from nodes.cli.serve import serve  # noqa: PLC0415
     from nodes.config import read_config  # noqa: PLC0415
 
     configure_logs(log_level)
-    finish(serve(read_config(path, os.environ, role=role), run))
+    finish(serve(read_config(path, os.environ, role=role), run, called or role))

@@ -13,6 +13,7 @@ import math
 from collections.abc import Collection
 from typing import Final
 
+from nodes.hub import links
 from nodes.hub.advertising import told_lately, words
 from nodes.hub.draft import Draft
 from nodes.hub.terms import may_serve
@@ -27,14 +28,14 @@ def drawn(draft: Draft, order: BuyOrder, tried: Collection[str], *, seed: bytes)
 
     Neighbours that told of nothing for long come first: their word may be lost, and their answer is one.
     """
-    strange = [
-        hub for hub in draft.config.neighbours if hub not in tried and not told_lately(draft, order.protection, hub)
-    ]
+    near = [hub for hub in draft.config.neighbours if hub not in tried and links.reaches(draft, hub)]
+    strange = [hub for hub in near if not told_lately(draft, order.protection, hub)]
     return [*strange, *_drawn(draft, order, {*tried, *strange}, seed)][:HUBS_ASKED_MAX]
 
 
 def _drawn(draft: Draft, order: BuyOrder, tried: Collection[str], seed: bytes) -> list[str]:
-    others = [word.capacity for hub, word in words(draft, order.protection).items() if hub not in tried]
+    known = words(draft, order.protection).items()
+    others = [word.capacity for hub, word in known if hub not in tried and links.reaches(draft, hub)]
     able = [each for each in others if each.hub in draft.config.hub_keys and may_serve(each, order)]
     if len(able) <= HUBS_ASKED_MAX:
         return sorted(each.hub for each in able)

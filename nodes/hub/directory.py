@@ -6,7 +6,7 @@ It knows no participant of another subnet; those are vouched for by their own hu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from schemas.errors import BadConfig
 from schemas.fields import PUBLIC_KEY_BYTES
@@ -19,7 +19,8 @@ class HubConfig:
 
     `hub_keys` maps every hub's own address (`A11.hub`), this hub's included, to its Ed25519 public key (32 bytes);
     `participants` maps the addresses of this subnet likewise. `linked` are the hubs that are told of compute; by
-    default all others.
+    default all others. `bridged` has the hubs that are reached by a link between brokers, and the neighbour at that
+    link's other end.
 
     Raises:
         BadConfig: an address that does not belong where it stands, or a key of another length.
@@ -29,6 +30,7 @@ class HubConfig:
     hub_keys: Mapping[str, bytes]
     participants: Mapping[str, bytes]
     linked: tuple[str, ...] | None = None
+    bridged: Mapping[str, Address] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.me not in self.hub_keys:

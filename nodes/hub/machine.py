@@ -28,7 +28,7 @@ from types import MappingProxyType
 from typing import Final
 
 from nodes.draft import data_of
-from nodes.hub import advertising, buying, introducing, quoting, renting, selling
+from nodes.hub import advertising, buying, introducing, links, quoting, renting, selling
 from nodes.hub.book import Book
 from nodes.hub.directory import HubConfig
 from nodes.hub.draft import Draft
@@ -64,6 +64,12 @@ def _event_refused(book: Book, event: Event) -> None:
     """Another does not believe this hub: people have to set a clock, or a key."""
     data = data_of(event, EventRefused)
     book.draft.note("not-believed", f"{event.source}: {data.reason}", type=data.type, code=data.code)
+
+
+def _link_changed(book: Book, event: Event) -> None:
+    """Of those that cannot be reached any more no quote is awaited."""
+    for hub in links.changed(book, event):
+        buying.unreachable(book, "quote.requested", hub)
 
 
 def _delivery_failed(book: Book, event: Event) -> None:
@@ -105,6 +111,7 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
         "event.refused": _event_refused,
         "delivery.failed": _delivery_failed,
         "publish.failed": _delivery_failed,
+        "link.changed": _link_changed,
         TIMER_FIRED: _timer_fired,
     }
 )

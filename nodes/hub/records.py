@@ -1,7 +1,7 @@
 """What a hub keeps: its own subnet's orders and contracts, and what its neighbours told (N4). Frozen data, pure.
 
 One aggregate, `hub`. Keys: `hub`, `sell/<id>`, `buy/<id>`, `placed/<renter>`, `quote/<id>`, `contract/<id>`,
-`heard/<protection>/<neighbour's address>`.
+`heard/<protection>/<neighbour's address>`, `link/<hub address>`.
 Units of a sell order are held by the key of what holds them: `buy/…` (own reservation), `quote/…` or `contract/…`.
 """
 
@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from nodes.hub.states import BuyState, ContractState, QuoteState
 from nodes.machine import PublishFailed
+from nodes.runtime.links import LinkChanged
 from schemas.contracts import Contract
 from schemas.orders import BuyOrder, Capacity, Offer, SellOrder
 
@@ -136,6 +137,13 @@ class HeardRecord(Struct, frozen=True, kw_only=True):
     """By this hub's."""
 
 
+class LinkRecord(Struct, frozen=True, kw_only=True):
+    """A link to a hub on another broker that does not carry now. Those that do have no record."""
+
+    why: str
+    lost_at: float
+
+
 RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
     {
         "hub": Own,
@@ -145,6 +153,9 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "quote": QuoteRecord,
         "contract": ContractRecord,
         "heard": HeardRecord,
+        "link": LinkRecord,
     }
 )
-INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType({"publish.failed": PublishFailed})
+INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
+    {"publish.failed": PublishFailed, "link.changed": LinkChanged}
+)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from nodes.hub import proposing
+from nodes.hub import links, proposing
 from nodes.hub.advertising import words
 from nodes.hub.asking import drawn
 from nodes.hub.book import Book
@@ -77,7 +77,8 @@ def decide(book: Book, record: BuyRecord) -> None:
         tell_refused(book.draft, record.order, Objection("no-memory", lacking))
         close(book, record, "too-large")
     else:
-        _wait(book, record, lacking or f"{picked.lacking(need)}{_memory(record.order)}{_too_dear(book, record)}")
+        short = f"{picked.lacking(need)}{_memory(record.order)}{_too_dear(book, record)}"
+        _wait(book, record, lacking or f"{short}{links.lost(book.draft)}")
 
 
 def answered(book: Book, record: BuyRecord) -> None:
@@ -177,7 +178,8 @@ def _collect(book: Book, record: BuyRecord) -> None:
         offers=(),
         reserved=tuple(part.candidate.offer.sell.id for part in parts),
     )
-    collecting = _ask(draft, begun, need, sorted({*renewed} - {draft.config.me}))
+    others = sorted({*renewed} - {draft.config.me})
+    collecting = _ask(draft, begun, need, [hub for hub in others if links.reaches(draft, hub)])
     decide(book, _wake(draft, collecting, limits.QUOTE_WAIT_SECONDS if collecting.asked else 0.0))
 
 

@@ -48,11 +48,15 @@ from nodes.machine import (
     TimerFired,
     own_event,
 )
+from nodes.operations.telemetry import Telemetry
+from nodes.operations.tracing import current
 from nodes.records import RecordSet
 from nodes.runtime.complaints import Complaints
-from nodes.runtime.consuming import consume_for_ever, handle_all
+from nodes.runtime.consuming import consume, consume_for_ever, handle_all
 from nodes.runtime.door import Door, Later
+from nodes.runtime.outcomes import Teller
 from nodes.runtime.post import Post
+from nodes.runtime.telling import tell
 from schemas import codec, limits
 from schemas.events import (
     CATALOGUE,
@@ -68,6 +72,8 @@ from schemas.jobs import Batch
 
 log = structlog.get_logger(__name__)
 
+DRAIN_SECONDS_MAX: Final = 12.0
+"""A worker that ends finishes what it computes for so long: the two batches that it may have take about that."""
 WITHDRAW_SECONDS_MAX: Final = 5.0
 """A worker that ends does not wait longer for a broker to take its word."""
 
@@ -85,6 +91,8 @@ class LessorWorker:
     workshop: Workshop
     enclaves: str
     """What its enclaves are, for the log: a software enclave is never called confidential."""
+    telemetry: Telemetry = field(default_factory=Telemetry)
+    drain_seconds_max: float = DRAIN_SECONDS_MAX
     lane: str = ""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the sell order is placed and all queues are consumed."""
@@ -95,9 +103,10 @@ class LessorWorker:
         Raises:
             BadConfig: every lane is taken: the network description allows no more workers.
         """
+        self.telemetry.health.consuming = lambda: "" if self.ready.is_set() else "its sell order is not placed"
         async with take_lane(self.broker, self.config.me, self.config.lanes) as lane:
             self.lane = lane.name
-            log.info("worker ready", address=self.config.me, lane=lane.name, worker=self.name, enclaves=self.enclaves)
+            log.info("worker ready", node=self.config.me, lane=lane.name, worker=self.name, enclaves=self.enclaves)
             try:
                 await _Shift(self, lane).run(stop or asyncio.Event())
             finally:
@@ -116,28 +125,41 @@ class _Shift:
         self._records = RecordSet()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._teller = Teller("lessor")
+        self._log = log.bind(node=self._me, worker=of.name)
         self._parking = Parking(of.clock)
-        self._post = Post(of.identity, of.broker, of.clock)
-        self._door = Door(self._me, "lessor", of.clock, complaints=Complaints(self._post, of.clock))
+        self._post = Post(of.identity, of.broker, of.clock, of.telemetry)
+        complaints = Complaints(self._post, of.clock)
+        self._door = Door(self._me, "lessor", of.clock, complaints=complaints, telemetry=of.telemetry)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume all queues, and offer compute, until told to stop or the lane is lost: another worker may have it."""
+        control, batch = (queue_name(self._me, kind) for kind in ("control", "batch"))
+        of, never = self._of, asyncio.Event()
         try:
             async with self._group as group:
-                serving = [group.create_task(handle_all(self._lane.deliveries, self._serve))]
-                for kind, prefetch in (("control", limits.CONTROL_PREFETCH), ("batch", limits.BATCH_PREFETCH)):
-                    queue = queue_name(self._me, kind)
-                    serving.append(group.create_task(consume_for_ever(self._of.broker, queue, prefetch, self._serve)))
+                serving = [
+                    group.create_task(handle_all(self._lane.deliveries, self._serve, never)),
+                    group.create_task(consume_for_ever(of.broker, control, limits.CONTROL_PREFETCH, self._serve)),
+                ]
+                computing = group.create_task(consume(of.broker, batch, limits.BATCH_PREFETCH, self._serve, stop))
                 await self._by_itself(self._internal("worker.started", WorkerStarted()))
                 await stop.wait()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(WITHDRAW_SECONDS_MAX):
-                        await self._by_itself(self._internal("worker.ending", WorkerEnding()))
-                for task in serving:
+                await self._end(computing)
+                for task in (*serving, computing):
                     task.cancel()
         finally:
             for name in list(self._timers):
                 self._cancel(name)
+
+    async def _end(self, computing: asyncio.Task[None]) -> None:
+        """Take the order back, and finish the batches that were begun: what takes longer is handed back."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WITHDRAW_SECONDS_MAX):
+                await self._by_itself(self._internal("worker.ending", WorkerEnding()))
+        _, late = await asyncio.wait([computing], timeout=self._of.drain_seconds_max)
+        if late:
+            self._log.info("batches that take long are handed back")
 
     # ---------------------------------------------------------------- deliveries
 
@@ -222,6 +244,8 @@ class _Shift:
             self._records.drop(key)
         for key, record in step.put.items():
             self._records.put(key, record)
+        for line in self._teller.lines(event, step.effects, event.subject):
+            tell(self._log, self._of.telemetry.metrics, line, current())
         for index, effect in enumerate(step.effects):
             await self._carry_out(effect, event, index)
 
@@ -238,7 +262,7 @@ class _Shift:
             case CancelTimer():
                 self._cancel(effect.name)
             case Note():
-                log.info(effect.text, kind=effect.kind, node=self._me, worker=self._of.name, **effect.details)
+                self._log.debug(effect.text, kind=effect.kind, **effect.details)
 
     async def _publish(self, effect: Publish, event: Event, index: int) -> None:
         event_id = derive_id("event", self._of.name, event.id, index)
@@ -278,6 +302,7 @@ class _Shift:
         else:
             await self._forward(batch, event, computed, partner)
         done = BatchReturned(batch=batch, seconds=monotonic() - began)
+        self._of.telemetry.metrics.computed(done.seconds)
         await self._give(self._internal("batch.returned", done))
 
     async def _return(self, batch: Batch, event: Event, computed: Computed) -> None:
@@ -333,4 +358,5 @@ class _Shift:
         try:
             await self._give(event)
         except Exception as error:
-            log.warning("a worker could not do this now", type=event.type, error=str(error) or type(error).__name__)
+            reason = str(error) or type(error).__name__
+            self._log.warning("a worker could not do this now", type=event.type, reason=reason)

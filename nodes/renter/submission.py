@@ -24,6 +24,7 @@ from nodes.data.table import Table
 from nodes.homomorphic import schemes
 from nodes.joint.categories import Encoding
 from nodes.joint.encoding import laid_down, write_encoding
+from nodes.operations.tracing import carrying, current, outside
 from nodes.programs import encoder as encoders
 from nodes.programs.check import check
 from nodes.programs.cut import Cut
@@ -45,6 +46,7 @@ from schemas.events import JobCancelled, JobDeleted, JobSubmitted
 from schemas.ids import derive_id
 from schemas.jobs import CutNote, CutProgram, JobSpec
 from schemas.money import MICROS, to_micros
+from schemas.tracing import first_traceparent
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +197,14 @@ def _model(data: Path | Source, program: bytes, options: JobOptions, jobs: Path)
 
 
 async def publish_job(post: Post, spec: JobSpec) -> None:
-    """Publish `job.submitted` to the renter's own queue; any of its workers takes it.
+    """Publish `job.submitted` to the renter's own queue; any of its workers takes it. The job's trace begins here, or
+    goes on from the caller's.
 
     Raises:
         SubletError: the broker did not take it.
     """
-    await _publish(post, "job.submitted", spec.id, JobSubmitted(spec=spec))
+    with carrying(current() or outside() or first_traceparent(spec.id)):
+        await _publish(post, "job.submitted", spec.id, JobSubmitted(spec=spec))
 
 
 async def publish_cancel(post: Post, job_id: str) -> None:

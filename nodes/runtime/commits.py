@@ -14,11 +14,15 @@ from msgspec import Struct
 
 from nodes.identity import Identity, verify
 from nodes.machine import TIMER_FIRED, Machine, TimerFired, own_event
+from nodes.operations.telemetry import Telemetry
+from nodes.operations.tracing import NOTHING, Kind, Span, carrying, current
 from nodes.runtime.decider import Decider, Given
 from nodes.runtime.outbox import Outbox
-from nodes.runtime.quiet import Quiet, Wake
+from nodes.runtime.outcomes import Teller
+from nodes.runtime.quiet import Quiet
+from nodes.runtime.telling import tell
 from nodes.store.errors import StoreClosed, StoreFailed
-from nodes.store.port import OUTBOX_LEASE_SECONDS, Decide, Decision, Input, OutboxRow, Outcome, Store, Timer
+from nodes.store.port import OUTBOX_LEASE_SECONDS, Decide, Decision, Input, OutboxRow, Outcome, Store, Timer, View
 from schemas import codec
 from schemas.codec import Received
 from schemas.ids import derive_id
@@ -26,6 +30,8 @@ from schemas.ids import derive_id
 ENTROPY_DRAWS: Final = 64
 """Events per draw of entropy: a system call per event is dear."""
 _ENTROPY_BYTES: Final = 32
+_INTERNAL: Final[Kind] = "internal"
+_CONSUMER: Final[Kind] = "consumer"
 MACHINE_FAILED: Final = "machine-failed"
 """The reason for which an event is refused on which the machine has a bug."""
 
@@ -44,8 +50,10 @@ class Commits:
         owner: str,
         quiet: Quiet,
         hearing_since: Callable[[], float],
+        telemetry: Telemetry | None = None,
     ) -> None:
         """See `Runtime`; `owner` names this process in the store."""
+        self._telemetry = telemetry or Telemetry()
         self._hearing_since = hearing_since
         self._machine = machine
         self._store = store
@@ -56,11 +64,12 @@ class Commits:
         self._owner = owner
         self._decide = Decider(machine, identity.address, identity.sign, verify)
         self._quiet = quiet
+        self._teller = Teller(machine.name)
         self._log = structlog.get_logger(__name__).bind(node=identity.address, role=machine.name)
         self.outbox: Outbox
         """Carries out what was committed; set before the first event."""
-        self.timers: Wake
-        """Called when an earlier timer was set."""
+        self.timer_set: Callable[[float], None]
+        """Told when a timer that was set is due, seconds since 1970; set before the first event."""
 
     # ---------------------------------------------------------------- inputs
 
@@ -112,19 +121,29 @@ class Commits:
             StoreFailed, StoreClosed: nothing was committed.
         """
         with self._quiet.busy():
+            spans = [self._begin(item) for item in inputs]
             try:
-                outcomes = await self._commit(inputs)
-            except (StoreFailed, StoreClosed):
+                outcomes = await self._apply(inputs, spans)
+            except BaseException as error:
+                for span in spans:
+                    span.end(type(error).__name__)
                 raise
-            except Exception:
-                outcomes = [await self._apply_alone(item) for item in inputs]
-            for item, outcome in zip(inputs, outcomes, strict=True):
+            for item, outcome, span in zip(inputs, outcomes, spans, strict=True):
                 self._note(item, outcome)
+                span.end(outcome.code)
             return outcomes
 
-    async def _apply_alone(self, item: Input) -> Outcome:
+    async def _apply(self, inputs: Sequence[Input], spans: Sequence[Span]) -> list[Outcome]:
         try:
-            return (await self._commit([item]))[0]
+            return await self._commit(inputs, spans)
+        except (StoreFailed, StoreClosed):
+            raise
+        except Exception:
+            return [await self._apply_alone(item, span) for item, span in zip(inputs, spans, strict=True)]
+
+    async def _apply_alone(self, item: Input, span: Span) -> Outcome:
+        try:
+            return (await self._commit([item], [span]))[0]
         except (StoreFailed, StoreClosed):
             raise
         except Exception as error:
@@ -136,23 +155,47 @@ class Commits:
         """An internal event on which the machine fails is not tried for ever."""
         if item.timer is not None or item.completes is not None:
             refusal = MACHINE_FAILED, "see the log"
-            await self._commit([item], lambda _, __: Decision(self._clock(), refusal=refusal))
+            await self._commit([item], [NOTHING], lambda _, __: Decision(self._clock(), refusal=refusal))
 
-    async def _commit(self, inputs: Sequence[Input], decide: Decide | None = None) -> list[Outcome]:
-        outcomes = await self._store.apply(
-            inputs,
-            decide or self._decide,
-            owner=self._owner,
-            lease_until=self._clock() + OUTBOX_LEASE_SECONDS,
-            performs_max=self.outbox.performs_room,
-        )
-        for outcome in outcomes:
-            self.outbox.accept(outcome.claimed)
+    async def _commit(
+        self, inputs: Sequence[Input], spans: Sequence[Span], decide: Decide | None = None
+    ) -> list[Outcome]:
+        decided: dict[str, Decision] = {}
+
+        def deciding(item: Input, view: View) -> Decision:
+            decision = decided[item.event_id] = (decide or self._decide)(item, view)
+            return decision
+
+        with self._telemetry.metrics.storing("apply"):
+            outcomes = await self._store.apply(
+                inputs,
+                deciding,
+                owner=self._owner,
+                lease_until=self._clock() + OUTBOX_LEASE_SECONDS,
+                performs_max=self.outbox.performs_room,
+            )
+        for item, outcome, span in zip(inputs, outcomes, spans, strict=True):
+            with carrying(span.traceparent):
+                self.outbox.accept(outcome.claimed)
+            if outcome.status == "applied":
+                given: Given = item.payload
+                for line in self._teller.lines(given.event, decided[item.event_id].effects, item.aggregate):
+                    tell(self._log, self._telemetry.metrics, line, span.traceparent)
             if outcome.unclaimed:
                 self.outbox.room.set()
             if outcome.next_timer is not None:
-                self.timers.set()
+                self.timer_set(outcome.next_timer)
         return outcomes
+
+    def _begin(self, item: Input) -> Span:
+        """A span for handling it: of what an event from outside is about, or of its aggregate."""
+        given: Given = item.payload
+        event, kind, subject, parent = given.event, _INTERNAL, item.aggregate, current()
+        if given.received is not None:
+            kind, subject, parent = _CONSUMER, event.subject, event.traceparent
+        return self._telemetry.tracing.begin(
+            f"handle {event.type}", subject, parent, kind, **{"sublet.from": event.source}
+        )
 
     def _note(self, item: Input, outcome: Outcome) -> None:
         given: Given = item.payload

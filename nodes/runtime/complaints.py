@@ -62,7 +62,7 @@ class Complaints:
                 refused = EventRefused(event=name, type=event_type, code=code, reason=why)
                 await self._post.send("event.refused", sender, subject, refused, event_id=event_id)
         except SubletError as error:
-            log.info("a sender was not told", sender=sender, error=str(error))
+            log.info("a sender was not told", source=sender, reason=str(error))
 
     def _is_due(self, sender: Address, code: str) -> bool:
         me, now = self._post.me, self._clock()

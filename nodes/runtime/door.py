@@ -19,10 +19,11 @@ from typing import Final, TypeVar
 
 import structlog
 
-from broker.names import sender_of
+from broker.names import is_lane, sender_of
 from broker.port import Delivery
 from nodes.identity import verify
 from nodes.machine import Refused
+from nodes.operations.telemetry import Telemetry
 from nodes.runtime import bulk
 from nodes.runtime.checks import Receiver, check_event, check_signature, read_route
 from nodes.runtime.complaints import Complaints
@@ -64,8 +65,10 @@ class Door:
         *,
         storage: Storage | None = None,
         complaints: Complaints | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         """A door of this node; `clock` gives seconds since 1970, `pause` waits so many seconds."""
+        self._telemetry = telemetry or Telemetry()
         self._complaints = complaints
         self._storage = storage or Storage(pause=pause)
         self._receiver = Receiver(me, role)
@@ -91,9 +94,12 @@ class Door:
 
         async def work() -> None:
             received = await self.receive(delivery)
-            key, known = await sender(received.event)
-            check_signature(received, key, verify)
-            await handle(received.event, known)
+            event = received.event
+            tracing, of = self._telemetry.tracing, {"sublet.from": event.source}
+            with tracing.span(f"handle {event.type}", event.subject, event.traceparent, "consumer", **of):
+                key, known = await sender(event)
+                check_signature(received, key, verify)
+                await handle(event, known)
 
         await self.settle(delivery, work)
 
@@ -108,9 +114,11 @@ class Door:
             route = read_route(message.key, self._receiver)
             received = await bulk.decode(message.headers, message.body)
             check_event(received.event, route, self._receiver, self._clock())
+            queue, waited = "lane" if is_lane(route.kind) else route.kind, self._clock() - received.event.time
+            self._telemetry.metrics.received(received.event.type, len(message.body), queue, waited)
             if isinstance(told := received.event.data, EventRefused):
                 by = received.event.source
-                self._log.error("not believed", by=by, type=told.type, code=told.code, why=told.reason)
+                self._log.error("not believed", source=by, type=told.type, code=told.code, reason=told.reason)
         except Refused:
             raise
         except VerificationFailed as error:
@@ -129,10 +137,12 @@ class Door:
         except (VerificationFailed, RecordUnreadable) as error:
             await self.set_aside(delivery, error.code, str(error))
         except Later as error:
-            self._log.info("a message comes again", reason=str(error), key=delivery.message.key)
+            key = delivery.message.key
+            self._log.info("a message comes again", source=sender_of(key), reason=str(error), key=key)
             await self.bring_again(delivery, error.seconds)
         except _NOT_NOW as error:
-            self._log.warning("a message comes again", error=_said(error), key=delivery.message.key)
+            key = delivery.message.key
+            self._log.warning("a message comes again", source=sender_of(key), reason=_said(error), key=key)
             await self.bring_again(delivery)
         except Exception as error:
             self._log.exception("a message could not be handled", id=delivery.message.id, key=delivery.message.key)
@@ -148,13 +158,15 @@ class Door:
         """Move it to the dead letters. Raises nothing."""
         message = delivery.message
         sender = sender_of(message.key)
-        self._log.warning("set aside", code=code, reason=reason, sender=sender, id=message.id, key=message.key)
+        self._log.warning("set aside", code=code, reason=reason, source=sender, id=message.id, key=message.key)
+        self._telemetry.metrics.refused(code)
         await self._answer(delivery, delivery.reject(code))
         if self._complaints is not None:
             await self._complaints.tell(message, code, reason)
 
     async def bring_again(self, delivery: Delivery, seconds: float = RETRY_SECONDS) -> None:
         """Let it come again after a pause. Raises nothing."""
+        self._telemetry.metrics.comes_again()
         await self._answer(delivery, delivery.retry(seconds))
 
     async def _answer(self, delivery: Delivery, answer: Awaitable[None]) -> None:
@@ -162,12 +174,12 @@ class Door:
         try:
             await answer
         except Exception as error:
-            self._log.warning("a message could not be settled", error=_said(error), id=delivery.message.id)
+            self._log.warning("a message could not be settled", reason=_said(error), id=delivery.message.id)
             await self._pause(RETRY_SECONDS)
             try:
                 await delivery.release()
             except Exception as again:
-                self._log.warning("a message comes again with the next connection", error=_said(again))
+                self._log.warning("a message comes again with the next connection", reason=_said(again))
 
 
 def _said(error: BaseException) -> str:

@@ -102,7 +102,7 @@ class Hearing:
             try:
                 await self._broker.publish(echo, timeout_seconds=self.every_seconds)
             except (BrokerError, BrokerUnreachable) as error:
-                log.debug("no echo", error=str(error))
+                log.debug("no echo", reason=str(error))
             await self.pause(self.every_seconds)
 
     def _missed(self, now: float) -> bool:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, TypeVar
@@ -24,6 +25,7 @@ from msgspec import Struct
 from broker.port import Broker
 from nodes.identity import Identity
 from nodes.machine import Machine
+from nodes.operations.telemetry import Telemetry
 from nodes.runtime.checks import EVENT_AGE_SECONDS_MAX
 from nodes.runtime.commits import Commits
 from nodes.runtime.complaints import Complaints
@@ -41,8 +43,6 @@ from schemas import limits
 
 T = TypeVar("T")
 
-POLL_SECONDS: Final = 1.0
-"""How often to look for timers and outbox rows of other processes that ended."""
 FORGET_SECONDS: Final = 60.0
 """How often to forget what is old, and to tell of floods."""
 JOURNAL_SECONDS: Final = 7 * 24 * 3600.0
@@ -75,6 +75,7 @@ class Runtime:
         hearing_since: Callable[[], float] = lambda: 0.0,
         endless: Sequence[str] = (),
         journal_seconds: float = JOURNAL_SECONDS,
+        telemetry: Telemetry | None = None,
     ) -> None:
         """Wire a process.
 
@@ -92,7 +93,9 @@ class Runtime:
             hearing_since: since when this process hears answers without a gap, seconds since 1970 (`Hearing.since`).
             endless: aggregates that no end of a job removes.
             journal_seconds: how far back their journals go.
+            telemetry: what this process tells its operators; by default it is told to nobody.
         """
+        telemetry = self._telemetry = telemetry or Telemetry()
         self._endless = endless
         self._journal_seconds = journal_seconds
         self._store = store
@@ -109,13 +112,17 @@ class Runtime:
             owner=self._owner,
             quiet=self._quiet,
             hearing_since=hearing_since,
+            telemetry=telemetry,
         )
-        post = Post(identity, broker, clock)
-        means = Means(machine, post, store, blobs, activities, self._conclude, self._storage, activities_max)
+        post = Post(identity, broker, clock, telemetry)
+        means = Means(machine, post, store, blobs, activities, self._conclude, self._storage, activities_max, telemetry)
         self._outbox = self._commits.outbox = Outbox(means, self._quiet)
-        self._timer_wake = self._commits.timers = Wake(self._quiet)
+        self._timer_wake, self._next_timer = Wake(self._quiet), math.inf
+        self._commits.timer_set = self._timer_set
         complaints = Complaints(post, clock)
-        door = Door(identity.address, machine.name, clock, storage=self._storage, complaints=complaints)
+        door = Door(
+            identity.address, machine.name, clock, storage=self._storage, complaints=complaints, telemetry=telemetry
+        )
         self._reception = Reception(
             me=identity.address,
             machine=machine,
@@ -125,7 +132,12 @@ class Runtime:
             quiet=self._quiet,
             storage=self._storage,
             quota=Quota(identity.address, clock),
+            metrics=telemetry.metrics,
         )
+        health = telemetry.health
+        health.store = lambda: self._storage.trouble
+        health.consuming = lambda: self._reception.trouble
+        health.outbox = lambda: self._outbox.standing(clock())
         self._log = structlog.get_logger(__name__).bind(node=identity.address, role=machine.name)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -134,6 +146,7 @@ class Runtime:
         Raises:
             ExceptionGroup: of what ended the loop: a store that was closed under it, or a queue that is not there.
         """
+        self._store.listen(self._outbox.room.set)
         self._outbox.start()
         try:
             async with asyncio.TaskGroup() as group:
@@ -195,12 +208,19 @@ class Runtime:
                 wait = await self._or_later(self._fire_due, TURN_RETRY_SECONDS)
             await self._timer_wake.wait(wait)
 
+    def _timer_set(self, due_at: float) -> None:
+        """The loop that waits for another wakes for an earlier one only: a look costs as much as an event."""
+        if due_at < self._next_timer:
+            self._timer_wake.set()
+
     async def _fire_due(self) -> float:
         """Fire every timer that is due; seconds until the next look."""
+        self._next_timer = math.inf
         while due := await self._store.due_timers(self._clock(), limits.EVENTS_PER_COMMIT_MAX):
             await self._commits.apply([self._commits.fired(timer) for timer in due])
         following = await self._store.next_timer()
-        return POLL_SECONDS if following is None else min(max(following - self._clock(), 0.0), POLL_SECONDS)
+        self._next_timer = math.inf if following is None else following
+        return min(max(self._next_timer - self._clock(), 0.0), self._store.look_seconds)
 
     async def _claim(self) -> None:
         """Take rows that belong to nobody, as far as there is room."""
@@ -208,17 +228,18 @@ class Runtime:
             with self._quiet.busy():
                 self._outbox.room.served()
                 self._outbox.accept(await self._or_later(self._claimable, []))
-            await self._outbox.room.wait(POLL_SECONDS)
+            await self._outbox.room.wait(self._store.look_seconds)
 
     async def _claimable(self) -> list[OutboxRow]:
         now = self._clock()
-        return await self._store.claim(
-            self._owner,
-            now=now,
-            lease_until=now + OUTBOX_LEASE_SECONDS,
-            publishes_max=self._outbox.publishes_room,
-            performs_max=self._outbox.performs_room,
-        )
+        with self._telemetry.metrics.storing("claim"):
+            return await self._store.claim(
+                self._owner,
+                now=now,
+                lease_until=now + OUTBOX_LEASE_SECONDS,
+                publishes_max=self._outbox.publishes_room,
+                performs_max=self._outbox.performs_room,
+            )
 
     async def _keep(self) -> None:
         """Show that this process lives, and forget what is old enough to be refused by its date."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -21,6 +21,8 @@ from msgspec import Struct
 
 from broker.errors import AccessRefused, MessageTooLarge, PublishUnknown, QueueFull, Unroutable
 from nodes.machine import ActivityFailed, Machine, Perform, Publish, PublishFailed
+from nodes.operations.telemetry import Telemetry
+from nodes.operations.tracing import current
 from nodes.runtime.post import Post, Undeliverable
 from nodes.runtime.quiet import Quiet, Wake
 from nodes.runtime.storage import Storage
@@ -102,6 +104,7 @@ class Means:
     """Applies an activity's outcome and completes its row, in one transaction."""
     storage: Storage
     activities_max: int = ACTIVITIES_MAX
+    telemetry: Telemetry = field(default_factory=Telemetry)
 
 
 class Outbox:
@@ -116,6 +119,7 @@ class Outbox:
         self._finishing = False
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._waiting: list[OutboxRow] | None = []
+        self._made_at: dict[int, float] = {}
         self.room = Wake(quiet)
         """Set when an activity ended: there may be room for another."""
         self._log = structlog.get_logger(__name__).bind(node=means.post.me)
@@ -124,6 +128,10 @@ class Outbox:
     def held(self) -> list[int]:
         """Numbers of the rows under way."""
         return [*self._tasks, *(row.seq for row in self._waiting or ())]
+
+    def standing(self, now: float) -> tuple[int, float]:
+        """How many rows are under way, and the age of the oldest in seconds."""
+        return len(self._made_at), max(0.0, now - min(self._made_at.values(), default=now))
 
     @property
     def publishes_room(self) -> int:
@@ -141,7 +149,10 @@ class Outbox:
         self.accept(waiting)
 
     def accept(self, rows: Iterable[OutboxRow]) -> None:
-        """Carry out claimed rows, each in a task of its own. Rows held already (a lease ended unnoticed) are left."""
+        """Carry out claimed rows, each in a task of its own. Rows held already (a lease ended unnoticed) are left.
+
+        They belong to the caller's trace (`nodes.operations.tracing.carrying`).
+        """
         for row in rows:
             if self._waiting is not None:
                 self._waiting.append(row)
@@ -149,12 +160,12 @@ class Outbox:
                 continue
             elif isinstance(row.effect, Publish):
                 self._publishing.taken += 1
-                self._spawn(row.seq, partial(self._publish, row, row.effect))
+                self._spawn(row, partial(self._publish, row, row.effect))
             elif isinstance(row.effect, Unreadable):
-                self._spawn(row.seq, partial(self._give_up, row, row.effect))
+                self._spawn(row, partial(self._give_up, row, row.effect))
             else:
                 self._performing.taken += 1
-                self._spawn(row.seq, partial(self._perform, row, row.effect))
+                self._spawn(row, partial(self._perform, row, row.effect))
 
     async def stop(self) -> None:
         """Cancel what is under way. Its rows stay in the store, those carried out already do not."""
@@ -166,10 +177,13 @@ class Outbox:
         with contextlib.suppress(StoreFailed, StoreClosed):
             await self._means.store.done(self._done)
 
-    def _spawn(self, seq: int, work: Callable[[], Awaitable[None]]) -> None:
+    def _spawn(self, row: OutboxRow, work: Callable[[], Awaitable[None]]) -> None:
         task = asyncio.get_running_loop().create_task(self._guard(work))
-        self._tasks[seq] = task
-        task.add_done_callback(lambda _: self._tasks.pop(seq))
+        self._tasks[row.seq], self._made_at[row.seq] = task, row.created_at
+        task.add_done_callback(lambda _: self._ended(row.seq))
+
+    def _ended(self, seq: int) -> None:
+        del self._tasks[seq], self._made_at[seq]
 
     async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         """Nothing that one row does may stop the others. A row left here is claimed again when its lease ends."""
@@ -201,7 +215,7 @@ class Outbox:
         if failure is None:
             await self._finish(row.seq)
             return
-        self._log.warning("not delivered", type=effect.type, to=effect.to, cause=row.event_id, reason=failure)
+        self._log.warning("not delivered", type=effect.type, to=effect.to, reason=failure, cause=row.event_id)
         await self._report(row, "publish.failed", PublishFailed(type=effect.type, to=effect.to, reason=failure))
 
     async def _send(self, row: OutboxRow, effect: Publish) -> str | None:
@@ -213,7 +227,7 @@ class Outbox:
             except (Undeliverable, Unroutable, AccessRefused, MessageTooLarge, BlobMissing, BlobDamaged) as error:
                 return str(error)
             except (PublishUnknown, BrokerUnreachable) as error:
-                self._log.info("publishing again", cause=row.event_id, type=effect.type, error=str(error))
+                self._log.info("publishing again", cause=row.event_id, type=effect.type, reason=str(error))
                 await self._later(delay, error, self._publishing)
                 delay = min(delay * 2, RETRY_SECONDS_MAX)
             else:
@@ -235,18 +249,24 @@ class Outbox:
         try:
             while self._done:
                 seqs = list(self._done)
-                await self._means.storage.persist(partial(self._means.store.done, seqs))
+                await self._means.storage.persist(partial(self._forget, seqs))
                 del self._done[: len(seqs)]
         finally:
             self._finishing = False
+
+    async def _forget(self, seqs: Sequence[int]) -> None:
+        with self._means.telemetry.metrics.storing("done"):
+            await self._means.store.done(seqs)
 
     # ---------------------------------------------------------------- Perform
 
     async def _perform(self, row: OutboxRow, effect: Perform) -> None:
         try:
             async with self._performing.place():
-                events = await self._attempts(row, effect)
-                await self._means.storage.persist(lambda: self._means.conclude(row, events))
+                tracing = self._means.telemetry.tracing
+                with tracing.work(effect.activity, row.aggregate, current()):
+                    events = await self._attempts(row, effect)
+                    await self._means.storage.persist(lambda: self._means.conclude(row, events))
         except _ActivityFailed as error:
             failed = ActivityFailed(activity=effect.activity, params=effect.params, error=str(error))
             await self._report(row, "activity.failed", failed)
@@ -268,7 +288,7 @@ class Outbox:
                 events = await persist(partial(activity, effect.params, row.aggregate))
                 return [(name, self._checked(name, data)) for name, data in events]
             except (PublishUnknown, BrokerUnreachable) as error:
-                self._log.info("activity waits for the broker", activity=effect.activity, error=str(error))
+                self._log.info("activity waits for the broker", activity=effect.activity, reason=str(error))
                 waits_for = error
             except Exception as error:
                 self._log.exception("activity failed", activity=effect.activity, attempt=attempt, cause=row.event_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import msgspec
 from msgspec import Struct
@@ -11,6 +12,8 @@ from broker.names import routing_key
 from broker.port import Broker, Message
 from nodes.identity import Identity
 from nodes.machine import Publish
+from nodes.operations.telemetry import Telemetry
+from nodes.operations.tracing import current
 from nodes.runtime import bulk
 from schemas import codec, limits
 from schemas.errors import BadConfig, SubletError
@@ -25,10 +28,13 @@ class Undeliverable(SubletError):  # noqa: N818 - reads as the sentence it is
 class Post:
     """Sends events of one node through its own broker connection."""
 
-    def __init__(self, identity: Identity, broker: Broker, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, identity: Identity, broker: Broker, clock: Callable[[], float], telemetry: Telemetry | None = None
+    ) -> None:
         self._identity = identity
         self._broker = broker
         self._clock = clock
+        self._telemetry = telemetry or Telemetry()
 
     @property
     def me(self) -> Address:
@@ -67,25 +73,31 @@ class Post:
             Undeliverable, Unroutable, AccessRefused, MessageTooLarge: it will never arrive.
             PublishUnknown, BrokerUnreachable: it may have, or not; send it again with the same id.
         """
+        made = partial(
+            Event,
+            id=event_id,
+            type=event_type,
+            source=self.me,
+            time=self._clock() if at is None else at,
+            subject=subject,
+            data=data,
+            body=body,
+            cause=cause,
+            attributes=attributes or {},
+        )
+        with self._telemetry.tracing.span(f"send {event_type}", subject, current(), "producer", **{"sublet.to": to}):
+            message = await self._message(made, to, lane)
+            await self._broker.publish(message, timeout_seconds=limits.PUBLISH_SECONDS_MAX)
+        self._telemetry.metrics.sent(event_type, len(message.body))
+
+    async def _message(self, made: Callable[..., Event], to: str, lane: str) -> Message:
+        """The event as it travels; raises Undeliverable."""
         try:
-            event = Event(
-                id=event_id,
-                type=event_type,
-                source=self.me,
-                to=parse_address(to),
-                time=self._clock() if at is None else at,
-                subject=subject,
-                data=data,
-                body=body,
-                cause=cause,
-                attributes=attributes or {},
-            )
+            event = made(to=parse_address(to), traceparent=current())
             headers, raw = await bulk.encode(event, self._identity.sign)
-            key = self._key(event, lane)
+            return Message(key=self._key(event, lane), body=raw, headers=headers, id=event.id)
         except (BadConfig, codec.MalformedEvent, msgspec.ValidationError) as error:
             raise Undeliverable(str(error)) from error
-        message = Message(key=key, body=raw, headers=headers, id=event_id)
-        await self._broker.publish(message, timeout_seconds=limits.PUBLISH_SECONDS_MAX)
 
     async def deliver(
         self, effect: Publish, *, event_id: str, cause: str, body: bytes = b"", at: float | None = None

@@ -12,6 +12,7 @@ import structlog
 from broker.names import queue_name, sender_of
 from broker.port import Broker, Delivery
 from nodes.machine import Machine, Refused
+from nodes.operations.metrics import Metrics
 from nodes.runtime.commits import MACHINE_FAILED, Commits
 from nodes.runtime.consuming import RETRY_SECONDS
 from nodes.runtime.door import Door
@@ -45,7 +46,10 @@ class Reception:
         quiet: Quiet,
         storage: Storage,
         quota: Quota,
+        metrics: Metrics,
     ) -> None:
+        self._metrics = metrics
+        self._consuming = False
         self._storage = storage
         self._quota = quota
         self._me = me
@@ -64,12 +68,20 @@ class Reception:
         while not stop.is_set():
             try:
                 async with self._broker.consume(queue, prefetch=limits.CONTROL_PREFETCH) as deliveries:
+                    self._consuming = True
                     await self._serve(deliveries, stop)
             except BrokerUnreachable as error:
-                self._log.warning("the control queue is out of reach, trying again", error=str(error))
+                self._log.warning("the control queue is out of reach, trying again", reason=str(error))
+            finally:
+                self._consuming = False
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(RETRY_SECONDS):
                     await stop.wait()
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing is taken in; empty while it is."""
+        return "" if self._consuming else "the control queue is not consumed"
 
     async def _serve(self, deliveries: AsyncIterator[Delivery], stop: asyncio.Event) -> None:
         """Take deliveries in until `stop`; what is being committed is still acknowledged."""
@@ -117,7 +129,8 @@ class Reception:
         """Log how many events of whom were dropped since this was called last."""
         for sender, count in self._quota.take_dropped().items():
             reason = f"{sender} sends faster than is kept for it"
-            self._log.warning("dropped", sender=sender, count=count, code=TOO_MANY, reason=reason)
+            self._log.warning("dropped", source=sender, count=count, code=TOO_MANY, reason=reason)
+            self._metrics.dropped(count)
 
     def _leave(self, arrivals: Turns[Delivery]) -> None:
         """Leave what was not begun to the queue: it is not acknowledged."""

@@ -59,12 +59,18 @@ class Storage:
         self._folder = folder
         self._pause = pause
         self._holding = 0
+        self._why = ""
         self._log = structlog.get_logger(__name__)
 
     @property
     def ready(self) -> bool:
         """Whether nothing waits for the disk."""
         return self._holding == 0
+
+    @property
+    def trouble(self) -> str:
+        """What waits for the disk, or for the store's server, and why; empty while nothing does."""
+        return "" if self.ready else self._why
 
     async def persist(self, work: Callable[[], Awaitable[T]]) -> T:
         """What `work` gives, done again while the disk fails. Raises whatever else it raises."""
@@ -92,7 +98,8 @@ class Storage:
         folder = None if isinstance(error, ServerFailed) else self._folder
         where = _where(error) or (None if folder is None else str(folder))
         free = None if folder is None else _free_bytes(folder)
-        self._log.error("paused: what must be kept cannot be written", path=where, free_bytes=free, error=_why(error))
+        self._why = f"paused: what must be kept cannot be written: {_why(error)}"
+        self._log.error("paused: what must be kept cannot be written", path=where, free_bytes=free, reason=_why(error))
 
     def _let_go(self) -> None:
         self._holding -= 1

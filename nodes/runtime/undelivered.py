@@ -11,9 +11,11 @@ import structlog
 from broker.errors import Unroutable
 from broker.names import parse_key, unroutable_queue
 from broker.port import Broker, Delivery, Message
+from nodes.operations.tracing import carrying
 from nodes.runtime.consuming import consume_for_ever
 from nodes.runtime.door import Door
 from nodes.runtime.post import Post, Undeliverable
+from schemas.codec import traceparent_of
 from schemas.errors import BadConfig
 from schemas.events import DeliveryFailed
 from schemas.ids import derive_id, hub_of
@@ -54,6 +56,7 @@ class Undelivered:
         data = DeliveryFailed(event=name, type=event_type, to=key.dst, reason=reason)
         event_id = derive_id("undelivered", self.post.me, message.id)
         try:
-            await self.post.send("delivery.failed", key.src, name, data, event_id=event_id)
+            with carrying(traceparent_of(message.headers)):
+                await self.post.send("delivery.failed", key.src, name, data, event_id=event_id)
         except (Unroutable, Undeliverable):
-            log.warning("the sender is gone", sender=key.src)
+            log.warning("not told that its message did not arrive: it is gone", source=key.src)

@@ -137,6 +137,18 @@ class Store(Protocol):
     Times are seconds since 1970. `owner` names a process, never twice the same.
     """
 
+    @property
+    def look_seconds(self) -> float:
+        """How often to look for what others left: rarely where these say so (`listen`), for hints may be lost."""
+        ...
+
+    def listen(self, heard: Callable[[], None]) -> None:
+        """Call `heard` from now on, in this event loop, soon after another process left something to claim.
+
+        A hint: several may come as one, and none may come.
+        """
+        ...
+
     async def apply(
         self, inputs: Sequence[Input], decide: Decide, *, owner: str, lease_until: float, performs_max: int
     ) -> list[Outcome]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
@@ -23,6 +23,9 @@ from nodes.store.transaction import Claim, Transaction
 from schemas import limits
 
 T = TypeVar("T")
+
+LOOK_SECONDS: Final = 1.0
+"""Processes on one file hear nothing of each other."""
 
 
 class SqliteStore:
@@ -50,6 +53,13 @@ class SqliteStore:
         database = Database(path, weight_per_commit_max=limits.EVENTS_PER_COMMIT_MAX, undone=cache.clear)
         await database.open()
         return cls(database, cache, record_types)
+
+    @property
+    def look_seconds(self) -> float:
+        return LOOK_SECONDS
+
+    def listen(self, heard: Callable[[], None]) -> None:
+        pass  # what others leave is found by looking
 
     async def apply(
         self, inputs: Sequence[Input], decide: Decide, *, owner: str, lease_until: float, performs_max: int

@@ -1,13 +1,16 @@
-"""The network as one node sees it: who it is, the hubs and how they are linked, and at a hub its own participants."""
+"""The network as one node sees it: who it is, the hubs and how they are linked; at a hub its participants and links."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nodes.config import NodeConfig
+from nodes.hub.machine import AGGREGATE
+from nodes.hub.records import LinkRecord
 from nodes.network import NetworkFile, SubnetFile
 from nodes.roles import Role
-from schemas.ids import Address, address
+from nodes.views.source import open_store
+from schemas.ids import Address, address, hub_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,16 @@ class ParticipantView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LostLinkView:
+    """A link to a hub on another broker that does not carry now."""
+
+    neighbour: str
+    why: str
+    lost_at: float
+    """Seconds since 1970 (UTC)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkView:
     """What a node knows of its network."""
 
@@ -42,6 +55,26 @@ class NetworkView:
     hubs: tuple[HubView, ...]
     participants: tuple[ParticipantView, ...]
     """Of its own subnet, at a hub; others do not know theirs."""
+    lost_links: tuple[LostLinkView, ...] = ()
+    """At a hub."""
+
+
+async def seen(config: NodeConfig) -> NetworkView:
+    """The network as this node's files describe it, and at a hub what its processes last saw of its links.
+
+    Raises:
+        StoreFailed: the hub's store cannot be opened.
+    """
+    if not config.links:
+        return network(config)
+    async with open_store(config) as store:
+        records = await store.read(AGGREGATE)
+    lost = (
+        LostLinkView(neighbour=hub_of(Address(key.partition("/")[2])), why=record.why, lost_at=record.lost_at)
+        for key, record in sorted(records.items())
+        if isinstance(record, LinkRecord)
+    )
+    return replace(network(config), lost_links=tuple(lost))
 
 
 def network(config: NodeConfig) -> NetworkView:

@@ -207,3 +207,13 @@ async def subscribed(stack: AsyncExitStack, broker: Broker, queue: str, *, exclu
             return await stack.enter_async_context(broker.consume(queue, prefetch=1, exclusive=exclusive))
         except (BrokerUnreachable, QueueBusy):
             await asyncio.sleep(0)
+
+
+async def test_a_connection_says_whether_it_is_there(wire: Wire) -> None:
+    lessor = await wire.connect(LESSOR)
+    assert lessor.connected
+    await wire.cut(LESSOR)
+    async with lessor.consume(CONTROL_OF_LESSOR, prefetch=1):
+        assert lessor.connected
+    await lessor.close()
+    assert not lessor.connected

@@ -42,8 +42,8 @@ async def test_a_lessor_whose_clock_is_wrong_is_told_and_not_ready(tmp_path: Pat
                 while network.workers[0].ready.is_set():  # noqa: ASYNC110 - what its hub says
                     await asyncio.sleep(0.01)
         said: list[Any] = [line for line in lines if line["event"] == "not believed"]
-        assert [(line["node"], line["by"], line["code"]) for line in said] == [("B11.B12", "B11.hub", code)]
-        assert "600 s" in said[0]["why"]
+        assert [(line["node"], line["source"], line["code"]) for line in said] == [("B11.B12", "B11.hub", code)]
+        assert "600 s" in said[0]["reason"]
 
 
 async def test_a_renter_with_another_key_than_its_hub_knows_is_told(tmp_path: Path) -> None:

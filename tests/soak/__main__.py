@@ -37,9 +37,11 @@ class Part:
 
 PARTS: Final = (
     Part("checkup", "`sublet check` names what is wrong", 5),
+    Part("scraping", "Prometheus scrapes every role while a job runs", 5),
     Part("contracts", "one lessor, a lessor that ends, a job of three leases, on RabbitMQ", 10),
     Part("deadlines", "a silent lessor's work is done by the other", 5),
     Part("clocks", "clocks that are off at each role", 15),
+    Part("hubworkers", "1,000 orders at two hubs of two processes each on PostgreSQL, two of which are killed", 15),
     Part("strangers", "a stranger that does all it can makes no job slower", 15),
     Part("hubs", "1,000 hubs with a million participants: what each keeps and sends, and a rush of orders", 30),
     Part("definitions", "RabbitMQ imports the definitions of 1,000 hubs", 30),
@@ -47,6 +49,7 @@ PARTS: Final = (
     Part("honesty", "cheats are caught, honest lessors never", 40),
     Part("backend", "all of ONNX's linear backend cases, each under a key of its own", 15),
     Part("outages", "each outage in the middle of a job, on RabbitMQ", 60),
+    Part("brokers", "bridges, brokers, hubs and database of three organisations killed, a link cut", 40),
     Part("jointkills", "each process of a joint job killed at each of its steps, on RabbitMQ", 90),
     Part("outages-random", "three outages at random in each of 20 jobs", 150, ("--random", "20")),
 )

@@ -44,7 +44,7 @@ def _read(line: Any) -> str:
     """What an operator sees, shortened."""
     if line["event"] not in READ or line.get("code") == "late":
         return ""
-    why = line.get("why") or line.get("reason", "")
+    why = line.get("reason", "")
     return f"{line.get('node', '')} reads: {line['event']} ({line.get('code', '')}): {why}"
 
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,6 +117,20 @@ class Deployment:
             time.sleep(POLL_SECONDS)  # another process writes them and tells nobody
         return there
 
+    def until_link(self, hub: str, neighbour: str, *, lost: bool) -> dict[str, Any]:
+        """What a hub logged last of its link to another, once that is that it is lost, or that it carries."""
+        deadline, link = time.monotonic() + COMMAND_SECONDS_MAX, f"{hub} to {neighbour}"
+        while True:
+            logs = sorted(self.config(hub).parent.glob("hub-*.log"))
+            lines = [line for path in logs for line in path.read_bytes().splitlines() if b'"link' in line]
+            read: list[dict[str, Any]] = [orjson.loads(line) for line in lines if line.endswith(b"}")]
+            said = sorted((each for each in read if each.get("link") == link), key=lambda each: str(each["timestamp"]))
+            if said and (said[-1]["event"] == "link lost") == lost:
+                return said[-1]
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{link}: not seen {lost=}\n{self.logs()}")
+            time.sleep(POLL_SECONDS)  # as above
+
     def logs(self) -> str:
         """The ends of all logs, for a failed test."""
         logs = sorted(self.folder.glob("nodes/*/*.log"))
@@ -137,23 +151,30 @@ class Deployment:
 
 
 @contextmanager
-def deployment(folder: Path, server: Server, *options: str, own: Sequence[str] = ()) -> Iterator[Deployment]:
-    """A new network on a virtual host of its own; nothing is started yet. Hubs of `own` have another each, which no
-    other reaches but by bridges."""
-    vhost = f"e2e-{secrets.token_hex(6)}"
-    parts = urlsplit(server.amqp_url)
+def deployment(
+    folder: Path, server: Server, *options: str, own: Mapping[str, Server] | None = None
+) -> Iterator[Deployment]:
+    """A new network on a virtual host of its own; nothing is started yet. Hubs of `own` have another each, on these
+    servers, which no other reaches but by bridges."""
+    vhost, own = f"e2e-{secrets.token_hex(6)}", own or {}
     here = Deployment(folder, server, vhost)
-    for hub in own:
-        options = (*options, "--broker", f"{hub}={parts.hostname}:{parts.port or 5672}/{vhost}-{hub}")
-    where = ("--amqp-host", str(parts.hostname), "--amqp-port", str(parts.port or 5672), "--amqp-vhost", vhost)
+    for hub, theirs in own.items():
+        options = (*options, "--broker", f"{hub}={_address(theirs)}/{vhost}-{hub}")
+    host, _, port = _address(server).rpartition(":")
+    where = ("--amqp-host", host, "--amqp-port", port, "--amqp-vhost", vhost)
     here.sublet("network", "init", str(folder), *where, *options)
-    made = [orjson.loads(path.read_bytes()) for path in sorted(folder.glob("definitions*.json"))]
-    for each in made:
-        server.call("POST", "definitions", each)
+    made = {path.stem.partition("-")[2]: orjson.loads(path.read_bytes()) for path in folder.glob("definitions*.json")}
+    for name, each in made.items():
+        own.get(name, server).call("POST", "definitions", each)
     try:
         yield here
     finally:
         here.stop()
-        for each in made:
+        for name, each in made.items():
             for row in each["vhosts"]:
-                server.call("DELETE", f"vhosts/{row['name']}")
+                own.get(name, server).call("DELETE", f"vhosts/{row['name']}")
+
+
+def _address(server: Server) -> str:
+    parts = urlsplit(server.amqp_url)
+    return f"{parts.hostname}:{parts.port or 5672}"

@@ -50,6 +50,8 @@ class _Delivery:
 
 
 class _Broker:
+    connected = True
+
     def __init__(self, hang: bool) -> None:
         self._hang = hang
         self.delivery = _Delivery()

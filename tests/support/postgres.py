@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +41,8 @@ class Server:
     url: str = field(repr=False)
     process: subprocess.Popen[bytes] | None = None
     """None for a given server."""
+    restart: Callable[[], None] | None = None
+    """Kill it, with all that it started, and start it again on what it kept. Likewise."""
 
     @contextlib.asynccontextmanager
     async def schema(self) -> AsyncIterator[str]:
@@ -97,18 +99,28 @@ def private(*, durable: bool = False) -> Iterator[Server]:
         shutil.chown(path, *account) if account else None
     initial = ["--username=sublet", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]
     made = _run([programs / "initdb", *initial, f"--pwfile={folder}/password", f"--pgdata={folder}/data"], account)
-    process: subprocess.Popen[bytes] | None = None
+    started: list[subprocess.Popen[bytes]] = []
     try:
         if made.wait(START_SECONDS_MAX):
             raise NoServer(f"initdb failed: {(folder / 'log').read_text()[-2000:]}")
         settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": ""}
         settings |= {"fsync": "on" if durable else "off"}
         options = [f"--{name}={value}" for name, value in settings.items()]
-        process = _run([programs / "postgres", "-D", f"{folder}/data", *options], account)
-        _await_ready(process, [programs / "pg_isready", "--host=127.0.0.1", f"--port={port}"])
-        yield Server(f"postgresql://sublet:{password}@127.0.0.1:{port}/postgres", process)
+
+        def start() -> None:
+            started.append(_run([programs / "postgres", "-D", f"{folder}/data", *options], account))
+            _await_ready(started[-1], [programs / "pg_isready", "--host=127.0.0.1", f"--port={port}"])
+
+        def restart() -> None:
+            killed = started.pop()
+            os.killpg(killed.pid, signal.SIGKILL)
+            killed.wait(STOP_SECONDS_MAX)
+            start()
+
+        start()
+        yield Server(f"postgresql://sublet:{password}@127.0.0.1:{port}/postgres", started[-1], restart)
     finally:
-        if process is not None:
+        for process in started:
             process.send_signal(signal.SIGQUIT)
             process.wait(STOP_SECONDS_MAX)
         shutil.rmtree(folder, ignore_errors=True)

@@ -25,7 +25,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -179,8 +179,8 @@ def running() -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def private() -> Iterator[Server]:
-    """A server of one's own on free ports.
+def private(plugins: Sequence[str] = ("rabbitmq_management",)) -> Iterator[Server]:
+    """A server of one's own on free ports, with these plugins; the management API is one.
 
     Raises:
         NoServer: it is not installed, or does not start.
@@ -195,6 +195,7 @@ def private() -> Iterator[Server]:
     amqp, api, distribution, names, secured = _free_ports(5)
     password = secrets.token_hex(16)
     tls = Tls(secured, Authority.create(folder))
+    (folder / "plugins").write_text(f"[{','.join(plugins)}].\n")
     environment = _prepare(folder, password, tls, amqp, api, distribution, names)
     started: list[subprocess.Popen[bytes]] = []
     try:
@@ -243,7 +244,6 @@ def _prepare(
     config = folder / "rabbitmq.conf"
     config.touch(mode=0o600)
     config.write_text("\n".join(lines) + "\n")
-    (folder / "plugins").write_text("[rabbitmq_management].\n")
     (folder / "environment").write_text("")
     return {
         "PATH": os.environ.get("PATH", os.defpath),

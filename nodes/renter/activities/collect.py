@@ -186,7 +186,7 @@ class Collector:
                 try:
                     await self.submit("result.held", ResultHeld(owner=batch.subtask), batch.job, event_id="")
                 except SubletError as error:
-                    log.info("a result that waits was not noted", job=batch.job, error=str(error))
+                    log.info("a result that waits was not noted", job=batch.job, reason=str(error))
             await hearing.pause(hearing.every_seconds)
 
 

@@ -2,7 +2,7 @@
 
     lock the aggregates ─► read heads, ids, timers ─► read what changed ─► decide, in memory ─► write all at once
 
-Five statements, however many events share the group: each is a round trip to a server that may be far away.
+Four statements, however many events share the group: each is a round trip to a server that may be far away.
 """
 
 from __future__ import annotations
@@ -52,18 +52,25 @@ class Batch:
         ids = {item.event_id for item in inputs} | {item.content for item in inputs if item.content}
         serials = [item.timer.serial for item in inputs if item.timer is not None]
         await connection.fetch(statements.LOCK, aggregates)
-        await self.look(connection, aggregates, cache)
-        self.handled = {name for (name,) in await connection.fetch(statements.HANDLED, list(ids))}
-        if serials:
-            rows = await connection.fetch(statements.STANDING, serials)
-            self.standing = {serial: (aggregate, name) for serial, aggregate, name in rows}
+        for what, name, *rest in await connection.fetch(statements.FOUND, aggregates, list(ids), serials):
+            if what == "head":
+                self.heads[name] = Head(*rest)
+            elif what == "handled":
+                self.handled.add(name)
+            else:
+                serial, _, timer, _ = rest
+                self.standing[serial] = name, timer
+        await self._catch_up(connection, cache)
 
     async def look(self, connection: Connection, aggregates: Sequence[str], cache: Cache | None) -> None:
         """Read the heads of these aggregates, and what the cache, if one is given, lacks."""
         rows = await connection.fetch(statements.HEADS, aggregates)
         self.heads = {aggregate: Head(*head) for aggregate, *head in rows}
-        if cache is None:
-            return
+        if cache is not None:
+            await self._catch_up(connection, cache)
+
+    async def _catch_up(self, connection: Connection, cache: Cache) -> None:
+        """Read what others changed since the cache knew it."""
         known = {name: standing(cache, name, head).version for name, head in self.heads.items()}
         behind = {name: version for name, version in known.items() if version != self.heads[name].version}
         if behind:
@@ -136,6 +143,10 @@ class Batch:
 
     async def write(self, connection: Connection) -> dict[tuple[str, int], int]:
         """Write all of it; the numbers of outbox rows by event and place."""
+        if not (self._heads or self._inbox or self._timers or self._effects):
+            if self._done:
+                await connection.execute(statements.DONE, self._done)
+            return {}
         gone = [place for place, due_at in self._timers.items() if due_at is None]
         timed = [(*place, due_at) for place, due_at in self._timers.items() if due_at is not None]
         groups = (

@@ -1,5 +1,8 @@
 """One connection to PostgreSQL: what is asked is carried out in that order, and writes asked meanwhile share a commit.
 
+`tell` lets the other processes know, outside every transaction with work in it: `NOTIFY` holds a lock of the whole
+server from there to its commit, so commits would go one by one.
+
 Knows nothing of events or tables. A read sees one state of the database. A write is a coroutine function of the
 connection, or is `Together` with its neighbours. When a transaction of several fails, each is tried again alone, so
 that one which raises undoes only itself. A future is resolved only after its commit is durable.
@@ -11,8 +14,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from nodes.store.errors import ServerFailed, StoreClosed
@@ -22,6 +26,8 @@ from nodes.store.postgres.driver import Connection, connect, is_of_driver
 T = TypeVar("T")
 
 OPERATIONS_PER_COMMIT_MAX: Final = 64
+TELL_SECONDS: Final = 0.05
+"""What is to be told within this time is told once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +39,14 @@ class Together:
 
 
 Run = Callable[[Connection], Awaitable[Any]]
+Kind = Literal["write", "read", "tell"]
 
 
 @dataclass(slots=True)
 class _Operation:
     what: Run | Together
     future: asyncio.Future[Any]
-    reads: bool = False
+    kind: Kind = "write"
 
     @property
     def weight(self) -> int:
@@ -49,19 +56,23 @@ class _Operation:
 class Database:
     """The connection, made when it is first needed and again after it was lost.
 
-    `together` carries out several `Together` and gives a result for each. `undone` is called with these when nothing of
-    them was kept.
+    `channel` is what those who use the same tables are told on. `together` carries out several `Together` and gives a
+    result for each. `undone` is called with these when nothing of them was kept.
     """
 
     def __init__(
         self,
         url: str,
         *,
+        channel: str,
         weight_per_commit_max: int,
         together: Callable[[Connection, Sequence[Any]], Awaitable[Sequence[Any]]],
         undone: Callable[[Sequence[Any]], None],
     ) -> None:
         self._url = url
+        self._channel = channel
+        self._heard: Callable[[], None] = lambda: None
+        self._telling: asyncio.TimerHandle | None = None
         self._weight_max = weight_per_commit_max
         self._together = together
         self._undone = undone
@@ -77,7 +88,7 @@ class Database:
             ServerFailed: the server cannot be reached, or refuses.
         """
         try:
-            with _failures(self._url):
+            with failures(self._url):
                 await begin(await self._connected())
         except BaseException:
             await self._drop()
@@ -86,7 +97,7 @@ class Database:
 
     async def read(self, run: Callable[[Connection], Awaitable[T]]) -> T:
         """The value of `run`, which sees the database as it stands at its first statement."""
-        found: T = await self._ask(run, reads=True)
+        found: T = await self._ask(run, "read")
         return found
 
     async def write(self, run: Callable[[Connection], Awaitable[T]]) -> T:
@@ -98,21 +109,44 @@ class Database:
         """This one's result of `together`, after it is durable."""
         return await self._ask(Together(asked, weight))
 
+    def tell(self) -> None:
+        """Let the other processes hear, soon."""
+        if self._telling is None and not self._closed:
+            self._telling = asyncio.get_running_loop().call_later(TELL_SECONDS, self._tell)
+
+    def listen(self, heard: Callable[[], None]) -> None:
+        """Call `heard` when another process tells something."""
+        self._heard = heard
+
     async def close(self) -> None:
         """Finish everything asked before, then close the connection."""
         if not self._closed:
+            if self._telling is not None:
+                self._tell()
             self._closed = True
             self._waiting.put_nowait(None)
         if self._working is not None:
             await asyncio.shield(self._working)
         await self._drop()
 
-    async def _ask(self, what: Run | Together, *, reads: bool = False) -> Any:
+    async def _ask(self, what: Run | Together, kind: Kind = "write") -> Any:
         if self._closed:
             raise StoreClosed("the store is closed")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.put_nowait(_Operation(what, future, reads))
+        self._waiting.put_nowait(_Operation(what, future, kind))
         return await future
+
+    def _tell(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        told.add_done_callback(lambda future: future.exception())  # a hint that fails is one that does not come
+        self._waiting.put_nowait(_Operation(partial(_told, self._channel), told, "tell"))
+
+    def _hear(self, connection: Connection, sender: int, *_: object) -> None:
+        if sender != connection.get_server_pid():
+            self._heard()
 
     # ---------------------------------------------------------------- the worker
 
@@ -124,7 +158,7 @@ class Database:
                 await self._failed(group, error)
 
     async def _groups(self) -> AsyncIterator[list[_Operation]]:
-        """Reads alone; writes together up to the bounds, in the order asked."""
+        """Writes together up to the bounds, all else alone, in the order asked."""
         group: list[_Operation] = []
         while True:
             if group and self._waiting.empty():
@@ -139,13 +173,13 @@ class Database:
             group.append(operation)
 
     def _joins(self, operation: _Operation, group: list[_Operation]) -> bool:
-        if operation.reads or group[0].reads or len(group) >= OPERATIONS_PER_COMMIT_MAX:
+        if {operation.kind, group[0].kind} != {"write"} or len(group) >= OPERATIONS_PER_COMMIT_MAX:
             return False
         return sum(each.weight for each in group) + operation.weight <= self._weight_max
 
     async def _run(self, group: list[_Operation]) -> None:
-        with _failures(self._url):
-            connection = await self._begun(statements.BEGIN_READ if group[0].reads else statements.BEGIN)
+        with failures(self._url):
+            connection = await self._begun(_begin(group[0].kind))
             results = await self._results(connection, group)
             await connection.execute("COMMIT")
         for operation, result in zip(group, results, strict=True):
@@ -199,6 +233,11 @@ class Database:
     async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
             self._connection = await connect(self._url)
+            try:
+                await self._connection.add_listener(self._channel, self._hear)
+            except BaseException:
+                await self._drop()
+                raise
         return self._connection
 
     async def _drop(self) -> None:
@@ -208,8 +247,16 @@ class Database:
                 await connection.close(timeout=1)
 
 
+def _begin(kind: Kind) -> str:
+    return {"write": statements.BEGIN, "read": statements.BEGIN_READ, "tell": statements.BEGIN_TELL}[kind]
+
+
+async def _told(channel: str, connection: Connection) -> None:
+    await connection.fetch(statements.NOTIFY, channel)
+
+
 @contextlib.contextmanager
-def _failures(url: str) -> Iterator[None]:
+def failures(url: str) -> Iterator[None]:
     """What the driver, the server or the way to it raises, as ServerFailed, which names them without a password."""
     try:
         yield

@@ -7,6 +7,7 @@ connections per transaction forget: then `statement_cache_size=0` in the URL.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -16,6 +17,10 @@ from schemas.errors import BadConfig
 CONNECT_SECONDS_MAX: Final = 10.0
 CACHE: Final = "statement_cache_size"
 _STATEMENTS_CACHED: Final = 100
+
+
+Heard = Callable[[Any, int, str, object], None]
+"""Called with a connection, the server's process that told something, the channel and what was told."""
 
 
 class Connection(Protocol):
@@ -31,6 +36,14 @@ class Connection(Protocol):
 
     async def execute(self, query: str, *args: object) -> str:
         """The command's tag: `DELETE 3`. Without arguments it may be several statements."""
+        ...
+
+    async def add_listener(self, channel: str, callback: Heard) -> None:
+        """`LISTEN`, as long as the connection lasts."""
+        ...
+
+    def get_server_pid(self) -> int:
+        """The server's process for this connection."""
         ...
 
     async def close(self, *, timeout: float | None = None) -> None:

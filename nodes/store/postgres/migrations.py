@@ -8,7 +8,7 @@ node's, another program's, or of a release too young or too old to go on, is lef
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Final
@@ -39,6 +39,11 @@ def shipped() -> Iterable[Traversable]:
     return (resources.files("nodes.store.postgres") / "migrations").iterdir()
 
 
+def numbers() -> Collection[int]:
+    """Of the migrations of this release."""
+    return _numbered(shipped()).keys()
+
+
 async def migrate(connection: Connection, where: str, node: str, files: Iterable[Traversable]) -> None:
     """Make or bring up to date the store of this node; `where` names the database in messages.
 
@@ -46,13 +51,35 @@ async def migrate(connection: Connection, where: str, node: str, files: Iterable
         StoreOfAnotherFormat: it is something else, which was left as it is.
         Exception: what the driver raises; then nothing was changed.
     """
-    known = {int(found[1]): file for file in files if (found := _NAME.fullmatch(file.name))}
+    known = _numbered(files)
     await connection.execute(_BEGIN)
-    if not await connection.fetchval(_KNOWN):
-        if await connection.fetchval(_TABLES):
-            raise StoreOfAnotherFormat(where, "a database with tables of another program", _INSTEAD, field="store")
+    if not await is_made(connection, where):
         await connection.execute(_MAKE)
         await connection.execute("INSERT INTO sublet_node (address) VALUES ($1)", node)
+    for number in await missing(connection, where, node, known):
+        await _carry_out(connection, number, known[number].read_text())
+    await connection.execute("COMMIT")
+
+
+async def is_made(connection: Connection, where: str) -> bool:
+    """Whether it is a node's store; otherwise it is empty.
+
+    Raises:
+        StoreOfAnotherFormat: it is another program's.
+    """
+    if await connection.fetchval(_KNOWN):
+        return True
+    if await connection.fetchval(_TABLES):
+        raise StoreOfAnotherFormat(where, "a database with tables of another program", _INSTEAD, field="store")
+    return False
+
+
+async def missing(connection: Connection, where: str, node: str, known: Collection[int]) -> list[int]:
+    """Which of the `known` migrations this node's store has yet to see, in order.
+
+    Raises:
+        StoreOfAnotherFormat: it is another node's, or of a release that this one cannot go on beside.
+    """
     owner = await connection.fetchval("SELECT address FROM sublet_node")
     if owner != node:
         raise StoreOfAnotherFormat(where, f"the store of {owner}", _INSTEAD, field="store")
@@ -62,9 +89,11 @@ async def migrate(connection: Connection, where: str, node: str, files: Iterable
         raise StoreOfAnotherFormat(
             where, f"a store of migration {last} where this release has {max(known)}", _INSTEAD, field="store"
         )
-    for number in sorted(known.keys() - carried_out.keys()):
-        await _carry_out(connection, number, known[number].read_text())
-    await connection.execute("COMMIT")
+    return sorted(set(known) - carried_out.keys())
+
+
+def _numbered(files: Iterable[Traversable]) -> dict[int, Traversable]:
+    return {int(found[1]): file for file in files if (found := _NAME.fullmatch(file.name))}
 
 
 _INSTEAD: Final = "name another database to start anew, or run the program that made it"

@@ -17,6 +17,9 @@ BEGIN_READ: Final = (
     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; "
     f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS_MAX}s'"
 )
+BEGIN_TELL: Final = "BEGIN; SET LOCAL synchronous_commit = off"
+"""The server's lock of all that tell is not held until the disk has it."""
+NOTIFY: Final = "SELECT pg_notify($1, '')"
 
 # Aggregates of any name can be locked, also before there is a row; all processes lock in one order.
 LOCK: Final = """
@@ -25,8 +28,12 @@ SELECT pg_advisory_xact_lock(k) FROM (
 ) AS keys
 """
 HEADS: Final = "SELECT aggregate, version, journalled, last_hash, forgotten FROM aggregates WHERE aggregate = ANY($1)"
-HANDLED: Final = "SELECT event_id FROM inbox WHERE event_id = ANY($1)"
-STANDING: Final = "SELECT serial, aggregate, name FROM timers WHERE serial = ANY($1)"
+FOUND: Final = """
+SELECT 'head', aggregate, version, journalled, last_hash, forgotten FROM aggregates WHERE aggregate = ANY($1)
+UNION ALL SELECT 'handled', event_id, 0, 0, '', 0 FROM inbox WHERE event_id = ANY($2)
+UNION ALL SELECT 'timer', aggregate, serial, 0, name, 0 FROM timers WHERE serial = ANY($3)
+"""
+"""Heads of aggregates, ids of events handled and timers that stand, in one answer."""
 CHANGED: Final = """
 SELECT r.aggregate, r.key, r.value FROM unnest($1::text[], $2::bigint[]) AS known (aggregate, version)
 JOIN records AS r ON r.aggregate = known.aggregate AND r.version > known.version

@@ -7,11 +7,12 @@ differ by seconds, not by `OUTBOX_LEASE_SECONDS`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 from importlib.resources.abc import Traversable
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -27,6 +28,9 @@ from nodes.store.rows import PERFORM, PRUNE_MAX, PUBLISH, Lease, outbox_row
 from nodes.store.transaction import Claim, Transaction
 from schemas import limits
 
+LOOK_SECONDS: Final = 5.0
+"""A killed process's work is taken over so long after its lease at the latest: at once where another has room then."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Apply:
@@ -36,15 +40,21 @@ class _Apply:
     performs_max: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Done:
+    seqs: Sequence[int]
+
+
 class PostgresStore:
     """`nodes.store.port.Store` on PostgreSQL; its methods are described there."""
 
-    def __init__(self, url: str, record_types: Mapping[str, type[Struct]]) -> None:
+    def __init__(self, url: str, node: str, record_types: Mapping[str, type[Struct]]) -> None:
         """Use `PostgresStore.open`."""
         self._cache = Cache(RECORDS_CACHED_MAX)
         self._encoding = RecordEncoding(record_types)
         self._database = Database(
             url,
+            channel=f"sublet-{sha256(node.encode()).hexdigest()[:16]}",
             weight_per_commit_max=limits.EVENTS_PER_COMMIT_MAX,
             together=self._apply,
             undone=self._undone,
@@ -72,16 +82,25 @@ class PostgresStore:
             StoreOfAnotherFormat: the database is something else, and was left untouched.
             BadConfig: asyncpg is not installed.
         """
-        store = cls(url, record_types)
+        store = cls(url, node, record_types)
         files = shipped() if migrations is None else migrations
         await store._database.open(lambda connection: migrate(connection, where(url), node, files))
         return store
+
+    @property
+    def look_seconds(self) -> float:
+        return LOOK_SECONDS
+
+    def listen(self, heard: Callable[[], None]) -> None:
+        self._database.listen(heard)
 
     async def apply(
         self, inputs: Sequence[Input], decide: Decide, *, owner: str, lease_until: float, performs_max: int
     ) -> list[Outcome]:
         asked = _Apply(inputs, decide, Lease(owner, lease_until), performs_max)
         outcomes: list[Outcome] = await self._database.write_together(asked, max(1, len(inputs)))
+        if any(outcome.unclaimed for outcome in outcomes):
+            self._database.tell()
         return outcomes
 
     async def claim(
@@ -110,10 +129,11 @@ class PostgresStore:
         await self._execute(statements.FAILED, seq)
 
     async def done(self, seqs: Sequence[int]) -> None:
-        await self._execute(statements.DONE, list(seqs))
+        await self._database.write_together(_Done(seqs), 0)
 
     async def release(self, owner: str) -> None:
         await self._execute(statements.RELEASE, owner)
+        self._database.tell()
 
     async def due_timers(self, now: float, limit: int) -> list[Timer]:
         return [Timer(*row) for row in await self._rows(statements.DUE, now, limit)]
@@ -194,21 +214,26 @@ class PostgresStore:
 
     # ---------------------------------------------------------------- events
 
-    async def _apply(self, connection: Connection, asked: Sequence[_Apply]) -> list[list[Outcome]]:
-        inputs = [item for each in asked for item in each.inputs]
+    async def _apply(self, connection: Connection, asked: Sequence[_Apply | _Done]) -> list[list[Outcome]]:
+        inputs = _inputs(asked)
         batch = Batch()
-        await batch.lock(connection, inputs, self._cache)
+        if inputs:
+            await batch.lock(connection, inputs, self._cache)
         transaction = self._transaction(batch)
-        found = []
+        found: list[list[Outcome]] = []
         for each in asked:
+            if isinstance(each, _Done):
+                batch.delete_effects(each.seqs)
+                found.append([])
+                continue
             claim = Claim(each.lease, each.performs_max)
             found.append([transaction.handle(item, each.decide, claim) for item in each.inputs])
         numbers = await batch.write(connection)
         self._cache.trim(item.aggregate for item in inputs)
         return [[_numbered(outcome, numbers) for outcome in outcomes] for outcomes in found]
 
-    def _undone(self, asked: Sequence[_Apply]) -> None:
-        self._cache.forget(item.aggregate for each in asked for item in each.inputs)
+    def _undone(self, asked: Sequence[_Apply | _Done]) -> None:
+        self._cache.forget(item.aggregate for item in _inputs(asked))
 
     def _transaction(self, batch: Batch) -> Transaction:
         return Transaction(batch, self._cache, self._encoding)
@@ -218,6 +243,10 @@ class PostgresStore:
 
     async def _rows(self, statement: str, *parameters: object) -> list[Any]:
         return await self._database.read(lambda connection: connection.fetch(statement, *parameters))
+
+
+def _inputs(asked: Sequence[_Apply | _Done]) -> list[Input]:
+    return [item for each in asked if isinstance(each, _Apply) for item in each.inputs]
 
 
 async def _executed(statement: str, parameters: Sequence[object], connection: Connection) -> None:

@@ -20,8 +20,10 @@ from nodes.config import NodeConfig
 from nodes.identity import Identity
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.roles import Role
+from nodes.store.postgres.store import PostgresStore
 from schemas.errors import BrokerUnreachable
 from schemas.ids import Address, hub_address
+from tests.support.postgres import Server
 
 LESSOR = Address("B11.B12")
 
@@ -51,10 +53,14 @@ def checked(network: LocalNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(checkup, "connect", connect)
 
     async def look(
-        role: Role = "renter", address: Address = LOCAL_RENTER, key: Identity | None = None, **changes: Any
+        role: Role = "renter",
+        address: Address = LOCAL_RENTER,
+        key: Identity | None = None,
+        url: str | None = None,
+        **changes: Any,
     ) -> list[Finding]:
         keys: Any = SimpleNamespace(hub_keys=network._hub_keys)
-        node = Node(role, address, "amqp://A11.A12:secret@127.0.0.1:5672/x", tmp_path, tmp_path, keys)
+        node = Node(role, address, "amqp://A11.A12:secret@127.0.0.1:5672/x", tmp_path, tmp_path, keys, url)
         object.__setattr__(node, "key", key or network.identity(address))
         changed = Checkup(node, free_bytes=lambda folder: 10**12)
         return [each async for each in replace(changed, **changes).findings()]
@@ -80,6 +86,36 @@ async def test_on_a_healthy_network_all_is_well(
     findings = await checked(role, address)
     assert [each.what for each in findings] == seen
     assert bad(findings) == []
+
+
+@pytest.mark.parametrize(
+    ("stored", "says"),
+    [("", "is empty: the store is made at the first start"), (LOCAL_RENTER, f"holds the store of {LOCAL_RENTER}")],
+)
+async def test_a_store_at_a_server_is_told_of_with_what_it_takes(
+    checked: Callable[..., Any], postgres: Server, stored: str, says: str
+) -> None:
+    async with postgres.schema() as url:
+        if stored:
+            await (await PostgresStore.open(url, stored, {})).close()
+        findings = await checked(url=url)
+        assert bad(findings) == []
+        assert [each.what for each in findings][:2] == ["disk", "store"]
+        assert f"{says}; the database takes" in findings[1].text
+
+
+async def test_a_store_that_is_anothers_or_whose_server_is_down_is_named_without_its_password(
+    checked: Callable[..., Any], postgres: Server
+) -> None:
+    async with postgres.schema() as url:
+        await (await PostgresStore.open(url, "B11.hub", {})).close()
+        findings = await checked(url=url)
+        assert (bad(findings), findings[1].exit_code) == (["store"], 2)
+        assert "is the store of B11.hub, not a store of this release" in findings[1].text
+    findings = await checked(url="postgresql://user:secret-word@127.0.0.1:1/store")
+    assert bad(findings) == ["store"]
+    assert "PostgreSQL at 127.0.0.1:1/store" in findings[1].text
+    assert "secret-word" not in findings[1].text
 
 
 async def test_a_disk_that_is_nearly_full_is_named_with_its_room(checked: Callable[..., Any], tmp_path: Path) -> None:

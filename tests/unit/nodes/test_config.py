@@ -74,6 +74,16 @@ def test_a_variable_wins_over_the_file(renter: Path) -> None:
     assert (config.renter.cores, config.data_dir) == (3, Path("/srv/data"))
 
 
+def test_every_role_has_a_place_for_operators_and_none_by_default(network: Path) -> None:
+    for path in network.glob("nodes/*/node.toml"):
+        assert read_config(path, {}).operations.port is None
+        config = read_config(
+            path, {"SUBLET_OPERATIONS_PORT": "9464", "SUBLET_OPERATIONS_TRACES": "http://127.0.0.1:4318"}
+        )
+        assert (config.operations.address, config.operations.port) == ("127.0.0.1", 9464)
+        assert config.operations.traces == "http://127.0.0.1:4318"
+
+
 def test_a_stores_password_is_read_from_a_file_and_shown_nowhere(renter: Path) -> None:
     url = "postgresql://renter:secret-word@db.example/a12"
     (renter.parent / "store-url").write_text(f"{url}\n")
@@ -97,6 +107,8 @@ def test_a_list_in_a_variable_is_separated_by_commas(network: Path) -> None:
         ({"SUBLET_RENTER_CORES": "many"}, "renter.cores"),
         ({"SUBLET_RENTER_CORES": "-1"}, "renter.cores"),
         ({"SUBLET_LESSOR_UNITS": "1"}, "lessor"),
+        ({"SUBLET_OPERATIONS_PORT": "70000"}, "operations.port"),
+        ({"SUBLET_OPERATIONS_TRACES": "127.0.0.1:4318"}, "operations.traces"),
         ({"SUBLET_ROLE": "king"}, "role"),
         ({"SUBLET_ADDRESS": "nowhere"}, "address"),
         ({"SUBLET_ADDRESS": "Z9.A12"}, "address"),

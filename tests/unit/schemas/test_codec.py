@@ -140,7 +140,7 @@ def test_every_event_type_has_an_end_at_both_sides() -> None:
     for row in CATALOGUE.values():
         assert row.sender
         assert row.receiver
-        assert row.kind in {"control", "batch", "result", "lane"}
+        assert row.kind in {"control", "batch", "result", "lane", "heartbeat"}
 
 
 def test_an_extension_attribute_cannot_stand_for_a_core_attribute() -> None:

@@ -167,19 +167,20 @@ def test_an_unknown_job_is_bad_input(renter: list[str], capsys: pytest.CaptureFi
     assert "there is no job job-000000000000000000000000" in capsys.readouterr().err
 
 
-def test_a_job_that_no_worker_has_taken_yet_can_be_cancelled(
-    folder: Path, site: Site, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("command", ["cancel", "delete"])
+def test_a_job_that_no_worker_has_taken_yet_can_be_cancelled_and_deleted(
+    folder: Path, site: Site, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
-    cancelled = []
+    asked = []
 
-    async def cancel(config: NodeConfig, job: str) -> None:
-        cancelled.append(job)
+    async def ask(config: NodeConfig, job: str) -> None:
+        asked.append(job)
 
-    monkeypatch.setattr("nodes.desk.cancel", cancel)
+    monkeypatch.setattr(f"nodes.desk.{command}", ask)
     monkeypatch.setenv("SUBLET_DATA_DIR", str(folder / "data"))
     (folder / "data" / "jobs" / "job-000000000000000000000000").mkdir(parents=True)
-    assert main(["job", "cancel", "job-000000000000000000000000", *site.config("A11.A12")]) == 0
-    assert cancelled == ["job-000000000000000000000000"]
+    assert main(["job", command, "job-000000000000000000000000", *site.config("A11.A12")]) == 0
+    assert asked == ["job-000000000000000000000000"]
 
 
 def test_a_renter_that_never_ran_has_no_jobs(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,3 +113,22 @@ def test_logs_are_json_lines_of_the_wanted_level_whoever_writes_them(capsys: pyt
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [(line["event"], line["level"]) for line in lines] == [("ours", "info"), ("theirs 4", "warning")]
     assert lines[0]["number"] == 3
+
+
+def test_a_role_that_cannot_end_is_ended_anyway(nodes: Path) -> None:
+    """A thread that computes on would keep its process, and its service manager, waiting."""
+    script = (
+        "import asyncio, os, signal, sys, threading\n"
+        "import nodes.bootstrap\n"
+        "from nodes.cli import serve\n"
+        "from nodes.cli.main import main\n"
+        "serve.END_SECONDS_MAX = 0.2\n"
+        "async def stuck(config, stop):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    await asyncio.to_thread(threading.Event().wait)\n"
+        "nodes.bootstrap.run_node = stuck\n"
+        "sys.exit(main(['hub', '--config', sys.argv[1]]))\n"
+    )
+    command = [sys.executable, "-c", script, str(nodes / "A11.hub" / "node.toml")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, "left to the next process" in ended.stderr) == (0, True), ended.stderr

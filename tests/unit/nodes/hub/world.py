@@ -93,9 +93,17 @@ def capacity(hub: str, **fields: Any) -> Capacity:
 
 
 class World:
-    """`World({"A11": ["A12"], "B11": ["B12", "B13"]})`: hubs, their participants; `links`, else all are linked."""
+    """`World({"A11": ["A12"], "B11": ["B12", "B13"]})`: hubs, their participants; `links`, else all are linked.
 
-    def __init__(self, subnets: Mapping[str, Sequence[str]], links: Collection[tuple[str, str]] | None = None) -> None:
+    `bridged` are hubs reached by links between brokers, and the neighbour there, by hub: `{A: {B: B, C: B}}`.
+    """
+
+    def __init__(
+        self,
+        subnets: Mapping[str, Sequence[str]],
+        links: Collection[tuple[str, str]] | None = None,
+        bridged: Mapping[str, Mapping[str, Address]] | None = None,
+    ) -> None:
         self.now = START
         self.hub_keys: dict[str, bytes] = {hub_address(hub): public_key(hub_address(hub)) for hub in subnets}
         self.machines: dict[str, HubMachine] = {}
@@ -104,8 +112,13 @@ class World:
             participants = {f"{hub}.{name}": public_key(f"{hub}.{name}") for name in names}
             me = hub_address(hub)
             ends = {each for link in links or () for each in link if hub in link} - {hub}
-            linked = None if links is None else tuple(map(hub_address, ends))
-            config = HubConfig(me=me, hub_keys=self.hub_keys, participants=participants, linked=linked)
+            config = HubConfig(
+                me=me,
+                hub_keys=self.hub_keys,
+                participants=participants,
+                linked=None if links is None else tuple(map(hub_address, ends)),
+                bridged=(bridged or {}).get(me, {}),
+            )
             self.machines[me] = HubMachine(config)
             self.records[me] = {}
         self.inbox: dict[str, list[Event]] = {}

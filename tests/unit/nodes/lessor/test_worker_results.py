@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from broker.embedded import EmbeddedServer
 from broker.names import queue_name
@@ -53,6 +53,9 @@ class Renter:
     server: EmbeddedServer
     terms: SubtaskTerms
     lane: str
+    stop: asyncio.Event
+    """Ends the worker."""
+    working: asyncio.Task[None]
 
     def __post_init__(self) -> None:
         self.post = Post(IDENTITIES[RENTER], self.server.connect(RENTER), time.time)
@@ -102,15 +105,18 @@ async def server() -> AsyncIterator[EmbeddedServer]:
 
 
 @contextlib.asynccontextmanager
-async def renting(server: EmbeddedServer, partner: Address | None) -> AsyncIterator[Renter]:
+async def renting(
+    server: EmbeddedServer, partner: Address | None, shop: Any = None, **settings: Any
+) -> AsyncIterator[Renter]:
     """A renter with a worker at work for it."""
     config = LessorConfig(me=LESSOR, key=IDENTITIES[LESSOR].public, hub_keys=HUB_KEYS, lanes=1)
-    shop: Any = FakeWorkshop()
-    worker = LessorWorker(config, IDENTITIES[LESSOR], server.connect(LESSOR), time.time, NAME, shop, "fake")
-    working = asyncio.create_task(worker.run())
+    shop = shop or FakeWorkshop()
+    worker = LessorWorker(config, IDENTITIES[LESSOR], server.connect(LESSOR), time.time, NAME, shop, "fake", **settings)
+    stop = asyncio.Event()
+    working = asyncio.create_task(worker.run(stop))
     await asyncio.wait_for(worker.ready.wait(), SECONDS_MAX)
     given = terms("sealed-result", contract=rented("sealed-result", now=time.time()), partner=partner)
-    yield Renter(server, given, worker.lane)
+    yield Renter(server, given, worker.lane, stop, working)
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
 
@@ -133,3 +139,41 @@ async def test_a_sealed_result_goes_to_the_partner_and_word_of_it_to_the_renter(
     assert told.data == BatchForwarded(batch=BATCH, core_seconds=1.5)
     assert told.id != result.id
     assert server.depth(queue_name(RENTER, "result")) == 0
+
+
+class SlowWorkshop(FakeWorkshop):
+    """Computes until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun, self.go = asyncio.Event(), asyncio.Event()
+
+    async def compute(self, batch: Batch, body: bytes) -> Computed:
+        self.begun.set()
+        await self.go.wait()
+        return await super().compute(batch, body)
+
+
+async def test_a_worker_that_ends_finishes_what_it_computes_and_takes_no_more(server: EmbeddedServer) -> None:
+    shop = SlowWorkshop()
+    async with renting(server, None, shop) as renter:
+        await renter.until("key.confirmed")
+        await asyncio.wait_for(shop.begun.wait(), SECONDS_MAX)
+        renter.stop.set()
+        assert (await next_event(server, Address("B11.hub"), "control")).type == "order.sell.placed"
+        assert (await next_event(server, Address("B11.hub"), "control")).type == "order.sell.cancelled"
+        later = batch_attributes(structs.replace(BATCH, batch=BATCH.batch + 1))
+        await renter.post.send("batch.dispatched", LESSOR, JOB, event_id="event-later", body=b"more", attributes=later)
+        shop.go.set()
+        assert (await next_event(server, RENTER, "result")).type == "batch.completed"
+        await asyncio.wait_for(renter.working, SECONDS_MAX)
+    assert (await next_event(server, LESSOR, "batch")).id == "event-later"
+
+
+async def test_a_worker_that_ends_hands_back_what_takes_long(server: EmbeddedServer) -> None:
+    shop = SlowWorkshop()
+    async with renting(server, None, shop, drain_seconds_max=0.05) as renter:
+        await renter.until("key.confirmed")
+        await asyncio.wait_for(shop.begun.wait(), SECONDS_MAX)
+        renter.stop.set()
+        await asyncio.wait_for(renter.working, SECONDS_MAX)
+    assert (await next_event(server, LESSOR, "batch")).type == "batch.dispatched"

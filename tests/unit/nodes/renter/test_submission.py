@@ -13,6 +13,7 @@ from nodes.renter.files import outputs
 from nodes.renter.invitation import Invitation
 from nodes.renter.submission import JobOptions, stage
 from nodes.store.blobs import BlobStore
+from schemas import limits
 from schemas.errors import BadConfig, BadData, BadProgram
 from schemas.ids import derive_id
 from schemas.jobs import CutNote, JobSpec
@@ -25,6 +26,7 @@ SQUARE = data(model([node("Mul", ["a", "a"], ["y"])], inputs={"a": 1}))
 
 
 def staged(folder: Path, program: bytes = PROGRAM, **options: Any) -> JobSpec:
+    folder.mkdir(exist_ok=True)
     (folder / "input.csv").write_text("a\n1\n2\n")
     return stage(
         folder / "input.csv",
@@ -85,6 +87,11 @@ def test_options_that_are_out_of_range_are_refused_by_name(tmp_path: Path, name:
     with pytest.raises(BadConfig, match=rf"^{name} cannot be {wish!r}: {says}") as refused:
         staged(tmp_path, **{name: wish})
     assert refused.value.field == name
+
+
+def test_a_price_is_typed_in_units_and_travels_in_millionths(tmp_path: Path) -> None:
+    assert staged(tmp_path, price_max=0.25).price_micros_max == 250_000
+    assert staged(tmp_path / "again").price_micros_max == limits.PRICE_MICROS_MAX_DEFAULT
 
 
 SCORE = node("MatMul", ["x", "w"], ["s"])

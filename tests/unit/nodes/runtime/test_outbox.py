@@ -27,6 +27,8 @@ from tests.support.world import ME, NOW, PEER, STRANGER, World, empty, message, 
 class _Flaky:
     """A connection whose publishes fail at first; `calls` are the ids it was given."""
 
+    connected = True
+
     def __init__(self, inner: Broker, *failures: Exception) -> None:
         self._inner = inner
         self._failures = list(failures)
@@ -221,7 +223,7 @@ async def test_publishes_that_wait_for_a_full_queue_take_no_place_of_others(worl
     class Full:
         """The peer's queue has no room at first."""
 
-        full = True
+        full = connected = True
 
         def __init__(self, inner: Broker) -> None:
             self._inner = inner

@@ -105,7 +105,7 @@ async def test_a_flood_is_told_to_operators_in_one_line_a_minute(world: World, m
             while sum(line["count"] for line in said()) < len(junk) - 3 * 4:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         await running.end()
-    assert {(line["sender"], line["code"], line["log_level"]) for line in said()} == {
+    assert {(line["source"], line["code"], line["log_level"]) for line in said()} == {
         (STRANGER.address, "too-many-events", "warning")
     }
     assert sum(line["count"] for line in said()) == len(junk) - 3 * 4, "not those let in, made to wait, or set aside"

@@ -88,7 +88,7 @@ async def test_a_server_that_fails_is_waited_for_and_no_disk_is_named(tmp_path: 
     with capture_logs() as lines:
         await Storage(tmp_path, at_once).persist(Filling(ServerFailed("PostgreSQL at db.example:5432/a11: gone")))
     assert (lines[0]["path"], lines[0]["free_bytes"]) == (None, None)
-    assert lines[0]["error"] == "PostgreSQL at db.example:5432/a11: gone"
+    assert lines[0]["reason"] == "PostgreSQL at db.example:5432/a11: gone"
 
 
 @pytest.mark.parametrize("error", [BlobMissing("no blob"), OSError(errno.EMFILE, "many"), ValueError("a bug")])
@@ -145,7 +145,7 @@ async def test_events_wait_while_the_store_is_full_and_are_answered_afterwards(w
         assert sorted(reasons(await world.answered(40))) == sorted(words)
         await until(lambda: ready(running))
     said = [line for line in lines if line["event"].startswith("paused")]
-    assert "SQLITE_FULL" in said[0]["error"]
+    assert "SQLITE_FULL" in said[0]["reason"]
     assert said[0]["path"] == str(world.folder)
     await running.end()
     assert world.server.depth("q.A11.dead") == 0

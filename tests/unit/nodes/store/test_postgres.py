@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from msgspec import Struct
 
-from nodes.machine import Publish
+from nodes.machine import Perform, Publish
 from nodes.store.errors import StoreFailed, StoreOfAnotherFormat
 from nodes.store.port import Decision, Input, Outcome, Store, View
-from nodes.store.postgres import statements
+from nodes.store.postgres import database, driver, statements
 from nodes.store.postgres.database import where
 from nodes.store.postgres.driver import Connection
 from nodes.store.postgres.migrations import shipped
@@ -31,6 +31,8 @@ class Count(Struct, frozen=True):
 
 TYPES: Mapping[str, type[Struct]] = {"count": Count}
 NOW = 1000.0
+HINT_SECONDS_MAX = 10.0
+NEVER_SECONDS = 600.0
 OWN_CONNECTIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = $1"
 
 
@@ -111,6 +113,123 @@ async def test_a_cache_of_statements_that_is_no_number_is_refused(url: str) -> N
 async def test_without_named_statements_it_works_as_well(url: str) -> None:
     store = await PostgresStore.open(f"{url}&statement_cache_size=0", NODE, TYPES)
     assert [outcome.status for outcome in await apply(store, "e1", "e1")] == ["applied", "duplicate"]
+    await store.close()
+
+
+async def leave(store: Store, *names: str) -> None:
+    """Effects that nobody has claimed."""
+    left = Decision(NOW, effects=(Perform(activity="encrypt", params={}),))
+    for name in names:
+        await store.apply([Input(name, name)], lambda *_: left, owner="p1", lease_until=NOW, performs_max=0)
+
+
+@dataclass(slots=True)
+class Listener:
+    """Counts hints."""
+
+    heard: int = 0
+    event: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __call__(self) -> None:
+        self.heard += 1
+        self.event.set()
+
+    async def next(self) -> None:
+        """Return at the next one."""
+        self.event.clear()
+        async with asyncio.timeout(HINT_SECONDS_MAX):
+            await self.event.wait()
+
+
+@pytest.fixture
+async def pair(url: str) -> AsyncIterator[tuple[PostgresStore, PostgresStore]]:
+    stores = [await PostgresStore.open(f"{url}&application_name={name}", NODE, TYPES) for name in ("one", "two")]
+    yield stores[0], stores[1]
+    for each in stores:
+        await each.close()
+
+
+async def test_others_hear_of_what_nobody_claimed_and_once_of_what_comes_together(
+    pair: tuple[PostgresStore, PostgresStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "TELL_SECONDS", 0.5)
+    own, other = Listener(), Listener()
+    for store, listener in zip(pair, (own, other), strict=True):
+        store.listen(listener)
+    await asyncio.gather(*(leave(pair[0], f"e{number}") for number in range(9)))
+    await apply(pair[0], "claimed by its writer")
+    await other.next()
+    for each in pair:
+        await value(each)  # whatever was told until now is heard
+    assert (own.heard, other.heard) == (0, 1)
+
+
+async def test_who_ends_lets_others_hear_what_it_gives_back(
+    pair: tuple[PostgresStore, PostgresStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "TELL_SECONDS", NEVER_SECONDS)
+    other = Listener()
+    pair[1].listen(other)
+    await apply(pair[0], "e1")
+    await pair[0].release("p1")
+    hearing = asyncio.create_task(other.next())
+    await asyncio.sleep(0)
+    await pair[0].close()
+    await hearing
+
+
+async def test_a_connection_that_was_lost_hears_again(pair: tuple[PostgresStore, PostgresStore], url: str) -> None:
+    other = Listener()
+    pair[1].listen(other)
+    await rows(url, OWN_CONNECTIONS, "two")
+    await value(pair[1])
+    await leave(pair[0], "e1")
+    await other.next()
+
+
+async def test_nobody_is_told_in_a_transaction_that_does_other_work(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lock is the whole server's, until that transaction is on the disk."""
+    said: list[str] = []
+
+    class Telltale:
+        def __init__(self, connection: Connection) -> None:
+            self._connection = connection
+
+        def __getattr__(self, name: str) -> object:
+            found = getattr(self._connection, name)
+            if name not in ("execute", "fetch", "fetchval"):
+                return found
+
+            async def noted(query: str, *arguments: object) -> object:
+                said.append(query)
+                return await found(query, *arguments)
+
+            return noted
+
+    async def connect(url: str) -> Connection:
+        return Telltale(await driver.connect(url))  # type: ignore[return-value]
+
+    monkeypatch.setattr(database, "connect", connect)
+    monkeypatch.setattr(database, "TELL_SECONDS", NEVER_SECONDS)  # but it ends before
+    store = await PostgresStore.open(url, NODE, TYPES)
+    said.clear()
+    await leave(store, "e1", "e2")
+    beside = asyncio.create_task(apply(store, "f1"))
+    await asyncio.sleep(0)
+    await store.close()
+    await beside
+    at = said.index(statements.NOTIFY)
+    assert said[at - 1 : at + 2] == [statements.BEGIN_TELL, statements.NOTIFY, "COMMIT"]
+    assert said.count(statements.NOTIFY) == 1
+
+
+async def test_what_is_done_goes_with_the_next_events_in_one_statement(url: str) -> None:
+    store = await PostgresStore.open(url, NODE, TYPES)
+    (first,), *_ = await asyncio.gather(apply(store, "e1"), apply(store, "e2"))
+    done = [row.seq for row in first.claimed]
+    _, (second,), *_ = await asyncio.gather(store.done(done), apply(store, "e3"), store.done(()))
+    assert second.status == "applied"
+    assert await store.outbox_size() == 2
     await store.close()
 
 

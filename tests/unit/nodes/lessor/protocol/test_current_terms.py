@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from msgspec import structs
+from msgspec import Struct, structs
 
 from nodes.identity import verify
 from nodes.lessor.protocol.config import LessorConfig
@@ -17,11 +17,12 @@ from nodes.lessor.protocol.terms import check_current
 from nodes.machine import Context, Refused
 from nodes.records import RecordSet
 from schemas.contracts import Contract
+from schemas.events import SubtaskAnnounced, SubtaskAssigned
 from schemas.ids import derive_id
 from schemas.limits import QUOTE_LEASE_SECONDS
+from tests.unit.nodes.lessor.protocol.desk import NAME, NOW, Desk, rented, terms
 from tests.unit.nodes.lessor.rentals import HUB_KEYS, IDENTITIES, LESSOR, contract
 
-NOW = 1_000_000.0
 CONFIG = LessorConfig(me=LESSOR, key=IDENTITIES[LESSOR].public, hub_keys=HUB_KEYS)
 
 
@@ -58,3 +59,26 @@ def test_a_contract_on_terms_that_were_replaced_before_it_began_is_refused(terms
 )
 def test_other_contracts_are_taken(of: Contract, why: str) -> None:
     check(of, since=NOW - 50)
+
+
+def _late() -> Contract:
+    """Signed by everybody, and it began when its price was no longer offered."""
+    sell = sell_order(replace(CONFIG, price_micros=1), NOW - 100, NOW - 60, IDENTITIES[LESSOR].sign)
+    return rented(sell=sell, price_micros=1, starts_at=NOW - 50 + QUOTE_LEASE_SECONDS + 1)
+
+
+@pytest.mark.parametrize(
+    ("event_type", "data"),
+    [
+        ("subtask.announced", SubtaskAnnounced(terms=terms(contract=_late()))),
+        ("subtask.assigned", SubtaskAssigned(terms=terms(contract=_late()), worker=NAME, nonce=b"nonce")),
+    ],
+    ids=["announced", "assigned"],
+)
+def test_a_worker_takes_nothing_under_terms_that_were_replaced(event_type: str, data: Struct) -> None:
+    desk = Desk().announce()
+    desk.records.put(OFFERED, Offered(since=NOW - 50))
+    with pytest.raises(Refused) as refused:
+        desk.handle(event_type, data)
+    assert refused.value.code == "order-replaced"
+    assert desk.phase == "asked"
