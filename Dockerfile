@@ -24,6 +24,8 @@ RUN useradd --system --uid 10001 --user-group --no-create-home --home-dir /nonex
  && install -d -o sublet -g sublet -m 0700 /node
 COPY --from=build /opt/sublet /opt/sublet
 ENV PATH=/opt/sublet/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# On the container's own loopback, for health checks; SUBLET_OPERATIONS_ADDRESS=0.0.0.0 lets a Prometheus in.
+ENV SUBLET_OPERATIONS_PORT=9464 SUBLET_OPERATIONS_BRIDGE_PORT=9465
 WORKDIR /node
 USER 10001:10001
 CMD ["sublet", "--help"]

@@ -11,7 +11,7 @@ Of two parties' columns, which neither shows the other:
 
     with sublet.local(partner={"claims": sublet.Dataset(insurer, "patient")}) as net:
         model = net.fit_joint(hospital, "malignant", id="patient")
-        print(model.coefficients, model.fit.auc, model.ledger)
+        print(model.coefficients, model.fit.r2, model.ledger)
         scores = model.predict(new)                # rows that both have
 
 `df` is a DataFrame of pandas or polars, an Arrow table, a path; `model` a scikit-learn estimator, an ONNX model,

@@ -12,7 +12,8 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from broker.names import readable
+from msgspec import structs
+
 from broker.topology import Binding, Permission, Rules, Topology
 from schemas.errors import BadConfig
 from schemas.ids import Address
@@ -67,7 +68,10 @@ def definitions(
     return {
         "users": users + [_user(name, hashed, ["administrator"]) for name, hashed in admins.items()],
         "vhosts": [{"name": vhost}],
-        "permissions": [_permission(row, vhost) for row in topology.permissions],
+        "permissions": [
+            *(_permission(row, vhost) for row in topology.permissions),
+            *({"user": name, "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*"} for name in admins),
+        ],
         "topic_permissions": [_topic_permission(row, vhost) for row in topology.permissions],
         "parameters": [],
         "global_parameters": [],
@@ -108,6 +112,26 @@ def definitions(
     }
 
 
+def additions(made: Topology, account: str, hashed: str, *, vhost: str) -> dict[str, Any]:
+    """What a broker lacks of one participant (`broker.topology.membership`), which may speak as `account`.
+
+    Args:
+        made: its queues, bindings and permission.
+        account: one of `broker.names.participant_account`.
+        hashed: the account's password hash.
+        vhost: the hub's virtual host, which is there.
+    """
+    row = structs.replace(made.permissions[0], user=Address(account))
+    whole = definitions(structs.replace(made, permissions=(row,)), {row.user: hashed}, vhost=vhost)
+    return {
+        "users": whole["users"],
+        "permissions": whole["permissions"],
+        "topic_permissions": whole["topic_permissions"],
+        "queues": whole["queues"],
+        "bindings": whole["bindings"],
+    }
+
+
 def _user(name: str, hashed: str, tags: list[str]) -> dict[str, Any]:
     return {"name": name, "password_hash": hashed, "hashing_algorithm": "rabbit_password_hashing_sha256", "tags": tags}
 
@@ -118,7 +142,7 @@ def _permission(row: Permission, vhost: str) -> dict[str, Any]:
         "vhost": vhost,
         "configure": NOTHING,
         "write": _whole(row.exchange.replace(".", r"\.")),
-        "read": _whole(readable(row.user)) if row.queues else NOTHING,
+        "read": _whole(row.reads) if row.reads else NOTHING,
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -44,6 +44,7 @@ class EmbeddedServer:
         self._timer: asyncio.TimerHandle | None = None
         self._confirming = asyncio.Event()
         self._confirming.set()
+        self._observers: list[Callable[[Message], None]] = []
 
     def connect(self, address: Address) -> EmbeddedBroker:
         """A connection for this address.
@@ -87,6 +88,15 @@ class EmbeddedServer:
         finally:
             self._confirming.set()
 
+    @contextmanager
+    def observed(self, look: Callable[[Message], None]) -> Iterator[None]:
+        """While it lasts `look` sees every message that is taken in, as whoever runs a broker can."""
+        self._observers.append(look)
+        try:
+            yield
+        finally:
+            self._observers.remove(look)
+
     def depth(self, queue: str) -> int:
         """Messages in a queue, ready and unsettled."""
         return self._engine.depth(queue)
@@ -102,6 +112,8 @@ class EmbeddedServer:
             raise QueueFull(f"{', '.join(outcome.full)} is full, publish {message.id} again later")
         if not outcome.routed:
             raise Unroutable(f"nobody receives {message.key}: there is no such address, or it has no such queue")
+        for look in self._observers:
+            look(message)
         self._pump()
 
     async def confirmed(self) -> None:

@@ -94,6 +94,11 @@ def again_exchange(hub: str) -> str:
     return f"again.{hub}"
 
 
+def unroutable_exchange(hub: str) -> str:
+    """The exchange that takes what nobody at the hub could receive."""
+    return f"{UNROUTABLE}.{hub}"
+
+
 def out_queue(hub: str, neighbour: str) -> str:
     """What waits at a hub for a linked hub on another broker; readable by the hub."""
     return f"out.{hub}.{neighbour}"
@@ -102,6 +107,16 @@ def out_queue(hub: str, neighbour: str) -> str:
 def link_account(hub: str, neighbour: str) -> str:
     """The user as whom `hub` publishes on the broker of `neighbour`. No address: it has a part more."""
     return f"{hub}.link.{neighbour}"
+
+
+def participant_account(of: Address, number: int) -> str:
+    """The user as whom a participant connects: one of two, so that one goes on while the other's password is new."""
+    return f"{of}~2" if number else of
+
+
+def operator_account(broker: str) -> str:
+    """The user as whom hubs' operators change what is on this broker."""
+    return f"operator~{broker}"
 
 
 def dead_queue(hub: str) -> str:

@@ -76,6 +76,11 @@ class Network(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     delivery_limit: Annotated[int, Meta(ge=1, le=1000)] = DELIVERY_LIMIT_DEFAULT
 
 
+def is_reserved(name: str) -> bool:
+    """Whether hubs use this name themselves, so that no participant can have it."""
+    return _RESERVED.fullmatch(name) is not None
+
+
 def addresses(network: Network) -> tuple[Address, ...]:
     """Every hub and participant, each a user of its broker."""
     return tuple(
@@ -100,7 +105,7 @@ def check_network(network: Network) -> None:
             raise BadConfig(f"two participants of {hub.name} have one name", field="participants")
         for name in attached:
             address(hub.name, name)
-            if _RESERVED.fullmatch(name):
+            if is_reserved(name):
                 raise BadConfig(f"{name!r} cannot be a participant's name: hubs use it", field="participants")
     known = {name for link in network.links for name in link.hubs} | {
         name for route in network.routes for name in (route.hub, route.to, route.via)

@@ -44,10 +44,23 @@ from broker.names import (
     may_read,
     out_queue,
     queue_name,
+    readable,
+    unroutable_exchange,
     unroutable_queue,
     wait_name,
 )
-from broker.network import Hub, Network, Trees, check_network, far_neighbours, kinds, linked, next_hops, passing
+from broker.network import (
+    Hub,
+    Network,
+    Participant,
+    Trees,
+    check_network,
+    far_neighbours,
+    kinds,
+    linked,
+    next_hops,
+    passing,
+)
 from schemas.errors import BadConfig
 from schemas.ids import HUB_NAME, Address, address, hub_address
 
@@ -129,6 +142,8 @@ class Permission(Struct, frozen=True, kw_only=True):
     exchange: str
     keys: str
     queues: tuple[str, ...]
+    reads: str = ""
+    """A regular expression of the names of these queues and of no others on the broker; empty where there are none."""
 
 
 class Topology(Struct, frozen=True, kw_only=True):
@@ -159,6 +174,22 @@ def topology(network: Network, broker: str = "main") -> Topology:
         bindings=tuple(item for part in parts for item in part.bindings),
         policies=tuple(item for part in parts for item in part.policies),
         permissions=tuple(item for part in parts for item in part.permissions),
+    )
+
+
+def membership(hub: str, participant: Participant) -> Topology:
+    """What one participant adds to its hub's broker; the exchanges are its hub's, and are there already."""
+    only = Hub(name=hub, participants=(participant,))
+    alone = _subnet(Network(hubs=(only,)), only, {})
+    me = address(hub, participant.name)
+    queues = tuple(queue for queue in alone.queues if queue.name.startswith(queue_name(me, "")))
+    names = {queue.name for queue in queues}
+    return Topology(
+        exchanges=alone.exchanges,
+        queues=queues,
+        bindings=tuple(each for each in alone.bindings if each.destination in names),
+        policies=(),
+        permissions=tuple(each for each in alone.permissions if each.user == me),
     )
 
 
@@ -237,7 +268,7 @@ def _queue(hub: str, of: Address, kind: str) -> Queue:
 
 
 def _exchanges(network: Network, hub: str) -> Iterator[Exchange]:
-    alternate = f"{UNROUTABLE}.{hub}"
+    alternate = unroutable_exchange(hub)
     if network.keep_unroutable:
         yield Exchange(name=alternate)
     yield Exchange(name=hub_exchange(hub), alternate=alternate if network.keep_unroutable else "")
@@ -260,7 +291,7 @@ def _bindings(network: Network, hub: Hub, owned: list[_Owned]) -> Iterator[Bindi
         yield Binding(source=here, pattern=pattern, destination=_wait_queue(hub.name, step))
     if network.keep_unroutable:
         kept = unroutable_queue(hub.name)
-        yield Binding(source=f"{UNROUTABLE}.{hub.name}", pattern="#", destination=kept)
+        yield Binding(source=unroutable_exchange(hub.name), pattern="#", destination=kept)
         yield Binding(source=again, pattern=f"{hub.name}.*.{hub_address(hub.name)}.{UNROUTABLE}", destination=kept)
     brokers = {other.name: other.broker for other in network.hubs}
     for destination, via in sorted(next_hops(network, hub.name).items()):
@@ -306,9 +337,8 @@ def _policies(network: Network, hub: str) -> Iterator[Policy]:
 def _permission(hub: str, of: Address, queues: list[str]) -> Permission:
     source = re.escape(of).replace(r"\-", "-")
     keys = rf"{_ANY_NAME}\.{_ANY_NAME}\.{source}\.[a-z0-9]+"
-    return Permission(
-        user=of, exchange=hub_exchange(hub), keys=keys, queues=tuple(name for name in queues if may_read(of, name))
-    )
+    own = tuple(name for name in queues if may_read(of, name))
+    return Permission(user=of, exchange=hub_exchange(hub), keys=keys, queues=own, reads=readable(of))
 
 
 def _wait_queue(hub: str, step: float) -> str:

@@ -8,13 +8,16 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec import Struct
 
 from broker.network import next_hops
 from broker.port import Broker
+from nodes import receipts
 from nodes.allocator import keep_memory
 from nodes.config import DAY_SECONDS, NodeConfig, PartnerSettings, RenterSettings, broker_name
 from nodes.crew.crew import Crew
@@ -33,6 +36,7 @@ from nodes.hub.machine import AGGREGATE, HubMachine
 from nodes.identity import Identity
 from nodes.lessor.compute.workshop import Workshop
 from nodes.lessor.protocol.config import LessorConfig
+from nodes.lessor.receipts import Receipts
 from nodes.lessor.worker import LessorWorker
 from nodes.machine import Machine
 from nodes.network import described
@@ -40,6 +44,7 @@ from nodes.operations.server import Desk as OperatorsDesk
 from nodes.operations.server import Place as Port
 from nodes.operations.server import serving
 from nodes.operations.telemetry import Telemetry
+from nodes.page.beside import page_beside
 from nodes.partner.activities.aligning import partners_aligner
 from nodes.partner.activities.collect import Collector as SealedCollector
 from nodes.partner.activities.desk import Desk
@@ -48,6 +53,7 @@ from nodes.partner.activities.services import Services as PartnerServices
 from nodes.partner.activities.table import activities as partner_activities
 from nodes.partner.protocol.config import PartnerConfig
 from nodes.partner.protocol.machine import PartnerMachine
+from nodes.renewal import follow_files
 from nodes.renter.activities.answers import Answers
 from nodes.renter.activities.collect import Collector
 from nodes.renter.activities.services import Services
@@ -99,6 +105,19 @@ class StoredNode:
     runtime: Runtime
     store: Store
     beside: tuple[Callable[[], Any], ...] = ()
+    machine: Any = None
+    """What it decides with."""
+
+    def following(
+        self, config: NodeConfig, identity: Identity, configured: Callable[[NodeConfig, Identity], Any]
+    ) -> StoredNode:
+        """The same, which takes up another key or network description when their files change."""
+
+        def taken_up(changed: NodeConfig) -> None:
+            self.machine.config = configured(changed, identity)
+
+        self.beside = (*self.beside, lambda: follow_files(config, identity, taken_up))
+        return self
 
     async def run(self, stop: asyncio.Event) -> None:
         """Serve until `stop` is set."""
@@ -151,12 +170,20 @@ async def hub_node(
     store = await Place(data_dir, store_url).open(identity.address, machine.record_types)
     storage = Storage(data_dir)
     blobs = BlobStore(data_dir / "blobs")
-    runtime = _runtime(machine, identity, broker, store, {}, blobs, storage, telemetry, endless=(AGGREGATE,))
+    activities = {receipts.DROP: partial(_drop, store)}
+    runtime = _runtime(machine, identity, broker, store, activities, blobs, storage, telemetry, endless=(AGGREGATE,))
     door, post = _door(machine, identity, storage, telemetry), Post(identity, broker, time.time, telemetry)
     links = Links(set(config.bridged.values()))
-    beats = Heartbeats(broker, door, post, config.key_of, links, runtime.submit, AGGREGATE, time.monotonic)
-    beside = (beats.run,) if links.neighbours else ()
-    return StoredNode(runtime, store, (Undelivered(broker, door, post).run, *beside))
+
+    def key_of(hub: str) -> bytes | None:
+        return machine.config.hub_keys.get(hub)
+
+    beside: tuple[Callable[[], Any], ...] = (Undelivered(broker, door, post).run,)
+    if links.neighbours:
+        beats = Heartbeats(broker, door, post, key_of, links, runtime.submit, AGGREGATE, time.monotonic)
+        beside = (*beside, beats.run)
+    telemetry.health.links = links.standing
+    return StoredNode(runtime, store, beside, machine)
 
 
 async def renter_node(
@@ -171,7 +198,7 @@ async def renter_node(
     storage = Storage(wishes.data_dir)
     wait_seconds = min(config.batch_deadline_seconds, config.handshake_seconds_max)
     hearing = Hearing(broker, config.me, "result", wait_seconds=wait_seconds, clock=time.time)
-    offered = activities(hands)
+    offered = activities(hands) | {receipts.DROP: partial(_drop, store)}
     runtime = _runtime(
         machine,
         identity,
@@ -187,7 +214,7 @@ async def renter_node(
     telemetry.health.jobs = Phases(store).count
     door, answers = _door(machine, identity, storage, telemetry), Answers(services, hands.workbench)
     collector = Collector(services, hands.workbench, broker, door, runtime.submit, answers, hands.aligner, hearing)
-    return StoredNode(runtime, store, (collector.run, hearing.run)), services
+    return StoredNode(runtime, store, (collector.run, hearing.run), machine), services
 
 
 def renter_services(wishes: RenterWishes, identity: Identity, store: Store) -> Services:
@@ -252,7 +279,7 @@ async def partner_node(
     telemetry.health.jobs = Phases(store).count
     door = _door(machine, identity, storage, telemetry)
     collector = SealedCollector(services, desk, broker, door, runtime.submit, aligner, hearing)
-    return StoredNode(runtime, store, (collector.run, hearing.run))
+    return StoredNode(runtime, store, (collector.run, hearing.run), machine)
 
 
 def lessor_worker(
@@ -260,6 +287,7 @@ def lessor_worker(
     identity: Identity,
     broker: Broker,
     crew: Crew,
+    receipts_in: Path,
     *,
     reported: bytes | None = None,
     hardware: Quoter | None = None,
@@ -268,7 +296,8 @@ def lessor_worker(
     """One worker of a lessor. Its enclaves are vouched for by `hardware`; without, they are software enclaves, vouched
     for by a development key that dies with the worker.
 
-    `reported` is the measurement that software enclaves claim instead of their own: they can claim anything.
+    `receipts_in` is the folder for receipts, which all workers of a lessor share. `reported` is the measurement that
+    software enclaves claim instead of their own: they can claim anything.
     """
     quoter = hardware or SoftwareQuoter(Ed25519PrivateKey.generate(), reported or measurement())
     options = EnclaveOptions(memory_bytes=config.memory_mib * MIB)
@@ -286,6 +315,7 @@ def lessor_worker(
         clock=time.time,
         name=derive_id("worker", os.urandom(16).hex()),
         workshop=Workshop(crew, start_enclave),
+        receipts=Receipts(receipts_in),
         telemetry=telemetry or Telemetry(),
     )
 
@@ -318,6 +348,12 @@ def _runtime(  # noqa: PLR0917 - wires what it is given
     )
 
 
+async def _drop(store: Store, _: dict[str, Any], aggregate: str) -> Sequence[tuple[str, Struct]]:
+    """Activity `drop-receipts`: a day's are old enough."""
+    await store.erase(aggregate)
+    return ()
+
+
 def _door(machine: Machine, identity: Identity, storage: Storage, telemetry: Telemetry) -> Door:
     """For what is consumed beside the loop."""
     return Door(identity.address, machine.name, time.time, storage=storage, telemetry=telemetry)
@@ -335,7 +371,7 @@ async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
     """
     keep_memory()
     identity, telemetry = config.identity(), telemetry_of(config, config.role)
-    async with operating(config, config.role, config.operations.port, telemetry, stop):
+    async with operating(config, config.role, config.operations.port, telemetry, stop), page_beside(config):
         broker = await _unless(stop, connect(config))
         if broker is None:
             return
@@ -386,7 +422,7 @@ async def serve_hub(  # noqa: PLR0917 - as every role's
 ) -> None:
     """A hub's process."""
     node = await hub_node(hub_config(config), config.data_dir, identity, broker, config.store_url, telemetry=telemetry)
-    await node.run(stop)
+    await node.following(config, identity, lambda changed, _: hub_config(changed)).run(stop)
 
 
 async def serve_renter(  # noqa: PLR0917 - as every role's
@@ -396,7 +432,7 @@ async def serve_renter(  # noqa: PLR0917 - as every role's
     evidence = evidence_policy(config)
     wishes = RenterWishes(config.data_dir, crew, evidence=evidence, store_url=config.store_url)
     node, _ = await renter_node(renter_config(config, identity), wishes, identity, broker, telemetry)
-    await node.run(stop)
+    await node.following(config, identity, renter_config).run(stop)
 
 
 async def serve_partner(  # noqa: PLR0917 - as every role's
@@ -407,7 +443,7 @@ async def serve_partner(  # noqa: PLR0917 - as every role's
     policy, datasets = config.folder / settings.policy_file, partner_datasets(config)
     wishes = PartnerWishes(config.data_dir, crew, policy, datasets, config.store_url)
     node = await partner_node(partner_config(config, identity), wishes, identity, broker, telemetry)
-    await node.run(stop)
+    await node.following(config, identity, partner_config).run(stop)
 
 
 async def serve_lessor(  # noqa: PLR0917 - as every role's
@@ -415,8 +451,12 @@ async def serve_lessor(  # noqa: PLR0917 - as every role's
 ) -> None:
     """A lessor's worker."""
     settings, hardware = lessor_config(config, identity), lessor_hardware(config)
-    worker = lessor_worker(settings, identity, broker, crew, hardware=hardware, telemetry=telemetry)
-    await worker.run(stop)
+    worker = lessor_worker(settings, identity, broker, crew, config.receipts, hardware=hardware, telemetry=telemetry)
+
+    def taken_up(changed: NodeConfig) -> None:
+        worker.configure(lessor_config(changed, identity))
+
+    await _together(stop, worker.run(stop), follow_files(config, identity, taken_up))
 
 
 def hands(config: NodeConfig) -> int:
@@ -433,7 +473,7 @@ async def connect(config: NodeConfig, *, timeout_seconds: float = CONNECT_SECOND
     """
     from broker.rabbitmq import connect as connect_rabbitmq  # noqa: PLC0415 - commands without a broker start faster
 
-    return await connect_rabbitmq(config.amqp_url, config.address, timeout_seconds=timeout_seconds)
+    return await connect_rabbitmq(config.current_amqp_url, config.address, timeout_seconds=timeout_seconds)
 
 
 def lessor_config(config: NodeConfig, identity: Identity) -> LessorConfig:
@@ -460,6 +500,7 @@ def renter_config(config: NodeConfig, identity: Identity) -> RenterConfig:
     return RenterConfig(
         me=config.address,
         key=identity.public,
+        newest=identity.newest,
         hub_keys=config.network.hub_keys,
         batch_deadline_seconds=settings.batch_deadline_seconds,
         handshake_seconds_max=settings.handshake_seconds_max,
@@ -476,6 +517,7 @@ def partner_config(config: NodeConfig, identity: Identity) -> PartnerConfig:
     return PartnerConfig(
         me=config.address,
         key=identity.public,
+        newest=identity.newest,
         release=release(),
         hub_keys=config.network.hub_keys,
         renter_seconds_max=settings.renter_seconds_max,
@@ -528,7 +570,7 @@ def hub_config(config: NodeConfig) -> HubConfig:
     participants = config.subnet.keys if config.subnet is not None else {}
     network = config.network
     linked = tuple(map(hub_address, network.linked_to(hub_of(config.address))))
-    ways = next_hops(described(network), config.hub).items()
+    ways = next_hops(described(network), config.hub).items() if config.links else ()
     bridged: dict[str, Address] = {hub_address(to): hub_address(via) for to, via in ways if via in config.links}
     return HubConfig(
         me=config.address, hub_keys=network.hub_keys, participants=participants, linked=linked, bridged=bridged

@@ -22,7 +22,6 @@ from broker.topology import link_keys
 from nodes.bootstrap import CONNECT_SECONDS_MAX, operating, telemetry_of
 from nodes.config import NodeConfig, broker_name
 from nodes.network import described
-from nodes.operations.metrics import Metrics
 from nodes.operations.telemetry import Telemetry
 from schemas.codec import traceparent_of, with_traceparent
 from schemas.errors import BadConfig, BrokerUnreachable
@@ -51,7 +50,9 @@ async def run_bridges(config: NodeConfig, stop: asyncio.Event) -> None:
     ):
         near = await _connect(config.amqp_url, config.address, "")
         stack.push_async_callback(near.close)
-        telemetry.health.broker = telemetry.health.consuming = lambda: _cut_off(config, bridges, telemetry.metrics)
+        health = telemetry.health
+        health.links = lambda: _standing(config, bridges)
+        health.broker = health.consuming = lambda: _cut_off(config, health.links())
         running = [
             asyncio.create_task(_carry(config, near, neighbour, telemetry, bridges))
             for neighbour in sorted(config.links)
@@ -105,16 +106,16 @@ def watched(telemetry: Telemetry, neighbour: str, message: Message) -> Iterator[
     telemetry.metrics.carried(neighbour, passage.reason or "carried", len(message.body))
 
 
-def _cut_off(config: NodeConfig, bridges: Mapping[str, Bridge], metrics: Metrics) -> str:
+def _standing(config: NodeConfig, bridges: Mapping[str, Bridge]) -> Mapping[str, bool]:
+    """Whether each link's bridge reaches both its brokers."""
+    found = {neighbour: bridges.get(neighbour) for neighbour in sorted(config.links)}
+    return {name: each is not None and each.near.connected and each.far.connected for name, each in found.items()}
+
+
+def _cut_off(config: NodeConfig, links: Mapping[str, bool]) -> str:
     """Which links are down."""
-    down = []
-    for neighbour in sorted(config.links):
-        bridge = bridges.get(neighbour)
-        up = bridge is not None and bridge.near.connected and bridge.far.connected
-        metrics.link(neighbour, up=up)
-        if not up:
-            down.append(f"{config.hub} to {neighbour}")
-    return f"no connection for the link {', '.join(down)}" if down else ""
+    down = ", ".join(f"{config.hub} to {neighbour}" for neighbour, up in links.items() if not up)
+    return f"no connection for the link {down}" if down else ""
 
 
 async def _connect(url: str, of: Address, exchange: str) -> Broker:

@@ -3,7 +3,6 @@ a finding each."""
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import time
@@ -12,26 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from broker.names import DESK, queue_name
-from broker.port import Broker, Consumer
+from broker.names import DESK
+from broker.port import Broker
+from nodes.asking import ANSWER_SECONDS_MAX, Asking, asking
 from nodes.bootstrap import connect
 from nodes.config import NodeConfig, broker_name
 from nodes.enclave.child.lockdown import missing_parts
-from nodes.identity import Identity, verify
+from nodes.identity import Identity
 from nodes.roles import ROLES
 from nodes.runtime.post import Post
-from schemas import codec
 from schemas.errors import SubletError
-from schemas.events import CheckAnswered, CheckRequested, Event
-from schemas.ids import HUB_NAME, derive_id, hub_address
+from schemas.events import CheckAnswered, CheckRequested
+from schemas.ids import HUB_NAME, hub_address
 
 CONNECT_SECONDS_MAX: Final = 5.0
-ANSWER_SECONDS_MAX: Final = 5.0
 SKEW_SECONDS_MAX: Final = 10.0
 """Orders are good for half a minute: a clock that is off by more soon makes them too late."""
 FREE_BYTES_MIN: Final = 1024**3
 FAILED: Final = 1
-PREFETCH: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +87,16 @@ class Checkup:
     async def _hubs(self, broker: Broker, identity: Identity) -> AsyncIterator[Finding]:
         config = self.config
         hubs = sorted(config.network.hub_keys) if config.role == HUB_NAME else [hub_address(config.hub)]
-        async with broker.consume(queue_name(config.address, DESK), prefetch=PREFETCH, exclusive=True) as answers:
+        post = Post(identity, broker, self.clock)
+        async with asking(broker, config.address, post, config.network.hub_keys) as desk:
             for hub in hubs:
-                yield await self._hub(hub, answers, Post(identity, broker, self.clock))
+                yield await self._hub(hub, desk)
 
-    async def _hub(self, hub: str, answers: Consumer, post: Post) -> Finding:
+    async def _hub(self, hub: str, desk: Asking) -> Finding:
         """What it says of this node, and how far its clock is from this one."""
-        name, begin = derive_id("event", os.urandom(16).hex()), self.clock()
+        begin = self.clock()
         try:
-            async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                await post.send("check.requested", hub, name, CheckRequested(lane=DESK), event_id=name)
-                answer = await self._answer(hub, name, answers)
+            answer = await desk.ask("check.requested", hub, CheckRequested(lane=DESK))
         except TimeoutError:
             return Finding(hub, f"no answer in {ANSWER_SECONDS_MAX:g} s: is `sublet hub` running there?", FAILED)
         data = answer.data
@@ -112,20 +108,6 @@ class Checkup:
         if data.code:
             return Finding("key", f"{hub} does not believe this node ({data.code}): {data.reason}", FAILED)
         return Finding(hub, f"answers and believes this node; its clock differs by {abs(ahead):.1f} s")
-
-    async def _answer(self, hub: str, name: str, answers: Consumer) -> Event:
-        """The hub's, past those that came too late for others."""
-        async for delivery in answers:
-            await delivery.ack()
-            try:
-                received = codec.decode(delivery.message.headers, delivery.message.body)
-            except SubletError:
-                continue
-            event, key = received.event, self.config.network.hub_keys.get(hub)
-            mine = isinstance(event.data, CheckAnswered) and event.data.event == name and event.source == hub
-            if mine and key is not None and verify(key, received.signed, received.signature):
-                return event
-        raise TimeoutError
 
 
 async def _store(url: str, node: str) -> Finding:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from msgspec import Meta, Struct
 
@@ -36,6 +36,8 @@ from schemas.orders import PROTECTIONS, Protection, Units
 PREFIX: Final = "SUBLET_"
 OTHER_VARIABLES: Final = ("SUBLET_CONFIG", "SUBLET_TEST_")
 """Variables that others read; names that end in `_` are prefixes."""
+MANAGEMENT_URL: Final = "management-url"
+"""Beside a hub's `node.toml`: its broker's management API, as an administrator. For the operator's commands."""
 SECRET_BYTES_MAX: Final = 4096
 
 Cores = Annotated[int, Meta(ge=0, le=1024)]
@@ -130,6 +132,8 @@ class OperationsSettings(Struct, frozen=True, kw_only=True, forbid_unknown_field
     """An OpenTelemetry collector, as `http://127.0.0.1:4318`: spans go there by OTLP. Needs the extra `otel`."""
     address: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     """Whoever can reach it may ask: there is no password."""
+    page: bool = False
+    """Serves the web page on a free port of loopback; the file `page-address` in the data folder says where."""
 
 
 class NodeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -163,12 +167,16 @@ class NodeConfig:
     """With user and password: never to be logged."""
     key_file: Path
     data_dir: Path
-    """Store and job files; not used by lessors."""
+    """Store and job files; of lessors receipts alone."""
     network: NetworkFile
     store_url: str | None = field(default=None, repr=False)
     """Of a database server. May have a password: never to be logged."""
     subnet: SubnetFile | None = None
     """Of hubs."""
+    network_file: Path | None = None
+    """Where `network` came from: it changes with a later welcome."""
+    amqp_url_file: Path | None = None
+    """Where the broker's address came from, if from a file: with a new password it will stand there too."""
     links: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Of hubs: the URL of their account on the broker of each neighbour that has another one. Never to be logged."""
     renter: RenterSettings | None = None
@@ -193,9 +201,28 @@ class NodeConfig:
         return self.data_dir / "jobs"
 
     @property
+    def keys(self) -> Path:
+        """The renter's folder of keys that users gave to submissions."""
+        return self.data_dir / "keys"
+
+    @property
+    def receipts(self) -> Path:
+        """The lessor's folder of receipts."""
+        return self.data_dir / "receipts"
+
+    @property
     def blobs(self) -> Path:
         """The renter's folder of programs and public keys."""
         return self.data_dir / "blobs"
+
+    def current_amqp_url(self) -> str:
+        """The broker's address as it stands in its file now. Never to be logged."""
+        if self.amqp_url_file is None:
+            return self.amqp_url
+        try:
+            return _amqp_url("", self.amqp_url_file)
+        except BadConfig:  # it is being replaced
+            return self.amqp_url
 
     def identity(self) -> Identity:
         """The node's key, loaded.
@@ -217,6 +244,10 @@ def read_config(path: Path, environment: Mapping[str, str], *, role: Role | None
     Raises:
         BadConfig: a field is missing, unknown or out of range; naming it.
     """
+    if not path.exists():
+        places = "./node.toml or ~/.config/sublet/node.toml"
+        said = f"cannot read {path}: name the node's file by --config or SUBLET_CONFIG, or lay it at {places}"
+        raise BadConfig(said, field="config")
     values = read_toml(path)
     secret = _overlay(values, environment)
     node = convert(values, NodeFile, path.name, strict=False)
@@ -235,6 +266,8 @@ def read_config(path: Path, environment: Mapping[str, str], *, role: Role | None
         network=network,
         store_url=_store_url(node, folder),
         subnet=_subnet(folder / node.subnet, address) if node.role == "hub" else None,
+        network_file=folder / node.network,
+        amqp_url_file=None if secret else folder / node.amqp_url_file,
         links=_links(folder, network, hub_of(address)) if node.role == "hub" else {},
         renter=(node.renter or RenterSettings()) if node.role == "renter" else None,
         policy_file=_beside(folder, node.renter.policy_file if node.renter else None),
@@ -330,7 +363,7 @@ def _links(folder: Path, network: NetworkFile, hub: str) -> dict[str, str]:
 
 
 def _amqp_url(secret: str, path: Path) -> str:
-    secret = secret or _secret(path, "the broker's address", "amqp_url_file")
+    secret = secret or _beside_file(_secret(path, "the broker's address", "amqp_url_file"), path)
     try:
         parts = urlsplit(secret)
         usable = parts.scheme in ("amqp", "amqps") and bool(parts.hostname) and (parts.port or 1) > 0
@@ -339,6 +372,16 @@ def _amqp_url(secret: str, path: Path) -> str:
     if not usable:
         raise BadConfig("the broker's address must be amqp://user:password@host:port/vhost", field="amqp_url")
     return secret
+
+
+def _beside_file(url: str, path: Path) -> str:
+    """The URL with its certificates' files found from the folder of the file that holds it."""
+    parts = urlsplit(url)
+    options = [
+        (name, str(path.parent / value) if name in ("cafile", "certfile", "keyfile") else value)
+        for name, value in parse_qsl(parts.query)
+    ]
+    return urlunsplit(parts._replace(query=urlencode(options, safe="/"))) if options else url
 
 
 def _store_url(node: NodeFile, folder: Path) -> str | None:

@@ -7,21 +7,32 @@ that hub signs twice. Hubs make and sign them in `nodes/hub/signing.py`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from typing import TypeVar
 
 from nodes.machine import Verify
-from schemas.contracts import Contract
+from schemas import codec
+from schemas.contracts import Contract, Settlement
 from schemas.errors import VerificationFailed
-from schemas.ids import Address, hub_address, hub_of
+from schemas.ids import Address, derive_id, hub_address, hub_of
 from schemas.money import cost_micros
 from schemas.signing import struct_bytes
 
+P = TypeVar("P", Contract, Settlement)
+
 LEASE_ROUNDING_SECONDS = 0.001
 """Timestamps near 2·10⁹ keep about 10⁻⁷ s in a float64."""
+TIMING_SECONDS = 1.0
+"""By which two clocks may tell the same duration apart."""
 
 
 class ContractInvalid(VerificationFailed):
     """The contract is not what both hubs and both parties signed. `code` says which part is wrong."""
+
+
+class ReceiptInvalid(VerificationFailed):
+    """The receipt is not what both parties signed, or not what its contract says. `code` says which part is wrong."""
 
 
 def verify_contract(contract: Contract, hub_keys: Mapping[str, bytes], verify: Verify) -> None:
@@ -63,6 +74,51 @@ def verify_proposal(contract: Contract, hub_keys: Mapping[str, bytes], verify: V
     check_terms(contract)
 
 
+def verify_settlement(settlement: Settlement, hub_keys: Mapping[str, bytes], verify: Verify) -> None:
+    """Check a contract and its receipt, offline; arguments as in `verify_contract`.
+
+    Raises:
+        ContractInvalid: of the contract, as `verify_contract`.
+        ReceiptInvalid: code other-contract, receipt-time, receipt-cost, renter-signature or lessor-signature.
+    """
+    contract, receipt = settlement.contract, settlement.receipt
+    verify_contract(contract, hub_keys, verify)
+    signed = struct_bytes(receipt)
+    of = (receipt.contract, receipt.job, receipt.subtask)
+    lease, cost = contract.ends_at - contract.starts_at, charge_micros(contract, receipt.seconds)
+    rules = (
+        ("renter-signature", verify(contract.renter_key, signed, receipt.renter_signature), _unsigned(contract.renter)),
+        ("lessor-signature", verify(contract.lessor_key, signed, receipt.lessor_signature), _unsigned(contract.lessor)),
+        ("other-contract", of == (contract.id, contract.buy.job, derive_id("subtask", contract.id)), "is of another"),
+        (
+            "receipt-time",
+            0 <= receipt.seconds <= lease + TIMING_SECONDS,
+            f"says {receipt.seconds:.1f} s of {lease:.1f} s",
+        ),
+        ("receipt-cost", receipt.cost_micros == cost, f"says {receipt.cost_micros} millionths; its time costs {cost}"),
+    )
+    for code, holds, why in rules:
+        if not holds:
+            raise ReceiptInvalid(f"the receipt of {contract.id} does not hold: {why}", code=code)
+
+
+def to_file(paper: Contract | Settlement) -> bytes:
+    """As JSON (RFC 8259), to be kept or shown to others."""
+    return codec.encode_data(paper) + b"\n"
+
+
+def read_file(kind: type[P], raw: bytes) -> P:
+    """What `to_file` wrote. Nothing in it is verified.
+
+    Raises:
+        MalformedEvent: bad-json, or bad-data: it has fields that nobody signed, or lacks some.
+    """
+    paper = codec.decode_data(kind, raw)
+    if json.loads(codec.encode_data(paper)) != json.loads(raw):
+        raise codec.MalformedEvent(f"{kind.__name__}: it says more than what was signed", code="bad-data")
+    return paper
+
+
 def charge_micros(contract: Contract, seconds: float) -> int:
     """What so many seconds under the contract cost: at least what its sell order says, at most the lease."""
     lease = contract.ends_at - contract.starts_at
@@ -99,6 +155,10 @@ def _hub_key(hub: str, hub_keys: Mapping[str, bytes]) -> bytes:
     if key is None:
         raise ContractInvalid(f"no public key of {hub} is known here; add it to the network", code="unknown-hub")
     return key
+
+
+def _unsigned(party: str) -> str:
+    return f"{party} has not signed it so"
 
 
 def _invalid(contract: Contract, code: str, why: str) -> ContractInvalid:

@@ -5,22 +5,31 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from broker.names import DESK
 from broker.port import Broker
+from nodes.asking import ANSWER_SECONDS_MAX, asking
 from nodes.bootstrap import connect, evidence_policy, new_job_id
 from nodes.config import NodeConfig
 from nodes.data.port import Source
+from nodes.draft import data_of
 from nodes.partner.decision import publish_decision
 from nodes.protections import CIPHERTEXT, asked
+from nodes.renter.files.idempotency import Keys, Submitted, content_of
+from nodes.renter.protocol.records import JOB_PREFIX
 from nodes.renter.submission import JobOptions, publish_cancel, publish_delete, publish_job, stage
 from nodes.runtime.post import Post
 from nodes.runtime.storage import StorageFailed, is_fault
 from nodes.store.blobs import BlobStore
-from schemas.errors import PolicyRefused
+from nodes.views.market import Market, of_words
+from nodes.views.source import open_store
+from schemas.errors import PolicyRefused, SubletError
+from schemas.events import MarketRequested, MarketTold
+from schemas.ids import hub_address
 from schemas.jobs import JobSpec
 
 CONNECT_SECONDS_MAX: Final = 5.0
@@ -39,6 +48,57 @@ async def submit(
         BrokerUnreachable: no connection within `CONNECT_SECONDS_MAX`.
         StorageFailed: the disk is full, or fails.
     """
+    return await _submit(config, data, program, local_program, options, _keep_nothing)
+
+
+async def submit_once(  # noqa: PLR0917 - what `submit` takes, and the key
+    config: NodeConfig, key: str, data: Path, program: bytes, local_program: bytes | None, options: JobOptions
+) -> str:
+    """As `submit`; but where the same was submitted under this key before, that job's id, and no other job.
+
+    Raises:
+        KeyTaken: something else was submitted under this key.
+    """
+    content = await asyncio.to_thread(content_of, data, program, local_program, options)
+    keys, lock = Keys(config.keys), ExitStack()
+    await asyncio.to_thread(lock.enter_context, keys.locked())
+    with lock:
+        async with open_store(config) as store:
+            taken = set(await store.aggregates(JOB_PREFIX))
+        keys.forget(lambda job: job in taken or (config.jobs / job).is_dir())
+        known = keys.find(key, content)
+        if known is None:
+            try:
+                return await _submit(
+                    config,
+                    data,
+                    program,
+                    local_program,
+                    options,
+                    lambda spec: keys.keep(key, Submitted(job=spec.id, content=content, spec=spec)),
+                )
+            except BaseException:
+                keys.drop(key)
+                raise
+        if known.job not in taken:  # whoever submitted it may have been killed before it was sent
+            async with _connected(config) as broker:
+                await publish_job(Post(config.identity(), broker, time.time), known.spec)
+        return known.job
+
+
+def _keep_nothing(_: JobSpec) -> None:
+    """Of a submission without a key."""
+
+
+async def _submit(  # noqa: PLR0917 - what `submit` takes, and a hook
+    config: NodeConfig,
+    data: Path | Source,
+    program: bytes,
+    local_program: bytes | None,
+    options: JobOptions,
+    before: Callable[[JobSpec], None],
+) -> str:
+    """`before` is called when the job is staged and not yet sent."""
     _check_policy(config, options)
     identity, job = config.identity(), new_job_id()
 
@@ -46,7 +106,9 @@ async def submit(
         for folder in (config.data_dir, config.jobs):
             folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
         blobs = BlobStore(config.blobs)
-        return stage(data, program, local_program, options, jobs=config.jobs, blobs=blobs, job_id=job)
+        spec = stage(data, program, local_program, options, jobs=config.jobs, blobs=blobs, job_id=job)
+        before(spec)
+        return spec
 
     try:
         spec = await asyncio.to_thread(staging)
@@ -90,6 +152,24 @@ async def decide(config: NodeConfig, job: str, *, approved: bool, reason: str = 
         await publish_decision(Post(config.identity(), broker, time.time), job, approved=approved, reason=reason)
 
 
+async def market(config: NodeConfig) -> Market:
+    """What compute there is, as this participant's hub knows.
+
+    Raises:
+        BrokerUnreachable: no connection within `CONNECT_SECONDS_MAX`.
+        HubSilent: it does not answer.
+    """
+    hub = hub_address(config.hub)
+    async with _connected(config) as broker:
+        post = Post(config.identity(), broker, time.time)
+        async with asking(broker, config.address, post, config.network.hub_keys) as desk:
+            try:
+                told = data_of(await desk.ask("market.requested", hub, MarketRequested(lane=DESK)), MarketTold)
+            except TimeoutError as error:
+                raise HubSilent(hub) from error
+    return of_words(config.address, told.capacities, told.more)
+
+
 def _check_policy(config: NodeConfig, options: JobOptions) -> None:
     """What this renter would refuse later anyway.
 
@@ -108,6 +188,13 @@ def _check_policy(config: NodeConfig, options: JobOptions) -> None:
             f"--protection {options.protection} finds only software enclaves, which are not confidential: accept that "
             f"by --accept-software-enclave, or use --protection {CIPHERTEXT.name}"
         )
+
+
+class HubSilent(SubletError):  # noqa: N818 - reads as the sentence it is
+    """The hub answers nothing."""
+
+    def __init__(self, hub: str) -> None:
+        super().__init__(f"no answer of {hub} in {ANSWER_SECONDS_MAX:g} s: is `sublet hub` running there?")
 
 
 @asynccontextmanager

@@ -319,4 +319,11 @@ class LocalNetwork:
             units=self._workers,
         )
         broker = self.server.connect(lessor)
-        return lessor_worker(config, self._identities[lessor], broker, self._crew, reported=self._reported)
+        return lessor_worker(
+            config,
+            self._identities[lessor],
+            broker,
+            self._crew,
+            self._folder / lessor / "receipts",
+            reported=self._reported,
+        )

@@ -38,6 +38,7 @@ class BrokerSite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     host: Annotated[str, Meta(min_length=1, max_length=253)]
     port: Annotated[int, Meta(ge=1, le=65535)] = 5672
     virtual_host: Annotated[str, Meta(min_length=1, max_length=255)] = "sublet"
+    tls: bool = False
 
 
 class HubEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -4,9 +4,12 @@
     DIR/definitions.json             for RabbitMQ, password hashes only; of several brokers definitions-<name>.json
     DIR/rabbitmq.conf                tells RabbitMQ to load them; likewise
     DIR/nodes/<address>/             one node's own folder (mode 0700), to be moved to where the node runs
-        node.toml network.toml identity.pem amqp-url        and at hubs subnet.toml, link-<neighbour on another broker>
+        node.toml network.toml identity.pem amqp-url        at participants welcome.json
+        subnet.toml management-url link-<neighbour on another broker>                          at hubs
 
-Secrets (`identity.pem`, `amqp-url`, `link-*`) have mode 0600 and are new for every network.
+Secrets (`identity.pem`, `amqp-url`, `management-url`, `link-*`) have mode 0600 and are new for every network.
+Participants ask for admission and are welcome here as they would be from elsewhere (`nodes.membership`); but whoever
+runs this has held all keys.
 """
 
 from __future__ import annotations
@@ -16,18 +19,24 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 from broker.definitions import SALT_BYTES, definitions, password_hash
-from broker.names import link_account
+from broker.names import link_account, operator_account
 from broker.network import LANES_DEFAULT, Network, Role, check_network, far_neighbours
 from broker.topology import topology
-from nodes.config import link_file
+from nodes.config import MANAGEMENT_URL, link_file
+from nodes.hub.registry import founded
 from nodes.identity import Identity
+from nodes.membership import organisation
+from nodes.membership.papers import read_paper
+from nodes.membership.settings import AMQP_URL, KEY, NETWORK, amqp_url, network_toml, node_toml, subnet_toml
+from nodes.membership.welcoming import make_welcome
 from nodes.network import (
     BrokerSite,
     HubEntry,
@@ -38,27 +47,11 @@ from nodes.network import (
 )
 from schemas.errors import BadConfig
 from schemas.ids import HUB_NAME, Address, address, hub_address, hub_of, name_of, parse_address
+from schemas.membership import JoinRequest
 
-NETWORK: Final = "network.toml"
 BROKER: Final = "main"
 PASSWORD_BYTES: Final = 32
 _STAGING: Final = ".new-network"
-POLICY: Final = """# Who may ask what of this partner's data. Without a rule nobody may.
-uncovered = "refuse"                 # or "ask": a person decides, by `sublet joint approve|refuse JOB`
-
-# [[allow]]
-# renters = ["A11.A12"]
-# datasets = ["NAME"]
-# columns = ["COLUMN"]               # left out: all
-# programs = ["*"]                   # or SHA-256 digests; "*" is any that gives sums over rows
-# algorithms = ["*"]                 # of models to fit: ridge, ols, logistic, poisson; "*" is any
-# per_row = true                     # rows may be scored with a model that was fitted here
-# rows_min = 20                      # the fewest rows that an output may rest on
-# rounds_max = 10
-# alignment = ["digest", "psi"]      # how rows may be found; psi shows the renter which of its ids are here
-# ids_max = 1000000                  # ids of the renter in one psi: each may be a guess
-# until = 2030-01-01T00:00:00Z
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +67,8 @@ class Plan:
     site: BrokerSite = field(default_factory=lambda: BrokerSite(host="127.0.0.1"))
     own_sites: Mapping[str, BrokerSite] = field(default_factory=dict)
     """Brokers of single hubs, by hub; the others share `site`."""
+    management_port: int = 15672
+    """Of the management API of every broker."""
 
     def checked(self) -> Plan:
         """Itself.
@@ -149,119 +144,105 @@ def create(folder: Path, plan: Plan) -> list[Address]:
 
 
 def _write_all(staging: Path, folder: Path, plan: Plan) -> list[Address]:
-    hubs = [hub_address(hub) for hub in plan.hubs]
-    identities = {node: Identity.generate(node) for node in (*hubs, *plan.participants)}
-    network = _network(plan, identities)
-    subnets = {hub: _subnet(hub, plan, identities) for hub in plan.hubs}
+    hubs = {hub: Identity.generate(hub_address(hub)) for hub in plan.hubs}
+    network = _network(plan, hubs)
+    (staging / "nodes").mkdir(mode=0o700)
+    requests = {node: _ask(staging / "nodes" / node, node, plan) for node in plan.participants}
+    subnets = {hub: _subnet(hub, requests) for hub in plan.hubs}
     layout = described(network, subnets.values())
     check_network(layout)
-    ways = [(hub, far) for hub in plan.hubs for far in far_neighbours(layout, hub)]
-    users = (*identities, *(Address(link_account(*way)) for way in ways))
-    passwords = {user: secrets.token_urlsafe(PASSWORD_BYTES) for user in users}
-    (staging / "nodes").mkdir(mode=0o700)
-    for node, identity in identities.items():
-        own = staging / "nodes" / node
-        own.mkdir(mode=0o700)
-        identity.save(own / "identity.pem")
-        site = plan.sites[plan.broker_of(hub_of(node))]
-        _write(own / "amqp-url", amqp_url(site, node, passwords[node]) + "\n", 0o600)
+    accounts = _Accounts({node: request.password_hash for node, request in requests.items()})
+    for hub, identity in hubs.items():
+        own = staging / "nodes" / identity.address
+        _write_hub(own, identity, plan, subnets[hub], accounts)
+        _write_links(own, hub, layout, plan, accounts)
         _write(own / NETWORK, network_toml(network), 0o644)
-        _write(own / "node.toml", node_toml(node, plan), 0o644)
-        if node in plan.partners:
-            _write(own / "policy.toml", POLICY, 0o644)
-        if node in hubs:
-            _write(own / "subnet.toml", subnet_toml(subnets[hub_of(node)]), 0o644)
-    for hub, far in ways:
-        user = link_account(hub, far)
-        url = amqp_url(plan.sites[plan.broker_of(far)], user, passwords[Address(user)])
-        _write(staging / "nodes" / hub_address(hub) / link_file(far), f"{url}\n", 0o600)
+    for node, request in requests.items():
+        _welcome(staging / "nodes" / node, request, network, hubs[hub_of(node)])
     for name, site in plan.sites.items():
         end = "" if len(plan.sites) == 1 else f"-{name}"
-        _write(staging / f"definitions{end}.json", _definitions(layout, name, passwords, site.virtual_host), 0o644)
+        _write(staging / f"definitions{end}.json", _definitions(layout, name, accounts, site.virtual_host), 0o644)
         where = folder.resolve() / f"definitions{end}.json"
         load = f"# RabbitMQ reads this file at its start.\nload_definitions = {where}\n"
         _write(staging / f"rabbitmq{end}.conf", load, 0o644)
     _write(staging / NETWORK, network_toml(network), 0o644)
-    return list(identities)
+    return [*(identity.address for identity in hubs.values()), *requests]
 
 
-def _definitions(layout: Network, broker: str, passwords: Mapping[Address, str], virtual_host: str) -> str:
-    """RabbitMQ's definitions. Anybody may read them: hashes of 256 random bits cannot be turned round."""
-    made = topology(layout, broker)
-    hashes = {row.user: password_hash(passwords[row.user], secrets.token_bytes(SALT_BYTES)) for row in made.permissions}
-    return json.dumps(definitions(made, hashes, vhost=virtual_host), indent=1) + "\n"
+@dataclass(slots=True)
+class _Accounts:
+    """Password hashes by the broker's users; passwords of hubs, links and operators are made here."""
+
+    hashes: dict[str, str]
+    operators: dict[str, str] = field(default_factory=dict)
+    """Passwords by broker."""
+
+    def new(self, user: str) -> str:
+        """A fresh password for this user."""
+        password = secrets.token_urlsafe(PASSWORD_BYTES)
+        self.hashes[user] = password_hash(password, secrets.token_bytes(SALT_BYTES))
+        return password
+
+    def operator(self, broker: str) -> str:
+        """The password of this broker's operators."""
+        if broker not in self.operators:
+            self.operators[broker] = self.new(operator_account(broker))
+        return self.operators[broker]
 
 
-def amqp_url(site: BrokerSite, user: str, password: str) -> str:
-    """The broker's address for one account (AMQP URI specification: the virtual host is one percent-encoded part)."""
+def _ask(own: Path, node: Address, plan: Plan) -> JoinRequest:
+    return read_paper(organisation.new(own, node, plan.role_of(node), plan.lanes, time.time()), JoinRequest)
+
+
+def _welcome(own: Path, request: JoinRequest, network: NetworkFile, hub: Identity) -> None:
+    address, member = Address(request.address), founded(request)
+    paper = make_welcome(address, member, network, authority="", now=time.time(), sign=hub.sign)
+    organisation.welcome(own, paper)
+
+
+def _write_hub(own: Path, identity: Identity, plan: Plan, subnet: SubnetFile, accounts: _Accounts) -> None:
+    own.mkdir(mode=0o700)
+    identity.save(own / KEY)
+    broker = plan.broker_of(subnet.hub)
+    site = plan.sites[broker]
+    url = amqp_url(site, identity.address, accounts.new(identity.address))
+    _write(own / AMQP_URL, f"{url}\n", 0o600)
+    operator = f"{quote(operator_account(broker), safe='')}:{accounts.operator(broker)}"
     host = f"[{site.host}]" if ":" in site.host else site.host
-    return f"amqp://{quote(user, safe='')}:{quote(password, safe='')}@{host}:{site.port}/{quote(site.virtual_host, '')}"
+    _write(own / MANAGEMENT_URL, f"http://{operator}@{host}:{plan.management_port}\n", 0o600)
+    _write(own / "node.toml", node_toml(identity.address, "hub", 0), 0o644)
+    _write(own / "subnet.toml", subnet_toml(subnet), 0o644)
 
 
-def network_toml(network: NetworkFile) -> str:
-    """`network.toml` as text."""
-    lines = [
-        "# The network: its hubs, how they are linked, and their brokers. Public, and the same for every node.",
-        *_fields(format=network.format, links=network.links),
-    ]
-    for name, site in network.brokers.items():
-        lines += ["", f"[brokers.{name}]", *_fields(host=site.host, port=site.port, virtual_host=site.virtual_host)]
-    for name, hub in network.hubs.items():
-        lines += ["", f"[hubs.{name}]", *_fields(broker=hub.broker, public_key=hub.public_key)]
-    return "\n".join(lines) + "\n"
+def _write_links(own: Path, hub: str, layout: Network, plan: Plan, accounts: _Accounts) -> None:
+    for far in far_neighbours(layout, hub):
+        user = link_account(hub, far)
+        url = amqp_url(plan.sites[plan.broker_of(far)], user, accounts.new(user))
+        _write(own / link_file(far), f"{url}\n", 0o600)
 
 
-def subnet_toml(subnet: SubnetFile) -> str:
-    """`subnet.toml` as text."""
-    lines = [f"# The participants of hub {subnet.hub}. Lies at this hub only.", "format = 1", *_fields(hub=subnet.hub)]
-    for name, entry in subnet.participants.items():
-        fields = _fields(role=entry.role, public_key=entry.public_key, lanes=entry.lanes)
-        lines += ["", f"[participants.{name}]", *fields]
-    return "\n".join(lines) + "\n"
+def _definitions(layout: Network, broker: str, accounts: _Accounts, virtual_host: str) -> str:
+    """RabbitMQ's definitions. Anybody may read them: hashes of 256 random bits cannot be turned round."""
+    hashes = {Address(user): hashed for user, hashed in accounts.hashes.items()}
+    operator = operator_account(broker)
+    administrators = {operator: accounts.hashes[operator]}
+    made = definitions(topology(layout, broker), hashes, vhost=virtual_host, administrators=administrators)
+    return json.dumps(made, indent=1) + "\n"
 
 
-def node_toml(node: Address, plan: Plan) -> str:
-    """`node.toml` as text, with the settings that people change."""
-    role = "hub" if name_of(node) == HUB_NAME else plan.role_of(node)
-    lines = [
-        f"# {node}: a {role}. Paths are relative to this file; SUBLET_* variables win over it.",
-        *_fields(role=role, address=node, network=NETWORK, key_file="identity.pem", amqp_url_file="amqp-url"),
-    ]
-    if role == "hub":
-        lines += _fields(subnet="subnet.toml", data_dir="data")
-    elif role == "renter":
-        lines += [*_fields(data_dir="data"), "", "[renter]", "# cores = 0                        # 0: all"]
-        lines += ["# allow_software_enclaves = true   # whether a job may opt in to what is not confidential"]
-    elif role == "partner":
-        lines += [*_fields(data_dir="data"), "", "[partner]", *_fields(policy_file="policy.toml")]
-        lines += ["", "# [partner.datasets.NAME]           # any table: text, Parquet or Arrow"]
-        lines += ['# file = "table.csv"', '# id_column = "id"']
-        lines += ['# missing = "mean"               # of models: the mean instead of a missing value; else refused']
-        lines += ['# outliers = "move"              # rows that stand alone, towards the mean; else refused']
-    else:
-        lines += ["", "[lessor]", *_fields(units=2, price=1.0, lanes=plan.lanes)]
-    return "\n".join(lines) + "\n"
-
-
-def _network(plan: Plan, identities: Mapping[Address, Identity]) -> NetworkFile:
-    keys = {hub: identities[hub_address(hub)].public.hex() for hub in plan.hubs}
+def _network(plan: Plan, identities: Mapping[str, Identity]) -> NetworkFile:
+    keys = {hub: identity.public.hex() for hub, identity in identities.items()}
     hubs = {hub: HubEntry(broker=plan.broker_of(hub), public_key=key) for hub, key in keys.items()}
     return NetworkFile(brokers=dict(plan.sites), hubs=hubs, links=plan.linked)
 
 
-def _subnet(hub: str, plan: Plan, identities: Mapping[Address, Identity]) -> SubnetFile:
-    def entry(node: Address, role: Role, lanes: int) -> ParticipantEntry:
-        return ParticipantEntry(role=role, public_key=identities[node].public.hex(), lanes=lanes)
-
-    here = [node for node in plan.participants if hub_of(node) == hub]
-    lanes = {"lessor": plan.lanes}
-    entries = {name_of(node): entry(node, role := plan.role_of(node), lanes.get(role, 0)) for node in here}
+def _subnet(hub: str, requests: Mapping[Address, JoinRequest]) -> SubnetFile:
+    entries = {
+        name_of(node): ParticipantEntry(role=each.role, public_key=each.public_key.hex(), lanes=each.lanes)
+        for node, each in requests.items()
+        if hub_of(node) == hub
+    }
     return SubnetFile(hub=hub, participants=entries)
-
-
-def _fields(**values: str | float | Sequence[Sequence[str]]) -> list[str]:
-    """Lines `name = value`. JSON's strings, numbers and lists of them are TOML's too."""
-    return [f"{name} = {json.dumps(value)}" for name, value in values.items()]
 
 
 def _write(path: Path, text: str, mode: int) -> None:

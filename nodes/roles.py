@@ -27,7 +27,7 @@ class RoleRow:
     machine: str
     """Its protocol logic, a `nodes.machine.Machine`."""
     server: str
-    """Runs one process: `async (config, identity, broker, crew, stop) -> None`."""
+    """Runs one process: `async (config, identity, broker, crew, stop, telemetry) -> None`."""
     settings: str = ""
     """The class of its table in a node's file; empty where it has none."""
     has_store: bool = True
@@ -45,7 +45,7 @@ ROLES: Final[Mapping[str, RoleRow]] = MappingProxyType(
             RoleRow(
                 name="hub",
                 about="A hub: matches orders, signs contracts. Ends cleanly on SIGTERM and SIGINT.",
-                queues=("control",),
+                queues=("control", "heartbeat"),
                 machine="nodes.hub.machine:HubMachine",
                 server="nodes.bootstrap:serve_hub",
             ),

@@ -23,6 +23,7 @@ from schemas.errors import BadConfig, SubletError
 
 ANSWER_SECONDS_MAX: Final = 8.0
 """A process whose loop stands still says so in less."""
+STORE_SECONDS_MAX: Final = 5.0
 ANSWER_BYTES_MAX: Final = 64 * 1024
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what to ask instead
 
@@ -87,12 +88,15 @@ async def _stored(config: NodeConfig, clock: Callable[[], float]) -> Stored | No
     if not place.is_made:
         return None
     try:
-        store = await place.open(config.address, ROLES[config.role].load(ROLES[config.role].machine).record_types)
-        try:
-            due = await store.next_timer()
-            late = 0.0 if due is None else max(0.0, clock() - due)
-            return Stored(effects=await store.outbox_size(), late_seconds=late)
-        finally:
-            await store.close()
+        async with asyncio.timeout(STORE_SECONDS_MAX):
+            store = await place.open(config.address, ROLES[config.role].load(ROLES[config.role].machine).record_types)
+            try:
+                due = await store.next_timer()
+                late = 0.0 if due is None else max(0.0, clock() - due)
+                return Stored(effects=await store.outbox_size(), late_seconds=late)
+            finally:
+                await store.close()
+    except TimeoutError:
+        return Stored(reason=f"it did not answer within {STORE_SECONDS_MAX:g} s")
     except (SubletError, OSError) as error:
         return Stored(reason=str(error))

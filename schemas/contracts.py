@@ -56,3 +56,15 @@ class Receipt(Struct, frozen=True, kw_only=True):
     cost_micros: Annotated[int, Meta(ge=0)]
     renter_signature: SignatureField = b""
     lessor_signature: SignatureField = b""
+
+    @property
+    def seconds(self) -> float:
+        """That are paid for."""
+        return self.ended_at - self.started_at
+
+
+class Settlement(Struct, frozen=True, kw_only=True):
+    """A contract and its receipt, with all signatures: what is owed, to be verified by whoever knows the hubs' keys."""
+
+    contract: Contract
+    receipt: Receipt

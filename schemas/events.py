@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import Meta, Struct
 
 from schemas import limits
-from schemas.contracts import Contract, Receipt
+from schemas.contracts import Contract, Receipt, Settlement
 from schemas.fields import Code, Text
 from schemas.ids import Address, AddressField, DigestField, IdField
 from schemas.jobs import Batch, JobSpec, SubtaskTerms
@@ -37,6 +37,7 @@ from schemas.joint import (
     SumsAdvanced,
     WorkContinued,
 )
+from schemas.membership import ParticipantAdmitted, ParticipantRemoved, ParticipantSettled
 from schemas.orders import PROTECTIONS, BuyOrder, Capacity, Need, Offer, SellOrder, Timestamp
 
 EVERYBODY: Final = "hub|renter|lessor|partner"
@@ -179,7 +180,6 @@ class ContractEnded(Struct, frozen=True, kw_only=True):
     contract: IdField
     code: Code
     reason: Text = ""
-    receipt: Receipt | None = None
 
 
 class JobSubmitted(Struct, frozen=True, kw_only=True):
@@ -375,6 +375,22 @@ class CheckAnswered(Struct, frozen=True, kw_only=True):
     reason: Text = ""
 
 
+class MarketRequested(Struct, frozen=True, kw_only=True):
+    """People at a participant ask their hub what compute there is."""
+
+    lane: Lane
+
+
+class MarketTold(Struct, frozen=True, kw_only=True):
+    """What the hub's own subnet offers, and what other hubs last told it (N4)."""
+
+    event: Text
+    capacities: Annotated[tuple[Capacity, ...], Meta(max_length=limits.CAPACITIES_TOLD_MAX)]
+    """Of the own subnet first; then those of the most units."""
+    more: Annotated[int, Meta(ge=0)] = 0
+    """That are left out."""
+
+
 class EventRefused(Struct, frozen=True, kw_only=True):
     """A receiver does not believe its sender, by its clock or its key; so it will not believe what it sends next."""
 
@@ -473,6 +489,26 @@ def _rows() -> tuple[EventType, ...]:
         row("norm.told", "partner", "renter", NormTold, "control", "J6: the partner has them"),
         row("subtask.completed", "renter", "lessor", SubtaskCompleted, "control", "half a receipt"),
         row("receipt.countersigned", "lessor", "renter", ReceiptCountersigned, "control", "the whole receipt"),
+        row(
+            "participant.admitted",
+            "user",
+            "hub",
+            ParticipantAdmitted,
+            "control",
+            "N4: joins, or changes",
+        ),
+        row("participant.settled", "user", "hub", ParticipantSettled, "control", "N4: only the newest key counts"),
+        row("participant.removed", "user", "hub", ParticipantRemoved, "control", "N4: leaves"),
+        row(
+            "contract.settled",
+            "renter|lessor|worker",
+            "hub|renter",
+            Settlement,
+            "control",
+            "R4: both receipt signatures",
+        ),
+        row("market.requested", EVERYBODY, "hub", MarketRequested, "control", "N4: what compute is there?"),
+        row("market.told", "hub", "user", MarketTold, "lane", "N4: to people at a node"),
         row("check.requested", EVERYBODY, "hub", CheckRequested, "control", "is this node believed?"),
         row("check.answered", "hub", "user", CheckAnswered, "lane", "to people at a node: it is, or why not"),
         row("event.refused", EVERYBODY, EVERYBODY, EventRefused, "control", "the sender's clock or key is not right"),

@@ -52,10 +52,10 @@ class Algorithm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: AlgorithmName
     penalty_per_row: Annotated[float, Meta(ge=0, le=1e6)]
     """Times the number of rows it is what scikit-learn's Ridge calls alpha, on standardised columns."""
-    renter_bits: Annotated[int, Meta(ge=4, le=31)] = 16
-    """Of the integers that columns become."""
+    renter_bits: Annotated[int, Meta(ge=4, le=31)] | None = None
+    """Of the integers that the renter's columns become. None: as many as slots leave room for."""
     partner_bits: Annotated[int, Meta(ge=4, le=26)] | None = None
-    """None: as many as the rows in common ask for (`nodes/joint/columns.py`)."""
+    """Of the partner's. None: as many as the rows in common ask for (both: `nodes/joint/columns.py`)."""
     partner_coefficients: bool = True
     """Whether the partner learns the weights of its own columns."""
 

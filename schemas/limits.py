@@ -51,7 +51,11 @@ CAPACITY_SECONDS_MAX: Final = 60.0
 """News of compute that are older are dropped, wherever they came from."""
 CAPACITIES_PER_NEIGHBOUR_MAX: Final = 64
 """Hubs that one hub tells another of, under each protection: the best that it knows."""
+CAPACITIES_TOLD_MAX: Final = 900
+"""To people who ask for the market: what an event has room for."""
 HOPS_MAX: Final = 255
+RECEIPT_SECONDS_KEPT: Final = 400 * 24 * 3600.0
+"""After a contract's day its receipt is kept so long: a year's account can be made in the month after it."""
 SELL_ORDERS_PER_HUB_MAX: Final = 100_000
 OFFERS_PER_QUOTE_MAX: Final = 64
 

@@ -15,7 +15,10 @@ from msgspec import Struct, structs
 
 from schemas.contracts import Contract, Receipt
 from schemas.joint import Introduction
+from schemas.membership import HubPaper, JoinRequest, Welcome
 from schemas.orders import BuyOrder, SellOrder
+
+Signed = SellOrder | BuyOrder | Contract | Receipt | Introduction | JoinRequest | Welcome | HubPaper
 
 _LABELS: Final[Mapping[type[Struct], str]] = {
     SellOrder: "sell-order",
@@ -23,6 +26,9 @@ _LABELS: Final[Mapping[type[Struct], str]] = {
     Contract: "contract",
     Receipt: "receipt",
     Introduction: "introduction",
+    JoinRequest: "join-request",
+    Welcome: "welcome",
+    HubPaper: "hub-paper",
 }
 
 
@@ -31,7 +37,7 @@ def length_prefixed(*parts: bytes) -> bytes:
     return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
 
 
-def struct_bytes(signed: SellOrder | BuyOrder | Contract | Receipt | Introduction) -> bytes:
+def struct_bytes(signed: Signed) -> bytes:
     """The bytes that a signature over this struct covers: every field but the struct's own signatures."""
     emptied = {name: b"" for name in signed.__struct_fields__ if name == "signature" or name.endswith("_signature")}
     label = f"sublet/v1/{_LABELS[type(signed)]}".encode()

@@ -9,7 +9,7 @@ from broker.names import hub_exchange
 from broker.port import PREFETCH_MAX, Message
 from broker.rabbitmq import frames
 from broker.rabbitmq.consumer import RabbitConsumer
-from broker.rabbitmq.link import Link
+from broker.rabbitmq.link import Link, Url
 from broker.rabbitmq.publisher import Publisher
 from schemas.ids import Address, hub_of
 
@@ -17,12 +17,12 @@ CONNECT_SECONDS_MAX: Final = 30.0
 
 
 async def connect(
-    url: str, of: Address, *, timeout_seconds: float = CONNECT_SECONDS_MAX, exchange: str = ""
+    url: Url, of: Address, *, timeout_seconds: float = CONNECT_SECONDS_MAX, exchange: str = ""
 ) -> RabbitBroker:
     """A connection for this address.
 
     Args:
-        url: with the credentials of `of`.
+        url: with the credentials of `of`; what gives it is asked again with every attempt to connect.
         of: whose key source, hub exchange and queues it will be.
         timeout_seconds: how long to try while the broker does not answer.
         exchange: where it publishes; without, on that of its hub.

@@ -43,17 +43,22 @@ REFUSED: Final = (
 LOST: Final = (OSError, RuntimeError, amqp.AMQPError)  # aiormq's errors of state are RuntimeErrors
 
 
-class Link:
-    """The connection of one address. Its URL holds a secret: nothing here shows it."""
+Url = str | Callable[[], str]
 
-    def __init__(self, url: str, of: Address) -> None:
-        parts = urlsplit(url)
+
+class Link:
+    """The connection of one address. Its URL holds a secret: nothing here shows it. It is asked for with every attempt:
+    a new password counts as soon as it is there.
+    """
+
+    def __init__(self, url: Url, of: Address) -> None:
+        self._url = url if callable(url) else lambda: url
+        parts = urlsplit(self._url())
         self.of = of
         self.where = f"{parts.hostname}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
         self.lost: Callable[[], None] = lambda: None
         """Called when the connection is lost."""
-        self._url = url
-        self._tls = tls_context(url)
+        self._tls = tls_context(self._url())
         self._connection: AbstractConnection | None = None
         self._there = asyncio.Event()
         self._making: asyncio.Task[None] | None = None
@@ -156,7 +161,7 @@ class Link:
     async def _attempt(self) -> AbstractConnection:
         try:
             return await aio_pika.connect(
-                self._url,
+                self._url(),
                 timeout=CONNECT_ATTEMPT_SECONDS_MAX,
                 client_properties={"connection_name": self.of},
                 ssl_context=self._tls,

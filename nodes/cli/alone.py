@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from nodes.cli import show
 from nodes.cli.compare import Comparison, compare
 from nodes.cli.console import Output
 from nodes.cli.files import write_result
 from nodes.cli.inputs import Inputs
-from nodes.cli.progress import follow
+from nodes.cli.progress import ended, follow
+from nodes.cli.sight import Seen, Sight
+from nodes.cli.tables import Table
 from nodes.local import LocalNetwork
 from nodes.renter.submission import JobOptions
 from nodes.scratch import scratch
 from nodes.views.jobs import SOFTWARE_NOTE, JobReport
 from schemas.errors import VerificationFailed
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 SOFTWARE_WARNING: Final = f"this network's enclaves are software, {SOFTWARE_NOTE}"
 
@@ -33,6 +32,7 @@ class Request:
     wishes: JobOptions
     out: Path | None
     check: bool
+    verbose: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +52,28 @@ async def run_alone(request: Request, output: Output) -> int:
     output.note(SOFTWARE_WARNING)
     with scratch() as folder:
         async with LocalNetwork(folder, lessors=request.wishes.lessors) as network:
-            done = await run_job(network, request.inputs, request.wishes, output, check=request.check)
-        return _deliver(done, request.out, output)
+            sight = Sight()
+            with network.server.observed(sight):
+                done = await run_job(network, request.inputs, request.wishes, output, check=request.check)
+        return _deliver(done, request, sight.first, output)
 
 
-async def run_job(network: LocalNetwork, inputs: Inputs, wishes: JobOptions, output: Output, *, check: bool) -> Done:
-    """Stage, submit and watch one job until it ends; compare it when asked to.
+async def run_job(
+    network: LocalNetwork, inputs: Inputs, wishes: JobOptions, output: Output, *, check: bool, quiet: bool = False
+) -> Done:
+    """Stage, submit and watch one job until it ends; compare it when asked to. If `quiet`, without lines of progress.
 
     Raises:
         SubletError: the job cannot be submitted, or its output is of other rows than its input.
     """
     spec = await asyncio.to_thread(network.stage, inputs.data, inputs.program, inputs.local_program, wishes)
     await network.submit(spec)
-    report = await follow(network.watch(spec.id), output)
+    quiet = quiet and not output.progress.is_terminal
+    report = await (ended(network.watch(spec.id)) if quiet else follow(network.watch(spec.id), output))
     if not check or report.phase != "completed":
         return Done(report, None)
-    output.note("comparing with plaintext")
+    if not quiet:
+        output.note("comparing with plaintext")
     return Done(report, await asyncio.to_thread(compare, inputs, wishes, report))
 
 
@@ -83,15 +89,15 @@ def difference(comparison: Comparison) -> str:
     )
 
 
-def _deliver(done: Done, out: Path | None, output: Output) -> int:
-    report, comparison = done.report, done.comparison
+def _deliver(done: Done, request: Request, seen: Seen | None, output: Output) -> int:
+    report, comparison, out = done.report, done.comparison, request.out
     if report.output is not None and out is not None:
         write_result(report.output, out)
     value = show.as_value(report) | {"output": out if report.output is not None else None}
     if comparison is not None:
         value |= {name: number for name, number in asdict(comparison).items() if name != "rows"}
     output.result(value)
-    _say(done, out, output)
+    _say(done, request, seen, output)
     if report.output is not None and out is None and not output.as_json:
         write_result(report.output, None)
     show.say_why(output, report)
@@ -105,12 +111,11 @@ def say(lines: list[str | Table], out: Path | None, output: Output) -> None:
     if out is not None and not output.as_json:
         output.text(*lines)
     else:
-        for line in lines:
-            output.progress.print(line, markup=False)
+        output.aside(*lines)
 
 
-def _say(done: Done, out: Path | None, output: Output) -> None:
-    lines = show.job_lines(done.report)
+def _say(done: Done, request: Request, seen: Seen | None, output: Output) -> None:
+    lines, out = show.job_lines(done.report, verbose=request.verbose, seen=seen), request.out
     if done.comparison is not None:
         lines.append(f"check       {difference(done.comparison)}")
     if out is not None and done.report.output is not None:

@@ -55,6 +55,32 @@ class Comparison:
         return Comparison(rows, shown.max_abs_error, shown.tolerance, near, near_error, cut_error)
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One row: what went in, and the first number of what came out, of the job and of plaintext."""
+
+    name: str
+    """Its id, or its number from 1."""
+    columns: tuple[float, ...]
+    found: float
+    expected: float
+
+
+def sample(inputs: Inputs, wishes: JobOptions, report: JobReport, first: int, rows: int) -> Sample:
+    """Of some rows of a completed job, counted from 0, the one whose result is the middle one; computed here again."""
+    assert report.output is not None
+    program, encoder = encoders.read(inputs.program)
+    local = None if inputs.local_program is None else check(inputs.local_program)
+    with tempfile.TemporaryDirectory(prefix="sublet-sample-") as folder:
+        table = make_table(Path(folder) / "table", inputs.data, program, wishes.reading, encoder)
+        columns, ids = table.read(first, rows), table.ids(first, rows)
+    plain = Computed(program, local, None, wishes.max_error).finished(runtime.evaluate(program, columns))[:, 0]
+    found = open_table(report.output).read(first, rows)[:, 0]
+    row = int(np.argsort(plain)[rows // 2])
+    name = ids[row] if ids else str(first + row + 1)
+    return Sample(name, tuple(columns[row].tolist()), float(found[row]), float(plain[row]))
+
+
 def compare(inputs: Inputs, wishes: JobOptions, report: JobReport) -> Comparison:
     """Hold a completed job's output against plaintext.
 

@@ -27,6 +27,7 @@ def demo(
         Path | None,
         typer.Option("--files", metavar="FOLDER", help="With --joint: leave both parties' tables and programs there."),
     ] = None,
+    verbose: o.Verbose = False,
     as_json: o.Json = False,
 ) -> None:
     """Three protections, one after the other, on bundled data; each compared with plaintext."""
@@ -39,7 +40,7 @@ def demo(
         raise BadConfig("--files is of the demonstration of two parties: add --joint", field="files")
     from nodes.cli.demonstrate import demonstrate  # noqa: PLC0415
 
-    raise typer.Exit(finish(demonstrate(output)))
+    raise typer.Exit(finish(demonstrate(output, verbose=verbose)))
 
 
 @o.asking
@@ -89,6 +90,7 @@ def run(
     check: Annotated[
         bool, typer.Option("--check", help="Compute in plaintext too and report the largest difference.")
     ] = False,
+    verbose: o.Verbose = False,
     as_json: o.Json = False,
 ) -> None:
     """One job on your data, with hubs, renter and lessors in this process.
@@ -106,7 +108,7 @@ def run(
             raise BadConfig("these options are of a job with a partner: name its table by --joint", field="joint")
         from nodes.cli.alone import Request, run_alone  # noqa: PLC0415
 
-        request = Request(asked.inputs(data, out), asked.wishes(accept_software_enclave=True), out, check)
+        request = Request(asked.inputs(data, out), asked.wishes(accept_software_enclave=True), out, check, verbose)
         raise typer.Exit(finish(run_alone(request, output)))
     if score is None and score_joint is not None:
         raise BadConfig("--score-joint is of rows to score: name them by --score", field="score_joint")

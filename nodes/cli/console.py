@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
+from nodes.cli.tables import Table, wrapped
+
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
-    from rich.table import Table
 
-WIDTH_IN_FILES: Final = 160
 SHOWN_NAMES: Final = 10
+WIDTH_MAX: Final = 120
+"""Text is not read better in wider lines."""
 
 
 class Output:
@@ -21,14 +24,21 @@ class Output:
         from rich.console import Console  # noqa: PLC0415 - commands that print nothing start quicker
 
         self.as_json = as_json
-        self._out: RichConsole = Console(highlight=False, soft_wrap=True, width=_width(sys.stdout))
-        self.progress: RichConsole = Console(stderr=True, highlight=False, soft_wrap=True, width=_width(sys.stderr))
+        self.progress: RichConsole = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+
+    @property
+    def width(self) -> int | None:
+        """Of the terminal on which results are read; None where they go to a file or pipe."""
+        return _width(sys.stdout)
 
     def text(self, *parts: str | Table) -> None:
         """A part of the result, for people."""
         if not self.as_json:
-            for part in parts:
-                self._out.print(part, markup=False)
+            _write(sys.stdout, parts)
+
+    def aside(self, *parts: str | Table) -> None:
+        """A report for people, on stderr: stdout has rows or JSON."""
+        _write(sys.stderr, parts)
 
     def result(self, value: Any) -> None:
         """The result, for programs."""
@@ -38,7 +48,8 @@ class Output:
 
     def note(self, line: str) -> None:
         """Progress, on stderr."""
-        self.progress.print(line, markup=False)
+        for each in wrapped(line, _width(sys.stderr)):
+            self.progress.print(each, markup=False)
 
 
 def to_json(value: Any) -> str:
@@ -48,15 +59,9 @@ def to_json(value: Any) -> str:
     return msgspec.json.encode(value, enc_hook=str).decode()
 
 
-def table(title: str, *columns: str) -> Table:
-    """An empty table; columns whose name begins with `#` hold numbers."""
-    from rich import box  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    made = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        made.add_column(column.removeprefix("#"), justify="right" if column.startswith("#") else "left")
-    return made
+def table(title: str, *columns: str, drops: Sequence[str] = ()) -> Table:
+    """An empty table; see `Table`."""
+    return Table(title, columns, tuple(drops))
 
 
 def listed(names: Sequence[str]) -> str:
@@ -70,6 +75,18 @@ def numbers(count: int) -> str:
     return f"{count:,} number{'' if count == 1 else 's'} per row"
 
 
+def _write(stream: TextIO, parts: Sequence[str | Table]) -> None:
+    width = _width(stream)
+    for part in parts:
+        lines = part.lines(width) if isinstance(part, Table) else _lines(part, width)
+        stream.writelines(f"{line}\n" for line in lines)
+    stream.flush()
+
+
+def _lines(text: str, width: int | None) -> list[str]:
+    return [each for line in text.split("\n") for each in wrapped(line, width) or [""]]
+
+
 def _width(stream: TextIO) -> int | None:
-    """A terminal's own width; in files and pipes tables may be wide."""
-    return None if stream.isatty() else WIDTH_IN_FILES
+    """A terminal's; lines in files and pipes are as long as they are."""
+    return min(shutil.get_terminal_size().columns, WIDTH_MAX) if stream.isatty() else None

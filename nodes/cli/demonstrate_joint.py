@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from nodes.cli import show
+from nodes.cli import show, story
 from nodes.cli.alone import SOFTWARE_WARNING
 from nodes.cli.console import Output
+from nodes.cli.demonstrate import WIDTH, headline
 from nodes.cli.demonstrate_files import HOSPITAL, ID_COLUMN, INSURER, LABEL, PROGRAMS, lay_down
 from nodes.cli.inputs import Inputs
 from nodes.cli.pooled import SCORES_ERROR_MAX, AgainstPooled
@@ -29,13 +30,12 @@ from schemas.joint import PENALTIES_PER_ROW, Algorithm, Fitting, Learned
 ROUNDS: Final = 3
 SHOWN_WEIGHTS: Final = 3
 """Of each side: the largest, of standardised columns."""
-WIDTH: Final = 96
 PARTIES: Final = {"renter": "hospital", "partner": "insurer", "lessor": "enclaves"}
 STORY: Final = (
-    "A hospital (A12 behind hub A11) has 549 patients: 10 columns and the diagnosis. An insurer (C12\n"
-    "behind C11) has 20 other columns of 549 people. Neither shows the other a row. Enclaves that the\n"
-    "hospital rents (B12 and B13 behind B11) encrypt for it, and send straight to the insurer, who\n"
-    "computes on ciphertext."
+    "A hospital (A12 behind hub A11) has 549 patients: 10 columns and the diagnosis.\n"
+    "An insurer (C12 behind C11) has 20 other columns of 549 people. Neither shows\n"
+    "the other a row. Enclaves that the hospital rents (B12 and B13 behind B11)\n"
+    "encrypt for it, and send straight to the insurer, who computes on ciphertext."
 )
 
 
@@ -91,7 +91,7 @@ def _fit() -> Invitation:
 
 
 async def _sums(network: LocalNetwork, request: JointRequest, output: Output) -> dict[str, Any]:
-    _headline("A sum of both, in three rounds", output)
+    output.text("", headline("A sum of both, in three rounds"))
     ended = await run_both(network, request, output)
     against = await asyncio.to_thread(replay, ended, request)
     if against is None:
@@ -107,6 +107,8 @@ async def _sums(network: LocalNetwork, request: JointRequest, output: Output) ->
             for number, (at, surplus, plain) in enumerate(rows, 1)
         ),
         f"check       {against.error:.1e} of what is added up off plaintext, {_allowed(ERROR_MAX, against.good)}",
+        *story.saw(ended.report),
+        *story.cost(ended.report),
         *_learned(ended),
     )
     sums = {"offsets": offsets, "found": found, "expected": expected}
@@ -114,7 +116,7 @@ async def _sums(network: LocalNetwork, request: JointRequest, output: Output) ->
 
 
 async def _model(network: LocalNetwork, request: JointRequest, output: Output) -> dict[str, Any]:
-    _headline("A logistic model of both", output)
+    output.text("", headline("A logistic model of both"))
     ended = await run_both(network, request, output)
     against = await asyncio.to_thread(against_all, ended, request)
     if against is None or ended.report.joint is None or ended.report.joint.fit is None:
@@ -124,20 +126,17 @@ async def _model(network: LocalNetwork, request: JointRequest, output: Output) -
     output.text(
         f"rows        {_rows(ended)}",
         f"            {fit.moved} stood alone in the hospital's columns, and were moved towards the mean",
-        f"weights     {'of standardised columns, the largest':<54}{'joint':>12}{'pooled':>12}",
+        f"weights     {'of standardised columns, the largest':<43}{'joint':>12}{'pooled':>12}",
         *_largest(found, against),
-        f"check       {against.scores_error:.1e} of the spread off the scores of the pooled model, "
+        f"check       {against.scores_error:.1e} of the spread off pooled scores, "
         f"{_allowed(SCORES_ERROR_MAX, against.good)}",
-        f"auc         on these rows: hospital alone {alone}, joint {joint}, pooled in one place {pooled}",
-        f"approximate {fit.approximate}",
+        f"auc         hospital alone {alone}, joint {joint}, pooled in one place {pooled}",
+        f"note        approximate: {fit.approximate}",
+        *story.cost(ended.report),
         *_learned(ended),
     )
     listed = [{"column": name, "file": file, "weight": weight} for name, file, weight in found]
     return show.as_value(ended.report) | {"weights": listed, "pooled": against, "ok": against.good}
-
-
-def _headline(title: str, output: Output) -> None:
-    output.text(f"\n{title} " + "─" * (WIDTH - 1 - len(title)))
 
 
 def _failed(ended: Ended, output: Output) -> dict[str, Any]:
@@ -161,7 +160,7 @@ def _largest(found: Sequence[tuple[str, str, float]], against: AgainstPooled) ->
     for file in (HOSPITAL, INSURER):
         own = [(name, *pair) for (name, of, _), pair in zip(found, against.standard, strict=False) if of == file]
         for name, joint, pooled in sorted(own, key=lambda each: -abs(each[1]))[:SHOWN_WEIGHTS]:
-            yield f"  {file.partition('.')[0]:<10}{name:<54}{joint:>+12.4f}{pooled:>+12.4f}"
+            yield f"  {file.partition('.')[0]:<10}{name:<43}{joint:>+12.4f}{pooled:>+12.4f}"
 
 
 def _learned(ended: Ended) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from nodes.cli import options as o
+from nodes.cli.times import parse_time
 
 if TYPE_CHECKING:
     from nodes.cli.console import Output
@@ -61,7 +62,9 @@ def verify(
     from nodes.enclave.attestation.policy_file import read_policy  # noqa: PLC0415
     from nodes.enclave.errors import Rejected  # noqa: PLC0415
 
-    output, accepted, now = Output(as_json=as_json), read_policy(policy), _time(at)
+    output, accepted, now = Output(as_json=as_json), read_policy(policy), datetime.now(UTC)
+    if at is not None:
+        now = datetime.fromtimestamp(parse_time(at, "at", now.timestamp()), UTC)
     try:
         claims = _verified(_read(file, kind, aux), accepted, now, contract)
     except Rejected as error:
@@ -123,18 +126,6 @@ def _print_claims(output: Output, claims: Claims, now: datetime, contract: str |
 
 def _lines(value: dict[str, Any]) -> list[str]:
     return [f"{name:<16}{text}" for name, text in value.items() if text != ""]
-
-
-def _time(text: str | None) -> datetime:
-    from schemas.errors import BadConfig  # noqa: PLC0415
-
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise BadConfig(f"--at {text!r} is not a time; write 2026-03-01 or 2026-03-01T12:00:00Z", field="at") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _read(path: Path, kind: str | None, aux: list[Path] | None) -> Evidence:

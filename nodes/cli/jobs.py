@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from nodes.cli import options as o
 from nodes.cli.loop import finish, quiet_output
+from schemas.errors import BadConfig
 
 if TYPE_CHECKING:
     from nodes.cli.running import Running
     from nodes.roles import Role
+
+
+JOBS_LISTED: Final = 20
+"""On one screen."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -67,6 +73,14 @@ def submit(
     whom: o.Whom,
     together: o.Together,
     *,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            "--key",
+            metavar="NAME",
+            help="Of this submission: the same again under it is the same job, and anything else is refused.",
+        ),
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until the job has ended; the exit code is the job's.")] = False,
     accept_software_enclave: o.AcceptSoftware = False,
     as_json: o.Json = False,
@@ -74,22 +88,40 @@ def submit(
     """Submit a job to this renter's workers. Prints its id."""
     inputs = asked.inputs(data, fits=together.algorithm is not None or whom.score is not None)
     wishes = asked.wishes(accept_software_enclave=accept_software_enclave, joint=whom.invitation(together))
-    raise typer.Exit(finish(_running(config, as_json=as_json).submit(inputs, wishes, wait=wait)))
+    raise typer.Exit(finish(_running(config, as_json=as_json).submit(inputs, wishes, wait=wait, key=key)))
 
 
-def list_(*, config: o.Config, as_json: o.Json = False) -> None:
-    """All jobs of this renter, oldest first."""
-    finish(_running(config, as_json=as_json).list_jobs())
+def list_(
+    *,
+    config: o.Config,
+    state: Annotated[
+        str, typer.Option("--state", metavar="STATE", help="Only jobs in it: running, completed, failed, …")
+    ] = "",
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="TIME", help="Submitted then or later: 2026-03-01, or 7d for seven days ago."),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=0, help="So many at most; 0: all.")] = JOBS_LISTED,
+    as_json: o.Json = False,
+) -> None:
+    """The jobs of this renter, newest first."""
+    from nodes.cli.times import parse_time  # noqa: PLC0415
+    from nodes.views.jobs import PHASES  # noqa: PLC0415
+
+    if state not in ("", *PHASES):
+        raise BadConfig(f"no job is ever {state!r}: --state is one of {', '.join(PHASES)}", field="state")
+    begin = 0.0 if since is None else parse_time(since, "since", time.time())
+    finish(_running(config, as_json=as_json).list_jobs(phase=state, since=begin, limit=limit))
 
 
-def show(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
-    """A job: state, assessment with its numbers, contracts, route."""
-    finish(_running(config, as_json=as_json).show(job))
+def show(job: o.Job, *, config: o.Config, verbose: o.Verbose = False, as_json: o.Json = False) -> None:
+    """A job: its state, who computes what, over which hubs, at what cost; all numbers with --verbose."""
+    finish(_running(config, as_json=as_json).show(job, verbose=verbose))
 
 
-def watch(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
+def watch(job: o.Job, *, config: o.Config, verbose: o.Verbose = False, as_json: o.Json = False) -> None:
     """Show a job's progress until it has ended; the exit code is the job's."""
-    raise typer.Exit(finish(_running(config, as_json=as_json).watch(job)))
+    raise typer.Exit(finish(_running(config, as_json=as_json).watch(job, verbose=verbose)))
 
 
 def result(job: o.Job, *, config: o.Config, out: o.ResultOut = None, as_json: o.Json = False) -> None:
@@ -102,9 +134,9 @@ def model(job: o.Job, *, config: o.Config, out: o.Out = None) -> None:
     finish(_running(config).model(job, out))
 
 
-def explain(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
-    """What happened in a job, event by event, with the cause and numbers of every decision."""
-    finish(_running(config, as_json=as_json).explain(job))
+def explain(job: o.Job, *, config: o.Config, verbose: o.Verbose = False, as_json: o.Json = False) -> None:
+    """What happened in a job, and what was decided; with --verbose event by event, with every number."""
+    finish(_running(config, as_json=as_json).explain(job, verbose=verbose))
 
 
 def cancel(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:

@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def list_(*, config: o.Config, as_json: o.Json = False) -> None:
-    """All requests of renters, oldest first."""
+    """All requests of renters, newest first."""
     finish(_parting(config, as_json=as_json).list_parts())
 
 
@@ -35,9 +35,9 @@ def show(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
     finish(_parting(config, as_json=as_json).show(job))
 
 
-def explain(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
-    """What happened in a job at this partner, event by event."""
-    finish(_parting(config, as_json=as_json).explain(job))
+def explain(job: o.Job, *, config: o.Config, verbose: o.Verbose = False, as_json: o.Json = False) -> None:
+    """What happened in a job at this partner, and what was decided; with --verbose event by event."""
+    finish(_parting(config, as_json=as_json).explain(job, verbose=verbose))
 
 
 def approve(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:

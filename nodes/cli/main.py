@@ -15,9 +15,9 @@ from typing import Annotated
 
 import typer
 
-from nodes.cli import check, compute, evidence, jobs, joint, network, node, programs, roles
+from nodes.cli import check, compute, evidence, jobs, joint, keys, market, network, node, page, programs, roles
 from nodes.cli.console import to_json
-from schemas.errors import SubletError
+from schemas.errors import SubletError, VerificationFailed
 
 UNEXPECTED = 1
 INTERRUPTED = 130
@@ -29,19 +29,21 @@ def build() -> typer.Typer:
         name="sublet",
         help="Rent out idle compute between organisations without showing each other the data.",
         no_args_is_help=True,
-        add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_common)
     compute.add_to(app)
     jobs.add_to(app)
+    market.add_to(app)
     joint.add_to(app)
     programs.add_to(app)
     evidence.add_to(app)
     network.add_to(app)
+    keys.add_to(app)
     roles.add_to(app)
     check.add_to(app)
+    page.add_to(app)
     node.add_to(app)
     return app
 
@@ -105,6 +107,7 @@ def _report(arguments: Sequence[str], message: str, code: int, error: Exception)
 
         traceback.print_exception(error)
     if "--json" in arguments:
-        sys.stdout.write(to_json({"error": message, "exit_code": code}) + "\n")
+        named = {"code": error.code} if isinstance(error, VerificationFailed) else {}
+        sys.stdout.write(to_json({"error": message, "exit_code": code, **named}) + "\n")
     sys.stderr.write(f"sublet: {message}\n")
     return code

@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nodes.cli import members
 from nodes.cli import options as o
+from nodes.cli.loop import finish
 
 if TYPE_CHECKING:
-    from nodes.network import BrokerSite
+    pass
 
 
 def add_to(app: typer.Typer) -> None:
     """Add the group."""
     group = typer.Typer(help="Networks: description, keys, RabbitMQ definitions.", no_args_is_help=True)
     group.command("init")(init)
+    group.command("found")(found)
     group.command("show")(show)
+    members.add_to(group)
     app.add_typer(group, name="network")
 
 
@@ -45,6 +49,9 @@ def init(
     host: Annotated[str, typer.Option("--amqp-host", "--broker-host", help="Where RabbitMQ listens.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--amqp-port", min=1, max=65535)] = 5672,
     virtual_host: Annotated[str, typer.Option("--amqp-vhost", help="RabbitMQ's virtual host.")] = "sublet",
+    management_port: Annotated[
+        int, typer.Option("--management-port", min=1, max=65535, help="Of RabbitMQ's API, for `network add`.")
+    ] = 15672,
     brokers: Annotated[
         list[str] | None,
         typer.Option(
@@ -54,9 +61,10 @@ def init(
     if_missing: Annotated[bool, typer.Option("--if-missing", help="Succeed when a whole network is there.")] = False,
     as_json: o.Json = False,
 ) -> None:
-    """Write a network's description, keys, passwords and RabbitMQ definitions.
+    """Write a network's description, keys, passwords and RabbitMQ definitions, to try it out: all keys are made here.
 
-    Every node's folder DIR/nodes/ADDRESS holds its own secrets only: move it to where the node runs.
+    Every node's folder DIR/nodes/ADDRESS holds its own secrets only: move it to where the node runs. Whoever shall
+    keep a key to himself makes it himself: `sublet key new`, `sublet key hub`.
     """
     from nodes.cli.console import Output  # noqa: PLC0415
     from nodes.network import BrokerSite  # noqa: PLC0415
@@ -75,7 +83,8 @@ def init(
         links=tuple(_link(each) for each in _split(links)),
         lanes=lanes,
         site=BrokerSite(host=host, port=port, virtual_host=virtual_host),
-        own_sites=dict(_site(each, virtual_host) for each in brokers or ()),
+        management_port=management_port,
+        own_sites=dict(o.broker_site(each, virtual_host) for each in brokers or ()),
     )
     nodes = create(folder, plan)
     made = sorted(folder.glob("definitions*.json"))
@@ -84,23 +93,56 @@ def init(
         f"network     {folder / 'network.toml'}",
         *(f"node        {folder / 'nodes' / node / 'node.toml'}" for node in nodes),
         *(f"RabbitMQ    {path}, loaded by rabbitmq{path.stem.removeprefix('definitions')}.conf" for path in made),
+        f"keys        all {len(nodes)} were made here, so whoever has {folder} can speak for everybody in this network",
+    )
+
+
+def found(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="This hub's folder, with its key.")],
+    papers: Annotated[list[Path], typer.Argument(metavar="PAPER…", help="Every hub's paper, this one's too.")],
+    *,
+    management_port: Annotated[
+        int, typer.Option("--management-port", min=1, max=65535, help="Of this machine's RabbitMQ, for `network add`.")
+    ] = 15672,
+    as_json: o.Json = False,
+) -> None:
+    """Found a network with others, whose keys stay with them: this hub's files, by all papers (`sublet key hub`).
+
+    Compare the keys that are printed with those that their operators tell you by another way. With more papers, later,
+    it keeps what is there.
+    """
+    from nodes.cli.console import Output, table  # noqa: PLC0415
+    from nodes.membership import founding  # noqa: PLC0415
+    from nodes.membership.papers import read_paper  # noqa: PLC0415
+    from schemas.membership import HubPaper  # noqa: PLC0415
+
+    network = founding.found(folder, [read_paper(path, HubPaper) for path in papers], management_port)
+    output, hubs = Output(as_json=as_json), table("", "hub", "public key")
+    for name, hub in network.hubs.items():
+        hubs.add_row(name, hub.public_key)
+    output.result({"folder": folder, "hubs": {name: hub.public_key for name, hub in network.hubs.items()}})
+    output.text(
+        hubs,
+        f"RabbitMQ    {folder / founding.DEFINITIONS}, loaded by rabbitmq.conf",
+        f"node        start it with: sublet hub --config {folder / 'node.toml'}",
     )
 
 
 def show(*, config: o.Config, as_json: o.Json = False) -> None:
     """What a node knows of the network: hubs, their links; at a hub its own participants, and which link is lost."""
     from nodes.cli.console import Output, table  # noqa: PLC0415
-    from nodes.cli.loop import finish  # noqa: PLC0415
+    from nodes.cli.show import when  # noqa: PLC0415
     from nodes.config import read_config  # noqa: PLC0415
     from nodes.views.network import seen  # noqa: PLC0415
 
     found, output = finish(seen(read_config(config, os.environ))), Output(as_json=as_json)
-    hubs = table("", "hub", "links", "broker", "public key")
+    hubs = table("", "hub", "links", "broker", "public key", drops=("public key", "broker"))
     for hub in found.hubs:
         hubs.add_row(hub.name, ", ".join(hub.links), hub.broker, hub.public_key)
-    participants = table("", "participant", "role", "#lanes", "public key")
+    participants = table("", "participant", "role", "#lanes", "public key", "former one until", drops=("public key",))
     for each in found.participants:
-        participants.add_row(each.address, each.role, str(each.lanes or ""), each.public_key)
+        until = when(each.former_until) if each.former_until else ""
+        participants.add_row(each.address, each.role, str(each.lanes or ""), each.public_key, until)
     output.text(f"node        {found.node}, a {found.role}", hubs, *([participants] if found.participants else []))
     for lost in found.lost_links:
         since = f"{datetime.fromtimestamp(lost.lost_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
@@ -119,19 +161,3 @@ def _link(text: str) -> tuple[str, str]:
     if not dash:
         raise BadConfig(f"{text!r} is not a link: write two hubs as A11-B11", field="links")
     return one, two
-
-
-def _site(text: str, virtual_host: str) -> tuple[str, BrokerSite]:
-    from nodes.network import BrokerSite  # noqa: PLC0415
-    from schemas.errors import BadConfig  # noqa: PLC0415
-
-    hub, _, where = text.partition("=")
-    address, slash, own_host = where.partition("/")
-    host, _, port = address.rpartition(":")
-    try:
-        found = BrokerSite(host=host.strip("[]"), port=int(port), virtual_host=own_host if slash else virtual_host)
-    except ValueError:
-        found = BrokerSite(host="", port=0)
-    if not (hub and found.host and 0 < found.port < 65536 and found.virtual_host):
-        raise BadConfig(f"{text!r} is not a hub's broker: write A11=host:5672 or A11=host:5672/vhost", field="brokers")
-    return hub, found

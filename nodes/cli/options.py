@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,11 +22,30 @@ from schemas.money import MICROS
 
 if TYPE_CHECKING:
     from nodes.cli.inputs import Inputs
+    from nodes.network import BrokerSite
     from nodes.renter.invitation import Invitation
     from nodes.renter.submission import JobOptions
     from schemas.joint import Fitting
 
-Config = Annotated[Path, typer.Option("--config", envvar="SUBLET_CONFIG", metavar="FILE", help="The node's TOML file.")]
+
+def found_config() -> Path:
+    """Where a node's file lies, if nobody says: here, or in the user's folder of settings (XDG)."""
+    settings = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
+    here, own = Path("node.toml"), settings / "sublet" / "node.toml"
+    return own if own.exists() and not here.exists() else here
+
+
+Config = Annotated[
+    Path,
+    typer.Option(
+        "--config",
+        envvar="SUBLET_CONFIG",
+        metavar="FILE",
+        default_factory=found_config,
+        show_default="./node.toml, or ~/.config/sublet/node.toml",
+        help="The node's TOML file.",
+    ),
+]
 Data = Annotated[
     Path,
     typer.Argument(
@@ -36,7 +56,8 @@ Data = Annotated[
 AcceptSoftware = Annotated[
     bool, typer.Option("--accept-software-enclave", help="Accept enclaves that are not confidential.")
 ]
-Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, as `job submit` and `job list` print it.")]
+Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or a beginning of it that no other has.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say every number behind it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where it goes; by default to stdout.")]
 ResultOut = Annotated[
@@ -276,7 +297,14 @@ class Together:
             "0.001, and 0 for ols.",
         ),
     ] = None
-    bits: Annotated[int, _joint("--bits", help="Of the integers that the columns here become, for --algorithm.")] = 16
+    bits: Annotated[
+        int | None,
+        _joint(
+            "--bits",
+            help="Of the integers that the columns here become, for --algorithm; by default 16 to 20, as ciphertexts "
+            "have room.",
+        ),
+    ] = None
     partner_bits: Annotated[
         int | None,
         _joint("--partner-bits", help="Of those that the partner's columns become; by default as the rows ask for."),
@@ -367,3 +395,32 @@ def asking(command: Callable[..., None]) -> Callable[..., None]:
     vars(spread)["__signature__"] = own.replace(parameters=shown)
     spread.__annotations__ = {each.name: each.annotation for each in shown}
     return spread
+
+
+def text_of(path: Path | None, field: str) -> str:
+    """A small text file; empty without a path. Raises BadConfig."""
+    from schemas.errors import BadConfig  # noqa: PLC0415
+
+    try:
+        return "" if path is None else path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise BadConfig(f"cannot read {path}: {reason}", field=field) from error
+
+
+def broker_site(text: str, virtual_host: str, *, tls: bool = False) -> tuple[str, BrokerSite]:
+    """A hub's name and where its broker is, as `HUB=HOST:PORT/VHOST`. Raises BadConfig."""
+    from nodes.network import BrokerSite  # noqa: PLC0415
+    from schemas.errors import BadConfig  # noqa: PLC0415
+
+    hub, _, where = text.partition("=")
+    address, slash, own_host = where.partition("/")
+    host, _, port = address.rpartition(":")
+    try:
+        where_to = own_host if slash else virtual_host
+        found = BrokerSite(host=host.strip("[]"), port=int(port), virtual_host=where_to, tls=tls)
+    except ValueError:
+        found = BrokerSite(host="", port=0)
+    if not (hub and found.host and 0 < found.port < 65536 and found.virtual_host):
+        raise BadConfig(f"{text!r} is not a hub's broker: write A11=host:5672 or A11=host:5672/vhost", field="brokers")
+    return hub, found

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from nodes.cli import show
 from nodes.cli.console import Output, table
+from nodes.cli.tables import Table
 from nodes.config import NodeConfig
 from nodes.views import journal, parts
-from nodes.views.explanation import explanation
+from nodes.views.explanation import explanation, summary
 from nodes.views.parts import PartReport
 from nodes.views.source import open_store
 from schemas.errors import BadConfig
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from schemas.joint import Algorithm
 
+DROPS: Final = ("rounds", "rows", "why", "dataset")
+"""Of the list of requests, on narrow terminals."""
 Decision = Literal["approved", "refused", "withdrawn"]
 _FITS: Final[dict[Decision, str]] = {"approved": "waiting", "refused": "waiting", "withdrawn": "accepted"}
 """The phase in which each can be decided."""
@@ -35,29 +36,28 @@ class Parting:
         """All parts."""
         async with open_store(self.config) as store:
             found = await parts.parts(store)
-        made = table("", "job", "renter", "state", "dataset", "#rows", "#rounds", "why")
+        made = table("", "job", "renter", "state", "dataset", "#rows", "#rounds", "why", drops=DROPS)
         for each in found:
             rounds = f"{each.answered}/{each.rounds}"
             made.add_row(each.job, each.renter, each.phase, each.dataset, f"{each.rows:,}", rounds, each.code)
         self.output.text(made)
         self.output.result(found)
 
-    async def show(self, job: str) -> None:
+    async def show(self, wanted: str) -> None:
         """One part with its ledger."""
         async with open_store(self.config) as store:
-            found = await parts.part(store, job)
+            found = await parts.part(store, await parts.find(store, wanted))
         self.output.text(*_lines(found), *_weights(found), show.ledger_table(found.ledger))
         self.output.result(found)
 
-    async def explain(self, job: str) -> None:
+    async def explain(self, wanted: str, *, verbose: bool) -> None:
         """The part's journal in words."""
         async with open_store(self.config) as store:
-            lines = await journal.explain(store, job)
-        for text in explanation(lines):
-            self.output.text(text)
+            lines = await journal.explain(store, await parts.find(store, wanted))
+        self.output.text(*(explanation(lines) if verbose else summary(lines)))
         self.output.result(lines)
 
-    async def decide(self, job: str, decision: Decision, reason: str) -> None:
+    async def decide(self, wanted: str, decision: Decision, reason: str) -> None:
         """Tell this partner's workers what a person decided.
 
         Raises:
@@ -66,6 +66,7 @@ class Parting:
         from nodes import desk  # noqa: PLC0415 - commands that only look start quicker
 
         async with open_store(self.config) as store:
+            job = await parts.find(store, wanted)
             found = await parts.part(store, job)
         if found.phase != _FITS[decision]:
             raise BadConfig(f"{job} is {found.phase}: what is {_FITS[decision]} can be {decision}", field="job")

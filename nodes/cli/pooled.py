@@ -15,11 +15,12 @@ from nodes.data.sources import open_source
 from nodes.data.table import Table
 from nodes.joint import report
 from nodes.joint.categories import Encoding
-from nodes.joint.columns import Floats, bits_for
+from nodes.joint.columns import Floats
 from nodes.joint.encoding import Chosen, laid_down
 from nodes.joint.guards import Limits
 from nodes.joint.models import MODELS, Target
 from nodes.joint.outliers import moved
+from nodes.joint.precision import partner_bits, renter_bits
 from schemas.joint import Fitting
 
 SCORES_ERROR_MAX: Final = 1e-2
@@ -99,7 +100,8 @@ def against_pooled(both: Both, joint: Linear, fitting: Fitting) -> AgainstPooled
     penalty, target = algorithm.penalty_per_row * len(both.label), MODELS[algorithm.name].target(both.label)
     sides = [both.mine, both.theirs]
     if fitting.outliers == "move":
-        bits = (algorithm.renter_bits, algorithm.partner_bits or bits_for(len(both.label)))
+        width = both.mine.shape[1] + 1
+        bits = renter_bits(algorithm, fitting.key_bits, width), partner_bits(algorithm, len(both.label))
         sides = [moved(*each, algorithm.penalty_per_row, Limits())[0] for each in zip(sides, bits, strict=True)]
     columns = np.hstack(sides)
     pooled, alone = fitted(columns, target, penalty), fitted(sides[0], target, penalty)

@@ -23,6 +23,11 @@ async def follow(reports: AsyncIterator[JobReport], output: Output) -> JobReport
     return last
 
 
+async def ended(reports: AsyncIterator[JobReport]) -> JobReport:
+    """A watched job's last report."""
+    return [report async for report in reports][-1]
+
+
 class JobProgress:
     """Shows reports of one job."""
 

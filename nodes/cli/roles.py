@@ -44,8 +44,12 @@ def _command(role: Role) -> Callable[..., None]:
 
 def _serve(path: Path, role: Role, log_level: str, run: Run, called: str = "") -> None:
     from nodes.cli.logs import configure_logs  # noqa: PLC0415
-    from nodes.cli.serve import serve  # noqa: PLC0415
+    from nodes.cli.serve import Deadline, serve  # noqa: PLC0415
     from nodes.config import read_config  # noqa: PLC0415
 
     configure_logs(log_level)
-    finish(serve(read_config(path, os.environ, role=role), run, called or role))
+    deadline = Deadline()
+    try:
+        finish(serve(read_config(path, os.environ, role=role), run, called or role, deadline))
+    finally:
+        deadline.cancel()

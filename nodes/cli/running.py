@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -13,7 +14,7 @@ from nodes.cli.progress import follow
 from nodes.config import NodeConfig
 from nodes.network import described
 from nodes.views import jobs, journal, models, orders
-from nodes.views.explanation import explanation
+from nodes.views.explanation import explanation, summary
 from nodes.views.source import open_store
 from schemas.errors import BadConfig
 
@@ -34,17 +35,18 @@ class Running:
     config: NodeConfig
     output: Output
 
-    async def submit(self, inputs: Inputs, wishes: JobOptions, *, wait: bool) -> int:
-        """Submit a job; with `wait`, the exit code is the job's.
+    async def submit(self, inputs: Inputs, wishes: JobOptions, *, wait: bool, key: str | None = None) -> int:
+        """Submit a job, or with a `key` find the one that was; with `wait`, the exit code is the job's.
 
         Raises:
             SubletError: the files cannot be used, a policy forbids it, or the broker cannot be reached.
         """
         from nodes import desk  # noqa: PLC0415 - commands that only look start quicker
 
-        job = await desk.submit(self.config, inputs.data, inputs.program, inputs.local_program, wishes)
+        given = (inputs.data, inputs.program, inputs.local_program, wishes)
+        job = await (desk.submit(self.config, *given) if key is None else desk.submit_once(self.config, key, *given))
         if wait:
-            self.output.note(f"submitted {job}")
+            self.output.note(f"submitted {job}; Ctrl-C leaves it running")
             return await self.watch(job)
         async with open_store(self.config, make=True) as store:
             taken = await jobs.is_taken(store, job, self.config.jobs, TAKEN_SECONDS_MAX)
@@ -66,22 +68,22 @@ class Running:
         self.output.text(str(found))
         self.output.result(asdict(found))
 
-    async def cancel(self, job: str) -> None:
+    async def cancel(self, wanted: str) -> None:
         """Ask the renter's workers to take the job back, whether or not they have taken it yet."""
         from nodes import desk  # noqa: PLC0415 - commands that only look start quicker
 
         async with open_store(self.config) as store:
-            await jobs.report_when_taken(store, job, self.config.jobs, self._network)
+            job = await jobs.find(store, wanted, self.config.jobs)
         await desk.cancel(self.config, job)
         self.output.text(f"{job}: cancellation requested")
         self.output.result({"job": job, "state": "cancellation requested"})
 
-    async def delete(self, job: str) -> None:
+    async def delete(self, wanted: str) -> None:
         """Ask the renter's workers to remove all that there is of a job, whether or not they have taken it yet."""
         from nodes import desk  # noqa: PLC0415 - commands that only look start quicker
 
         async with open_store(self.config) as store:
-            await jobs.report_when_taken(store, job, self.config.jobs, self._network)
+            job = await jobs.find(store, wanted, self.config.jobs)
         await desk.delete(self.config, job)
         self.output.text(f"{job}: deletion requested")
         self.output.result({"job": job, "state": "deletion requested"})
@@ -90,28 +92,38 @@ class Running:
     def _network(self) -> Network:
         return described(self.config.network)
 
-    async def list_jobs(self) -> None:
-        """All jobs."""
+    async def list_jobs(self, *, phase: str, since: float, limit: int) -> None:
+        """Jobs, newest first; at most `limit` of them, where that is not 0."""
+        most = limit + 1 if limit else None
         async with open_store(self.config) as store:
-            found = await jobs.list_jobs(store, self.config.jobs, self._network)
-        self.output.text(show.jobs_table(found))
-        self.output.result([show.as_value(each) for each in found])
+            found = await jobs.list_jobs(store, self.config.jobs, self._network, phase=phase, since=since, limit=most)
+        shown = found[: limit or None]
+        self.output.text(show.jobs_table(shown))
+        if len(found) > len(shown):
+            self.output.text(f"the newest {limit:,}; --limit 0 shows all")
+        self.output.result([show.as_value(each) for each in shown])
 
-    async def show(self, job: str) -> None:
-        """One job, with its orders."""
+    async def show(self, wanted: str, *, verbose: bool) -> None:
+        """One job; if `verbose` with its orders and all numbers."""
         async with open_store(self.config) as store:
+            job = await jobs.find(store, wanted, self.config.jobs)
             report = await jobs.report(store, job, self.config.jobs, self._network)
             behind = await orders.of_job(store, job)
-        if behind:
+        show.show(self.output, report, verbose=verbose)
+        if behind and verbose:
             self.output.text(show.job_orders_table(behind))
-        show.show(self.output, report)
 
-    async def watch(self, job: str) -> int:
+    async def watch(self, wanted: str, *, verbose: bool = False) -> int:
         """Follow a job to its end; its exit code. A job that the workers have not taken yet is waited for."""
         async with open_store(self.config, make=True) as store:
+            job = await jobs.find(store, wanted, self.config.jobs)
             self._say_unless(await jobs.is_taken(store, job, self.config.jobs, TAKEN_SECONDS_MAX), job)
-            report = await follow(jobs.watch(store, job, self.config.jobs, network=self._network), self.output)
-        show.show(self.output, report)
+            try:
+                report = await follow(jobs.watch(store, job, self.config.jobs, network=self._network), self.output)
+            except asyncio.CancelledError:
+                self.output.note(f"{job} goes on: `sublet job watch` follows it, `sublet job cancel` takes it back")
+                raise
+        show.show(self.output, report, verbose=verbose)
         show.say_why(self.output, report)
         return show.exit_code(report)
 
@@ -119,11 +131,11 @@ class Running:
         """A job may wait for a worker for ever: nobody shall wait for it without a word."""
         if not taken:
             self.output.note(
-                f"{job} waits: no worker of {self.config.address} has taken it yet. Is `sublet renter` running? "
-                "If it is, its log says what it set aside, and why"
+                f"{job} is waiting for a renter: no worker of {self.config.address} has taken it yet. Is `sublet "
+                "renter` running? If it is, its log says what it set aside, and why"
             )
 
-    async def result(self, job: str, out: Path | None) -> int:
+    async def result(self, wanted: str, out: Path | None) -> int:
         """A completed job's output to `out` or stdout.
 
         Raises:
@@ -131,6 +143,7 @@ class Running:
         """
         require_writable(out)
         async with open_store(self.config) as store:
+            job = await jobs.find(store, wanted, self.config.jobs)
             report = await jobs.report(store, job, self.config.jobs, self._network)
         if report.phase == "failed":
             show.say_why(self.output, report)
@@ -145,25 +158,25 @@ class Running:
         self.output.result(show.as_value(report) | {"output": out or report.output})
         return 0
 
-    async def model(self, job: str, out: Path | None) -> None:
+    async def model(self, wanted: str, out: Path | None) -> None:
         """The renter's part of a fitted model, as a program, to `out` or stdout.
 
         Raises:
             BadConfig: the job fitted none (yet), or it cannot be written there.
         """
         async with open_store(self.config) as store:
+            job = await jobs.find(store, wanted, self.config.jobs)
             report = await jobs.report(store, job, self.config.jobs, self._network)
         if report.joint is None or report.joint.fit is None:
             raise BadConfig(f"{job} is {report.phase}, and has fitted no model", field="job")
         with writing(out) as file:
             file.write(models.program(self.config.jobs, job))
 
-    async def explain(self, job: str) -> None:
+    async def explain(self, wanted: str, *, verbose: bool) -> None:
         """The job's journal in words."""
         async with open_store(self.config) as store:
-            lines = await journal.explain(store, job)
-        for text in explanation(lines):
-            self.output.text(text)
+            lines = await journal.explain(store, await jobs.find(store, wanted, self.config.jobs))
+        self.output.text(*(explanation(lines) if verbose else summary(lines)))
         self.output.result(lines)
 
     async def orders(self) -> None:
@@ -177,12 +190,13 @@ class Running:
         self.output.text(show.orders_table(found))
         self.output.result(found)
 
-    async def export(self, job: str, out: Path | None) -> None:
+    async def export(self, wanted: str, out: Path | None) -> None:
         """The job's journal as signed JSON lines to `out` or stdout."""
         from nodes.bootstrap import renter_config  # noqa: PLC0415 - commands that only look start quicker
 
         identity = self.config.identity()
         async with open_store(self.config) as store:
+            job = await jobs.find(store, wanted, self.config.jobs)
             lines = await journal.export(store, job, renter_config(self.config, identity), identity.sign)
         with writing(out) as file:
             file.writelines(line + b"\n" for line in lines)

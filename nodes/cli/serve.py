@@ -20,8 +20,35 @@ END_SECONDS_MAX: Final = 25.0
 Run = Callable[[NodeConfig, asyncio.Event], Awaitable[None]]
 
 
-async def serve(config: NodeConfig, run: Run, role: str) -> None:
-    """Run the node until it is told to end.
+class Deadline:
+    """By when a process that was told to end is gone: it waits for no thread that computes, and no disk that does not
+    answer. Nothing is lost by that."""
+
+    def __init__(self) -> None:
+        self._timer: threading.Timer | None = None
+
+    def begin(self, log: Any) -> None:
+        """Its time begins, unless it did."""
+        if self._timer is None:
+            self._timer = threading.Timer(END_SECONDS_MAX, _end, (log,))
+            self._timer.daemon = True
+            self._timer.start()
+
+    def cancel(self) -> None:
+        """It ended by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+def _end(log: Any) -> None:
+    try:
+        log.warning("it took too long to end: what was under way is left to the next process", seconds=END_SECONDS_MAX)
+    finally:
+        os._exit(0)
+
+
+async def serve(config: NodeConfig, run: Run, role: str, deadline: Deadline) -> None:
+    """Run the node until it is told to end; then its deadline begins.
 
     Raises:
         BrokerUnreachable: no connection at the start.
@@ -32,31 +59,19 @@ async def serve(config: NodeConfig, run: Run, role: str) -> None:
 
     def end() -> None:
         stop.set()
-        _end_anyway(log)
+        deadline.begin(log)
 
     def hung_up() -> None:
         if _on_terminal():
             end()
         else:
-            log.info("nothing to reload: settings are read at the start, and logs go to stderr")
+            log.info("nothing to reload: a new key or password is taken up by itself, settings at the start")
 
     for number, act in ((signal.SIGTERM, end), (signal.SIGINT, end), (signal.SIGHUP, hung_up)):
         loop.add_signal_handler(number, act)
     log.info("starting", role=role, broker=broker_name(config.amqp_url))
     await run(config, stop)
     log.info("ended")
-
-
-def _end_anyway(log: Any) -> None:
-    """Nothing is lost by the end of a process: none waits for a thread that computes or a disk that does not answer."""
-
-    def end() -> None:
-        log.warning("it took too long to end: what was under way is left to the next process", seconds=END_SECONDS_MAX)
-        os._exit(0)
-
-    timer = threading.Timer(END_SECONDS_MAX, end)
-    timer.daemon = True
-    timer.start()
 
 
 def _on_terminal() -> bool:

@@ -7,9 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from nodes.cli import story
 from nodes.cli.console import Output, listed, numbers, table
+from nodes.cli.tables import Table
 from nodes.views.failures import ADVICE, UNFIT, kind_of
-from nodes.views.jobs import JobReport, Rental
+from nodes.views.jobs import JobReport, Joining, Rental
 from nodes.views.models import figures
 from nodes.views.orders import Order
 from nodes.views.parts import summed
@@ -19,14 +21,14 @@ from schemas.jobs import Assessment, Candidate, Costs, CutNote
 from schemas.joint import Learned
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from nodes.cli.sight import Seen
     from nodes.joint.categories import Omitted
     from nodes.views.models import FitReport
 
 MIB: Final = 1024 * 1024
 COLUMNS_BY: Final = {"name": "by name", "position": "by position", "choice": "as chosen"}
-ESTIMATED: Final = "auc and log loss are estimated from sums; a job with --score and --label counts them"
+OF_ROWS: Final = {"logistic": "auc and log loss", "poisson": "deviance"}
+"""By algorithm: figures that take scores of single rows."""
 UNNAMED: Final = " (the program names none)"
 
 
@@ -35,9 +37,9 @@ def exit_code(report: JobReport) -> int:
     return kind_of(report.code).exit_code if report.phase == "failed" else 0
 
 
-def show(output: Output, report: JobReport) -> None:
+def show(output: Output, report: JobReport, *, verbose: bool = False) -> None:
     """A job's report, in either form."""
-    output.text(*job_lines(report))
+    output.text(*job_lines(report, verbose=verbose))
     output.result(as_value(report))
 
 
@@ -78,15 +80,46 @@ def as_value(report: JobReport) -> dict[str, Any]:
     }
 
 
-def job_lines(report: JobReport, *, brief: bool = False) -> list[str | Table]:
-    """A job for people; if `brief`, what became of it and what was learned."""
+def job_lines(
+    report: JobReport, *, verbose: bool = False, brief: bool = False, seen: Seen | None = None
+) -> list[str | Table]:
+    """A job for people: its story; with `verbose` all numbers behind it.
+
+    Args:
+        report: the job.
+        verbose: also columns, assessment, contracts and costs.
+        brief: only what became of it and what was learned.
+        seen: what went to a lessor, where that was watched.
+    """
     if brief:
         report = replace(report, columns=(), assessment=None, contracts=(), spent=None)
-    lines: list[str | Table] = [
-        f"job         {report.id}: {report.phase}" + (f", {report.code}" if report.code else "")
-    ]
+    lines: list[str | Table] = [f"job         {report.id}: {report.phase}{_in_all(report)}"]
     if report.reason:
         lines.append(f"reason      {report.reason}")
+    if report.assessment is not None:
+        scheme = f", {report.assessment.scheme}" if report.assessment.scheme else ""
+        lines.append(f"protection  {report.assessment.chosen}{scheme}: {report.assessment.reason}")
+    if report.columns_by == "position" and not verbose:  # what nobody chose is said
+        lines.append(f"columns     {columns_line(report)}")
+    if report.rows and not report.ended:
+        batches = f"{report.batches_done} of {report.batches} batches"
+        lines.append(f"progress    {report.rows_done:,} of {report.rows:,} rows, {batches}")
+    lines += [*story.rents(report), *story.stays(report), *story.saw(report, seen), *story.cost(report)]
+    lines += [] if report.joint is None else joint_lines(report, report.joint)
+    return lines + (detail_lines(report) if verbose else [])
+
+
+def _in_all(report: JobReport) -> str:
+    """After its state: why it failed, or how much it did, and in what time."""
+    said = [report.code] if report.code else [f"{report.rows_done:,} rows"] if report.ended and report.rows else []
+    if report.ended_at:
+        said.append(f"in {report.seconds:.2f} s")
+    return "".join((", ", " ")[at] + each for at, each in enumerate(said))
+
+
+def detail_lines(report: JobReport) -> list[str | Table]:
+    """All numbers of a job."""
+    lines: list[str | Table] = []
     if report.columns:
         lines.append(f"columns     {columns_line(report)}")
     if report.assessment is not None:
@@ -95,21 +128,20 @@ def job_lines(report: JobReport, *, brief: bool = False) -> list[str | Table]:
         lines += [] if report.cut is None else cut_lines(report.cut, report.assessment.max_error)
     if report.contracts:
         lines += [contracts_table(report.contracts), *(f"route       {way}" for way in report.route)]
-    if report.rows:
-        batches = f"{report.batches_done} of {report.batches} batches"
-        lines.append(f"progress    {report.rows_done:,} of {report.rows:,} rows, {batches}")
-    if report.joint is not None:
-        joint = report.joint
-        lines.append(f"partner     {joint.partner}, {joint.dataset}: round {joint.round} of {joint.rounds}")
-        lines += [] if joint.fit is None else fit_lines(joint.fit)
-        lines.append(ledger_table(joint.ledger))
     if report.spent is not None:
         lines.append(f"spent       {costs_line(report.spent)}")
-    if report.confidential and report.contracts:
-        lines.append(f"protection  {report.protection}: {report.confidential}")
-    if report.ended_at:
-        lines.append(f"time        {report.seconds:.2f} s, submitted {when(report.submitted_at)}")
+    if report.submitted_at:
+        lines.append(f"submitted   {when(report.submitted_at)}")
     return lines
+
+
+def joint_lines(report: JobReport, joint: Joining) -> list[str | Table]:
+    """What was done with a partner, and what each party learned."""
+    ways = dict.fromkeys(report.route[len(report.route) // 2 :])
+    lines: list[str | Table] = [f"partner     {joint.partner}, {joint.dataset}: round {joint.round} of {joint.rounds}"]
+    lines += [f"sealed to   {way}" for way in ways]
+    lines += [] if joint.fit is None else fit_lines(joint.fit)
+    return [*lines, ledger_table(joint.ledger)]
 
 
 def fit_lines(fit: FitReport) -> list[str | Table]:
@@ -123,8 +155,9 @@ def fit_lines(fit: FitReport) -> list[str | Table]:
     lines.append(f"{'scored' if fit.scored else 'fit':<12}{figures(fit)}" + _scored_rows(fit))
     if fit.alone is not None:
         lines.append(f"here alone  {figures(fit.alone)}")
-    approximate = [fit.approximate, ESTIMATED if fit.estimated else ""]
-    return lines + [f"            approximate: {each}" for each in approximate if each]
+    if fit.algorithm in OF_ROWS and not fit.scored:
+        lines.append(f"            {OF_ROWS[fit.algorithm]} of both take rows' scores: a job with --score and --label")
+    return lines + ([f"            approximate: {fit.approximate}"] if fit.approximate else [])
 
 
 def omitted_lines(omitted: Iterable[Omitted]) -> list[str | Table]:
@@ -138,7 +171,7 @@ def _scored_rows(fit: FitReport) -> str:
 
 def ledger_table(lines: tuple[Learned, ...]) -> Table:
     """What each party of a joint job learned."""
-    made = table("What was learned", "by", "what", "#rounds", "#numbers", "shape")
+    made = table("What was learned", "by", "what", "#rounds", "#numbers", "shape", drops=("shape", "rounds"))
     for party, kind, rounds, count, shape in summed(lines):
         made.add_row(party, kind, str(rounds or ""), f"{count:,}", shape)
     return made
@@ -202,26 +235,30 @@ def _error(candidate: Candidate) -> str:
 
 def jobs_table(reports: Iterable[JobReport]) -> Table:
     """A line per job."""
-    made = table("", "job", "state", "protection", "#rows", "#done", "#seconds", "submitted", "reason")
+    columns = ("job", "state", "protection", "#rows", "#done", "#seconds", "submitted", "why")
+    made = table("", *columns, drops=("seconds", "done", "rows", "why", "protection"))
     for each in reports:
         counts = (f"{each.rows:,}", f"{each.rows_done:,}", f"{each.seconds:.1f}" if each.ended else "")
-        made.add_row(each.id, each.phase, each.protection or each.asked, *counts, when(each.submitted_at), each.reason)
+        made.add_row(each.id, each.phase, each.protection or each.asked, *counts, when(each.submitted_at), each.code)
     return made
 
 
 def contracts_table(contracts: Iterable[Rental]) -> Table:
     """Who computes what under which contract (R4, S1)."""
-    made = table("", "contract", "lessor", "hubs", "#units", "#price/h", "#rows", "#batches", "subtask", "state")
+    columns = ("contract", "lessor", "hubs", "#units", "#price/h", "#rows", "#batches", "#cost", "subtask", "state")
+    made = table("", *columns, drops=("hubs", "batches", "state", "units", "price/h"))
     for each in contracts:
         hubs = " + ".join(dict.fromkeys(hub_of(Address(hub)) for hub in (each.renter_hub, each.lessor_hub)))
-        counts = (str(each.units), money.shown(each.price_micros), f"{each.rows:,}", str(each.batches))
+        cost = money.shown(each.cost_micros) if each.cost_micros else ""
+        counts = (str(each.units), money.shown(each.price_micros), f"{each.rows:,}", str(each.batches), cost)
         made.add_row(each.id, each.lessor, hubs, *counts, each.subtask, each.state)
     return made
 
 
 def orders_table(orders: Iterable[Order]) -> Table:
     """Orders that a node knows (R1)."""
-    made = table("", "order", "kind", "by", "#units", "#free", "#price/h", "protections", "state", "until")
+    columns = ("order", "kind", "by", "#units", "#free", "#price/h", "protections", "state", "until")
+    made = table("", *columns, drops=("until", "protections", "kind", "units"))
     for each in orders:
         amounts = (str(each.units), "" if each.free is None else str(each.free), money.shown(each.price_micros))
         protections = ", ".join(each.protections)
@@ -231,7 +268,7 @@ def orders_table(orders: Iterable[Order]) -> Table:
 
 def job_orders_table(orders: Iterable[Order]) -> Table:
     """The orders that a job's contracts bind together (R1)."""
-    made = table("", "order", "by", "#units", "#price/h", "protections")
+    made = table("", "order", "by", "#units", "#price/h", "protections", drops=("protections",))
     for each in orders:
         most = "≤ " if each.kind == "buy" else ""
         amounts = (str(each.units), f"{most}{money.shown(each.price_micros)}")

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,14 +16,12 @@ from nodes.cli.console import Output, table
 from nodes.cli.files import write_result
 from nodes.cli.pooled import AgainstPooled
 from nodes.cli.replayed import ERROR_MAX, Replayed
+from nodes.cli.tables import Table
 from nodes.cli.together import Ended, JointRequest
 from nodes.data.making import write_table
 from nodes.data.manifest import Column
 from nodes.data.port import Block
 from schemas.errors import VerificationFailed
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 INTERCEPT: Final = "intercept"
 

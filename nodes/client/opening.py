@@ -71,7 +71,7 @@ def local(*, lessors: int = LESSORS, partner: Mapping[str, Dataset] | None = Non
 
         >>> with sublet.local(partner={"claims": sublet.Dataset(insurer, "patient")}) as net:
         ...     model = net.fit_joint(hospital, "malignant", id="patient")
-        ...     model.coefficients, model.fit.auc, model.ledger
+        ...     model.coefficients, model.fit.r2, model.ledger
         ...     scores = model.predict(new)
     """
     return Network(alocal(lessors=lessors, partner=partner))

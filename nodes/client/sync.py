@@ -90,7 +90,7 @@ class Network:
 
         Example:
             >>> model = net.fit_joint(df, "malignant", partner="C11.C12", dataset="claims", id="patient")
-            >>> model.coefficients, model.fit.auc
+            >>> model.coefficients, model.fit.r2
             >>> scores = model.predict(new)
         """
         fitted = self._core.fit_joint(data, label, partner=partner, dataset=dataset, **wishes)

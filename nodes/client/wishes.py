@@ -78,7 +78,7 @@ class FitWishes(Wishes, total=False):
     partner_coefficients: whether the partner learns the weights of its own columns.
     outliers: rows that stand alone in the columns here: "refuse", or "move" to move them towards the mean.
     aligned: both sides have the same ids in the same order; else the rows in common are found.
-    bits, partner_bits: of the integers that columns become, here and there; there by default as the rows ask for.
+    bits, partner_bits: of the integers that columns become, here and there; by default as room and rows ask for.
     key_bits: 3072 or 2048.
     """
 
@@ -88,7 +88,7 @@ class FitWishes(Wishes, total=False):
     partner_coefficients: bool
     outliers: Outliers
     aligned: bool
-    bits: int
+    bits: int | None
     partner_bits: int | None
     key_bits: int
 

@@ -58,7 +58,7 @@ class Table:
         Raises BadData when the file has changed since it was opened; IndexError for rows that do not exist.
         """
         self._require_rows(first, count)
-        width = len(self.columns)
+        width = len(self.bounds)
         return self._slice(VALUES, first * width, count * width, "<f8").reshape(count, width)
 
     def texts(self, column: int, first: int, count: int) -> list[str]:
@@ -83,13 +83,17 @@ class Table:
         for first in range(0, self.rows, ROWS_AT_ONCE):
             yield self.ids(first, min(ROWS_AT_ONCE, self.rows - first))
 
+    def numbers(self) -> Iterator[tuple[int, NDArray[np.float64]]]:
+        """(first row, numbers) of all rows in order, as many at a time as memory should hold; raises as `read`."""
+        at_once = min(ROWS_AT_ONCE, max(1, NUMBERS_AT_ONCE // max(1, len(self.columns))))
+        for first in range(0, self.rows, at_once):
+            yield first, self.read(first, min(at_once, self.rows - first))
+
     def blocks(self) -> Iterator[Block]:
         """All rows in order; raises as `read`."""
-        at_once = min(ROWS_AT_ONCE, NUMBERS_AT_ONCE // max(1, len(self.columns)))
-        for first in range(0, self.rows, at_once):
-            count = min(at_once, self.rows - first)
-            texts = (self.texts(column, first, count) for column in range(len(self.known.texts)))
-            yield Block(self.read(first, count), tuple(texts))
+        for first, values in self.numbers():
+            texts = (self.texts(column, first, len(values)) for column in range(len(self.known.texts)))
+            yield Block(values, tuple(texts))
 
     def _require_rows(self, first: int, count: int) -> None:
         if first < 0 or count < 0 or first + count > self.rows:

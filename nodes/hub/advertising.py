@@ -21,7 +21,7 @@ from nodes.hub.records import HeardRecord, Own
 from nodes.hub.terms import may_serve
 from nodes.machine import Refused, SetTimer
 from schemas import limits
-from schemas.events import CapacityAdvertised, Event
+from schemas.events import CapacityAdvertised, Event, MarketRequested, MarketTold
 from schemas.orders import PROTECTIONS, Capacity, Protection
 
 RENEW_SECONDS: Final = limits.CAPACITY_SECONDS_MAX / 3
@@ -109,6 +109,30 @@ def last_told(book: Book) -> tuple[Capacity, ...]:
     """What the neighbours were told last of this subnet; nothing while the first such news are under way."""
     own = book.draft.find(Own, "hub") or Own()
     return own.told if own.told or own.tells_at else book.capacities()
+
+
+def market_requested(book: Book, event: Event) -> None:
+    """`market.requested`: people at a node want to know what compute there is."""
+    found = known(book)
+    told, more = found[: limits.CAPACITIES_TOLD_MAX], max(0, len(found) - limits.CAPACITIES_TOLD_MAX)
+    answer = MarketTold(event=event.id, capacities=tuple(told), more=more)
+    book.draft.send("market.told", event.source, event.id, answer, lane=data_of(event, MarketRequested).lane)
+
+
+def known(book: Book) -> list[Capacity]:
+    """All that is known now, with its age: of the own subnet, then of others, those with the most units first."""
+    draft = book.draft
+    own = [structs.replace(each, age_seconds=_age(draft.now - each.at)) for each in book.capacities()]
+    heard = [
+        structs.replace(word.capacity, age_seconds=_age(word.age_seconds))
+        for protection in PROTECTIONS
+        for word in words(draft, protection).values()
+    ]
+    return own + sorted(heard, key=lambda each: (-each.units, each.hub))
+
+
+def _age(seconds: float) -> float:
+    return min(max(0.0, seconds), limits.CAPACITY_SECONDS_MAX)
 
 
 def words(draft: Draft, protection: Protection) -> dict[str, Word]:

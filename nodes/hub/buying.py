@@ -14,6 +14,7 @@ from nodes.draft import data_of
 from nodes.hub import advertising, proposing, rounds
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
+from nodes.hub.members import require_key
 from nodes.hub.records import BuyRecord, Quoted
 from nodes.hub.states import BUY_OPEN
 from nodes.hub.terms import Objection, objection_to_buy, objection_to_offer
@@ -36,7 +37,7 @@ def placed(book: Book, event: Event) -> None:
     draft, order = book.draft, data_of(event, BuyOrder)
     if order.renter != event.source:
         raise Refused("not-your-order", f"{event.source} placed a buy order of {order.renter}; place only your own")
-    renter_key = draft.config.participants[order.renter]
+    renter_key = require_key(draft, order.renter)
     if not draft.context.verify(renter_key, struct_bytes(order), order.signature):
         raise Refused("buy-order-signature", f"{order.renter} has not signed {order.id} so; sign it again")
     before = draft.buy(order.id)

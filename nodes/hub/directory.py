@@ -19,8 +19,7 @@ class HubConfig:
 
     `hub_keys` maps every hub's own address (`A11.hub`), this hub's included, to its Ed25519 public key (32 bytes);
     `participants` maps the addresses of this subnet likewise. `linked` are the hubs that are told of compute; by
-    default all others. `bridged` has the hubs that are reached by a link between brokers, and the neighbour at that
-    link's other end.
+    default all others. `bridged` has the hubs that are reached over a bridge, and the neighbour at its other end.
 
     Raises:
         BadConfig: an address that does not belong where it stands, or a key of another length.
@@ -49,7 +48,3 @@ class HubConfig:
     def neighbours(self) -> tuple[str, ...]:
         """The hubs that this one is linked to, in a fixed order."""
         return tuple(sorted(hub for hub in (self.hub_keys if self.linked is None else self.linked) if hub != self.me))
-
-    def key_of(self, address: str) -> bytes | None:
-        """The public key of a hub or of a participant of this subnet; None for everybody else."""
-        return self.hub_keys.get(address) or self.participants.get(address)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from nodes import draft
 from nodes.hub.directory import HubConfig
-from nodes.hub.records import BuyRecord, ContractRecord, Placed, QuoteRecord, SellRecord
+from nodes.hub.records import BuyRecord, ContractRecord, Member, Placed, QuoteRecord, SellRecord
 
 
 class Draft(draft.Draft[HubConfig]):
     """A draft over the hub's one aggregate."""
+
+    def member(self, participant: str) -> Member | None:
+        """Who joined, changed or left since the hub's files were written, or None."""
+        return self.find(Member, f"member/{participant}")
 
     def sell(self, order_id: str) -> SellRecord | None:
         """The sell order of this id, or None."""

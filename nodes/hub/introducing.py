@@ -15,6 +15,7 @@ from msgspec import structs
 from nodes.draft import data_of
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
+from nodes.hub.members import attached_key
 from nodes.machine import Refused
 from schemas.events import Event
 from schemas.ids import Address, hub_address, hub_of
@@ -78,7 +79,7 @@ def refused(book: Book, event: Event) -> None:
 
 def _vouch(draft: Draft, introduction: Introduction) -> None:
     """As the partner's hub: its key, and this hub's signature."""
-    key = draft.config.participants.get(introduction.partner)
+    key = attached_key(draft, introduction.partner)
     if key is None:
         _refuse(
             draft,
@@ -107,7 +108,7 @@ def _refuse(draft: Draft, introduction: Introduction, *, code: str, reason: str)
 
 
 def _key(draft: Draft, participant: str) -> bytes:
-    key = draft.config.participants.get(participant)
+    key = attached_key(draft, participant)
     if key is None:
         raise Refused("unknown-renter", f"{participant} does not belong to {draft.config.me}")
     return key

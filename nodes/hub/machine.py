@@ -11,7 +11,9 @@ Theory of operation. A hub is one aggregate: its own subnet's book, orders and c
     hub B ──contract.countersigned──► hub A    or refused: then the missing units are looked for again
     hubs ──contract.signed──► renter, lessor   each party hears it from its own hub
     renter ──contract.ended──► hub A ──► hub B ──► lessor
+    renter, lessor ──contract.settled──► hubs  receipts, kept by day (`nodes/receipts.py`)
     renter ──introduction.requested──► hub A   who is that partner? hub C vouches for it (introducing)
+    operator ──participant.admitted──► hub     who is attached, and by which key (registry)
 
 Of what each order, reservation and contract may become, `nodes/hub/states.py` has the tables. Order of arrival is not
 assumed: what comes too late is noted in the journal, and a party that now waits for nothing is told so. What is wrong
@@ -27,13 +29,15 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from nodes import receipts
 from nodes.draft import data_of
-from nodes.hub import advertising, buying, introducing, links, quoting, renting, selling
+from nodes.hub import advertising, buying, introducing, links, members, quoting, registry, renting, selling
 from nodes.hub.book import Book
 from nodes.hub.directory import HubConfig
 from nodes.hub.draft import Draft
 from nodes.hub.records import INTERNAL_TYPES, RECORD_TYPES
 from nodes.machine import TIMER_FIRED, Context, Machine, PublishFailed, Records, Refused, Step, TimerFired
+from schemas.contracts import Settlement
 from schemas.events import CheckAnswered, CheckRequested, DeliveryFailed, Event, EventRefused, Role
 
 Handler = Callable[[Book, Event], None]
@@ -87,6 +91,7 @@ TIMERS: Final[Mapping[str, Callable[[Book, str], None]]] = MappingProxyType(
         "quote": quoting.lapsed,
         "contract": renting.expired,
         "match": buying.overdue,
+        "member": registry.overlapped,
     }
 )
 TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
@@ -107,6 +112,10 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
         "introduction.proposed": introducing.proposed,
         "introduction.countersigned": introducing.countersigned,
         "introduction.refused": introducing.refused,
+        "participant.admitted": registry.admitted,
+        "participant.settled": registry.settled,
+        "participant.removed": registry.removed,
+        "market.requested": advertising.market_requested,
         "check.requested": _checked,
         "event.refused": _event_refused,
         "delivery.failed": _delivery_failed,
@@ -118,7 +127,7 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
 
 
 class HubMachine(Machine):
-    """A `Machine` with one aggregate; `config` names the hubs and participants that this hub knows."""
+    """A `Machine` with one aggregate, and one per day of receipts; `config` names hubs and participants it knows."""
 
     name: Role = "hub"
     record_types = RECORD_TYPES
@@ -128,14 +137,18 @@ class HubMachine(Machine):
         self.config = config
 
     def aggregate_of(self, event: Event) -> str:
-        return AGGREGATE
+        return receipts.aggregate_of(event.data) if isinstance(event.data, Settlement) else AGGREGATE
 
     def key_of(self, records: Records, event: Event) -> bytes | None:
-        """Keys of hubs and of this subnet's participants, as configured."""
-        return self.config.key_of(event.source)
+        """Keys of hubs as configured, and of this subnet's participants as they are registered."""
+        return self.config.hub_keys.get(event.source) or members.key_of(self.config, records, event.source)
 
     def handle(self, records: Records, event: Event, context: Context) -> Step:
-        book = Book(Draft(self.config, records, context))
+        draft = Draft(self.config, records, context)
+        if receipts.concerns(event):
+            receipts.handle(draft, event)
+            return draft.step()
+        book = Book(draft)
         TABLE[event.type](book, event)
         buying.retry_waiting(book)
         return book.draft.step()

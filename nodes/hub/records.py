@@ -1,7 +1,8 @@
 """What a hub keeps: its own subnet's orders and contracts, and what its neighbours told (N4). Frozen data, pure.
 
-One aggregate, `hub`. Keys: `hub`, `sell/<id>`, `buy/<id>`, `placed/<renter>`, `quote/<id>`, `contract/<id>`,
-`heard/<protection>/<neighbour's address>`, `link/<hub address>`.
+One aggregate, `hub`, beside the days of receipts (`nodes/receipts.py`). Keys: `hub`, `sell/<id>`, `buy/<id>`,
+`placed/<renter>`, `quote/<id>`, `contract/<id>`, `heard/<protection>/<neighbour's address>`,
+`link/<neighbour's address>`, `member/<participant>`.
 Units of a sell order are held by the key of what holds them: `buy/…` (own reservation), `quote/…` or `contract/…`.
 """
 
@@ -13,10 +14,12 @@ from typing import Final
 
 from msgspec import Struct
 
+from nodes import receipts
 from nodes.hub.states import BuyState, ContractState, QuoteState
 from nodes.machine import PublishFailed
 from nodes.runtime.links import LinkChanged
-from schemas.contracts import Contract
+from schemas.contracts import Contract, Settlement
+from schemas.membership import ParticipantRole
 from schemas.orders import BuyOrder, Capacity, Offer, SellOrder
 
 
@@ -29,6 +32,28 @@ class Own(Struct, frozen=True, kw_only=True):
     """0: no timer is set."""
     has_news: bool = False
     """Of others, which the neighbours have not been told."""
+
+
+class Member(Struct, frozen=True, kw_only=True):
+    """A participant that joined, changed or left since the hub's files were written; see `nodes/hub/registry.py`."""
+
+    key: bytes
+    """By which it is known."""
+    newest: bytes = b""
+    """The key that takes its place, while both count."""
+    until: float = 0.0
+    """When what was before counts no more; 0: it does not now."""
+    role: ParticipantRole = "lessor"
+    lanes: int = 0
+    account: int = 0
+    """Which of its two accounts on the broker has the newest password: 0 or 1."""
+    retiring: bool = False
+    """The other account is there too."""
+    version: int
+    """Counts its changes."""
+    asked_at: float = 0.0
+    """When its last admitted request was made: older ones are not taken any more."""
+    left: bool = False
 
 
 class SellRecord(Struct, frozen=True, kw_only=True):
@@ -147,6 +172,7 @@ class LinkRecord(Struct, frozen=True, kw_only=True):
 RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
     {
         "hub": Own,
+        "member": Member,
         "sell": SellRecord,
         "buy": BuyRecord,
         "placed": Placed,
@@ -154,6 +180,7 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "contract": ContractRecord,
         "heard": HeardRecord,
         "link": LinkRecord,
+        receipts.RECORD: Settlement,
     }
 )
 INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(

@@ -47,7 +47,7 @@ def ended(book: Book, event: Event) -> None:
     by_lessor = event.source == contract.lessor or (event.source == contract.lessor_hub != contract.renter_hub)
     if by_lessor and data.code == SILENT:
         raise Refused("not-your-contract", f"{event.source} cannot call itself silent")
-    _finish(book, record, "ended", data, by_lessor=by_lessor)
+    end(book, record, data, by_lessor=by_lessor)
 
 
 def expired(book: Book, contract_id: str) -> None:
@@ -56,10 +56,13 @@ def expired(book: Book, contract_id: str) -> None:
     if record is None or record.state != "signed" or record.contract.ends_at > book.draft.now:
         return
     data = ContractEnded(contract=contract_id, code="expired", reason="the lease is over")
-    _finish(book, record, "expired", data)
+    end(book, record, data, "expired")
 
 
-def _finish(book: Book, record: ContractRecord, happened: str, data: ContractEnded, *, by_lessor: bool = False) -> None:
+def end(
+    book: Book, record: ContractRecord, data: ContractEnded, happened: str = "ended", *, by_lessor: bool = False
+) -> None:
+    """Keep a contract no longer, and tell the other side of whoever ended it."""
     draft, contract = book.draft, record.contract
     key = f"contract/{contract.id}"
     advance(CONTRACT, record.state, happened)

@@ -9,6 +9,7 @@ from msgspec import structs
 from nodes.draft import data_of
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
+from nodes.hub.members import require_key
 from nodes.hub.records import SellRecord
 from nodes.hub.terms import acceptable, asks_more
 from nodes.machine import Refused, SetTimer
@@ -27,7 +28,7 @@ def placed(book: Book, event: Event) -> None:
     workers = {} if before is None else _living(before, draft.now)
     known: dict[str, Any] = {
         "order": order,
-        "lessor_key": draft.config.participants[order.lessor],
+        "lessor_key": require_key(draft, order.lessor),
         "said_at": event.time,
         "workers": workers | {data.worker: order.expires_at},
     }
@@ -88,7 +89,7 @@ def expired(book: Book, sell_id: str) -> None:
 def _check_order(draft: Draft, event: Event, order: SellOrder) -> None:
     if order.lessor != event.source:
         raise Refused("not-your-order", f"{event.source} placed a sell order of {order.lessor}; place only your own")
-    if not draft.context.verify(draft.config.participants[order.lessor], struct_bytes(order), order.signature):
+    if not draft.context.verify(require_key(draft, order.lessor), struct_bytes(order), order.signature):
         raise Refused("sell-order-signature", f"{order.lessor} has not signed {order.id} so; sign it again")
     if order.expires_at <= draft.now:
         age = f"{order.id} expired before it came, {draft.now - event.time:.0f} s after its date by this clock"

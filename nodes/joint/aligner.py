@@ -9,24 +9,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 from msgspec import Struct
 
-from nodes.crew.crew import Crew, Kit
-from nodes.data.table import Table
+from nodes.crew.crew import Crew
 from nodes.joint import alignment, exchange
 from nodes.joint.alignment import Masking
 from nodes.joint.chunks import chunks, span
 from nodes.joint.errors import BadPeer
-from nodes.joint.exchange import Alignment, Chunk, ChunkReturned, ChunkTaken, IdsMatched, MaskMade, MasksSorted
-from nodes.joint.masks import Masks, Way, write_places
+from nodes.joint.masks import Way, write_places
+from nodes.joint.records import (
+    Alignment,
+    Chunk,
+    ChunkRefused,
+    ChunkReturned,
+    ChunkTaken,
+    IdsMatched,
+    MaskMade,
+    MasksSorted,
+)
+from nodes.joint.sides import Incoming, Known, Side
 from nodes.kept import Kept
 from nodes.machine import Refused
 from nodes.runtime.door import Later
 from nodes.runtime.post import Post
-from nodes.secrets import derived
 from nodes.store.port import Store
 from schemas.errors import SubletError
 from schemas.events import Event
@@ -37,41 +44,6 @@ AHEAD_SECONDS_MAX: Final = 30.0
 """Masked ids may come this long before word of how many there are: order is not assumed."""
 
 Outcome = tuple[str, Struct]
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One side of one job's alignment."""
-
-    other: str
-    """Address."""
-    table: Table
-    kit: Kit[Masking]
-    masks: Masks
-    places: Path
-    """The file that will hold this side's rows in common, in the renter's order."""
-    is_renter: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the store knows of the sender of a chunk."""
-
-    other: str
-    key: bytes
-    """Of the other side; Ed25519."""
-    over: bool
-    """Whether nothing of its ids is wanted any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A chunk that came, of a side that may send it."""
-
-    job: str
-    chunk: int
-    state: Alignment | None
-    """None where it is of no use any more."""
 
 
 class NotAligning(SubletError):  # noqa: N818 - reads as the sentence it is
@@ -199,7 +171,7 @@ class Aligner:
         if event.type == exchange.MASKED:
             made = (await self.crew.call(remasked, side.kit, body)).result
             if made.code:
-                return "chunk.refused", exchange.ChunkRefused(code=made.code, reason=made.reason)
+                return "chunk.refused", ChunkRefused(code=made.code, reason=made.reason)
             digest = await asyncio.to_thread(side.masks.keep, "taken", number, made.body)
             return "chunk.taken", ChunkTaken(chunk=number, digest=digest)
         digest = await asyncio.to_thread(side.masks.keep, "returned", number, body)
@@ -227,11 +199,6 @@ class Aligner:
     async def _state(self, job: str) -> Alignment | None:
         state = (await self.store.get(job, ["alignment"])).get("alignment")
         return state if isinstance(state, Alignment) else None
-
-
-def masking(secret: bytes, state: Alignment) -> Kit[Masking]:
-    """What tasks share, of the job's secret."""
-    return Kit.of(Masking(derived(secret, "alignment"), state.salt))
 
 
 def _digest(record: Struct | None) -> str:

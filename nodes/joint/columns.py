@@ -12,9 +12,10 @@ Each column is scaled by its own maximum. A common bound would clip heavy tails,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +25,25 @@ from schemas.errors import BadConfig, BadData
 BITS_MIN = 2
 BITS_MAX = 31
 """Signed integers of a column have so many bits at most, the sign among them."""
-BITS_DEFAULT_MIN, BITS_DEFAULT_MAX = 12, 18
-"""Of a partner's columns, where nobody says how many."""
 BLOCK_ROWS = 4096
 """Rows that are widened to float64 at a time."""
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.signedinteger[Any]]
-"""As narrow as they can be: a partner's whole table stays in memory."""
+"""As narrow as they can be."""
+
+
+class Grid(Protocol):
+    """Integers [rows, columns]: an array, or a file of which is read what is asked for (`nodes/joint/files.py`)."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(rows, columns)."""
+        ...
+
+    def __getitem__(self, at: Any, /) -> Any:
+        """Of rows (a slice or places) and columns (a slice or one)."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +63,7 @@ class Part:
 class Columns:
     """Column j is about `integers[:, j] * units[j] + offsets[j]`. `integers` [rows, width]."""
 
-    integers: Integers
+    integers: Grid
     units: Floats
     offsets: Floats
 
@@ -65,15 +77,33 @@ class Columns:
         """Number of columns."""
         return int(self.integers.shape[1])
 
+    def blocks(self) -> Iterator[tuple[int, Integers]]:
+        """(first row, integers [n, width]) of all rows in order, some at a time."""
+        for first in range(0, self.rows, BLOCK_ROWS):
+            yield first, self.integers[first : first + BLOCK_ROWS, :]
+
+    def column(self, at: int) -> Integers:
+        """One, [rows]."""
+        found: Integers = self.integers[:, at]
+        return found
+
     @cached_property
     def means(self) -> Floats:
         """Of the integers."""
-        return np.asarray(self.integers.mean(axis=0), dtype=np.float64)
+        sums = np.sum([block.sum(axis=0, dtype=np.int64) for _, block in self.blocks()], axis=0)
+        return np.asarray(sums / self.rows, dtype=np.float64)
 
     @cached_property
     def gram(self) -> Floats:
-        """Of the centred integers, [width, width]: exact sums, rounded once."""
-        return centred_gram(self.integers)
+        """X'X of the centred integers, [width, width]. What is multiplied is centred to whole numbers, so that sums
+        below 2^53 are exact."""
+        middle = np.rint(self.means)
+        found, sums = np.zeros((self.width, self.width)), np.zeros(self.width)
+        for _, block in self.blocks():
+            centred = block - middle
+            found += centred.T @ centred
+            sums += centred.sum(axis=0)
+        return np.asarray(found - np.outer(sums, sums) / self.rows, dtype=np.float64)
 
     @cached_property
     def deviations(self) -> Floats:
@@ -86,27 +116,6 @@ class Columns:
         used = len(by_integer)
         weights = np.where(np.diag(self.gram)[:used] > 0, by_integer / self.units[:used], 0.0)
         return Part(weights, -float(weights @ (self.means * self.units + self.offsets)[:used]))
-
-
-def bits_for(rows: int) -> int:
-    """With how many bits rounding moves no weight by more than about a thousandth of the largest.
-
-    It moves them by some hundreds times 2^-bits / sqrt(rows): 130 to 400 on diabetes, breast, diamonds and randhie. On
-    few rows more bits cost next to nothing, for a column has no more levels than rows.
-    """
-    return int(np.clip(np.ceil(20 - np.log2(max(rows, 1)) / 2), BITS_DEFAULT_MIN, BITS_DEFAULT_MAX))
-
-
-def centred_gram(integers: Integers) -> Floats:
-    """X'X of the centred columns. What is multiplied is centred to whole numbers, so that sums below 2^53 are exact."""
-    rows, width = integers.shape
-    middle = np.rint(integers.mean(axis=0))
-    found, sums = np.zeros((width, width)), np.zeros(width)
-    for start in range(0, rows, BLOCK_ROWS):
-        block = integers[start : start + BLOCK_ROWS] - middle
-        found += block.T @ block
-        sums += block.sum(axis=0)
-    return np.asarray(found - np.outer(sums, sums) / rows, dtype=np.float64)
 
 
 def deviations(gram: Floats, rows: int) -> Floats:

@@ -10,15 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Self
 
 import msgspec
 import numpy as np
 from msgspec import Struct
+from numpy.typing import NDArray
 
 from nodes.data.table import Table
 from nodes.joint.alignment import Places
-from nodes.joint.columns import Columns, Floats
+from nodes.joint.columns import Columns, Floats, Integers
 from schemas.errors import BadData
 
 VALUES_AT_A_TIME: Final = 1 << 21
@@ -36,6 +37,54 @@ class Scales(Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class IntegerFile:
+    """Integers [rows, columns] as NumPy keeps arrays, column after column. What is asked for is read, and not mapped:
+    mapped pages stay in memory, and a file that is cut short would end the process."""
+
+    path: Path
+    shape: tuple[int, ...]
+    kind: np.dtype[Any]
+    start: int
+    """Bytes before the first number."""
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Raises OSError or ValueError: it is not there, or damaged."""
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)
+            shape, by_column, kind = np.lib.format.read_array_header_1_0(file)
+            found = cls(path, shape, kind, file.tell())
+            if not by_column or path.stat().st_size != found._place(shape[1], 0):
+                raise ValueError(f"{path.name} is no such file")
+            return found
+
+    def __getitem__(self, at: tuple[slice | NDArray[np.integer[Any]], slice | int]) -> Integers:
+        """Of rows (a slice or places) and columns (a slice or one). Raises BadData: it was cut short, or is gone."""
+        rows, columns = at
+        first, end, _ = (rows if isinstance(rows, slice) else slice(None)).indices(self.shape[0])
+        picked = slice(None) if isinstance(rows, slice) else rows
+        try:
+            with self.path.open("rb", buffering=0) as file:
+                if isinstance(columns, int):
+                    return self._read(file, columns, first, end)[picked]
+                chosen = range(*columns.indices(self.shape[1]))
+                return np.array([self._read(file, each, first, end)[picked] for each in chosen], dtype=self.kind).T
+        except OSError as error:
+            raise _damaged(self.path) from error
+
+    def _read(self, file: BinaryIO, column: int, first: int, end: int) -> Integers:
+        """Rows `first` to `end` of one column."""
+        file.seek(self._place(column, first))
+        found = np.fromfile(file, dtype=self.kind, count=end - first)
+        if len(found) != end - first:
+            raise _damaged(self.path)
+        return found
+
+    def _place(self, column: int, row: int) -> int:
+        return self.start + (column * self.shape[0] + row) * self.kind.itemsize
+
+
+@dataclass(frozen=True, slots=True)
 class IntegerFiles:
     """Where they lie, in a job's folder."""
 
@@ -43,7 +92,7 @@ class IntegerFiles:
 
     @property
     def integers(self) -> Path:
-        """[rows, columns] as NumPy keeps arrays, column after column."""
+        """An `IntegerFile`."""
         return self.folder / "integers.npy"
 
     @property
@@ -62,9 +111,10 @@ class IntegerFiles:
             for first in range(0, width, at_once):
                 chunk = range(first, min(width, first + at_once))
                 part = quantise(chunk, values_of(table, places, chunk))
+                integers: Integers = part.integers[:, :]
                 if not made:
-                    _write_header(file, part.integers.dtype, (rows, width))
-                file.write(part.integers.tobytes(order="F"))
+                    _write_header(file, integers.dtype, (rows, width))
+                file.write(integers.tobytes(order="F"))
                 made.append(Scales(tuple(part.units.tolist()), tuple(part.offsets.tolist())))
         if not made:
             raise BadData("there is no column")
@@ -84,9 +134,9 @@ class IntegerFiles:
         """
         try:
             scales = msgspec.json.decode(self._scales.read_bytes(), type=Scales)
-            integers = np.load(self.integers, mmap_mode="r")
+            integers = IntegerFile.of(self.integers)
         except (OSError, ValueError) as error:
-            raise BadData(f"{self.integers.name} and its scales are gone or damaged; submit the job again") from error
+            raise _damaged(self.integers) from error
         return Columns(integers, np.array(scales.units), np.array(scales.offsets))
 
     def _put(self, aside: Path, scales: Scales) -> Columns:
@@ -100,6 +150,10 @@ class IntegerFiles:
 
     def _aside(self) -> Path:
         return self.integers.with_suffix(f".{os.getpid()}.tmp")
+
+
+def _damaged(path: Path) -> BadData:
+    return BadData(f"{path.name} or its scales are gone or damaged; submit the job again")
 
 
 def _write_header(file: BinaryIO, kind: np.dtype[Any], shape: tuple[int, int]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nodes.joint.columns import BLOCK_ROWS, Columns, Floats, Integers, deviations
+from nodes.joint.columns import Columns, Floats, Integers, deviations
 from nodes.joint.errors import TooRevealing
 from schemas.limits import ROWS_PER_COLUMN_MIN, SUPPORT_MIN
 
@@ -50,7 +50,7 @@ def require_rows(columns: Columns, limits: Limits) -> None:
 
 def rare(columns: Columns, limits: Limits) -> list[int]:
     """Columns of too little support."""
-    return [at for at, column in enumerate(columns.integers.T) if 0 < support(column) < limits.support]
+    return [at for at in range(columns.width) if 0 < support(columns.column(at)) < limits.support]
 
 
 def require_support(columns: Columns, lacking: Sequence[int], limits: Limits) -> None:
@@ -99,9 +99,9 @@ def leverages(columns: Columns, penalty: float) -> Floats:
     """Ridge leverages float64 [rows] of the standardised columns with the penalty, without the mean's 1 / rows."""
     root = inverse_root(columns.gram, columns.rows, penalty)
     found = np.empty(columns.rows)
-    for start in range(0, columns.rows, BLOCK_ROWS):
-        block = (columns.integers[start : start + BLOCK_ROWS] - columns.means) @ root.T
-        found[start : start + BLOCK_ROWS] = np.einsum("ij,ij->i", block, block)
+    for first, block in columns.blocks():
+        turned = (block - columns.means) @ root.T
+        found[first : first + len(block)] = np.einsum("ij,ij->i", turned, turned)
     return found
 
 

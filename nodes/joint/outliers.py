@@ -122,7 +122,7 @@ def _require_support(making: Making, made: Columns, limits: Limits) -> None:
 def inwards(columns: Columns, leverages: Floats, penalty: float, limits: Limits) -> Moves:
     """The moves that bring the leverages of all rows to the limit, as far as these integers tell."""
     near = np.flatnonzero(leverages > limits.leverage * NEAR)
-    rows, found, target = columns.integers[near] - columns.means, leverages[near], limits.leverage * MOVE_TO
+    rows, found, target = columns.integers[near, :] - columns.means, leverages[near], limits.leverage * MOVE_TO
     factors = np.ones(len(near))
     for _ in range(ROUNDS_MAX):
         high = (found > target) & (factors > FACTOR_MIN)

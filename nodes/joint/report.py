@@ -8,12 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nodes.joint.columns import Floats
-from nodes.joint.schur import Solution
 
 PROBABILITY_MIN = 1e-15
 """Keeps the logarithm of a probability finite, as scikit-learn does."""
-NORMAL_POINTS = 64
-"""At which a mean over a normal distribution is taken (Gauss and Hermite's)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +26,12 @@ class Fit:
     """w'Gw: sum of squares of the centred scores."""
 
     @classmethod
-    def of(cls, solution: Solution, rows: int, penalty: float, partner_norm: float = 0.0) -> Fit:
-        """`partner_norm` is the partner's |w|^2 of standardised columns, which it tells; w'Gw = w'b - penalty |w|^2.
+    def penalised(cls, rows: int, total: float, explained: float, paid: float) -> Fit:
+        """Of weights that the penalty was on, `paid` being penalty |w|^2 of standardised columns: w'Gw = w'b - paid.
 
-        Where the partner's coefficients are withheld it is 0, and `fitted` an upper bound.
+        Where the partner's part of it is withheld, `fitted` is an upper bound.
         """
-        norm = float(solution.standard @ solution.standard) + partner_norm
-        return cls(rows, solution.total, solution.explained, solution.explained - penalty * norm)
+        return cls(rows, total, explained, explained - paid)
 
     @property
     def r2(self) -> float:
@@ -69,21 +65,6 @@ def calibration(fit: Fit, positive: float, centre: float) -> Calibration:
     slope = between / within if within > 0 else 1.0
     middle = (negative - positive) * between / 2
     return Calibration(slope, math.log(positive / negative) - slope * middle, centre)
-
-
-def expected(fit: Fit, positive: float) -> tuple[float, float]:
-    """AUC and log loss of calibrated first-order logistic scores, from the same two sums: as if the scores of either
-    label were normally distributed, with the same variance."""
-    found = calibration(fit, positive, 0.0)
-    negative, between = 1 - positive, fit.explained / fit.rows
-    within = max(fit.fitted / fit.rows - positive * negative * between**2, 0.0)
-    points, weights = np.polynomial.hermite_e.hermegauss(NORMAL_POINTS)
-    weights, spread = weights / weights.sum(), points * math.sqrt(within)
-    ones, zeros = (found.probabilities(spread + mean * between) for mean in (negative, -positive))
-    loss = positive * (weights @ -np.log(np.maximum(ones, PROBABILITY_MIN)))
-    loss += negative * (weights @ -np.log(np.maximum(1 - zeros, PROBABILITY_MIN)))
-    area = (1 + math.erf(between / (2 * math.sqrt(within)))) / 2 if within > 0 else 1.0
-    return area, float(loss)
 
 
 def log_mean_excess(fit: Fit) -> float:

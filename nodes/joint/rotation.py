@@ -22,7 +22,7 @@ from nodes.homomorphic.paillier import ciphertexts
 from nodes.homomorphic.paillier.multiexp import compile_signed
 from nodes.homomorphic.paillier.residues import join, split
 from nodes.homomorphic.paillier.slots import Layout
-from nodes.joint.columns import BLOCK_ROWS, Columns, Floats
+from nodes.joint.columns import Columns, Floats
 from nodes.joint.guards import inverse_root
 
 ROTATION_BITS = 24
@@ -100,11 +100,11 @@ def rotation(columns: Columns, penalty: float, room: Room, random: bytes, *, bit
 
 def reached(columns: Columns, weights: NDArray[np.int64], size_max: int) -> int:
     """What no slot of the result can pass: size_max times the largest sum over rows of |sum_j R_kj x_j|."""
-    sums = np.zeros(len(weights))
-    for start in range(0, columns.rows, BLOCK_ROWS):
-        block = columns.integers[start : start + BLOCK_ROWS].astype(np.float64)
-        sums += np.abs(block @ weights.T).sum(axis=0)
-    largest = float(columns.integers.max(initial=0)) - float(columns.integers.min(initial=0))
+    sums, most, least = np.zeros(len(weights)), 0, 0
+    for _, block in columns.blocks():
+        sums += np.abs(block.astype(np.float64) @ weights.T).sum(axis=0)
+        most, least = max(most, int(block.max())), min(least, int(block.min()))
+    largest = float(most - least)
     rounding = columns.rows * columns.width * largest * float(np.abs(weights).sum(axis=1).max()) * 2.0**-52
     return size_max * (int(sums.max() * _FLOAT_SLACK + rounding) + 1)
 

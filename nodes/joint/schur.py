@@ -39,13 +39,12 @@ def solved(columns: Columns, moments: Sequence[Sequence[float]], step_bits: int,
 
     Raises BadPeer `moments-impossible`: no columns of the partner have such moments.
     """
-    scales = np.append(1 / columns.deviations[:-1], columns.units[-1])
-    gram = columns.gram * np.outer(scales, scales)
+    scales, gram = _standardised(columns)
     rotated = np.ldexp(np.array(moments, dtype=np.float64), -step_bits) * scales
     remaining = gram - rotated.T @ rotated
     _require_possible(remaining, gram)
     schur = remaining[:-1, :-1] + penalty * np.eye(columns.width - 1)
-    weights = np.linalg.lstsq(schur, remaining[:-1, -1], rcond=None)[0]
+    weights: Floats = np.linalg.lstsq(schur, remaining[:-1, -1], rcond=None)[0].astype(np.float64)
     reply = rotated[:, -1] - rotated[:, :-1] @ weights
     explained = float(weights @ gram[:-1, -1] + reply @ rotated[:, -1])
     return Solution(weights * scales[:-1], weights, reply, explained, float(gram[-1, -1]))
@@ -64,11 +63,16 @@ class Alone:
 
 def alone(columns: Columns, penalty: float) -> Alone:
     """From the renter's own columns, the target as the last of them."""
-    scales = np.append(1 / columns.deviations[:-1], columns.units[-1])
-    gram = columns.gram * np.outer(scales, scales)
+    scales, gram = _standardised(columns)
     inner, cross = gram[:-1, :-1], gram[:-1, -1]
     weights = np.linalg.lstsq(inner + penalty * np.eye(len(inner)), cross, rcond=None)[0]
     return Alone(weights * scales[:-1], float(weights @ cross), float(weights @ inner @ weights), float(gram[-1, -1]))
+
+
+def _standardised(columns: Columns) -> tuple[Floats, Floats]:
+    """Factors that give columns deviation 1, and the target its own unit; and the Gram matrix of these."""
+    scales = np.append(1 / columns.deviations[:-1], columns.units[-1])
+    return scales, columns.gram * np.outer(scales, scales)
 
 
 def _require_possible(remaining: Floats, gram: Floats) -> None:

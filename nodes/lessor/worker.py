@@ -16,7 +16,8 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.protocol.draft import Worker
 from nodes.lessor.protocol.machine import LessorMachine
 from nodes.lessor.protocol.records import BatchReturned, BatchUnfit, Session, SessionWanted, WorkerEnding, WorkerStarted
+from nodes.lessor.receipts import Receipts
 from nodes.machine import (
     TIMER_FIRED,
     CancelTimer,
@@ -65,6 +67,7 @@ from schemas.events import (
     Event,
     EventRefused,
     SubtaskAnnounced,
+    SubtaskCompleted,
     batch_attributes,
 )
 from schemas.ids import Address, derive_id
@@ -89,6 +92,8 @@ class LessorWorker:
     """Seconds since 1970 (UTC)."""
     name: str
     workshop: Workshop
+    receipts: Receipts
+    """Of all workers of its lessor."""
     enclaves: str
     """What its enclaves are, for the log: a software enclave is never called confidential."""
     telemetry: Telemetry = field(default_factory=Telemetry)
@@ -96,6 +101,14 @@ class LessorWorker:
     lane: str = ""
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the sell order is placed and all queues are consumed."""
+
+    configured: Callable[[], None] = lambda: None
+    """Called when `config` has changed."""
+
+    def configure(self, config: LessorConfig) -> None:
+        """Decide by these settings from now on, its keys and its hubs' among them; its lane stays."""
+        self.config = config
+        self.configured()
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Work until `stop` is set, and take the order back then; or until cancelled, as if the machine had stopped.
@@ -106,6 +119,8 @@ class LessorWorker:
         self.telemetry.health.consuming = lambda: "" if self.ready.is_set() else "its sell order is not placed"
         async with take_lane(self.broker, self.config.me, self.config.lanes) as lane:
             self.lane = lane.name
+            today = datetime.fromtimestamp(self.clock(), UTC).date()
+            await asyncio.to_thread(self.receipts.forget, today)
             log.info("worker ready", node=self.config.me, lane=lane.name, worker=self.name, enclaves=self.enclaves)
             try:
                 await _Shift(self, lane).run(stop or asyncio.Event())
@@ -122,6 +137,7 @@ class _Shift:
         self._group = asyncio.TaskGroup()
         self._me: Address = of.config.me
         self._machine = LessorMachine(Worker(of.config, of.name, lane.name))
+        of.configured = self._configured
         self._records = RecordSet()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._waiting: dict[str, asyncio.Future[None]] = {}
@@ -131,6 +147,9 @@ class _Shift:
         self._post = Post(of.identity, of.broker, of.clock, of.telemetry)
         complaints = Complaints(self._post, of.clock)
         self._door = Door(self._me, "lessor", of.clock, complaints=complaints, telemetry=of.telemetry)
+
+    def _configured(self) -> None:
+        self._machine.worker = replace(self._machine.worker, config=self._of.config)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consume all queues, and offer compute, until told to stop or the lane is lost: another worker may have it."""
@@ -198,6 +217,8 @@ class _Shift:
                 raise
 
     async def _handle(self, event: Event, _: None) -> None:
+        if isinstance(event.data, SubtaskCompleted):  # whichever worker countersigned one, and however long ago
+            await asyncio.to_thread(self._of.receipts.require_only, event.data.contract, event.data.receipt)
         await self._give(event)
         if isinstance(event.data, EventRefused) and event.data.type == "order.sell.placed":
             self._of.ready.clear()
@@ -280,6 +301,8 @@ class _Shift:
             self._resolve(**params)
         elif activity == "close":
             await workshop.close(params["subtask"])
+        elif activity == "keep-receipt":
+            await asyncio.to_thread(self._of.receipts.keep, params["settlement"])
         elif activity == "compute":
             await self._compute(params["batch"], params["partner"], event)
         else:

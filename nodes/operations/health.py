@@ -37,6 +37,8 @@ class Health:
     """Effects that this process holds, and the age of the oldest in seconds."""
     jobs: Callable[[], Awaitable[Mapping[str, int]]] = _no_jobs
     """Jobs in the store by their state."""
+    links: Callable[[], Mapping[str, bool]] = dict[str, bool]
+    """Whether each link to another hub carries, by that hub's name, as far as is known."""
     stopping: Callable[[], bool] = lambda: False
     began: float = field(default_factory=time.monotonic)
 

@@ -79,7 +79,12 @@ class Metrics:
             Counter, "link_messages", "Messages that a bridge carried or set aside", "link", "outcome"
         )
         self._carried_bytes = self._make(Counter, "link_bytes", "Bytes of the bodies that it carried", "link")
-        self._links = self._make(Gauge, "link_up", "1 while a bridge is connected to both brokers of the link", "link")
+        self._links = self._make(
+            Gauge,
+            "link_up",
+            "1 while a bridge reaches both its brokers; at a hub, while heartbeats pass both ways",
+            "link",
+        )
 
     # ---------------------------------------------------------------- what shells tell
 
@@ -146,7 +151,7 @@ class Metrics:
             self._jobs.labels(state).set(count)
 
     def link(self, name: str, *, up: bool) -> None:
-        """Whether a bridge can carry over this link."""
+        """Whether this link carries."""
         self._links.labels(name).set(up)
 
     # ----------------------------------------------------------------

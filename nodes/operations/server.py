@@ -101,6 +101,8 @@ class Desk:
             writable=not health.store(),
             outbox=health.outbox(),
         )
+        for name, up in health.links().items():
+            self._metrics.link(name, up=up)
         now = asyncio.get_running_loop().time()
         if now < self._jobs_due or health.store() or health.stopping():
             return

@@ -21,6 +21,8 @@ from schemas.tracing import read_traceparent, trace_of
 
 SUBJECTS_MAX: Final = 8192
 """Orders, contracts and jobs of whose trace a process knows; who was quiet longest gives way."""
+SUBJECT_CHARS_MAX: Final = 40
+"""Of an id; a longer one is none of ours."""
 _TRACED: Final = ("job-", "order-", "contract-", "subtask-")
 """What has a trace; a hub's book, a worker or a subnet's capacity have many or none."""
 VARIABLE: Final = "TRACEPARENT"
@@ -122,7 +124,7 @@ class Tracing:
 
     def _first(self, subject: str, parent: str) -> str:
         """The context with which `subject` first came here; from now on this one, where it has none yet."""
-        if not subject.startswith(_TRACED):
+        if not subject.startswith(_TRACED) or len(subject) > SUBJECT_CHARS_MAX:
             return parent
         first = self._subjects.get(subject, "") or parent
         if first:

@@ -89,7 +89,7 @@ def fitting(
     label: str,
     *,
     penalty: float | None = None,
-    bits: int = 16,
+    bits: int | None = None,
     partner_bits: int | None = None,
     partner_coefficients: bool = True,
     outliers: Outliers = "refuse",

@@ -58,6 +58,7 @@ class Heartbeats:
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     _told: dict[Address, bool] = field(default_factory=dict)
     """Whether a link is lost, as it was last committed."""
+    _telling: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def run(self) -> None:
         """Beat and hear until cancelled."""
@@ -110,22 +111,25 @@ class Heartbeats:
         await self._tell()
 
     async def _tell(self) -> None:
-        """Commit what changed. What a full disk or a lost server holds up is said with the next beat."""
-        for neighbour in self.links.neighbours:
-            why = self.links.why_lost(neighbour)
-            if why is None or self._told.get(neighbour) == bool(why):
-                continue
-            try:
-                await self.submit("link.changed", LinkChanged(neighbour=neighbour, why=why), self.aggregate)
-            except StoreFailed as error:
-                log.warning("not noted", link=f"{self.post.me} to {neighbour}", error=str(error))
-                continue
+        """Commit what changed, one after the other. What a full disk or a lost server holds up is said again later."""
+        async with self._telling:
+            for neighbour in self.links.neighbours:
+                why = self.links.why_lost(neighbour)
+                if why is not None and self._told.get(neighbour) != bool(why):
+                    await self._commit(neighbour, why)
+
+    async def _commit(self, neighbour: Address, why: str) -> None:
+        try:
+            await self.submit("link.changed", LinkChanged(neighbour=neighbour, why=why), self.aggregate)
+        except StoreFailed as error:
+            log.warning("not noted", link=f"{self.post.me} to {neighbour}", source=self.post.me, reason=str(error))
+        else:
             self._log(neighbour, why)
 
     def _log(self, neighbour: Address, why: str) -> None:
         link, known = f"{self.post.me} to {neighbour}", neighbour in self._told
         self._told[neighbour] = bool(why)
         if why:
-            log.warning("link lost", link=link, why=why)
+            log.warning("link lost", link=link, source=neighbour, reason=why)
         else:
             log.info("link carries again" if known else "link carries", link=link)

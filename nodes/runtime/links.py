@@ -15,13 +15,13 @@ handed out.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
 
 from schemas.fields import Text
-from schemas.ids import Address, AddressField
+from schemas.ids import Address, AddressField, hub_of
 
 BEAT_SECONDS: Final = 2.0
 SILENCE_SECONDS_MAX: Final = 9.0
@@ -78,3 +78,8 @@ class Links:
         if neighbour in self._deaf:
             return f"{neighbour} says that nothing comes from here"
         return "" if neighbour in self._heard_at else None
+
+    def standing(self) -> Mapping[str, bool]:
+        """Whether each link carries, by the neighbour's name; those of which something is known."""
+        why = {neighbour: self.why_lost(neighbour) for neighbour in self.neighbours}
+        return {hub_of(neighbour): not each for neighbour, each in why.items() if each is not None}

@@ -38,7 +38,7 @@ from nodes.runtime.reception import Reception
 from nodes.runtime.storage import Storage
 from nodes.store.blobs import BlobStore
 from nodes.store.errors import StoreClosed, StoreFailed
-from nodes.store.port import OUTBOX_LEASE_SECONDS, OutboxRow, Store
+from nodes.store.port import BEAT_SECONDS, OUTBOX_LEASE_SECONDS, OutboxRow, Store
 from schemas import limits
 
 T = TypeVar("T")
@@ -245,8 +245,12 @@ class Runtime:
         """Show that this process lives, and forget what is old enough to be refused by its date."""
         forget_at = self._clock()
         while True:
-            await asyncio.sleep(OUTBOX_LEASE_SECONDS / 3)
+            await self._or_later(self._beat, None)
+            await asyncio.sleep(BEAT_SECONDS)
             forget_at = await self._or_later(partial(self._extend_and_forget, forget_at), forget_at)
+
+    async def _beat(self) -> None:
+        await self._store.beat(self._owner, self._clock())
 
     async def _extend_and_forget(self, forget_at: float) -> float:
         now = self._clock()

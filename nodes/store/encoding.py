@@ -6,7 +6,7 @@ outbox see the same before and after a restart.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import msgspec
@@ -46,6 +46,18 @@ class RecordEncoding:
             return decoder.decode(value)
         except _BAD_BYTES as error:
             raise RecordUnreadable(aggregate, key, str(error)) from None
+
+    def gathered(self, rows: Iterable[tuple[str, str, bytes]]) -> dict[str, dict[str, Struct] | RecordUnreadable]:
+        """Rows of aggregate, key and bytes as records by aggregate and key; of one that is damaged, the error."""
+        found: dict[str, dict[str, Struct] | RecordUnreadable] = {}
+        for aggregate, key, value in rows:
+            records = found.setdefault(aggregate, {})
+            if isinstance(records, dict):
+                try:
+                    records[key] = self.decode(aggregate, key, value)
+                except RecordUnreadable as error:
+                    found[aggregate] = error
+        return found
 
     def _decoder(self, key: str) -> msgspec.msgpack.Decoder[Struct]:
         decoder = self._decoders.get(key.partition("/")[0])

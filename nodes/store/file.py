@@ -18,7 +18,7 @@ from nodes.store.errors import StoreOfAnotherFormat
 
 APPLICATION_ID: Final = int.from_bytes(b"SUBL", "big")
 """Tells a store from other programs' databases (`PRAGMA application_id`)."""
-FORMAT: Final = 5
+FORMAT: Final = 6
 """The format of tables and records (`PRAGMA user_version`)."""
 BUSY_SECONDS_MAX: Final = 30.0
 """How long to wait for another process's transaction."""

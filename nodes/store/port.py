@@ -29,9 +29,14 @@ from typing import Any, Final, Literal, Protocol
 from msgspec import Struct
 
 from nodes.machine import Effect, Perform, Publish
+from nodes.store.errors import RecordUnreadable
 
 OUTBOX_LEASE_SECONDS: Final = 15.0
 """An outbox row whose owner was not heard of for this long is taken over by another process."""
+BEAT_SECONDS: Final = OUTBOX_LEASE_SECONDS / 3
+"""How often a process says that it lives."""
+BEATS_KEPT_SECONDS: Final = 7 * 24 * 3600.0
+"""For so long it is known when a process that ended was last heard of."""
 GENESIS: Final = "0" * 64
 """The hash before an aggregate's first journal entry, hexadecimal."""
 
@@ -72,6 +77,16 @@ class View:
     """Number of journal entries so far."""
     last_hash: str
     """SHA-256 of the last journal entry, hexadecimal; `GENESIS` when there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """How far an aggregate is: both rise with its changes, and one that is erased begins anew."""
+
+    version: int
+    """Of its records."""
+    journalled: int
+    """Number of journal entries so far, with those that are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +240,29 @@ class Store(Protocol):
         """Names of the aggregates that begin with `prefix`, sorted."""
         ...
 
-    async def journal(self, aggregate: str) -> list[bytes]:
-        """An aggregate's journal entries, oldest first."""
+    async def stamps(self, prefix: str = "") -> dict[str, Stamp]:
+        """How far each aggregate is whose name begins with `prefix`: what has the same stamp has not changed."""
+        ...
+
+    async def select(
+        self, aggregates: Collection[str], kinds: Collection[str]
+    ) -> dict[str, dict[str, Struct] | RecordUnreadable]:
+        """Of these aggregates the records of these kinds (the part of a key before the first `/`), as of one moment.
+
+        What one is damaged in has the error in its place. Costs what is given back, however large the aggregates are.
+        """
+        ...
+
+    async def journal(self, aggregate: str, *, first: int = 0, entries_max: int | None = None) -> list[bytes]:
+        """An aggregate's journal entries from number `first` on, oldest first; at most so many."""
+        ...
+
+    async def beat(self, owner: str, now: float) -> None:
+        """Say that this process lives; forget those not heard of for `BEATS_KEPT_SECONDS`."""
+        ...
+
+    async def beats(self) -> dict[str, float]:
+        """When each process was last heard of."""
         ...
 
     async def outbox_size(self, aggregate: str | None = None) -> int:

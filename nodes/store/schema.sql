@@ -64,3 +64,9 @@ CREATE TABLE secrets (
     name TEXT PRIMARY KEY,
     sealed BLOB NOT NULL
 ) WITHOUT ROWID;
+
+-- When each process of the node was last heard of.
+CREATE TABLE processes (
+    owner TEXT PRIMARY KEY,
+    seen_at REAL NOT NULL
+) WITHOUT ROWID;

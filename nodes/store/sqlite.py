@@ -16,7 +16,8 @@ from msgspec import Struct
 from nodes.store.cache import RECORDS_CACHED_MAX, Cache
 from nodes.store.database import Database
 from nodes.store.encoding import RecordEncoding
-from nodes.store.port import Decide, Input, OutboxRow, Outcome, Timer
+from nodes.store.errors import RecordUnreadable
+from nodes.store.port import Decide, Input, OutboxRow, Outcome, Stamp, Timer
 from nodes.store.rows import PERFORM, PUBLISH, Lease
 from nodes.store.tables import Tables
 from nodes.store.transaction import Claim, Transaction
@@ -138,8 +139,22 @@ class SqliteStore:
     async def aggregates(self, prefix: str = "") -> list[str]:
         return await self._read(lambda tables: tables.aggregates(prefix))
 
-    async def journal(self, aggregate: str) -> list[bytes]:
-        return await self._read(lambda tables: tables.journal(aggregate))
+    async def stamps(self, prefix: str = "") -> dict[str, Stamp]:
+        return await self._read(lambda tables: tables.stamps(prefix))
+
+    async def select(
+        self, aggregates: Collection[str], kinds: Collection[str]
+    ) -> dict[str, dict[str, Struct] | RecordUnreadable]:
+        return await self._read(lambda tables: self._encoding.gathered(tables.of_kinds(aggregates, kinds)))
+
+    async def journal(self, aggregate: str, *, first: int = 0, entries_max: int | None = None) -> list[bytes]:
+        return await self._read(lambda tables: tables.journal(aggregate, first, entries_max))
+
+    async def beat(self, owner: str, now: float) -> None:
+        await self._write(lambda tables: tables.beat(owner, now))
+
+    async def beats(self) -> dict[str, float]:
+        return await self._read(lambda tables: tables.beats())
 
     async def outbox_size(self, aggregate: str | None = None) -> int:
         return await self._read(lambda tables: tables.outbox_size(aggregate))

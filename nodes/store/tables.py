@@ -13,11 +13,14 @@ from typing import Any, Final
 import orjson
 
 from nodes.machine import Perform, Publish
+from nodes.store import port
 from nodes.store.encoding import encode_effect
 from nodes.store.port import OutboxRow, Timer
 from nodes.store.rows import NOBODY, PRUNE_MAX, Head, Lease, kind_of, outbox_row
 
 _CLAIMABLE: Final = "SELECT seq FROM outbox WHERE kind = ? AND claimed_until < ? ORDER BY seq LIMIT ?"
+LAST: Final = "\U0010ffff"
+"""Sorts after whatever a key may go on with."""
 _ROW: Final = "seq, aggregate, event_id, effect_index, effect, created_at, attempts, failures"
 
 
@@ -73,6 +76,19 @@ class Tables:
         statement = "SELECT aggregate FROM aggregates WHERE substr(aggregate, 1, ?) = ? ORDER BY aggregate"
         return [name for (name,) in self._all(statement, len(prefix), prefix)]
 
+    def stamps(self, prefix: str) -> dict[str, port.Stamp]:
+        statement = "SELECT aggregate, version, journalled FROM aggregates WHERE substr(aggregate, 1, ?) = ?"
+        return {name: port.Stamp(*head) for name, *head in self._all(statement, len(prefix), prefix)}
+
+    def of_kinds(self, aggregates: Iterable[str], kinds: Iterable[str]) -> Iterator[tuple[str, str, bytes]]:
+        """The records of these kinds: aggregate, key and bytes."""
+        names = orjson.dumps(list(aggregates)).decode()
+        some = "json_each(?) AS a CROSS JOIN records AS r ON r.aggregate = a.value"
+        chosen = f"SELECT r.aggregate, r.key, r.value FROM {some} AND r.key >= ? AND r.key <= ? AND r.value IS NOT NULL"  # noqa: S608
+        for kind in kinds:
+            for first, last in ((kind, kind), (f"{kind}/", f"{kind}/{LAST}")):
+                yield from self.connection.execute(chosen, (names, first, last))
+
     def changed(self, aggregate: str, since: int) -> Iterator[tuple[str, bytes | None]]:
         """Records written after this version: key and bytes, or None for one that was deleted."""
         statement = "SELECT key, value FROM records WHERE aggregate = ? AND version > ?"
@@ -105,8 +121,11 @@ class Tables:
         statement = f"DELETE FROM journal WHERE aggregate = ?1 AND n IN ({old})"  # noqa: S608
         self._change(statement, aggregate, before, entries_max, PRUNE_MAX)
 
-    def journal(self, aggregate: str) -> list[bytes]:
-        return [entry for (entry,) in self._all("SELECT entry FROM journal WHERE aggregate = ? ORDER BY n", aggregate)]
+    def journal(self, aggregate: str, first: int, entries_max: int | None) -> list[bytes]:
+        statement = "SELECT entry FROM journal WHERE aggregate = ? AND n >= ? ORDER BY n LIMIT ?"
+        return [
+            entry for (entry,) in self._all(statement, aggregate, first, -1 if entries_max is None else entries_max)
+        ]
 
     # ------------------------------------------------------------ timers
 
@@ -172,6 +191,15 @@ class Tables:
         chosen = "?1 IS NULL OR aggregate = ?1"
         ((size,),) = self._all(f"SELECT count(*) FROM outbox WHERE {chosen}", aggregate)  # noqa: S608
         return int(size)
+
+    # ------------------------------------------------------------ processes
+
+    def beat(self, owner: str, now: float) -> None:
+        self._change("INSERT OR REPLACE INTO processes (owner, seen_at) VALUES (?, ?)", owner, now)
+        self._change("DELETE FROM processes WHERE seen_at < ?", now - port.BEATS_KEPT_SECONDS)
+
+    def beats(self) -> dict[str, float]:
+        return dict(self._all("SELECT owner, seen_at FROM processes"))
 
     # ------------------------------------------------------------ secrets
 

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from msgspec import Struct
 
@@ -17,10 +17,23 @@ from nodes.protections import traits_of
 from nodes.renter.files import outputs
 from nodes.renter.files.fits import FitReport, read_fit
 from nodes.renter.files.folder import JobFolder
-from nodes.renter.protocol.records import JOB_PREFIX, ContractRecord, Job, Ledger, Progress, Subtask
+from nodes.renter.protocol import runs
+from nodes.renter.protocol.records import (
+    JOB_PREFIX,
+    Agreement,
+    ContractRecord,
+    Job,
+    Ledger,
+    Progress,
+    Round,
+    Subtask,
+    Worker,
+)
+from nodes.renter.protocol.states import JobPhase
 from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Store
 from nodes.views.errors import UnknownJob
+from nodes.views.ids import beginning, unique
 from schemas.contracts import Contract
 from schemas.errors import BadData, JobFailed
 from schemas.ids import Address, hub_of
@@ -29,8 +42,16 @@ from schemas.joint import Learned
 
 UNREADABLE: Final = "unreadable"
 """The phase of a job whose records are damaged."""
+WAITING: Final = "waiting"
+"""The phase of a job that no worker has taken yet."""
+PHASES: Final = (WAITING, *(phase for phase in get_args(JobPhase) if phase != "new"), UNREADABLE)
+"""All that are listed."""
+KINDS: Final = ("job", "progress", "contract", "subtask", "agreement", "ledger", "round", "worker")
+"""Of the records that a report is made of: all but those of single batches."""
 WATCH_SECONDS: Final = 0.2
 """How often a watched job is looked at."""
+CONFIDENTIAL: Final = "yes"
+"""What claims say of an enclave that its host cannot look into."""
 SOFTWARE_NOTE: Final = "not confidential: software enclaves protect nothing from the owner of their host"
 
 
@@ -52,10 +73,32 @@ class Rental:
     rows: int
     batches: int
     """Both done so far."""
+    under_way: int = 0
+    """Batches that it was sent and has not answered."""
+    waiting: int = 0
+    """Batches that it has yet to be sent."""
+    core_seconds: float = 0.0
+    """That its rows took, as the lessor says."""
+    heard_at: float = 0.0
+    """When the lessor was last heard of, seconds since 1970."""
     cost_micros: int = 0
-    """As its receipt says, once there is one."""
+    """As its receipt says, once there is one: when its subtask is completed."""
+    route: str = ""
+    """The hops between the parties."""
     seconds: float = 0.0
     """From the subtask's beginning to the last that was heard of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What an enclave that got a key had proved of itself."""
+
+    lessor: str
+    kind: str
+    measurement: str
+    """Of what it runs, hexadecimal."""
+    confidential: bool
+    """Against the owner of its machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +115,12 @@ class Joining:
     fit: FitReport | None
     """Of a model that was fitted, or that rows are scored with."""
     ledger: tuple[Learned, ...]
+    round_phase: str = ""
+    """Of the one under way."""
+    accepted: bool = False
+    """Whether the partner takes part."""
+    owes_since: float = 0.0
+    """When the partner was last due to say something and has not, seconds since 1970; 0 when it owes nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,12 +154,26 @@ class JobReport:
     contracts: tuple[Rental, ...] = ()
     route: tuple[str, ...] = ()
     confidential: str = ""
+    proofs: tuple[Proof, ...] = ()
+    """Of enclaves that got a key; none where lessors compute on ciphertext."""
+    finishes: bool = False
+    """Whether a program of the user's runs here, on what comes back."""
     output: Path | None = None
     id_column: str | None = None
     """That names the rows of the output; without one they are numbered."""
     sum_rows: bool = False
     """Whether the output is one row, for all rows together."""
     joint: Joining | None = None
+    renter: str = ""
+    """Its address, where it is known from a contract."""
+    ordered_at: float = 0.0
+    """When the order was placed whose contracts are awaited, seconds since 1970; 0 where none are."""
+    unowned: int = 0
+    """Batches of lost subtasks that no live one has taken over yet."""
+    here: int | None = None
+    """Batches that are left to the renter itself, since its key decrypts nothing more."""
+    causes: tuple[tuple[str, str], ...] = ()
+    """Code and text of everything that went wrong on the way."""
 
     @property
     def ended(self) -> bool:
@@ -130,12 +193,15 @@ async def report(store: Store, job_id: str, jobs: Path, network: Network | None 
         UnknownJob: there is no such job.
         RecordUnreadable: its records are damaged.
     """
-    records = await store.read(job_id)
+    records = (await store.select([job_id], KINDS)).get(job_id, {})
+    if isinstance(records, RecordUnreadable):
+        raise records
     job, progress = records.get("job"), records.get("progress")
     if not isinstance(job, Job) or not isinstance(progress, Progress):
         raise UnknownJob(job_id)
-    contracts = [each.contract for each in records.values() if isinstance(each, ContractRecord)]
+    contracts = [each.contract for each in _rented(records)]
     columns, decided = _columns(JobFolder(jobs / job_id))
+    proofs = _proofs(records)
     on_ciphertext = job.assessment is not None and traits_of(job.assessment.chosen).on_ciphertext
     return JobReport(
         id=job_id,
@@ -158,18 +224,94 @@ async def report(store: Store, job_id: str, jobs: Path, network: Network | None 
         spent=progress.spent if progress.spent.encrypt_seconds else None,
         contracts=_rentals(records),
         route=_routes(contracts, job, network),
-        confidential=_confidential(job),
+        confidential=_confidential(job, proofs),
+        proofs=proofs,
+        finishes=job.spec.local_program is not None,
         output=JobFolder(jobs / job_id).output if progress.phase == "completed" else None,
         id_column=job.spec.id_column,
         sum_rows=job.facts is not None and job.facts.sum_rows,
         joint=_joining(job, progress, records, jobs),
+        renter=contracts[0].renter if contracts else "",
+        ordered_at=job.ordered_at if _is_pending(job, records) else 0.0,
+        unowned=runs.count(progress.waiting),
+        here=None if progress.here is None else runs.count(progress.here),
+        causes=job.causes,
     )
 
 
-async def list_jobs(store: Store, jobs: Path, network: Network | None = None) -> list[JobReport]:
-    """All jobs of this renter, oldest first; of those whose records cannot be read, why."""
-    reports = [await _report_or_why(store, name, jobs, network) for name in await store.aggregates(JOB_PREFIX)]
-    return sorted(reports, key=lambda each: each.submitted_at)
+async def find(store: Store, wanted: str, jobs: Path) -> str:
+    """The id of the job that `wanted` is, or the beginning of, whether a worker has taken it or not.
+
+    Raises:
+        UnknownJob: there is none.
+        UnknownId: there are several.
+    """
+    known = {*await store.aggregates(JOB_PREFIX), *_submitted(jobs)}
+    if not beginning(wanted, known):
+        raise UnknownJob(wanted)
+    return unique(wanted, known, "job")
+
+
+async def list_jobs(
+    store: Store,
+    jobs: Path,
+    network: Network | None = None,
+    *,
+    phase: str = "",
+    since: float = 0.0,
+    limit: int | None = None,
+) -> list[JobReport]:
+    """This renter's jobs, newest first; of those whose records cannot be read, why.
+
+    Args:
+        store: the renter's.
+        jobs: the folder of all jobs.
+        network: as in `report`.
+        phase: of which jobs alone.
+        since: submitted then or later, seconds since 1970 (UTC).
+        limit: so many of them at most.
+    """
+    taken = await store.aggregates(JOB_PREFIX)
+    heads = [await _head(store, name) for name in taken]
+    heads += [_waiting(jobs / name) for name in set(_submitted(jobs)) - set(taken)]
+    wanted = [each for each in heads if each.submitted_at >= since and phase in ("", each.phase)]
+    wanted.sort(key=lambda each: (-each.submitted_at, each.id))
+    return [await _whole(each, store, jobs, network) for each in wanted[:limit]]
+
+
+async def _head(store: Store, name: str) -> JobReport:
+    """A job's state and when it was submitted: two records, however many it has."""
+    try:
+        found = await store.get(name, ("job", "progress"))
+    except RecordUnreadable as error:
+        return JobReport(id=name, phase=UNREADABLE, code=error.code, reason=str(error))
+    job, progress = found.get("job"), found.get("progress")
+    submitted_at = job.submitted_at if isinstance(job, Job) else 0.0
+    return JobReport(id=name, phase=progress.phase if isinstance(progress, Progress) else "", submitted_at=submitted_at)
+
+
+def _waiting(folder: Path) -> JobReport:
+    try:
+        return JobReport(id=folder.name, phase=WAITING, submitted_at=folder.stat().st_mtime)
+    except FileNotFoundError:  # it is being deleted
+        return JobReport(id=folder.name, phase=WAITING)
+
+
+def _submitted(jobs: Path) -> list[str]:
+    """Names of the folders of jobs, those that no worker has taken among them."""
+    try:
+        return [each.name for each in jobs.iterdir() if each.name.startswith(JOB_PREFIX) and each.is_dir()]
+    except FileNotFoundError:
+        return []
+
+
+async def _whole(head: JobReport, store: Store, jobs: Path, network: Network | None) -> JobReport:
+    if head.phase in (UNREADABLE, WAITING):
+        return head
+    try:
+        return await _report_or_why(store, head.id, jobs, network)
+    except UnknownJob:  # it was deleted just now
+        return head
 
 
 async def watch(
@@ -269,8 +411,14 @@ def _cut(folder: JobFolder) -> CutNote | None:
         return None
 
 
+def _is_pending(job: Job, records: Mapping[str, Struct]) -> bool:
+    started = {each.contract for each in records.values() if isinstance(each, Subtask)}
+    return bool(job.order) and not (job.expected_contracts and started.issuperset(job.expected_contracts))
+
+
 def _joining(job: Job, progress: Progress, records: Mapping[str, Struct], jobs: Path) -> Joining | None:
     joint, ledger = job.spec.joint, records.get("ledger")
+    round_, agreement = records.get(f"round/{progress.round}"), records.get("agreement")
     if joint is None:
         return None
     return Joining(
@@ -281,13 +429,21 @@ def _joining(job: Job, progress: Progress, records: Mapping[str, Struct], jobs: 
         fits=joint.fitting is not None,
         fit=None if joint.fitting is None and joint.score is None else read_fit(JobFolder(jobs / job.spec.id)),
         ledger=ledger.lines if isinstance(ledger, Ledger) else (),
+        round_phase=round_.phase if isinstance(round_, Round) else "",
+        accepted=isinstance(agreement, Agreement) and agreement.accepted,
+        owes_since=agreement.owes_since if isinstance(agreement, Agreement) else 0.0,
     )
 
 
 def _rentals(records: Mapping[str, Struct]) -> tuple[Rental, ...]:
     subtasks = {each.contract: each for each in records.values() if isinstance(each, Subtask)}
-    contracts = [each for each in records.values() if isinstance(each, ContractRecord)]
-    return tuple(_rental(each, subtasks.get(each.contract.id)) for each in contracts)
+    return tuple(_rental(each, subtasks.get(each.contract.id)) for each in _rented(records))
+
+
+def _rented(records: Mapping[str, Struct]) -> list[ContractRecord]:
+    """By lessor, and then by time."""
+    found = (each for each in records.values() if isinstance(each, ContractRecord))
+    return sorted(found, key=lambda each: (each.contract.lessor, each.contract.starts_at, each.contract.id))
 
 
 def _rental(record: ContractRecord, subtask: Subtask | None) -> Rental:
@@ -304,15 +460,36 @@ def _rental(record: ContractRecord, subtask: Subtask | None) -> Rental:
         subtask=subtask.phase if subtask else "",
         rows=subtask.rows_done if subtask else 0,
         batches=subtask.batches_done if subtask else 0,
+        under_way=len(subtask.under_way) if subtask else 0,
+        waiting=runs.count(subtask.queue) if subtask else 0,
+        core_seconds=subtask.core_seconds if subtask else 0.0,
+        heard_at=subtask.heard_at if subtask else 0.0,
         cost_micros=subtask.cost_micros if subtask else 0,
+        route=route(contract),
         seconds=max(0.0, subtask.heard_at - subtask.started_at) if subtask else 0.0,
     )
 
 
-def _confidential(job: Job) -> str:
+def _proofs(records: Mapping[str, Struct]) -> tuple[Proof, ...]:
+    lessors = {each.id: each.lessor for each in records.values() if isinstance(each, Subtask)}
+    found = (
+        Proof(
+            lessor=lessors.get(key.split("/")[1], ""),
+            kind=record.claims["kind"],
+            measurement=record.claims["measurement"],
+            confidential=record.claims["confidential"] == CONFIDENTIAL,
+        )
+        for key, record in records.items()
+        if isinstance(record, Worker) and record.claims
+    )
+    return tuple(sorted(dict.fromkeys(found), key=lambda each: each.lessor))
+
+
+def _confidential(job: Job, proofs: Sequence[Proof]) -> str:
     if job.assessment is None:
         return ""
     if traits_of(job.assessment.chosen).on_ciphertext:
         stays = "; show the results to nobody" if job.assessment.scheme in APPROXIMATE else ""
         return f"lessors saw ciphertext only and had no key{stays}"
-    return SOFTWARE_NOTE if job.spec.accept_software_enclave else "lessors' enclaves proved themselves"
+    proved = all(each.confidential for each in proofs) if proofs else not job.spec.accept_software_enclave
+    return "lessors' enclaves proved themselves" if proved else SOFTWARE_NOTE

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+
+from msgspec import Struct
 
 from nodes.config import NodeConfig
 from nodes.hub.machine import AGGREGATE
-from nodes.hub.records import LinkRecord
+from nodes.hub.records import LinkRecord, Member
 from nodes.network import NetworkFile, SubnetFile
 from nodes.roles import Role
 from nodes.views.source import open_store
-from schemas.ids import Address, address, hub_of
+from schemas.ids import Address, address, hub_of, parse_address
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,8 @@ class ParticipantView:
     lanes: int
     public_key: str
     """Ed25519, hexadecimal."""
+    former_until: float = 0.0
+    """Until when a former key or password counts too, seconds since 1970 (UTC); 0: there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +65,12 @@ class NetworkView:
 
 
 async def seen(config: NodeConfig) -> NetworkView:
-    """The network as this node's files describe it, and at a hub what its processes last saw of its links.
+    """The network as this node's files describe it, and at a hub what its processes have registered and last saw since.
 
     Raises:
         StoreFailed: the hub's store cannot be opened.
     """
-    if not config.links:
+    if config.role != "hub":
         return network(config)
     async with open_store(config) as store:
         records = await store.read(AGGREGATE)
@@ -74,7 +79,8 @@ async def seen(config: NodeConfig) -> NetworkView:
         for key, record in sorted(records.items())
         if isinstance(record, LinkRecord)
     )
-    return replace(network(config), lost_links=tuple(lost))
+    found = network(config)
+    return replace(found, lost_links=tuple(lost), participants=_registered(found.participants, records))
 
 
 def network(config: NodeConfig) -> NetworkView:
@@ -111,4 +117,26 @@ def _participants(subnet: SubnetFile) -> tuple[ParticipantView, ...]:
             address=address(subnet.hub, name), role=entry.role, lanes=entry.lanes, public_key=entry.public_key
         )
         for name, entry in subnet.participants.items()
+    )
+
+
+def _registered(founders: tuple[ParticipantView, ...], records: Mapping[str, Struct]) -> tuple[ParticipantView, ...]:
+    """The founders with who came, and as they changed, without who left."""
+    found = {each.address: each for each in founders}
+    for key, member in records.items():
+        if isinstance(member, Member):
+            of = parse_address(key.removeprefix("member/"))
+            found[of] = _member(of, member)
+            if member.left:
+                del found[of]
+    return tuple(found.values())
+
+
+def _member(of: Address, member: Member) -> ParticipantView:
+    return ParticipantView(
+        address=of,
+        role=member.role,
+        lanes=member.lanes,
+        public_key=(member.newest or member.key).hex(),
+        former_until=member.until if member.newest or member.retiring else 0.0,
     )

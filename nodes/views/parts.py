@@ -13,6 +13,7 @@ from nodes.renter.protocol.records import JOB_PREFIX
 from nodes.store.port import Store
 from nodes.views import journal
 from nodes.views.errors import UnknownJob
+from nodes.views.ids import beginning, unique
 from schemas.joint import Algorithm, Learned
 
 
@@ -61,6 +62,14 @@ async def part(store: Store, job: str) -> PartReport:
     return found
 
 
+async def find(store: Store, wanted: str) -> str:
+    """The id of the job that `wanted` is, or the beginning of; raises UnknownJob, or UnknownId where several are."""
+    known = await store.aggregates(JOB_PREFIX)
+    if not beginning(wanted, known):
+        raise UnknownJob(wanted)
+    return unique(wanted, known, "job")
+
+
 async def said(store: Store, job: str) -> tuple[str, ...]:
     """Why this partner refused, in words that are for itself. Raises UnknownJob."""
     notes = (note for line in await journal.explain(store, job) for note in line["notes"])
@@ -68,9 +77,9 @@ async def said(store: Store, job: str) -> tuple[str, ...]:
 
 
 async def parts(store: Store) -> list[PartReport]:
-    """All parts of this partner, oldest first."""
+    """All parts of this partner, newest first."""
     found = [_report(await store.read(name)) for name in await store.aggregates(JOB_PREFIX)]
-    return sorted((each for each in found if each is not None), key=lambda each: each.asked_at)
+    return sorted((each for each in found if each is not None), key=lambda each: -each.asked_at)
 
 
 def summed(lines: tuple[Learned, ...]) -> list[tuple[str, str, int, int, str]]:

@@ -1,17 +1,16 @@
 """scale.workers: rows a second of a job in one lessor's enclaves with two worker processes, against one; on RabbitMQ.
 
-The program is a network of two wide layers, so the lessor does most of the work; how much, of the processor time of all
-processes but the broker's, stands beside the figure. Two processes want two cores, and the renter, the hubs and the
-broker a part of them: twice as much is seen only where there are more.
+The program multiplies by one wide matrix again and again, so the lessor does most of the work; how much, of the
+processor time of all processes but the broker's, stands beside the figure. Two processes want two cores, and the
+renter, the hubs and the broker a part of them: twice as much is seen only where there are more.
 """
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -19,6 +18,8 @@ from typing import Final
 import numpy as np
 import psutil  # type: ignore[import-untyped]
 
+from broker.names import queue_name
+from schemas.ids import address
 from tests.bench.harness import Result, interleave, more
 from tests.support.deployment import Deployment, deployment
 from tests.support.rabbitmq import running
@@ -26,53 +27,43 @@ from tests.unit.nodes.programs.models import data, model, node
 
 NAME: Final = "scale.workers"
 LESSOR: Final = "B11.B12"
-COLUMNS, WIDTH = 32, 1200
+WORKERS_MAX: Final = 2
+COLUMNS, WIDTH, DEPTH = 32, 1200, 48
 BATCH_ROWS: Final = 400
 FIRST, LAST, BATCHES = 6, 46, 50
 """Results between which is measured, of so many: not while sessions open, and not while the last ones end."""
+
+END_SECONDS_MAX, LOOK_SECONDS = 30.0, 0.2
 
 
 def run(only: str) -> Iterator[Result]:
     """Measures the name if it starts with `only`."""
     if not NAME.startswith(only):
         return
-    with TemporaryDirectory(prefix="sublet-bench-") as name, running() as server, ExitStack() as stack:
+    with TemporaryDirectory(prefix="sublet-bench-") as name, running() as server:
         folder = Path(name)
         table, program = _inputs(folder)
-        markets = [
-            Market(stack.enter_context(deployment(folder / f"{count}", server)), table, program, count)
-            for count in (2, 1)
-        ]
-        for each in markets:
-            each.start()
-        two, one = interleave(markets[0].rows_per_second, markets[1].rows_per_second)
-        share = markets[1].lessors_share
-    yield more(NAME, two, one, f"one process, {share:.0%} of all work", "rows/s")
+        with deployment(folder / "network", server) as network:
+            market = Market(network, table, program)
+            two, one = interleave(lambda: market.rows_per_second(2), lambda: market.rows_per_second(1))
+    yield more(NAME, two, one, f"one process, {market.lessors_share:.0%} of all work", "rows/s")
 
 
 @dataclass(slots=True)
 class Market:
-    """A network with one lessor of so many worker processes."""
+    """A network with one lessor, of as many worker processes as are asked for."""
 
     network: Deployment
     table: Path
     program: Path
-    workers: int
     lessors_share: float = 0.0
     """Of the processor time of the last job."""
-    _others: list[psutil.Process] = field(default_factory=list)
-    _lessors: list[psutil.Process] = field(default_factory=list)
+    _others: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _lessors: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start(self) -> None:
-        """All processes."""
-        for role, address in (("hub", "A11.hub"), ("hub", "B11.hub"), ("renter", "A11.A12")):
-            self._others.append(psutil.Process(self.network.start(role, address).pid))
-        for _ in range(self.workers):
-            started = self.network.start("lessor", LESSOR, SUBLET_LESSOR_UNITS=str(self.workers))
-            self._lessors.append(psutil.Process(started.pid))
-
-    def rows_per_second(self) -> float:
+    def rows_per_second(self, workers: int) -> float:
         """Of one job."""
+        self._run(workers)
         files = (str(self.table), "--program", str(self.program), "--id-column", "id")
         wishes = ("--protection", "enclave", "--accept-software-enclave", "--lessors", "1", "--local-share", "0")
         job: str = self.network.job("submit", *files, *wishes, "--batch-rows", str(BATCH_ROWS))["job"]
@@ -87,13 +78,33 @@ class Market:
             raise RuntimeError(f"the job ended otherwise: {report}")
         return BATCH_ROWS * (last - first) / seconds
 
+    def _run(self, workers: int) -> None:
+        """Start what does not run yet, and end the worker that is too many."""
+        if not self._others:
+            roles = (("hub", "A11.hub"), ("hub", "B11.hub"), ("renter", "A11.A12"))
+            self._others += [self.network.start(role, address) for role, address in roles]
+        while len(self._lessors) > workers:
+            ended = self._lessors.pop()
+            ended.terminate()
+            ended.wait(END_SECONDS_MAX)
+        while len(self._lessors) < workers:
+            self._lessors.append(self.network.start("lessor", LESSOR, SUBLET_LESSOR_UNITS=str(WORKERS_MAX)))
+        while self._serving() != workers:
+            time.sleep(LOOK_SECONDS)  # the server tells nobody who consumes
+
+    def _serving(self) -> int:
+        """Workers that take batches."""
+        found = self.network.server.call("GET", f"consumers/{self.network.vhost}")
+        return sum(each["queue"]["name"] == queue_name(address("B11", "B12"), "batch") for each in found)
+
     def _core_seconds(self) -> tuple[float, float]:
         """Of lessors with their enclaves, and of all others, since they began."""
         return _used(self._lessors), _used(self._others)
 
 
-def _used(processes: list[psutil.Process]) -> float:
-    family = [one for each in processes for one in (each, *each.children(recursive=True))]
+def _used(processes: list[subprocess.Popen[bytes]]) -> float:
+    parents = [psutil.Process(each.pid) for each in processes]
+    family = [one for each in parents for one in (each, *each.children(recursive=True))]
     return sum(sum(each.cpu_times()[:2]) for each in family)
 
 
@@ -103,18 +114,14 @@ def _inputs(folder: Path) -> tuple[Path, Path]:
     names = [f"x{column}" for column in range(COLUMNS)]
     lines = [f"r{number}," + ",".join(map(str, row)) for number, row in enumerate(rows.tolist())]
     (folder / "data.csv").write_text("\n".join([",".join(["id", *names]), *lines]) + "\n")
-    widths = (COLUMNS, WIDTH, WIDTH, 1)
+    shapes = {"first": (COLUMNS, WIDTH), "each": (WIDTH, WIDTH), "last": (WIDTH, 1)}
     constants = {
-        f"w{layer}": (random.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32).tolist()
-        for layer, shape in enumerate(pairwise(widths))
+        name: (random.normal(size=shape) * np.sqrt(2 / shape[0])).astype(np.float32) for name, shape in shapes.items()
     }
     nodes, given = [], "x"
-    for layer in range(len(constants)):
-        last = layer == len(constants) - 1
-        product = "y" if last else f"p{layer}"
-        nodes.append(node("MatMul", [given, f"w{layer}"], [product]))
-        if not last:
-            given = f"a{layer}"
-            nodes.append(node("Relu", [product], [given]))
+    for layer, weights in enumerate(["first", *["each"] * DEPTH]):
+        nodes += [node("MatMul", [given, weights], [f"p{layer}"]), node("Relu", [f"p{layer}"], [f"a{layer}"])]
+        given = f"a{layer}"
+    nodes.append(node("MatMul", [given, "last"], ["y"]))
     (folder / "program.onnx").write_bytes(data(model(nodes, inputs={"x": COLUMNS}, constants=constants)))
     return folder / "data.csv", folder / "program.onnx"

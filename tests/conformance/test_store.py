@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from nodes.machine import CancelTimer, Effect, Note, Perform, Publish, SetTimer
 from nodes.store.errors import RecordUnreadable, StoreClosed
-from nodes.store.port import GENESIS, Decision, Input, Outcome, Store, Unreadable, View
+from nodes.store.port import BEATS_KEPT_SECONDS, GENESIS, Decision, Input, Outcome, Stamp, Store, Unreadable, View
 from nodes.store.sqlite import SqliteStore
 from tests.support.postgres import Server
 from tests.support.stores import Place, PostgresPlace, SqlitePlace
@@ -401,6 +401,52 @@ async def test_journal_entries_see_the_hash_of_the_one_before(store: Store, open
     for n, entry in enumerate(await store.journal("job")):
         assert entry == f"{n} {last} e{n + 1}".encode()
         last = hashlib.sha256(entry).hexdigest()
+
+
+async def test_a_journal_is_read_in_parts(store: Store) -> None:
+    await apply(store, *events("e1", "e2", "e3", "e4"))
+    whole = await store.journal("job")
+    assert await store.journal("job", first=1, entries_max=2) == whole[1:3]
+    assert await store.journal("job", first=3, entries_max=9) == whole[3:]
+    assert await store.journal("job", first=4) == []
+    await store.shorten("job", before=NOW - 1, entries_max=2)
+    assert await store.journal("job", first=1, entries_max=2) == whole[2:]
+
+
+async def test_a_stamp_changes_with_records_and_with_the_journal(store: Store) -> None:
+    await apply(store, Input("1", "job-a"), Input("2", "job-b"), Input("3", "hub"))
+    before = await store.stamps("job-")
+    assert before == {"job-a": Stamp(1, 1), "job-b": Stamp(1, 1)}
+    await apply(store, Input("4", "job-a"), Input("5", "job-b", "refuse-journalled"))
+    assert await store.stamps("job-") == {"job-a": Stamp(2, 2), "job-b": Stamp(1, 2)}
+    await store.erase("job-b")
+    assert await store.stamps("job-") == {"job-a": Stamp(2, 2)}
+
+
+async def test_records_of_some_kinds_are_read_from_many_aggregates(place: Place, open_store: Open) -> None:
+    store, names = await open_store(), ("count", "extra/a", "extra/\U0010ffff", "row/1", "row/2")
+
+    def fill(_: Input, __: View) -> Decision:
+        return Decision(NOW, put={name: Row(1) if name.startswith("row") else Count(value=1) for name in names})
+
+    inputs = [Input(aggregate, aggregate) for aggregate in ("job-a", "job-b", "job-c")]
+    await store.apply(inputs, fill, owner="p1", lease_until=NOW, performs_max=0)
+    await place.rows("UPDATE records SET value = $1 WHERE aggregate = 'job-b' AND key = 'count'", b"\xff")
+    found = await store.select(["job-a", "job-b", "nobody"], ["count", "extra"])
+    assert found.keys() == {"job-a", "job-b"}
+    assert isinstance(found["job-b"], RecordUnreadable)
+    assert found["job-a"] == dict.fromkeys(names[:3], Count(value=1))
+    assert await store.select(["job-b"], ["row"]) == {"job-b": {"row/1": Row(1), "row/2": Row(1)}}
+    assert await store.select([], ["row"]) == {}
+
+
+async def test_it_is_known_when_a_process_was_last_heard_of(store: Store, open_store: Open) -> None:
+    await store.beat("p1", NOW)
+    await (await open_store()).beat("p2", NOW + 1)
+    await store.beat("p1", NOW + 5)
+    assert await store.beats() == {"p1": NOW + 5, "p2": NOW + 1}
+    await store.beat("p1", NOW + 2 + BEATS_KEPT_SECONDS)
+    assert await store.beats() == {"p1": NOW + 2 + BEATS_KEPT_SECONDS}
 
 
 async def test_aggregates_are_listed_by_prefix(store: Store) -> None:

@@ -106,7 +106,7 @@ def test_a_score_is_that_of_the_predictions(
     mine, theirs = tables
     found, predicted = model.score(mine, timeout=WAIT_SECONDS), model.predict(mine, timeout=WAIT_SECONDS)
     label = mine.merge(theirs, on="id")[joint.LABEL]
-    assert (found.scored, found.estimated, found.r2) == (len(theirs), False, None)
+    assert (found.scored, found.r2) == (len(theirs), None)
     assert found.auc == pytest.approx(roc_auc_score(label, predicted["score"]))
     assert found.log_loss == pytest.approx(log_loss(label, predicted["probability"]))
 

@@ -75,10 +75,18 @@ CONSUMERS: Final = (
 """(whose queue, who sends, kind, an event type that belongs there)."""
 
 
-@pytest.fixture
-def network(tmp_path: Path, rabbitmq: Server) -> Iterator[Deployment]:
-    with deployment(tmp_path / "network", rabbitmq) as running:
-        yield running
+@dataclass(frozen=True, slots=True)
+class Market:
+    """One network for all tests of this module, and its processes by address."""
+
+    network: Deployment
+    started: Mapping[str, list[subprocess.Popen[bytes]]]
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory, rabbitmq: Server) -> Iterator[Market]:
+    with deployment(tmp_path_factory.mktemp("hostile") / "network", rabbitmq) as network:
+        yield Market(network, network.start_all())
 
 
 @asynccontextmanager
@@ -145,9 +153,11 @@ def ready(network: Deployment) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_no_message_ends_its_receiver_or_delays_its_neighbours(network: Deployment) -> None:
-    started = network.start_all()
+def test_no_message_ends_its_receiver_or_delays_its_neighbours(market: Market) -> None:
+    network, started = market.network, market.started
     ready(network)
+    for hub in ("A11", "B11"):
+        network.server.call("DELETE", f"queues/{network.vhost}/{dead_queue(hub)}/contents")
 
     async def attack() -> dict[str, list[str]]:
         async with channel_of(network, RENTER) as renter, channel_of(network, LESSOR) as lessor:
@@ -175,8 +185,8 @@ def test_no_message_ends_its_receiver_or_delays_its_neighbours(network: Deployme
 
 
 @pytest.mark.timeout(240)
-def test_a_connection_lost_while_rejecting_ends_nobody(network: Deployment) -> None:
-    started = network.start_all()
+def test_a_connection_lost_while_rejecting_ends_nobody(market: Market) -> None:
+    network, started = market.network, market.started
     ready(network)
     wrong = MESSAGES["no attributes"]
 
@@ -216,23 +226,24 @@ async def cancel(network: Deployment, job: str) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_a_job_cancelled_while_its_table_loads_ends_and_the_renter_lives(network: Deployment, tmp_path: Path) -> None:
+def test_a_job_cancelled_while_its_table_loads_ends_and_the_renter_lives(market: Market, tmp_path: Path) -> None:
     """A renter that was killed loads the table again for results that wait, and is told meanwhile that it is over."""
     rows = np.random.default_rng(1).normal(size=(400_000, 6)).round(4)
     table, weights = tmp_path / "data.csv", tmp_path / "weights.csv"
     with table.open("w") as file:
         np.savetxt(file, rows, fmt="%.4f", delimiter=",", header="a,b,c,d,e,f", comments="")
     weights.write_text("name,weight\n" + "".join(f"{name},1\n" for name in "abcdef") + "bias,0\n")
-    started = network.start_all()
+    network, renters = market.network, market.started[RENTER]
     wishes = ("--linear", str(weights), "--protection", "homomorphic", "--batch-rows", "470")
     job = network.job("submit", str(table), *wishes, "--local-share", "0")["job"]
     network.until_parts(job, 1)
-    os.kill(started["A11.A12"][0].pid, signal.SIGKILL)
-    started["A11.A12"][0].wait()
-    renter = network.start("renter", RENTER)
+    killed = renters.pop()
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    renters.append(network.start("renter", RENTER))
     ready(network)
     asyncio.run(cancel(network, job))
     report = network.until(job, lambda report: report["state"] in ("failed", "completed"))
     assert (report["state"], report["code"]) == ("failed", "cancelled")
     check_serves(network)
-    assert renter.poll() is None, network.logs()
+    check_alive(market.started, network)

@@ -128,7 +128,7 @@ class Theft:
 
 
 def identity_seed(identity: Identity) -> bytes:
-    return identity._key.private_bytes_raw()
+    return identity._keys.key.private_bytes_raw()
 
 
 def quoter_seed(enclave: OpenEnclave) -> bytes:

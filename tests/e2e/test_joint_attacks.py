@@ -136,7 +136,8 @@ async def test_with_its_secret_key_the_renter_finds_no_more_in_the_answer_than_i
 ) -> None:
     """The noise of ciphertexts is gone after decryption, but for what the partner put in: nothing rides above."""
     async with networked as network:
-        await fitted(network, await submit(network, case, "ridge", partner_bits=12))  # floats hold the moments exactly
+        few = {"renter_bits": 16, "partner_bits": 12}  # floats hold the moments exactly
+        await fitted(network, await submit(network, case, "ridge", **few))
     (key,), (body,), (moments,) = recorded.keys, recorded.bodies, recorded.moments
     size = key.public.ciphertext_bytes
     numbers = [int.from_bytes(body[at : at + size], "big") for at in range(0, len(body), size)]

@@ -15,9 +15,10 @@ from sklearn.linear_model import Ridge
 from nodes.data.table import open_table
 from nodes.joint import outliers
 from nodes.joint import report as joint_report
-from nodes.joint.columns import Floats, bits_for
+from nodes.joint.columns import Floats
 from nodes.joint.guards import Limits
 from nodes.joint.models import MODELS
+from nodes.joint.precision import RENTER_BITS_MAX, partner_bits_for
 from nodes.local import LocalNetwork
 from nodes.programs.check import check
 from nodes.programs.runtime import evaluate
@@ -60,7 +61,7 @@ class Pooled:
     @classmethod
     def of(cls, case: Case, algorithm: AlgorithmName) -> Pooled:
         penalty = 1e-3 * len(case.mine)
-        each = ((case.mine[:, :-1], 16), (case.theirs, bits_for(len(case.mine))))
+        each = ((case.mine[:, :-1], RENTER_BITS_MAX), (case.theirs, partner_bits_for(len(case.mine))))
         sides = [outliers.moved(values, bits, 1e-3, Limits())[0] for values, bits in each]
         columns, target = np.hstack(sides), MODELS[algorithm].target(case.mine[:, -1]).values
         spread = columns.std(axis=0)
@@ -124,7 +125,8 @@ async def test_a_joint_model_is_that_of_the_pooled_columns(
     own = case.mine[:, :-1]
     scores = own @ mine + found.weights["intercept"]
     assert np.abs(evaluate(check(found.program), own)[:, 0] - scores).max() < 1e-9
-    assert (found.fit.auc is None) == (algorithm == "ridge")
+    assert found.fit.alone is not None
+    assert (found.fit.alone.auc is None) == (algorithm == "ridge")
     assert ("first step" in found.fit.approximate) == (algorithm == "logistic")
     assert found.report.joint is not None
     assert found.report.joint.ledger == found.part.ledger

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.e2e.test_rabbitmq import ROWS, TOLERANCE, check_result, files, network, submit
-from tests.support.deployment import Deployment
+from tests.e2e.test_rabbitmq import ROWS, TOLERANCE, check_result, files, submit
+from tests.support import rabbitmq as broker
+from tests.support.deployment import Deployment, deployment
 from tests.support.postgres import Server
 
-__all__ = ["files", "network"]
+__all__ = ["files"]
 
 pytestmark = pytest.mark.rabbitmq
+
+
+@pytest.fixture
+def network(tmp_path: Path, rabbitmq: broker.Server) -> Iterator[Deployment]:
+    with deployment(tmp_path / "network", rabbitmq) as running:
+        yield running
 
 
 @pytest.mark.timeout(240)
@@ -31,7 +39,7 @@ async def test_a_job_completes_though_one_of_two_hubs_and_renters_on_one_store_i
         for lessor in ("B11.B12", "B11.B13"):
             network.start("lessor", lessor)
         workers = [network.start("renter", "A11.A12") for _ in range(2)]
-        job = submit(network, files, "enclave", "--batch-rows", "50", "--local-share", "0")
+        job = submit(network, files, "enclave", "--batch-rows", "25", "--local-share", "0")
         network.until_parts(job, 3)
         for killed in (pairs[0], workers[0]):
             os.kill(killed.pid, signal.SIGKILL)

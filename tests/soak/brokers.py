@@ -182,7 +182,7 @@ def one(brokers: dict[str, rabbitmq.Server], database: postgres.Server, rows: in
             more = do(run)
             told.append(f"{fault}{more}: next result after {run.recovered():.0f} s")
         report = run.network.ended(run.job, seconds_max=JOB_SECONDS_MAX)
-        wrong += filter(None, [verdict(run, report, expected)])
+        wrong += filter(None, [verdict(run, report, expected, 0.0)])
         mark, load = "BAD" if wrong else "ok ", os.getloadavg()[0]
         print(f"{mark} {report['seconds']:4.0f} s, load {load:.0f}: {'; '.join([*told, *wrong])}", flush=True)
         if wrong:

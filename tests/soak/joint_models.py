@@ -30,9 +30,10 @@ from sklearn.linear_model import LogisticRegression, PoissonRegressor, Ridge
 from sklearn.metrics import log_loss, mean_poisson_deviance, roc_auc_score
 
 from nodes.joint import outliers
-from nodes.joint.columns import bits_for
 from nodes.joint.guards import Limits
 from nodes.joint.models import MODELS
+from nodes.joint.precision import partner_bits, partner_bits_for, renter_bits
+from schemas.joint import Algorithm
 from tests.soak.joint_data import ID, LABEL, LOADERS, DataSet
 from tests.support.deployment import SUBLET, Deployment, deployment
 from tests.support.rabbitmq import running
@@ -99,12 +100,12 @@ class Pooled:
     penalty: float
 
     @classmethod
-    def of(cls, data: DataSet, joint: Model, mine: int, bits: tuple[int, int | None] = (16, None)) -> Pooled:
+    def of(cls, data: DataSet, joint: Model, mine: int, bits: tuple[int, int]) -> Pooled:
         """`mine` of the model's columns are the renter's; of either's rows are moved that stand alone in its integers
         of so many bits."""
         columns = design(data.rows, list(joint.weights), data.rows)
         sides = [
-            outliers.moved(each, size or bits_for(len(columns)), data_penalty(data), Limits())[0]
+            outliers.moved(each, size, data_penalty(data), Limits())[0]
             for each, size in zip((columns[:, :mine], columns[:, mine:]), bits, strict=True)
         ]
         target = MODELS[data.algorithm].target(data.rows[LABEL].to_numpy(dtype=np.float64))
@@ -294,8 +295,15 @@ JOINT: Final = (
 )
 
 
-Sizes = tuple[int, int, int | None]
-"""Bits of the key, of the renter's integers and of the partner's; None: as the rows ask for."""
+Sizes = tuple[int, int | None, int | None]
+"""Bits of the key, of the renter's integers and of the partner's; None: the default."""
+
+
+def bits_of(data: DataSet, sizes: Sizes, width: int) -> tuple[int, int]:
+    """Of the integers here, of so many columns and the label, and at the partner."""
+    key_bits, here, there = sizes
+    agreed = Algorithm(name=data.algorithm, penalty_per_row=data_penalty(data), renter_bits=here, partner_bits=there)
+    return renter_bits(agreed, key_bits, width), partner_bits(agreed, len(data.rows))
 
 
 def fit_options(data: DataSet, sizes: Sizes) -> tuple[str, ...]:
@@ -316,28 +324,25 @@ def says_nothing_of_rows(site: Site, data: DataSet, sizes: Sizes, whole: int) ->
 
 def fit(site: Site, data: DataSet, sizes: Sizes) -> tuple[Model, str, bool]:
     """One model: it, its job and whether it is near enough."""
-    key_bits, bits, partner_bits = sizes
     options = ("--dataset", "rows", *fit_options(data, sizes))
     report, seconds, taken = site.run(str(site.folder / "mine.csv"), *options)
     joint, mine = site.model(report)
-    about, pooled = report["joint"]["fit"], Pooled.of(data, joint, mine, sizes[1:])
+    bits = bits_of(data, sizes, mine + 1)
+    about, pooled = report["joint"]["fit"], Pooled.of(data, joint, mine, bits)
     error = pooled.error(joint)
     print(f"\n{data.name} {data.algorithm}: {len(data.rows):,} rows, {mine} + {len(joint.weights) - mine} columns")
     print(
-        f"  key {key_bits}, exponents {bits} and {partner_bits or bits_for(len(data.rows))} bits; {seconds:.1f} s; "
+        f"  key {sizes[0]}, integers of {bits[0]} and {bits[1]} bits; {seconds:.1f} s; "
         f"{about['moved']} rows moved here; load {psutil.getloadavg()[0]:.1f}"
     )
-    print(
-        f"  weights off by {error:.1e} of the largest; told: r2 {about['r2']:.4f}, auc {about['auc']}, "
-        f"log loss {about['log_loss']}"
-    )
+    print(f"  weights off by {error:.1e} of the largest; told: r2 {about['r2']:.4f}, here alone {about['alone']}")
     found = judged(data, joint, pooled, about)
     print("  " + ", ".join(f"{name} {value:.5f}" for name, value in found.items()))
     for name, each in taken.items():
         print(f"  {name:<8} {each}", flush=True)
     size = site.answer_bytes(report["job"])
     print(f"  the partner's answer: {size} bytes, {size / (len(joint.weights) - mine):.0f} for each of its columns")
-    coarse = partner_bits is not None and partner_bits < bits_for(len(data.rows))
+    coarse = bits[1] < partner_bits_for(len(data.rows))
     good = data.algorithm == "logistic" or error < WEIGHTS_ERROR_MAX or coarse
     if "auc" in found:
         good &= abs(found["auc"] - found["auc_full"]) <= AUC_FULL_MAX
@@ -366,7 +371,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=list(LOADERS), choices=list(LOADERS))
     parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "sublet-soak-data")
     parser.add_argument("--key-bits", type=int, nargs="+", default=[2048])
-    parser.add_argument("--bits", type=int, default=16)
+    parser.add_argument("--bits", type=int)
     parser.add_argument("--partner-bits", type=int, nargs="+", default=[None])
     parser.add_argument("--algorithm", help="instead of the data set's own")
     asked = parser.parse_args()

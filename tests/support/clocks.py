@@ -132,7 +132,8 @@ def wired_with(clock: Callable[[], float], hearing: Callable[..., Hearing] = Hea
     """Whoever is wired meanwhile gets this clock."""
     given = vars(bootstrap)
     real = given["time"], given["Hearing"]
-    given["time"], given["Hearing"] = SimpleNamespace(time=clock, thread_time=time.thread_time), hearing
+    wrong = SimpleNamespace(time=clock, thread_time=time.thread_time, monotonic=time.monotonic)
+    given["time"], given["Hearing"] = wrong, hearing
     try:
         yield
     finally:

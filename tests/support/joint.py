@@ -63,13 +63,13 @@ def _encrypted(
     secret: PaillierSecret, table: Columns, given: Columns, turned: Rotation, size_max: int
 ) -> list[list[float]]:
     public = secret.public
-    body = public.encrypt_rows(table.integers.astype(np.int64))
-    moments = partner.cross_moments(public, body, given.integers)
+    body = public.encrypt_rows(table.integers[:, :].astype(np.int64))
+    moments = partner.cross_moments(public, body, given.integers[:, :])
     reply = partner.rotated(public, moments, turned.weights.tolist())
     return renter.opened(secret, reply, table.width, given.width, turned.size_bits)
 
 
 def _plain(table: Columns, given: Columns, turned: Rotation) -> list[list[float]]:
-    moments = given.integers.astype(object).T @ table.integers.astype(object)
+    moments = given.integers[:, :].astype(object).T @ table.integers[:, :].astype(object)
     found: list[list[float]] = (turned.weights.astype(object) @ moments).tolist()
     return found

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Sees to RabbitMQ and PostgreSQL for the tests, then runs a command, then stops what it started: with_servers.sh COMMAND…
+# Sees to RabbitMQ, PostgreSQL and Chromium for the tests, runs a command, stops what it started: with_servers.sh COMMAND…
 # For each, in this order, the first that is there:
 #   given      SUBLET_TEST_AMQP_URL (and SUBLET_TEST_RABBITMQ_API), SUBLET_TEST_POSTGRES_URL: used as it is, never stopped
 #   installed  an installed server: the tests start it privately themselves (tests/support/rabbitmq.py, postgres.py)
 #   package    root on Debian or Ubuntu: the distribution's package is installed, without starting it as a service
-#   container  Docker or Podman: a container on free ports of the loopback interface
+#   container  Docker or Podman: a container on free ports of the loopback interface (not for Chromium)
 # SUBLET_TEST_RABBITMQ_FROM=given|installed|package|container insists on one of them.
 set -euo pipefail
 image=docker.io/library/rabbitmq:4-management
@@ -113,6 +113,15 @@ elif engine=$(engine); then
 else
   say "no PostgreSQL to test with: set SUBLET_TEST_POSTGRES_URL, install postgresql, run as root on Debian or Ubuntu, or" \
     "start Docker."
+  exit 2
+fi
+if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then
+  say "using the installed Chromium"
+elif can_install; then
+  say "installing the distribution's chromium …"
+  install_package chromium
+else
+  say "no browser to test the page with: install chromium, or run as root on Debian or Ubuntu."
   exit 2
 fi
 "$@"

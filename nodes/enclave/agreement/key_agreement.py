@@ -48,6 +48,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF, HKDFExpand
 
 from nodes.enclave.agreement.labels import H, lp
 from nodes.enclave.errors import Code, Rejected
+from schemas.succession import is_signed
 
 SUITE_ID: Final = bytes.fromhex("647a00030002")
 """HPKE's registered numbers: KEM MLKEM768-X25519, KDF HKDF-SHA512, AEAD AES-256-GCM."""
@@ -162,13 +163,19 @@ def verify_renter(renter_public: bytes, sealed: Sealed, offer: bytes) -> None:
         Rejected: `public-key` or `renter-signature`.
     """
     try:
-        key = Ed25519PublicKey.from_public_bytes(renter_public)
+        Ed25519PublicKey.from_public_bytes(renter_public)
     except ValueError:
         raise Rejected(Code.PUBLIC_KEY, "renter") from None
+    if not is_signed(renter_public, H("renter-sig", offer, sealed.sealed), sealed.signature, _verify):
+        raise Rejected(Code.RENTER_SIGNATURE)
+
+
+def _verify(public: bytes, data: bytes, signature: bytes) -> bool:
     try:
-        key.verify(sealed.signature, H("renter-sig", offer, sealed.sealed))
-    except InvalidSignature:
-        raise Rejected(Code.RENTER_SIGNATURE) from None
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, data)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
 
 
 def transcript(offer: bytes, sealed: Sealed) -> bytes:

@@ -201,12 +201,20 @@ class PaillierPublic:
 
     def rerandomise(self, body: bytes, rows: int, width: int) -> bytes:
         """The same matrix under fresh noise; raises BadCiphertext."""
+        return self.add_values(body, np.zeros((rows, width), dtype=np.int64))
+
+    def add_values(self, body: bytes, values: NDArray[np.int64]) -> bytes:
+        """The body of the sum of a matrix and these values of the same shape, under fresh noise.
+
+        The caller sees to it that the sums stay within their slots. Raises BadCiphertext, and as `pack`.
+        """
+        rows, width = values.shape
         blocks = self.parse(body, rows, width)
-        fresh = zip(blocks, self._noise.draw(len(blocks)), strict=True)
+        fresh = zip(blocks, self.pack(values), self._noise.draw(len(blocks)), strict=True)
         return self.serialise(
             [
-                join(add_message(block, tail, self.n), self.n) * product % self.n_squared
-                for block, (product, tail) in fresh
+                join(add_message(block, message + tail, self.n), self.n) * product % self.n_squared
+                for block, message, (product, tail) in fresh
             ]
         )
 

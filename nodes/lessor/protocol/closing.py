@@ -16,7 +16,8 @@ from nodes.lessor.protocol.draft import Draft
 from nodes.lessor.protocol.receipts import check_receipt
 from nodes.lessor.protocol.records import BatchReturned, Closed, Work
 from nodes.lessor.protocol.terms import check_contract
-from nodes.machine import Refused
+from nodes.machine import Perform, Refused
+from schemas.contracts import Settlement
 from schemas.events import (
     BatchFailed,
     ContractClosed,
@@ -37,7 +38,10 @@ CLOSED_MAX: Final = 10_000
 
 
 def completed(draft: Draft, event: Event) -> None:
-    """`subtask.completed`: countersign the renter's receipt, one per contract, and forget the subtask."""
+    """`subtask.completed`: countersign the renter's receipt, one per contract, and forget the subtask.
+
+    It is kept before anybody gets this lessor's signature.
+    """
     data = data_of(event, SubtaskCompleted)
     receipt, contract = data.receipt, data.contract
     check_contract(contract, event.source, draft.config, draft.context)
@@ -51,8 +55,11 @@ def completed(draft: Draft, event: Event) -> None:
     elif struct_bytes(known) != signed:
         raise Refused("second-receipt", f"{contract.id} has another receipt already")
     both = structs.replace(receipt, lessor_signature=draft.context.sign(signed))
+    settlement = Settlement(contract=contract, receipt=both)
+    draft.do(Perform(activity="keep-receipt", params={"settlement": settlement}))
     _close(draft, contract.id, Closed.of(contract, both))
     draft.send("receipt.countersigned", event.source, receipt.job, ReceiptCountersigned(receipt=both))
+    draft.send("contract.settled", hub_address(hub_of(draft.config.me)), contract.id, settlement)
 
 
 def ended(draft: Draft, event: Event) -> None:

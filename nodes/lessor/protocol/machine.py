@@ -21,6 +21,7 @@ activity of the shell (`nodes/lessor/worker.py`); its outcome comes back as an i
     compute   one batch; the result goes to the renter,    batch.unfit when there is none
               or sealed to its partner (J2)
     close     end what computes for a session
+    keep-receipt   write a receipt to this lessor's folder
     resolve   whoever waits for a session goes on, or is told why not
 
 A worker that is killed loses nothing: what it had not acknowledged goes to another, which asks again.

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from nodes.contracts import charge_micros
+from nodes.contracts import TIMING_SECONDS, charge_micros
 from nodes.lessor.protocol.records import Work
 from nodes.machine import Refused
 from schemas.contracts import Contract, Receipt
 from schemas.ids import derive_id
 from schemas.limits import BATCH_WINDOW, LEASE_SECONDS_MAX
 
-TIMING_SECONDS: Final = 1.0
-"""By which two clocks may tell the same duration apart, and one part in a hundred."""
 TIMING_SHARE: Final = 0.01
+"""And `TIMING_SECONDS`: by which two clocks may tell the same duration apart."""
 
 
 def check_receipt(receipt: Receipt, contract: Contract, work: Work | None, now: float) -> None:

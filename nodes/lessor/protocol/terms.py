@@ -27,8 +27,8 @@ def check_contract(contract: Contract, source: Address, config: LessorConfig, co
     except VerificationFailed as error:
         raise Refused(error.code, f"{source}: {error}") from error
     # Both hubs vouch for it, and still it must hold an order that this very key has signed.
-    own = contract.lessor == config.me and contract.lessor_key == config.key
-    if not own or not context.verify(config.key, struct_bytes(contract.sell), contract.sell.signature):
+    own = context.verify(config.key, struct_bytes(contract.sell), contract.sell.signature)
+    if contract.lessor != config.me or not own:
         raise Refused("not-my-contract", f"{contract.id} does not bind {config.me}")
     if contract.renter != source:
         raise Refused("wrong-sender", f"{contract.id} does not rent to {source}")

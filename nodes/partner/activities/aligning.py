@@ -6,9 +6,10 @@ import asyncio
 from dataclasses import dataclass
 
 from nodes.data.table import open_table
-from nodes.joint.aligner import Aligner, Known, Side, masking
-from nodes.joint.exchange import Alignment
+from nodes.joint.aligner import Aligner
 from nodes.joint.masks import Masks
+from nodes.joint.records import Alignment
+from nodes.joint.sides import Known, Side, masking
 from nodes.machine import Refused
 from nodes.partner.activities.services import Services
 from nodes.partner.errors import PartGone

@@ -15,8 +15,9 @@ from broker.names import queue_name
 from broker.port import Broker, Delivery
 from nodes.crew.crew import survived
 from nodes.crew.errors import HandLost
-from nodes.joint.aligner import Aligner, Incoming
+from nodes.joint.aligner import Aligner
 from nodes.joint.exchange import CHUNKS
+from nodes.joint.sides import Incoming
 from nodes.machine import Refused
 from nodes.partner.activities.desk import Desk
 from nodes.partner.activities.moments import checked
@@ -146,7 +147,7 @@ class Collector:
         if part.score:
             rows = slice(batch.first_row, batch.first_row + batch.rows)
             own = await self.desk.scores(batch.job, rows, sent.result_bits)
-            return (await crew.call(scored, await self.desk.sealing(batch.job), body, batch.rows, own)).result
+            return (await crew.call(scored, await self.desk.sealing(batch.job), body, own)).result
         at_hand = await self.desk.round(batch.job, batch.round)
         return (await crew.call(partial_sums, at_hand.kit, body, batch.rows)).result
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from nodes.joint.columns import Columns, Floats, bits_for, scaled
+from nodes.joint.columns import Columns, Floats, scaled
 from nodes.joint.encoding import Chosen
 from nodes.joint.files import IntegerFiles
 from nodes.joint.guards import Limits
 from nodes.joint.outliers import Making, Moves, safe
+from nodes.joint.precision import partner_bits
 from schemas.joint import Algorithm, Outliers
 
 
@@ -18,7 +19,7 @@ def make_columns(files: IntegerFiles, chosen: Chosen, algorithm: Algorithm, outl
         BadData: a column cannot be used.
     """
     rows = chosen.table.rows if chosen.places is None else len(chosen.places)
-    bits = algorithm.partner_bits or bits_for(rows)
+    bits = partner_bits(algorithm, rows)
 
     def make(moves: Moves) -> Columns:
         def quantise(columns: range, read: Floats) -> Columns:

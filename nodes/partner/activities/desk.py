@@ -17,9 +17,10 @@ from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.homomorphic.paillier.slots import Layout
 from nodes.joint.alignment import Places
 from nodes.joint.columns import Columns, Floats
-from nodes.joint.exchange import Alignment
 from nodes.joint.files import IntegerFiles
 from nodes.joint.masks import read_places
+from nodes.joint.precision import renter_bits
+from nodes.joint.records import Alignment
 from nodes.joint.rotation import Room, Rotation, random_bytes, rotation
 from nodes.kept import Kept
 from nodes.partner.activities.scores import fixed, own_scores
@@ -33,7 +34,6 @@ from nodes.store.port import Store
 from schemas.joint import JointRequested
 
 ROUNDS_AT_HAND_MAX: Final = 16
-CHUNK_ROWS: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,8 @@ class ModelAtHand:
         """Of this seed; raises Overflow."""
         columns, algorithm = self.columns, self.request.algorithm
         assert algorithm is not None
-        room = Room(Layout.widest(self.public.bits, self.request.received), 1 << (algorithm.renter_bits - 1))
+        key_bits, width = self.public.bits, self.request.received
+        room = Room(Layout.widest(key_bits, width), 1 << (renter_bits(algorithm, key_bits, width) - 1))
         random = hashlib.shake_256(seed).digest(random_bytes(columns.width))
         return rotation(columns, algorithm.penalty_per_row * columns.rows, room, random)
 
@@ -186,7 +187,6 @@ def _column_sums(table: Table, places: Places) -> NDArray[np.float64]:
     """Of every column over some rows, [F]."""
     total, wanted = np.zeros(len(table.columns), dtype=np.longdouble), np.zeros(table.rows, dtype=np.bool_)
     wanted[places] = True
-    for first in range(0, table.rows, CHUNK_ROWS):
-        count = min(CHUNK_ROWS, table.rows - first)
-        total += table.read(first, count)[wanted[first : first + count]].sum(axis=0, dtype=np.longdouble)
+    for first, values in table.numbers():
+        total += values[wanted[first : first + len(values)]].sum(axis=0, dtype=np.longdouble)
     return total.astype(np.float64)

@@ -15,6 +15,7 @@ from nodes.homomorphic.errors import BadCiphertext
 from nodes.homomorphic.paillier.public import PaillierPublic
 from nodes.joint import buckets
 from nodes.joint import partner as tasks
+from nodes.joint.files import IntegerFile
 from nodes.joint.units import Unit, units
 from nodes.partner.activities.covering import covers
 from nodes.partner.activities.desk import Desk
@@ -44,8 +45,8 @@ def checked(public: PaillierPublic, body: bytes, rows: int) -> Made:
 def sums_of(public: PaillierPublic, sealed: list[Slice], integers: str, unit: tuple[int, int, int, int]) -> Made:
     """The sums of a unit (first row, rows, first column, columns), of files: they are too large to be handed around."""
     first_row, rows, first_column, columns = unit
-    found = np.load(integers, mmap_mode="r")
-    block = np.ascontiguousarray(found[first_row : first_row + rows, first_column : first_column + columns])
+    found = IntegerFile.of(Path(integers))
+    block = found[first_row : first_row + rows, first_column : first_column + columns]
     return Made(tasks.cross_moments(public, b"".join([_read(each, public.ciphertext_bytes) for each in sealed]), block))
 
 

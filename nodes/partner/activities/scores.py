@@ -1,6 +1,8 @@
 """Scores of single rows (J3): to the renter's encrypted part of a model the partner adds its own, where it may.
 
-The sum leaves under whole noise, so the renter learns this partner's part of each row's score, and nothing else.
+The sum leaves under fresh noise: who sees what comes in and what goes out cannot tell the difference. The renter learns
+this partner's part of each row's score and nothing else, for the answer follows from it and from what the enclaves
+sealed. So noise is enough that hides from all but the owner of the key.
 """
 
 from __future__ import annotations
@@ -12,11 +14,8 @@ from typing import Final
 import numpy as np
 from msgspec import Struct
 
-from nodes.data.table import ROWS_AT_ONCE, Table
-from nodes.homomorphic import packing
+from nodes.data.table import Table
 from nodes.homomorphic.paillier.public import PaillierPublic
-from nodes.homomorphic.paillier.residues import add_message, join
-from nodes.joint import fresh
 from nodes.joint.alignment import Places
 from nodes.joint.columns import Floats
 from nodes.partner.activities.covering import covers
@@ -32,9 +31,8 @@ ONLY_ROUND: Final = 1
 def own_scores(table: Table, places: Places | None, model: Part) -> Floats:
     """This partner's part of every row's score, float64 [rows], of the model's columns in their order."""
     weights, found = np.array(model.weights), np.empty(table.rows)
-    for first in range(0, table.rows, ROWS_AT_ONCE):
-        count = min(ROWS_AT_ONCE, table.rows - first)
-        found[first : first + count] = table.read(first, count) @ weights + model.offset
+    for first, values in table.numbers():
+        found[first : first + len(values)] = values @ weights + model.offset
     return found if places is None else found[places]
 
 
@@ -45,15 +43,12 @@ def fixed(scores: Floats, bits: int) -> list[int] | None:
     return scaled.astype(np.int64).tolist() if np.abs(scaled).max() < 2.0 ** (TOTAL_BITS - 1) else None
 
 
-def scored(public: PaillierPublic, body: bytes, rows: int, own: list[int]) -> Made:
+def scored(public: PaillierPublic, body: bytes, own: list[int]) -> Made:
     """A sealed result with this partner's part in it."""
     try:
-        pairs = public.parse(body, rows, 1)
+        return Made(public.add_values(body, np.array(own, dtype=np.int64)[:, None]))
     except VerificationFailed as error:
         return Made(code=error.code, reason=str(error))
-    plaintexts = packing.pack(np.array(own, dtype=np.int64), public.slots)
-    sums = [join(add_message(pair, each, public.n), public.n) for pair, each in zip(pairs, plaintexts, strict=True)]
-    return Made(public.serialise(fresh.rerandomised(public, sums)))
 
 
 async def answer_scores(services: Services, part: Part, records: Mapping[str, Struct], bits: int) -> RoundAnswered:

@@ -14,7 +14,8 @@ from msgspec import structs
 from nodes.draft import data_of
 from nodes.joint import exchange
 from nodes.joint.chunks import chunks
-from nodes.joint.exchange import SEND_WINDOW, Alignment, ChunkRefused, ChunkReturned, ChunkTaken, IdsMatched, MaskMade
+from nodes.joint.exchange import SEND_WINDOW
+from nodes.joint.records import Alignment, ChunkRefused, ChunkReturned, ChunkTaken, IdsMatched, MaskMade
 from nodes.ledger import Intersection, SameRows
 from nodes.machine import Perform
 from nodes.partner.protocol.draft import Draft

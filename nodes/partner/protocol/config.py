@@ -18,6 +18,8 @@ class PartnerConfig:
     key: bytes
     release: str
     """Of this program, which the renter's must be too."""
+    newest: bytes = b""
+    """By which it will be known, where that is another (`nodes.identity`)."""
     hub_keys: Mapping[str, bytes] = field(default_factory=dict)
     renter_seconds_max: float = limits.RENTER_SECONDS_MAX
     """A renter that was not heard of for this long ends its job here."""

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from nodes import draft
 from nodes.joint import exchange
-from nodes.joint.exchange import Alignment
+from nodes.joint.records import Alignment
 from nodes.ledger import Intersection, SameRows, Section, written
 from nodes.machine import CancelTimer, Perform, Refused, SetTimer
 from nodes.partner.protocol import states

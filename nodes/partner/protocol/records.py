@@ -14,9 +14,9 @@ from typing import Final
 from msgspec import Struct
 
 from nodes.joint.categories import Categories, Encoding, Omitted
-from nodes.joint.exchange import INTERNAL as ALIGNMENT_TYPES
-from nodes.joint.exchange import RECORDS as ALIGNMENT_RECORDS
-from nodes.joint.exchange import MasksSorted
+from nodes.joint.records import INTERNAL as ALIGNMENT_TYPES
+from nodes.joint.records import RECORDS as ALIGNMENT_RECORDS
+from nodes.joint.records import MasksSorted
 from nodes.ledger import Moments, Rounds, Scores
 from nodes.machine import ActivityFailed, PublishFailed
 from nodes.partner.protocol.states import PartPhase, RoundPhase

@@ -155,7 +155,7 @@ def timer_fired(draft: Draft, event: Event) -> None:
 
 def _check_introduction(draft: Draft, event: Event, data: JointRequested) -> None:
     made = data.introduction
-    mine = (made.partner, made.partner_key) == (draft.config.me, draft.config.key)
+    mine = made.partner == draft.config.me and made.partner_key in (draft.config.key, draft.config.newest)
     if not mine or (made.renter, made.job) != (event.source, data.job):
         raise Refused("not-my-introduction", f"{event.source} shows an introduction of {made.renter} to {made.partner}")
     try:

@@ -6,9 +6,9 @@ import asyncio
 import shutil
 from dataclasses import dataclass
 
-from nodes.joint.aligner import Known, Side, masking
-from nodes.joint.exchange import Alignment
 from nodes.joint.masks import Masks
+from nodes.joint.records import Alignment
+from nodes.joint.sides import Known, Side, masking
 from nodes.machine import Refused
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Workbench

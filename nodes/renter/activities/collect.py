@@ -19,8 +19,9 @@ from msgspec import Struct
 
 from broker.names import queue_name
 from broker.port import Broker, Delivery, Message
-from nodes.joint.aligner import Aligner, Incoming
+from nodes.joint.aligner import Aligner
 from nodes.joint.exchange import CHUNKS
+from nodes.joint.sides import Incoming
 from nodes.machine import Refused
 from nodes.renter.activities.answers import Answered, Answers
 from nodes.renter.activities.services import Services

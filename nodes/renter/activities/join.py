@@ -19,8 +19,8 @@ from nodes.data.table import Table
 from nodes.joint.alignment import Places
 from nodes.joint.encoding import Chosen, read_encoding
 from nodes.joint.errors import TooRevealing
-from nodes.joint.exchange import Alignment
 from nodes.joint.masks import read_places
+from nodes.joint.records import Alignment
 from nodes.renter.activities.quantise import quantised
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import JobAtHand, Workbench

@@ -10,13 +10,13 @@ import numpy as np
 from nodes.data.making import write_table
 from nodes.data.manifest import Column
 from nodes.data.port import Block
-from nodes.data.table import ROWS_AT_ONCE
 from nodes.joint.columns import Columns, Floats, scaled, zero_sum
 from nodes.joint.encoding import Chosen
 from nodes.joint.files import IntegerFiles, label_of
 from nodes.joint.guards import Limits
 from nodes.joint.models import MODELS
 from nodes.joint.outliers import Making, Moves, safe
+from nodes.joint.precision import renter_bits
 from nodes.renter.protocol.records import Joined, Target
 from schemas.joint import Fitting
 
@@ -31,13 +31,14 @@ def quantised(chosen: Chosen, fitting: Fitting, files: IntegerFiles, folder: Pat
     table, last = chosen.table, len(chosen.table.columns) - 1
     label = label_of(table, chosen.places)
     target = MODELS[fitting.algorithm.name].target(label)
-    moves = _moves(chosen, fitting)
+    bits = renter_bits(fitting.algorithm, fitting.key_bits, len(table.columns))
+    moves = _moves(chosen, fitting, bits)
 
     def quantise(chunk: range, read: Floats) -> Columns:
         found = moves.applied(chosen.usable(chunk, read))
         if last in chunk:
             found = np.column_stack([found[:, :-1], target.values])
-        return zero_sum(found, fitting.algorithm.renter_bits)
+        return zero_sum(found, bits)
 
     made = files.make(table, chosen.places, quantise)
     written = write_table(folder, [Column(name) for name in table.columns], _blocks(made), id_column=None)
@@ -45,21 +46,23 @@ def quantised(chosen: Chosen, fitting: Fitting, files: IntegerFiles, folder: Pat
     return Joined(data=written.digest, rows=written.rows, target=noted)
 
 
-def _moves(chosen: Chosen, fitting: Fitting) -> Moves:
+def _moves(chosen: Chosen, fitting: Fitting, bits: int) -> Moves:
     """Which rows of the renter's columns have to be moved."""
-    columns, algorithm = range(len(chosen.table.columns) - 1), fitting.algorithm
+    columns = range(len(chosen.table.columns) - 1)
 
     def make(moves: Moves) -> Columns:
-        parts = [scaled(moves.applied(chosen.column(at)[:, None]), algorithm.renter_bits) for at in columns]
+        parts = [scaled(moves.applied(chosen.column(at)[:, None]), bits) for at in columns]
         return Columns(
-            np.column_stack([each.integers for each in parts]),
+            np.column_stack([each.integers[:, :] for each in parts]),
             np.concatenate([each.units for each in parts]),
             np.concatenate([each.offsets for each in parts]),
         )
 
-    return safe(Making(chosen.column, make), algorithm.penalty_per_row, Limits(), move=fitting.outliers == "move")
+    return safe(
+        Making(chosen.column, make), fitting.algorithm.penalty_per_row, Limits(), move=fitting.outliers == "move"
+    )
 
 
 def _blocks(made: Columns) -> Iterator[Block]:
-    for first in range(0, made.rows, ROWS_AT_ONCE):
-        yield Block(made.integers[first : first + ROWS_AT_ONCE].astype(np.float64))
+    for _, block in made.blocks():
+        yield Block(block.astype(np.float64))

@@ -19,6 +19,7 @@ from broker.errors import QueueFull
 from nodes.homomorphic.paillier.secret import PaillierSecret
 from nodes.inputs import PARAMETERS, widened, width_of
 from nodes.joint import modulus
+from nodes.joint.precision import renter_bits
 from nodes.joint.updates import update
 from nodes.programs import runtime
 from nodes.programs.check import check
@@ -43,8 +44,6 @@ from schemas.joint import Introduction, Joint, JointRequested
 
 Row = NDArray[np.float64]
 
-CHUNK_ROWS: Final = 65_536
-"""Rows looked at at a time when a round is planned."""
 VALUE_BITS_MAX: Final = 40
 ROOM_BITS: Final = 62
 """Of a total over all rows, for values and weights together."""
@@ -137,8 +136,9 @@ class Rounds:
         joint, program, folder = joint_of(running), running.job.program, running.job.folder
         width = width_of(program, PARAMETERS)
         if joint.fitting is not None:
-            bits, digest = joint.fitting.algorithm.renter_bits - 1, write_parameters(folder, number, np.zeros(0))
-            return "round.planned", RoundPlanned(round=number, parameters=digest, value_bits=bits, result_bits=0)
+            bits = renter_bits(joint.fitting.algorithm, joint.fitting.key_bits, program.width_in)
+            digest = write_parameters(folder, number, np.zeros(0))
+            return "round.planned", RoundPlanned(round=number, parameters=digest, value_bits=bits - 1, result_bits=0)
         if number == 1:
             parameters = np.array(joint.parameters or (0.0,) * width, dtype=np.float64)
         else:
@@ -168,8 +168,7 @@ def scales(running: Running, parameters: Row) -> tuple[int, int]:
     """
     table, program = running.job.table, running.job.program
     largest = 0.0
-    for first in range(0, table.rows, CHUNK_ROWS):
-        rows = table.read(first, min(CHUNK_ROWS, table.rows - first))
+    for _, rows in table.numbers():
         found = runtime.evaluate(program, widened(program, rows, parameters))
         largest = max(largest, float(np.abs(found).max()))
     value_bits = min(VALUE_BITS_MAX, max(1, (ROOM_BITS - table.rows.bit_length()) // 2))

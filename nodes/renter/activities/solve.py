@@ -16,7 +16,7 @@ from nodes.data.port import Block
 from nodes.data.table import ROWS_AT_ONCE, Table, open_table
 from nodes.joint import report, schur
 from nodes.joint.categories import Encoding
-from nodes.joint.columns import BLOCK_ROWS, Columns, Floats
+from nodes.joint.columns import Columns, Floats
 from nodes.joint.files import column_of
 from nodes.joint.masks import read_places
 from nodes.joint.models import MODELS
@@ -88,7 +88,7 @@ class Fitted:
         algorithm, solved, rows = self.fitting.algorithm, self.solved, self.columns.rows
         penalty, known = algorithm.penalty_per_row * rows, algorithm.partner_coefficients
         norm = solved.norm + self.partner_norm
-        fit = Fit(rows, solved.total, solved.explained, solved.explained - penalty * norm)
+        fit = Fit.penalised(rows, solved.total, solved.explained, penalty * norm)
         found = FitReport(
             algorithm=algorithm.name,
             label=self.fitting.label,
@@ -107,13 +107,10 @@ class Fitted:
         )
         if algorithm.name == "poisson":
             return structs.replace(found, log_mean_excess=report.log_mean_excess(fit))
-        return self._classified(found, fit) if algorithm.name == "logistic" else found
-
-    def _classified(self, found: FitReport, fit: Fit) -> FitReport:
-        positive = self.target.mean
-        joint, (area, loss) = report.calibration(fit, positive, self.target.intercept), report.expected(fit, positive)
-        fields = {"auc": area, "log_loss": loss, "estimated": True}
-        return structs.replace(found, slope=joint.slope, logit_at_mean=joint.intercept, **fields)
+        if algorithm.name == "logistic":
+            joint = report.calibration(fit, self.target.mean, self.target.intercept)
+            return structs.replace(found, slope=joint.slope, logit_at_mean=joint.intercept)
+        return found
 
     def _alone(self, penalty: float) -> Alone:
         """Here every row's score is known."""
@@ -121,15 +118,15 @@ class Fitted:
         own = Fit(self.columns.rows, found.total, found.explained, found.fitted)
         if self.fitting.algorithm.name != "logistic":
             return Alone(r2=own.r2)
-        label = np.asarray(self.columns.integers[:, -1] > 0, dtype=np.float64)  # of a target that sums to 0
+        target = self.columns.column(self.columns.width - 1)
+        label = np.asarray(target > 0, dtype=np.float64)  # for it sums to 0
         scores = self._scores(found.weights)
         chances = report.calibration(own, positive, 0.0).probabilities(scores)
         return Alone(r2=own.r2, auc=report.auc(label, scores), log_loss=report.log_loss(label, chances))
 
     def _scores(self, by_integer: Floats) -> Floats:
         """Of all rows by the renter's columns alone, with a mean of 0."""
-        blocks = range(0, self.columns.rows, BLOCK_ROWS)
-        return np.concatenate([self.columns.integers[at : at + BLOCK_ROWS, :-1] @ by_integer for at in blocks])
+        return np.concatenate([block[:, :-1] @ by_integer for _, block in self.columns.blocks()])
 
 
 def write_scores(folder: JobFolder, aside: Path, rows: Table, scores: Floats) -> Table:
@@ -154,7 +151,7 @@ def write_scores(folder: JobFolder, aside: Path, rows: Table, scores: Floats) ->
 
 def judged(fit: FitReport, label: Floats, columns: Mapping[str, Floats]) -> FitReport:
     """Of a model whose scores of some rows are known, how good it is there."""
-    scores, empty = columns[SCORE], structs.replace(fit, scored=len(label), r2=None, alone=None, estimated=False)
+    scores, empty = columns[SCORE], structs.replace(fit, scored=len(label), r2=None, alone=None)
     if "probability" in columns:
         auc, loss = report.auc(label, scores), report.log_loss(label, columns["probability"])
         return structs.replace(empty, auc=auc, log_loss=loss)

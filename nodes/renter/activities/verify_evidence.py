@@ -22,8 +22,9 @@ async def verify_evidence(
     subtask, worker = str(params["subtask"]), str(params["worker"])
     job = (await workbench.running(job_id)).job
     now = datetime.fromtimestamp(services.clock(), UTC)
+    contract = await workbench.contract(job_id, str(params["contract"]))
     nonce, age_seconds = bytes.fromhex(params["nonce"]), float(params["age_seconds"])
-    challenge = Challenge(nonce, str(params["contract"]), job_id, age_seconds)
+    challenge = Challenge(nonce, contract.id, job_id, age_seconds)
     policy = services.policy(job.spec.accept_software_enclave)
     try:
         offer = await asyncio.to_thread(
@@ -32,7 +33,7 @@ async def verify_evidence(
             bytes.fromhex(params["evidence"]),
             verifiers=services.verifiers,
             policy=policy,
-            renter_public=services.identity.public,
+            renter_public=contract.renter_key,
             now=now,
         )
         secret = await workbench.subtask_secret(job, subtask)

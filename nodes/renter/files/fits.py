@@ -35,11 +35,9 @@ class FitReport(Struct, frozen=True, kw_only=True):
     r2: float | None
     """Of the target by the scores of both parties together; where the partner's weights are withheld, at least this."""
     log_loss: float | None = None
-    """Of calibrated probabilities."""
+    """Of calibrated probabilities; of a scoring job, for they take scores of rows, which sums do not tell."""
     auc: float | None = None
-    estimated: bool = False
-    """`log_loss` and `auc` are of sums, as if the scores of either label were normally distributed: single rows' scores
-    are not known here. A scoring job knows them."""
+    """Of a scoring job, likewise."""
     deviance: float | None = None
     """Mean Poisson deviance; of a scoring job."""
     alone: Alone | None = None

@@ -18,6 +18,9 @@ class RenterConfig:
 
     me: Address
     key: bytes
+    """By which it is known."""
+    newest: bytes = b""
+    """By which it will be known, where that is another (`nodes.identity`)."""
     hub_keys: Mapping[str, bytes] = field(default_factory=dict)
     batch_deadline_seconds: float = limits.BATCH_DEADLINE_SECONDS
     handshake_seconds_max: float = limits.HANDSHAKE_SECONDS_MAX

@@ -75,12 +75,14 @@ def receipt_countersigned(draft: Draft, event: Event) -> None:
     record = draft.contract(receipt.contract)
     contract = record.contract
     signed = struct_bytes(receipt)
-    if event.source != contract.lessor or not draft.context.verify(draft.config.key, signed, receipt.renter_signature):
+    own = draft.context.verify(contract.renter_key, signed, receipt.renter_signature)
+    if event.source != contract.lessor or not own:
         raise Refused("bad-receipt", f"{event.source} countersigned a receipt that {draft.config.me} did not write")
     if not draft.context.verify(contract.lessor_key, signed, receipt.lessor_signature):
         raise Refused("bad-signature", f"{event.source} did not sign its receipt")
+    market.settle(draft, contract, receipt)
     if not record.ended:
-        market.end_contract(draft, contract, "completed", receipt=receipt)
+        market.end_contract(draft, contract, "completed")
 
 
 def forget(draft: Draft) -> None:
@@ -118,7 +120,7 @@ def _complete_all(draft: Draft) -> None:
 def complete(draft: Draft, subtask: Subtask) -> None:
     """A subtask's work is done: the renter's half of its receipt, for the time that it was rented."""
     contract = draft.contract(subtask.contract).contract
-    seconds = min(draft.now - subtask.started_at, contract.ends_at - contract.starts_at)
+    ended_at = subtask.started_at + min(draft.now - subtask.started_at, contract.ends_at - contract.starts_at)
     unsigned = Receipt(
         contract=contract.id,
         job=draft.job.spec.id,
@@ -126,8 +128,8 @@ def complete(draft: Draft, subtask: Subtask) -> None:
         rows=subtask.rows_done,
         batches=subtask.batches_done,
         started_at=subtask.started_at,
-        ended_at=subtask.started_at + seconds,
-        cost_micros=charge_micros(contract, seconds),
+        ended_at=ended_at,
+        cost_micros=charge_micros(contract, ended_at - subtask.started_at),  # of the very difference that others take
     )
     receipt = structs.replace(unsigned, renter_signature=draft.context.sign(struct_bytes(unsigned)))
     draft.advance_subtask(subtask.id, "all-done", cost_micros=receipt.cost_micros)

@@ -13,14 +13,7 @@ from msgspec import structs
 from nodes.draft import data_of
 from nodes.joint import exchange
 from nodes.joint.chunks import chunks
-from nodes.joint.exchange import (
-    Alignment,
-    ChunkRefused,
-    ChunkReturned,
-    ChunkTaken,
-    IdsMatched,
-    MaskMade,
-)
+from nodes.joint.records import Alignment, ChunkRefused, ChunkReturned, ChunkTaken, IdsMatched, MaskMade
 from nodes.ledger import Intersection, Moments, SameRows
 from nodes.machine import Perform
 from nodes.renter.protocol import ending, market, partnership

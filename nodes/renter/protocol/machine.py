@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from nodes import receipts
 from nodes.draft import data_of
 from nodes.joint.exchange import ChunkChanged
 from nodes.ledger import LedgerExceeded
@@ -28,6 +29,7 @@ from nodes.renter.protocol.market import OverBudget
 from nodes.renter.protocol.outcomes import INTERNAL_TYPES
 from nodes.renter.protocol.records import RECORD_TYPES, Agreement, ContractRecord
 from nodes.renter.protocol.states import ENDED, LIVE, NEW
+from schemas.contracts import Settlement
 from schemas.events import Event, Role
 from schemas.ids import hub_address, hub_of
 
@@ -139,6 +141,8 @@ class RenterMachine:
     def aggregate_of(self, event: Event) -> str:
         if event.type == "delivery.failed":
             return UNDELIVERED
+        if isinstance(event.data, Settlement):
+            return receipts.aggregate_of(event.data)
         return _job_in(event.data) or event.subject
 
     def key_of(self, records: Records, event: Event) -> bytes | None:
@@ -158,6 +162,9 @@ class RenterMachine:
 
     def handle(self, records: Records, event: Event, context: Context) -> Step:
         draft = Draft(self.config, records, context)
+        if receipts.concerns(event):
+            receipts.handle(draft, event)
+            return draft.step()
         phases, handler = TABLE[event.type]
         if draft.phase in ENDED and event.type in LEAVES_FILES:
             ending.forget(draft)

@@ -9,7 +9,7 @@ from msgspec import structs
 from nodes.machine import SetTimer
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.states import OPEN
-from schemas.contracts import Contract, Receipt
+from schemas.contracts import Contract, Receipt, Settlement
 from schemas.events import ContractEnded, OrderCancelled
 from schemas.ids import derive_id, hub_address, hub_of
 from schemas.money import SECONDS_PER_HOUR, cost_micros, shown
@@ -144,14 +144,19 @@ def end_contract(
     code: str,
     *,
     reason: str = "",
-    receipt: Receipt | None = None,
 ) -> None:
     """Tell the hub that the rental relationship is over."""
-    ended = ContractEnded(contract=contract.id, code=code, reason=reason[:2000], receipt=receipt)
+    ended = ContractEnded(contract=contract.id, code=code, reason=reason[:2000])
     draft.send("contract.ended", _hub(draft), contract.id, ended)
     known = draft.find_contract(contract.id)
     if known is not None:
         draft.put(f"contract/{contract.id}", structs.replace(known, ended=True))
+
+
+def settle(draft: Draft, contract: Contract, receipt: Receipt) -> None:
+    """Let this renter and its hub keep a receipt that has both signatures."""
+    for keeper in (draft.config.me, _hub(draft)):
+        draft.send("contract.settled", keeper, contract.id, Settlement(contract=contract, receipt=receipt))
 
 
 def _hub(draft: Draft) -> str:

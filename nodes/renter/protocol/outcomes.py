@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from nodes.joint.exchange import INTERNAL as ALIGNMENT_TYPES
+from nodes.joint.records import INTERNAL as ALIGNMENT_TYPES
 from nodes.machine import ActivityFailed, PublishFailed
 from nodes.renter.protocol.records import Facts, Joined
 from schemas.errors import SubletError, VerificationFailed

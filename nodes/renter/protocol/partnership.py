@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from nodes.joint.exchange import Alignment
+from nodes.joint.records import Alignment
 from nodes.ledger import Intersection, Moments, Rounds, SameRows, Scores, Section, written
 from nodes.machine import CancelTimer, Perform, Refused, SetTimer
 from nodes.renter.protocol.draft import Draft

@@ -1,9 +1,9 @@
 """What the renter keeps about a job, one record per thing that changes on its own. Frozen data, pure.
 
-Aggregate = job id. Keys: `job`, `progress`, `contract/<id>`, `subtask/<id>`, `batch/<number>`,
-`worker/<subtask>/<worker>`, and of joint jobs `agreement`, `ledger`, `round/<number>`, and while rows are
-aligned `alignment` and `chunk/<way>/<number>`. `job` is large and changes a
-few times, `progress` is small and changes with every batch.
+Aggregate = job id, beside the days of receipts (`nodes/receipts.py`). Keys: `job`, `progress`, `contract/<id>`,
+`subtask/<id>`, `batch/<number>`, `worker/<subtask>/<worker>`, and of joint jobs `agreement`, `ledger`,
+`round/<number>`, and while rows are aligned `alignment` and `chunk/<way>/<number>`. `job` is large and changes a few
+times, `progress` is small and changes with every batch.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Final, Literal
 
 from msgspec import Struct, structs
 
-from nodes.joint.exchange import RECORDS as ALIGNMENT_RECORDS
+from nodes import receipts
+from nodes.joint.records import RECORDS as ALIGNMENT_RECORDS
 from nodes.protections import Traits, traits_of
 from nodes.renter.protocol.runs import Runs
 from nodes.renter.protocol.states import JobPhase, RoundPhase, SubtaskPhase
-from schemas.contracts import Contract
+from schemas.contracts import Contract, Settlement
 from schemas.ids import derive_id
 from schemas.jobs import Assessment, Costs, FixedPoint, JobSpec, Scheme
 from schemas.joint import Introduction, Learned
@@ -317,6 +318,7 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "agreement": Agreement,
         "round": Round,
         "ledger": Ledger,
+        receipts.RECORD: Settlement,
         **ALIGNMENT_RECORDS,
     }
 )

@@ -46,7 +46,7 @@ _WAITED_FOR: Final = {"agreeing": "the request", "joining": "the alignment of ro
 def introduced(draft: Draft, event: Event) -> None:
     """`introduction.made`: the hubs vouch for the partner's key; now it is asked (J1)."""
     made, joint = data_of(event, IntroductionProposed).introduction, partnership.joint_of(draft)
-    mine = (made.renter, made.renter_key) == (draft.config.me, draft.config.key)
+    mine = made.renter == draft.config.me and made.renter_key in (draft.config.key, draft.config.newest)
     if not mine or made.partner != joint.partner:
         raise Refused("not-my-introduction", f"{event.source} introduced {made.partner} to {made.renter}")
     try:

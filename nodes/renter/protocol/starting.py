@@ -27,6 +27,7 @@ from schemas.events import (
     Event,
     JobSubmitted,
 )
+from schemas.signing import struct_bytes
 
 
 def submitted(draft: Draft, event: Event) -> None:
@@ -63,14 +64,16 @@ def prepared(draft: Draft, event: Event) -> None:
 
 def contract_signed(draft: Draft, event: Event) -> None:
     """`contract.signed`: verified offline before it counts."""
-    contract = data_of(event, ContractSigned).contract
-    if contract.renter != draft.config.me or contract.renter_key != draft.config.key:
+    contract, job = data_of(event, ContractSigned).contract, draft.job
+    signed = struct_bytes(contract.buy)
+    keys = (draft.config.key, contract.renter_key)
+    own = all(draft.context.verify(key, signed, contract.buy.signature) for key in keys)
+    if contract.renter != draft.config.me or not own:
         raise Refused("not-my-contract", f"{contract.id} does not rent for {draft.config.me}")
     try:
         verify_contract(contract, draft.config.hub_keys, draft.context.verify)
     except VerificationFailed as error:
         raise Refused(error.code, f"{event.source} sent a contract that does not verify: {error}") from error
-    job = draft.job
     if contract.buy.id != job.order or draft.phase not in ("ordering", "running"):
         draft.note("late", f"contract {contract.id} of an order that is no longer wanted")
         market.end_contract(draft, contract, "not-wanted")

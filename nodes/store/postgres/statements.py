@@ -116,7 +116,17 @@ ERASE: Final = tuple(
 AGGREGATES: Final = """
 SELECT aggregate FROM aggregates WHERE left(aggregate, length($1)) = $1 ORDER BY aggregate COLLATE "C"
 """
-JOURNAL: Final = "SELECT entry FROM journal WHERE aggregate = $1 ORDER BY n"
+STAMPS: Final = "SELECT aggregate, version, journalled FROM aggregates WHERE left(aggregate, length($1)) = $1"
+OF_KINDS: Final = """
+SELECT aggregate, key, value FROM records
+WHERE aggregate = ANY($1) AND split_part(key, '/', 1) = ANY($2) AND value IS NOT NULL
+"""
+JOURNAL: Final = "SELECT entry FROM journal WHERE aggregate = $1 AND n >= $2 ORDER BY n LIMIT $3"
+BEAT: Final = """
+WITH old AS (DELETE FROM processes WHERE seen_at < $3 AND owner <> $1)
+INSERT INTO processes (owner, seen_at) VALUES ($1, $2) ON CONFLICT (owner) DO UPDATE SET seen_at = excluded.seen_at
+"""
+BEATS: Final = "SELECT owner, seen_at FROM processes"
 
 KEEP_SEALED: Final = "INSERT INTO secrets (name, sealed) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING"
 SEALED: Final = "SELECT sealed FROM secrets WHERE name = $1"

@@ -18,7 +18,8 @@ from msgspec import Struct
 
 from nodes.store.cache import RECORDS_CACHED_MAX, Cache
 from nodes.store.encoding import RecordEncoding
-from nodes.store.port import Decide, Input, OutboxRow, Outcome, Timer
+from nodes.store.errors import RecordUnreadable
+from nodes.store.port import BEATS_KEPT_SECONDS, Decide, Input, OutboxRow, Outcome, Stamp, Timer
 from nodes.store.postgres import statements
 from nodes.store.postgres.batch import Batch
 from nodes.store.postgres.database import Database, where
@@ -188,8 +189,22 @@ class PostgresStore:
     async def aggregates(self, prefix: str = "") -> list[str]:
         return [name for (name,) in await self._rows(statements.AGGREGATES, prefix)]
 
-    async def journal(self, aggregate: str) -> list[bytes]:
-        return [entry for (entry,) in await self._rows(statements.JOURNAL, aggregate)]
+    async def stamps(self, prefix: str = "") -> dict[str, Stamp]:
+        return {name: Stamp(*stamp) for name, *stamp in await self._rows(statements.STAMPS, prefix)}
+
+    async def select(
+        self, aggregates: Collection[str], kinds: Collection[str]
+    ) -> dict[str, dict[str, Struct] | RecordUnreadable]:
+        return self._encoding.gathered(await self._rows(statements.OF_KINDS, list(aggregates), list(kinds)))
+
+    async def journal(self, aggregate: str, *, first: int = 0, entries_max: int | None = None) -> list[bytes]:
+        return [entry for (entry,) in await self._rows(statements.JOURNAL, aggregate, first, entries_max)]
+
+    async def beat(self, owner: str, now: float) -> None:
+        await self._execute(statements.BEAT, owner, now, now - BEATS_KEPT_SECONDS)
+
+    async def beats(self) -> dict[str, float]:
+        return dict(await self._rows(statements.BEATS))
 
     async def outbox_size(self, aggregate: str | None = None) -> int:
         ((size,),) = await self._rows(statements.OUTBOX_SIZE, aggregate)

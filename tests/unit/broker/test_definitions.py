@@ -10,11 +10,12 @@ from typing import Any
 
 import orjson
 import pytest
+from msgspec import structs
 
-from broker.definitions import definitions, password_hash
+from broker.definitions import additions, definitions, password_hash
 from broker.names import PATTERN_CHARS_MAX, may_read
 from broker.network import LANES_MAX, Hub, Link, Network, Participant, addresses
-from broker.topology import topology
+from broker.topology import membership, topology
 from schemas.errors import BadConfig
 from schemas.ids import Address
 
@@ -144,3 +145,35 @@ def test_every_queue_that_is_consumed_and_counts_says_how_often_a_message_may_co
 def test_no_secret_is_written(made: dict[str, Any]) -> None:
     assert b"a long secret" not in orjson.dumps(made)
     assert Address("A11.A12") in {user["name"] for user in made["users"]}
+
+
+def test_a_newcomers_definitions_are_those_it_would_have_had_from_the_beginning() -> None:
+    newcomer = Participant(name="B14", role="lessor", lanes=2)
+    hubs = (NETWORK.hubs[0], structs.replace(NETWORK.hubs[1], participants=(*NETWORK.hubs[1].participants, newcomer)))
+    hashed = password_hash("a long secret of B11.B14", b"salt")
+    before = definitions(LAYOUT, HASHES, vhost="v")
+    hashes = HASHES | {Address("B11.B14"): hashed}
+    after = definitions(topology(structs.replace(NETWORK, hubs=hubs)), hashes, vhost="v")
+    added = additions(membership("B11", newcomer), "B11.B14", hashed, vhost="v")
+
+    def rows(of: dict[str, Any], what: str) -> set[bytes]:
+        return {orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in of[what]}
+
+    for what in added:
+        assert rows(added, what) == rows(after, what) - rows(before, what), what
+    assert not {what for what in after if rows(after, what) != rows(before, what)} - set(added)
+
+
+def test_a_second_account_may_do_the_same_and_no_more() -> None:
+    hashed = password_hash("a long secret of B11.B12", b"salt")
+    made = membership("B11", NETWORK.hubs[1].participants[0])
+    first, second = (additions(made, name, hashed, vhost="v") for name in ("B11.B12", "B11.B12~2"))
+    for what in ("permissions", "topic_permissions"):
+        assert [row | {"user": ""} for row in first[what]] == [row | {"user": ""} for row in second[what]]
+    assert [row["name"] for row in second["users"]] == ["B11.B12~2"]
+
+
+def test_an_administrator_may_remove_what_participants_had() -> None:
+    made = definitions(LAYOUT, HASHES, vhost="v", administrators={"operator~main": "hash"})
+    (row,) = [row for row in made["permissions"] if row["user"] == "operator~main"]
+    assert (row["configure"], row["write"], row["read"]) == (".*", ".*", ".*")

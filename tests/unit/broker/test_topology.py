@@ -8,10 +8,11 @@ from itertools import pairwise, permutations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from broker.names import WAIT_STEPS, queue_name, routing_key, wait_name
-from broker.network import Link, Network, Participant, addresses
-from broker.topology import LINK_KEYS_CHARS_MAX, link_keys, topology
+from broker.network import Link, Network, Participant, Role, addresses
+from broker.topology import LINK_KEYS_CHARS_MAX, link_keys, membership, topology
 from schemas.errors import BadConfig
 from schemas.ids import Address, hub_address
 from tests.unit.broker.test_names import A12, B12, KINDS, NAMES
@@ -146,3 +147,17 @@ def test_the_centre_of_a_large_star_takes_from_a_link_what_does_not_speak_for_it
 def test_hubs_on_one_broker_need_no_link_account() -> None:
     users = {row.user for row in topology(chain("one", "one", "two", "two"), "one").permissions}
     assert {user for user in users if ".link." in user} == {"C11.link.B11"}
+
+
+@given(role=st.sampled_from(["renter", "lessor", "partner"]), lanes=st.integers(0, 3))
+def test_what_a_newcomer_adds_is_what_a_network_made_with_it_has_more(role: Role, lanes: int) -> None:
+    newcomer = Participant(name="B14", role=role, lanes=lanes)
+    first, second = TWO.hubs
+    hubs = (first, structs.replace(second, participants=(*second.participants, newcomer)))
+    before, after = topology(TWO), topology(structs.replace(TWO, hubs=hubs))
+    added = membership("B11", newcomer)
+    assert set(after.queues) - set(before.queues) == set(added.queues)
+    assert set(after.bindings) - set(before.bindings) == set(added.bindings)
+    assert set(after.permissions) - set(before.permissions) == set(added.permissions)
+    assert set(after.exchanges) == set(before.exchanges) >= set(added.exchanges)
+    assert after.policies == before.policies

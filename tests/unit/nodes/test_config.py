@@ -9,8 +9,9 @@ import pytest
 
 from nodes.config import NodeConfig, broker_name, read_config
 from nodes.identity import Identity
+from nodes.membership.settings import amqp_url
 from nodes.network import BrokerSite, read_network, read_subnet
-from nodes.network_init import Plan, amqp_url, create
+from nodes.network_init import Plan, create
 from schemas.errors import BadConfig
 from schemas.ids import Address
 

@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.identity import BadKeyFile, Identity, UnsealFailed, verify
+from nodes.identity import BadKeyFile, Identity, UnsealFailed, former_file, verify
 from schemas.ids import Address
+from schemas.succession import succession_bytes
 
 ME = Address("A11.A12")
 
@@ -121,3 +122,52 @@ def test_what_was_not_sealed_here_under_this_label_does_not_open(broken: str) ->
     with pytest.raises(UnsealFailed) as caught:
         opener.unseal(cases.get(broken, sealed), "job/2" if broken == "label" else "job/1")
     assert caught.value.code == "unseal-failed"
+
+
+def test_a_successor_is_believed_by_whoever_knows_the_former_key_and_by_whoever_knows_its_own(tmp_path: Path) -> None:
+    former, successor = Identity.generate(ME), Identity.generate(ME)
+    both = former.succeeded_by(successor)
+    signature = both.sign(b"data")
+    assert (both.public, both.newest) == (former.public, successor.public)
+    for known in (former.public, successor.public):
+        assert verify(known, b"data", signature)
+        assert not verify(known, b"other", signature)
+    assert not verify(Identity.generate(ME).public, b"data", signature)
+
+
+def test_only_the_known_key_names_its_successor() -> None:
+    known, thief = Identity.generate(ME), Identity.generate(ME)
+    signature = thief.sign(b"data") + thief.public
+    named_by_itself = signature + thief.sign(succession_bytes(known.public, thief.public))
+    for_another = signature + known.sign(succession_bytes(known.public, Identity.generate(ME).public))
+    signed_as_data = signature + known.sign(thief.public)
+    for forged in (named_by_itself, for_another, signed_as_data):
+        assert not verify(known.public, b"data", forged)
+
+
+def test_a_successors_successor_is_not_believed_by_whoever_knows_the_first_key() -> None:
+    first, second, third = (Identity.generate(ME) for _ in range(3))
+    signature = second.succeeded_by(third).sign(b"data")
+    assert verify(second.public, b"data", signature)
+    assert not verify(first.public, b"data", signature)
+
+
+def test_a_key_that_lies_beside_another_is_its_former_one_and_opens_what_it_sealed(tmp_path: Path) -> None:
+    former, key = Identity.generate(ME), tmp_path / "key.pem"
+    former.save(key)
+    sealed = former.seal(b"secret", "label")
+    key.rename(former_file(key))
+    Identity.generate(ME).save(key)
+    both = Identity.load(ME, key)
+    assert both.public == former.public != both.newest
+    assert both.unseal(sealed, "label") == both.unseal(both.seal(b"secret", "label"), "label") == b"secret"
+
+
+def test_an_identity_takes_up_new_keys_while_it_is_in_use() -> None:
+    me = Identity.generate(ME)
+    known = me.public
+    both = me.succeeded_by(Identity.generate(ME))
+    assert me.renew(both)
+    assert not me.renew(both)
+    assert verify(known, b"data", me.sign(b"data"))
+    assert verify(both.newest, b"data", me.sign(b"data"))

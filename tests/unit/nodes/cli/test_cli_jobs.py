@@ -82,13 +82,17 @@ def test_a_job_is_shown_with_its_numbers(
     site: Site, renter: list[str], capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     assert main(["job", command, site.job, *renter]) == 0
+    brief = capsys.readouterr().out
+    assert "assessment" not in brief
+    assert "rents from  A11.A12 → A11 → B11 → B11.B12: " in brief
+    assert main(["job", command, site.job, *renter, "--verbose"]) == 0
     said = capsys.readouterr().out
     for part in (
         "assessment  homomorphic",
         "core-seconds: encrypt",
         "spent       core-seconds",
         "A11.A12 → A11 → B11 → B11.B12",
-        "40 of 40 rows",
+        "completed, 40 rows in ",
         "lessors' core-seconds at 10 per unit and hour",
     ):
         assert part in said
@@ -114,13 +118,17 @@ def test_a_result_is_printed_or_copied(
 
 def test_a_job_is_explained_event_by_event(site: Site, renter: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["job", "explain", site.job, *renter]) == 0
+    brief = capsys.readouterr().out
+    assert "assessment: asked for by the job\n" in brief
+    assert "job-completed: 40 rows\n" in brief
+    assert main(["job", "explain", site.job, *renter, "--verbose"]) == 0
     said = capsys.readouterr().out
     for part in (
         "job.submitted",
         "contract.signed",
         "assessment: asked for by the job (",
-        "encrypt_seconds_max=60",
-        "possible=True, protection=homomorphic",
+        "encrypt_seconds_max=60 s",
+        "possible=yes, protection=homomorphic",
         "encrypt_seconds: actual=",
     ):
         assert part in said

@@ -41,7 +41,7 @@ def test_the_definitions_hold_hashes_of_the_nodes_passwords(tmp_path: Path) -> N
     text = (tmp_path / "definitions.json").read_text()
     definitions = json.loads(text)
     users = {user["name"]: user["password_hash"] for user in definitions["users"]}
-    assert set(users) == set(NODES)
+    assert set(users) == {*NODES, "operator~main"}
     for node in NODES:
         config = read_config(tmp_path / "nodes" / node / "node.toml", {})
         url = urlsplit(config.amqp_url)
@@ -148,6 +148,7 @@ def test_hubs_may_have_brokers_of_their_own_with_an_account_for_each_link(
         "B11.B13",
         "A11.link.B11",
         "C11.link.B11",
+        "operator~B11",
     }
     assert not read_config(tmp_path / "nodes" / "B11.B12" / "node.toml", {}).links
 

@@ -20,9 +20,9 @@ BOTH = {"joint", "joint_id_column", "score", "score_joint"}
 @pytest.mark.parametrize(
     ("command", "own"),
     [
-        (compute.run, {"data", "out", "check", "as_json", *BOTH, *TOGETHER}),
+        (compute.run, {"data", "out", "check", "verbose", "as_json", *BOTH, *TOGETHER}),
         (jobs.quote, {"data", "config", "accept_software_enclave", "as_json"}),
-        (jobs.submit, {"data", "config", "wait", "accept_software_enclave", "as_json", *WHOM, *TOGETHER}),
+        (jobs.submit, {"data", "config", "key", "wait", "accept_software_enclave", "as_json", *WHOM, *TOGETHER}),
     ],
 )
 def test_commands_that_begin_a_job_offer_all_there_is_to_ask_and_their_own(

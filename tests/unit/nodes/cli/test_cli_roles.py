@@ -6,9 +6,11 @@ import asyncio
 import json
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,9 @@ def test_a_signal_ends_a_role_cleanly(
     assert [event["event"] for event in events] == ["starting", "ended"]
     assert events[0]["broker"] == "127.0.0.1:5672"
     assert ran[0].amqp_url.split("@")[0].split(":")[-1] not in said.err
+    assert not [
+        each for each in threading.enumerate() if isinstance(each, threading.Timer) and not each.finished.is_set()
+    ]
     assert said.out == ""
 
 
@@ -132,3 +137,18 @@ def test_a_role_that_cannot_end_is_ended_anyway(nodes: Path) -> None:
     command = [sys.executable, "-c", script, str(nodes / "A11.hub" / "node.toml")]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, "left to the next process" in ended.stderr) == (0, True), ended.stderr
+
+
+def test_logs_on_a_terminal_are_for_people(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    configure_logs("info")
+    structlog.get_logger("ours").warning("subtask-lost", source="B11.B12", reason="it was silent")
+    said = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().err)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d \[warning +\] subtask-lost +reason='it was silent' source=B11.B12\n", said)
+
+
+def test_a_line_begins_with_what_is_looked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("info")
+    structlog.get_logger("ours").info("job completed", id="job-1", role="renter", node="A11.A12")
+    names = list(json.loads(capsys.readouterr().err))
+    assert names == ["timestamp", "level", "event", "node", "role", "id"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import nodes
 from nodes.cli import main as cli
 from nodes.cli.main import main
 from schemas.orders import PROTECTIONS
+from tests.support.terminals import LINES, captured, faults, screens
 from tests.unit.nodes.programs.models import data, model, node
 
 
@@ -64,7 +66,8 @@ def test_run_prints_the_result_alone_on_stdout(folder: Path, capfd: pytest.Captu
     header, value = said.out.splitlines()
     assert header == "sum_b"
     assert float(value) == pytest.approx(-sum(range(1, 61)), abs=1e-6)
-    assert "assessment  homomorphic" in said.err
+    assert "protection  homomorphic, " in said.err
+    assert "they see    … " in said.err
     assert "largest difference to plaintext" in said.err
     assert "software" in said.err
 
@@ -123,16 +126,31 @@ def test_a_program_without_a_result_for_a_row_ends_with_2(
     assert json.loads(capfd.readouterr().out)["code"] == code
 
 
-def test_the_demonstration_shows_all_and_succeeds(capfd: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo"]) == 0
-    said = capfd.readouterr()
+def test_the_demonstration_tells_a_story_of_each_protection_on_a_screen(tmp_path: Path) -> None:
+    lines = captured(["demo"], 80, {"TMPDIR": str(tmp_path)})
+    assert faults(lines, 80) == []
+    assert max(screens(lines)) < LINES
+    said = "\n".join(lines)
+    stories = re.split(r"\n(?=[a-z-]+: [^\n]*──)", said)[1:]
+    assert [each.partition(":")[0] for each in stories] == list(PROTECTIONS)
+    for protection, story in zip(PROTECTIONS, stories, strict=True):
+        assert "rents from  A11.A12 → A11 → B11 → B11.B12: 256 rows" in story
+        assert re.search(r"they see    … ([0-9a-f]{2} ){16}… ", story)
+        assert ("software enclaves protect nothing" in story) == (protection != "homomorphic")
+        assert re.search(r"malignant with (\d\.\d{4})\d\d; in plaintext \1", story)
+        assert "all 569 results equal plaintext" in story
+        assert "cost        0.005556 for 2 contracts" in story
+    table = said.partition("against plaintext")[2]
+    assert [line.split()[0] for line in table.splitlines() if line.endswith(" ok")] == list(PROTECTIONS)
+
+
+def test_the_demonstration_has_every_number_for_who_asks(tmp_path: Path) -> None:
+    lines = captured(["demo", "--verbose"], 120, {"TMPDIR": str(tmp_path)})
+    assert faults(lines, 120) == []
+    said = "\n".join(lines)
     for protection in PROTECTIONS:
-        assert f"\n{protection} ──" in said.out
-        assert f"assessment  {protection}: " in said.out
-    assert "not confidential" in said.out
-    assert said.out.count("A11.A12 → A11 → B11 → B11.B12") == len(PROTECTIONS)
-    table = said.out.partition("Results against plaintext")[2]
-    assert [line.split()[0] for line in table.splitlines() if line.endswith(" ok ")] == list(PROTECTIONS)
+        assert f"assessment  {protection}: " in said
+    assert said.count("estimate    about ") == len(PROTECTIONS)
 
 
 def test_an_interrupted_run_ends_with_130_and_leaves_nothing(folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import cast
 import numpy as np
 import pytest
 
+from nodes.cli import show
 from nodes.cli.console import Output
 from nodes.cli.inputs import Inputs
 from nodes.cli.main import main
@@ -29,6 +30,7 @@ from nodes.views.models import FitReport
 from nodes.views.parts import PartReport
 from schemas.errors import VerificationFailed
 from tests.support import together as joint
+from tests.support.terminals import LINES, captured, faults, screens
 from tests.support.together import Case
 
 FIT = ("--algorithm", "logistic", "--label", "malignant", "--key-bits", "2048")
@@ -81,6 +83,35 @@ def test_weights_that_the_partner_does_not_know_itself_are_not_told(tmp_path: Pa
     )
     assert ended.linear is None
     assert list(weights(ended, asked)) == [("a", "own.csv", 2.0), ("b", "own.csv", 3.0), ("intercept", "", -1.0)]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "scored", "said"),
+    [
+        ("logistic", 0, "auc and log loss of both"),
+        ("poisson", 0, "deviance of both"),
+        ("ridge", 0, ""),
+        ("logistic", 9, ""),
+    ],
+)
+def test_a_model_says_which_of_its_figures_take_scores_of_rows_until_there_are_such(
+    algorithm: str, scored: int, said: str
+) -> None:
+    fit = FitReport(
+        algorithm=algorithm,
+        label="y",
+        rows=9,
+        columns=("a",),
+        partner_columns=2,
+        penalty=0.0,
+        intercept=0.0,
+        r2=0.5,
+        scored=scored,
+    )
+    lines = [str(each).strip() for each in show.fit_lines(fit)]
+    assert [each for each in lines if "take rows' scores" in each] == (
+        [f"{said} take rows' scores: a job with --score and --label"] if said else []
+    )
 
 
 def test_programs_run_on_both_tables_in_rounds(
@@ -141,7 +172,7 @@ def test_a_model_is_fitted_and_rows_are_scored_with_it_in_one_go(case: Case, cap
     job = json.loads(capfd.readouterr().out)
     assert (job["joint"]["fit"]["rows"], len(job["weights"]), job["output"]) == (430, 31, "scores.csv")
     fit = job["scored"]["joint"]["fit"]
-    assert (fit["scored"], fit["estimated"]) == (119, False)
+    assert fit["scored"] == 119
     assert fit["auc"] > 0.98
     with Path("scores.csv").open(newline="") as file:
         named, *scores = csv.reader(file)
@@ -219,12 +250,13 @@ def test_a_model_that_differs_from_the_pooled_one_ends_with_5(tmp_path: Path) ->
 
 
 def test_the_demonstration_of_two_parties_shows_all_and_leaves_its_files(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path,
 ) -> None:
     files = tmp_path / "files"
-    assert main(["demo", "--joint", "--files", str(files)]) == 0
-    said = capfd.readouterr().out
-    assert max(map(len, said.splitlines()[:-1])) <= 100
+    lines = captured(["demo", "--joint", "--files", str(files)], 80, {"TMPDIR": str(tmp_path)})
+    assert [each for each in faults(lines, 80) if str(files) not in each] == []
+    assert max(screens(lines[: lines.index(next(each for each in lines if each.startswith("files")))])) < LINES
+    said = "\n".join(lines)
     for part in (
         "B11.B12 → B11 → A11 → C11 → C11.C12",
         "529 in common",

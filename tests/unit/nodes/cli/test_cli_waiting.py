@@ -37,7 +37,9 @@ def test_a_job_that_no_worker_takes_is_said_to_wait(renter: list[str], capsys: p
     assert main(["job", "submit", "good.csv", "--program", "linear.onnx", *renter, "--json"]) == 0
     said = capsys.readouterr()
     assert json.loads(said.out) == {"job": JOB, "state": "submitted", "taken": False}
-    assert f"{JOB} waits: no worker of A11.A12 has taken it yet. Is `sublet renter` running?" in said.err
+    assert (
+        f"{JOB} is waiting for a renter: no worker of A11.A12 has taken it yet. Is `sublet renter` running?" in said.err
+    )
 
 
 def test_watching_a_job_that_is_not_there_is_an_error(renter: list[str], capsys: pytest.CaptureFixture[str]) -> None:

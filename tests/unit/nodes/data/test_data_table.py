@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from nodes.data import csv_source
+from nodes.data import csv_source, table
 from nodes.data.making import make_table
 from nodes.data.manifest import ENDS, MANIFEST, TEXTS, VALUES
 from nodes.data.reading import Missing, Reading
@@ -47,6 +47,18 @@ def test_a_table_reads_the_asked_columns_in_the_asked_order(write: Write) -> Non
     assert data.read(0, 2).tolist() == [[3.0, 1.0], [6.0, 4.0]]
     assert data.bounds.tolist() == [6.0, 4.0]
     assert data.whole.tolist() == [True, True]
+
+
+@pytest.mark.parametrize(("at_once", "sizes"), [(1, [1] * 5), (4, [2, 2, 1]), (99, [5])])
+def test_all_rows_are_read_in_pieces_of_so_many_numbers(
+    write: Write, monkeypatch: pytest.MonkeyPatch, at_once: int, sizes: list[int]
+) -> None:
+    monkeypatch.setattr(table, "NUMBERS_AT_ONCE", at_once)
+    data = opened(write("a,b\n1,2\n3,4\n5,6\n7,8\n9,10\n"), "a", "b")
+    pieces = list(data.numbers())
+    assert [len(values) for _, values in pieces] == sizes
+    assert [first for first, _ in pieces] == [sum(sizes[:at]) for at in range(len(sizes))]
+    assert np.vstack([values for _, values in pieces]).tolist() == data.read(0, 5).tolist()
 
 
 def test_a_table_knows_which_columns_are_whole_numbers(write: Write) -> None:

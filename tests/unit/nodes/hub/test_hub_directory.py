@@ -29,12 +29,6 @@ def test_a_hubs_neighbours_are_those_that_it_is_linked_to_or_all_others() -> Non
     assert config(linked=()).neighbours == ()
 
 
-def test_keys_are_known_of_hubs_and_own_participants_only() -> None:
-    directory = config()
-    assert directory.key_of("B11.hub") == directory.key_of("A11.A12") == KEY
-    assert directory.key_of("B11.B12") is None
-
-
 @pytest.mark.parametrize(
     ("hubs", "participants", "named"),
     [

@@ -5,26 +5,14 @@ from __future__ import annotations
 from nodes.hub.records import BuyRecord, ContractRecord, SellRecord
 from nodes.machine import Note
 from schemas import limits
-from schemas.contracts import Receipt
 from schemas.events import ContractEnded, OrderCancelled
-from schemas.ids import derive_id
 from tests.unit.nodes.hub.subnets import RENTER, SUBNETS, A, rented, shares
 from tests.unit.nodes.hub.world import START, World, buy_order, hold_proposals, placed, sell_order
 
 
-def test_a_contract_ended_by_the_renter_frees_its_units_and_brings_the_receipt_to_the_lessor(world: World) -> None:
+def test_a_contract_ended_by_the_renter_frees_its_units_and_the_lessor_is_told(world: World) -> None:
     contract = rented(world)
-    receipt = Receipt(
-        contract=contract.id,
-        job=contract.buy.job,
-        subtask=derive_id("subtask", 1),
-        rows=9,
-        batches=1,
-        started_at=START,
-        ended_at=START + 5,
-        cost_micros=7,
-    )
-    data = ContractEnded(contract=contract.id, code="completed", receipt=receipt)
+    data = ContractEnded(contract=contract.id, code="completed")
     world.send("contract.ended", RENTER, data)
     world.settle()
     assert world.got("B11.B12", "contract.ended") == [data]

@@ -95,7 +95,7 @@ def capacity(hub: str, **fields: Any) -> Capacity:
 class World:
     """`World({"A11": ["A12"], "B11": ["B12", "B13"]})`: hubs, their participants; `links`, else all are linked.
 
-    `bridged` are hubs reached by links between brokers, and the neighbour there, by hub: `{A: {B: B, C: B}}`.
+    `bridged` are hubs reached over a bridge, and the neighbour there, by hub: `{A: {B: B, C: B}}`.
     """
 
     def __init__(
@@ -112,11 +112,12 @@ class World:
             participants = {f"{hub}.{name}": public_key(f"{hub}.{name}") for name in names}
             me = hub_address(hub)
             ends = {each for link in links or () for each in link if hub in link} - {hub}
+            linked = None if links is None else tuple(map(hub_address, ends))
             config = HubConfig(
                 me=me,
                 hub_keys=self.hub_keys,
                 participants=participants,
-                linked=None if links is None else tuple(map(hub_address, ends)),
+                linked=linked,
                 bridged=(bridged or {}).get(me, {}),
             )
             self.machines[me] = HubMachine(config)

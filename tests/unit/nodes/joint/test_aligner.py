@@ -17,17 +17,11 @@ from nodes.data.making import write_table
 from nodes.data.manifest import Column
 from nodes.data.port import Block
 from nodes.joint import chunks as sizes
-from nodes.joint.aligner import (
-    AHEAD_SECONDS_MAX,
-    Aligner,
-    Incoming,
-    Known,
-    NotAligning,
-    Side,
-    masking,
-)
-from nodes.joint.exchange import MASKED, RECORDS, REMASKED, Alignment, Chunk, ChunkRefused, IdsMatched, salt
+from nodes.joint.aligner import AHEAD_SECONDS_MAX, Aligner, NotAligning
+from nodes.joint.exchange import MASKED, REMASKED, salt
 from nodes.joint.masks import Masks, read_places
+from nodes.joint.records import RECORDS, Alignment, Chunk, ChunkRefused, IdsMatched
+from nodes.joint.sides import Incoming, Known, Side, masking
 from nodes.machine import Refused
 from nodes.runtime.door import Later
 from nodes.store.port import Decision, Input

@@ -56,7 +56,7 @@ def test_moments_without_rotation_tell_the_renter_of_single_columns_and_rotated_
     theirs = np.column_stack([ours[:, 0] + 0.1 * rng.normal(size=ROWS), rng.normal(size=(ROWS, 7))])
     first, second = (joint.run(None, ours, ours[:, 1], theirs, 1.0) for _ in range(2))
     given, table = columns.scaled(theirs, 12), columns.zero_sum(ours, 16)
-    naive = np.abs(given.integers.T.astype(np.float64) @ table.integers)[:, 0]
+    naive = np.abs(given.integers[:, :].T.astype(np.float64) @ table.integers[:, :])[:, 0]
     assert naive[0] > 5 * naive[1:].max()
     shown = [np.abs(each.seen[:, 0]) / np.linalg.norm(each.seen[:, 0]) for each in (first, second)]
     assert np.abs(shown[0] - shown[1]).max() > 0.05

@@ -14,9 +14,9 @@ def test_renters_columns_sum_to_exactly_zero_and_keep_their_bound(bits: int) -> 
     rng = np.random.default_rng(bits)
     values = np.column_stack([rng.normal(size=999), rng.exponential(size=999) ** 3, rng.integers(0, 2, 999)])
     made = columns.zero_sum(values, bits)
-    assert made.integers.sum(axis=0).tolist() == [0, 0, 0]
-    assert np.abs(made.integers).max() < 1 << (bits - 1)
-    assert np.abs(made.integers * made.units + made.offsets - values).max(axis=0) == pytest.approx(
+    assert made.integers[:, :].sum(axis=0).tolist() == [0, 0, 0]
+    assert np.abs(made.integers[:, :]).max() < 1 << (bits - 1)
+    assert np.abs(made.integers[:, :] * made.units + made.offsets - values).max(axis=0) == pytest.approx(
         np.zeros(3), abs=2 * made.units.max()
     )
 
@@ -25,7 +25,7 @@ def test_without_sums_of_zero_a_constant_added_to_a_partners_column_would_change
     rng = np.random.default_rng(3)
     values, partner = rng.exponential(size=(500, 1)), rng.integers(0, 2, size=(500, 1))
     naive = np.rint((values - values.mean()) / np.abs(values).max() * 31).astype(np.int64)
-    ours = columns.zero_sum(values, 6).integers
+    ours = columns.zero_sum(values, 6).integers[:, :]
     assert (naive.T @ (partner + 1000) != naive.T @ partner).any()
     assert (ours.T.astype(np.int64) @ (partner + 1000) == ours.T.astype(np.int64) @ partner).all()
 
@@ -35,8 +35,8 @@ def test_an_exact_gram_matrix_beside_rounded_cross_moments_has_negative_schur_co
     partner = rng.normal(size=(400, 3))
     renter = partner @ rng.normal(size=(3, 2))
     ours, given = columns.zero_sum(renter, 6), columns.scaled(partner, 6)
-    theirs = given.integers - given.means
-    crossed = theirs.T @ ours.integers
+    theirs = given.integers[:, :] - given.means
+    crossed = theirs.T @ ours.integers[:, :]
     own = ours.gram - crossed.T @ np.linalg.solve(given.gram, crossed)
     exact = (renter - renter.mean(axis=0)) / ours.units
     naive = exact.T @ exact - crossed.T @ np.linalg.solve(given.gram, crossed)
@@ -50,14 +50,14 @@ def test_a_common_bound_clips_heavy_tails_and_a_columns_own_maximum_does_not() -
     clipped = np.clip(standard, -4, 4)
     made = columns.scaled(values + 0.5, 12)
     assert np.abs(clipped - standard).max() > 5
-    assert np.abs(made.integers * made.units + made.offsets - values - 0.5).max() < 40 / 2**10
+    assert np.abs(made.integers[:, :] * made.units + made.offsets - values - 0.5).max() < 40 / 2**10
 
 
 @pytest.mark.parametrize("bits", [8, 12, 20])
 def test_whole_numbers_stay_exact_and_their_most_frequent_value_costs_nothing(bits: int) -> None:
     values = np.array([7.0] * 50 + [8, 9, -3, 5] * 5)[:, None]
     made = columns.scaled(values, bits)
-    assert np.allclose(made.integers * made.units + made.offsets, values, rtol=0, atol=1e-12)
+    assert np.allclose(made.integers[:, :] * made.units + made.offsets, values, rtol=0, atol=1e-12)
     assert not made.integers[:50].any()
 
 
@@ -65,7 +65,7 @@ def test_a_gram_matrix_is_that_of_the_centred_integers() -> None:
     rng = np.random.default_rng(2)
     integers = rng.integers(-2000, 30_000, size=(9000, 4)).astype(np.int16)
     centred = integers - integers.mean(axis=0)
-    assert np.allclose(columns.centred_gram(integers), centred.T @ centred, rtol=1e-12)
+    assert np.allclose(columns.Columns(integers, np.ones(4), np.zeros(4)).gram, centred.T @ centred, rtol=1e-12)
 
 
 def test_missing_values_become_the_mean_of_the_column() -> None:
@@ -79,13 +79,6 @@ def test_columns_without_any_value_or_with_infinite_ones_are_refused(values: lis
         columns.filled(np.array(values))
 
 
-@pytest.mark.parametrize(
-    ("rows", "bits"), [(1, 18), (20, 18), (256, 16), (257, 16), (16_384, 13), (65_536, 12), (10_000_000, 12)]
-)
-def test_few_rows_ask_for_more_bits(rows: int, bits: int) -> None:
-    assert columns.bits_for(rows) == bits
-
-
 @pytest.mark.parametrize("bits", [1, 32])
 def test_bits_outside_the_range_are_refused(bits: int) -> None:
     with pytest.raises(BadConfig, match="bits"):
@@ -95,8 +88,8 @@ def test_bits_outside_the_range_are_refused(bits: int) -> None:
 def test_what_most_rows_have_is_zero_even_where_others_were_moved() -> None:
     column = np.array([0.0] * 60 + [1.0] * 39 + [0.37])[:, None]
     found = columns.scaled(column, 12)
-    assert np.count_nonzero(found.integers) == 40
-    assert np.abs(found.integers * found.units + found.offsets - column).max() < 1e-3
+    assert np.count_nonzero(found.integers[:, :]) == 40
+    assert np.abs(found.integers[:, :] * found.units + found.offsets - column).max() < 1e-3
 
 
 def test_a_column_that_never_changes_has_no_weight_whatever_a_solver_found() -> None:

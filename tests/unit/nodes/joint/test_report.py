@@ -39,26 +39,6 @@ def test_calibration_from_two_sums_is_discriminant_analysis_of_the_scores() -> N
     assert np.allclose(found, theirs, atol=2e-3)
 
 
-@pytest.mark.parametrize(("share", "apart"), [(0.5, 1.0), (0.06, 2.0), (0.3, 0.1)])
-def test_what_sums_let_expect_is_what_normally_distributed_scores_give(share: float, apart: float) -> None:
-    rows = 200_000
-    random = np.random.default_rng(7)
-    label = (np.arange(rows) < share * rows).astype(np.float64)
-    scores = random.normal(size=rows) + apart * label
-    centred, share = scores - scores.mean(), float(label.mean())
-    fit = report.Fit(rows, 1.0, float(centred @ (label / (share * (1 - share)))), float(centred @ centred))
-    area, loss = report.expected(fit, share)
-    chances = report.calibration(fit, share, float(scores.mean())).probabilities(scores)
-    assert area == pytest.approx(roc_auc_score(label, scores), abs=5e-3)
-    assert loss == pytest.approx(log_loss(label, chances), abs=2e-3)
-
-
-def test_scores_without_any_spread_within_the_classes_tell_them_apart() -> None:
-    area, loss = report.expected(report.Fit(100, 1.0, 100.0, 25.0), 0.5)
-    assert area == 1.0
-    assert 0 <= loss < 1
-
-
 def test_deviance_and_r2_are_scikit_learns() -> None:
     counts, means = np.array([0.0, 3.0, 1.0, 7.0]), np.array([0.5, 2.0, 1.0, 9.0])
     assert report.deviance(counts, means) == pytest.approx(mean_poisson_deviance(counts, means))

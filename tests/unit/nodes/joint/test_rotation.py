@@ -37,7 +37,7 @@ def test_entries_of_rotations_are_as_often_negative_as_positive() -> None:
 def test_no_renters_numbers_of_the_agreed_size_can_leave_their_slots() -> None:
     given = _columns()
     turned = _turned(given)
-    worst = 2**15 * np.abs(given.integers.astype(object) @ turned.weights.T.astype(object)).sum(axis=0)
+    worst = 2**15 * np.abs(given.integers[:, :].astype(object) @ turned.weights.T.astype(object)).sum(axis=0)
     assert worst.max() < 1 << turned.size_bits
     assert worst.max() > 1 << (turned.size_bits - 2)
 
@@ -63,9 +63,9 @@ def test_columns_that_never_vary_are_refused() -> None:
 
 def test_what_the_renter_sees_does_not_depend_on_the_rotation_but_for_its_rounding() -> None:
     given = _columns()
-    crossed = given.integers.T.astype(np.float64) @ columns.zero_sum(
+    crossed = given.integers[:, :].T.astype(np.float64) @ columns.zero_sum(
         np.random.default_rng(2).normal(size=(400, 3)), 16
-    ).integers.astype(np.float64)
+    ).integers[:, :].astype(np.float64)
     root = guards.inverse_root(given.gram, given.rows, 1.0)
     expected = (root @ crossed).T @ (root @ crossed)
     turned = _turned(given)

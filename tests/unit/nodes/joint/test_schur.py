@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from nodes.homomorphic.errors import BadCiphertext
 from nodes.homomorphic.paillier.secret import PaillierSecret
-from nodes.joint import columns, guards, outliers, renter, report, schur
+from nodes.joint import columns, guards, outliers, precision, renter, report, schur
 from nodes.joint.columns import Floats
 from nodes.joint.errors import BadPeer, TooRevealing
 from nodes.joint.guards import Limits
@@ -58,6 +58,12 @@ def diabetes() -> Data:
     return Data(table.data[:, :5], table.data[:, 5:], table.target)
 
 
+def _fit(outcome: Outcome, rows: int, penalty: float) -> report.Fit:
+    solution = outcome.solution
+    norm = float(solution.standard @ solution.standard) + outcome.partner_norm
+    return report.Fit.penalised(rows, solution.total, solution.explained, penalty * norm)
+
+
 def _ridge(data: Data, target: Floats, penalty: float) -> tuple[Floats, float]:
     """scikit-learn's weights and intercept for columns as they came."""
     model = make_pipeline(StandardScaler(), Ridge(alpha=penalty)).fit(data.pooled, target)
@@ -98,7 +104,7 @@ def test_ols_on_diabetes_is_pooled_ols_by_bits(diabetes: Data, bits: tuple[int, 
     pooled = LinearRegression().fit(diabetes.pooled, diabetes.label)
     assert diabetes.difference(outcome, pooled.coef_) < most
     assert outcome.intercept == pytest.approx(pooled.intercept_, rel=20 * most)
-    fit = report.Fit.of(outcome.solution, len(diabetes.label), 0.0, outcome.partner_norm)
+    fit = _fit(outcome, len(diabetes.label), 0.0)
     assert fit.r2 == pytest.approx(pooled.score(diabetes.pooled, diabetes.label), abs=most)
 
 
@@ -109,7 +115,7 @@ def test_by_default_no_weight_is_off_by_a_thousandth_of_the_largest(
 ) -> None:
     data: Data = request.getfixturevalue(name)
     rows, penalty = len(data.label), 1e-3 * len(data.label) if name == "breast" else 0.0
-    bits = (16, columns.bits_for(rows), 24)
+    bits = (16, precision.partner_bits_for(rows), 24)
     outcome = joint.run(None, data.renter, data.label, data.partner, penalty, bits=bits, key_bits=key_bits)
     assert data.difference(outcome, _ridge(data, data.label, penalty)[0]) < 1e-3
 
@@ -121,7 +127,7 @@ def test_a_whole_job_on_ciphertexts_is_the_same_as_on_plain_numbers(secret: Pail
         secret, breast.renter, target.values, breast.partner, penalty, intercept=target.intercept, bits=(16, 12, 24)
     )
     assert breast.difference(outcome, _ridge(breast, target.values, penalty)[0]) < 2e-2
-    fit = report.Fit.of(outcome.solution, len(breast.label), penalty, outcome.partner_norm)
+    fit = _fit(outcome, len(breast.label), penalty)
     found = report.calibration(fit, float(breast.label.mean()), target.intercept)
     scores = breast.scores(outcome)
     full = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)).fit(breast.pooled, breast.label)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,7 +46,9 @@ async def server() -> AsyncIterator[EmbeddedServer]:
 
 def worker_of(server: EmbeddedServer, who: Address = LESSOR) -> LessorWorker:
     config = LessorConfig(me=who, key=IDENTITIES[who].public, hub_keys=HUB_KEYS, lanes=1)
-    return lessor_worker(config, IDENTITIES[who], server.connect(who), Crew(1))
+    return lessor_worker(
+        config, IDENTITIES[who], server.connect(who), Crew(1), Path(tempfile.mkdtemp(prefix="receipts-"))
+    )
 
 
 @pytest.fixture

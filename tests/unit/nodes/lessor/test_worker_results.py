@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from broker.network import Hub, Link, Network, Participant
 from nodes.lessor.compute.port import Computed
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.protocol.records import EvidenceMade, SealAccepted
+from nodes.lessor.receipts import Receipts
 from nodes.lessor.worker import LessorWorker
 from nodes.runtime.post import Post
 from schemas import codec
@@ -110,8 +113,10 @@ async def renting(
 ) -> AsyncIterator[Renter]:
     """A renter with a worker at work for it."""
     config = LessorConfig(me=LESSOR, key=IDENTITIES[LESSOR].public, hub_keys=HUB_KEYS, lanes=1)
-    shop = shop or FakeWorkshop()
-    worker = LessorWorker(config, IDENTITIES[LESSOR], server.connect(LESSOR), time.time, NAME, shop, "fake", **settings)
+    shop, me = shop or FakeWorkshop(), IDENTITIES[LESSOR]
+    receipts = Receipts(Path(tempfile.mkdtemp(prefix="receipts-")))
+    broker = server.connect(LESSOR)
+    worker = LessorWorker(config, me, broker, time.time, NAME, shop, receipts, "fake", **settings)
     stop = asyncio.Event()
     working = asyncio.create_task(worker.run(stop))
     await asyncio.wait_for(worker.ready.wait(), SECONDS_MAX)

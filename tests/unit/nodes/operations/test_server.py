@@ -120,6 +120,12 @@ async def test_jobs_and_queues_are_counted_when_they_are_asked_for(node: Node) -
     assert (await node.ready())[1]["queue_age_seconds"] == {"result": 0.25, "outbox": 7.5}
 
 
+async def test_links_are_up_or_down_as_far_as_is_known(node: Node) -> None:
+    node.telemetry.health.links = lambda: {"B11": True, "C11": False}
+    samples = await node.samples()
+    assert (samples["sublet_link_up B11"], samples["sublet_link_up C11"]) == (1, 0)
+
+
 async def test_a_store_that_does_not_answer_holds_up_no_scrape(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     async def jobs() -> dict[str, int]:
         await asyncio.Event().wait()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
+import sys
 
 import pytest
 from opentelemetry import trace
@@ -10,6 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from nodes.operations.otel import Exported
 from nodes.operations.tracing import SUBJECTS_MAX, NoSpans, Tracing, carrying, current, outside
+from schemas.errors import BadConfig
 from schemas.ids import derive_id
 from schemas.tracing import trace_of
 from tests.support.collector import collecting
@@ -45,7 +48,11 @@ def test_a_subject_stays_in_its_trace(before: list[str], parent: str, expected: 
     assert tracing.context(ORDER, parent) == expected
 
 
-@pytest.mark.parametrize("subject", ["hub", "B11.hub", "worker-0123456789abcdef01234567", ""])
+@pytest.mark.parametrize(
+    "subject",
+    ["hub", "B11.hub", "worker-0123456789abcdef01234567", "", "job-" + "0" * 60_000],
+    ids=["book", "subnet", "worker", "nothing", "no id"],
+)
 def test_what_has_many_traces_has_that_of_each_event(subject: str) -> None:
     tracing = Tracing()
     assert [tracing.context(subject, each) for each in (ONE, OTHER, "")] == [ONE, OTHER, ""]
@@ -110,3 +117,11 @@ def free_port() -> int:
 
 def test_a_node_without_traces_has_nothing_to_close() -> None:
     assert NoSpans().close() is None  # type: ignore[func-returns-value]
+
+
+def test_traces_without_the_extra_are_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "nodes.operations.otel")
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
+    with pytest.raises(BadConfig, match=r"pip install 'sublet\[otel\]'") as refused:
+        importlib.import_module("nodes.operations.otel")
+    assert refused.value.field == "operations.traces"

@@ -109,7 +109,7 @@ async def test_columns_become_integers_that_any_worker_reads_with_the_same_rotat
     one, other = Desk(services), Desk(services)
     columns = await one.columns(JOB)
     assert columns.integers.shape == (ROWS, 20)
-    assert 1 << 14 < np.abs(columns.integers.astype(np.int64)).max() < 1 << 15  # as so few rows ask for
+    assert 1 << 14 < np.abs(columns.integers[:, :].astype(np.int64)).max() < 1 << 15  # as so few rows ask for
     first, second = await one.rotation(JOB), await other.rotation(JOB)
     assert first.weights.tolist() == second.weights.tolist()
     assert first.exact.tolist() == second.exact.tolist()

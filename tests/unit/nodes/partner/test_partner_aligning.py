@@ -6,16 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from nodes.joint.exchange import (
-    SEND_WINDOW,
-    Alignment,
-    ChunkRefused,
-    ChunkReturned,
-    ChunkTaken,
-    IdsMatched,
-    MaskMade,
-    MasksSorted,
-)
+from nodes.joint.exchange import SEND_WINDOW
+from nodes.joint.records import Alignment, ChunkRefused, ChunkReturned, ChunkTaken, IdsMatched, MaskMade, MasksSorted
 from nodes.machine import Perform
 from nodes.partner.protocol.records import ColumnsMade, Ledger
 from schemas.joint import JointEnded

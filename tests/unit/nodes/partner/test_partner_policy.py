@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nodes.network_init import POLICY
+from nodes.membership.settings import POLICY
 from nodes.partner.policy import Asked, judge, read_policy
 from schemas.errors import BadConfig
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nodes.joint.exchange import ChunkTaken, IdsMatched, MaskMade
+from nodes.joint.records import ChunkTaken, IdsMatched, MaskMade
 from nodes.machine import SetTimer
 from nodes.partner.protocol.records import ColumnsMade
 from schemas.joint import JointApproved, JointEnded

@@ -93,6 +93,7 @@ class Pair:
             assert (event_type, aggregate) == ("link.changed", "hub")
             if me.address in self.store_fails:
                 raise StoreFailed("full")
+            await asyncio.sleep(0)
             self.committed[me.address].append(data)
 
         async def pause(seconds: float) -> None:
@@ -140,15 +141,15 @@ class Pair:
         return [each.why for each in self.committed[of.address]]
 
 
-def heartbeat(source: Identity, signer: Identity | None = None) -> Message:
+def heartbeat(source: Identity, signer: Identity | None = None, *, hears: bool = False, number: int = 1) -> Message:
     event = Event(
-        id="beat-1",
+        id=f"beat-{number}",
         type="heartbeat.sent",
         source=source.address,
         to=A.address,
         time=Clock().now,
         subject=A.address,
-        data=Heartbeat(hears=False),
+        data=Heartbeat(hears=hears),
     )
     headers, body = codec.encode(event, (signer or source).sign)
     return Message(routing_key(A.address, source.address, HEARTBEAT), body, headers, event.id)
@@ -162,6 +163,8 @@ async def test_a_cut_and_its_end_are_committed_once_at_both_ends() -> None:
         pair.wire.cut = {B.address}
         await pair.beats(7)
         pair.wire.cut = set()
+        for number in range(3):  # some that waited come at once
+            pair.wire.give(heartbeat(B, hears=True, number=number))
         await pair.beats(3)
     assert pair.said(A) == ["", SILENT, ""]
     assert pair.said(B) == ["", f"{A.address} says that nothing comes from here", ""]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from nodes.runtime.links import BEAT_SECONDS, ECHO_SECONDS_MAX, SILENCE_SECONDS_MAX, Links
-from schemas.ids import Address
+from schemas.ids import Address, hub_of
 
 A, B = Address("A11.hub"), Address("B11.hub")
 NAMED_SECONDS_MAX = 15.0
@@ -67,6 +67,7 @@ class Pair:
 def test_nothing_is_said_of_a_link_before_anything_is_heard() -> None:
     links = Links([B])
     assert links.why_lost(B) is None
+    assert links.standing() == {}
     assert links.hears(B)
     assert not links.speaks(1000.0)
     links.echoed(1000.0)
@@ -79,6 +80,7 @@ def test_a_neighbour_that_never_comes_is_missed() -> None:
     pair = Pair(cut={B})
     pair.run(SILENCE_SECONDS_MAX + 2 * BEAT_SECONDS)
     assert pair.why(A) == f"nothing has come from {B} for 9 s"
+    assert pair.ends[A].standing() == {hub_of(B): False}
 
 
 @pytest.mark.parametrize("cut", [{A}, {B}, {A, B}])

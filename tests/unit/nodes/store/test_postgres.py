@@ -247,6 +247,9 @@ async def test_another_programs_database_is_refused_and_left_alone(url: str) -> 
     assert await rows(url, "SELECT tablename::text FROM pg_tables WHERE schemaname = current_schema()") == [("theirs",)]
 
 
+SHIPPED = len(list(shipped()))
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
     """Files of migrations in a folder."""
@@ -259,7 +262,7 @@ class Release:
         for file in shipped():
             (folder / file.name).write_text(file.read_text())
         added = f"-- needs: {needs}\nALTER TABLE secrets ADD COLUMN made_at double precision;\n"
-        (folder / "0002_more.sql").write_text(added)
+        (folder / f"{SHIPPED + 1:04}_more.sql").write_text(added)
         return cls(folder)
 
     async def open(self, url: str) -> PostgresStore:
@@ -277,15 +280,18 @@ async def test_a_release_goes_on_beside_the_next_one_and_may_be_started_again(
     again = await PostgresStore.open(url, NODE, TYPES)
     assert [await value(each) for each in (store, following, again)] == [7, 7, 7]
     assert await store.put_secret("key", b"sealed") == await following.get_secret("key") == b"sealed"
-    assert await rows(url, "SELECT number, needs FROM sublet_migrations ORDER BY number") == [(1, 1), (2, 1)]
+    assert await rows(url, "SELECT number, needs FROM sublet_migrations ORDER BY number") == [
+        (number, 1) for number in range(1, SHIPPED + 2)
+    ]
     for each in (following, again):
         await each.close()
 
 
 async def test_a_release_that_is_too_old_to_go_on_is_refused(store: PostgresStore, url: str, tmp_path: Path) -> None:
-    following = await Release.next(tmp_path, needs=2).open(url)
+    following = await Release.next(tmp_path, needs=SHIPPED + 1).open(url)
     await following.close()
-    with pytest.raises(StoreOfAnotherFormat, match="a store of migration 2 where this release has 1"):
+    too_young = f"a store of migration {SHIPPED + 1} where this release has {SHIPPED}"
+    with pytest.raises(StoreOfAnotherFormat, match=too_young):
         await PostgresStore.open(url, NODE, TYPES)
 
 

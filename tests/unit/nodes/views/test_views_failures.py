@@ -17,12 +17,15 @@ from nodes.views.failures import CODES, FAILURES, kind_of
 from schemas.errors import JobFailed, PolicyRefused
 
 ROOT: Final = Path(nodes.__file__).parent
-SHOWING: Final = {"cli", "views"}
-"""Rooms that print codes and make none."""
+SHOWING: Final = {"cli", "page", "views"}
+"""Rooms that print codes and end no job with any."""
 KEBAB: Final = re.compile(r"[a-z]+(-[a-z]+)*")
 TAKE_A_CODE: Final = {"fail", "lose", "BatchRefused", "CannotCompute", "Objection", "Unfit", "Check"}
 """Callables that take a code by its place."""
 END_NO_JOB: Final = {
+    # a hub's paper or welcome is not taken
+    *("not-my-paper", "one-sided-link", "paper-signature", "two-papers"),
+    *("stale-welcome", "welcome-signature", "wrong-hub-key", "wrong-key"),
     # a journal does not replay
     *("bad-entry", "broken-chain", "different-effects", "different-refusal", "incomplete", "wrong-machine"),
     # one message is set aside, at whoever got it

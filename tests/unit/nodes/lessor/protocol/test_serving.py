@@ -7,7 +7,7 @@ from msgspec import structs
 
 from nodes.lessor.protocol.records import BatchUnfit
 from nodes.lessor.protocol.serving import IDLE_SECONDS_MAX
-from nodes.machine import SetTimer
+from nodes.machine import Perform, SetTimer
 from schemas.events import BatchFailed, SubtaskCompleted
 from tests.unit.nodes.lessor.protocol.desk import BATCH, NOW, SUBTASK, Desk, receipt, rented, session_of, terms
 from tests.unit.nodes.lessor.rentals import RENTER
@@ -29,7 +29,13 @@ def test_a_batch_without_a_result_is_told_and_an_ended_enclave_closes_its_sessio
 
 def test_the_renters_receipt_is_countersigned_and_the_session_closed() -> None:
     desk = Desk().open().handle("subtask.completed", SubtaskCompleted(contract=rented(), receipt=receipt()))
-    assert (desk.phase, desk.sent[-1]) == ("gone", "receipt.countersigned")
+    assert (desk.phase, desk.sent[-2:]) == ("gone", ["receipt.countersigned", "contract.settled"])
+
+
+def test_a_receipt_is_kept_before_the_renter_has_it() -> None:
+    desk = Desk().open().handle("subtask.completed", SubtaskCompleted(contract=rented(), receipt=receipt()))
+    done = [each.activity if isinstance(each, Perform) else getattr(each, "type", "") for each in desk.did]
+    assert done.index("keep-receipt") < done.index("receipt.countersigned")
 
 
 @pytest.mark.parametrize(("seconds", "phase"), [(IDLE_SECONDS_MAX - 1, "open"), (IDLE_SECONDS_MAX + 1, "gone")])

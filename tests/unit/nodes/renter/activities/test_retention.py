@@ -14,9 +14,10 @@ from nodes.renter.activities.retention import STAGED_SECONDS_MAX, Retention
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Workbench
 from nodes.renter.protocol.outcomes import JobKept
+from nodes.renter.protocol.records import Subtask
 from nodes.store.blobs import BlobStore
-from schemas.ids import derive_id
-from tests.unit.nodes.renter.activities.records import JOB, prepared, staged
+from schemas.ids import Address, derive_id
+from tests.unit.nodes.renter.activities.records import JOB, prepared, put, staged
 
 OTHER = derive_id("job", 2)
 
@@ -36,6 +37,21 @@ async def test_a_job_goes_with_all_its_files(services: Services) -> None:
     await prepared(services)
     assert await retention(services).erase({}, JOB) == []
     assert (blobs(services), list(services.jobs.iterdir()), await services.store.read(JOB)) == ([], [], {})
+
+
+async def test_its_secrets_go_with_it(services: Services) -> None:
+    await prepared(services)
+    subtask = Subtask(
+        id=derive_id("subtask", 1),
+        contract=derive_id("contract", 1),
+        lessor=Address("B11.B12"),
+        phase="running",
+        queue=(),
+    )
+    await put(services.store, {f"subtask/{subtask.id}": subtask})
+    await services.store.put_secret(f"subtask/{subtask.id}", b"sealed")
+    await retention(services).erase({}, JOB)
+    assert await services.store.get_secret(f"subtask/{subtask.id}") is None
 
 
 async def test_it_is_kept_while_another_is_submitted_that_may_need_its_program_and_goes_once_that_is_here(

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import Ridge
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import log_loss, r2_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -70,7 +70,9 @@ def fitted(folder: Path, asked: Fitting) -> Fitted:
     penalty = asked.algorithm.penalty_per_row * len(LABEL)
     room = Room(Layout.widest(2048, ours.width), 1 << 19)
     turned = rotation.rotation(theirs, penalty, room, secrets.token_bytes(rotation.random_bytes(theirs.width)))
-    moments = (turned.weights.astype(object) @ theirs.integers.astype(object).T @ ours.integers.astype(object)).tolist()
+    moments = (
+        turned.weights.astype(object) @ theirs.integers[:, :].astype(object).T @ ours.integers[:, :].astype(object)
+    ).tolist()
     found = solved(ours, [[float(each) for each in row] for row in moments], turned.step_bits, asked.algorithm)
     by_integer = turned.coefficients(np.array(found.reply))
     norm = float(((by_integer * theirs.deviations) ** 2).sum())
@@ -88,20 +90,20 @@ def test_the_output_and_the_program_say_the_same(tmp_path: Path) -> None:
     assert made.write(folder, tmp_path / "again").read(0, 4).tolist() == output.read(0, 4).tolist()
 
 
-def test_a_logistic_report_estimates_joint_figures_and_counts_those_of_the_renter_alone(
+def test_a_logistic_report_tells_figures_of_rows_of_the_renter_alone_and_of_both_what_sums_tell(
     tmp_path: Path,
 ) -> None:
     found = fitted(tmp_path, fitting()).report()
     penalty = 1e-3 * len(LABEL)
     both = np.hstack([OURS, THEIRS])
     joint, alone = (make_pipeline(StandardScaler(), Ridge(penalty)).fit(x, LABEL).predict(x) for x in (both, OURS))
-    assert found.estimated
-    assert found.auc == pytest.approx(roc_auc_score(LABEL, joint), abs=0.02)
+    assert (found.auc, found.log_loss) == (None, None)
+    assert found.r2 == pytest.approx(r2_score(LABEL, joint), abs=1e-3)
     assert found.alone is not None
+    assert found.alone.r2 == pytest.approx(r2_score(LABEL, alone), abs=1e-3)
     assert found.alone.auc == pytest.approx(roc_auc_score(LABEL, alone), abs=1e-3)
-    assert found.log_loss is not None
     assert found.alone.log_loss is not None
-    assert found.log_loss < found.alone.log_loss < log_loss(LABEL, np.full(len(LABEL), LABEL.mean()))
+    assert found.alone.log_loss < log_loss(LABEL, np.full(len(LABEL), LABEL.mean()))
     assert found.intercept == pytest.approx(MODELS["logistic"].target(LABEL).intercept)
     assert found.slope is not None
     assert "not the maximum" in found.approximate
@@ -128,8 +130,8 @@ def test_integers_are_the_rows_that_enclaves_get_and_sum_to_zero(tmp_path: Path)
     found = joined(tmp_path, fitting())
     given = IntegerFiles(tmp_path).read()
     assert found.rows == len(LABEL)
-    assert given.integers.sum(axis=0).tolist() == [0, 0, 0, 0]
-    assert int(np.abs(given.integers).max()) < 1 << 19
+    assert given.integers[:, :].sum(axis=0).tolist() == [0, 0, 0, 0]
+    assert int(np.abs(given.integers[:, :]).max()) < 1 << 19
     assert found.target is not None
     assert found.target.mean == pytest.approx(LABEL.mean())
 

@@ -36,6 +36,9 @@ class Desk:
     async def running(self, job: str) -> SimpleNamespace:
         return SimpleNamespace(job=SimpleNamespace(spec=SimpleNamespace(accept_software_enclave=True)))
 
+    async def contract(self, job: str, contract: str) -> SimpleNamespace:
+        return SimpleNamespace(id=contract, renter_key=IDENTITY.public)
+
     async def subtask_secret(self, job: object, subtask: str) -> bytes:
         self.secrets_taken += 1
         return bytes(SECRET_BYTES)

@@ -7,15 +7,8 @@ from collections.abc import Callable
 import pytest
 from msgspec import structs
 
-from nodes.joint.exchange import (
-    IDS_PER_SECOND_MIN,
-    MASK_WINDOW,
-    ChunkRefused,
-    ChunkReturned,
-    ChunkTaken,
-    IdsMatched,
-    MaskMade,
-)
+from nodes.joint.exchange import MASK_WINDOW
+from nodes.joint.records import IDS_PER_SECOND_MIN, ChunkRefused, ChunkReturned, ChunkTaken, IdsMatched, MaskMade
 from nodes.machine import Perform, Refused
 from nodes.renter.protocol.outcomes import JobJoined
 from nodes.renter.protocol.records import Agreement, Joined, Ledger

@@ -1,0 +1,189 @@
+"""A hub whose operator alone has its keys, in a network that several operators found together.
+
+    new_hub   identity.pem, link-password-*  ─► NAME.hub.json, which goes to all other operators
+    found     everybody's NAME.hub.json      ─► network.toml, the same at everybody; this hub's files; definitions
+
+Two hubs are linked when each names the other. Whoever founds again, with more hubs, keeps what it has.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+from msgspec import structs
+
+from broker.definitions import SALT_BYTES, definitions, password_hash
+from broker.names import link_account, operator_account
+from broker.network import check_network, far_neighbours
+from broker.topology import topology
+from nodes.config import MANAGEMENT_URL, link_file
+from nodes.identity import Identity, verify
+from nodes.membership.organisation import NODE, PASSWORD_BYTES, SECRET_MODE, make_folder, new_password
+from nodes.membership.papers import put_file, write_paper
+from nodes.membership.settings import AMQP_URL, AUTHORITY, KEY, NETWORK, amqp_url, network_toml, node_toml, subnet_toml
+from nodes.network import BrokerSite, HubEntry, NetworkFile, SubnetFile, described
+from schemas.errors import BadConfig, VerificationFailed
+from schemas.ids import Address, address, hub_address
+from schemas.membership import HubPaper
+from schemas.signing import struct_bytes
+
+SUBNET: Final = "subnet.toml"
+DEFINITIONS: Final = "definitions.json"
+_SECRET_CHARS_MAX: Final = 4096
+
+
+class PaperRefused(VerificationFailed):
+    """A hub's paper is not what it signed, or does not fit the others. `code` says which part is wrong."""
+
+
+def new_hub(
+    folder: Path, name: str, site: BrokerSite, *, authority: str = "", links: Sequence[str] = (), now: float
+) -> Path:
+    """A new hub's key and passwords for its links, for their owner alone; the paper that goes to the other operators.
+
+    Raises:
+        BadConfig: a name is none, or there is a key in the folder already.
+    """
+    me = hub_address(name)
+    for link in links:
+        address(link, "hub")
+    make_folder(folder)
+    identity = Identity.generate(me)
+    identity.save(folder / KEY)
+    paper = HubPaper(
+        name=name,
+        public_key=identity.public,
+        host=site.host,
+        port=site.port,
+        virtual_host=site.virtual_host,
+        tls=site.tls,
+        authority=authority,
+        links={link: new_password(folder / _link_password(link)) for link in links},
+        made_at=now,
+    )
+    path = folder / f"{name}.hub.json"
+    write_paper(path, structs.replace(paper, signature=identity.sign(struct_bytes(paper))))
+    return path
+
+
+def found(folder: Path, papers: Sequence[HubPaper], management_port: int) -> NetworkFile:
+    """This hub's files for the network of these hubs, its own among them.
+
+    Raises:
+        PaperRefused: paper-signature, two-papers, not-my-paper or one-sided-link.
+        BadConfig: they are no network, or a file cannot be read or written.
+    """
+    by_name = _checked(papers)
+    mine = _own(folder, by_name)
+    network, me = joined(by_name), hub_address(mine.name)
+    check_network(described(network))
+    hashes: dict[str, str] = {}
+    authority = AUTHORITY if mine.authority else ""
+    site = network.brokers[mine.name]
+    if mine.authority:
+        put_file(folder / AUTHORITY, mine.authority.encode(), 0o644)
+    password = _account(folder / AMQP_URL, me, hashes)
+    _put_secret(folder / AMQP_URL, amqp_url(site, me, password, authority=authority))
+    operator = operator_account(mine.name)
+    password = _account(folder / MANAGEMENT_URL, operator, hashes)
+    _put_secret(folder / MANAGEMENT_URL, f"http://{quote(operator, safe='')}:{password}@127.0.0.1:{management_port}")
+    _write_links(folder, mine, by_name, network)
+    hashes |= {link_account(each.name, mine.name): each.links.get(mine.name, "") for each in papers}
+    put_file(folder / DEFINITIONS, _definitions(network, mine.name, hashes, operator), 0o644)
+    load = f"# RabbitMQ reads this file at its start.\nload_definitions = {(folder / DEFINITIONS).resolve()}\n"
+    put_file(folder / "rabbitmq.conf", load.encode(), 0o644)
+    for name, text in ((NODE, node_toml(me, "hub", 0)), (SUBNET, subnet_toml(SubnetFile(hub=mine.name)))):
+        if not (folder / name).exists():
+            put_file(folder / name, text.encode(), 0o644)
+    put_file(folder / NETWORK, network_toml(network).encode(), 0o644)
+    return network
+
+
+def joined(papers: Mapping[str, HubPaper]) -> NetworkFile:
+    """The network of these hubs: the same for whoever has the same papers."""
+    names = sorted(papers)
+    links = tuple((one, two) for one in names for two in names if one < two and two in papers[one].links)
+    return NetworkFile(
+        brokers={name: _site(papers[name]) for name in names},
+        hubs={name: HubEntry(broker=name, public_key=papers[name].public_key.hex()) for name in names},
+        links=links,
+    )
+
+
+def _checked(papers: Sequence[HubPaper]) -> dict[str, HubPaper]:
+    by_name: dict[str, HubPaper] = {}
+    for paper in papers:
+        if not verify(paper.public_key, struct_bytes(paper), paper.signature):
+            raise PaperRefused(f"the paper of hub {paper.name} is not as it signed it", code="paper-signature")
+        if by_name.setdefault(paper.name, paper) != paper:
+            raise PaperRefused(f"there are two papers of a hub {paper.name}: ask which is right", code="two-papers")
+    for paper in by_name.values():
+        for link in sorted(paper.links):
+            if link not in by_name or paper.name not in by_name[link].links:
+                reason = f"hub {paper.name} wants a link to {link}, which names none to {paper.name}"
+                raise PaperRefused(f"{reason}: let both make their papers so", code="one-sided-link")
+    return by_name
+
+
+def _own(folder: Path, papers: Mapping[str, HubPaper]) -> HubPaper:
+    for paper in papers.values():
+        if Identity.load(hub_address(paper.name), folder / KEY).newest == paper.public_key:
+            return paper
+    raise PaperRefused(f"none of the papers is of the hub whose key lies in {folder}", code="not-my-paper")
+
+
+def _write_links(folder: Path, mine: HubPaper, papers: Mapping[str, HubPaper], network: NetworkFile) -> None:
+    for far in far_neighbours(described(network), mine.name):
+        theirs, path = papers[far], folder / link_file(far)
+        fresh = folder / _link_password(far)  # of a paper that was made again
+        password = _read(fresh) if fresh.exists() else _password_in(path)
+        authority = f"authority-{far}.pem" if theirs.authority else ""
+        if theirs.authority:
+            put_file(folder / authority, theirs.authority.encode(), 0o644)
+        url = amqp_url(_site(theirs), link_account(mine.name, far), password, authority=authority)
+        _put_secret(path, url)
+        (folder / _link_password(far)).unlink(missing_ok=True)
+
+
+def _definitions(network: NetworkFile, name: str, hashes: Mapping[str, str], operator: str) -> bytes:
+    known = {Address(user): hashed for user, hashed in hashes.items() if hashed}
+    administrators = {operator: hashes[operator]}
+    made = topology(described(network), name)
+    vhost = network.brokers[name].virtual_host
+    return json.dumps(definitions(made, known, vhost=vhost, administrators=administrators), indent=1).encode() + b"\n"
+
+
+def _account(path: Path, user: str, hashes: dict[str, str]) -> str:
+    """This hub's password for one of its own accounts, kept if there is one; its hash goes into `hashes`."""
+    password = _password_in(path) or secrets.token_urlsafe(PASSWORD_BYTES)
+    hashes[user] = password_hash(password, secrets.token_bytes(SALT_BYTES))
+    return password
+
+
+def _password_in(path: Path) -> str:
+    return unquote(urlsplit(_read(path)).password or "") if path.exists() else ""
+
+
+def _site(paper: HubPaper) -> BrokerSite:
+    return BrokerSite(host=paper.host, port=paper.port, virtual_host=paper.virtual_host, tls=paper.tls)
+
+
+def _link_password(neighbour: str) -> str:
+    return f"link-password-{neighbour}"
+
+
+def _put_secret(path: Path, url: str) -> None:
+    put_file(path, f"{url}\n".encode(), SECRET_MODE)
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(_SECRET_CHARS_MAX).strip()
+    except OSError as error:
+        raise BadConfig(f"cannot read {path}: {error.strerror or error}", field="folder") from error

@@ -1,0 +1,88 @@
+"""Receipts as hubs and renters keep them: what was owed outlives the job, in one aggregate per day. Pure.
+
+    renter ──contract.settled──► itself, and its hub        as soon as a receipt has both signatures
+    lessor ──contract.settled──► its hub                    (it keeps its own in files: `nodes/lessor/receipts.py`)
+
+The day is that of the contract's beginning, which both hubs signed, so a receipt that comes twice comes to the same
+aggregate: the first counts. A day goes as a whole, `RECEIPT_SECONDS_KEPT` after its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol, TypeVar
+
+from nodes.contracts import verify_settlement
+from nodes.draft import Draft, data_of
+from nodes.machine import TIMER_FIRED, Perform, Refused, SetTimer, TimerFired
+from schemas.contracts import Contract, Settlement
+from schemas.errors import VerificationFailed
+from schemas.events import Event
+from schemas.limits import RECEIPT_SECONDS_KEPT
+
+PREFIX: Final = "receipts-"
+"""Of the aggregates' names; a day as `2026-03-01` follows."""
+RECORD: Final = "settled"
+SETTLED: Final = "contract.settled"
+DROP: Final = "drop-receipts"
+"""The timer of a day, and the activity that removes its aggregate."""
+
+
+class Config(Protocol):
+    """What a keeper of receipts knows."""
+
+    @property
+    def hub_keys(self) -> Mapping[str, bytes]:
+        """Ed25519 public keys by hub address."""
+        ...
+
+
+K = TypeVar("K", bound=Config)
+
+
+def day_of(contract: Contract) -> str:
+    """The day on which a contract begins, UTC, as `2026-03-01`."""
+    return f"{datetime.fromtimestamp(contract.starts_at, UTC):%Y-%m-%d}"
+
+
+def aggregate_of(settlement: Settlement) -> str:
+    """The aggregate to which its record belongs."""
+    return PREFIX + day_of(settlement.contract)
+
+
+def concerns(event: Event) -> bool:
+    """Whether the event is for such an aggregate."""
+    fires = event.type == TIMER_FIRED and isinstance(event.data, TimerFired) and event.data.name == DROP
+    return fires or event.type == SETTLED
+
+
+def handle(draft: Draft[K], event: Event) -> None:
+    """Keep a receipt, once; or let a day go.
+
+    Raises:
+        Refused: not-your-contract, second-receipt, or a code of `verify_settlement`.
+    """
+    if event.type == TIMER_FIRED:
+        draft.do(Perform(activity=DROP, params={}))
+        return
+    settlement = data_of(event, Settlement)
+    contract = settlement.contract
+    if event.source not in (contract.renter, contract.lessor):
+        raise Refused("not-your-contract", f"{event.source} may not settle {contract.id}; its parties may")
+    try:
+        verify_settlement(settlement, draft.config.hub_keys, draft.context.verify)
+    except VerificationFailed as error:
+        raise Refused(error.code, str(error)) from error
+    key = f"{RECORD}/{contract.id}"
+    known = draft.find(Settlement, key)
+    if known is None:
+        draft.put(key, settlement)
+        draft.do(SetTimer(name=DROP, at=_last(contract)))
+    elif known.receipt != settlement.receipt:
+        raise Refused("second-receipt", f"{contract.id} has another receipt already")
+
+
+def _last(contract: Contract) -> float:
+    day = datetime.fromtimestamp(contract.starts_at, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return (day + timedelta(days=1)).timestamp() + RECEIPT_SECONDS_KEPT

@@ -1,0 +1,127 @@
+"""A renter's jobs in a line each, and what each rented: kept by who asks, who reads only what changed since."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec import Struct
+
+from nodes.renter.protocol.records import JOB_PREFIX, ContractRecord, Job, Progress, Subtask
+from nodes.store.errors import RecordUnreadable
+from nodes.store.port import Stamp, Store
+from nodes.views.jobs import UNREADABLE
+
+KINDS: Final = ("job", "progress", "contract", "subtask")
+READ_MAX: Final = 250
+"""Jobs read at a time."""
+LINES_MAX: Final = 20_000
+"""Jobs kept; further ones are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class RentalLine:
+    """What a job rented from one lessor under one contract."""
+
+    lessor: str
+    protection: str
+    rows: int
+    batches: int
+    core_seconds: float
+    cost_micros: int
+    """As its receipt says; 0 before there is one."""
+    state: str
+    """Of the subtask."""
+    heard_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobLine:
+    """A job. Times are seconds since 1970 (UTC), 0 when not reached."""
+
+    id: str
+    phase: str
+    protection: str = ""
+    rows: int = 0
+    rows_done: int = 0
+    submitted_at: float = 0.0
+    ended_at: float = 0.0
+    code: str = ""
+    partner: str = ""
+    rentals: tuple[RentalLine, ...] = ()
+    causes: tuple[tuple[str, str], ...] = ()
+    """Code and text of what went wrong on the way."""
+
+
+class JobLines:
+    """The jobs of one store; see `refresh`."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, JobLine] = {}
+        self._stamps: dict[str, Stamp] = {}
+        self._sorted: list[JobLine] | None = None
+        self.unread = 0
+        """Jobs that were not read yet, or for which there is no room."""
+
+    @property
+    def newest_first(self) -> Sequence[JobLine]:
+        """All that were read."""
+        if self._sorted is None:
+            self._sorted = sorted(self._lines.values(), key=lambda each: -each.submitted_at)
+        return self._sorted
+
+    async def refresh(self, store: Store, reads_max: int = 1) -> bool:
+        """Read what changed, at most so many times `READ_MAX` jobs; whether that was all. Raises as the store does."""
+        stamps = await store.stamps(JOB_PREFIX)
+        for gone in self._stamps.keys() - stamps.keys():
+            del self._stamps[gone], self._lines[gone]
+            self._sorted = None
+        changed = [name for name, stamp in stamps.items() if self._stamps.get(name) != stamp]
+        room = LINES_MAX - len(self._lines)
+        wanted = [name for name in changed if name in self._lines or (room := room - 1) >= 0]
+        for start in range(0, min(len(wanted), reads_max * READ_MAX), READ_MAX):
+            part = wanted[start : start + READ_MAX]
+            found = await store.select(part, KINDS)
+            for name in part:
+                self._lines[name] = _line(name, found.get(name, {}))
+                self._stamps[name] = stamps[name]
+            self._sorted = None
+        self.unread = len(stamps) - len(self._lines)
+        return len(wanted) <= reads_max * READ_MAX
+
+
+def _line(name: str, records: Mapping[str, Struct] | RecordUnreadable) -> JobLine:
+    if isinstance(records, RecordUnreadable):
+        return JobLine(name, UNREADABLE, code=records.code)
+    job, progress = records.get("job"), records.get("progress")
+    if not isinstance(job, Job) or not isinstance(progress, Progress):
+        return JobLine(name, "new")
+    subtasks = {each.contract: each for each in records.values() if isinstance(each, Subtask)}
+    contracts = [each for each in records.values() if isinstance(each, ContractRecord)]
+    return JobLine(
+        id=name,
+        phase=progress.phase,
+        protection=job.assessment.chosen if job.assessment else job.spec.protection,
+        rows=job.facts.rows if job.facts else 0,
+        rows_done=progress.rows_done,
+        submitted_at=job.submitted_at,
+        ended_at=job.ended_at,
+        code=job.code,
+        partner=job.spec.joint.partner if job.spec.joint else "",
+        rentals=tuple(_rental(each, subtasks.get(each.contract.id)) for each in contracts),
+        causes=job.causes,
+    )
+
+
+def _rental(record: ContractRecord, subtask: Subtask | None) -> RentalLine:
+    return RentalLine(
+        lessor=record.contract.lessor,
+        protection=record.contract.protection,
+        rows=subtask.rows_done if subtask else 0,
+        batches=subtask.batches_done if subtask else 0,
+        core_seconds=subtask.core_seconds if subtask else 0.0,
+        cost_micros=subtask.cost_micros if subtask else 0,
+        state=subtask.phase if subtask else "new",
+        heard_at=subtask.heard_at if subtask else 0.0,
+    )
