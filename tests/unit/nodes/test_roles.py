@@ -9,15 +9,14 @@ from typing import get_args
 import pytest
 from msgspec import Struct
 
-from broker.names import DESK, HEARTBEAT, RESULT
+from broker.names import DESK
 from broker.network import Participant, kinds
 from nodes.config import NodeFile
 from nodes.machine import TIMER_FIRED
+from nodes.receipts import SETTLED
 from nodes.roles import ROLES, Role, RoleRow
 from schemas.events import CATALOGUE
 
-BESIDE = (RESULT, HEARTBEAT)
-"""Kinds that no machine handles."""
 ROWS = [pytest.param(row, id=row.name) for row in ROLES.values()]
 
 
@@ -28,8 +27,8 @@ def test_there_is_a_row_for_every_role() -> None:
 @pytest.mark.parametrize("row", ROWS)
 def test_a_rows_parts_are_there(row: RoleRow) -> None:
     assert row.load(row.machine).name == row.name
-    takes = ["config", "identity", "broker", "crew", "stop", "telemetry"]
-    assert list(inspect.signature(row.load(row.server)).parameters) == takes
+    taken = ["config", "identity", "broker", "crew", "stop", "telemetry"]
+    assert list(inspect.signature(row.load(row.server)).parameters) == taken
     if row.settings:
         assert issubclass(row.load(row.settings), Struct)
     assert (row.name in NodeFile.__struct_fields__) == bool(row.settings)
@@ -38,14 +37,16 @@ def test_a_rows_parts_are_there(row: RoleRow) -> None:
 @pytest.mark.parametrize("row", ROWS)
 def test_a_rows_queues_are_the_brokers_and_the_catalogues(row: RoleRow) -> None:
     told = {each.kind for each in CATALOGUE.values() if row.name in each.receiver}
-    assert told - {"lane", HEARTBEAT} == set(row.queues)
+    assert told - {"lane"} == set(row.queues)
     if row.name != "hub":
         assert kinds(Participant(name="X", role=row.name, lanes=0)) == (*row.queues, DESK)
 
 
 @pytest.mark.parametrize("row", ROWS)
 def test_a_rows_machine_handles_what_the_door_lets_in_and_its_own_outcomes(row: RoleRow) -> None:
-    """But results, which are bulk data and go to the renter's collector, and heartbeats, which are about a process."""
-    told = {name for name, each in CATALOGUE.items() if row.name in each.receiver and each.kind not in BESIDE}
-    handled = set(import_module(row.machine.partition(":")[0]).TABLE)
+    """But results, which are bulk data and go to the renter's collector, heartbeats, which are taken beside it, and what
+    is settled, which `nodes/receipts.py` keeps in aggregates of its own."""
+    beside = {"result", "heartbeat"}
+    told = {name for name, each in CATALOGUE.items() if row.name in each.receiver and each.kind not in beside}
+    handled = set(import_module(row.machine.partition(":")[0]).TABLE) | ({SETTLED} & told)
     assert handled == told | set(row.load(row.machine).internal_types) | {TIMER_FIRED}
