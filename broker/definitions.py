@@ -1,15 +1,15 @@
 """RabbitMQ definitions: a topology as the JSON that a server loads at boot or takes over its HTTP API. Pure.
 
 Everything a network needs on a broker is written here and nothing is declared at run time: users configure nothing.
-Uses nothing that RabbitMQ 4 removed (no mirrored or transient queues). Every user has a topic permission row for every
-exchange: without one, every key would be allowed.
+Uses nothing that RabbitMQ 4 removed (no mirrored or transient queues). Every user has a topic permission row for the
+exchange that it may write on: without one, every key would be allowed.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import structs
@@ -72,11 +72,7 @@ def definitions(
             *(_permission(row, vhost) for row in topology.permissions),
             *({"user": name, "vhost": vhost, "configure": ".*", "write": ".*", "read": ".*"} for name in admins),
         ],
-        "topic_permissions": [
-            _topic_permission(row, exchange.name, vhost)
-            for row in topology.permissions
-            for exchange in topology.exchanges
-        ],
+        "topic_permissions": [_topic_permission(row, vhost) for row in topology.permissions],
         "parameters": [],
         "global_parameters": [],
         "policies": [
@@ -116,9 +112,7 @@ def definitions(
     }
 
 
-def additions(
-    made: Topology, account: str, hashed: str, *, vhost: str, exchanges: Iterable[str] = ()
-) -> dict[str, Any]:
+def additions(made: Topology, account: str, hashed: str, *, vhost: str) -> dict[str, Any]:
     """What a broker lacks of one participant (`broker.topology.membership`), which may speak as `account`.
 
     Args:
@@ -126,15 +120,13 @@ def additions(
         account: one of `broker.names.participant_account`.
         hashed: the account's password hash.
         vhost: the hub's virtual host, which is there.
-        exchanges: names of other hubs' exchanges on this broker, to be forbidden too.
     """
     row = structs.replace(made.permissions[0], user=Address(account))
-    others = [each.name for each in made.exchanges] + sorted(exchanges)
     whole = definitions(structs.replace(made, permissions=(row,)), {row.user: hashed}, vhost=vhost)
     return {
         "users": whole["users"],
         "permissions": whole["permissions"],
-        "topic_permissions": [_topic_permission(row, name, vhost) for name in others],
+        "topic_permissions": whole["topic_permissions"],
         "queues": whole["queues"],
         "bindings": whole["bindings"],
     }
@@ -149,14 +141,14 @@ def _permission(row: Permission, vhost: str) -> dict[str, Any]:
         "user": row.user,
         "vhost": vhost,
         "configure": NOTHING,
-        "write": _one_of(row.exchange),
-        "read": _one_of(*row.queues),
+        "write": _whole(row.exchange.replace(".", r"\.")),
+        "read": _whole(row.reads) if row.reads else NOTHING,
     }
 
 
-def _topic_permission(row: Permission, exchange: str, vhost: str) -> dict[str, Any]:
-    keys = _whole(row.keys) if exchange == row.exchange else NOTHING
-    return {"user": row.user, "vhost": vhost, "exchange": exchange, "write": keys, "read": NOTHING}
+def _topic_permission(row: Permission, vhost: str) -> dict[str, Any]:
+    """Without it every key would be allowed on the one exchange that the user may write on."""
+    return {"user": row.user, "vhost": vhost, "exchange": row.exchange, "write": _whole(row.keys), "read": NOTHING}
 
 
 def _binding(row: Binding, vhost: str) -> dict[str, Any]:
@@ -187,10 +179,6 @@ def _rules(rules: Rules) -> dict[str, Any]:
         "overflow": "drop-head" if rules.drop_oldest else "reject-publish",
     }
     return {name: value for name, value in rows.items() if value is not None}
-
-
-def _one_of(*names: str) -> str:
-    return _whole("|".join(name.replace(".", r"\.") for name in names)) if names else NOTHING
 
 
 def _whole(pattern: str) -> str:

@@ -25,6 +25,9 @@ BROKER_NAME: Final = "broker"
 WAIT_STEPS: Final = (0.25, 1.0, 5.0, 30.0)
 """Seconds a retried message may wait."""
 
+PATTERN_CHARS_MAX: Final = 1024
+"""RabbitMQ 4.3 takes no longer regular expression in a permission or policy."""
+
 _KEY_PARTS: Final = 5
 _KEY: Final = re.compile(r"([\w-]{1,32})\.([\w-]{1,32})\.([\w-]{1,32})\.([\w-]{1,32})\.([a-z0-9]{1,16})", re.ASCII)
 
@@ -150,6 +153,13 @@ def wait_key(by: Address, kind: str, after_seconds: float) -> str:
 def is_wait_key(key: Key, by: Address) -> bool:
     """Whether this is a key that only `by` could have written, to retry a message."""
     return key.src == by and hub_of(key.dst) == hub_of(by) and re.fullmatch(r"wait\d+", name_of(key.dst)) is not None
+
+
+def readable(of: Address) -> str:
+    """A regular expression of the names of all queues for which `may_read` is true: short, however many there are."""
+    hub, escaped = hub_of(of), of.replace(".", r"\.")
+    own = rf"q\.{escaped}\.[a-z0-9]+"
+    return rf"{own}|q\.{hub}\.({DEAD}|{UNROUTABLE})|out\.{hub}\.[A-Za-z0-9_-]+" if name_of(of) == HUB_NAME else own
 
 
 def may_read(of: Address, queue: str) -> bool:

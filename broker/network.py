@@ -133,25 +133,39 @@ def _check_ways(ways: Mapping[str, str], destination: str) -> None:
         arrives |= passed.keys()
 
 
+def linked(network: Network, hub: str) -> frozenset[str]:
+    """The hubs at the other ends of a hub's links."""
+    return frozenset(other for link in network.links if hub in link.hubs for other in link.hubs if other != hub)
+
+
 def far_neighbours(network: Network, hub: str) -> tuple[str, ...]:
     """The hubs on other brokers to which messages at this one go next, sorted."""
     brokers = {other.name: other.broker for other in network.hubs}
     return tuple(sorted(via for via in set(next_hops(network, hub).values()) if brokers[via] != brokers[hub]))
 
 
-def passing(network: Network, hub: str, neighbour: str) -> tuple[frozenset[str], frozenset[str]]:
-    """The hubs from which messages come over this link this way, and those to which they go."""
-    neighbours = _neighbours(network)
+Trees = dict[str, dict[str, list[str]]]
+"""By destination: the hubs that send what goes there on to each hub."""
+
+
+def passing(
+    network: Network, hub: str, neighbour: str, trees: Trees | None = None
+) -> tuple[frozenset[str], frozenset[str]]:
+    """The hubs from which messages come over this link this way, and those to which they go.
+
+    Whoever asks for many links of a network gives the same `trees`, where what was found for one is kept for others.
+    """
+    neighbours, trees = _neighbours(network), {} if trees is None else trees
     destinations = frozenset(name for name, via in next_hops(network, hub).items() if via == neighbour)
-    sources = {start for to in destinations for start in _behind(_ways_to(network, neighbours, to), hub)}
-    return frozenset(sources), destinations
+    for to in destinations - trees.keys():
+        trees[to] = {}
+        for name, via in _ways_to(network, neighbours, to).items():
+            trees[to].setdefault(via, []).append(name)
+    return frozenset(start for to in destinations for start in _behind(trees[to], hub)), destinations
 
 
-def _behind(ways: Mapping[str, str], hub: str) -> list[str]:
+def _behind(before: Mapping[str, list[str]], hub: str) -> list[str]:
     """The hub and all whose messages pass it."""
-    before: dict[str, list[str]] = {}
-    for name, via in ways.items():
-        before.setdefault(via, []).append(name)
     found = [hub]
     for name in found:
         found += before.get(name, ())

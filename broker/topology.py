@@ -31,6 +31,7 @@ from broker.names import (
     DEAD,
     DESK,
     HEARTBEAT,
+    PATTERN_CHARS_MAX,
     RESULT,
     UNROUTABLE,
     WAIT_STEPS,
@@ -43,11 +44,23 @@ from broker.names import (
     may_read,
     out_queue,
     queue_name,
+    readable,
     unroutable_exchange,
     unroutable_queue,
     wait_name,
 )
-from broker.network import Hub, Network, Participant, check_network, far_neighbours, kinds, next_hops, passing
+from broker.network import (
+    Hub,
+    Network,
+    Participant,
+    Trees,
+    check_network,
+    far_neighbours,
+    kinds,
+    linked,
+    next_hops,
+    passing,
+)
 from schemas.errors import BadConfig
 from schemas.ids import HUB_NAME, Address, address, hub_address
 
@@ -67,6 +80,9 @@ HEARTBEAT_SECONDS_MAX: Final = 60.0
 """An older one is no news."""
 HEARTBEATS_MAX: Final = 10_000
 HEARTBEAT_BYTES_MAX: Final = 16 * 1024**2
+
+LINK_KEYS_CHARS_MAX: Final = PATTERN_CHARS_MAX - 24
+"""With what anchors it."""
 
 _ANY_NAME: Final = "[A-Za-z0-9_-]+"
 
@@ -126,6 +142,8 @@ class Permission(Struct, frozen=True, kw_only=True):
     exchange: str
     keys: str
     queues: tuple[str, ...]
+    reads: str = ""
+    """A regular expression of the names of these queues and of no others on the broker; empty where there are none."""
 
 
 class Topology(Struct, frozen=True, kw_only=True):
@@ -148,7 +166,8 @@ def topology(network: Network, broker: str = "main") -> Topology:
     hubs = [hub for hub in network.hubs if hub.broker == broker]
     if not hubs:
         raise BadConfig(f"no hub is on the broker {broker!r}", field="broker")
-    parts = [_subnet(network, hub) for hub in hubs]
+    trees: Trees = {}
+    parts = [_subnet(network, hub, trees) for hub in hubs]
     return Topology(
         exchanges=tuple(item for part in parts for item in part.exchanges),
         queues=tuple(item for part in parts for item in part.queues),
@@ -161,7 +180,7 @@ def topology(network: Network, broker: str = "main") -> Topology:
 def membership(hub: str, participant: Participant) -> Topology:
     """What one participant adds to its hub's broker; the exchanges are its hub's, and are there already."""
     only = Hub(name=hub, participants=(participant,))
-    alone = _subnet(Network(hubs=(only,)), only)
+    alone = _subnet(Network(hubs=(only,)), only, {})
     me = address(hub, participant.name)
     queues = tuple(queue for queue in alone.queues if queue.name.startswith(queue_name(me, "")))
     names = {queue.name for queue in queues}
@@ -177,7 +196,7 @@ def membership(hub: str, participant: Participant) -> Topology:
 _Owned = tuple[Address, tuple[str, ...]]
 
 
-def _subnet(network: Network, hub: Hub) -> Topology:
+def _subnet(network: Network, hub: Hub, trees: Trees) -> Topology:
     far = far_neighbours(network, hub.name)
     owned: list[_Owned] = [(hub_address(hub.name), (CONTROL, DESK, *((HEARTBEAT,) if far else ())))]
     owned += [(address(hub.name, participant.name), kinds(participant)) for participant in hub.participants]
@@ -195,17 +214,28 @@ def _subnet(network: Network, hub: Hub) -> Topology:
         policies=tuple(_policies(network, hub.name)),
         permissions=(
             *(_permission(hub.name, of, [queue.name for queue in queues]) for of, _ in owned),
-            *(_link(network, far, hub.name) for far in _reached_from(network, hub)),
+            *(_link(network, far, hub.name, trees) for far in _reached_from(network, hub)),
         ),
     )
 
 
-def link_keys(network: Network, hub: str, neighbour: str) -> str:
+def link_keys(network: Network, hub: str, neighbour: str, trees: Trees | None = None) -> str:
     """Whole routing keys that `hub` may publish on the broker of `neighbour`: a regular expression.
 
-    Sources behind the link only: no hub can speak for another side's participants.
+    Sources behind the link only: no hub can speak for another side's participants. Where those are too many to be
+    named, all but the hubs near the other end; where these too are, all but that end itself. What its sender signed is
+    checked by a message's receiver in any case.
     """
-    sources, destinations = (_any_of(names) for names in passing(network, hub, neighbour))
+    sources, destinations = passing(network, hub, neighbour, trees)
+    near = {neighbour, *(linked(network, neighbour) - sources)}
+    choices = (
+        _link_keys(to, by) for by in (_any_of(sources), _none_of(near)) for to in (_any_of(destinations), _ANY_NAME)
+    )
+    fitting = (keys for keys in choices if len(keys) <= LINK_KEYS_CHARS_MAX)
+    return next(fitting, _link_keys(_ANY_NAME, _none_of({neighbour})))
+
+
+def _link_keys(destinations: str, sources: str) -> str:
     return rf"{destinations}\.{_ANY_NAME}\.{sources}\.{_ANY_NAME}\.[a-z0-9]+"
 
 
@@ -213,8 +243,12 @@ def _any_of(names: Iterable[str]) -> str:
     return f"({'|'.join(sorted(names))})"
 
 
-def _link(network: Network, hub: str, neighbour: str) -> Permission:
-    keys = link_keys(network, hub, neighbour)
+def _none_of(names: Iterable[str]) -> str:
+    return rf"(?!{_any_of(names)}\.){_ANY_NAME}"
+
+
+def _link(network: Network, hub: str, neighbour: str, trees: Trees) -> Permission:
+    keys = link_keys(network, hub, neighbour, trees)
     return Permission(
         user=Address(link_account(hub, neighbour)), exchange=hub_exchange(neighbour), keys=keys, queues=()
     )
@@ -222,7 +256,7 @@ def _link(network: Network, hub: str, neighbour: str) -> Permission:
 
 def _reached_from(network: Network, hub: Hub) -> list[str]:
     """Hubs on other brokers whose next hop to somewhere is this one."""
-    return [other.name for other in network.hubs if hub.name in far_neighbours(network, other.name)]
+    return [other for other in sorted(linked(network, hub.name)) if hub.name in far_neighbours(network, other)]
 
 
 def _queue(hub: str, of: Address, kind: str) -> Queue:
@@ -303,9 +337,8 @@ def _policies(network: Network, hub: str) -> Iterator[Policy]:
 def _permission(hub: str, of: Address, queues: list[str]) -> Permission:
     source = re.escape(of).replace(r"\-", "-")
     keys = rf"{_ANY_NAME}\.{_ANY_NAME}\.{source}\.[a-z0-9]+"
-    return Permission(
-        user=of, exchange=hub_exchange(hub), keys=keys, queues=tuple(name for name in queues if may_read(of, name))
-    )
+    own = tuple(name for name in queues if may_read(of, name))
+    return Permission(user=of, exchange=hub_exchange(hub), keys=keys, queues=own, reads=readable(of))
 
 
 def _wait_queue(hub: str, step: float) -> str:

@@ -72,6 +72,9 @@ class Event:
 
 # ---------------------------------------------------------------- data of the events
 
+CAPACITIES_MAX: Final = len(PROTECTIONS) * limits.CAPACITIES_PER_NEIGHBOUR_MAX
+"""Of one advertisement."""
+
 
 class SellOrderPlaced(Struct, frozen=True, kw_only=True):
     """One of the lessor's workers stands behind its order."""
@@ -101,7 +104,7 @@ class BuyOrderRefused(Struct, frozen=True, kw_only=True):
 class CapacityAdvertised(Struct, frozen=True, kw_only=True):
     """All that a hub tells a neighbour of compute, its own and others'; what it told before holds no more."""
 
-    capacities: Annotated[tuple[Capacity, ...], Meta(max_length=len(PROTECTIONS) * limits.CAPACITIES_PER_NEIGHBOUR_MAX)]
+    capacities: Annotated[tuple[Capacity, ...], Meta(max_length=CAPACITIES_MAX)]
 
 
 class Heartbeat(Struct, frozen=True, kw_only=True):

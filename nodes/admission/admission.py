@@ -18,7 +18,7 @@ from typing import Any, Final
 from msgspec import Struct, structs
 
 from broker.definitions import additions
-from broker.names import again_exchange, hub_exchange, participant_account, unroutable_exchange
+from broker.names import participant_account
 from broker.network import Participant
 from broker.topology import membership
 from nodes.admission.operator import Operator
@@ -181,13 +181,7 @@ class Admission:
         address = Address(request.address)
         made = membership(self.config.hub, Participant(name=name_of(address), role=member.role, lanes=member.lanes))
         account = participant_account(address, member.account)
-        network, here = self.config.network, self.config.hub
-        broker = network.hubs[here].broker
-        others = [hub for hub, each in network.hubs.items() if each.broker == broker and hub != here]
-        exchanges = [
-            name for hub in others for name in (hub_exchange(hub), again_exchange(hub), unroutable_exchange(hub))
-        ]
-        return additions(made, account, request.password_hash, vhost=self._virtual_host, exchanges=exchanges)
+        return additions(made, account, request.password_hash, vhost=self._virtual_host)
 
     @property
     def _virtual_host(self) -> str:

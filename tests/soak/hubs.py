@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Final
 
+from broker.network import Hub, Link, Network, check_network, far_neighbours
 from nodes.hub.asking import HUBS_ASKED_MAX
 from schemas import limits
+from schemas.ids import Address, hub_of
 from tests.support.hubs import UNITS, Hubs
 
 NETWORKS: Final = ((10, 1_000), (100, 10_000), (1_000, 10_000), (1_000, 100_000), (1_000, 1_000_000))
@@ -24,6 +26,7 @@ UNITS_WANTED: Final = 2
 """By each order, of one or two lessors."""
 ROUNDS_MAX: Final = 12
 SERVED_MIN: Final = 0.9
+START_SECONDS_MAX: Final = 2.0
 LINKS: Final = 4
 
 
@@ -53,6 +56,8 @@ class Line:
     """Of the processor, at all hubs."""
     hub_mib: float
     """Of memory, of each hub with its participants' orders."""
+    start_seconds: float
+    """That a hub takes to find its ways in the network's description."""
 
     def faults(self) -> list[str]:
         """What is out of its bounds."""
@@ -61,6 +66,7 @@ class Line:
             f"{self.words} words kept": self.words > 3 * limits.CAPACITIES_PER_NEIGHBOUR_MAX * LINKS,
             f"{self.told:.1f} messages in a round": self.told > LINKS,
             f"{self.served:.0%} served": self.served < SERVED_MIN,
+            f"{self.start_seconds:.1f} s to start": self.start_seconds > START_SECONDS_MAX,
         }
         return [
             f"{self.hubs:,} hubs, {self.participants:,} participants: {what}" for what, bad in bounds.items() if bad
@@ -104,7 +110,19 @@ def look(hubs: int, participants: int, *, orders_max: int = ORDERS) -> Line:
         busiest=max(network.asked.values(), default=0),
         order_seconds=seconds / orders,
         hub_mib=memory / hubs,
+        start_seconds=_start_seconds(network),
     )
+
+
+def _start_seconds(network: Hubs) -> float:
+    hubs = tuple(Hub(name=name, broker=name) for name in network.names)
+    ends = {frozenset((hub_of(me), hub_of(Address(to)))) for me, site in network.sites.items() for to in site.links}
+    links = tuple(Link(hubs=(one, other)) for one, other in sorted(map(sorted, ends)))
+    described = Network(hubs=hubs, links=links)
+    begun = time.process_time()
+    check_network(described)
+    far_neighbours(described, network.names[0])
+    return time.process_time() - begun
 
 
 def spread(network: Hubs) -> int:

@@ -81,7 +81,7 @@ class Server:
     power: Power | None = None
     """Likewise."""
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
+    def call(self, method: str, path: str, body: Any = None, *, seconds_max: float = API_SECONDS_MAX) -> Any:
         """One request to the management API; the decoded answer, None when there is none or nothing was found."""
         parts = urlsplit(self.api_url)
         request = urllib.request.Request(
@@ -91,7 +91,7 @@ class Server:
             headers={"content-type": "application/json", "authorization": _basic(parts.username, parts.password)},
         )
         try:
-            with urllib.request.urlopen(request, timeout=API_SECONDS_MAX) as answer:
+            with urllib.request.urlopen(request, timeout=seconds_max) as answer:
                 raw = answer.read()
         except urllib.error.HTTPError as error:
             with error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -12,7 +13,8 @@ import pytest
 from msgspec import structs
 
 from broker.definitions import additions, definitions, password_hash
-from broker.network import Hub, Link, Network, Participant, addresses
+from broker.names import PATTERN_CHARS_MAX, may_read
+from broker.network import LANES_MAX, Hub, Link, Network, Participant, addresses
 from broker.topology import membership, topology
 from schemas.errors import BadConfig
 from schemas.ids import Address
@@ -66,15 +68,14 @@ def test_nobody_may_configure_and_administrators_are_as_asked(made: dict[str, An
     assert [user["name"] for user in more["users"] if user["tags"] == ["administrator"]] == ["admin"]
 
 
-def test_every_user_has_a_topic_row_for_every_exchange(made: dict[str, Any]) -> None:
-    """Without a row every key would be allowed."""
-    rows = {(row["user"], row["exchange"]): row["write"] for row in made["topic_permissions"]}
-    users = [user["name"] for user in made["users"]]
-    exchanges = [exchange["name"] for exchange in made["exchanges"]]
-    assert set(rows) == {(user, exchange) for user in users for exchange in exchanges}
-    for (user, exchange), keys in rows.items():
-        own = exchange == f"hub.{user.partition('.')[0]}"
-        assert (keys == "^$") != own
+def test_every_user_has_a_topic_row_for_the_one_exchange_that_it_may_write_on(made: dict[str, Any]) -> None:
+    """Without a row every key would be allowed there."""
+    rows = {row["user"]: row["exchange"] for row in made["topic_permissions"]}
+    assert len(made["topic_permissions"]) == len(made["users"]) == len(rows)
+    writes = {row["user"]: re.compile(row["write"].replace(r"\z", r"\Z")) for row in made["permissions"]}
+    for user, pattern in writes.items():
+        exchanges = [each["name"] for each in made["exchanges"] if pattern.fullmatch(each["name"])]
+        assert exchanges == [rows[user]] == [f"hub.{user.partition('.')[0]}"]
 
 
 def test_every_pattern_is_anchored_at_both_ends(made: dict[str, Any]) -> None:
@@ -84,6 +85,29 @@ def test_every_pattern_is_anchored_at_both_ends(made: dict[str, Any]) -> None:
         assert anchored.fullmatch(row["read"])
     for row in made["topic_permissions"]:
         assert anchored.fullmatch(row["write"])
+
+
+def test_no_pattern_is_longer_than_rabbitmq_takes_however_many_hubs_and_lanes_there_are() -> None:
+    """1,024 characters in RabbitMQ 4.3."""
+    names = [f"{number:032}" for number in range(200)]
+    lessor = (Participant(name="x" * 32, role="lessor", lanes=LANES_MAX),)
+    hubs = tuple(Hub(name=name, participants=lessor if name == names[0] else (), broker=name) for name in names)
+    for ends in (pairwise([*names, names[0]]), ((names[0], name) for name in names[1:])):
+        layout = topology(Network(hubs=hubs, links=tuple(Link(hubs=each) for each in ends)), names[0])
+        made = definitions(layout, {row.user: "hash" for row in layout.permissions})
+        patterns = [row[what] for row in made["permissions"] for what in ("write", "read")]
+        patterns += [row["write"] for row in made["topic_permissions"]] + [row["pattern"] for row in made["policies"]]
+        assert max(map(len, patterns)) <= PATTERN_CHARS_MAX
+
+
+def test_everybody_may_read_its_own_queues_and_no_others(made: dict[str, Any]) -> None:
+    queues = [queue["name"] for queue in made["queues"]]
+    for row in made["permissions"]:
+        pattern = re.compile(row["read"].replace(r"\z", r"\Z"))
+        assert [name for name in queues if pattern.fullmatch(name)] == [
+            name for name in queues if may_read(row["user"], name)
+        ]
+        assert any(map(pattern.fullmatch, queues))
 
 
 def test_a_hub_named_like_the_beginning_of_another_gets_nothing_of_it() -> None:
@@ -130,8 +154,7 @@ def test_a_newcomers_definitions_are_those_it_would_have_had_from_the_beginning(
     before = definitions(LAYOUT, HASHES, vhost="v")
     hashes = HASHES | {Address("B11.B14"): hashed}
     after = definitions(topology(structs.replace(NETWORK, hubs=hubs)), hashes, vhost="v")
-    others = ("hub.A11", "again.A11", "unroutable.A11")
-    added = additions(membership("B11", newcomer), "B11.B14", hashed, vhost="v", exchanges=others)
+    added = additions(membership("B11", newcomer), "B11.B14", hashed, vhost="v")
 
     def rows(of: dict[str, Any], what: str) -> set[bytes]:
         return {orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in of[what]}
