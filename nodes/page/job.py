@@ -226,7 +226,7 @@ def _evidence(picture: JobPicture) -> Element | None:
     if traits_of(report.assessment.chosen).on_ciphertext:
         saw = "Lessors computed on ciphertext, without any key: there is nothing that an enclave would have to prove."
         return part("Evidence", p[saw], note=report.confidential)
-    proofs = [each for each in picture.history.lanes if each.kind == "enclave" and each.claims]
+    proofs = [each for each in picture.history.lanes if each.kind == "attester" and each.claims]
     heads = ("Enclave", "Lessor", "Kind", "Measurement", "Locked down by")
     return part(
         "Evidence",

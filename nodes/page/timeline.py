@@ -34,6 +34,8 @@ LEGEND: Final[dict[State, str]] = {
     "failed": "failed",
     "lost": "lost with its lessor",
 }
+LABELS: Final = {"attester": "its enclave"}
+"""Of kinds of parties that are called otherwise."""
 MARK_WIDTH_MIN: Final = 0.35
 """Of a batch, in hundredths of the width."""
 
@@ -113,19 +115,21 @@ def _lane(lane: Lane, history: History, scale: Scale, end: float) -> Element:
         aria_label=f"{lane.name}: {said}",
     )
     return li(class_="lane", data_kind=lane.kind, data_lost="yes" if lane.lost else None)[
-        div(".who")[_name(lane), span(".kind")[lane.kind]], div(".line")[drawing], div(".said")[said]
+        div(".who")[_name(lane), span(".kind")[LABELS.get(lane.kind, lane.kind)]],
+        div(".line")[drawing],
+        div(".said")[said],
     ]
 
 
 def _name(lane: Lane) -> Node:
-    if lane.kind == "enclave":
+    if lane.kind == "attester":
         return span(".id", title=lane.name)[f"{short(lane.name)}"]
     return party_link(lane.name, lane.kind)
 
 
 def _in_words(lane: Lane) -> str:
     counts, open_ = lane.spans.counts, len(lane.spans.open)
-    if lane.kind == "enclave":
+    if lane.kind == "attester":
         return "lost" if lane.lost else lane.marks[-1].text if lane.marks else ""
     done = counts.get("done", 0) + counts.get("again", 0)
     told = [f"{number(done, 'batch', 'batches')} done"] if counts else []

@@ -23,8 +23,9 @@ MARKS_MAX: Final = 120
 INCIDENTS_MAX: Final = 200
 """The last are kept, and how many there were."""
 
-Kind = Literal["renter", "hub", "lessor", "enclave", "partner"]
-ORDER: Final[Mapping[Kind, int]] = MappingProxyType({"renter": 0, "hub": 1, "lessor": 2, "enclave": 3, "partner": 4})
+Kind = Literal["renter", "hub", "lessor", "attester", "partner"]
+"""Of a party; an enclave is an attester (RFC 9334), for it proves what it runs."""
+ORDER: Final[Mapping[Kind, int]] = MappingProxyType({"renter": 0, "hub": 1, "lessor": 2, "attester": 3, "partner": 4})
 
 INCIDENTS: Final = frozenset(
     {
@@ -190,7 +191,7 @@ class History:
         """The renter's first, then hubs, lessors each with its enclaves, and the partner."""
 
         def place(lane: Lane) -> tuple[int, str, int, str]:
-            group: Kind = "lessor" if lane.kind == "enclave" else lane.kind
+            group: Kind = "lessor" if lane.kind == "attester" else lane.kind
             return ORDER[group], lane.of or lane.name, ORDER[lane.kind], lane.name
 
         return sorted(self._lanes.values(), key=place)
@@ -237,7 +238,7 @@ class History:
         data = _data(event)
         worker = str(data.get("worker"))
         self._lessor_of[worker] = event.source
-        lane = self._lane(worker, "enclave", now, of=event.source)
+        lane = self._lane(worker, "attester", now, of=event.source)
         if lane is not None:
             lane.mark(now, "evidence")
 
@@ -302,7 +303,7 @@ class History:
             self._incident(Incident(now, effect.kind, party, effect.text, str(details.get("code", ""))))
 
     def _enclave(self, worker: str, effect: _Effect, now: float) -> None:
-        lane = self._lane(worker, "enclave", now, of=self._lessor_of.get(worker, ""))
+        lane = self._lane(worker, "attester", now, of=self._lessor_of.get(worker, ""))
         if lane is None:
             return
         if effect.kind == "evidence-accepted":

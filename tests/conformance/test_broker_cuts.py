@@ -213,7 +213,8 @@ async def test_a_connection_says_whether_it_is_there(wire: Wire) -> None:
     lessor = await wire.connect(LESSOR)
     assert lessor.connected
     await wire.cut(LESSOR)
-    async with lessor.consume(CONTROL_OF_LESSOR, prefetch=1):
+    async with asyncio.timeout(SECONDS_MAX), AsyncExitStack() as stack:
+        await subscribed(stack, lessor, CONTROL_OF_LESSOR, exclusive=False)
         assert lessor.connected
     await lessor.close()
     assert not lessor.connected

@@ -36,7 +36,7 @@ def back_up(source: Path, target: Path) -> None:
     running.close()
     copy.close()
     for name in ("jobs", "blobs"):
-        shutil.copytree(source / name, target / name)
+        shutil.copytree(source / name, target / name, ignore=shutil.ignore_patterns("*.tmp"))
 
 
 async def parts_in(folder: Path, job: str, count: int) -> int:

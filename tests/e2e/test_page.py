@@ -153,6 +153,7 @@ async def test_a_page_is_used_by_keyboard_and_told_to_screen_readers(tmp_path: P
             roles = (("navigation", "Pages"), ("region", "Contracts"), ("group", "Contracts"), ("img", "Route"))
             for role, name in (*roles, ("status", None)):
                 await expect(page.get_by_role(role, name=name).first).to_be_visible()  # type: ignore[arg-type]
+            await page.wait_for_load_state()  # with its style sheet
             assert await page.evaluate("document.documentElement.scrollWidth") <= 390
             assert await violations(page) == []
             for node, role, path in (("B11.hub", "hub", "/"), ("B11.B12", "lessor", "/")):

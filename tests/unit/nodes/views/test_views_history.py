@@ -42,16 +42,16 @@ def test_every_batch_of_a_recorded_job_is_told_once(name: str) -> None:
     ("name", "kinds"),
     [
         ("homomorphic", ["renter", "hub", "hub", "lessor", "lessor"]),
-        ("enclave", ["renter", "hub", "hub", "lessor", "enclave", "lessor", "enclave"]),
-        ("joint", ["renter", "hub", "hub", "hub", "lessor", "enclave", "lessor", "enclave", "partner"]),
+        ("enclave", ["renter", "hub", "hub", "lessor", "attester", "lessor", "attester"]),
+        ("joint", ["renter", "hub", "hub", "hub", "lessor", "attester", "lessor", "attester", "partner"]),
     ],
 )
 def test_every_party_has_a_lane(name: str, kinds: list[str]) -> None:
     lanes = history(name).lanes
     assert [lane.kind for lane in lanes] == kinds
     assert {lane.name for lane in lanes if lane.kind == "lessor"} == LESSORS
-    assert {lane.of for lane in lanes if lane.kind == "enclave"} <= LESSORS
-    assert all(lane.claims["kind"] == "software" for lane in lanes if lane.kind == "enclave")
+    assert {lane.of for lane in lanes if lane.kind == "attester"} <= LESSORS
+    assert all(lane.claims["kind"] == "software" for lane in lanes if lane.kind == "attester")
 
 
 def entry(event: str, *effects: Mapping[str, object], now: float = 1.0, **data: object) -> bytes:
