@@ -114,6 +114,7 @@ def _lane(lane: Lane, history: History, scale: Scale, end: float) -> Element:
         role="img",
         aria_label=f"{lane.name}: {said}",
     )
+    who = div(".who")[_name(lane), span(".kind")[LABELS.get(lane.kind, lane.kind)]]
     return li(class_="lane", data_kind=lane.kind, data_lost="yes" if lane.lost else None)[
         div(".who")[_name(lane), span(".kind")[LABELS.get(lane.kind, lane.kind)]],
         div(".line")[drawing],
