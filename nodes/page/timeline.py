@@ -116,7 +116,7 @@ def _lane(lane: Lane, history: History, scale: Scale, end: float) -> Element:
     )
     who = div(".who")[_name(lane), span(".kind")[LABELS.get(lane.kind, lane.kind)]]
     return li(class_="lane", data_kind=lane.kind, data_lost="yes" if lane.lost else None)[
-        div(".who")[_name(lane), span(".kind")[LABELS.get(lane.kind, lane.kind)]],
+        who,
         div(".line")[drawing],
         div(".said")[said],
     ]
