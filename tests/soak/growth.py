@@ -1,4 +1,5 @@
-"""Do small jobs leave what grows with their number? 500 go through one network that keeps each for a minute.
+"""Do small jobs leave what grows with their number? 500 go through one network that keeps each for a minute. Receipts,
+which stay for 400 days, are let go before anything is measured.
 
 The last fifty alternate with those of a new network: what takes longer in the old one alone has grown, whatever else
 this machine does meanwhile.

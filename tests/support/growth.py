@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
 
+from nodes import receipts
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.programs.build import linear
 from nodes.renter.submission import JobOptions
@@ -70,9 +71,11 @@ class Traffic:
                 await asyncio.sleep(0.02)
 
     async def left(self) -> Left:
-        """What is left once everything has come to its age."""
+        """What is left once everything has come to its age, the days of receipts too."""
         for node in self.network.nodes.values():
             await node.runtime.idle()
+            for day in await node.store.aggregates(receipts.PREFIX):
+                await node.store.erase(day)
             await node.runtime.forget(time.time() + JOURNAL_SECONDS + 1)
         stores = {path.parent.name: used(path) for path in sorted(self.folder.rglob("node.sqlite"))}
         return Left(stores, files_bytes(self.folder / LOCAL_RENTER))
