@@ -14,9 +14,9 @@ def offer_page(address: str, settings: LessorSettings) -> Node:
         header(".head")[
             h1["Lessor ", span(".id")[address]],
             p(".waits")[
-                "A lessor's workers keep what is under way in memory alone, so nothing can be shown here of contracts, "
-                "work or earnings: its hub's page shows its offers and contracts, each renter's page what it computed "
-                "there and was paid."
+                "A lessor's workers keep what is under way in memory alone, so nothing can be shown here of contracts "
+                "and work: its hub's page shows its offers and contracts, each renter's page what it computed there. "
+                "What it earned, sublet account adds up from its receipts."
             ],
         ],
         part(
