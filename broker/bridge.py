@@ -21,7 +21,7 @@ import structlog
 
 from broker.errors import AccessRefused, BrokerError, MessageTooLarge, PublishUnknown, QueueFull, Unroutable
 from broker.names import out_queue
-from broker.port import Broker, Delivery, Message
+from broker.port import Broker, Consumer, Delivery, Message
 from schemas.errors import BrokerUnreachable
 from schemas.limits import PUBLISH_SECONDS_MAX
 
@@ -72,6 +72,8 @@ class Bridge:
     """The link's account on the neighbour's broker."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     watching: Watching = unwatched
+    pump: Consumer | None = None
+    """Subscribed to the queue in place of `near`: carries by itself what is plain, and hands out the rest."""
 
     def __post_init__(self) -> None:
         self._pattern = re.compile(self.keys)
@@ -85,7 +87,7 @@ class Bridge:
         Raises:
             NoSuchQueue, AccessRefused: the brokers were loaded with another network description.
         """
-        consumer = self.near.consume(out_queue(self.hub, self.neighbour), prefetch=PREFETCH)
+        consumer = self.pump or self.near.consume(out_queue(self.hub, self.neighbour), prefetch=PREFETCH)
         async with consumer, asyncio.TaskGroup() as under_way:
             async for delivery in consumer:
                 size = len(delivery.message.body)
