@@ -105,7 +105,7 @@ def written_anew(frames: bytes) -> commands.Basic.Properties:
 
 def seen(properties: commands.Basic.Properties, body: bytes) -> Message:
     """By its receiver."""
-    header = read_header(content(b"", **{name: value for name, value in properties if value is not None}))
+    header = read_header(raw_content(properties.marshal(), b""))
     return incoming(DeliveredMessage(commands.Basic.Deliver("1", 1, False, "", KEY), header, body, None))  # type: ignore[arg-type]
 
 

@@ -90,7 +90,7 @@ async def between(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Between]:
             for each in (near, far)
         ]
         carried: list[tuple[int, int]] = []
-        one = Pump(*ends, QUEUE, KEYS, lambda messages, size: carried.append((messages, size)))
+        one = Pump(ends[0], ends[1], QUEUE, KEYS, lambda messages, size: carried.append((messages, size)))
         yield Between(near, far, one, carried)
 
 
