@@ -80,6 +80,7 @@ def _after_table(content: bytes, at: int, frame_end: int) -> int:
     if end > frame_end:
         raise ValueError("a table longer than its frame")
     at += _LONG.size
+    names: list[bytes] = []
     while at < end:
         kind = at + 1 + content[at]
         name = content[at + 1 : kind]
@@ -92,6 +93,7 @@ def _after_table(content: bytes, at: int, frame_end: int) -> int:
         if name in FOREIGN or name.startswith(_PREFIX) or len(name) > HEADER_NAME_BYTES_MAX:
             raise ValueError("not the sender's own")
         name.decode()
-    if at != end:
-        raise ValueError("entries do not fill their table")
+        names.append(name)
+    if at != end or len(set(names)) != len(names):
+        raise ValueError("entries do not fill their table, or have one name")
     return end
