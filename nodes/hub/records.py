@@ -2,7 +2,7 @@
 
 One aggregate, `hub`, beside the days of receipts (`nodes/receipts.py`). Keys: `hub`, `sell/<id>`, `buy/<id>`,
 `placed/<renter>`, `quote/<id>`, `contract/<id>`, `heard/<protection>/<neighbour's address>`,
-`link/<neighbour's address>`, `member/<participant>`.
+`link/<neighbour's address>`, `told/<neighbour's address>/<job>`, `member/<participant>`.
 Units of a sell order are held by the key of what holds them: `buy/…` (own reservation), `quote/…` or `contract/…`.
 """
 
@@ -19,6 +19,7 @@ from nodes.hub.states import BuyState, ContractState, QuoteState
 from nodes.machine import PublishFailed
 from nodes.runtime.links import LinkChanged
 from schemas.contracts import Contract, Settlement
+from schemas.ids import Address
 from schemas.membership import ParticipantRole
 from schemas.orders import BuyOrder, Capacity, Offer, SellOrder
 
@@ -169,6 +170,12 @@ class LinkRecord(Struct, frozen=True, kw_only=True):
     lost_at: float
 
 
+class ToldRecord(Struct, frozen=True, kw_only=True):
+    """A job whose renter was told that a link is lost, and is told when that carries again."""
+
+    renter: Address
+
+
 RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
     {
         "hub": Own,
@@ -180,6 +187,7 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "contract": ContractRecord,
         "heard": HeardRecord,
         "link": LinkRecord,
+        "told": ToldRecord,
         receipts.RECORD: Settlement,
     }
 )
