@@ -21,7 +21,6 @@ from broker.port import Broker, Message
 from broker.topology import link_keys
 from nodes.bootstrap import CONNECT_SECONDS_MAX, operating, telemetry_of
 from nodes.config import NodeConfig, broker_name
-from nodes.network import described
 from nodes.operations.telemetry import Telemetry
 from schemas.codec import traceparent_of, with_traceparent
 from schemas.errors import BadConfig, BrokerUnreachable
@@ -70,10 +69,10 @@ async def _carry(
     config: NodeConfig, near: Broker, neighbour: str, telemetry: Telemetry, bridges: dict[str, Bridge]
 ) -> None:
     """One link, until it is cancelled."""
-    url, network = config.links[neighbour], described(config.network)
+    url = config.links[neighbour]
     far = await _reach(url, config.hub, neighbour)
     try:
-        watching, keys = partial(watched, telemetry, neighbour), link_keys(network, config.hub, neighbour)
+        watching, keys = partial(watched, telemetry, neighbour), link_keys(config.hub, neighbour)
         bridge = bridges[neighbour] = Bridge(config.hub, neighbour, keys, near, far, watching=watching)
         log.info("bridge ready", hub=config.hub, neighbour=neighbour, broker=broker_name(url))
         await bridge.run()
