@@ -26,15 +26,18 @@ def certificate_bytes(certificate: HubCertificate, founding: Founding) -> bytes:
 
 def is_certified(certificate: HubCertificate, founding: Founding, verify: Verify) -> bool:
     """Whether as many founders as are needed signed it; signatures beyond the first of each founder count nothing."""
-    signed, agreed = certificate_bytes(certificate, founding), set[int]()
+    return len(agreed(certificate, founding, verify)) >= founding.needed
+
+
+def agreed(certificate: HubCertificate, founding: Founding, verify: Verify) -> set[int]:
+    """Which founders signed it, by their places; looked for no further than as many as are needed."""
+    signed, found = certificate_bytes(certificate, founding), set[int]()
     for each in certificate.signatures:
-        if each.founder in agreed or each.founder >= len(founding.founders):
-            continue
-        if verify(founding.founders[each.founder], signed, each.signature):
-            agreed.add(each.founder)
-        if len(agreed) >= founding.needed:
-            return True
-    return False
+        if len(found) >= founding.needed:
+            break
+        if each.founder < len(founding.founders) and each.founder not in found:
+            found |= {each.founder} if verify(founding.founders[each.founder], signed, each.signature) else set()
+    return found
 
 
 def announcement_bytes(announcement: HubAnnouncement, public_key: bytes) -> bytes:

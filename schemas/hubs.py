@@ -48,6 +48,13 @@ class HubCertificate(Struct, frozen=True, array_like=True):
     signatures: Annotated[tuple[FounderSignature, ...], Meta(max_length=FOUNDERS_MAX)] = ()
 
 
+class CertifiedHub(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A certificate as a file, with the founding document of its network."""
+
+    founding: Founding
+    certificate: HubCertificate
+
+
 class HubAnnouncement(Struct, frozen=True, array_like=True):
     """A hub is reached over `path`: itself first, whoever tells it last."""
 
