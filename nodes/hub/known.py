@@ -13,7 +13,7 @@ from nodes.hub_keys import believed, version_of
 from nodes.machine import Verify
 from schemas.events import Event
 from schemas.hubs import HubCertificate, HubsAnnounced
-from schemas.ids import Address, hub_address, hub_of
+from schemas.ids import HUB_NAME, Address, hub_address, hub_of
 
 
 def record_key(hub: str) -> str:
@@ -45,8 +45,9 @@ class Keys(Mapping[str, bytes]):
 
 
 def certificate_of(records: Mapping[str, Struct], hub: str) -> HubCertificate | None:
-    """The newest certificate of a hub that neighbours told."""
-    record = records.get(record_key(hub_of(Address(hub))))
+    """The newest certificate of a hub (its own address) that neighbours told; None of participants."""
+    name = hub_of(Address(hub))
+    record = records.get(record_key(name)) if hub == f"{name}.{HUB_NAME}" else None
     return record.certificate if isinstance(record, KnownHub) else None
 
 

@@ -17,7 +17,7 @@ from nodes.hub_keys import HubKeys
 from nodes.introductions import verify_introduction
 from schemas import limits
 from schemas.certifying import announcement_bytes
-from schemas.events import QuoteReleased
+from schemas.events import MarketRequested, QuoteReleased
 from schemas.hubs import HubAnnouncement, HubCertificate, HubsAnnounced
 from schemas.ids import hub_address
 from schemas.joint import IntroductionRequested
@@ -289,6 +289,16 @@ def test_a_neighbour_believes_an_event_by_the_new_key_for_the_certificate_in_it(
         told = HubsAnnounced(announced=(announcement(path="D11", certificate=certificate),))
         event = world.send("hubs.announced", "D11.hub", told, to="C11.hub")
         assert machine.key_of(records, event) == expected
+
+
+def test_a_hubs_certificate_is_no_key_of_its_participants() -> None:
+    world = Growing("A11-B11 B11-C11 C11-D11")
+    world.start()
+    world.run(60)
+    for hub, key in (("D11", public_key("D11.D12")), ("A11", None)):
+        event = world.send("market.requested", "D11.D12", MarketRequested(lane="w0"), to=f"{hub}.hub")
+        machine, records = world.machines[f"{hub}.hub"], world.records[f"{hub}.hub"]
+        assert machine.key_of(records, event) == key
 
 
 def test_an_expired_certificate_is_no_key() -> None:
