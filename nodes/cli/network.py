@@ -186,9 +186,9 @@ def show(*, config: o.Config, as_json: o.Json = False) -> None:
     from nodes.views.network import seen  # noqa: PLC0415
 
     found, output = finish(seen(read_config(config, os.environ))), Output(as_json=as_json)
-    hubs = table("", "hub", "links", "broker", "public key", drops=("public key", "broker"))
+    hubs = table("", "hub", "links", "way", "broker", "public key", drops=("public key", "broker"))
     for hub in found.hubs:
-        hubs.add_row(hub.name, ", ".join(hub.links), hub.broker, hub.public_key)
+        hubs.add_row(hub.name, ", ".join(hub.links), _way(hub.way), hub.broker, hub.public_key)
     participants = table("", "participant", "role", "#lanes", "public key", "former one until", drops=("public key",))
     for each in found.participants:
         until = when(each.former_until) if each.former_until else ""
@@ -198,6 +198,11 @@ def show(*, config: o.Config, as_json: o.Json = False) -> None:
         since = f"{datetime.fromtimestamp(lost.lost_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
         output.text(f"link lost   to {lost.neighbour} since {since}: {lost.why}")
     output.result(found)
+
+
+def _way(way: tuple[str, ...] | None) -> str:
+    """The hubs on it, as far as neighbours told of one."""
+    return "" if way is None else " ".join(way) or "none now"
 
 
 def _split(text: str) -> tuple[str, ...]:
