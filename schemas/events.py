@@ -17,6 +17,7 @@ from msgspec import Meta, Struct
 from schemas import limits
 from schemas.contracts import Contract, Receipt, Settlement
 from schemas.fields import Code, Text
+from schemas.hubs import HubsAnnounced
 from schemas.ids import Address, AddressField, DigestField, IdField
 from schemas.jobs import Batch, JobSpec, SubtaskTerms
 from schemas.joint import (
@@ -440,6 +441,7 @@ def _rows() -> tuple[EventType, ...]:
         row("order.buy.refused", "hub", "renter", BuyOrderRefused, "control", "R2: no match in time"),
         row("link.reported", "hub", "renter", LinkReported, "control", "N2: why a job waits"),
         row("capacity.advertised", "hub", "hub", CapacityAdvertised, "control", "N4: the best hubs that one knows of"),
+        row("hubs.announced", "hub", "hub", HubsAnnounced, "control", "N3, N4: by which hubs others are reached"),
         row("heartbeat.sent", "hub", "hub", Heartbeat, "heartbeat", "N2: the link from one hub to the next carries"),
         row("quote.requested", "hub", "hub", QuoteRequested, "control", "R2: what would your subnet offer?"),
         row("quote.offered", "hub", "hub", QuoteOffered, "control", "R2: reserved for seconds"),

@@ -1,23 +1,25 @@
 """Which hubs cannot be reached now, and why: links to hubs on other brokers that do not carry (N2, N3). Pure.
 
 How that is found is `nodes/runtime/links.py`; here it is kept and acted on. Over a lost link nobody is asked for a
-quote, and none is awaited; whoever is refused for it reads which link it was. What is on its way waits at the bridge
-and arrives once the link carries again; then orders that wait are tried at once. Renters of this subnet whose jobs wait
-for it are told, and told again when it carries: those with contracts over it at once, others when an order finds too
-little.
+quote, and none is awaited; whoever is refused for it reads which link it was. Where another way is found
+(`announcing.py`), what follows goes there; what is on its way waits at the bridge and arrives once the link carries
+again; then orders that wait are tried at once. Renters of this subnet whose jobs wait for it are told, and told again
+when it carries: those with contracts over it at once, others when an order finds too little.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from nodes.draft import data_of
+from nodes.hub import announcing
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.records import ContractRecord, LinkRecord, ToldRecord
 from nodes.runtime.links import LinkChanged
 from schemas.events import Event, LinkReported
-from schemas.ids import Address
+from schemas.ids import Address, hub_address
 from schemas.limits import LESSORS_PER_JOB_MAX
 
 TOLD_MAX: Final = 4096
@@ -32,20 +34,27 @@ def changed(book: Book, event: Event) -> tuple[str, ...]:
     if data.why and known is None:
         draft.put(key, LinkRecord(why=data.why, lost_at=draft.now))
         draft.note("link-lost", f"{link}: {data.why}", neighbour=data.neighbour)
-        _tell_rented(draft, data.neighbour, data.why)
-        return tuple(sorted(hub for hub, via in draft.config.bridged.items() if via == data.neighbour))
+        untold = (hub for hub, via in draft.config.bridged.items() if via == data.neighbour)
+        alone = [hub for hub in untold if announcing.way_of(draft, hub) is None]
+        gone = tuple(sorted({*alone, *announcing.link_lost(book, data.neighbour)}))
+        _tell_rented(draft, data.neighbour, data.why, gone)
+        return gone
     if not data.why and known is not None:
         draft.delete(key)
         seconds = round(draft.now - known.lost_at, 1)
         draft.note("link-restored", f"{link}: lost for {seconds} s", neighbour=data.neighbour, seconds=seconds)
         _tell_carries(draft, data.neighbour)
+        announcing.link_restored(book, data.neighbour)
         book.announce(lambda _: True)
     return ()
 
 
 def reaches(draft: Draft, hub: str) -> bool:
     """Whether the first link on the way to this hub carries, as far as is known."""
-    via = draft.config.bridged.get(hub)
+    way = announcing.way_of(draft, hub)
+    if way is not None and not way:
+        return False
+    via = draft.config.bridged.get(hub) if way is None else hub_address(way[-1])
     return via is None or draft.find(LinkRecord, f"link/{via}") is None
 
 
@@ -61,12 +70,12 @@ def tell_waiting(draft: Draft, renter: Address, job: str) -> None:
         _tell_lost(draft, renter, LinkReported(job=job, neighbour=Address(key.partition("/")[2]), why=record.why))
 
 
-def _tell_rented(draft: Draft, neighbour: str, why: str) -> None:
+def _tell_rented(draft: Draft, neighbour: str, why: str, gone: Collection[str]) -> None:
     rented: dict[tuple[str, str], list[str]] = {}
     for _, record in draft.each(ContractRecord, "contract"):
         contract = record.contract
         mine = record.state == "signed" and contract.renter_hub == draft.config.me
-        if mine and draft.config.bridged.get(contract.lessor_hub) == neighbour:
+        if mine and contract.lessor_hub in gone:
             rented.setdefault((contract.renter, contract.buy.job), []).append(contract.id)
     for (renter, job), contracts in sorted(rented.items()):
         over = tuple(sorted(contracts)[:LESSORS_PER_JOB_MAX])
