@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from nodes.config import NodeConfig
+from nodes.hub.machine import AGGREGATE
 from nodes.network import described
 from nodes.page.job import JobPicture
 from nodes.roles import ROLES
@@ -20,9 +21,11 @@ from nodes.store.errors import StoreClosed, StoreFailed
 from nodes.store.opening import Place
 from nodes.store.port import Store
 from nodes.views import jobs
+from nodes.views.balance import Balance
 from nodes.views.history import History
 from nodes.views.lines import JobLines
 from nodes.views.presence import Presence, presence
+from nodes.views.refusals import Refused, RefusedLast
 from schemas.errors import SubletError
 
 READ_SECONDS_MAX: Final = 5.0
@@ -53,6 +56,9 @@ class Reader:
         self.trouble: tuple[float, str] | None = None
         """Since when the store cannot be read (seconds since 1970; 0: it never was), and why."""
         self.stopwatch = stopwatch
+        self._balance = Balance(stopwatch)
+        self._adding_up = asyncio.Lock()
+        self._refusals = RefusedLast(AGGREGATE)
         self._row = ROLES[config.role]
         self._store: Store | None = None
         self._opening = asyncio.Lock()
@@ -124,6 +130,29 @@ class Reader:
         while not await self.lines.refresh(store) and self.stopwatch() - start < READ_ON_SECONDS_MAX:
             pass
         return self.lines
+
+    async def receipts(self) -> Balance:
+        """What this node's receipts add up to, as many as can be read in one look."""
+        start = self.stopwatch()
+        async with self._adding_up:
+            while not await self._add_up() and self.stopwatch() - start < READ_ON_SECONDS_MAX:
+                pass
+        return self._balance
+
+    async def _add_up(self) -> bool:
+        if self.config.role == "partner":
+            return True
+        if not self.has_store:
+            keys = self.config.network.hub_keys
+            return await asyncio.to_thread(self._balance.refresh_files, self.config.receipts, keys)
+        return await self._balance.refresh(await self.store())
+
+    async def refused(self, source: str) -> Refused | None:
+        """The last event of this sender that this hub refused, as much of its journal as can be read in one look."""
+        store, start = await self.store(), self.stopwatch()
+        while not await self._refusals.refresh(store) and self.stopwatch() - start < READ_ON_SECONDS_MAX:
+            pass
+        return self._refusals.of(source)
 
     async def _history(self, store: Store, job_id: str) -> _Known:
         known = self._histories.setdefault(job_id, _Known(History()))
