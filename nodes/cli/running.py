@@ -61,11 +61,14 @@ class Running:
         Raises:
             SubletError: the job could not be submitted either.
         """
-        from nodes.quotes.quoting import quote, services_at  # noqa: PLC0415 - commands that only look start quicker
+        from nodes import desk  # noqa: PLC0415 - commands that only look start quicker
+        from nodes.cli.quote_show import quote_lines  # noqa: PLC0415
+        from nodes.quotes.quoting import quote, services_at  # noqa: PLC0415
 
+        market = await desk.market_or_none(self.config)
         async with services_at(self.config) as services:
-            found = await quote(services, inputs.data, inputs.program, inputs.local_program, wishes)
-        self.output.text(str(found))
+            found = await quote(services, inputs.data, inputs.program, inputs.local_program, wishes, market)
+        self.output.text(*quote_lines(found))
         self.output.result(asdict(found))
 
     async def cancel(self, wanted: str) -> None:
