@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -86,9 +87,12 @@ def submit(
     as_json: o.Json = False,
 ) -> None:
     """Submit a job to this renter's workers. Prints its id."""
+    running = _running(config, as_json=as_json)
+    if whom.score is not None:
+        whom = replace(whom, score=finish(running.whole_id(whom.score)))
     inputs = asked.inputs(data, fits=together.algorithm is not None or whom.score is not None)
     wishes = asked.wishes(accept_software_enclave=accept_software_enclave, joint=whom.invitation(together))
-    raise typer.Exit(finish(_running(config, as_json=as_json).submit(inputs, wishes, wait=wait, key=key)))
+    raise typer.Exit(finish(running.submit(inputs, wishes, wait=wait, key=key)))
 
 
 def list_(

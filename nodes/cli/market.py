@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nodes.cli import completion
 from nodes.cli import options as o
 from nodes.cli.loop import finish, quiet_output
 
@@ -24,7 +25,12 @@ Since = Annotated[
 ]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="As `export` wrote it, or a lessor keeps it.")]
 ContractId = Annotated[
-    str, typer.Argument(metavar="CONTRACT", help="A contract's id, or a beginning of it that no other has.")
+    str,
+    typer.Argument(
+        metavar="CONTRACT",
+        help="A contract's id, or a beginning of it that no other has.",
+        autocompletion=completion.contract_ids,
+    ),
 ]
 NetworkFile = Annotated[
     Path | None,

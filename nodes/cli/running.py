@@ -55,6 +55,11 @@ class Running:
         self.output.result({"job": job, "state": "submitted", "taken": taken})
         return 0
 
+    async def whole_id(self, wanted: str) -> str:
+        """The id of the job that `wanted` is, or the beginning of; raises UnknownJob or UnknownId."""
+        async with open_store(self.config) as store:
+            return await jobs.find(store, wanted, self.config.jobs)
+
     async def quote(self, inputs: Inputs, wishes: JobOptions) -> None:
         """What a job would take under each protection; nothing is ordered, and nothing is left behind.
 
