@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+import typer
+
 from nodes.cli.places import found_config
 
 if TYPE_CHECKING:
-    import typer
-
     from nodes.config import NodeConfig
 
 IDS_MAX: Final = 200
@@ -46,9 +46,8 @@ def _beginning(ctx: typer.Context, incomplete: str, look: Any) -> Iterator[str]:
     with contextlib.suppress(Exception):  # a shell shows nothing else
         from nodes.cli.loop import finish, quiet_output  # noqa: PLC0415
         from nodes.config import read_config  # noqa: PLC0415
-        from nodes.views.ids import beginning  # noqa: PLC0415
 
         quiet_output(as_json=True)
         given = ctx.params.get("config") or os.environ.get("SUBLET_CONFIG") or found_config()
         known = finish(look(read_config(Path(given), os.environ)))
-        yield from (beginning(incomplete, known) if incomplete else sorted(known))[:IDS_MAX]
+        yield from sorted(each for each in known if each.startswith(incomplete))[:IDS_MAX]

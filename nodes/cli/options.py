@@ -56,6 +56,9 @@ Job = Annotated[
         metavar="JOB", help="A job's id, or a beginning of it that no other has.", autocompletion=completion.job_ids
     ),
 ]
+LISTED: Final = 20
+"""Lines of a list, on one screen."""
+Limit = Annotated[int, typer.Option("--limit", min=0, help="So many at most; 0: all.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say every number behind it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where it goes; by default to stdout.")]
