@@ -250,10 +250,15 @@ async def find(store: Store, wanted: str, jobs: Path) -> str:
         UnknownJob: there is none.
         UnknownId: there are several.
     """
-    known = {*await store.aggregates(JOB_PREFIX), *_submitted(jobs)}
+    known = await known_ids(store, jobs)
     if not beginning(wanted, known):
         raise UnknownJob(wanted)
     return unique(wanted, known, "job")
+
+
+async def known_ids(store: Store, jobs: Path) -> set[str]:
+    """Of all jobs, whether a worker has taken them or not."""
+    return {*await store.aggregates(JOB_PREFIX), *_submitted(jobs)}
 
 
 async def list_jobs(
