@@ -130,7 +130,7 @@ async def _shoot(browser: Browser, url: str, path: str, name: str) -> None:
             page = await context.new_page()
             await page.goto(url)
             await page.goto(url.partition("/?")[0] + path)
-            await page.wait_for_selector("#status .live")
+            await page.wait_for_selector("#status .live, #status .quiet")  # a lessor keeps no store
             await page.wait_for_function("document.querySelector('main').innerText.length > 100")
             await _save(page, FOLDER / f"{name}-{scheme}-{width}.webp")
             await context.close()
