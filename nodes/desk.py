@@ -13,7 +13,8 @@ from typing import Final
 from broker.names import DESK
 from broker.port import Broker
 from nodes.asking import ANSWER_SECONDS_MAX, asking
-from nodes.bootstrap import connect, evidence_policy, new_job_id
+from nodes.bootstrap.connecting import connect
+from nodes.bootstrap.renter import evidence_policy, new_job_id
 from nodes.config import NodeConfig
 from nodes.data.port import Source
 from nodes.draft import data_of
