@@ -141,14 +141,17 @@ def _permission(row: Permission, vhost: str) -> dict[str, Any]:
         "user": row.user,
         "vhost": vhost,
         "configure": NOTHING,
-        "write": _whole(row.exchange.replace(".", r"\.")),
-        "read": _whole(row.reads) if row.reads else NOTHING,
+        "write": _whole(_either(row.exchange.replace(".", r"\."), row.leads)),
+        "read": _whole(_either(row.reads, row.exchange.replace(".", r"\.") if row.leads else "")),
     }
 
 
 def _topic_permission(row: Permission, vhost: str) -> dict[str, Any]:
-    """Without it every key would be allowed on the one exchange that the user may write on."""
-    return {"user": row.user, "vhost": vhost, "exchange": row.exchange, "write": _whole(row.keys), "read": NOTHING}
+    """Without it every key would be allowed on the one exchange that the user may write on. Who may bind there binds
+    what a hub's subnet is sent, and no other pattern.
+    """
+    read = _whole(r"[A-Za-z0-9_-]+\.#") if row.leads else NOTHING
+    return {"user": row.user, "vhost": vhost, "exchange": row.exchange, "write": _whole(row.keys), "read": read}
 
 
 def _binding(row: Binding, vhost: str) -> dict[str, Any]:
@@ -181,6 +184,10 @@ def _rules(rules: Rules) -> dict[str, Any]:
     return {name: value for name, value in rows.items() if value is not None}
 
 
+def _either(*patterns: str) -> str:
+    return "|".join(filter(None, patterns))
+
+
 def _whole(pattern: str) -> str:
     r"""Anchored by `\A` and `\z`: `$` would also accept a trailing newline."""
-    return rf"\A(?:{pattern})\z"
+    return rf"\A(?:{pattern})\z" if pattern else NOTHING

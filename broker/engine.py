@@ -92,6 +92,15 @@ class Engine:
         self._numbers = 0
         self._routes = lru_cache(ROUTES_CACHED_MAX)(self._find_routes)
 
+    def bind(self, exchange: str, pattern: str, queue: str, *, bound: bool) -> None:
+        """Let keys of this pattern lead from an exchange to a queue from now on, or no more."""
+        row, rows = (topic_pattern(pattern), queue, False), self._bindings[exchange]
+        if row in rows and not bound:
+            rows.remove(row)
+        elif bound and row not in rows:
+            rows.append(row)
+        self._routes.cache_clear()
+
     # ---------------------------------------------------------------- publishing
 
     def publish(self, exchange: str, message: Message, now: float) -> Published:

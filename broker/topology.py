@@ -3,7 +3,8 @@
     hub.<H>                   topic exchange; participants of H publish here, under keys of their own source only
       --"<H>.<name>.*.*.<kind>"--> q.<H>.<name>.<kind>      one per participant and kind it receives
       --"<D>.#"--> hub.<N>                                  N is H's next hop on the way to hub D (N2, N3)
-      --"<D>.#"--> out.<H>.<N>                              the same where N is on another broker (`broker.bridge`)
+      --"<D>.#"--> out.<H>.<N>                              the same where N is on another broker (`broker.bridge`);
+                                                            changed by the hub itself when ways do (`Broker.lead`)
       --"<H>.hub.*.hub.heartbeat"--> q.<H>.hub.heartbeat    of hubs with such neighbours; read by one process at a time
       --"<H>.dead.<H>.*.dead"--> q.<H>.dead                 dead letters, by those who rejected or by the broker
       --"<H>.wait<ms>.<H>.*.*"--> q.<H>.wait<ms>            retries; expire into:
@@ -18,7 +19,7 @@ own queues only, and configure nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -31,7 +32,6 @@ from broker.names import (
     DEAD,
     DESK,
     HEARTBEAT,
-    PATTERN_CHARS_MAX,
     RESULT,
     UNROUTABLE,
     WAIT_STEPS,
@@ -39,7 +39,9 @@ from broker.names import (
     dead_key,
     dead_queue,
     hub_exchange,
+    hub_pattern,
     is_lane,
+    leadable,
     link_account,
     may_read,
     out_queue,
@@ -53,13 +55,10 @@ from broker.network import (
     Hub,
     Network,
     Participant,
-    Trees,
     check_network,
     far_neighbours,
     kinds,
-    linked,
     next_hops,
-    passing,
 )
 from schemas.errors import BadConfig
 from schemas.ids import HUB_NAME, Address, address, hub_address
@@ -80,9 +79,6 @@ HEARTBEAT_SECONDS_MAX: Final = 60.0
 """An older one is no news."""
 HEARTBEATS_MAX: Final = 10_000
 HEARTBEAT_BYTES_MAX: Final = 16 * 1024**2
-
-LINK_KEYS_CHARS_MAX: Final = PATTERN_CHARS_MAX - 24
-"""With what anchors it."""
 
 _ANY_NAME: Final = "[A-Za-z0-9_-]+"
 
@@ -144,6 +140,8 @@ class Permission(Struct, frozen=True, kw_only=True):
     queues: tuple[str, ...]
     reads: str = ""
     """A regular expression of the names of these queues and of no others on the broker; empty where there are none."""
+    leads: str = ""
+    """A regular expression of queues into which it may bind other hubs' keys at its exchange (`names.hub_pattern`)."""
 
 
 class Topology(Struct, frozen=True, kw_only=True):
@@ -166,8 +164,7 @@ def topology(network: Network, broker: str = "main") -> Topology:
     hubs = [hub for hub in network.hubs if hub.broker == broker]
     if not hubs:
         raise BadConfig(f"no hub is on the broker {broker!r}", field="broker")
-    trees: Trees = {}
-    parts = [_subnet(network, hub, trees) for hub in hubs]
+    parts = [_subnet(network, hub) for hub in hubs]
     return Topology(
         exchanges=tuple(item for part in parts for item in part.exchanges),
         queues=tuple(item for part in parts for item in part.queues),
@@ -180,7 +177,7 @@ def topology(network: Network, broker: str = "main") -> Topology:
 def membership(hub: str, participant: Participant) -> Topology:
     """What one participant adds to its hub's broker; the exchanges are its hub's, and are there already."""
     only = Hub(name=hub, participants=(participant,))
-    alone = _subnet(Network(hubs=(only,)), only, {})
+    alone = _subnet(Network(hubs=(only,)), only)
     me = address(hub, participant.name)
     queues = tuple(queue for queue in alone.queues if queue.name.startswith(queue_name(me, "")))
     names = {queue.name for queue in queues}
@@ -196,7 +193,7 @@ def membership(hub: str, participant: Participant) -> Topology:
 _Owned = tuple[Address, tuple[str, ...]]
 
 
-def _subnet(network: Network, hub: Hub, trees: Trees) -> Topology:
+def _subnet(network: Network, hub: Hub) -> Topology:
     far = far_neighbours(network, hub.name)
     owned: list[_Owned] = [(hub_address(hub.name), (CONTROL, DESK, *((HEARTBEAT,) if far else ())))]
     owned += [(address(hub.name, participant.name), kinds(participant)) for participant in hub.participants]
@@ -214,49 +211,28 @@ def _subnet(network: Network, hub: Hub, trees: Trees) -> Topology:
         policies=tuple(_policies(network, hub.name)),
         permissions=(
             *(_permission(hub.name, of, [queue.name for queue in queues]) for of, _ in owned),
-            *(_link(network, far, hub.name, trees) for far in _reached_from(network, hub)),
+            *(_link(each, hub.name) for each in far),
         ),
     )
 
 
-def link_keys(network: Network, hub: str, neighbour: str, trees: Trees | None = None) -> str:
+def link_keys(hub: str, neighbour: str) -> str:
     """Whole routing keys that `hub` may publish on the broker of `neighbour`: a regular expression.
 
-    Sources behind the link only: no hub can speak for another side's participants. Where those are too many to be
-    named, all but the hubs near the other end; where these too are, all but that end itself. What its sender signed is
-    checked by a message's receiver in any case.
+    Nobody of the neighbour's own subnet can be their source, nor anybody of the hub's their destination. From whom else
+    messages come over a link changes with the ways (`nodes/hub/announcing.py`); what its sender signed is checked by a
+    message's receiver.
     """
-    sources, destinations = passing(network, hub, neighbour, trees)
-    near = {neighbour, *(linked(network, neighbour) - sources)}
-    choices = (
-        _link_keys(to, by) for by in (_any_of(sources), _none_of(near)) for to in (_any_of(destinations), _ANY_NAME)
-    )
-    fitting = (keys for keys in choices if len(keys) <= LINK_KEYS_CHARS_MAX)
-    return next(fitting, _link_keys(_ANY_NAME, _none_of({neighbour})))
+    return rf"(?!{hub}\.){_ANY_NAME}\.{_ANY_NAME}\.(?!{neighbour}\.){_ANY_NAME}\.{_ANY_NAME}\.[a-z0-9]+"
 
 
-def _link_keys(destinations: str, sources: str) -> str:
-    return rf"{destinations}\.{_ANY_NAME}\.{sources}\.{_ANY_NAME}\.[a-z0-9]+"
-
-
-def _any_of(names: Iterable[str]) -> str:
-    return f"({'|'.join(sorted(names))})"
-
-
-def _none_of(names: Iterable[str]) -> str:
-    return rf"(?!{_any_of(names)}\.){_ANY_NAME}"
-
-
-def _link(network: Network, hub: str, neighbour: str, trees: Trees) -> Permission:
-    keys = link_keys(network, hub, neighbour, trees)
+def _link(hub: str, neighbour: str) -> Permission:
     return Permission(
-        user=Address(link_account(hub, neighbour)), exchange=hub_exchange(neighbour), keys=keys, queues=()
+        user=Address(link_account(hub, neighbour)),
+        exchange=hub_exchange(neighbour),
+        keys=link_keys(hub, neighbour),
+        queues=(),
     )
-
-
-def _reached_from(network: Network, hub: Hub) -> list[str]:
-    """Hubs on other brokers whose next hop to somewhere is this one."""
-    return [other for other in sorted(linked(network, hub.name)) if hub.name in far_neighbours(network, other)]
 
 
 def _queue(hub: str, of: Address, kind: str) -> Queue:
@@ -297,7 +273,7 @@ def _bindings(network: Network, hub: Hub, owned: list[_Owned]) -> Iterator[Bindi
     for destination, via in sorted(next_hops(network, hub.name).items()):
         near = brokers[via] == hub.broker
         target = hub_exchange(via) if near else out_queue(hub.name, via)
-        yield Binding(source=here, pattern=f"{destination}.#", destination=target, to_exchange=near)
+        yield Binding(source=here, pattern=hub_pattern(destination), destination=target, to_exchange=near)
 
 
 def _policies(network: Network, hub: str) -> Iterator[Policy]:
@@ -338,7 +314,9 @@ def _permission(hub: str, of: Address, queues: list[str]) -> Permission:
     source = re.escape(of).replace(r"\-", "-")
     keys = rf"{_ANY_NAME}\.{_ANY_NAME}\.{source}\.[a-z0-9]+"
     own = tuple(name for name in queues if may_read(of, name))
-    return Permission(user=of, exchange=hub_exchange(hub), keys=keys, queues=own, reads=readable(of))
+    return Permission(
+        user=of, exchange=hub_exchange(hub), keys=keys, queues=own, reads=readable(of), leads=leadable(of)
+    )
 
 
 def _wait_queue(hub: str, step: float) -> str:

@@ -105,7 +105,15 @@ class Admission:
     def _welcome(self, address: Address, member: Member) -> Welcome:
         identity, authority = self.config.identity(), self.authority
         network, now = self.config.network, self.clock()
-        return make_welcome(address, member, network, authority=authority, now=now, sign=identity.sign)
+        return make_welcome(
+            address,
+            member,
+            network,
+            authority=authority,
+            now=now,
+            sign=identity.sign,
+            certificate=self.config.certificate,
+        )
 
     async def _register(self, store: Store, before: Member | None, data: ParticipantAdmitted) -> Member:
         request = data.request

@@ -35,6 +35,8 @@ class StoredNode:
     beside: tuple[Callable[[], Any], ...] = ()
     machine: Any = None
     """What it decides with."""
+    changed: Callable[[], None] = lambda: None
+    """Called when that has another configuration."""
 
     def following(
         self, config: NodeConfig, identity: Identity, configured: Callable[[NodeConfig, Identity], Any]
@@ -43,6 +45,7 @@ class StoredNode:
 
         def taken_up(changed: NodeConfig) -> None:
             self.machine.config = configured(changed, identity)
+            self.changed()
 
         self.beside = (*self.beside, lambda: follow_files(config, identity, taken_up))
         return self

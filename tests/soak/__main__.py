@@ -40,6 +40,7 @@ PARTS: Final = (
     Part("scraping", "Prometheus scrapes every role while a job runs", 5),
     Part("contracts", "one lessor, a lessor that ends, a job of three leases, on RabbitMQ", 10),
     Part("joining", "a network is founded and joined, keys are changed, lessors leave, on RabbitMQ", 10),
+    Part("directory", "a hub joins, a link is gone round, a hub's lost key is replaced, on RabbitMQ", 10),
     Part("deadlines", "a silent lessor's work is done by the other", 5),
     Part("clocks", "clocks that are off at each role", 15),
     Part("hubworkers", "1,000 orders at two hubs of two processes each on PostgreSQL, two of which are killed", 15),
