@@ -72,8 +72,8 @@ class Bridge:
     """The link's account on the neighbour's broker."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     watching: Watching = unwatched
-    pump: Consumer | None = None
-    """Subscribed to the queue in place of `near`: carries by itself what is plain, and hands out the rest."""
+    pump: Callable[[], Consumer] | None = None
+    """Makes what subscribes to the queue in place of `near`: it carries what is plain, and hands out the rest."""
 
     def __post_init__(self) -> None:
         self._pattern = re.compile(self.keys)
@@ -87,12 +87,15 @@ class Bridge:
         Raises:
             NoSuchQueue, AccessRefused: the brokers were loaded with another network description.
         """
-        consumer = self.pump or self.near.consume(out_queue(self.hub, self.neighbour), prefetch=PREFETCH)
+        consumer = self.pump() if self.pump is not None else self._queue()
         async with consumer, asyncio.TaskGroup() as under_way:
             async for delivery in consumer:
                 size = len(delivery.message.body)
                 await self._room.take(size)
                 under_way.create_task(self._carry(delivery, size))
+
+    def _queue(self) -> Consumer:
+        return self.near.consume(out_queue(self.hub, self.neighbour), prefetch=PREFETCH)
 
     async def _carry(self, delivery: Delivery, size: int) -> None:
         try:

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
@@ -218,10 +219,10 @@ class BridgedWire:
         account = Address(link_account(hub, neighbour))
         near = await self.sites[hub].connect(hub_address(hub))
         far = await self.sites[neighbour].connect(account, exchange=hub_exchange(neighbour))
-        keys = link_keys(self.layout, hub, neighbour)
+        keys = link_keys(hub, neighbour)
         pump = None
         if isinstance(near, RabbitBroker) and isinstance(far, RabbitBroker):
-            pump = Pump(near, far, out_queue(hub, neighbour), keys, self._pumped)
+            pump = partial(Pump, near, far, out_queue(hub, neighbour), keys, self._pumped)
         return Bridge(hub, neighbour, keys, near, far, pump=pump)
 
     async def until_pumped(self, messages: int) -> None:
