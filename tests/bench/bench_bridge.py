@@ -6,6 +6,7 @@
 Both read the queue `out.A11.B11`, publish on `hub.B11` of another virtual host of one server, and acknowledge what is
 confirmed. Ours is a `sublet bridge` as an operator starts it, the shovel runs inside the server. The queue is full
 before either is started; the time of a round begins when a twentieth has arrived, so that no start counts.
+Messages are as aio-pika writes them, with a header and an id: a bridge hands such on as they came.
 """
 
 from __future__ import annotations

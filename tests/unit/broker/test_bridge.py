@@ -126,6 +126,18 @@ async def test_a_key_of_another_link_is_never_published() -> None:
     assert (bad.how, far.taken) == (NOT_OF_THIS_LINK, [])
 
 
+async def test_a_pump_stands_in_for_the_queue_and_each_run_has_its_own() -> None:
+    pumps: list[Any] = [Near(deque([given("one")])), Near(deque([given("two")]))]
+    handed_out, far = [pump.deliveries[0] for pump in pumps], Far()
+    bridge: Any = Bridge("A11", "B11", r"B11\.\w+\.A11\.\w+\.\w+", None, far, pump=lambda: pumps.pop(0))  # type: ignore[arg-type]
+    for each in handed_out:
+        running = asyncio.create_task(bridge.run())
+        await each.settled.wait()
+        running.cancel()
+        await asyncio.wait([running])
+    assert (far.taken, [each.how for each in handed_out]) == (["one", "two"], ["ack", "ack"])
+
+
 async def test_a_link_that_is_down_is_tried_until_it_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     lost: list[Exception] = [BrokerUnreachable("gone"), PublishUnknown("no confirm")]
     far, waits = Far({"waits": lost * 500}), given("waits")
