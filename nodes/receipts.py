@@ -51,6 +51,16 @@ def aggregate_of(settlement: Settlement) -> str:
     return PREFIX + day_of(settlement.contract)
 
 
+def key_of(event: Event) -> bytes | None:
+    """The key of a party that settles, as its contract names it: where receipts lie nobody is registered, and whoever
+    handles them verifies the contract.
+    """
+    if not isinstance(event.data, Settlement):
+        return None
+    contract = event.data.contract
+    return {contract.renter: contract.renter_key, contract.lessor: contract.lessor_key}.get(event.source)
+
+
 def concerns(event: Event) -> bool:
     """Whether the event is for such an aggregate."""
     fires = event.type == TIMER_FIRED and isinstance(event.data, TimerFired) and event.data.name == DROP

@@ -66,6 +66,12 @@ def test_another_receipt_of_a_contract_is_refused() -> None:
     assert refusal(settled(settlement(seconds=30.0)), {KEY: settlement()}) == "second-receipt"
 
 
+def test_a_party_that_joined_later_is_known_by_its_contract() -> None:
+    hub = HubMachine(HubConfig(me=HUB_B, hub_keys=HUB_KEYS, participants={}))
+    known = {source: hub.key_of({}, settled(settlement(), source, HUB_B)) for source in (LESSOR, RENTER, OTHER)}
+    assert known == {LESSOR: IDENTITIES[LESSOR].public, RENTER: IDENTITIES[RENTER].public, OTHER: None}
+
+
 def test_only_a_contracts_parties_settle_it() -> None:
     assert refusal(settled(settlement(), OTHER)) == "not-your-contract"
 
