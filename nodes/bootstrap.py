@@ -42,6 +42,7 @@ from nodes.identity import Identity, verify
 from nodes.lessor.compute.workshop import Workshop
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.receipts import Receipts
+from nodes.lessor.refusals import Refusals
 from nodes.lessor.worker import LessorWorker
 from nodes.machine import Machine
 from nodes.network import described
@@ -354,7 +355,8 @@ def lessor_worker(
     """One worker of a lessor. Its enclaves are vouched for by `hardware`; without, they are software enclaves, vouched
     for by a development key that dies with the worker.
 
-    `receipts_in` is the folder for receipts, which all workers of a lessor share. `reported` is the measurement that
+    `receipts_in` is the folder for receipts, which all workers of a lessor share; beside it is what was refused last.
+    `reported` is the measurement that
     software enclaves claim instead of their own: they can claim anything.
     """
     quoter = hardware or SoftwareQuoter(Ed25519PrivateKey.generate(), reported or measurement())
@@ -374,6 +376,7 @@ def lessor_worker(
         name=derive_id("worker", os.urandom(16).hex()),
         workshop=Workshop(crew, start_enclave),
         receipts=Receipts(receipts_in),
+        refusals=Refusals(receipts_in.parent, time.time),
         telemetry=telemetry or Telemetry(),
     )
 

@@ -102,6 +102,17 @@ class BuyOrderRefused(Struct, frozen=True, kw_only=True):
     reason: Text
 
 
+class LinkReported(Struct, frozen=True, kw_only=True):
+    """A hub tells a renter what a job of its waits for: a link of the hub's is lost, or, without a reason, carries."""
+
+    job: IdField
+    neighbour: AddressField
+    """The hub at the other end."""
+    why: Text = ""
+    contracts: Annotated[tuple[IdField, ...], Meta(max_length=limits.LESSORS_PER_JOB_MAX)] = ()
+    """The job's that go over it. Without any, an order of the job's waits for those behind it."""
+
+
 class CapacityAdvertised(Struct, frozen=True, kw_only=True):
     """All that a hub tells a neighbour of compute, its own and others'; what it told before holds no more."""
 
@@ -428,6 +439,7 @@ def _rows() -> tuple[EventType, ...]:
         row("order.buy.placed", "renter", "hub", BuyOrder, "control", "R1: a renter asks for compute"),
         row("order.buy.cancelled", "renter", "hub", OrderCancelled, "control", "R1"),
         row("order.buy.refused", "hub", "renter", BuyOrderRefused, "control", "R2: no match in time"),
+        row("link.reported", "hub", "renter", LinkReported, "control", "N2: why a job waits"),
         row("capacity.advertised", "hub", "hub", CapacityAdvertised, "control", "N4: the best hubs that one knows of"),
         row("hubs.announced", "hub", "hub", HubsAnnounced, "control", "N3, N4: by which hubs others are reached"),
         row("heartbeat.sent", "hub", "hub", Heartbeat, "heartbeat", "N2: the link from one hub to the next carries"),

@@ -14,6 +14,7 @@ Theory of operation. A hub is one aggregate: its own subnet's book, orders and c
     renter ──contract.ended──► hub A ──► hub B ──► lessor
     renter, lessor ──contract.settled──► hubs  receipts, kept by day (`nodes/receipts.py`)
     renter ──introduction.requested──► hub A   who is that partner? hub C vouches for it (introducing)
+    hub A ──link.reported──► renter            a link that a job of its waits for is lost, or carries again (links)
     operator ──participant.admitted──► hub     who is attached, and by which key (registry)
 
 Of what each order, reservation and contract may become, `nodes/hub/states.py` has the tables. Order of arrival is not

@@ -2,7 +2,8 @@
 
 One aggregate, `hub`, beside the days of receipts (`nodes/receipts.py`). Keys: `hub`, `sell/<id>`, `buy/<id>`,
 `placed/<renter>`, `quote/<id>`, `contract/<id>`, `heard/<protection>/<neighbour's address>`,
-`link/<neighbour's address>`, `member/<participant>`, `known/<hub's name>`, `telling/<neighbour's address>`.
+`link/<neighbour's address>`, `told/<neighbour's address>/<job>`, `member/<participant>`, `known/<hub's name>`,
+`telling/<neighbour's address>`.
 Units of a sell order are held by the key of what holds them: `buy/…` (own reservation), `quote/…` or `contract/…`.
 """
 
@@ -20,6 +21,7 @@ from nodes.machine import PublishFailed
 from nodes.runtime.links import LinkChanged
 from schemas.contracts import Contract, Settlement
 from schemas.hubs import HubCertificate
+from schemas.ids import Address
 from schemas.membership import ParticipantRole
 from schemas.orders import BuyOrder, Capacity, Offer, SellOrder
 
@@ -170,6 +172,12 @@ class LinkRecord(Struct, frozen=True, kw_only=True):
     lost_at: float
 
 
+class ToldRecord(Struct, frozen=True, kw_only=True):
+    """A job whose renter was told that a link is lost, and is told when that carries again."""
+
+    renter: Address
+
+
 class KnownHub(Struct, frozen=True, array_like=True):
     """A hub that was announced; see `nodes/hub/announcing.py`. With one founder's word it takes at most 300 bytes."""
 
@@ -206,6 +214,7 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "contract": ContractRecord,
         "heard": HeardRecord,
         "link": LinkRecord,
+        "told": ToldRecord,
         "known": KnownHub,
         "telling": Telling,
         receipts.RECORD: Settlement,

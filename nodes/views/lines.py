@@ -8,12 +8,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from nodes.renter.protocol.records import JOB_PREFIX, ContractRecord, Job, Progress, Subtask
+from nodes.renter.protocol.records import JOB_PREFIX, ContractRecord, Job, Ledger, Progress, Subtask
 from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Stamp, Store
 from nodes.views.jobs import UNREADABLE
+from schemas.joint import Learned
 
-KINDS: Final = ("job", "progress", "contract", "subtask")
+KINDS: Final = ("job", "progress", "contract", "subtask", "ledger")
 READ_MAX: Final = 250
 """Jobs read at a time."""
 LINES_MAX: Final = 20_000
@@ -49,6 +50,10 @@ class JobLine:
     ended_at: float = 0.0
     code: str = ""
     partner: str = ""
+    dataset: str = ""
+    """Of the partner, as it calls it."""
+    learned: tuple[Learned, ...] = ()
+    """What each party of a joint job learned, a line per kind."""
     rentals: tuple[RentalLine, ...] = ()
     causes: tuple[tuple[str, str], ...] = ()
     """Code and text of what went wrong on the way."""
@@ -94,7 +99,7 @@ class JobLines:
 def _line(name: str, records: Mapping[str, Struct] | RecordUnreadable) -> JobLine:
     if isinstance(records, RecordUnreadable):
         return JobLine(name, UNREADABLE, code=records.code)
-    job, progress = records.get("job"), records.get("progress")
+    job, progress, ledger = (records.get(kind) for kind in ("job", "progress", "ledger"))
     if not isinstance(job, Job) or not isinstance(progress, Progress):
         return JobLine(name, "new")
     subtasks = {each.contract: each for each in records.values() if isinstance(each, Subtask)}
@@ -109,9 +114,21 @@ def _line(name: str, records: Mapping[str, Struct] | RecordUnreadable) -> JobLin
         ended_at=job.ended_at,
         code=job.code,
         partner=job.spec.joint.partner if job.spec.joint else "",
+        dataset=job.spec.joint.dataset if job.spec.joint else "",
+        learned=_learned(ledger) if isinstance(ledger, Ledger) else (),
         rentals=tuple(_rental(each, subtasks.get(each.contract.id)) for each in contracts),
         causes=job.causes,
     )
+
+
+def _learned(ledger: Ledger) -> tuple[Learned, ...]:
+    """Without rounds, of which there may be many."""
+    by: dict[tuple[str, str], Learned] = {}
+    for each in ledger.lines:
+        known = by.get((each.party, each.kind))
+        count = each.count + (known.count if known else 0)
+        by[each.party, each.kind] = Learned(party=each.party, kind=each.kind, count=count, shape=each.shape)
+    return tuple(by.values())
 
 
 def _rental(record: ContractRecord, subtask: Subtask | None) -> RentalLine:
