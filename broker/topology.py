@@ -89,9 +89,6 @@ class Rules(Struct, frozen=True, kw_only=True):
     """How queues behave; None and 0 mean that the rule does not apply."""
 
     delivery_limit: int | None = None
-    dead_exchange: str = ""
-    dead_key: str = ""
-    """Empty: dead letters keep their key."""
     message_seconds_max: float | None = None
     messages_max: int | None = None
     bytes_max: int | None = None
@@ -100,7 +97,11 @@ class Rules(Struct, frozen=True, kw_only=True):
 
 
 class Policy(Struct, frozen=True, kw_only=True):
-    """Rules for the queues whose whole name matches `pattern` (a regular expression); each queue has one policy."""
+    """Rules for the queues whose whole name matches `pattern` (a regular expression); each queue has one policy.
+
+    A broker has the same ones whatever its hubs: it looks through all of them for each queue that it makes, and through
+    all queues for each of them.
+    """
 
     name: str
     pattern: str
@@ -122,6 +123,10 @@ class Queue(Struct, frozen=True, kw_only=True):
     policy: str
     single: bool = False
     """One consumer gets messages, until it ends; then the next one."""
+    dead_exchange: str = ""
+    """Where its dead letters go, at least once; empty: nowhere."""
+    dead_key: str = ""
+    """Empty: dead letters keep their key."""
 
 
 class Binding(Struct, frozen=True, kw_only=True):
@@ -171,7 +176,7 @@ def topology(network: Network, broker: str = "main") -> Topology:
         exchanges=tuple(item for part in parts for item in part.exchanges),
         queues=tuple(item for part in parts for item in part.queues),
         bindings=tuple(item for part in parts for item in part.bindings),
-        policies=tuple(item for part in parts for item in part.policies),
+        policies=tuple(_policies(network)),
         permissions=tuple(item for part in parts for item in part.permissions),
     )
 
@@ -201,16 +206,16 @@ def _subnet(network: Network, hub: Hub) -> Topology:
     owned += [(address(hub.name, participant.name), kinds(participant)) for participant in hub.participants]
     out = [out_queue(hub.name, via) for via in far]
     queues = [_queue(hub.name, of, kind) for of, of_kinds in owned for kind in of_kinds]
-    queues += [Queue(name=name, quorum=True, policy=f"{hub.name}.out", single=True) for name in out]
-    queues += [Queue(name=dead_queue(hub.name), quorum=True, policy=f"{hub.name}.kept")]
+    queues += [_returned(hub.name, name, "out", single=True) for name in out]
+    queues += [Queue(name=dead_queue(hub.name), quorum=True, policy="kept")]
     if network.keep_unroutable:
-        queues += [Queue(name=unroutable_queue(hub.name), quorum=True, policy=f"{hub.name}.kept")]
-    queues += [Queue(name=_wait_queue(hub.name, s), quorum=True, policy=_wait_policy(hub.name, s)) for s in WAIT_STEPS]
+        queues += [Queue(name=unroutable_queue(hub.name), quorum=True, policy="kept")]
+    queues += [_waiting(hub.name, step) for step in WAIT_STEPS]
     return Topology(
         exchanges=tuple(_exchanges(network, hub.name)),
         queues=tuple(queues),
         bindings=tuple(_bindings(network, hub, owned)),
-        policies=tuple(_policies(network, hub.name)),
+        policies=(),
         permissions=(
             *(_permission(hub.name, of, [queue.name for queue in queues]) for of, _ in owned),
             *(_link(each, hub.name) for each in far),
@@ -238,11 +243,24 @@ def _link(hub: str, neighbour: str) -> Permission:
 
 
 def _queue(hub: str, of: Address, kind: str) -> Queue:
+    name = queue_name(of, kind)
     if is_lane(kind):
-        return Queue(name=queue_name(of, kind), quorum=False, policy=f"{hub}.lane")
+        return Queue(name=name, quorum=False, policy="lane")
     if kind == HEARTBEAT:
-        return Queue(name=queue_name(of, kind), quorum=True, policy=f"{hub}.heartbeat", single=True)
-    return Queue(name=queue_name(of, kind), quorum=True, policy=f"{hub}.{'control' if kind == CONTROL else 'work'}")
+        return Queue(name=name, quorum=True, policy="heartbeat", single=True)
+    return _returned(hub, name, "control" if kind == CONTROL else "work")
+
+
+def _returned(hub: str, name: str, policy: str, *, single: bool = False) -> Queue:
+    """What comes back to this queue too often goes to the hub's dead letters."""
+    dead, key = hub_exchange(hub), dead_key(address(hub, BROKER_NAME))
+    return Queue(name=name, quorum=True, policy=policy, single=single, dead_exchange=dead, dead_key=key)
+
+
+def _waiting(hub: str, step: float) -> Queue:
+    """What has waited goes back under its own key."""
+    name = f"q.{hub}.{wait_name(step)}"
+    return Queue(name=name, quorum=True, policy=wait_name(step), dead_exchange=again_exchange(hub))
 
 
 def _exchanges(network: Network, hub: str) -> Iterator[Exchange]:
@@ -266,7 +284,7 @@ def _bindings(network: Network, hub: Hub, owned: list[_Owned]) -> Iterator[Bindi
     yield Binding(source=again, pattern=f"{hub.name}.*.{hub_address(hub.name)}.{DEAD}", destination=dead)
     for step in WAIT_STEPS:
         pattern = f"{hub.name}.{wait_name(step)}.{hub.name}.*.*"
-        yield Binding(source=here, pattern=pattern, destination=_wait_queue(hub.name, step))
+        yield Binding(source=here, pattern=pattern, destination=_waiting(hub.name, step).name)
     if network.keep_unroutable:
         kept = unroutable_queue(hub.name)
         yield Binding(source=unroutable_exchange(hub.name), pattern="#", destination=kept)
@@ -281,26 +299,18 @@ def _bindings(network: Network, hub: Hub, owned: list[_Owned]) -> Iterator[Bindi
         yield Binding(source=here, pattern=heartbeat_key(hub.name, neighbour), destination=out)
 
 
-def _policies(network: Network, hub: str) -> Iterator[Policy]:
-    prefix = re.escape(f"q.{hub}.")
-    returned = Rules(
-        delivery_limit=network.delivery_limit,
-        dead_exchange=hub_exchange(hub),
-        dead_key=dead_key(address(hub, BROKER_NAME)),
-    )
-    control = replace(returned, messages_max=CONTROL_MESSAGES_MAX, bytes_max=WORK_BYTES_MAX)
-    work = replace(returned, bytes_max=WORK_BYTES_MAX)
-    yield Policy(name=f"{hub}.control", pattern=rf"{prefix}{_ANY_NAME}\.{CONTROL}", rules=control)
-    yield Policy(name=f"{hub}.work", pattern=rf"{prefix}{_ANY_NAME}\.({BATCH}|{RESULT})", rules=work)
-    out = replace(work, delivery_limit=KEPT_RETURNS_MAX)
-    yield Policy(name=f"{hub}.out", pattern=rf"out\.{re.escape(hub)}\.{_ANY_NAME}", rules=out)
+def _policies(network: Network) -> Iterator[Policy]:
+    mine = rf"q\.{_ANY_NAME}\.{_ANY_NAME}"
+    returned = Rules(delivery_limit=network.delivery_limit, bytes_max=WORK_BYTES_MAX)
+    control = replace(returned, messages_max=CONTROL_MESSAGES_MAX)
+    yield Policy(name="control", pattern=rf"{mine}\.{CONTROL}", rules=control)
+    yield Policy(name="work", pattern=rf"{mine}\.({BATCH}|{RESULT})", rules=returned)
+    out = replace(returned, delivery_limit=KEPT_RETURNS_MAX)
+    yield Policy(name="out", pattern=rf"out\.{_ANY_NAME}\.{_ANY_NAME}", rules=out)
     few = Rules(messages_max=KEPT_MESSAGES_MAX, bytes_max=KEPT_BYTES_MAX)
-    lanes = replace(few, message_seconds_max=LANE_SECONDS_MAX)
-    yield Policy(name=f"{hub}.lane", pattern=rf"{prefix}{_ANY_NAME}\.w[0-9]+", rules=lanes)
-    kept = Rules(
-        delivery_limit=KEPT_RETURNS_MAX, messages_max=KEPT_MESSAGES_MAX, bytes_max=KEPT_BYTES_MAX, drop_oldest=True
-    )
-    yield Policy(name=f"{hub}.kept", pattern=rf"{prefix}({DEAD}|{UNROUTABLE})", rules=kept)
+    yield Policy(name="lane", pattern=rf"{mine}\.w[0-9]+", rules=replace(few, message_seconds_max=LANE_SECONDS_MAX))
+    kept = replace(few, delivery_limit=KEPT_RETURNS_MAX, drop_oldest=True)
+    yield Policy(name="kept", pattern=rf"q\.{_ANY_NAME}\.({DEAD}|{UNROUTABLE})", rules=kept)
     beats = Rules(
         delivery_limit=KEPT_RETURNS_MAX,
         message_seconds_max=HEARTBEAT_SECONDS_MAX,
@@ -308,11 +318,10 @@ def _policies(network: Network, hub: str) -> Iterator[Policy]:
         bytes_max=HEARTBEAT_BYTES_MAX,
         drop_oldest=True,
     )
-    yield Policy(name=f"{hub}.heartbeat", pattern=rf"{prefix}{HUB_NAME}\.{HEARTBEAT}", rules=beats)
+    yield Policy(name="heartbeat", pattern=rf"q\.{_ANY_NAME}\.{HUB_NAME}\.{HEARTBEAT}", rules=beats)
     for step in WAIT_STEPS:
-        name = re.escape(_wait_queue(hub, step))
-        rules = Rules(dead_exchange=again_exchange(hub), message_seconds_max=step, bytes_max=WORK_BYTES_MAX)
-        yield Policy(name=_wait_policy(hub, step), pattern=name, rules=rules)
+        rules = Rules(message_seconds_max=step, bytes_max=WORK_BYTES_MAX)
+        yield Policy(name=wait_name(step), pattern=rf"q\.{_ANY_NAME}\.{wait_name(step)}", rules=rules)
 
 
 def _permission(hub: str, of: Address, queues: list[str]) -> Permission:
@@ -322,11 +331,3 @@ def _permission(hub: str, of: Address, queues: list[str]) -> Permission:
     return Permission(
         user=of, exchange=hub_exchange(hub), keys=keys, queues=own, reads=readable(of), leads=leadable(of)
     )
-
-
-def _wait_queue(hub: str, step: float) -> str:
-    return f"q.{hub}.{wait_name(step)}"
-
-
-def _wait_policy(hub: str, step: float) -> str:
-    return f"{hub}.{wait_name(step)}"

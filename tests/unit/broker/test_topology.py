@@ -44,6 +44,11 @@ def test_every_queue_has_the_one_policy_it_names() -> None:
             assert matching == [queue.policy]
 
 
+def test_a_broker_has_the_same_policies_however_many_hubs_it_carries() -> None:
+    """It compares each queue with each policy: with a dozen for each hub, 100 hubs take minutes to import."""
+    assert topology(line("A", "B", "C", "D")).policies == topology(TWO).policies
+
+
 def test_lanes_are_not_quorum_queues_because_those_have_no_exclusive_consumers() -> None:
     kinds = {queue.name.rpartition(".")[2]: queue.quorum for queue in topology(TWO).queues}
     assert not kinds["w1"]
