@@ -19,7 +19,8 @@ from broker.errors import AccessRefused, NoSuchQueue
 from broker.names import hub_exchange, link_account
 from broker.port import Broker, Message
 from broker.topology import link_keys
-from nodes.bootstrap import CONNECT_SECONDS_MAX, operating, telemetry_of
+from nodes.bootstrap.connecting import CONNECT_SECONDS_MAX
+from nodes.bootstrap.operating import operating, telemetry_of
 from nodes.config import NodeConfig, broker_name
 from nodes.operations.telemetry import Telemetry
 from nodes.renewal import follow_files

@@ -12,7 +12,8 @@ from typing import Final
 
 from broker.port import Broker
 from nodes.asking import told_market
-from nodes.bootstrap import connect, evidence_policy, new_job_id
+from nodes.bootstrap.connecting import connect
+from nodes.bootstrap.renter import evidence_policy, new_job_id
 from nodes.config import NodeConfig
 from nodes.data.port import Source
 from nodes.partner.decision import publish_decision

@@ -16,17 +16,12 @@ from typing import Any, Final, Self
 from broker.embedded import EmbeddedServer
 from broker.network import Hub, Link, Network, Participant
 from nodes.asking import told_market
-from nodes.bootstrap import (
-    PartnerWishes,
-    RenterWishes,
-    StoredNode,
-    cores,
-    hub_node,
-    lessor_worker,
-    new_job_id,
-    partner_node,
-    renter_node,
-)
+from nodes.bootstrap.hub import hub_node
+from nodes.bootstrap.lessor import lessor_worker
+from nodes.bootstrap.partner import PartnerWishes, partner_node
+from nodes.bootstrap.renter import RenterWishes, new_job_id, renter_node
+from nodes.bootstrap.running import cores
+from nodes.bootstrap.stored import StoredNode
 from nodes.crew.crew import Crew
 from nodes.data.port import Source
 from nodes.hub.directory import HubConfig

@@ -23,7 +23,8 @@ from broker.network import Participant
 from broker.topology import membership
 from nodes.admission.operator import Operator
 from nodes.admission.registered import LOOK_SECONDS, member_of, registered, running_contracts, until
-from nodes.bootstrap import connect, hub_config
+from nodes.bootstrap.connecting import connect
+from nodes.bootstrap.hub import hub_config
 from nodes.config import NodeConfig
 from nodes.hub.records import Member
 from nodes.hub.registry import changed, check_request, founder, is_repeated, settled_member

@@ -67,7 +67,7 @@ def market(*, config: o.Config, as_json: o.Json = False) -> None:
 
     async def look() -> Market:
         if node.role == "hub":
-            from nodes.bootstrap import hub_config  # noqa: PLC0415
+            from nodes.bootstrap.hub import hub_config  # noqa: PLC0415
 
             async with open_store(node) as store:
                 return await at_hub(store, hub_config(node), time.time())

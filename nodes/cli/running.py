@@ -210,7 +210,7 @@ class Running:
 
     async def export(self, wanted: str, out: Path | None) -> None:
         """The job's journal as signed JSON lines to `out` or stdout."""
-        from nodes.bootstrap import renter_config  # noqa: PLC0415 - commands that only look start quicker
+        from nodes.bootstrap.renter import renter_config  # noqa: PLC0415 - commands that only look start quicker
 
         identity = self.config.identity()
         async with open_store(self.config) as store:

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-from nodes import bootstrap
+from nodes.bootstrap.renter import RenterWishes, evidence_policy, new_job_id, renter_services
+from nodes.bootstrap.running import hands
 from nodes.config import NodeConfig
 from nodes.crew.crew import Crew
 from nodes.data.port import Source
@@ -40,10 +41,10 @@ async def services_at(config: NodeConfig) -> AsyncIterator[Services]:
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(config, make=True))
-        crew = Crew(bootstrap.hands(config))
+        crew = Crew(hands(config))
         stack.push_async_callback(crew.close)
-        wishes = bootstrap.RenterWishes(config.data_dir, crew, evidence=bootstrap.evidence_policy(config))
-        yield bootstrap.renter_services(wishes, config.identity(), store)
+        wishes = RenterWishes(config.data_dir, crew, evidence=evidence_policy(config))
+        yield renter_services(wishes, config.identity(), store)
 
 
 async def quote(  # noqa: PLR0917 - what `submit` takes, and the market
@@ -72,7 +73,7 @@ async def quote(  # noqa: PLR0917 - what `submit` takes, and the market
                 options,
                 jobs=aside.jobs,
                 blobs=aside.blobs,
-                job_id=bootstrap.new_job_id(),
+                job_id=new_job_id(),
             )
 
         spec = await asyncio.to_thread(staging)

@@ -19,7 +19,8 @@ from broker.embedded import EmbeddedServer
 from broker.names import link_account
 from broker.network import Hub, Link, Network, Participant
 from broker.topology import link_keys
-from nodes.bootstrap import StoredNode, hub_node
+from nodes.bootstrap.hub import hub_node
+from nodes.bootstrap.stored import StoredNode
 from nodes.hub.directory import HubConfig
 from nodes.hub.machine import AGGREGATE
 from nodes.hub.records import KnownHub

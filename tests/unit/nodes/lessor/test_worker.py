@@ -17,7 +17,7 @@ from broker.embedded import EmbeddedServer
 from broker.names import dead_queue, queue_name, routing_key
 from broker.network import Hub, Link, Network, Participant
 from broker.port import Broker, Message
-from nodes.bootstrap import lessor_worker
+from nodes.bootstrap.lessor import lessor_worker
 from nodes.crew.crew import Crew
 from nodes.lessor.lane import take_lane
 from nodes.lessor.protocol.config import LessorConfig
