@@ -24,7 +24,8 @@ TAKE_A_CODE: Final = {"fail", "lose", "BatchRefused", "CannotCompute", "Objectio
 """Callables that take a code by its place."""
 END_NO_JOB: Final = {
     # a hub's paper or welcome is not taken
-    *("not-my-paper", "one-sided-link", "paper-signature", "two-papers"),
+    *("not-my-paper", "one-sided-link", "paper-signature", "two-papers", "not-my-certificate", "hub-certificate"),
+    *("other-network", "other-hub"),
     *("stale-welcome", "welcome-signature", "wrong-hub-key", "wrong-key"),
     # a journal does not replay
     *("bad-entry", "broken-chain", "different-effects", "different-refusal", "incomplete", "wrong-machine"),
