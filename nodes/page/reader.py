@@ -42,7 +42,7 @@ HISTORIES_MAX: Final = 4
 """Jobs whose timelines are kept."""
 ENTRIES_MAX: Final = 2_000
 """Of a journal, read at a time."""
-READ_ON_SECONDS_MAX: Final = 0.3
+READ_ON_SECONDS_MAX: Final = 0.2
 """In one look: what is long is read over several."""
 
 
@@ -150,8 +150,7 @@ class Reader:
     async def all_lines(self) -> JobLines:
         """The renter's jobs, as many as can be read in one look."""
         store, start = await self.store(), self.stopwatch()
-        while not await self.lines.refresh(store) and self.stopwatch() - start < READ_ON_SECONDS_MAX:
-            pass
+        await self.lines.refresh(store, lambda: self.stopwatch() - start < READ_ON_SECONDS_MAX)
         return self.lines
 
     async def receipts(self) -> Balance:

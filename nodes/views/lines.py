@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,6 +59,10 @@ class JobLine:
     """Code and text of what went wrong on the way."""
 
 
+def _never() -> bool:
+    return False
+
+
 class JobLines:
     """The jobs of one store; see `refresh`."""
 
@@ -76,8 +80,11 @@ class JobLines:
             self._sorted = sorted(self._lines.values(), key=lambda each: -each.submitted_at)
         return self._sorted
 
-    async def refresh(self, store: Store, reads_max: int = 1) -> bool:
-        """Read what changed, at most so many times `READ_MAX` jobs; whether that was all. Raises as the store does."""
+    async def refresh(self, store: Store, go_on: Callable[[], bool] = _never) -> bool:
+        """Read what changed, `READ_MAX` jobs and more for as long as `go_on` says; whether that was all.
+
+        What changed is asked once: with many jobs that takes as long as reading some. Raises as the store does.
+        """
         stamps = await store.stamps(JOB_PREFIX)
         for gone in self._stamps.keys() - stamps.keys():
             del self._stamps[gone], self._lines[gone]
@@ -85,15 +92,21 @@ class JobLines:
         changed = [name for name, stamp in stamps.items() if self._stamps.get(name) != stamp]
         room = LINES_MAX - len(self._lines)
         wanted = [name for name in changed if name in self._lines or (room := room - 1) >= 0]
-        for start in range(0, min(len(wanted), reads_max * READ_MAX), READ_MAX):
-            part = wanted[start : start + READ_MAX]
-            found = await store.select(part, KINDS)
-            for name in part:
-                self._lines[name] = _line(name, found.get(name, {}))
-                self._stamps[name] = stamps[name]
-            self._sorted = None
+        for start in range(0, len(wanted), READ_MAX):
+            if start and not go_on():
+                break
+            await self._read(store, wanted[start : start + READ_MAX], stamps)
+        else:
+            start = len(wanted)
         self.unread = len(stamps) - len(self._lines)
-        return len(wanted) <= reads_max * READ_MAX
+        return start >= len(wanted)
+
+    async def _read(self, store: Store, names: Sequence[str], stamps: Mapping[str, Stamp]) -> None:
+        found = await store.select(names, KINDS)
+        for name in names:
+            self._lines[name] = _line(name, found.get(name, {}))
+            self._stamps[name] = stamps[name]
+        self._sorted = None
 
 
 def _line(name: str, records: Mapping[str, Struct] | RecordUnreadable) -> JobLine:

@@ -46,6 +46,7 @@ PARTS: Final = (
     Part("hubworkers", "1,000 orders at two hubs of two processes each on PostgreSQL, two of which are killed", 15),
     Part("strangers", "a stranger that does all it can makes no job slower", 15),
     Part("hubs", "1,000 hubs with a million participants: what each keeps and sends, and a rush of orders", 30),
+    Part("starting", "a hub among 1,000 starts within 2 s; how long every role and command takes", 10),
     Part("definitions", "RabbitMQ imports the definitions of 1,000 hubs", 30),
     Part("page", "the page over 10,000 jobs, one of 100,000 batches", 10),
     Part("growth", "500 jobs leave nothing that grows with their number", 40),

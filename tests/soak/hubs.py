@@ -40,6 +40,8 @@ class Line:
 
     hubs: int
     participants: int
+    orders: int
+    """In the rush: where there are few, as many as take half of all units."""
     rounds: int
     """Of `ADVERTISE_SECONDS`, until every hub knows the best of all."""
     words: int
@@ -101,9 +103,12 @@ def look(hubs: int, participants: int, *, orders_max: int = ORDERS) -> Line:
     if network.refusals:
         raise AssertionError(f"refused: {network.refusals[0].reason}")
     fates = list(network.fates.values())
+    if len(fates) != orders:
+        raise AssertionError(f"{orders - len(fates)} orders were not taken")
     return Line(
         hubs=hubs,
         participants=participants,
+        orders=orders,
         rounds=rounds,
         words=words,
         kept_kib=kept / 1024,

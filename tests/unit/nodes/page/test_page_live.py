@@ -270,7 +270,7 @@ async def test_a_long_journal_is_read_over_several_looks(
     for number in range(10):
         await put(store, "job-long", event=f"e{number}")
     looks = iter(range(1_000_000))
-    monkeypatch.setattr(made, "stopwatch", lambda: next(looks) * 0.2)
+    monkeypatch.setattr(made, "stopwatch", lambda: next(looks) * 0.15)
     unread = []
     for _ in range(3):
         picture = await made.job("job-long")
