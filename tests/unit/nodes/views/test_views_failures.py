@@ -26,6 +26,7 @@ END_NO_JOB: Final = {
     # a hub's paper or welcome is not taken
     *("not-my-paper", "one-sided-link", "paper-signature", "two-papers"),
     *("stale-welcome", "welcome-signature", "wrong-hub-key", "wrong-key"),
+    *("hub-certificate", "not-my-certificate", "other-hub", "other-network"),
     # a journal does not replay
     *("bad-entry", "broken-chain", "different-effects", "different-refusal", "incomplete", "wrong-machine"),
     # one message is set aside, at whoever got it
