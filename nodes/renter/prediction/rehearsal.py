@@ -11,10 +11,11 @@ until its memory is as large as a batch. One row, and many, tell what a batch co
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 from tempfile import TemporaryFile
@@ -181,6 +182,19 @@ def _count(table: Table, first: int, rows: int) -> int:
     return min(rows, ROWS_MAX, table.rows - first)
 
 
+@contextlib.contextmanager
+def _unswept() -> Iterator[None]:
+    """Python looks for garbage through all that a process holds, now and then: not in a batch of all."""
+    sweeping = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if sweeping:
+            gc.enable()
+
+
+@_unswept()
 def _parts(play: Callable[[Laps, int], None], rows_max: int) -> list[Part]:
     """Of every part what it costs, of several rounds on up to so many rows; those are left out that not all rounds come
     to, as where a program refuses one row of many."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,21 @@ def test_a_part_has_a_start_a_price_per_batch_and_one_per_row(
         assert found.batch == pytest.approx(5 * TICK)
         assert found.row == pytest.approx(TICK / 8)
         assert found.start == pytest.approx((16 + 2 * 40) * TICK)
+
+
+def test_garbage_is_looked_for_before_and_after(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process that holds much that costs more than a batch, and falls on any part."""
+    sweeping: list[bool] = []
+    honest = Table.read
+
+    def read(table: Table, first: int, count: int) -> NDArray[np.float64]:
+        sweeping.append(gc.isenabled())
+        return honest(table, first, count)
+
+    monkeypatch.setattr(Table, "read", read)
+    rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 20, 3)
+    assert not any(sweeping)
+    assert gc.isenabled()
 
 
 def test_of_one_row_all_is_the_rows(table: Table) -> None:
