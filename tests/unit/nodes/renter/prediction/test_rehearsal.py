@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,12 +122,13 @@ def test_a_part_has_a_start_a_price_per_batch_and_one_per_row(
 ) -> None:
     reads = Reads(clock, start=16 * TICK, grown=2 * TICK, batch=4 * TICK, row=TICK / 8)
     reads.install(monkeypatch)
-    for rehearse, score in (
-        (rehearse_ciphertext, ciphertext(table)),
-        (rehearse_enclave, EnclaveScore(table, PROGRAM.canonical)),
-    ):
+    rehearsals: list[Callable[[], CiphertextParts | EnclaveParts]] = [
+        lambda: rehearse_ciphertext(ciphertext(table), 20, 40),
+        lambda: rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 20, 40),
+    ]
+    for rehearse in rehearsals:
         reads.counts.clear()
-        found: Part = rehearse(score, 20, 40).read  # type: ignore[operator]
+        found = rehearse().read
         assert found.batch == pytest.approx(5 * TICK)
         assert found.row == pytest.approx(TICK / 8)
         assert found.start == pytest.approx((16 + 2 * 40) * TICK)
