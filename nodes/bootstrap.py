@@ -19,7 +19,7 @@ from broker.network import next_hops
 from broker.port import Broker
 from nodes import receipts
 from nodes.allocator import keep_memory
-from nodes.config import DAY_SECONDS, NodeConfig, PartnerSettings, RenterSettings, broker_name
+from nodes.config import NodeConfig, PartnerSettings, RenterSettings, broker_name
 from nodes.crew.crew import Crew
 from nodes.data.reading import Dialect, Reading
 from nodes.enclave.attestation.measure import measurement
@@ -76,6 +76,7 @@ from nodes.store.opening import Place
 from nodes.store.port import Store
 from nodes.views.phases import Phases
 from schemas.ids import Address, derive_id, hub_address, hub_of
+from schemas.limits import DAY_SECONDS
 from schemas.money import to_micros
 
 T = TypeVar("T")
@@ -287,7 +288,7 @@ def lessor_worker(
     identity: Identity,
     broker: Broker,
     crew: Crew,
-    receipts_in: Path,
+    receipts_kept: Receipts,
     *,
     reported: bytes | None = None,
     hardware: Quoter | None = None,
@@ -296,7 +297,7 @@ def lessor_worker(
     """One worker of a lessor. Its enclaves are vouched for by `hardware`; without, they are software enclaves, vouched
     for by a development key that dies with the worker.
 
-    `receipts_in` is the folder for receipts, which all workers of a lessor share. `reported` is the measurement that
+    `receipts_kept` is the folder for receipts, which all workers of a lessor share. `reported` is the measurement that
     software enclaves claim instead of their own: they can claim anything.
     """
     quoter = hardware or SoftwareQuoter(Ed25519PrivateKey.generate(), reported or measurement())
@@ -315,7 +316,7 @@ def lessor_worker(
         clock=time.time,
         name=derive_id("worker", os.urandom(16).hex()),
         workshop=Workshop(crew, start_enclave),
-        receipts=Receipts(receipts_in),
+        receipts=receipts_kept,
         telemetry=telemetry or Telemetry(),
     )
 
@@ -451,7 +452,8 @@ async def serve_lessor(  # noqa: PLR0917 - as every role's
 ) -> None:
     """A lessor's worker."""
     settings, hardware = lessor_config(config, identity), lessor_hardware(config)
-    worker = lessor_worker(settings, identity, broker, crew, config.receipts, hardware=hardware, telemetry=telemetry)
+    kept = Receipts(config.receipts, config.keep_receipts_days)
+    worker = lessor_worker(settings, identity, broker, crew, kept, hardware=hardware, telemetry=telemetry)
 
     def taken_up(changed: NodeConfig) -> None:
         worker.configure(lessor_config(changed, identity))
@@ -506,6 +508,7 @@ def renter_config(config: NodeConfig, identity: Identity) -> RenterConfig:
         handshake_seconds_max=settings.handshake_seconds_max,
         batch_window=settings.batch_window,
         keep_seconds=settings.keep_days * DAY_SECONDS,
+        keep_receipts_seconds=config.keep_receipts_days * DAY_SECONDS,
         partner_seconds_max=settings.partner_seconds_max,
         approval_seconds_max=settings.approval_seconds_max,
     )
@@ -573,7 +576,12 @@ def hub_config(config: NodeConfig) -> HubConfig:
     ways = next_hops(described(network), config.hub).items() if config.links else ()
     bridged: dict[str, Address] = {hub_address(to): hub_address(via) for to, via in ways if via in config.links}
     return HubConfig(
-        me=config.address, hub_keys=network.hub_keys, participants=participants, linked=linked, bridged=bridged
+        me=config.address,
+        hub_keys=network.hub_keys,
+        participants=participants,
+        linked=linked,
+        bridged=bridged,
+        keep_receipts_seconds=config.keep_receipts_days * DAY_SECONDS,
     )
 
 

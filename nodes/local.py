@@ -31,6 +31,7 @@ from nodes.data.port import Source
 from nodes.hub.directory import HubConfig
 from nodes.identity import Identity
 from nodes.lessor.protocol.config import LessorConfig
+from nodes.lessor.receipts import Receipts
 from nodes.lessor.worker import LessorWorker
 from nodes.local_partner import LocalPartner
 from nodes.partner.decision import publish_decision
@@ -324,6 +325,6 @@ class LocalNetwork:
             self._identities[lessor],
             broker,
             self._crew,
-            self._folder / lessor / "receipts",
+            Receipts(self._folder / lessor / "receipts"),
             reported=self._reported,
         )

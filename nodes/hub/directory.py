@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from schemas.errors import BadConfig
 from schemas.fields import PUBLIC_KEY_BYTES
 from schemas.ids import Address, hub_address, hub_of, parse_address
+from schemas.limits import DAY_SECONDS, KEEP_RECEIPTS_DAYS_DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class HubConfig:
     participants: Mapping[str, bytes]
     linked: tuple[str, ...] | None = None
     bridged: Mapping[str, Address] = field(default_factory=dict)
+    keep_receipts_seconds: float = KEEP_RECEIPTS_DAYS_DEFAULT * DAY_SECONDS
 
     def __post_init__(self) -> None:
         if self.me not in self.hub_keys:

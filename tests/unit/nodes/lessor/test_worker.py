@@ -22,6 +22,7 @@ from nodes.crew.crew import Crew
 from nodes.lessor.lane import take_lane
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.protocol.market import sell_order
+from nodes.lessor.receipts import Receipts
 from nodes.lessor.worker import LessorWorker, _Shift
 from nodes.machine import SetTimer
 from schemas import codec
@@ -46,9 +47,8 @@ async def server() -> AsyncIterator[EmbeddedServer]:
 
 def worker_of(server: EmbeddedServer, who: Address = LESSOR) -> LessorWorker:
     config = LessorConfig(me=who, key=IDENTITIES[who].public, hub_keys=HUB_KEYS, lanes=1)
-    return lessor_worker(
-        config, IDENTITIES[who], server.connect(who), Crew(1), Path(tempfile.mkdtemp(prefix="receipts-"))
-    )
+    receipts = Receipts(Path(tempfile.mkdtemp(prefix="receipts-")))
+    return lessor_worker(config, IDENTITIES[who], server.connect(who), Crew(1), receipts)
 
 
 @pytest.fixture
