@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from broker.topology import Binding, Permission, Rules, Topology
+from broker.topology import Binding, Permission, Queue, Rules, Topology
 from schemas.errors import BadConfig
 from schemas.ids import Address
 
@@ -104,7 +104,7 @@ def definitions(
                 "vhost": vhost,
                 "durable": True,
                 "auto_delete": False,
-                "arguments": {"x-queue-type": "quorum" if queue.quorum else "classic"} | _single(queue.single),
+                "arguments": _arguments(queue),
             }
             for queue in topology.queues
         ],
@@ -141,14 +141,17 @@ def _permission(row: Permission, vhost: str) -> dict[str, Any]:
         "user": row.user,
         "vhost": vhost,
         "configure": NOTHING,
-        "write": _whole(row.exchange.replace(".", r"\.")),
-        "read": _whole(row.reads) if row.reads else NOTHING,
+        "write": _whole(_either(row.exchange.replace(".", r"\."), row.leads)),
+        "read": _whole(_either(row.reads, row.exchange.replace(".", r"\.") if row.leads else "")),
     }
 
 
 def _topic_permission(row: Permission, vhost: str) -> dict[str, Any]:
-    """Without it every key would be allowed on the one exchange that the user may write on."""
-    return {"user": row.user, "vhost": vhost, "exchange": row.exchange, "write": _whole(row.keys), "read": NOTHING}
+    """Without it every key would be allowed on the one exchange that the user may write on. Who may bind there binds
+    what a hub's subnet is sent, and no other pattern.
+    """
+    read = _whole(r"[A-Za-z0-9_-]+\.#") if row.leads else NOTHING
+    return {"user": row.user, "vhost": vhost, "exchange": row.exchange, "write": _whole(row.keys), "read": read}
 
 
 def _binding(row: Binding, vhost: str) -> dict[str, Any]:
@@ -162,17 +165,22 @@ def _binding(row: Binding, vhost: str) -> dict[str, Any]:
     }
 
 
-def _single(single: bool) -> dict[str, Any]:
-    return {"x-single-active-consumer": True} if single else {}
+def _arguments(queue: Queue) -> dict[str, Any]:
+    """What a queue has of its own. Dead-lettering at least once needs queues that refuse at their bound."""
+    rows: dict[str, Any] = {
+        "x-queue-type": "quorum" if queue.quorum else "classic",
+        "x-single-active-consumer": queue.single or None,
+        "x-dead-letter-exchange": queue.dead_exchange or None,
+        "x-dead-letter-routing-key": queue.dead_key or None,
+        "x-dead-letter-strategy": "at-least-once" if queue.dead_exchange else None,
+    }
+    return {name: value for name, value in rows.items() if value is not None}
 
 
 def _rules(rules: Rules) -> dict[str, Any]:
-    """A policy's definition. Dead-lettering at least once needs queues that refuse at their bound."""
+    """A policy's definition."""
     rows: dict[str, Any] = {
         "delivery-limit": rules.delivery_limit,
-        "dead-letter-exchange": rules.dead_exchange or None,
-        "dead-letter-routing-key": rules.dead_key or None,
-        "dead-letter-strategy": "at-least-once" if rules.dead_exchange else None,
         "message-ttl": None if rules.message_seconds_max is None else round(rules.message_seconds_max * 1000),
         "max-length": rules.messages_max,
         "max-length-bytes": rules.bytes_max,
@@ -181,6 +189,10 @@ def _rules(rules: Rules) -> dict[str, Any]:
     return {name: value for name, value in rows.items() if value is not None}
 
 
+def _either(*patterns: str) -> str:
+    return "|".join(filter(None, patterns))
+
+
 def _whole(pattern: str) -> str:
     r"""Anchored by `\A` and `\z`: `$` would also accept a trailing newline."""
-    return rf"\A(?:{pattern})\z"
+    return rf"\A(?:{pattern})\z" if pattern else NOTHING

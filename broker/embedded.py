@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -24,11 +24,11 @@ from broker.errors import (
     QueueFull,
     Unroutable,
 )
-from broker.names import may_read
+from broker.names import hub_pattern, may_read, out_queue
 from broker.network import Network
 from broker.port import PREFETCH_MAX, Message, check_message
 from broker.topology import Permission, topology
-from schemas.ids import Address
+from schemas.ids import Address, hub_of
 from schemas.limits import PUBLISH_SECONDS_MAX
 
 
@@ -115,6 +115,18 @@ class EmbeddedServer:
         for look in self._observers:
             look(message)
         self._pump()
+
+    def lead(self, permission: Permission, hub: str, via: str, not_via: Collection[str]) -> None:
+        """Bind a hub's keys to the queue of one neighbour, and to no other's, if this user may."""
+        me = hub_of(permission.user)
+        queues = {each: out_queue(me, each) for each in (via, *not_via)}
+        for queue in queues.values():
+            if not permission.leads or not re.fullmatch(permission.leads, queue):
+                raise AccessRefused(f"{permission.user} may not bind {queue}")
+            if queue not in permission.queues:
+                raise NoSuchQueue(f"the broker has no queue {queue} for {permission.user}")
+        for each, queue in queues.items():
+            self._engine.bind(permission.exchange, hub_pattern(hub), queue, bound=each == via)
 
     async def confirmed(self) -> None:
         """Return when the broker confirms."""
@@ -210,6 +222,12 @@ class EmbeddedBroker:
     def consume(self, queue: str, *, prefetch: int, exclusive: bool = False) -> EmbeddedConsumer:
         """As `broker.port.Broker.consume`."""
         return EmbeddedConsumer(self, queue, min(prefetch, PREFETCH_MAX), exclusive)
+
+    async def lead(self, hub: str, via: str, *, not_via: Collection[str] = ()) -> None:
+        """As `broker.port.Broker.lead`."""
+        if self._closed:
+            raise BrokerUnreachable(f"the connection of {self.address} was closed")
+        self._server.lead(self._permission, hub, via, not_via)
 
     async def close(self) -> None:
         """As `broker.port.Broker.close`."""

@@ -20,7 +20,7 @@ from typing import Final
 
 from broker.errors import NoSuchQueue, QueueBusy
 from broker.port import DEAD_KEY, DEAD_QUEUE, DEAD_REASON, DELIVERY_LIMIT, Message
-from broker.topology import Rules, Topology
+from broker.topology import Queue, Rules, Topology
 
 EXPIRED: Final = "expired"
 """The reason that a queue gives beside DELIVERY_LIMIT."""
@@ -65,8 +65,8 @@ class _Consumer:
 
 @dataclass(slots=True)
 class _Queue:
+    made: Queue
     rules: Rules
-    single: bool = False
     returned: deque[Entry] = field(default_factory=deque)
     ready: deque[Entry] = field(default_factory=deque)
     consumers: deque[int] = field(default_factory=deque)
@@ -80,7 +80,7 @@ class Engine:
 
     def __init__(self, topology: Topology) -> None:
         policies = {policy.name: policy.rules for policy in topology.policies}
-        self._queues = {queue.name: _Queue(policies[queue.policy], queue.single) for queue in topology.queues}
+        self._queues = {queue.name: _Queue(queue, policies[queue.policy]) for queue in topology.queues}
         self._alternates = {exchange.name: exchange.alternate for exchange in topology.exchanges}
         self._bindings: dict[str, list[tuple[re.Pattern[str], str, bool]]] = {name: [] for name in self._alternates}
         for binding in topology.bindings:
@@ -91,6 +91,15 @@ class Engine:
         self._handed: deque[Handed] = deque()
         self._numbers = 0
         self._routes = lru_cache(ROUTES_CACHED_MAX)(self._find_routes)
+
+    def bind(self, exchange: str, pattern: str, queue: str, *, bound: bool) -> None:
+        """Let keys of this pattern lead from an exchange to a queue from now on, or no more."""
+        row, rows = (topic_pattern(pattern), queue, False), self._bindings[exchange]
+        if row in rows and not bound:
+            rows.remove(row)
+        elif bound and row not in rows:
+            rows.append(row)
+        self._routes.cache_clear()
 
     # ---------------------------------------------------------------- publishing
 
@@ -236,9 +245,9 @@ class Engine:
         """The next consumer in turn that may have another message; of a single active one no other."""
         if not queue.consumers:
             return None
-        for _ in range(1 if queue.single else len(queue.consumers)):
+        for _ in range(1 if queue.made.single else len(queue.consumers)):
             number = queue.consumers[0]
-            queue.consumers.rotate(0 if queue.single else -1)
+            queue.consumers.rotate(0 if queue.made.single else -1)
             consumer = self._consumers[number]
             if len(consumer.unsettled) < consumer.prefetch:
                 return number
@@ -246,14 +255,14 @@ class Engine:
 
     def _bury(self, entry: Entry, reason: str, now: float) -> None:
         self._remove(entry)
-        rules = self._queues[entry.queue].rules
-        if not rules.dead_exchange:
+        made = self._queues[entry.queue].made
+        if not made.dead_exchange:
             return
         message = entry.message
-        if rules.dead_key:
+        if made.dead_key:
             why = {DEAD_REASON: reason, DEAD_QUEUE: entry.queue, DEAD_KEY: message.key}
-            message = Message(rules.dead_key, message.body, {**message.headers, **why}, message.id)
-        for name in self._routes(rules.dead_exchange, message.key):
+            message = Message(made.dead_key, message.body, {**message.headers, **why}, message.id)
+        for name in self._routes(made.dead_exchange, message.key):
             self._enqueue(name, message, now)
 
     def _remove(self, entry: Entry) -> None:

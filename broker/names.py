@@ -119,6 +119,16 @@ def operator_account(broker: str) -> str:
     return f"operator~{broker}"
 
 
+def hub_pattern(hub: str) -> str:
+    """The topic pattern of all keys whose destination is in this hub's subnet, the hub among it."""
+    return f"{hub}.#"
+
+
+def leadable(of: Address) -> str:
+    """A regular expression of the queues into which an address may lead what goes to other hubs: a hub into its own."""
+    return rf"out\.{hub_of(of)}\.[A-Za-z0-9_-]+" if name_of(of) == HUB_NAME else ""
+
+
 def dead_queue(hub: str) -> str:
     """The hub's dead letters; readable by the hub."""
     return f"q.{hub}.{DEAD}"

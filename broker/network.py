@@ -139,37 +139,9 @@ def linked(network: Network, hub: str) -> frozenset[str]:
 
 
 def far_neighbours(network: Network, hub: str) -> tuple[str, ...]:
-    """The hubs on other brokers to which messages at this one go next, sorted."""
+    """The hubs on other brokers that a hub is linked to, sorted."""
     brokers = {other.name: other.broker for other in network.hubs}
-    return tuple(sorted(via for via in set(next_hops(network, hub).values()) if brokers[via] != brokers[hub]))
-
-
-Trees = dict[str, dict[str, list[str]]]
-"""By destination: the hubs that send what goes there on to each hub."""
-
-
-def passing(
-    network: Network, hub: str, neighbour: str, trees: Trees | None = None
-) -> tuple[frozenset[str], frozenset[str]]:
-    """The hubs from which messages come over this link this way, and those to which they go.
-
-    Whoever asks for many links of a network gives the same `trees`, where what was found for one is kept for others.
-    """
-    neighbours, trees = _neighbours(network), {} if trees is None else trees
-    destinations = frozenset(name for name, via in next_hops(network, hub).items() if via == neighbour)
-    for to in destinations - trees.keys():
-        trees[to] = {}
-        for name, via in _ways_to(network, neighbours, to).items():
-            trees[to].setdefault(via, []).append(name)
-    return frozenset(start for to in destinations for start in _behind(trees[to], hub)), destinations
-
-
-def _behind(before: Mapping[str, list[str]], hub: str) -> list[str]:
-    """The hub and all whose messages pass it."""
-    found = [hub]
-    for name in found:
-        found += before.get(name, ())
-    return found
+    return tuple(sorted(other for other in linked(network, hub) if brokers[other] != brokers[hub]))
 
 
 def next_hops(network: Network, hub: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ A `Broker` is one authenticated connection for one address. It publishes on the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Protocol
@@ -186,6 +186,17 @@ class Broker(Protocol):
         """A subscription to enter; at most `prefetch` deliveries are unsettled at a time.
 
         With `exclusive` it is the only consumer, as long as it lives (a worker's lane).
+        """
+        ...
+
+    async def lead(self, hub: str, via: str, *, not_via: Collection[str] = ()) -> None:
+        """Let what is sent to another hub's subnet wait for the bridge to the neighbour `via` from now on, and no more
+        for those to others. Meanwhile a message may go both ways. Done again it changes nothing.
+
+        Raises:
+            AccessRefused: this address is no hub's.
+            NoSuchQueue: there is no bridge to one of these neighbours.
+            BrokerUnreachable: it may or may not be done.
         """
         ...
 

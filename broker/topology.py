@@ -3,7 +3,8 @@
     hub.<H>                   topic exchange; participants of H publish here, under keys of their own source only
       --"<H>.<name>.*.*.<kind>"--> q.<H>.<name>.<kind>      one per participant and kind it receives
       --"<D>.#"--> hub.<N>                                  N is H's next hop on the way to hub D (N2, N3)
-      --"<D>.#"--> out.<H>.<N>                              the same where N is on another broker (`broker.bridge`)
+      --"<D>.#"--> out.<H>.<N>                              the same where N is on another broker (`broker.bridge`);
+                                                            changed by the hub itself when ways do (`Broker.lead`)
       --"<H>.hub.*.hub.heartbeat"--> q.<H>.hub.heartbeat    of hubs with such neighbours; read by one process at a time
       --"<H>.dead.<H>.*.dead"--> q.<H>.dead                 dead letters, by those who rejected or by the broker
       --"<H>.wait<ms>.<H>.*.*"--> q.<H>.wait<ms>            retries; expire into:
@@ -18,7 +19,7 @@ own queues only, and configure nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -31,7 +32,6 @@ from broker.names import (
     DEAD,
     DESK,
     HEARTBEAT,
-    PATTERN_CHARS_MAX,
     RESULT,
     UNROUTABLE,
     WAIT_STEPS,
@@ -39,7 +39,9 @@ from broker.names import (
     dead_key,
     dead_queue,
     hub_exchange,
+    hub_pattern,
     is_lane,
+    leadable,
     link_account,
     may_read,
     out_queue,
@@ -53,13 +55,10 @@ from broker.network import (
     Hub,
     Network,
     Participant,
-    Trees,
     check_network,
     far_neighbours,
     kinds,
-    linked,
     next_hops,
-    passing,
 )
 from schemas.errors import BadConfig
 from schemas.ids import HUB_NAME, Address, address, hub_address
@@ -81,9 +80,6 @@ HEARTBEAT_SECONDS_MAX: Final = 60.0
 HEARTBEATS_MAX: Final = 10_000
 HEARTBEAT_BYTES_MAX: Final = 16 * 1024**2
 
-LINK_KEYS_CHARS_MAX: Final = PATTERN_CHARS_MAX - 24
-"""With what anchors it."""
-
 _ANY_NAME: Final = "[A-Za-z0-9_-]+"
 
 
@@ -91,9 +87,6 @@ class Rules(Struct, frozen=True, kw_only=True):
     """How queues behave; None and 0 mean that the rule does not apply."""
 
     delivery_limit: int | None = None
-    dead_exchange: str = ""
-    dead_key: str = ""
-    """Empty: dead letters keep their key."""
     message_seconds_max: float | None = None
     messages_max: int | None = None
     bytes_max: int | None = None
@@ -102,7 +95,11 @@ class Rules(Struct, frozen=True, kw_only=True):
 
 
 class Policy(Struct, frozen=True, kw_only=True):
-    """Rules for the queues whose whole name matches `pattern` (a regular expression); each queue has one policy."""
+    """Rules for the queues whose whole name matches `pattern` (a regular expression); each queue has one policy.
+
+    A broker has the same ones whatever its hubs: it looks through all of them for each queue that it makes, and through
+    all queues for each of them.
+    """
 
     name: str
     pattern: str
@@ -124,6 +121,10 @@ class Queue(Struct, frozen=True, kw_only=True):
     policy: str
     single: bool = False
     """One consumer gets messages, until it ends; then the next one."""
+    dead_exchange: str = ""
+    """Where its dead letters go, at least once; empty: nowhere."""
+    dead_key: str = ""
+    """Empty: dead letters keep their key."""
 
 
 class Binding(Struct, frozen=True, kw_only=True):
@@ -144,6 +145,8 @@ class Permission(Struct, frozen=True, kw_only=True):
     queues: tuple[str, ...]
     reads: str = ""
     """A regular expression of the names of these queues and of no others on the broker; empty where there are none."""
+    leads: str = ""
+    """A regular expression of queues into which it may bind other hubs' keys at its exchange (`names.hub_pattern`)."""
 
 
 class Topology(Struct, frozen=True, kw_only=True):
@@ -166,13 +169,12 @@ def topology(network: Network, broker: str = "main") -> Topology:
     hubs = [hub for hub in network.hubs if hub.broker == broker]
     if not hubs:
         raise BadConfig(f"no hub is on the broker {broker!r}", field="broker")
-    trees: Trees = {}
-    parts = [_subnet(network, hub, trees) for hub in hubs]
+    parts = [_subnet(network, hub) for hub in hubs]
     return Topology(
         exchanges=tuple(item for part in parts for item in part.exchanges),
         queues=tuple(item for part in parts for item in part.queues),
         bindings=tuple(item for part in parts for item in part.bindings),
-        policies=tuple(item for part in parts for item in part.policies),
+        policies=tuple(_policies(network)),
         permissions=tuple(item for part in parts for item in part.permissions),
     )
 
@@ -180,7 +182,7 @@ def topology(network: Network, broker: str = "main") -> Topology:
 def membership(hub: str, participant: Participant) -> Topology:
     """What one participant adds to its hub's broker; the exchanges are its hub's, and are there already."""
     only = Hub(name=hub, participants=(participant,))
-    alone = _subnet(Network(hubs=(only,)), only, {})
+    alone = _subnet(Network(hubs=(only,)), only)
     me = address(hub, participant.name)
     queues = tuple(queue for queue in alone.queues if queue.name.startswith(queue_name(me, "")))
     names = {queue.name for queue in queues}
@@ -196,75 +198,67 @@ def membership(hub: str, participant: Participant) -> Topology:
 _Owned = tuple[Address, tuple[str, ...]]
 
 
-def _subnet(network: Network, hub: Hub, trees: Trees) -> Topology:
+def _subnet(network: Network, hub: Hub) -> Topology:
     far = far_neighbours(network, hub.name)
     owned: list[_Owned] = [(hub_address(hub.name), (CONTROL, DESK, *((HEARTBEAT,) if far else ())))]
     owned += [(address(hub.name, participant.name), kinds(participant)) for participant in hub.participants]
     out = [out_queue(hub.name, via) for via in far]
     queues = [_queue(hub.name, of, kind) for of, of_kinds in owned for kind in of_kinds]
-    queues += [Queue(name=name, quorum=True, policy=f"{hub.name}.out", single=True) for name in out]
-    queues += [Queue(name=dead_queue(hub.name), quorum=True, policy=f"{hub.name}.kept")]
+    queues += [_returned(hub.name, name, "out", single=True) for name in out]
+    queues += [Queue(name=dead_queue(hub.name), quorum=True, policy="kept")]
     if network.keep_unroutable:
-        queues += [Queue(name=unroutable_queue(hub.name), quorum=True, policy=f"{hub.name}.kept")]
-    queues += [Queue(name=_wait_queue(hub.name, s), quorum=True, policy=_wait_policy(hub.name, s)) for s in WAIT_STEPS]
+        queues += [Queue(name=unroutable_queue(hub.name), quorum=True, policy="kept")]
+    queues += [_waiting(hub.name, step) for step in WAIT_STEPS]
     return Topology(
         exchanges=tuple(_exchanges(network, hub.name)),
         queues=tuple(queues),
         bindings=tuple(_bindings(network, hub, owned)),
-        policies=tuple(_policies(network, hub.name)),
+        policies=(),
         permissions=(
             *(_permission(hub.name, of, [queue.name for queue in queues]) for of, _ in owned),
-            *(_link(network, far, hub.name, trees) for far in _reached_from(network, hub)),
+            *(_link(each, hub.name) for each in far),
         ),
     )
 
 
-def link_keys(network: Network, hub: str, neighbour: str, trees: Trees | None = None) -> str:
+def link_keys(hub: str, neighbour: str) -> str:
     """Whole routing keys that `hub` may publish on the broker of `neighbour`: a regular expression.
 
-    Sources behind the link only: no hub can speak for another side's participants. Where those are too many to be
-    named, all but the hubs near the other end; where these too are, all but that end itself. What its sender signed is
-    checked by a message's receiver in any case.
+    Nobody of the neighbour's own subnet can be their source, nor anybody of the hub's their destination. From whom else
+    messages come over a link changes with the ways (`nodes/hub/announcing.py`); what its sender signed is checked by a
+    message's receiver.
     """
-    sources, destinations = passing(network, hub, neighbour, trees)
-    near = {neighbour, *(linked(network, neighbour) - sources)}
-    choices = (
-        _link_keys(to, by) for by in (_any_of(sources), _none_of(near)) for to in (_any_of(destinations), _ANY_NAME)
-    )
-    fitting = (keys for keys in choices if len(keys) <= LINK_KEYS_CHARS_MAX)
-    return next(fitting, _link_keys(_ANY_NAME, _none_of({neighbour})))
+    return rf"(?!{hub}\.){_ANY_NAME}\.{_ANY_NAME}\.(?!{neighbour}\.){_ANY_NAME}\.{_ANY_NAME}\.[a-z0-9]+"
 
 
-def _link_keys(destinations: str, sources: str) -> str:
-    return rf"{destinations}\.{_ANY_NAME}\.{sources}\.{_ANY_NAME}\.[a-z0-9]+"
-
-
-def _any_of(names: Iterable[str]) -> str:
-    return f"({'|'.join(sorted(names))})"
-
-
-def _none_of(names: Iterable[str]) -> str:
-    return rf"(?!{_any_of(names)}\.){_ANY_NAME}"
-
-
-def _link(network: Network, hub: str, neighbour: str, trees: Trees) -> Permission:
-    keys = link_keys(network, hub, neighbour, trees)
+def _link(hub: str, neighbour: str) -> Permission:
     return Permission(
-        user=Address(link_account(hub, neighbour)), exchange=hub_exchange(neighbour), keys=keys, queues=()
+        user=Address(link_account(hub, neighbour)),
+        exchange=hub_exchange(neighbour),
+        keys=link_keys(hub, neighbour),
+        queues=(),
     )
-
-
-def _reached_from(network: Network, hub: Hub) -> list[str]:
-    """Hubs on other brokers whose next hop to somewhere is this one."""
-    return [other for other in sorted(linked(network, hub.name)) if hub.name in far_neighbours(network, other)]
 
 
 def _queue(hub: str, of: Address, kind: str) -> Queue:
+    name = queue_name(of, kind)
     if is_lane(kind):
-        return Queue(name=queue_name(of, kind), quorum=False, policy=f"{hub}.lane")
+        return Queue(name=name, quorum=False, policy="lane")
     if kind == HEARTBEAT:
-        return Queue(name=queue_name(of, kind), quorum=True, policy=f"{hub}.heartbeat", single=True)
-    return Queue(name=queue_name(of, kind), quorum=True, policy=f"{hub}.{'control' if kind == CONTROL else 'work'}")
+        return Queue(name=name, quorum=True, policy="heartbeat", single=True)
+    return _returned(hub, name, "control" if kind == CONTROL else "work")
+
+
+def _returned(hub: str, name: str, policy: str, *, single: bool = False) -> Queue:
+    """What comes back to this queue too often goes to the hub's dead letters."""
+    dead, key = hub_exchange(hub), dead_key(address(hub, BROKER_NAME))
+    return Queue(name=name, quorum=True, policy=policy, single=single, dead_exchange=dead, dead_key=key)
+
+
+def _waiting(hub: str, step: float) -> Queue:
+    """What has waited goes back under its own key."""
+    name = f"q.{hub}.{wait_name(step)}"
+    return Queue(name=name, quorum=True, policy=wait_name(step), dead_exchange=again_exchange(hub))
 
 
 def _exchanges(network: Network, hub: str) -> Iterator[Exchange]:
@@ -288,7 +282,7 @@ def _bindings(network: Network, hub: Hub, owned: list[_Owned]) -> Iterator[Bindi
     yield Binding(source=again, pattern=f"{hub.name}.*.{hub_address(hub.name)}.{DEAD}", destination=dead)
     for step in WAIT_STEPS:
         pattern = f"{hub.name}.{wait_name(step)}.{hub.name}.*.*"
-        yield Binding(source=here, pattern=pattern, destination=_wait_queue(hub.name, step))
+        yield Binding(source=here, pattern=pattern, destination=_waiting(hub.name, step).name)
     if network.keep_unroutable:
         kept = unroutable_queue(hub.name)
         yield Binding(source=unroutable_exchange(hub.name), pattern="#", destination=kept)
@@ -297,29 +291,21 @@ def _bindings(network: Network, hub: Hub, owned: list[_Owned]) -> Iterator[Bindi
     for destination, via in sorted(next_hops(network, hub.name).items()):
         near = brokers[via] == hub.broker
         target = hub_exchange(via) if near else out_queue(hub.name, via)
-        yield Binding(source=here, pattern=f"{destination}.#", destination=target, to_exchange=near)
+        yield Binding(source=here, pattern=hub_pattern(destination), destination=target, to_exchange=near)
 
 
-def _policies(network: Network, hub: str) -> Iterator[Policy]:
-    prefix = re.escape(f"q.{hub}.")
-    returned = Rules(
-        delivery_limit=network.delivery_limit,
-        dead_exchange=hub_exchange(hub),
-        dead_key=dead_key(address(hub, BROKER_NAME)),
-    )
-    control = replace(returned, messages_max=CONTROL_MESSAGES_MAX, bytes_max=WORK_BYTES_MAX)
-    work = replace(returned, bytes_max=WORK_BYTES_MAX)
-    yield Policy(name=f"{hub}.control", pattern=rf"{prefix}{_ANY_NAME}\.{CONTROL}", rules=control)
-    yield Policy(name=f"{hub}.work", pattern=rf"{prefix}{_ANY_NAME}\.({BATCH}|{RESULT})", rules=work)
-    out = replace(work, delivery_limit=KEPT_RETURNS_MAX)
-    yield Policy(name=f"{hub}.out", pattern=rf"out\.{re.escape(hub)}\.{_ANY_NAME}", rules=out)
+def _policies(network: Network) -> Iterator[Policy]:
+    mine = rf"q\.{_ANY_NAME}\.{_ANY_NAME}"
+    returned = Rules(delivery_limit=network.delivery_limit, bytes_max=WORK_BYTES_MAX)
+    control = replace(returned, messages_max=CONTROL_MESSAGES_MAX)
+    yield Policy(name="control", pattern=rf"{mine}\.{CONTROL}", rules=control)
+    yield Policy(name="work", pattern=rf"{mine}\.({BATCH}|{RESULT})", rules=returned)
+    out = replace(returned, delivery_limit=KEPT_RETURNS_MAX)
+    yield Policy(name="out", pattern=rf"out\.{_ANY_NAME}\.{_ANY_NAME}", rules=out)
     few = Rules(messages_max=KEPT_MESSAGES_MAX, bytes_max=KEPT_BYTES_MAX)
-    lanes = replace(few, message_seconds_max=LANE_SECONDS_MAX)
-    yield Policy(name=f"{hub}.lane", pattern=rf"{prefix}{_ANY_NAME}\.w[0-9]+", rules=lanes)
-    kept = Rules(
-        delivery_limit=KEPT_RETURNS_MAX, messages_max=KEPT_MESSAGES_MAX, bytes_max=KEPT_BYTES_MAX, drop_oldest=True
-    )
-    yield Policy(name=f"{hub}.kept", pattern=rf"{prefix}({DEAD}|{UNROUTABLE})", rules=kept)
+    yield Policy(name="lane", pattern=rf"{mine}\.w[0-9]+", rules=replace(few, message_seconds_max=LANE_SECONDS_MAX))
+    kept = replace(few, delivery_limit=KEPT_RETURNS_MAX, drop_oldest=True)
+    yield Policy(name="kept", pattern=rf"q\.{_ANY_NAME}\.({DEAD}|{UNROUTABLE})", rules=kept)
     beats = Rules(
         delivery_limit=KEPT_RETURNS_MAX,
         message_seconds_max=HEARTBEAT_SECONDS_MAX,
@@ -327,23 +313,16 @@ def _policies(network: Network, hub: str) -> Iterator[Policy]:
         bytes_max=HEARTBEAT_BYTES_MAX,
         drop_oldest=True,
     )
-    yield Policy(name=f"{hub}.heartbeat", pattern=rf"{prefix}{HUB_NAME}\.{HEARTBEAT}", rules=beats)
+    yield Policy(name="heartbeat", pattern=rf"q\.{_ANY_NAME}\.{HUB_NAME}\.{HEARTBEAT}", rules=beats)
     for step in WAIT_STEPS:
-        name = re.escape(_wait_queue(hub, step))
-        rules = Rules(dead_exchange=again_exchange(hub), message_seconds_max=step, bytes_max=WORK_BYTES_MAX)
-        yield Policy(name=_wait_policy(hub, step), pattern=name, rules=rules)
+        rules = Rules(message_seconds_max=step, bytes_max=WORK_BYTES_MAX)
+        yield Policy(name=wait_name(step), pattern=rf"q\.{_ANY_NAME}\.{wait_name(step)}", rules=rules)
 
 
 def _permission(hub: str, of: Address, queues: list[str]) -> Permission:
     source = re.escape(of).replace(r"\-", "-")
     keys = rf"{_ANY_NAME}\.{_ANY_NAME}\.{source}\.[a-z0-9]+"
     own = tuple(name for name in queues if may_read(of, name))
-    return Permission(user=of, exchange=hub_exchange(hub), keys=keys, queues=own, reads=readable(of))
-
-
-def _wait_queue(hub: str, step: float) -> str:
-    return f"q.{hub}.{wait_name(step)}"
-
-
-def _wait_policy(hub: str, step: float) -> str:
-    return f"{hub}.{wait_name(step)}"
+    return Permission(
+        user=of, exchange=hub_exchange(hub), keys=keys, queues=own, reads=readable(of), leads=leadable(of)
+    )

@@ -13,12 +13,14 @@ from msgspec import Struct
 
 from broker.names import DESK, queue_name
 from broker.port import Broker, Consumer
+from nodes.draft import data_of
 from nodes.identity import verify
 from nodes.runtime.post import Post
+from nodes.views.market import Market, of_words
 from schemas import codec
 from schemas.errors import SubletError
-from schemas.events import CheckAnswered, Event, MarketTold
-from schemas.ids import Address, derive_id
+from schemas.events import CheckAnswered, Event, MarketRequested, MarketTold
+from schemas.ids import Address, derive_id, hub_address, hub_of
 
 ANSWER_SECONDS_MAX: Final = 5.0
 PREFETCH: Final = 8
@@ -65,3 +67,21 @@ async def asking(broker: Broker, me: Address, post: Post, hub_keys: Mapping[str,
     """Take the lane of people at this node."""
     async with broker.consume(queue_name(me, DESK), prefetch=PREFETCH, exclusive=True) as answers:
         yield Asking(post, hub_keys, answers)
+
+
+async def told_market(post: Post, broker: Broker, hub_keys: Mapping[str, bytes]) -> Market:
+    """What compute there is, as the hub of a participant knows; raises HubSilent."""
+    hub = hub_address(hub_of(post.me))
+    async with asking(broker, post.me, post, hub_keys) as desk:
+        try:
+            told = data_of(await desk.ask("market.requested", hub, MarketRequested(lane=DESK)), MarketTold)
+        except TimeoutError as error:
+            raise HubSilent(hub) from error
+    return of_words(post.me, told.capacities, told.more)
+
+
+class HubSilent(SubletError):  # noqa: N818 - reads as the sentence it is
+    """The hub answers nothing."""
+
+    def __init__(self, hub: str) -> None:
+        super().__init__(f"no answer of {hub} in {ANSWER_SECONDS_MAX:g} s: is `sublet hub` running there?")

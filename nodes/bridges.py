@@ -10,19 +10,20 @@ from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 
 from broker.bridge import Bridge, Passage
-from broker.errors import AccessRefused
+from broker.errors import AccessRefused, NoSuchQueue
 from broker.names import hub_exchange, link_account
 from broker.port import Broker, Message
 from broker.topology import link_keys
-from nodes.bootstrap import CONNECT_SECONDS_MAX, operating, telemetry_of
+from nodes.bootstrap.connecting import CONNECT_SECONDS_MAX
+from nodes.bootstrap.operating import operating, telemetry_of
 from nodes.config import NodeConfig, broker_name
-from nodes.network import described
 from nodes.operations.telemetry import Telemetry
+from nodes.renewal import follow_files
 from schemas.codec import traceparent_of, with_traceparent
 from schemas.errors import BadConfig, BrokerUnreachable
 from schemas.ids import Address
@@ -39,7 +40,6 @@ async def run_bridges(config: NodeConfig, stop: asyncio.Event) -> None:
     Raises:
         BrokerUnreachable: no connection to the hub's own broker within `CONNECT_SECONDS_MAX`.
         BadConfig: all its neighbours are on its own broker.
-        NoSuchQueue: its own broker was loaded with another network description.
     """
     if not config.links:
         raise BadConfig(f"{config.address} has no neighbour on another broker: nothing to carry", field="links")
@@ -53,32 +53,55 @@ async def run_bridges(config: NodeConfig, stop: asyncio.Event) -> None:
         health = telemetry.health
         health.links = lambda: _standing(config, bridges)
         health.broker = health.consuming = lambda: _cut_off(config, health.links())
-        running = [
-            asyncio.create_task(_carry(config, near, neighbour, telemetry, bridges))
-            for neighbour in sorted(config.links)
-        ]
+        working = asyncio.create_task(_carry_all(config, near, telemetry, bridges))
         stopping = asyncio.create_task(stop.wait())
-        done, left = await asyncio.wait([*running, stopping], return_when=asyncio.FIRST_COMPLETED)
+        done, left = await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
         for task in left:
             task.cancel()
-        await asyncio.wait([*running, stopping])
+        await asyncio.wait([working, stopping])
         for task in done:
             task.result()
+
+
+async def _carry_all(config: NodeConfig, near: Broker, telemetry: Telemetry, bridges: dict[str, Bridge]) -> NoReturn:
+    """Every link, also those that the hub's files name later."""
+    running: dict[str, asyncio.Task[None]] = {}
+    changes: asyncio.Queue[NodeConfig] = asyncio.Queue()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(follow_files(config, config.identity(), changes.put_nowait))
+        while True:
+            for neighbour in sorted(config.links.keys() - running.keys()):
+                carrying = _carry(config, near, neighbour, telemetry, bridges)
+                running[neighbour] = group.create_task(carrying)
+            for neighbour in running.keys() - config.links.keys():
+                running.pop(neighbour).cancel()
+            config = await changes.get()
 
 
 async def _carry(
     config: NodeConfig, near: Broker, neighbour: str, telemetry: Telemetry, bridges: dict[str, Bridge]
 ) -> None:
     """One link, until it is cancelled."""
-    url, network = config.links[neighbour], described(config.network)
+    url = config.links[neighbour]
     far = await _reach(url, config.hub, neighbour)
     try:
-        watching, keys = partial(watched, telemetry, neighbour), link_keys(network, config.hub, neighbour)
+        watching, keys = partial(watched, telemetry, neighbour), link_keys(config.hub, neighbour)
         bridge = bridges[neighbour] = Bridge(config.hub, neighbour, keys, near, far, watching=watching)
         log.info("bridge ready", hub=config.hub, neighbour=neighbour, broker=broker_name(url))
-        await bridge.run()
+        await _run(bridge)
     finally:
         await far.close()
+
+
+async def _run(bridge: Bridge) -> NoReturn:
+    """A link that is new waits until the hub's own broker has its queue."""
+    while True:
+        try:
+            await bridge.run()
+        except NoSuchQueue as error:
+            reason = f"{error}: import the hub's definitions there"
+            log.warning("no bridge yet", hub=bridge.hub, neighbour=bridge.neighbour, reason=reason)
+        await asyncio.sleep(RETRY_SECONDS)
 
 
 async def _reach(url: str, hub: str, neighbour: str) -> Broker:
@@ -108,7 +131,7 @@ def watched(telemetry: Telemetry, neighbour: str, message: Message) -> Iterator[
 
 def _standing(config: NodeConfig, bridges: Mapping[str, Bridge]) -> Mapping[str, bool]:
     """Whether each link's bridge reaches both its brokers."""
-    found = {neighbour: bridges.get(neighbour) for neighbour in sorted(config.links)}
+    found = {neighbour: bridges.get(neighbour) for neighbour in sorted({*config.links, *bridges})}
     return {name: each is not None and each.near.connected and each.far.connected for name, each in found.items()}
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from broker.names import DESK
 from broker.port import Broker
 from nodes.asking import ANSWER_SECONDS_MAX, Asking, asking
-from nodes.bootstrap import connect
+from nodes.bootstrap.connecting import connect
 from nodes.config import NodeConfig, broker_name
 from nodes.enclave.child.lockdown import missing_parts
 from nodes.identity import Identity

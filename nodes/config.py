@@ -15,11 +15,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import msgspec
 from msgspec import Meta, Struct
 
 from broker.network import LANES_DEFAULT, LANES_MAX, far_neighbours
@@ -28,6 +29,7 @@ from nodes.network import NetworkFile, SubnetFile, convert, described, read_netw
 from nodes.roles import ROLES, Role
 from schemas import limits
 from schemas.errors import BadConfig
+from schemas.hubs import CertifiedHub, HubCertificate
 from schemas.ids import HUB_NAME, Address, AddressField, hub_of, name_of, parse_address
 from schemas.joint import Outliers
 from schemas.money import MICROS
@@ -38,6 +40,8 @@ OTHER_VARIABLES: Final = ("SUBLET_CONFIG", "SUBLET_TEST_")
 """Variables that others read; names that end in `_` are prefixes."""
 MANAGEMENT_URL: Final = "management-url"
 """Beside a hub's `node.toml`: its broker's management API, as an administrator. For the operator's commands."""
+CERTIFICATE: Final = "certificate.json"
+"""Beside a hub's `node.toml`, where founders certified its key."""
 SECRET_BYTES_MAX: Final = 4096
 
 Cores = Annotated[int, Meta(ge=0, le=1024)]
@@ -181,6 +185,8 @@ class NodeConfig:
     """Where the broker's address came from, if from a file: with a new password it will stand there too."""
     links: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Of hubs: the URL of their account on the broker of each neighbour that has another one. Never to be logged."""
+    certificate: HubCertificate | None = None
+    """Of hubs whose key founders certified."""
     renter: RenterSettings | None = None
     policy_file: Path | None = None
     """Of renters, when one is set."""
@@ -225,6 +231,17 @@ class NodeConfig:
             return _amqp_url("", self.amqp_url_file)
         except BadConfig:  # it is being replaced
             return self.amqp_url
+
+    def on(self, network: NetworkFile) -> NodeConfig:
+        """The same in a network that changed: a hub with its links and certificate as they are now.
+
+        Raises:
+            BadConfig: a file of one of them is not there yet.
+        """
+        if self.role != HUB_NAME:
+            return replace(self, network=network)
+        certificate = _certificate(self.folder / CERTIFICATE, network, self.hub)
+        return replace(self, network=network, links=_links(self.folder, network, self.hub), certificate=certificate)
 
     def identity(self) -> Identity:
         """The node's key, loaded.
@@ -272,6 +289,7 @@ def read_config(path: Path, environment: Mapping[str, str], *, role: Role | None
         network_file=folder / node.network,
         amqp_url_file=None if secret else folder / node.amqp_url_file,
         links=_links(folder, network, hub_of(address)) if node.role == "hub" else {},
+        certificate=_certificate(folder / CERTIFICATE, network, hub_of(address)) if node.role == "hub" else None,
         renter=(node.renter or RenterSettings()) if node.role == "renter" else None,
         policy_file=_beside(folder, node.renter.policy_file if node.renter else None),
         lessor=(node.lessor or LessorSettings()) if node.role == "lessor" else None,
@@ -362,6 +380,18 @@ def _others(name: str) -> bool:
 def link_file(neighbour: str) -> str:
     """Beside a hub's `node.toml`: the URL of its account on this neighbour's broker."""
     return f"link-{neighbour}"
+
+
+def _certificate(path: Path, network: NetworkFile, hub: str) -> HubCertificate | None:
+    if not path.exists():
+        return None
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=CertifiedHub)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise BadConfig(f"{path} is no hub's certificate: {error}", field="certificate") from error
+    if found.founding != network.founded or found.certificate.hub != hub:
+        raise BadConfig(f"{path} is not of {hub} in this network", field="certificate")
+    return found.certificate
 
 
 def _links(folder: Path, network: NetworkFile, hub: str) -> dict[str, str]:

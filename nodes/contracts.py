@@ -1,8 +1,9 @@
 """Contracts (R4) as everybody checks them, offline: hubs, renter and lessor alike. Pure.
 
 A contract carries both orders with their authors' signatures and keys, and both hubs' signatures over the whole. So
-whoever knows the hubs' public keys can verify it without asking anybody. Where both parties are attached to one hub,
-that hub signs twice. Hubs make and sign them in `nodes/hub/signing.py`.
+whoever knows the hubs' public keys, or the founders' whose certificates it carries, can verify it without asking
+anybody. Where both parties are attached to one hub, that hub signs twice. Hubs make and sign them in
+`nodes/hub/signing.py`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import TypeVar
 
+from nodes.hub_keys import certified
 from nodes.machine import Verify
 from schemas import codec
 from schemas.contracts import Contract, Settlement
@@ -48,7 +50,7 @@ def verify_contract(contract: Contract, hub_keys: Mapping[str, bytes], verify: V
             `verify_proposal`'s.
     """
     verify_proposal(contract, hub_keys, verify)
-    key = _hub_key(contract.lessor_hub, hub_keys)
+    key = _hub_key(contract, contract.lessor_hub, hub_keys, verify)
     if not verify(key, struct_bytes(contract), contract.lessor_hub_signature):
         raise _invalid(contract, "lessor-hub-signature", f"{contract.lessor_hub} has not signed it so")
 
@@ -64,7 +66,7 @@ def verify_proposal(contract: Contract, hub_keys: Mapping[str, bytes], verify: V
     for hub, party in homes:
         if hub != hub_address(hub_of(Address(party))):
             raise _invalid(contract, "wrong-hub", f"{hub} is not the hub of {party}")
-    key = _hub_key(contract.renter_hub, hub_keys)
+    key = _hub_key(contract, contract.renter_hub, hub_keys, verify)
     if not verify(key, struct_bytes(contract), contract.renter_hub_signature):
         raise _invalid(contract, "renter-hub-signature", f"{contract.renter_hub} has not signed it so")
     if not verify(contract.renter_key, struct_bytes(contract.buy), contract.buy.signature):
@@ -150,8 +152,8 @@ def check_terms(contract: Contract) -> None:
             raise _invalid(contract, code, why)
 
 
-def _hub_key(hub: str, hub_keys: Mapping[str, bytes]) -> bytes:
-    key = hub_keys.get(hub)
+def _hub_key(contract: Contract, hub: str, hub_keys: Mapping[str, bytes], verify: Verify) -> bytes:
+    key = certified(hub_keys, contract.hub_certificates, contract.starts_at, verify).get(hub)
     if key is None:
         raise ContractInvalid(f"no public key of {hub} is known here; add it to the network", code="unknown-hub")
     return key

@@ -10,13 +10,12 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from broker.names import DESK
 from broker.port import Broker
-from nodes.asking import ANSWER_SECONDS_MAX, asking
-from nodes.bootstrap import connect, evidence_policy, new_job_id
+from nodes.asking import told_market
+from nodes.bootstrap.connecting import connect
+from nodes.bootstrap.renter import evidence_policy, new_job_id
 from nodes.config import NodeConfig
 from nodes.data.port import Source
-from nodes.draft import data_of
 from nodes.partner.decision import publish_decision
 from nodes.protections import CIPHERTEXT, asked
 from nodes.renter.files.idempotency import Keys, Submitted, content_of
@@ -25,11 +24,9 @@ from nodes.renter.submission import JobOptions, publish_cancel, publish_delete, 
 from nodes.runtime.post import Post
 from nodes.runtime.storage import StorageFailed, is_fault
 from nodes.store.blobs import BlobStore
-from nodes.views.market import Market, of_words
+from nodes.views.market import Market
 from nodes.views.source import open_store
 from schemas.errors import PolicyRefused, SubletError
-from schemas.events import MarketRequested, MarketTold
-from schemas.ids import hub_address
 from schemas.jobs import JobSpec
 
 CONNECT_SECONDS_MAX: Final = 5.0
@@ -159,15 +156,16 @@ async def market(config: NodeConfig) -> Market:
         BrokerUnreachable: no connection within `CONNECT_SECONDS_MAX`.
         HubSilent: it does not answer.
     """
-    hub = hub_address(config.hub)
     async with _connected(config) as broker:
-        post = Post(config.identity(), broker, time.time)
-        async with asking(broker, config.address, post, config.network.hub_keys) as desk:
-            try:
-                told = data_of(await desk.ask("market.requested", hub, MarketRequested(lane=DESK)), MarketTold)
-            except TimeoutError as error:
-                raise HubSilent(hub) from error
-    return of_words(config.address, told.capacities, told.more)
+        return await told_market(Post(config.identity(), broker, time.time), broker, config.network.hub_keys)
+
+
+async def market_or_none(config: NodeConfig) -> Market | None:
+    """The same, for who can do without: None where nobody answers."""
+    try:
+        return await market(config)
+    except SubletError:
+        return None
 
 
 def _check_policy(config: NodeConfig, options: JobOptions) -> None:
@@ -188,13 +186,6 @@ def _check_policy(config: NodeConfig, options: JobOptions) -> None:
             f"--protection {options.protection} finds only software enclaves, which are not confidential: accept that "
             f"by --accept-software-enclave, or use --protection {CIPHERTEXT.name}"
         )
-
-
-class HubSilent(SubletError):  # noqa: N818 - reads as the sentence it is
-    """The hub answers nothing."""
-
-    def __init__(self, hub: str) -> None:
-        super().__init__(f"no answer of {hub} in {ANSWER_SECONDS_MAX:g} s: is `sublet hub` running there?")
 
 
 @asynccontextmanager

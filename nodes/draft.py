@@ -45,6 +45,11 @@ class Draft(Generic[C]):
         self._deleted: set[str] = set()
         self._effects: list[Effect] = []
 
+    @property
+    def records(self) -> Records:
+        """As they were before this event."""
+        return self._records
+
     def find(self, record_type: type[R], key: str) -> R | None:
         """The record at `key`, or None."""
         if key in self._deleted:

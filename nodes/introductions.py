@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from nodes.hub_keys import certified
 from nodes.machine import Verify
 from schemas.errors import VerificationFailed
 from schemas.ids import Address, hub_address, hub_of
@@ -31,6 +32,7 @@ def verify_introduction(introduction: Introduction, hub_keys: Mapping[str, bytes
         IntroductionInvalid: code wrong-hub, unknown-hub, renter-hub-signature or partner-hub-signature.
     """
     signed = struct_bytes(introduction)
+    hub_keys = certified(hub_keys, introduction.hub_certificates, introduction.made_at, verify)
     for side, hub, party, signature in (
         ("renter", introduction.renter_hub, introduction.renter, introduction.renter_hub_signature),
         ("partner", introduction.partner_hub, introduction.partner, introduction.partner_hub_signature),

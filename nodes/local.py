@@ -15,23 +15,18 @@ from typing import Any, Final, Self
 
 from broker.embedded import EmbeddedServer
 from broker.network import Hub, Link, Network, Participant
-from nodes.bootstrap import (
-    PartnerWishes,
-    RenterWishes,
-    StoredNode,
-    cores,
-    hub_node,
-    lessor_worker,
-    new_job_id,
-    partner_node,
-    renter_node,
-)
+from nodes.asking import told_market
+from nodes.bootstrap.hub import hub_node
+from nodes.bootstrap.lessor import lessor_worker
+from nodes.bootstrap.partner import PartnerWishes, partner_node
+from nodes.bootstrap.renter import RenterWishes, new_job_id, renter_node
+from nodes.bootstrap.running import cores
+from nodes.bootstrap.stored import StoredNode
 from nodes.crew.crew import Crew
 from nodes.data.port import Source
 from nodes.hub.directory import HubConfig
 from nodes.identity import Identity
 from nodes.lessor.protocol.config import LessorConfig
-from nodes.lessor.receipts import Receipts
 from nodes.lessor.worker import LessorWorker
 from nodes.local_partner import LocalPartner
 from nodes.partner.decision import publish_decision
@@ -46,6 +41,7 @@ from nodes.runtime.post import Post
 from nodes.store.port import Store
 from nodes.views import jobs, journal
 from nodes.views.jobs import JobReport
+from nodes.views.market import Market
 from schemas.ids import Address, address, hub_address, parse_address
 from schemas.jobs import JobSpec
 
@@ -170,6 +166,14 @@ class LocalNetwork:
         broker = self.server.connect(LOCAL_RENTER)
         await publish_delete(Post(self._identities[LOCAL_RENTER], broker, time.time), job_id)
         await broker.close()
+
+    async def market(self) -> Market:
+        """What compute there is, as the renter's hub knows. Raises HubSilent."""
+        broker = self.server.connect(LOCAL_RENTER)
+        try:
+            return await told_market(Post(self._identities[LOCAL_RENTER], broker, time.time), broker, self._hub_keys)
+        finally:
+            await broker.close()
 
     def watch(self, job_id: str) -> AsyncIterator[JobReport]:
         """The job's report at every change, until it has ended."""
@@ -325,6 +329,6 @@ class LocalNetwork:
             self._identities[lessor],
             broker,
             self._crew,
-            Receipts(self._folder / lessor / "receipts"),
+            self._folder / lessor / "receipts",
             reported=self._reported,
         )

@@ -16,7 +16,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from broker.network import LANES_MAX, Hub, Link, Name, Network, Participant, Role, Route, check_network
+from nodes.hub_keys import HubKeys
 from schemas.errors import BadConfig
+from schemas.hubs import FOUNDERS_MAX, Founding
 from schemas.ids import Address, address, hub_address
 
 T = TypeVar("T")
@@ -42,10 +44,18 @@ class BrokerSite(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class HubEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One hub: the broker that carries it, and its Ed25519 public key."""
+    """One hub: the broker that carries it, and its Ed25519 public key; which one: 0 is its first."""
 
     broker: Name
     public_key: HexKey
+    version: Annotated[int, Meta(ge=0)] = 0
+
+
+class FoundingFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whose keys certify hubs, and how many of them have to (`schemas.hubs.Founding`)."""
+
+    needed: Annotated[int, Meta(ge=1, le=FOUNDERS_MAX)]
+    founders: Annotated[tuple[HexKey, ...], Meta(min_length=1, max_length=FOUNDERS_MAX)]
 
 
 class NetworkFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,11 +66,21 @@ class NetworkFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     hubs: dict[str, HubEntry]
     links: tuple[tuple[Name, Name], ...] = ()
     routes: tuple[Route, ...] = ()
+    founding: FoundingFile | None = None
 
     @property
-    def hub_keys(self) -> Mapping[str, bytes]:
-        """Ed25519 public keys (32 bytes) by the hubs' own addresses."""
-        return {hub_address(name): bytes.fromhex(entry.public_key) for name, entry in self.hubs.items()}
+    def hub_keys(self) -> HubKeys:
+        """Ed25519 public keys (32 bytes) by the hubs' own addresses, and who certifies others."""
+        keys: dict[str, bytes] = {hub_address(each): bytes.fromhex(hub.public_key) for each, hub in self.hubs.items()}
+        versions: dict[str, int] = {hub_address(each): hub.version for each, hub in self.hubs.items() if hub.version}
+        return HubKeys(keys, self.founded, versions)
+
+    @property
+    def founded(self) -> Founding | None:
+        """The founding document."""
+        if self.founding is None:
+            return None
+        return Founding(founders=tuple(map(bytes.fromhex, self.founding.founders)), needed=self.founding.needed)
 
     def linked_to(self, hub: str) -> frozenset[str]:
         """The hubs at the other ends of a hub's links."""
@@ -104,8 +124,27 @@ def read_network(path: Path) -> NetworkFile:
         if entry.broker not in network.brokers:
             message = f"{path.name}: hub {name} is on a broker {entry.broker!r} that is not described"
             raise BadConfig(message, field="broker")
+    if network.founding is not None and network.founding.needed > len(set(network.founding.founders)):
+        raise BadConfig(f"{path.name}: more founders are needed than there are", field="founding")
     check_network(described(network))
     return network
+
+
+def founded_by(keys: Iterable[bytes], needed: int = 0) -> FoundingFile:
+    """The founding document of these hubs; by default most of them have to agree.
+
+    Raises:
+        BadConfig: more are needed than there are.
+    """
+    founders = tuple(sorted(keys))
+    if needed > len(founders):
+        raise BadConfig(f"{needed} founders are needed, and there are {len(founders)}", field="needed")
+    return founding_file(Founding(founders=founders, needed=needed or len(founders) // 2 + 1))
+
+
+def founding_file(founding: Founding) -> FoundingFile:
+    """As it stands in `network.toml`."""
+    return FoundingFile(needed=founding.needed, founders=tuple(key.hex() for key in founding.founders))
 
 
 def read_subnet(path: Path) -> SubnetFile:

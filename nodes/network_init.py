@@ -44,6 +44,7 @@ from nodes.network import (
     ParticipantEntry,
     SubnetFile,
     described,
+    founded_by,
 )
 from schemas.errors import BadConfig
 from schemas.ids import HUB_NAME, Address, address, hub_address, hub_of, name_of, parse_address
@@ -233,7 +234,8 @@ def _definitions(layout: Network, broker: str, accounts: _Accounts, virtual_host
 def _network(plan: Plan, identities: Mapping[str, Identity]) -> NetworkFile:
     keys = {hub: identity.public.hex() for hub, identity in identities.items()}
     hubs = {hub: HubEntry(broker=plan.broker_of(hub), public_key=key) for hub, key in keys.items()}
-    return NetworkFile(brokers=dict(plan.sites), hubs=hubs, links=plan.linked)
+    founding = founded_by(bytes.fromhex(each.public_key) for each in hubs.values())
+    return NetworkFile(brokers=dict(plan.sites), hubs=hubs, links=plan.linked, founding=founding)
 
 
 def _subnet(hub: str, requests: Mapping[Address, JoinRequest]) -> SubnetFile:

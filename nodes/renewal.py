@@ -1,10 +1,9 @@
-"""A node's process takes up what a welcome put into its folder while it runs: a key, a network description."""
+"""A node's process takes up what came into its folder while it runs: a key, a network description, a certificate."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +29,7 @@ async def follow_files(
         await asyncio.sleep(seconds)
         try:
             found, network = await asyncio.to_thread(read_key), await asyncio.to_thread(known.read)
+            changed = await asyncio.to_thread(config.on, network)
         except BadConfig as error:  # perhaps while it is replaced; what is in memory goes on
             if not complained:
                 log.warning("a file cannot be taken up", node=config.address, why=str(error))
@@ -41,8 +41,8 @@ async def follow_files(
             log.info("signs with another key", node=config.address, key=identity.newest.hex())
         if network != config.network:
             log.info("knows another network", node=config.address, hubs=len(network.hubs))
-        if renewed or network != config.network:
-            config = replace(config, network=network)
+        if renewed or changed != config:
+            config = changed
             taken_up(config)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from schemas.fields import PublicKeyField, SignatureField
+from schemas.hubs import HubCertificate
 from schemas.ids import AddressField, IdField
 from schemas.orders import BuyOrder, Micros, Protection, SellOrder, Timestamp, Units
 
@@ -29,6 +30,8 @@ class Contract(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     price_micros: Micros
     starts_at: Timestamp
     ends_at: Timestamp
+    hub_certificates: Annotated[tuple[HubCertificate, ...], Meta(max_length=2)] = ()
+    """Of the hubs that joined since the network was founded, or have another key: so the parties need not know them."""
     renter_hub_signature: SignatureField = b""
     lessor_hub_signature: SignatureField = b""
 

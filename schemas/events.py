@@ -18,6 +18,7 @@ from msgspec import Meta, Struct
 from schemas import limits
 from schemas.contracts import Contract, Receipt, Settlement
 from schemas.fields import Code, Text
+from schemas.hubs import HubsAnnounced
 from schemas.ids import Address, AddressField, DigestField, IdField
 from schemas.jobs import Batch, JobSpec, SubtaskTerms
 from schemas.joint import (
@@ -102,6 +103,17 @@ class BuyOrderRefused(Struct, frozen=True, kw_only=True):
     job: IdField
     code: Code
     reason: Text
+
+
+class LinkReported(Struct, frozen=True, kw_only=True):
+    """A hub tells a renter what a job of its waits for: a link of the hub's is lost, or, without a reason, carries."""
+
+    job: IdField
+    neighbour: AddressField
+    """The hub at the other end."""
+    why: Text = ""
+    contracts: Annotated[tuple[IdField, ...], Meta(max_length=limits.LESSORS_PER_JOB_MAX)] = ()
+    """The job's that go over it. Without any, an order of the job's waits for those behind it."""
 
 
 class CapacityAdvertised(Struct, frozen=True, kw_only=True):
@@ -431,7 +443,9 @@ def _rows() -> tuple[EventType, ...]:
         row("order.buy.placed", "renter", "hub", BuyOrder, "control", "R1: a renter asks for compute"),
         row("order.buy.cancelled", "renter", "hub", OrderCancelled, "control", "R1"),
         row("order.buy.refused", "hub", "renter", BuyOrderRefused, "control", "R2: no match in time"),
+        row("link.reported", "hub", "renter", LinkReported, "control", "N2: why a job waits"),
         row("capacity.advertised", "hub", "hub", CapacityAdvertised, "control", "N4: the best hubs that one knows of"),
+        row("hubs.announced", "hub", "hub", HubsAnnounced, "control", "N3, N4: by which hubs others are reached"),
         row("heartbeat.sent", "hub", "hub", Heartbeat, "heartbeat", "N2: the link from one hub to the next carries"),
         row("quote.requested", "hub", "hub", QuoteRequested, "control", "R2: what would your subnet offer?"),
         row("quote.offered", "hub", "hub", QuoteOffered, "control", "R2: reserved for seconds"),

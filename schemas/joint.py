@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from schemas import limits
 from schemas.contracts import Contract
 from schemas.fields import PUBLIC_KEY_BYTES, Code, PublicKeyField, ScaleBits, SignatureField, Text
+from schemas.hubs import HubCertificate
 from schemas.ids import AddressField, DigestField, IdField
 from schemas.orders import Timestamp
 
@@ -112,6 +113,8 @@ class Introduction(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     partner_key: Annotated[bytes, Meta(max_length=PUBLIC_KEY_BYTES)] = b""
     """Empty until the partner's hub has signed."""
     made_at: Timestamp
+    hub_certificates: Annotated[tuple[HubCertificate, ...], Meta(max_length=2)] = ()
+    """As in contracts."""
     renter_hub_signature: SignatureField = b""
     partner_hub_signature: SignatureField = b""
 

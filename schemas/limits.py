@@ -47,6 +47,8 @@ LEASE_SECONDS_DEFAULT: Final = 3600.0
 LEASE_SECONDS_MAX: Final = 7 * 24 * 3600.0
 ADVERTISE_SECONDS: Final = 5.0
 """A hub tells its neighbours of compute no more often."""
+ANNOUNCE_SECONDS: Final = 1.0
+"""A hub tells a neighbour of hubs and the ways there no more often."""
 CAPACITY_SECONDS_MAX: Final = 60.0
 """News of compute that are older are dropped, wherever they came from."""
 CAPACITIES_PER_NEIGHBOUR_MAX: Final = 64

@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from schemas.fields import PUBLIC_KEY_BYTES, PublicKeyField, SignatureField, Text
+from schemas.hubs import HubCertificate
 from schemas.ids import AddressField
 from schemas.orders import Timestamp
 
@@ -53,6 +54,8 @@ class Welcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     known_until: Timestamp = 0.0
     """With a former key or password: until when the hub takes them too. 0: there is none."""
     hub_key: PublicKeyField
+    certificate: HubCertificate | None = None
+    """The hub's, where founders certified its key: whoever knows a former one believes this by it."""
     account: Annotated[str, Meta(min_length=1, max_length=128)]
     """The broker's user whose password was asked for last."""
     tls: bool = False

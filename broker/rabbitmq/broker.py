@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 from weakref import WeakSet
 
-from broker.names import hub_exchange
+from aiormq import exceptions as amqp
+
+from broker.errors import AccessRefused, NoSuchQueue
+from broker.names import hub_exchange, hub_pattern, out_queue
 from broker.port import PREFETCH_MAX, Message
 from broker.rabbitmq import frames
 from broker.rabbitmq.consumer import RabbitConsumer
-from broker.rabbitmq.link import Link, Url
+from broker.rabbitmq.link import Link, Url, close_channel
 from broker.rabbitmq.publisher import Publisher
 from schemas.ids import Address, hub_of
 
@@ -62,6 +66,23 @@ class RabbitBroker:
         consumer = RabbitConsumer(self._link, self._publisher, queue, min(prefetch, PREFETCH_MAX), exclusive)
         self._consumers.add(consumer)
         return consumer
+
+    async def lead(self, hub: str, via: str, *, not_via: Collection[str] = ()) -> None:
+        """As `broker.port.Broker.lead`."""
+        me, exchange, pattern = hub_of(self.address), hub_exchange(hub_of(self.address)), hub_pattern(hub)
+        async with self._link.using() as connection:
+            channel = await connection.channel(publisher_confirms=False)
+            try:
+                below = await channel.get_underlay_channel()
+                await below.queue_bind(out_queue(me, via), exchange, pattern)
+                for other in not_via:
+                    await below.queue_unbind(out_queue(me, other), exchange, pattern)
+            except amqp.ChannelAccessRefused:
+                raise AccessRefused(f"{self.address} may not lead {pattern} to {via}") from None
+            except amqp.ChannelNotFoundEntity:
+                raise NoSuchQueue(f"the broker has no bridge from {me} to {via}") from None
+            finally:
+                await close_channel(channel)
 
     async def close(self) -> None:
         """As `broker.port.Broker.close`."""

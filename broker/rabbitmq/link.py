@@ -46,6 +46,15 @@ LOST: Final = (OSError, RuntimeError, amqp.AMQPError)  # aiormq's errors of stat
 Url = str | Callable[[], str]
 
 
+class _Connection(aio_pika.Connection):
+    """One that failed is left alone where no event loop runs any more: else a coroutine is left that nobody awaits."""
+
+    def __del__(self) -> None:
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop()
+            super().__del__()
+
+
 class Link:
     """The connection of one address. Its URL holds a secret: nothing here shows it. It is asked for with every attempt:
     a new password counts as soon as it is there.
@@ -162,6 +171,7 @@ class Link:
         try:
             return await aio_pika.connect(
                 self._url(),
+                connection_class=_Connection,
                 timeout=CONNECT_ATTEMPT_SECONDS_MAX,
                 client_properties={"connection_name": self.of},
                 ssl_context=self._tls,

@@ -23,7 +23,8 @@ from broker.network import Participant
 from broker.topology import membership
 from nodes.admission.operator import Operator
 from nodes.admission.registered import LOOK_SECONDS, member_of, registered, running_contracts, until
-from nodes.bootstrap import connect, hub_config
+from nodes.bootstrap.connecting import connect
+from nodes.bootstrap.hub import hub_config
 from nodes.config import NodeConfig
 from nodes.hub.records import Member
 from nodes.hub.registry import changed, check_request, founder, is_repeated, settled_member
@@ -104,7 +105,15 @@ class Admission:
     def _welcome(self, address: Address, member: Member) -> Welcome:
         identity, authority = self.config.identity(), self.authority
         network, now = self.config.network, self.clock()
-        return make_welcome(address, member, network, authority=authority, now=now, sign=identity.sign)
+        return make_welcome(
+            address,
+            member,
+            network,
+            authority=authority,
+            now=now,
+            sign=identity.sign,
+            certificate=self.config.certificate,
+        )
 
     async def _register(self, store: Store, before: Member | None, data: ParticipantAdmitted) -> Member:
         request = data.request

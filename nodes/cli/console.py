@@ -36,6 +36,11 @@ class Output:
         if not self.as_json:
             _write(sys.stdout, parts)
 
+    def more(self, count: int, limit: int) -> None:
+        """That a list has more than `limit` lines; 0 is all."""
+        if 0 < limit < count:
+            self.text(f"the first {limit:,}; --limit 0 shows all")
+
     def aside(self, *parts: str | Table) -> None:
         """A report for people, on stderr: stdout has rows or JSON."""
         _write(sys.stderr, parts)

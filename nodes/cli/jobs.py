@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,10 +17,6 @@ from schemas.errors import BadConfig
 if TYPE_CHECKING:
     from nodes.cli.running import Running
     from nodes.roles import Role
-
-
-JOBS_LISTED: Final = 20
-"""On one screen."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -86,9 +83,12 @@ def submit(
     as_json: o.Json = False,
 ) -> None:
     """Submit a job to this renter's workers. Prints its id."""
+    running = _running(config, as_json=as_json)
+    if whom.score is not None:
+        whom = replace(whom, score=finish(running.whole_id(whom.score)))
     inputs = asked.inputs(data, fits=together.algorithm is not None or whom.score is not None)
     wishes = asked.wishes(accept_software_enclave=accept_software_enclave, joint=whom.invitation(together))
-    raise typer.Exit(finish(_running(config, as_json=as_json).submit(inputs, wishes, wait=wait, key=key)))
+    raise typer.Exit(finish(running.submit(inputs, wishes, wait=wait, key=key)))
 
 
 def list_(
@@ -101,7 +101,7 @@ def list_(
         str | None,
         typer.Option("--since", metavar="TIME", help="Submitted then or later: 2026-03-01, or 7d for seven days ago."),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=0, help="So many at most; 0: all.")] = JOBS_LISTED,
+    limit: o.Limit = o.LISTED,
     as_json: o.Json = False,
 ) -> None:
     """The jobs of this renter, newest first."""
@@ -149,9 +149,9 @@ def delete(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:
     finish(_running(config, as_json=as_json).delete(job))
 
 
-def orders(*, config: o.Config, as_json: o.Json = False) -> None:
+def orders(*, config: o.Config, limit: o.Limit = o.LISTED, as_json: o.Json = False) -> None:
     """The orders that a hub has in its book, or that a renter's jobs placed."""
-    finish(_running(config, as_json=as_json, role=None).orders())
+    finish(_running(config, as_json=as_json, role=None).orders(limit=limit))
 
 
 def export(job: o.Job, *, config: o.Config, out: o.Out = None) -> None:

@@ -25,9 +25,9 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(group, name="joint")
 
 
-def list_(*, config: o.Config, as_json: o.Json = False) -> None:
-    """All requests of renters, newest first."""
-    finish(_parting(config, as_json=as_json).list_parts())
+def list_(*, config: o.Config, limit: o.Limit = o.LISTED, as_json: o.Json = False) -> None:
+    """The requests of renters, newest first."""
+    finish(_parting(config, as_json=as_json).list_parts(limit=limit))
 
 
 def show(job: o.Job, *, config: o.Config, as_json: o.Json = False) -> None:

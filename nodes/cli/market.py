@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nodes.cli import completion
 from nodes.cli import options as o
 from nodes.cli.loop import finish, quiet_output
 
@@ -24,7 +25,12 @@ Since = Annotated[
 ]
 File = Annotated[Path, typer.Argument(metavar="FILE", help="As `export` wrote it, or a lessor keeps it.")]
 ContractId = Annotated[
-    str, typer.Argument(metavar="CONTRACT", help="A contract's id, or a beginning of it that no other has.")
+    str,
+    typer.Argument(
+        metavar="CONTRACT",
+        help="A contract's id, or a beginning of it that no other has.",
+        autocompletion=completion.contract_ids,
+    ),
 ]
 NetworkFile = Annotated[
     Path | None,
@@ -61,7 +67,7 @@ def market(*, config: o.Config, as_json: o.Json = False) -> None:
 
     async def look() -> Market:
         if node.role == "hub":
-            from nodes.bootstrap import hub_config  # noqa: PLC0415
+            from nodes.bootstrap.hub import hub_config  # noqa: PLC0415
 
             async with open_store(node) as store:
                 return await at_hub(store, hub_config(node), time.time())
@@ -100,15 +106,16 @@ def account(
     raise typer.Exit(5 if found.faults else 0)
 
 
-def receipt_list(*, config: o.Config, since: Since = None, as_json: o.Json = False) -> None:
+def receipt_list(*, config: o.Config, since: Since = None, limit: o.Limit = o.LISTED, as_json: o.Json = False) -> None:
     """The receipts that this node keeps, newest first."""
     from nodes.cli import market_show as show  # noqa: PLC0415
     from nodes.views import accounts  # noqa: PLC0415
 
     output = quiet_output(as_json=as_json)
     found = finish(accounts.account(_config(config), _since(since)))
-    output.text(show.receipts_table(found))
-    output.result(found.lines[::-1])
+    output.text(show.receipts_table(found, limit))
+    output.more(len(found.lines), limit)
+    output.result(found.lines[::-1][: limit or None])
 
 
 def contract_export(contract: ContractId, *, config: o.Config, out: o.Out = None) -> None:

@@ -48,8 +48,8 @@ def account_lines(account: Account) -> Iterator[str | Table]:
     yield f"{SAYS[account.role]:<12}{total}, by the receipts that {account.node} keeps"
 
 
-def receipts_table(account: Account) -> Table:
-    """A line per receipt, newest first."""
+def receipts_table(account: Account, limit: int = 0) -> Table:
+    """A line per receipt, newest first; at most `limit`, where that is not 0."""
     made = table(
         "",
         "contract",
@@ -61,7 +61,7 @@ def receipts_table(account: Account) -> Table:
         "ended",
         drops=("protection", "renter" if account.role == "renter" else "lessor", "seconds", "ended"),
     )
-    for each in account.lines[::-1]:
+    for each in account.lines[::-1][: limit or None]:
         numbers = (f"{each.ended_at - each.started_at:,.1f}", money.shown(each.cost_micros))
         made.add_row(each.contract, each.renter, each.lessor, each.protection, *numbers, when(each.ended_at))
     return made
@@ -76,7 +76,8 @@ def write_csv(lines: Iterable[Line]) -> None:
 
 def contract_lines(contract: Contract) -> Iterator[str]:
     """A verified contract."""
-    price = f"{contract.units} units at {money.shown(contract.price_micros)} per unit and hour"
+    units = f"{contract.units:,} unit{'' if contract.units == 1 else 's'}"
+    price = f"{units} at {money.shown(contract.price_micros)} per unit and hour"
     yield f"contract    {contract.id}: verified"
     yield f"renter      {contract.renter}, of {contract.renter_hub}"
     yield f"lessor      {contract.lessor}, of {contract.lessor_hub}"

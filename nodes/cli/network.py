@@ -22,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="Networks: description, keys, RabbitMQ definitions.", no_args_is_help=True)
     group.command("init")(init)
     group.command("found")(found)
+    group.command("certify")(certify)
     group.command("show")(show)
     members.add_to(group)
     app.add_typer(group, name="network")
@@ -104,19 +105,29 @@ def found(
     management_port: Annotated[
         int, typer.Option("--management-port", min=1, max=65535, help="Of this machine's RabbitMQ, for `network add`.")
     ] = 15672,
+    needed: Annotated[
+        int, typer.Option("--needed", min=0, max=32, help="How many of these hubs have to certify another; 0: most.")
+    ] = 0,
+    certificate: Annotated[
+        Path | None,
+        typer.Option("--certificate", metavar="FILE", help="Of this hub, which joins later or has another key."),
+    ] = None,
     as_json: o.Json = False,
 ) -> None:
     """Found a network with others, whose keys stay with them: this hub's files, by all papers (`sublet key hub`).
 
     Compare the keys that are printed with those that their operators tell you by another way. With more papers, later,
-    it keeps what is there.
+    it keeps what is there. Who joins a network that was founded needs its founders' certificate (`network certify`).
     """
     from nodes.cli.console import Output, table  # noqa: PLC0415
     from nodes.membership import founding  # noqa: PLC0415
     from nodes.membership.papers import read_paper  # noqa: PLC0415
+    from schemas.hubs import CertifiedHub  # noqa: PLC0415
     from schemas.membership import HubPaper  # noqa: PLC0415
 
-    network = founding.found(folder, [read_paper(path, HubPaper) for path in papers], management_port)
+    certified = None if certificate is None else read_paper(certificate, CertifiedHub)
+    read = [read_paper(path, HubPaper) for path in papers]
+    network = founding.found(folder, read, management_port, needed=needed, certified=certified)
     output, hubs = Output(as_json=as_json), table("", "hub", "public key")
     for name, hub in network.hubs.items():
         hubs.add_row(name, hub.public_key)
@@ -128,6 +139,45 @@ def found(
     )
 
 
+def certify(
+    paper: Annotated[Path, typer.Argument(metavar="PAPER", help="The hub's paper, of `sublet key hub`.")],
+    certificate: Annotated[
+        Path | None, typer.Argument(metavar="[CERTIFICATE]", help="As another founder signed it already.")
+    ] = None,
+    *,
+    config: o.Config,
+    version: Annotated[
+        int, typer.Option("--version", min=0, help="Of the hub's key; 0: one more than is known here.")
+    ] = 0,
+    days: Annotated[int, typer.Option("--days", min=1, max=36500, help="So long the certificate is valid.")] = 730,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="By default HUB.certificate.json.")] = None,
+    as_json: o.Json = False,
+) -> None:
+    """As one of the founders, certify a hub that joins, or whose key was lost: its name stands for the paper's key.
+
+    Compare the key that is printed with the one that its operator tells you by another way.
+    """
+    from nodes.admission import founders  # noqa: PLC0415
+    from nodes.cli.console import Output  # noqa: PLC0415
+    from nodes.config import read_config  # noqa: PLC0415
+    from nodes.membership.papers import read_paper, write_paper  # noqa: PLC0415
+    from schemas.hubs import CertifiedHub  # noqa: PLC0415
+    from schemas.membership import HubPaper  # noqa: PLC0415
+
+    asked = None if certificate is None else read_paper(certificate, CertifiedHub)
+    read, me = read_paper(paper, HubPaper), read_config(config, os.environ, role="hub")
+    signed = finish(founders.certify(me, read, asked, version=version, days=days))
+    path = out or Path(f"{read.name}.certificate.json")
+    write_paper(path, signed)
+    more, output = founders.lacking(signed), Output(as_json=as_json)
+    key = signed.certificate.public_key.hex()
+    output.result({"certificate": path, "hub": read.name, "public_key": key, "lacking": more})
+    output.text(
+        f"hub         {read.name}, key {key}, number {signed.certificate.version}",
+        f"certificate {path}: send it to {f'another founder, {more} more must sign' if more else 'the hub'}",
+    )
+
+
 def show(*, config: o.Config, as_json: o.Json = False) -> None:
     """What a node knows of the network: hubs, their links; at a hub its own participants, and which link is lost."""
     from nodes.cli.console import Output, table  # noqa: PLC0415
@@ -136,9 +186,9 @@ def show(*, config: o.Config, as_json: o.Json = False) -> None:
     from nodes.views.network import seen  # noqa: PLC0415
 
     found, output = finish(seen(read_config(config, os.environ))), Output(as_json=as_json)
-    hubs = table("", "hub", "links", "broker", "public key", drops=("public key", "broker"))
+    hubs = table("", "hub", "links", "way", "broker", "public key", drops=("public key", "broker"))
     for hub in found.hubs:
-        hubs.add_row(hub.name, ", ".join(hub.links), hub.broker, hub.public_key)
+        hubs.add_row(hub.name, ", ".join(hub.links), _way(hub.way), hub.broker, hub.public_key)
     participants = table("", "participant", "role", "#lanes", "public key", "former one until", drops=("public key",))
     for each in found.participants:
         until = when(each.former_until) if each.former_until else ""
@@ -148,6 +198,11 @@ def show(*, config: o.Config, as_json: o.Json = False) -> None:
         since = f"{datetime.fromtimestamp(lost.lost_at, UTC):%Y-%m-%d %H:%M:%S} UTC"
         output.text(f"link lost   to {lost.neighbour} since {since}: {lost.why}")
     output.result(found)
+
+
+def _way(way: tuple[str, ...] | None) -> str:
+    """The hubs on it, as far as neighbours told of one."""
+    return "" if way is None else " ".join(way) or "none now"
 
 
 def _split(text: str) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from nodes.cli import completion
+from nodes.cli.places import found_config
 from nodes.data.reading import Missing
 from nodes.protections import AUTO
 from schemas import limits
@@ -26,13 +27,6 @@ if TYPE_CHECKING:
     from nodes.renter.invitation import Invitation
     from nodes.renter.submission import JobOptions
     from schemas.joint import Fitting
-
-
-def found_config() -> Path:
-    """Where a node's file lies, if nobody says: here, or in the user's folder of settings (XDG)."""
-    settings = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
-    here, own = Path("node.toml"), settings / "sublet" / "node.toml"
-    return own if own.exists() and not here.exists() else here
 
 
 Config = Annotated[
@@ -56,7 +50,15 @@ Data = Annotated[
 AcceptSoftware = Annotated[
     bool, typer.Option("--accept-software-enclave", help="Accept enclaves that are not confidential.")
 ]
-Job = Annotated[str, typer.Argument(metavar="JOB", help="A job's id, or a beginning of it that no other has.")]
+Job = Annotated[
+    str,
+    typer.Argument(
+        metavar="JOB", help="A job's id, or a beginning of it that no other has.", autocompletion=completion.job_ids
+    ),
+]
+LISTED: Final = 20
+"""Lines of a list, on one screen."""
+Limit = Annotated[int, typer.Option("--limit", min=0, help="So many at most; 0: all.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say every number behind it.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Out = Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where it goes; by default to stdout.")]
@@ -230,7 +232,13 @@ class Whom:
     ] = None
     dataset: Annotated[str | None, _joint("--dataset", metavar="NAME", help="Its data, as it calls it.")] = None
     score: Annotated[
-        str | None, _joint("--score", metavar="JOB", help="Score these rows with the model that JOB fitted.")
+        str | None,
+        _joint(
+            "--score",
+            metavar="JOB",
+            help="Score these rows with the model that JOB fitted.",
+            autocompletion=completion.job_ids,
+        ),
     ] = None
 
     def invitation(self, together: Together) -> Invitation | None:

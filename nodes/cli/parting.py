@@ -32,16 +32,18 @@ class Parting:
     config: NodeConfig
     output: Output
 
-    async def list_parts(self) -> None:
-        """All parts."""
+    async def list_parts(self, *, limit: int) -> None:
+        """Parts, newest first; at most `limit` of them, where that is not 0."""
         async with open_store(self.config) as store:
             found = await parts.parts(store)
         made = table("", "job", "renter", "state", "dataset", "#rows", "#rounds", "why", drops=DROPS)
-        for each in found:
+        shown = found[: limit or None]
+        for each in shown:
             rounds = f"{each.answered}/{each.rounds}"
             made.add_row(each.job, each.renter, each.phase, each.dataset, f"{each.rows:,}", rounds, each.code)
         self.output.text(made)
-        self.output.result(found)
+        self.output.more(len(found), limit)
+        self.output.result(shown)
 
     async def show(self, wanted: str) -> None:
         """One part with its ledger."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from nodes.cli.console import Output
 from nodes.views.jobs import JobReport
+from nodes.views.waiting import over_lost_links
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -36,6 +37,7 @@ class JobProgress:
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         self._phase = ""
+        self._lost: list[str] = []
 
     def __enter__(self) -> Self:
         if self._output.progress.is_terminal:
@@ -63,3 +65,8 @@ class JobProgress:
         elif report.phase != self._phase:
             self._output.note(f"{report.id} {report.phase}" + (f" {rows}" if rows else ""))
         self._phase = report.phase
+        lost = over_lost_links(report)
+        for each in lost:
+            if each not in self._lost:
+                self._output.note(f"{report.id} waits: {each}")
+        self._lost = lost

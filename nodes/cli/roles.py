@@ -35,7 +35,7 @@ def bridge(config: o.Config, log_level: LogLevel = "info") -> None:
 
 def _command(role: Role) -> Callable[..., None]:
     def command(config: o.Config, log_level: LogLevel = "info") -> None:
-        from nodes.bootstrap import run_node  # noqa: PLC0415
+        from nodes.bootstrap.running import run_node  # noqa: PLC0415
 
         _serve(config, role, log_level, run_node)
 

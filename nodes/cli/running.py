@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -48,12 +50,18 @@ class Running:
         if wait:
             self.output.note(f"submitted {job}; Ctrl-C leaves it running")
             return await self.watch(job)
-        async with open_store(self.config, make=True) as store:
-            taken = await jobs.is_taken(store, job, self.config.jobs, TAKEN_SECONDS_MAX)
+        with self._left(job):
+            async with open_store(self.config, make=True) as store:
+                taken = await jobs.is_taken(store, job, self.config.jobs, TAKEN_SECONDS_MAX)
         self._say_unless(taken, job)
         self.output.text(job)
         self.output.result({"job": job, "state": "submitted", "taken": taken})
         return 0
+
+    async def whole_id(self, wanted: str) -> str:
+        """The id of the job that `wanted` is, or the beginning of; raises UnknownJob or UnknownId."""
+        async with open_store(self.config) as store:
+            return await jobs.find(store, wanted, self.config.jobs)
 
     async def quote(self, inputs: Inputs, wishes: JobOptions) -> None:
         """What a job would take under each protection; nothing is ordered, and nothing is left behind.
@@ -61,11 +69,14 @@ class Running:
         Raises:
             SubletError: the job could not be submitted either.
         """
-        from nodes.quotes.quoting import quote, services_at  # noqa: PLC0415 - commands that only look start quicker
+        from nodes import desk  # noqa: PLC0415 - commands that only look start quicker
+        from nodes.cli.quote_show import quote_lines  # noqa: PLC0415
+        from nodes.quotes.quoting import quote, services_at  # noqa: PLC0415
 
+        market = await desk.market_or_none(self.config)
         async with services_at(self.config) as services:
-            found = await quote(services, inputs.data, inputs.program, inputs.local_program, wishes)
-        self.output.text(str(found))
+            found = await quote(services, inputs.data, inputs.program, inputs.local_program, wishes, market)
+        self.output.text(*quote_lines(found))
         self.output.result(asdict(found))
 
     async def cancel(self, wanted: str) -> None:
@@ -99,8 +110,7 @@ class Running:
             found = await jobs.list_jobs(store, self.config.jobs, self._network, phase=phase, since=since, limit=most)
         shown = found[: limit or None]
         self.output.text(show.jobs_table(shown))
-        if len(found) > len(shown):
-            self.output.text(f"the newest {limit:,}; --limit 0 shows all")
+        self.output.more(len(found), limit)
         self.output.result([show.as_value(each) for each in shown])
 
     async def show(self, wanted: str, *, verbose: bool) -> None:
@@ -117,15 +127,21 @@ class Running:
         """Follow a job to its end; its exit code. A job that the workers have not taken yet is waited for."""
         async with open_store(self.config, make=True) as store:
             job = await jobs.find(store, wanted, self.config.jobs)
-            self._say_unless(await jobs.is_taken(store, job, self.config.jobs, TAKEN_SECONDS_MAX), job)
-            try:
+            with self._left(job):
+                self._say_unless(await jobs.is_taken(store, job, self.config.jobs, TAKEN_SECONDS_MAX), job)
                 report = await follow(jobs.watch(store, job, self.config.jobs, network=self._network), self.output)
-            except asyncio.CancelledError:
-                self.output.note(f"{job} goes on: `sublet job watch` follows it, `sublet job cancel` takes it back")
-                raise
         show.show(self.output, report, verbose=verbose)
         show.say_why(self.output, report)
         return show.exit_code(report)
+
+    @contextlib.contextmanager
+    def _left(self, job: str) -> Iterator[None]:
+        """Whoever does not wait any longer is told what goes on without them."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            self.output.note(f"{job} goes on: `sublet job watch` follows it, `sublet job cancel` takes it back")
+            raise
 
     def _say_unless(self, taken: bool, job: str) -> None:
         """A job may wait for a worker for ever: nobody shall wait for it without a word."""
@@ -179,20 +195,22 @@ class Running:
         self.output.text(*(explanation(lines) if verbose else summary(lines)))
         self.output.result(lines)
 
-    async def orders(self) -> None:
-        """The hub's book, or the orders behind a renter's contracts.
+    async def orders(self, *, limit: int) -> None:
+        """The hub's book, or the orders behind a renter's contracts; at most `limit` of them, where that is not 0.
 
         Raises:
             BadConfig: a lessor keeps no orders.
         """
         async with open_store(self.config) as store:
             found = await (orders.in_book(store) if self.config.role == "hub" else orders.of_renter(store))
-        self.output.text(show.orders_table(found))
-        self.output.result(found)
+        shown = found[: limit or None]
+        self.output.text(show.orders_table(shown))
+        self.output.more(len(found), limit)
+        self.output.result(shown)
 
     async def export(self, wanted: str, out: Path | None) -> None:
         """The job's journal as signed JSON lines to `out` or stdout."""
-        from nodes.bootstrap import renter_config  # noqa: PLC0415 - commands that only look start quicker
+        from nodes.bootstrap.renter import renter_config  # noqa: PLC0415 - commands that only look start quicker
 
         identity = self.config.identity()
         async with open_store(self.config) as store:

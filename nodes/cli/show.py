@@ -15,6 +15,7 @@ from nodes.views.jobs import JobReport, Joining, Rental
 from nodes.views.models import figures
 from nodes.views.orders import Order
 from nodes.views.parts import summed
+from nodes.views.waiting import over_lost_links
 from schemas import money
 from schemas.ids import Address, hub_of
 from schemas.jobs import Assessment, Candidate, Costs, CutNote
@@ -76,6 +77,7 @@ def as_value(report: JobReport) -> dict[str, Any]:
         "code": report.code,
         "reason": report.reason,
         "output": report.output,
+        "lost_links": report.lost_links,
         "joint": report.joint,
     }
 
@@ -104,6 +106,7 @@ def job_lines(
     if report.rows and not report.ended:
         batches = f"{report.batches_done} of {report.batches} batches"
         lines.append(f"progress    {report.rows_done:,} of {report.rows:,} rows, {batches}")
+    lines += [f"waits       {each}" for each in over_lost_links(report)]
     lines += [*story.rents(report), *story.stays(report), *story.saw(report, seen), *story.cost(report)]
     lines += [] if report.joint is None else joint_lines(report, report.joint)
     return lines + (detail_lines(report) if verbose else [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -18,7 +19,7 @@ from nodes.views import jobs, parts
 from nodes.views.errors import UnknownJob
 from nodes.views.jobs import JobReport
 from nodes.views.parts import PartReport
-from schemas.errors import BadConfig
+from schemas.errors import BadConfig, SubletError
 
 if TYPE_CHECKING:
     from broker.network import Network
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from nodes.quotes.quote import Quote
     from nodes.renter.activities.services import Services
     from nodes.store.port import Store
+    from nodes.views.market import Market
 
 
 class Place(Protocol):
@@ -111,7 +113,9 @@ class Running:
         return await desk.submit(self._config, order.given.data, order.program, order.local_program, order.options)
 
     async def quote(self, order: Order) -> Quote:
-        return await _quoted(self._services, order)
+        from nodes import desk  # noqa: PLC0415
+
+        return await _quoted(self._services, order, await desk.market_or_none(self._config))
 
     async def cancel(self, job: str) -> None:
         from nodes import desk  # noqa: PLC0415
@@ -182,7 +186,10 @@ class Alone:
         return spec.id
 
     async def quote(self, order: Order) -> Quote:
-        return await _quoted(self._network.services, order)
+        market = None
+        with contextlib.suppress(SubletError):
+            market = await self._network.market()
+        return await _quoted(self._network.services, order, market)
 
     async def cancel(self, job: str) -> None:
         await self._network.cancel(job)
@@ -194,9 +201,9 @@ class Alone:
         await self._stack.aclose()
 
 
-async def _quoted(services: Services, order: Order) -> Quote:
+async def _quoted(services: Services, order: Order, market: Market | None) -> Quote:
     from nodes.quotes.quoting import quote  # noqa: PLC0415
 
-    found = await quote(services, order.given.data, order.program, order.local_program, order.options)
+    found = await quote(services, order.given.data, order.program, order.local_program, order.options, market)
     offers = tuple(replace(each, reason=in_python(each.reason)) for each in found.offers)
     return replace(found, reason=in_python(found.reason), offers=offers)

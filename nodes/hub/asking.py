@@ -13,6 +13,7 @@ import math
 from collections.abc import Collection
 from typing import Final
 
+from nodes.hub import known as known_hubs
 from nodes.hub import links
 from nodes.hub.advertising import told_lately, words
 from nodes.hub.draft import Draft
@@ -36,7 +37,8 @@ def drawn(draft: Draft, order: BuyOrder, tried: Collection[str], *, seed: bytes)
 def _drawn(draft: Draft, order: BuyOrder, tried: Collection[str], seed: bytes) -> list[str]:
     known = words(draft, order.protection).items()
     others = [word.capacity for hub, word in known if hub not in tried and links.reaches(draft, hub)]
-    able = [each for each in others if each.hub in draft.config.hub_keys and may_serve(each, order)]
+    keys = known_hubs.keys(draft)
+    able = [each for each in others if keys.get(each.hub) is not None and may_serve(each, order)]
     if len(able) <= HUBS_ASKED_MAX:
         return sorted(each.hub for each in able)
     lowest = min(each.price_micros for each in able)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from schemas.errors import BadConfig
 from schemas.fields import PUBLIC_KEY_BYTES
+from schemas.hubs import HubCertificate
 from schemas.ids import Address, hub_address, hub_of, parse_address
 from schemas.limits import DAY_SECONDS, KEEP_RECEIPTS_DAYS_DEFAULT
 
@@ -21,6 +22,8 @@ class HubConfig:
     `hub_keys` maps every hub's own address (`A11.hub`), this hub's included, to its Ed25519 public key (32 bytes);
     `participants` maps the addresses of this subnet likewise. `linked` are the hubs that are told of compute; by
     default all others. `bridged` has the hubs that are reached over a bridge, and the neighbour at its other end.
+    `far` are the neighbours on other brokers, `fixed` the names of hubs to which the ways are as the files say and no
+    announcement changes them. `certificate` is this hub's own, where it has one.
 
     Raises:
         BadConfig: an address that does not belong where it stands, or a key of another length.
@@ -31,6 +34,9 @@ class HubConfig:
     participants: Mapping[str, bytes]
     linked: tuple[str, ...] | None = None
     bridged: Mapping[str, Address] = field(default_factory=dict)
+    far: frozenset[Address] = frozenset()
+    fixed: frozenset[str] = frozenset()
+    certificate: HubCertificate | None = None
     keep_receipts_seconds: float = KEEP_RECEIPTS_DAYS_DEFAULT * DAY_SECONDS
 
     def __post_init__(self) -> None:

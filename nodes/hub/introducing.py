@@ -13,6 +13,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from nodes.draft import data_of
+from nodes.hub import announcing, known
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.members import attached_key
@@ -35,9 +36,13 @@ def requested(book: Book, event: Event) -> None:
         partner_hub=partner_hub,
         renter_key=_key(draft, event.source),
         made_at=draft.now,
+        hub_certificates=known.certificates(draft, draft.config.me, partner_hub),
     )
-    if partner_hub not in draft.config.hub_keys:
+    if known.keys(draft).get(partner_hub) is None:
         _refuse(draft, introduction, code="unknown-hub", reason=f"{draft.config.me} knows no hub {partner_hub}")
+    elif announcing.way_of(draft, partner_hub) == () and partner_hub != draft.config.me:
+        reason = f"no link that carries leads from {draft.config.me} to {partner_hub} now"
+        _refuse(draft, introduction, code=announcing.NO_WAY, reason=reason)
     elif partner_hub == draft.config.me:
         _vouch(draft, introduction)
     else:
@@ -61,7 +66,7 @@ def countersigned(book: Book, event: Event) -> None:
         raise Refused("wrong-hub", f"{event.source} cannot vouch for {introduction.partner}")
     if introduction.renter_key != _key(draft, introduction.renter):
         raise Refused("wrong-key", f"{event.source} changed the key of {introduction.renter}")
-    key, signed = draft.config.hub_keys[event.source], struct_bytes(introduction)
+    key, signed = known.keys(draft)[event.source], struct_bytes(introduction)
     if not draft.context.verify(key, signed, introduction.partner_hub_signature):
         raise Refused("partner-hub-signature", f"{event.source} has not signed this introduction")
     made = structs.replace(introduction, renter_hub_signature=draft.context.sign(signed))

@@ -4,6 +4,7 @@ Theory of operation. A hub is one aggregate: its own subnet's book, orders and c
 
     lessor ──order.sell.placed──► hub B        the book: price first, then time; renewed or expired
     hub B ──capacity.advertised──► hub A       the best hubs that B knows of, every few seconds at most
+    hub B ──hubs.announced──► hub A            by which hubs others are reached, when that changes (announcing)
     renter ──order.buy.placed──► hub A         own units are reserved, and at the same time
     hub A ──quote.requested──► hub B           some of the hubs that may serve are asked, drawn at random
     hub B ──quote.offered──► hub A             reserved for seconds; what is not taken is released
@@ -13,6 +14,7 @@ Theory of operation. A hub is one aggregate: its own subnet's book, orders and c
     renter ──contract.ended──► hub A ──► hub B ──► lessor
     renter, lessor ──contract.settled──► hubs  receipts, kept by day (`nodes/receipts.py`)
     renter ──introduction.requested──► hub A   who is that partner? hub C vouches for it (introducing)
+    hub A ──link.reported──► renter            a link that a job of its waits for is lost, or carries again (links)
     operator ──participant.admitted──► hub     who is attached, and by which key (registry)
 
 Of what each order, reservation and contract may become, `nodes/hub/states.py` has the tables. Order of arrival is not
@@ -31,12 +33,24 @@ from typing import Final
 
 from nodes import receipts
 from nodes.draft import data_of
-from nodes.hub import advertising, buying, introducing, links, members, quoting, registry, renting, selling
+from nodes.hub import (
+    advertising,
+    announcing,
+    buying,
+    introducing,
+    known,
+    links,
+    members,
+    quoting,
+    registry,
+    renting,
+    selling,
+)
 from nodes.hub.book import Book
 from nodes.hub.directory import HubConfig
 from nodes.hub.draft import Draft
 from nodes.hub.records import INTERNAL_TYPES, RECORD_TYPES
-from nodes.machine import TIMER_FIRED, Context, Machine, PublishFailed, Records, Refused, Step, TimerFired
+from nodes.machine import TIMER_FIRED, Context, Machine, PublishFailed, Records, Refused, Step, TimerFired, Verify
 from schemas.contracts import Settlement
 from schemas.events import CheckAnswered, CheckRequested, DeliveryFailed, Event, EventRefused, Role
 
@@ -52,6 +66,8 @@ def _timer_fired(book: Book, event: Event) -> None:
         buying.woken(book, name, fired.at)
     elif what == "advertise":
         advertising.tell(book)
+    elif what == "ways":
+        announcing.ways(book)
     elif what in TIMERS:
         TIMERS[what](book, name)
     else:
@@ -92,6 +108,7 @@ TIMERS: Final[Mapping[str, Callable[[Book, str], None]]] = MappingProxyType(
         "contract": renting.expired,
         "match": buying.overdue,
         "member": registry.overlapped,
+        "announce": announcing.tell,
     }
 )
 TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
@@ -101,6 +118,8 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
         "order.buy.placed": buying.placed,
         "order.buy.cancelled": buying.cancelled,
         "capacity.advertised": advertising.advertised,
+        "hubs.announced": announcing.announced,
+        "hubs.configured": announcing.configured,
         "quote.requested": quoting.requested,
         "quote.offered": buying.offered,
         "quote.released": quoting.released,
@@ -133,15 +152,18 @@ class HubMachine(Machine):
     record_types = RECORD_TYPES
     internal_types = INTERNAL_TYPES
 
-    def __init__(self, config: HubConfig) -> None:
+    def __init__(self, config: HubConfig, verify: Verify = lambda key, data, signature: False) -> None:
+        """`verify`: whether founders signed a certificate; without it no event is believed for one that it brings."""
         self.config = config
+        self._verify = verify
 
     def aggregate_of(self, event: Event) -> str:
         return receipts.aggregate_of(event.data) if isinstance(event.data, Settlement) else AGGREGATE
 
     def key_of(self, records: Records, event: Event) -> bytes | None:
-        """Keys of hubs as configured, and of this subnet's participants as they are registered."""
-        return self.config.hub_keys.get(event.source) or members.key_of(self.config, records, event.source)
+        """Keys of hubs as certified or configured, and of this subnet's participants as they are registered."""
+        hub = known.key_of(self.config, records, event, self._verify)
+        return hub or members.key_of(self.config, records, event.source)
 
     def handle(self, records: Records, event: Event, context: Context) -> Step:
         draft = Draft(self.config, records, context)

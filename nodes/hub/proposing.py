@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import structs
 
 from nodes.contracts import verify_contract
-from nodes.hub import renting, signing
+from nodes.hub import known, renting, signing
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.matching import Part
@@ -63,7 +63,7 @@ def countersigned(book: Book, record: ContractRecord, contract: Contract) -> Non
     if structs.replace(contract, lessor_hub_signature=b"") != record.contract:
         raise Refused("not-as-proposed", f"{contract.lessor_hub} changed {contract.id} before signing it")
     try:
-        verify_contract(contract, draft.config.hub_keys, draft.context.verify)
+        verify_contract(contract, known.keys(draft), draft.context.verify)
     except VerificationFailed as error:
         raise Refused(error.code, str(error)) from error
     renting.begin(draft, contract, record.quote, record.state)
@@ -131,6 +131,8 @@ def _contract(draft: Draft, record: BuyRecord, part: Part) -> Contract:
     order, offer = record.order, part.candidate.offer
     contract_id = draft.context.new_id("contract", order.id, offer.sell.id)
     made = signing.make_contract(contract_id, order, record.renter_key, offer, part.units, draft.now)
+    certificates = known.certificates(draft, made.renter_hub, made.lessor_hub)
+    made = structs.replace(made, hub_certificates=certificates)
     return signing.sign_as_renter_hub(made, draft.context.sign)
 
 

@@ -8,7 +8,7 @@ from msgspec import structs
 
 from nodes.contracts import verify_proposal
 from nodes.draft import data_of
-from nodes.hub import advertising, renting, signing
+from nodes.hub import advertising, known, renting, signing
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.matching import pick
@@ -137,7 +137,7 @@ def _objection_now(draft: Draft, contract: Contract, sell: SellRecord) -> Object
     if abs(contract.starts_at - draft.now) > limits.CLOCK_SKEW_SECONDS_MAX or contract.ends_at <= draft.now:
         return Objection("lease", "the contract does not start now; set the clocks of both hubs")
     try:
-        verify_proposal(contract, draft.config.hub_keys, draft.context.verify)
+        verify_proposal(contract, known.keys(draft), draft.context.verify)
     except VerificationFailed as error:
         return Objection(error.code, str(error))
     return None

@@ -2,7 +2,8 @@
 
 One aggregate, `hub`, beside the days of receipts (`nodes/receipts.py`). Keys: `hub`, `sell/<id>`, `buy/<id>`,
 `placed/<renter>`, `quote/<id>`, `contract/<id>`, `heard/<protection>/<neighbour's address>`,
-`link/<neighbour's address>`, `member/<participant>`.
+`link/<neighbour's address>`, `told/<neighbour's address>/<job>`, `member/<participant>`, `known/<hub's name>`,
+`telling/<neighbour's address>`.
 Units of a sell order are held by the key of what holds them: `buy/…` (own reservation), `quote/…` or `contract/…`.
 """
 
@@ -19,6 +20,8 @@ from nodes.hub.states import BuyState, ContractState, QuoteState
 from nodes.machine import PublishFailed
 from nodes.runtime.links import LinkChanged
 from schemas.contracts import Contract, Settlement
+from schemas.hubs import HubCertificate
+from schemas.ids import Address
 from schemas.membership import ParticipantRole
 from schemas.orders import BuyOrder, Capacity, Offer, SellOrder
 
@@ -169,6 +172,37 @@ class LinkRecord(Struct, frozen=True, kw_only=True):
     lost_at: float
 
 
+class ToldRecord(Struct, frozen=True, kw_only=True):
+    """A job whose renter was told that a link is lost, and is told when that carries again."""
+
+    renter: Address
+
+
+class KnownHub(Struct, frozen=True, array_like=True):
+    """A hub that was announced; see `nodes/hub/announcing.py`. With one founder's word it takes at most 300 bytes."""
+
+    sequence: int
+    signature: bytes
+    path: tuple[str, ...] = ()
+    """The hubs on the way there, that hub first, the next hop last; none: there is no way now, or it is this hub."""
+    certificate: HubCertificate | None = None
+
+
+class Telling(Struct, frozen=True, kw_only=True):
+    """Of which hubs one neighbour is to be told."""
+
+    hubs: tuple[str, ...] = ()
+    told_at: float = 0.0
+    tells_at: float = 0.0
+    """0: no timer is set."""
+    asks: bool = False
+    """It is asked for all that it knows."""
+
+
+class HubsConfigured(Struct, frozen=True, kw_only=True):
+    """Internal event `hubs.configured`: a process of the hub started, or its files changed."""
+
+
 RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
     {
         "hub": Own,
@@ -180,9 +214,12 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "contract": ContractRecord,
         "heard": HeardRecord,
         "link": LinkRecord,
+        "told": ToldRecord,
+        "known": KnownHub,
+        "telling": Telling,
         receipts.RECORD: Settlement,
     }
 )
 INTERNAL_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
-    {"publish.failed": PublishFailed, "link.changed": LinkChanged}
+    {"publish.failed": PublishFailed, "link.changed": LinkChanged, "hubs.configured": HubsConfigured}
 )

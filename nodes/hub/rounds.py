@@ -26,6 +26,7 @@ from nodes.states import advance
 from schemas import limits
 from schemas.contracts import Contract
 from schemas.events import BuyOrderRefused, QuoteRequested
+from schemas.ids import Address
 from schemas.money import shown
 from schemas.orders import BuyOrder, Capacity, Need
 
@@ -279,6 +280,7 @@ def _wait(book: Book, record: BuyRecord, lacking: str) -> None:
     draft, order = book.draft, record.order
     if lacking != record.lacking:
         draft.note("short", f"{order.id}: {lacking}", order=order.id)
+    links.tell_waiting(draft, Address(order.renter), order.job)
     _release(book, record)
     waiting = _after("short", record, offers=(), reserved=(), lacking=lacking)
     draft.put(f"buy/{order.id}", _wake(draft, waiting, _pause_seconds(record, draft.count("buy"))))

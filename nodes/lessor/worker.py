@@ -37,6 +37,7 @@ from nodes.lessor.protocol.draft import Worker
 from nodes.lessor.protocol.machine import LessorMachine
 from nodes.lessor.protocol.records import BatchReturned, BatchUnfit, Session, SessionWanted, WorkerEnding, WorkerStarted
 from nodes.lessor.receipts import Receipts
+from nodes.lessor.refusals import Refusals
 from nodes.machine import (
     TIMER_FIRED,
     CancelTimer,
@@ -94,6 +95,7 @@ class LessorWorker:
     workshop: Workshop
     receipts: Receipts
     """Of all workers of its lessor."""
+    refusals: Refusals
     enclaves: str
     """What its enclaves are, for the log: a software enclave is never called confidential."""
     telemetry: Telemetry = field(default_factory=Telemetry)
@@ -146,7 +148,9 @@ class _Shift:
         self._parking = Parking(of.clock)
         self._post = Post(of.identity, of.broker, of.clock, of.telemetry)
         complaints = Complaints(self._post, of.clock)
-        self._door = Door(self._me, "lessor", of.clock, complaints=complaints, telemetry=of.telemetry)
+        self._door = Door(
+            self._me, "lessor", of.clock, complaints=complaints, telemetry=of.telemetry, noted=of.refusals.note
+        )
 
     def _configured(self) -> None:
         self._machine.worker = replace(self._machine.worker, config=self._of.config)
@@ -265,10 +269,15 @@ class _Shift:
             self._records.drop(key)
         for key, record in step.put.items():
             self._records.put(key, record)
-        for line in self._teller.lines(event, step.effects, event.subject):
+        lines = list(self._teller.lines(event, step.effects, event.subject))
+        for line in lines:
             tell(self._log, self._of.telemetry.metrics, line, current())
         for index, effect in enumerate(step.effects):
             await self._carry_out(effect, event, index)
+        for line in lines:
+            if line.warns:
+                source, code, reason = (str(line.details.get(name, "")) for name in ("source", "code", "reason"))
+                await self._of.refusals.note(source, code or line.text, reason)
 
     async def _carry_out(self, effect: Effect, event: Event, index: int) -> None:
         match effect:

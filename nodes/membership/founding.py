@@ -3,7 +3,8 @@
     new_hub   identity.pem, link-password-*  ─► NAME.hub.json, which goes to all other operators
     found     everybody's NAME.hub.json      ─► network.toml, the same at everybody; this hub's files; definitions
 
-Two hubs are linked when each names the other. Whoever founds again, with more hubs, keeps what it has.
+Two hubs are linked when each names the other. Whoever founds again, with more hubs, keeps what it has; a hub that joins
+later, or has another key, brings a certificate (`certifying.py`), so that those far away need not found again.
 """
 
 from __future__ import annotations
@@ -21,13 +22,24 @@ from broker.definitions import SALT_BYTES, definitions, password_hash
 from broker.names import link_account, operator_account
 from broker.network import check_network, far_neighbours
 from broker.topology import topology
-from nodes.config import MANAGEMENT_URL, link_file
+from nodes.config import CERTIFICATE, MANAGEMENT_URL, link_file
 from nodes.identity import Identity, verify
+from nodes.membership.certifying import require_certified
 from nodes.membership.organisation import NODE, PASSWORD_BYTES, SECRET_MODE, make_folder, new_password
-from nodes.membership.papers import put_file, write_paper
+from nodes.membership.papers import put_file, read_paper, write_paper
 from nodes.membership.settings import AMQP_URL, AUTHORITY, KEY, NETWORK, amqp_url, network_toml, node_toml, subnet_toml
-from nodes.network import BrokerSite, HubEntry, NetworkFile, SubnetFile, described
+from nodes.network import (
+    BrokerSite,
+    HubEntry,
+    NetworkFile,
+    SubnetFile,
+    described,
+    founded_by,
+    founding_file,
+    read_network,
+)
 from schemas.errors import BadConfig, VerificationFailed
+from schemas.hubs import CertifiedHub
 from schemas.ids import Address, address, hub_address
 from schemas.membership import HubPaper
 from schemas.signing import struct_bytes
@@ -46,15 +58,16 @@ def new_hub(
 ) -> Path:
     """A new hub's key and passwords for its links, for their owner alone; the paper that goes to the other operators.
 
+    Made again it keeps key and links, and adds those that are new.
+
     Raises:
-        BadConfig: a name is none, or there is a key in the folder already.
+        BadConfig: a name is none, or there is another hub's key in the folder already.
     """
-    me = hub_address(name)
+    me, path = hub_address(name), folder / f"{name}.hub.json"
     for link in links:
         address(link, "hub")
     make_folder(folder)
-    identity = Identity.generate(me)
-    identity.save(folder / KEY)
+    identity, before = _own_key(folder, me, path)
     paper = HubPaper(
         name=name,
         public_key=identity.public,
@@ -63,24 +76,44 @@ def new_hub(
         virtual_host=site.virtual_host,
         tls=site.tls,
         authority=authority,
-        links={link: new_password(folder / _link_password(link)) for link in links},
+        links=before | {each: new_password(folder / _link_password(each)) for each in links if each not in before},
         made_at=now,
     )
-    path = folder / f"{name}.hub.json"
     write_paper(path, structs.replace(paper, signature=identity.sign(struct_bytes(paper))))
     return path
 
 
-def found(folder: Path, papers: Sequence[HubPaper], management_port: int) -> NetworkFile:
+def _own_key(folder: Path, me: Address, paper: Path) -> tuple[Identity, dict[str, str]]:
+    """The hub's key, a new one where it is lost; and the hashes of its passwords for links, where there are some."""
+    links = dict(read_paper(paper, HubPaper).links) if paper.exists() else {}
+    if (folder / KEY).exists() and paper.exists():
+        return Identity.load(me, folder / KEY), links
+    identity = Identity.generate(me)
+    identity.save(folder / KEY)
+    return identity, links
+
+
+def found(
+    folder: Path,
+    papers: Sequence[HubPaper],
+    management_port: int,
+    *,
+    needed: int = 0,
+    certified: CertifiedHub | None = None,
+) -> NetworkFile:
     """This hub's files for the network of these hubs, its own among them.
 
+    The founding document of a network that is there is kept; a hub that joins one has it from its certificate. Else
+    these hubs are the founders, of whom so many are `needed` to certify others, by default most.
+
     Raises:
-        PaperRefused: paper-signature, two-papers, not-my-paper or one-sided-link.
+        PaperRefused: paper-signature, two-papers, not-my-paper, one-sided-link or not-my-certificate.
+        NotCertified: hub-certificate.
         BadConfig: they are no network, or a file cannot be read or written.
     """
     by_name = _checked(papers)
     mine = _own(folder, by_name)
-    network, me = joined(by_name), hub_address(mine.name)
+    network, me = _founded(folder, joined(by_name), mine, needed, certified), hub_address(mine.name)
     check_network(described(network))
     hashes: dict[str, str] = {}
     authority = AUTHORITY if mine.authority else ""
@@ -100,8 +133,34 @@ def found(folder: Path, papers: Sequence[HubPaper], management_port: int) -> Net
     for name, text in ((NODE, node_toml(me, "hub", 0)), (SUBNET, subnet_toml(SubnetFile(hub=mine.name)))):
         if not (folder / name).exists():
             put_file(folder / name, text.encode(), 0o644)
+    if certified is not None:
+        write_paper(folder / CERTIFICATE, certified)
     put_file(folder / NETWORK, network_toml(network).encode(), 0o644)
     return network
+
+
+def _founded(
+    folder: Path, network: NetworkFile, mine: HubPaper, needed: int, certified: CertifiedHub | None
+) -> NetworkFile:
+    """The network with its founding document, and the versions of keys."""
+    before = read_network(folder / NETWORK) if (folder / NETWORK).exists() else None
+    founding = before.founding if before is not None else None
+    hubs = {name: structs.replace(hub, version=_version(before, name, hub)) for name, hub in network.hubs.items()}
+    if certified is not None:
+        certificate = certified.certificate
+        if (certificate.hub, certificate.public_key) != (mine.name, mine.public_key):
+            raise PaperRefused(f"the certificate is not of {mine.name} with its key", code="not-my-certificate")
+        require_certified(certified, verify)
+        founding = founding_file(certified.founding)
+        hubs[mine.name] = structs.replace(hubs[mine.name], version=certificate.version)
+    if founding is None:
+        founding = founded_by((bytes.fromhex(each.public_key) for each in hubs.values()), needed)
+    return structs.replace(network, hubs=hubs, founding=founding)
+
+
+def _version(before: NetworkFile | None, name: str, hub: HubEntry) -> int:
+    known = None if before is None else before.hubs.get(name)
+    return known.version if known is not None and known.public_key == hub.public_key else 0
 
 
 def joined(papers: Mapping[str, HubPaper]) -> NetworkFile:

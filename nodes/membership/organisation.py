@@ -19,6 +19,7 @@ from msgspec import structs
 from broker.definitions import SALT_BYTES, password_hash
 from broker.network import LANES_DEFAULT
 from nodes.config import NodeConfig
+from nodes.hub_keys import certified
 from nodes.identity import Identity, former_file, verify
 from nodes.membership.papers import put_file, read_paper, write_paper
 from nodes.membership.settings import AMQP_URL, AUTHORITY, KEY, NETWORK, POLICY, amqp_url, node_toml
@@ -133,7 +134,10 @@ def _check(folder: Path, paper: Welcome, hub_key: bytes | None) -> None:
     """Raises WelcomeRefused."""
     hub = hub_address(hub_of(Address(paper.address)))
     if hub_key is None and (folder / NETWORK).exists():
-        hub_key = read_network(folder / NETWORK).hub_keys.get(hub)
+        known = read_network(folder / NETWORK).hub_keys
+        hub_key = known.get(hub)
+        if paper.certificate is not None and paper.certificate.hub == hub_of(Address(paper.address)):
+            hub_key = certified(known, [paper.certificate], paper.made_at, verify).get(hub)
     if hub_key is not None and hub_key != paper.hub_key:
         raise WelcomeRefused(
             f"the welcome of {paper.address} is by another key than that of {hub}", code="wrong-hub-key"

@@ -1,4 +1,4 @@
-"""Requests, welcomes and hubs' papers as files: JSON that anybody may read, and whose signature says whose it is."""
+"""Requests, welcomes, hubs' papers and certificates as files: JSON that anybody may read, signed by whose it is."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from typing import Final, TypeVar
 import msgspec
 
 from schemas.errors import BadConfig
+from schemas.hubs import CertifiedHub
 from schemas.membership import HubPaper, JoinRequest, Welcome
 
-P = TypeVar("P", JoinRequest, Welcome, HubPaper)
+P = TypeVar("P", JoinRequest, Welcome, HubPaper, CertifiedHub)
 
 FILE_BYTES_MAX: Final = 8 * 1024 * 1024
-_NAMES: Final = {JoinRequest: "a request", Welcome: "a welcome", HubPaper: "a hub's paper"}
+_NAMES: Final = {
+    JoinRequest: "a request",
+    Welcome: "a welcome",
+    HubPaper: "a hub's paper",
+    CertifiedHub: "a hub's certificate",
+}
 
 
 def read_paper(path: Path, kind: type[P]) -> P:
@@ -36,7 +42,7 @@ def read_paper(path: Path, kind: type[P]) -> P:
         raise BadConfig(f"{path} is not {_NAMES[kind]}: {error}", field="file") from error
 
 
-def write_paper(path: Path, paper: JoinRequest | Welcome | HubPaper) -> None:
+def write_paper(path: Path, paper: JoinRequest | Welcome | HubPaper | CertifiedHub) -> None:
     """Write it, over an older one of the same name.
 
     Raises:

@@ -54,8 +54,12 @@ def network_toml(network: NetworkFile) -> str:
     for name, site in network.brokers.items():
         where = _fields(host=site.host, port=site.port, virtual_host=site.virtual_host, tls=site.tls)
         lines += ["", f"[brokers.{name}]", *where]
+    if network.founding is not None:
+        lines += ["", "# Whose keys certify hubs that join or have another key, and how many of them have to."]
+        lines += ["[founding]", *_fields(needed=network.founding.needed, founders=network.founding.founders)]
     for name, hub in network.hubs.items():
-        lines += ["", f"[hubs.{name}]", *_fields(broker=hub.broker, public_key=hub.public_key)]
+        later = _fields(version=hub.version) if hub.version else []
+        lines += ["", f"[hubs.{name}]", *_fields(broker=hub.broker, public_key=hub.public_key), *later]
     return "\n".join(lines) + "\n"
 
 
@@ -91,6 +95,6 @@ def node_toml(node: Address, role: Role | Literal["hub"], lanes: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _fields(**values: str | float | Sequence[Sequence[str]]) -> list[str]:
+def _fields(**values: str | float | Sequence[Sequence[str]] | Sequence[str]) -> list[str]:
     """Lines `name = value`. JSON's strings, numbers and lists of them are TOML's too."""
     return [f"{name} = {json.dumps(value)}" for name, value in values.items()]

@@ -9,13 +9,21 @@ from nodes.hub.records import Member
 from nodes.machine import Sign
 from nodes.membership.settings import network_toml
 from nodes.network import NetworkFile
+from schemas.hubs import HubCertificate
 from schemas.ids import Address, hub_address, hub_of
 from schemas.membership import Welcome
 from schemas.signing import struct_bytes
 
 
 def make_welcome(
-    address: Address, member: Member, network: NetworkFile, *, authority: str, now: float, sign: Sign
+    address: Address,
+    member: Member,
+    network: NetworkFile,
+    *,
+    authority: str,
+    now: float,
+    sign: Sign,
+    certificate: HubCertificate | None = None,
 ) -> Welcome:
     """What a participant needs to take part, as its hub knows it and the network.
 
@@ -26,6 +34,7 @@ def make_welcome(
         authority: certificates (PEM) of who signed the broker's; empty where every system knows them.
         now: seconds since 1970 (UTC).
         sign: the hub's signature.
+        certificate: the hub's, where it has one.
     """
     hub = hub_of(address)
     site = network.brokers[network.hubs[hub].broker]
@@ -37,6 +46,7 @@ def make_welcome(
         public_key=member.newest or member.key,
         known_until=member.until,
         hub_key=network.hub_keys[hub_address(hub)],
+        certificate=certificate,
         account=participant_account(address, member.account),
         tls=site.tls,
         authority=authority,

@@ -17,7 +17,7 @@ LINKS: Final[Mapping[Role, Sequence[tuple[str, str]]]] = MappingProxyType(
         "renter": (("/", "Jobs"), ("/network", "Network")),
         "hub": (("/", "Market"), ("/network", "Network")),
         "partner": (("/", "Requests"), ("/network", "Network")),
-        "lessor": (("/", "Offer"), ("/network", "Network")),
+        "lessor": (("/", "Lessor"), ("/network", "Network")),
     }
 )
 

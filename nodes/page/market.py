@@ -31,7 +31,7 @@ def market_page(book: Book, hub: str) -> Node:
         f"{number(len(wanted), 'order')} to buy open",
     ]
     return [
-        header(".head")[h1["Market of ", span(".id")[hub]], p(".waits")[f"{'; '.join(said)}."]],
+        header(".head")[h1["Market of ", party_link(hub, "hub")], p(".waits")[f"{'; '.join(said)}."]],
         depth(book),
         tenancies(book.tenancies),
         offers(book.offers),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from htpy import Element, Node, code, div, h1, header, p, span
 
+from nodes.page.earnings import Earned, by_party, sums
 from nodes.page.map import network_map
 from nodes.page.market import offers, tenancies
 from nodes.page.parts import figures, part, party_link, rows
@@ -90,7 +93,7 @@ def _key(public_key: str) -> Element:
     return code(".digest", title=public_key)[f"{public_key[:16]}…"]
 
 
-def hub_page(name: str, view: NetworkView, book: Book | None, now: float) -> Node:
+def hub_page(name: str, view: NetworkView, book: Book | None, earned: Earned, now: float) -> Node:
     """The page of one hub, or None where there is none of this name."""
     hub = next((each for each in view.hubs if each.name == name), None)
     if hub is None:
@@ -103,7 +106,7 @@ def hub_page(name: str, view: NetworkView, book: Book | None, now: float) -> Nod
         ("Public key", code(".digest")[hub.public_key]),
     )
     said = "" if own and book is not None else f"What happens inside {name} is in its own store: open the page there."
-    inside = [offers(book.offers), tenancies(_of_hub(book, name))] if book is not None and own else None
+    inside = [*passed_on(earned), offers(book.offers), tenancies(_of_hub(book, name))] if book and own else None
     shared = tenancies(_of_hub(book, name)) if book is not None and not own else None
     return [
         header(".head")[h1["Hub ", span(".id")[name]], said and p(".waits")[said]],
@@ -111,6 +114,14 @@ def hub_page(name: str, view: NetworkView, book: Book | None, now: float) -> Nod
         inside,
         shared,
     ]
+
+
+def passed_on(earned: Earned) -> Sequence[Node]:
+    """What its participants paid and earned, by the receipts that it keeps."""
+    return (
+        part("Receipts", figures(*sums(earned, "Passed on")), note=earned.reading),
+        by_party(earned, "By renter and lessor", "renter", "lessor"),
+    )
 
 
 def _of_hub(book: Book, name: str) -> list[Tenancy]:

@@ -1,24 +1,29 @@
-"""A lessor's own page: what its files say. It keeps no store, and the page says what follows from that. Pure."""
+"""A lessor's own page: what it earned and did, by the receipts that it keeps, and what it offers, by its file. Pure."""
 
 from __future__ import annotations
 
-from htpy import Node, h1, header, p, span
+from htpy import Element, Node, h1, header, p, span
 
 from nodes.config import LessorSettings
-from nodes.page.parts import figures, part
+from nodes.lessor.refusals import Refusal
+from nodes.page.earnings import Earned, by_party, faulty, last_refusal, no_refusal, sums, work
+from nodes.page.parts import figures, part, party_link
 
 
-def offer_page(address: str, settings: LessorSettings) -> Node:
+def offer_page(address: str, settings: LessorSettings, earned: Earned, refusal: Refusal | None) -> Node:
     """The page's content."""
     return [
         header(".head")[
             h1["Lessor ", span(".id")[address]],
             p(".waits")[
-                "A lessor's workers keep what is under way in memory alone, so nothing can be shown here of contracts "
-                "and work: its hub's page shows its offers and contracts, each renter's page what it computed there. "
-                "What it earned, sublet account adds up from its receipts."
+                "What it earned and did, by its receipts. Its workers keep what is under way in memory alone: that is "
+                "on the page of its hub, and of each renter."
             ],
         ],
+        part("Earnings", figures(*sums(earned, "Earned")), _refused(refusal), note=earned.reading),
+        by_party(earned, "By renter", "renter"),
+        work(earned),
+        faulty(earned.faults),
         part(
             "Offer",
             figures(
@@ -27,6 +32,13 @@ def offer_page(address: str, settings: LessorSettings) -> Node:
             note="As its file says; a worker takes it at its start.",
         ),
     ]
+
+
+def _refused(refusal: Refusal | None) -> Element:
+    if refusal is None:
+        return no_refusal("none")
+    whose = party_link(refusal.source, "") if refusal.source else "nobody that the broker knows"
+    return last_refusal(refusal.at, refusal.code, refusal.reason, ", from ", whose)
 
 
 def _shown(value: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from urllib.parse import parse_qs, unquote
 
 from htpy import Node
 
+from nodes.lessor.refusals import last_refusal
 from nodes.page import job, jobs, market, network, offer, parties, requests
+from nodes.page.earnings import SHOWN_MAX, Earned
 from nodes.page.parts import is_address
 from nodes.page.reader import Reader
 from nodes.views.book import Book, book
@@ -71,7 +74,8 @@ async def _requests(reader: Reader, target: Target) -> Sight:
 async def _offer(reader: Reader, target: Target) -> Sight:
     settings = reader.config.lessor
     assert settings is not None  # read_config gives every lessor some
-    return Sight("Offer", offer.offer_page(reader.config.address, settings))
+    refusal = await asyncio.to_thread(last_refusal, reader.config.data_dir)
+    return Sight("Lessor", offer.offer_page(reader.config.address, settings, await _earned(reader), refusal))
 
 
 HOMES: Final[Mapping[str, Show]] = MappingProxyType(
@@ -98,7 +102,8 @@ async def _network(reader: Reader, target: Target) -> Sight:
 
 async def _hub(reader: Reader, target: Target) -> Sight:
     found = await _book(reader)
-    shown = network.hub_page(target.name, network_view(reader.config), found, reader.clock())
+    earned = await _earned(reader) if found is not None else Earned()
+    shown = network.hub_page(target.name, network_view(reader.config), found, earned, reader.clock())
     if shown is None:
         raise NoSuchPage(f"{reader.config.address} knows no hub {target.name}")
     return Sight(f"Hub {target.name}", shown)
@@ -107,9 +112,11 @@ async def _hub(reader: Reader, target: Target) -> Sight:
 async def _lessor(reader: Reader, target: Target) -> Sight:
     name = _address(target)
     if reader.config.role == "renter":
-        return Sight(name, parties.lessor_at_renter(name, (await reader.all_lines()).newest_first))
+        lines = (await reader.all_lines()).newest_first
+        return Sight(name, parties.lessor_at_renter(name, lines, await _earned(reader, name)))
     if reader.config.role == "hub":
-        return Sight(name, parties.lessor_at_hub(name, await book(await reader.store()), reader.clock()))
+        refused, known = await reader.refused(name), await book(await reader.store())
+        return Sight(name, parties.lessor_at_hub(name, known, await _earned(reader, name), refused, reader.clock()))
     return Sight(name, parties.unknown("Lessor", name, f"A {reader.config.role} keeps nothing of it."))
 
 
@@ -119,6 +126,13 @@ async def _partner(reader: Reader, target: Target) -> Sight:
         return Sight(name, parties.partner_at_renter(name, (await reader.all_lines()).newest_first))
     why = "What it was asked, and what it learned, is in its own store: open the page there."
     return Sight(name, parties.unknown("Partner", name, why))
+
+
+async def _earned(reader: Reader, lessor: str | None = None) -> Earned:
+    """By the receipts that this node keeps: all, or a lessor's."""
+    found = await reader.receipts()
+    newest = found.newest(SHOWN_MAX, lessor=lessor)
+    return Earned(found.totals(lessor=lessor), newest, found.unread, found.faults)
 
 
 async def _book(reader: Reader) -> Book | None:

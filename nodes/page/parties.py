@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from htpy import Element, Node, code, h1, header, p, span
 
+from nodes.page.earnings import Earned, by_party, last_refusal, no_refusal, sums, work
 from nodes.page.market import offers, tenancies
 from nodes.page.parts import figures, job_link, part, rows, state
 from nodes.page.words import clock, day, number
 from nodes.page.words import span as lasting
 from nodes.views.book import Book
 from nodes.views.lines import JobLine, RentalLine
+from nodes.views.refusals import Refused
 from schemas import money
+from schemas.joint import Learned
 
 JOBS_SHOWN_MAX = 50
 
 
-def lessor_at_renter(address: str, lines: Sequence[JobLine]) -> Node:
-    """What this renter rented of it; `lines` newest first."""
+def lessor_at_renter(address: str, lines: Sequence[JobLine], earned: Earned) -> Node:
+    """What this renter rented of it; `lines` newest first, `earned` by its receipts."""
     rented = [(line, each) for line in lines for each in line.rentals if each.lessor == address]
     found = [each for _, each in rented]
     refusal = next(
@@ -32,7 +35,7 @@ def lessor_at_renter(address: str, lines: Sequence[JobLine]) -> Node:
             address,
             f"As this renter saw it: {number(len(rented), 'contract')}. What others rented of it is not known here.",
         ),
-        part("Work and earnings", _work(found), _refusal(refusal)),
+        part("Work and earnings", _work(found, earned), _refusal(refusal), note=earned.reading),
         part(
             "Work done for this renter",
             rows(
@@ -43,12 +46,10 @@ def lessor_at_renter(address: str, lines: Sequence[JobLine]) -> Node:
     ]
 
 
-def _work(found: Sequence[RentalLine]) -> Element:
+def _work(found: Sequence[RentalLine], earned: Earned) -> Element:
     return figures(
-        ("Earned here", money.shown(sum(each.cost_micros for each in found))),
-        ("Rows", f"{sum(each.rows for each in found):,}"),
-        ("Batches", f"{sum(each.batches for each in found):,}"),
-        ("Core-seconds", f"{sum(each.core_seconds for each in found):.3g}"),
+        *sums(earned, "Earned here"),
+        ("Core-seconds", f"{sum(each.core_seconds for each in found):.3g}, of jobs still kept"),
         ("Lost", f"{sum(each.state == 'lost' for each in found):,} of {number(len(found), 'subtask')}"),
         ("Last heard", clock(max((each.heard_at for each in found), default=0.0))),
     )
@@ -67,46 +68,81 @@ def _rented(line: JobLine, each: RentalLine) -> tuple[Node, ...]:
     return (job_link(line.id), state(each.state), each.protection, *work, cost, clock(each.heard_at))
 
 
-def lessor_at_hub(address: str, book: Book, now: float) -> Node:
-    """Its offers and contracts, in the book of its hub, or of a hub whose renters rent of it."""
+def lessor_at_hub(address: str, book: Book, earned: Earned, refused: Refused | None, now: float) -> Node:
+    """Its receipts, offers and contracts, at its hub, or at a hub whose renters rent of it."""
     own = [each for each in book.offers if each.lessor == address]
     rented = [each for each in book.tenancies if each.lessor == address]
     hourly = sum(each.price_micros * each.units for each in rented)
     silent = [each for each in own if each.state == "silent"]
     said = "A renter found it silent: it is not matched until it places its order again." if silent else ""
+    units = sum(each.units for each in own)
     return [
         _head("Lessor", address, said or f"{number(len(rented), 'contract')} under way."),
         part(
             "Work and earnings",
             figures(
-                ("Earns", f"{money.shown(hourly)} an hour, under the contracts under way"),
-                (
-                    "Rented",
-                    f"{sum(each.units for each in rented):,} of {number(sum(each.units for each in own), 'unit')}",
-                ),
+                *sums(earned, "Earned"),
+                ("Earns now", f"{money.shown(hourly)} an hour"),
+                ("Rented now", f"{sum(each.units for each in rented):,} of {number(units, 'unit')}"),
                 ("Rented for", lasting(sum(now - each.since for each in rented)) if rented else "–"),
             ),
-            note="A hub keeps no contract that is over, and no batch passes through it: what the lessor computed and "
-            "earned before is in the receipts of its renters.",
+            _refused(refused),
+            note=earned.reading,
         ),
+        by_party(earned, "By renter", "renter"),
         offers(own),
         tenancies(rented),
+        work(earned),
     ]
+
+
+def _refused(found: Refused | None) -> Element:
+    if found is None:
+        return no_refusal("this hub refused nothing of it lately")
+    return last_refusal(found.at, found.code, found.reason, f", this hub said to {found.type}")
 
 
 def partner_at_renter(address: str, lines: Sequence[JobLine]) -> Node:
-    """The joint jobs with it; `lines` newest first."""
+    """The joint jobs with it, and what both learned; `lines` newest first."""
     joint = [each for each in lines if each.partner == address]
-    heads = ("Job", "State", "#Rows", "Code", "Submitted")
+    heads = ("Job", "State", "Dataset", "#Rows", "#It learned", "#Learned here", "Code", "Submitted")
     table = (
-        (job_link(each.id), state(each.phase), f"{each.rows:,}", each.code or "–", day(each.submitted_at))
+        (
+            job_link(each.id),
+            state(each.phase),
+            each.dataset or "–",
+            f"{each.rows:,}",
+            learned_by(each.learned, "partner"),
+            learned_by(each.learned, "renter"),
+            each.code or "–",
+            day(each.submitted_at),
+        )
         for each in joint[:JOBS_SHOWN_MAX]
     )
-    said = f"{number(len(joint), 'joint job')} of this renter. What it learned stands on the page of each."
+    said = (
+        f"{number(len(joint), 'joint job')} of this renter: what it was asked here, and how many numbers each learned."
+    )
     return [
         _head("Partner", address, said),
         part("Joint jobs", rows("Joint jobs", heads, table, empty="No job was joint with it."), kind="wide"),
+        ledger(learned for each in joint for learned in each.learned),
     ]
+
+
+def learned_by(lines: Sequence[Learned], party: str) -> str:
+    """How many numbers."""
+    return f"{sum(each.count for each in lines if each.party == party):,}"
+
+
+def ledger(lines: Iterable[Learned]) -> Element:
+    """What each party learned in all jobs together, by kind."""
+    by: dict[tuple[str, str], int] = {}
+    for each in lines:
+        by[each.party, each.kind] = by.get((each.party, each.kind), 0) + each.count
+    heads = ("Party", "What", "#Numbers")
+    table = ((party, kind, f"{count:,}") for (party, kind), count in sorted(by.items()))
+    title = "What each party learned"
+    return part(title, rows(title, heads, table, empty="Nothing was told to either party."), kind="wide")
 
 
 def unknown(what: str, address: str, why: str) -> Node:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from htpy import Node, code, h1, header, p, span
 
 from nodes.page.jobs import SHOWN_MAX
+from nodes.page.parties import learned_by, ledger
 from nodes.page.parts import figures, job_link, part, party_link, rows, state
 from nodes.page.words import day, number
 from nodes.views.parts import PartReport, summed
@@ -25,7 +26,7 @@ WAITS = {
 
 def requests_page(parts: Sequence[PartReport]) -> Node:
     """The list; newest first."""
-    heads = ("Job", "State", "Renter", "Dataset", "#Columns", "#Rows", "#Rounds", "Code", "Asked")
+    heads = ("Job", "State", "Renter", "Dataset", "#Columns", "#Rows", "#Rounds", "#It learned", "Code", "Asked")
     lines = (
         (
             job_link(each.job),
@@ -35,6 +36,7 @@ def requests_page(parts: Sequence[PartReport]) -> Node:
             f"{len(each.columns):,}",
             f"{each.rows:,}",
             f"{each.answered} of {each.rounds}",
+            learned_by(each.ledger, "renter"),
             each.code or "–",
             day(each.asked_at),
         )
@@ -42,7 +44,11 @@ def requests_page(parts: Sequence[PartReport]) -> Node:
     )
     table = rows("Requests", heads, lines, empty="Nobody asked anything yet.")
     note = f"The last {SHOWN_MAX} of {number(len(parts), 'request')}." if len(parts) > SHOWN_MAX else None
-    return [header(".head")[h1["Requests"]], part("Who asked what", table, note=note, kind="wide")]
+    return [
+        header(".head")[h1["Requests"]],
+        part("Who asked what", table, note=note, kind="wide"),
+        ledger(learned for each in parts for learned in each.ledger),
+    ]
 
 
 def request_page(part_: PartReport) -> Node:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
+from nodes.quotes.prices import PriceSource
+
 MIB: Final = 1024 * 1024
 
 
@@ -28,9 +30,16 @@ class Offer:
     error: float | None = None
     """Largest absolute error of a result that encryption can cause."""
     price: float | None = None
-    """In the network's currency, at the lowest price of this renter's last contracts; None before any."""
+    """In the network's currency, at the lowest price that is known (`Quote.prices`); None where none is."""
     price_most: float | None = None
     """The same at the highest price that the job would pay."""
+    units_free: int | None = None
+    """In the market; None where its hub did not answer."""
+
+    @property
+    def name(self) -> str:
+        """With its scheme."""
+        return self.protection + (f" ({self.scheme})" if self.scheme else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -42,9 +51,13 @@ class Quote:
     """That the program takes, in its order."""
     chosen: str | None
     """The protection that the job would run under; None when none will do."""
+    scheme: str | None
+    """Of homomorphic encryption, if that was chosen."""
     reason: str
     """What decided that, or why none will do."""
     offers: tuple[Offer, ...]
+    prices: PriceSource
+    """Where prices are from: the best offers of the market, or this renter's last contracts where its hub is silent."""
 
     def __str__(self) -> str:
         head = f"{self.rows:,} rows × {len(self.columns)} columns: {self.chosen or 'cannot run'} ({self.reason})"
@@ -69,7 +82,7 @@ def _cells(offer: Offer) -> tuple[str, ...]:
     """One row for people."""
     known = offer.own_seconds is not None
     return (
-        offer.protection + (f" ({offer.scheme})" if offer.scheme else ""),
+        offer.name,
         "yes" if offer.possible else "no",
         f"{offer.own_seconds:.3g} s" if known else "",
         f"{offer.lessor_seconds:.3g} s" if known else "",

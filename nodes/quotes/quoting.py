@@ -5,33 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
-from nodes import bootstrap
+from nodes.bootstrap.renter import RenterWishes, evidence_policy, new_job_id, renter_services
+from nodes.bootstrap.running import hands
 from nodes.config import NodeConfig
 from nodes.crew.crew import Crew
 from nodes.data.port import Source
 from nodes.data.table import Table
+from nodes.quotes.prices import Prices, of_contracts, of_market
 from nodes.quotes.quote import Offer, Quote
 from nodes.renter.activities.prepare import facts_of
 from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Workbench
 from nodes.renter.protocol.assess import NoProtection, assess, candidates_for
-from nodes.renter.protocol.records import JOB_PREFIX, Facts
+from nodes.renter.protocol.records import Facts
 from nodes.renter.submission import JobOptions, stage
 from nodes.store.blobs import BlobStore
-from nodes.store.errors import RecordUnreadable
-from nodes.store.port import Store
-from nodes.views import orders
+from nodes.views.market import Market
 from nodes.views.source import open_store
 from schemas.jobs import Candidate, JobSpec
 from schemas.money import MICROS, SECONDS_PER_HOUR
-
-JOBS_LOOKED_AT_MAX: Final = 20
-"""For prices."""
 
 
 @contextlib.asynccontextmanager
@@ -45,16 +41,23 @@ async def services_at(config: NodeConfig) -> AsyncIterator[Services]:
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(config, make=True))
-        crew = Crew(bootstrap.hands(config))
+        crew = Crew(hands(config))
         stack.push_async_callback(crew.close)
-        wishes = bootstrap.RenterWishes(config.data_dir, crew, evidence=bootstrap.evidence_policy(config))
-        yield bootstrap.renter_services(wishes, config.identity(), store)
+        wishes = RenterWishes(config.data_dir, crew, evidence=evidence_policy(config))
+        yield renter_services(wishes, config.identity(), store)
 
 
-async def quote(
-    services: Services, data: Path | Source, program: bytes, local_program: bytes | None, options: JobOptions
+async def quote(  # noqa: PLR0917 - what `submit` takes, and the market
+    services: Services,
+    data: Path | Source,
+    program: bytes,
+    local_program: bytes | None,
+    options: JobOptions,
+    market: Market | None = None,
 ) -> Quote:
     """Prepare the job aside, look at what that says, and leave nothing behind but what was measured of this machine.
+
+    Prices are the market's; without one those of this renter's last contracts.
 
     Raises:
         BadInput: it could not be submitted either.
@@ -70,49 +73,43 @@ async def quote(
                 options,
                 jobs=aside.jobs,
                 blobs=aside.blobs,
-                job_id=bootstrap.new_job_id(),
+                job_id=new_job_id(),
             )
 
         spec = await asyncio.to_thread(staging)
         at_hand = await Workbench(aside).inputs(spec)
         facts = await facts_of(aside, at_hand, sealing=True)
-    return _made(spec, facts, at_hand.table, await _prices(services.store))
+    prices = await of_contracts(services.store) if market is None else of_market(market)
+    return _made(spec, facts, at_hand.table, prices)
 
 
-async def _prices(store: Store) -> Mapping[str, int]:
-    """The lowest price, in micros per unit and hour, by protection, of some of this renter's contracts."""
-    found: dict[str, int] = {}
-    for job in (await store.aggregates(JOB_PREFIX))[-JOBS_LOOKED_AT_MAX:]:
-        with contextlib.suppress(RecordUnreadable):  # its own job's trouble
-            for order in await orders.of_job(store, job):
-                for protection in order.protections if order.kind == "sell" else ():
-                    found[protection] = min(order.price_micros, found.get(protection, order.price_micros))
-    return found
-
-
-def _made(spec: JobSpec, facts: Facts, table: Table, prices: Mapping[str, int]) -> Quote:
+def _made(spec: JobSpec, facts: Facts, table: Table, prices: Prices) -> Quote:
     candidates = candidates_for(spec, facts)
     try:
         assessment = assess(spec, facts)
-        chosen, reason = assessment.chosen, assessment.reason
+        chosen, scheme, reason = assessment.chosen, assessment.scheme, assessment.reason
     except NoProtection as error:
-        chosen, reason = None, str(error)
+        chosen, scheme, reason = None, None, str(error)
     return Quote(
         rows=facts.rows,
         columns=table.known.taken or table.columns,
         chosen=chosen,
+        scheme=scheme,
         reason=reason,
-        offers=tuple(_offer(each, prices.get(each.protection), spec.price_micros_max) for each in candidates),
+        offers=tuple(_offer(each, prices, spec.price_micros_max) for each in candidates),
+        prices=prices.source,
     )
 
 
-def _offer(candidate: Candidate, price_micros: int | None, price_micros_max: int) -> Offer:
+def _offer(candidate: Candidate, prices: Prices, price_micros_max: int) -> Offer:
+    price_micros = prices.micros.get(candidate.protection)
     offer = Offer(
         protection=candidate.protection,
         scheme=candidate.scheme,
         possible=candidate.possible,
         reason=candidate.reason,
         error=candidate.error_bound,
+        units_free=prices.units.get(candidate.protection, 0) if prices.source == "market" else None,
     )
     if (costs := candidate.costs) is None:
         return offer

@@ -46,6 +46,8 @@ LATER_RELEASE_TRIES: Final = 8
 """A second apart: while a node's workers are replaced one by one, another may know what this one does not."""
 _NOT_NOW: Final = (SubletError, OSError, MemoryError)
 """What may pass: a broker out of reach, no memory."""
+Noted = Callable[[str, str, str], Awaitable[None]]
+"""Is told who sent what is set aside, the code and the reason."""
 
 
 class Later(SubletError):  # noqa: N818 - reads as the sentence it is
@@ -69,8 +71,13 @@ class Door:
         storage: Storage | None = None,
         complaints: Complaints | None = None,
         telemetry: Telemetry | None = None,
+        noted: Noted | None = None,
     ) -> None:
-        """A door of this node; `clock` gives seconds since 1970, `pause` waits so many seconds."""
+        """A door of this node; `clock` gives seconds since 1970, `pause` waits so many seconds.
+
+        `noted` is told of what is set aside: by whom, with which code, and why; it raises nothing.
+        """
+        self._noted = noted
         self._telemetry = telemetry or Telemetry()
         self._complaints = complaints
         self._storage = storage or Storage(pause=pause)
@@ -179,6 +186,8 @@ class Door:
         self._log.warning("set aside", code=code, reason=reason, source=sender, id=message.id, key=message.key)
         self._telemetry.metrics.refused(code)
         await self._answer(delivery, delivery.reject(code))
+        if self._noted is not None:
+            await self._noted(sender or "", code, reason)
         if self._complaints is not None:
             await self._complaints.tell(message, code, reason)
 

@@ -48,7 +48,7 @@ class Heartbeats:
     broker: Broker
     door: Door
     post: Post
-    key_of: Callable[[str], bytes | None]
+    key_of: Callable[[str], Awaitable[bytes | None]]
     """The Ed25519 public key of a hub, by its address."""
     links: Links
     submit: Submit
@@ -104,7 +104,7 @@ class Heartbeats:
     async def _sender(self, event: Event) -> tuple[bytes | None, None]:
         if event.source not in self.links.neighbours:
             raise Refused("no-neighbour", f"{event.source} has no link to {self.post.me} between brokers")
-        return self.key_of(event.source), None
+        return await self.key_of(event.source), None
 
     async def _heard(self, event: Event, _: None) -> None:
         self.links.heard(event.source, data_of(event, Heartbeat).hears, self.clock())

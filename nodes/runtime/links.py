@@ -42,11 +42,18 @@ class Links:
 
     def __init__(self, neighbours: Iterable[Address]) -> None:
         self.neighbours = tuple(sorted(neighbours))
+        self._counted_at = dict.fromkeys(self.neighbours, -math.inf)
+        """Since when each is listened for."""
         self._since = self._echoed_at = -math.inf
         self._heard_at: dict[Address, float] = {}
         self._silent: set[Address] = set()
         self._deaf: set[Address] = set()
         """Those that say that they hear nothing from here."""
+
+    def follow(self, neighbours: Iterable[Address], now: float) -> None:
+        """The links are these from now on. A new one's silence counts from here."""
+        self.neighbours = tuple(sorted(neighbours))
+        self._counted_at = {each: self._counted_at.get(each, now) for each in self.neighbours}
 
     def echoed(self, now: float) -> None:
         """An echo came: this process hears, and all that came before it has been handed out."""
@@ -54,7 +61,8 @@ class Links:
             self._since = now
         self._echoed_at = now
         for neighbour in self.neighbours:
-            if now - max(self._since, self._heard_at.get(neighbour, -math.inf)) > SILENCE_SECONDS_MAX:
+            since = max(self._since, self._counted_at[neighbour])
+            if now - max(since, self._heard_at.get(neighbour, -math.inf)) > SILENCE_SECONDS_MAX:
                 self._silent.add(neighbour)
 
     def heard(self, neighbour: Address, hears: bool, now: float) -> None:

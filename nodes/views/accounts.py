@@ -100,7 +100,7 @@ def added_up(
     node: str, role: str, found: Iterable[Settlement], faults: Iterable[Fault] = (), since: float = BEGINNING
 ) -> Account:
     """The account that these receipts make."""
-    lines = sorted(map(_line, found), key=lambda each: (each.ended_at, each.contract))
+    lines = sorted(map(line_of, found), key=lambda each: (each.ended_at, each.contract))
     kept = tuple(each for each in lines if each.ended_at >= since)
     return Account(node=node, role=role, since=since, lines=kept, faults=tuple(faults))
 
@@ -128,13 +128,17 @@ def in_files(folder: Path, hub_keys: Mapping[str, bytes], first: str = "") -> tu
     faults: list[Fault] = []
     for path in _files(folder, first):
         try:
-            settlement = read_file(Settlement, path.read_bytes())
-            verify_settlement(settlement, hub_keys, verify)
+            found.append(verified_file(path, hub_keys))
         except VerificationFailed as error:
             faults.append(Fault(file=path, code=error.code, reason=str(error)))
-        else:
-            found.append(settlement)
     return found, faults
+
+
+def verified_file(path: Path, hub_keys: Mapping[str, bytes]) -> Settlement:
+    """A lessor's receipt; raises VerificationFailed. Blocking."""
+    settlement = read_file(Settlement, path.read_bytes())
+    verify_settlement(settlement, hub_keys, verify)
+    return settlement
 
 
 def _files(folder: Path, first: str) -> Iterator[Path]:
@@ -143,7 +147,8 @@ def _files(folder: Path, first: str) -> Iterator[Path]:
             yield from sorted(day.glob("*.json"))
 
 
-def _line(settlement: Settlement) -> Line:
+def line_of(settlement: Settlement) -> Line:
+    """A receipt as a line of an account."""
     contract, receipt = settlement.contract, settlement.receipt
     return Line(
         contract=contract.id,

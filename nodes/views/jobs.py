@@ -24,6 +24,7 @@ from nodes.renter.protocol.records import (
     ContractRecord,
     Job,
     Ledger,
+    LostLink,
     Progress,
     Round,
     Subtask,
@@ -172,6 +173,8 @@ class JobReport:
     """Batches of lost subtasks that no live one has taken over yet."""
     here: int | None = None
     """Batches that are left to the renter itself, since its key decrypts nothing more."""
+    lost_links: tuple[LostLink, ...] = ()
+    """Of its hub's: what goes over them waits."""
     causes: tuple[tuple[str, str], ...] = ()
     """Code and text of everything that went wrong on the way."""
 
@@ -235,6 +238,7 @@ async def report(store: Store, job_id: str, jobs: Path, network: Network | None 
         ordered_at=job.ordered_at if _is_pending(job, records) else 0.0,
         unowned=runs.count(progress.waiting),
         here=None if progress.here is None else runs.count(progress.here),
+        lost_links=progress.lost_links,
         causes=job.causes,
     )
 
@@ -246,10 +250,15 @@ async def find(store: Store, wanted: str, jobs: Path) -> str:
         UnknownJob: there is none.
         UnknownId: there are several.
     """
-    known = {*await store.aggregates(JOB_PREFIX), *_submitted(jobs)}
+    known = await known_ids(store, jobs)
     if not beginning(wanted, known):
         raise UnknownJob(wanted)
     return unique(wanted, known, "job")
+
+
+async def known_ids(store: Store, jobs: Path) -> set[str]:
+    """Of all jobs, whether a worker has taken them or not."""
+    return {*await store.aggregates(JOB_PREFIX), *_submitted(jobs)}
 
 
 async def list_jobs(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from msgspec import Struct
 
-from nodes.renter.protocol.records import JOB_PREFIX, ContractRecord, Job, Progress, Subtask
+from nodes.renter.protocol.records import JOB_PREFIX, ContractRecord, Job, Ledger, Progress, Subtask
 from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Stamp, Store
 from nodes.views.jobs import UNREADABLE
+from schemas.joint import Learned
 
-KINDS: Final = ("job", "progress", "contract", "subtask")
+KINDS: Final = ("job", "progress", "contract", "subtask", "ledger")
 READ_MAX: Final = 250
 """Jobs read at a time."""
 LINES_MAX: Final = 20_000
@@ -49,9 +50,17 @@ class JobLine:
     ended_at: float = 0.0
     code: str = ""
     partner: str = ""
+    dataset: str = ""
+    """Of the partner, as it calls it."""
+    learned: tuple[Learned, ...] = ()
+    """What each party of a joint job learned, a line per kind."""
     rentals: tuple[RentalLine, ...] = ()
     causes: tuple[tuple[str, str], ...] = ()
     """Code and text of what went wrong on the way."""
+
+
+def _never() -> bool:
+    return False
 
 
 class JobLines:
@@ -71,8 +80,11 @@ class JobLines:
             self._sorted = sorted(self._lines.values(), key=lambda each: -each.submitted_at)
         return self._sorted
 
-    async def refresh(self, store: Store, reads_max: int = 1) -> bool:
-        """Read what changed, at most so many times `READ_MAX` jobs; whether that was all. Raises as the store does."""
+    async def refresh(self, store: Store, go_on: Callable[[], bool] = _never) -> bool:
+        """Read what changed, `READ_MAX` jobs and more for as long as `go_on` says; whether that was all.
+
+        What changed is asked once: with many jobs that takes as long as reading some. Raises as the store does.
+        """
         stamps = await store.stamps(JOB_PREFIX)
         for gone in self._stamps.keys() - stamps.keys():
             del self._stamps[gone], self._lines[gone]
@@ -80,21 +92,27 @@ class JobLines:
         changed = [name for name, stamp in stamps.items() if self._stamps.get(name) != stamp]
         room = LINES_MAX - len(self._lines)
         wanted = [name for name in changed if name in self._lines or (room := room - 1) >= 0]
-        for start in range(0, min(len(wanted), reads_max * READ_MAX), READ_MAX):
-            part = wanted[start : start + READ_MAX]
-            found = await store.select(part, KINDS)
-            for name in part:
-                self._lines[name] = _line(name, found.get(name, {}))
-                self._stamps[name] = stamps[name]
-            self._sorted = None
+        for start in range(0, len(wanted), READ_MAX):
+            if start and not go_on():
+                break
+            await self._read(store, wanted[start : start + READ_MAX], stamps)
+        else:
+            start = len(wanted)
         self.unread = len(stamps) - len(self._lines)
-        return len(wanted) <= reads_max * READ_MAX
+        return start >= len(wanted)
+
+    async def _read(self, store: Store, names: Sequence[str], stamps: Mapping[str, Stamp]) -> None:
+        found = await store.select(names, KINDS)
+        for name in names:
+            self._lines[name] = _line(name, found.get(name, {}))
+            self._stamps[name] = stamps[name]
+        self._sorted = None
 
 
 def _line(name: str, records: Mapping[str, Struct] | RecordUnreadable) -> JobLine:
     if isinstance(records, RecordUnreadable):
         return JobLine(name, UNREADABLE, code=records.code)
-    job, progress = records.get("job"), records.get("progress")
+    job, progress, ledger = (records.get(kind) for kind in ("job", "progress", "ledger"))
     if not isinstance(job, Job) or not isinstance(progress, Progress):
         return JobLine(name, "new")
     subtasks = {each.contract: each for each in records.values() if isinstance(each, Subtask)}
@@ -109,9 +127,21 @@ def _line(name: str, records: Mapping[str, Struct] | RecordUnreadable) -> JobLin
         ended_at=job.ended_at,
         code=job.code,
         partner=job.spec.joint.partner if job.spec.joint else "",
+        dataset=job.spec.joint.dataset if job.spec.joint else "",
+        learned=_learned(ledger) if isinstance(ledger, Ledger) else (),
         rentals=tuple(_rental(each, subtasks.get(each.contract.id)) for each in contracts),
         causes=job.causes,
     )
+
+
+def _learned(ledger: Ledger) -> tuple[Learned, ...]:
+    """Without rounds, of which there may be many."""
+    by: dict[tuple[str, str], Learned] = {}
+    for each in ledger.lines:
+        known = by.get((each.party, each.kind))
+        count = each.count + (known.count if known else 0)
+        by[each.party, each.kind] = Learned(party=each.party, kind=each.kind, count=count, shape=each.shape)
+    return tuple(by.values())
 
 
 def _rental(record: ContractRecord, subtask: Subtask | None) -> RentalLine:

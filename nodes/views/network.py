@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from nodes.config import NodeConfig
 from nodes.hub.machine import AGGREGATE
-from nodes.hub.records import LinkRecord, Member
+from nodes.hub.records import KnownHub, LinkRecord, Member
 from nodes.network import NetworkFile, SubnetFile
 from nodes.roles import Role
 from nodes.views.source import open_store
@@ -18,14 +18,17 @@ from schemas.ids import Address, address, hub_of, parse_address
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubView:
-    """A hub. `links` are the hubs that it is linked to."""
+    """A hub. `links` are the hubs that it is linked to; of one that was only announced they are not known."""
 
     name: str
     broker: str
-    """Host, port and virtual host."""
+    """Host, port and virtual host; empty where it was only announced."""
     links: tuple[str, ...]
     public_key: str
     """Ed25519, hexadecimal."""
+    way: tuple[str, ...] | None = None
+    """At a hub: the hubs that a message there passes, the last one it; none: no way leads there now. None: nobody
+    announced it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +83,12 @@ async def seen(config: NodeConfig) -> NetworkView:
         if isinstance(record, LinkRecord)
     )
     found = network(config)
-    return replace(found, lost_links=tuple(lost), participants=_registered(found.participants, records))
+    return replace(
+        found,
+        lost_links=tuple(lost),
+        participants=_registered(found.participants, records),
+        hubs=_announced(found.hubs, records, config.hub),
+    )
 
 
 def network(config: NodeConfig) -> NetworkView:
@@ -104,6 +112,22 @@ def _hubs(described: NetworkFile) -> tuple[HubView, ...]:
         )
         for name, entry in described.hubs.items()
     )
+
+
+def _announced(filed: tuple[HubView, ...], records: Mapping[str, Struct], me: str) -> tuple[HubView, ...]:
+    """The hubs of the files with those that neighbours told of, as these are now."""
+    found = {each.name: each for each in filed}
+    for key, record in sorted(records.items()):
+        name = key.partition("/")[2]
+        if not isinstance(record, KnownHub) or name == me:
+            continue
+        certificate, before = record.certificate, found.get(name)
+        key_now = before.public_key if before is not None else ""
+        if certificate is not None:
+            key_now = certificate.public_key.hex()
+        shown = before or HubView(name=name, broker="", links=(), public_key="")
+        found[name] = replace(shown, public_key=key_now, way=record.path[::-1])
+    return tuple(found.values())
 
 
 def _where(described: NetworkFile, broker: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, TypeVar
@@ -53,6 +54,15 @@ def verified(kind: type[P], file: Path, hub_keys: Mapping[str, bytes]) -> P:
 def as_file(paper: Contract | Settlement) -> bytes:
     """What `verified` reads."""
     return contracts.to_file(paper)
+
+
+async def known_ids(config: NodeConfig) -> set[str]:
+    """Contracts of this node that run, or that have a receipt; a lessor's files are not verified."""
+    if config.role == "lessor":
+        return await asyncio.to_thread(lambda: {each.stem for each in config.receipts.glob("*/contract-*.json")})
+    async with open_store(config) as store:
+        settled = await accounts.in_store(store)
+        return {each.contract.id for each in settled} | {*await _under_way(store)}
 
 
 async def receipt(config: NodeConfig, contract: str) -> Settlement:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
-from nodes.renter.protocol.states import JobPhase, RoundPhase, SubtaskPhase
+from nodes.renter.protocol.records import LostLink
+from nodes.renter.protocol.states import OPEN, JobPhase, RoundPhase, SubtaskPhase
 from nodes.views.jobs import UNREADABLE, JobReport, Joining, Rental
 from schemas import money
 
@@ -18,7 +20,22 @@ NAMED_MAX: Final = 4
 
 def waits_for(report: JobReport, now: float) -> str:
     """What the job waits for at `now`, seconds since 1970, and why."""
-    return PHASES[report.phase](report, now)
+    return " ".join([PHASES[report.phase](report, now), *over_lost_links(report)])
+
+
+def over_lost_links(report: JobReport) -> list[str]:
+    """A sentence for each link that the job waits for: its order does, or a contract over it."""
+    lost = [] if report.ended else report.lost_links
+    return [
+        f"The link from its hub to {each.neighbour} is down since {_clock(each.lost_at)} ({each.why}): what is on its "
+        "way there waits, and nobody behind it is asked for compute."
+        for each in lost
+        if report.ordered_at or report.unowned or any(_is_cut_off(rental, each) for rental in report.contracts)
+    ]
+
+
+def _is_cut_off(rental: Rental, lost: LostLink) -> bool:
+    return rental.subtask in OPEN and rental.id in lost.contracts
 
 
 # ------------------------------------------------------------ phases
@@ -191,6 +208,10 @@ def _lessors(rentals: list[Rental]) -> str:
 
 def _batches(count: int) -> str:
     return f"{count:,} batch{'' if count == 1 else 'es'}"
+
+
+def _clock(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%H:%M:%S} UTC"
 
 
 def lasted(seconds: float) -> str:

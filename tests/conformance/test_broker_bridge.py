@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import aio_pika
+import aiormq
 import pytest
 
 from broker.bridge import NOT_OF_THIS_LINK, TOO_LARGE
-from broker.errors import AccessRefused
+from broker.errors import AccessRefused, NoSuchQueue
 from broker.names import dead_queue, hub_exchange, link_account, out_queue, queue_name
 from broker.port import DEAD_CUT, DEAD_KEY, DEAD_QUEUE, DEAD_REASON
 from schemas.ids import Address, hub_address
@@ -87,9 +88,9 @@ async def test_a_way_over_a_third_hub_passes_two_bridges(bridged: BridgedWire) -
     assert await drain(partner, queue_name(PARTNER, "result"), 1) == [sent]
 
 
-async def test_a_links_account_speaks_for_those_behind_it_only_and_reads_nothing(bridged: BridgedWire) -> None:
+async def test_a_links_account_speaks_for_nobody_at_its_end_and_reads_nothing(bridged: BridgedWire) -> None:
     account = await bridged.sites["B11"].connect(LINK, exchange=hub_exchange("B11"))
-    for claimed in (letter("evt-1", LESSOR, LESSOR), letter("evt-2", PARTNER, RENTER), letter("evt-3", RENTER, RENTER)):
+    for claimed in (letter("evt-1", LESSOR, LESSOR), letter("evt-2", PARTNER, LESSOR), letter("evt-3", RENTER, RENTER)):
         with pytest.raises(AccessRefused):
             await account.publish(claimed, timeout_seconds=SECONDS_MAX)
     await post(account, letter("evt-4", LESSOR, RENTER), letter("evt-5", LESSOR, PARTNER))
@@ -98,6 +99,44 @@ async def test_a_links_account_speaks_for_those_behind_it_only_and_reads_nothing
             pass
     lessor = await bridged.connect(LESSOR)
     assert [message.id for message in await drain(lessor, CONTROL_OF_LESSOR, 2)] == ["evt-4", "evt-5"]
+
+
+async def test_a_hub_leads_what_goes_to_another_hub_over_a_neighbour_and_back(bridged: BridgedWire) -> None:
+    renter, hub = await bridged.connect(RENTER), await bridged.connect(hub_address("A11"))
+    for neighbour in ("B11", "C11"):
+        await bridged.end("A11", neighbour)
+    new = letter("evt-3", Address("Z11.Z12"), RENTER)
+    for _ in range(2):
+        await hub.lead("B11", "C11", not_via=["B11"])
+    await post(renter, letter("evt-1", LESSOR, RENTER))
+    await hub.lead("B11", "B11", not_via=["C11"])
+    await hub.lead("Z11", "C11", not_via=["B11"])
+    await post(renter, letter("evt-2", LESSOR, RENTER), new)
+    assert [each.id for each in await drain(hub, out_queue("A11", "C11"), 2)] == ["evt-1", "evt-3"]
+    assert [each.id for each in await drain(hub, out_queue("A11", "B11"), 1)] == ["evt-2"]
+    with pytest.raises(NoSuchQueue):
+        await hub.lead("B11", "Z11")
+    for other in (renter, await bridged.sites["B11"].connect(LINK, exchange=hub_exchange("B11"))):
+        with pytest.raises(AccessRefused):
+            await other.lead("B11", "C11")
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.parametrize("bridged", ["bridged-rabbitmq"], indirect=True)
+async def test_a_hubs_account_binds_nothing_but_other_hubs_keys_into_its_own_bridges(bridged: BridgedWire) -> None:
+    here = bridged.sites["A11"]
+    assert isinstance(here, RabbitMQWire)
+    for exchange, queue, pattern in (
+        ("hub.A11", "out.A11.B11", "#"),
+        ("hub.A11", "out.A11.B11", "B11.*.A11.#"),
+        ("hub.A11", "q.A11.dead", "B11.#"),
+        ("again.A11", "out.A11.B11", "B11.#"),
+        ("unroutable.A11", "out.A11.B11", "B11.#"),
+    ):
+        async with await aio_pika.connect(here.url(hub_address("A11"))) as connection:
+            below = await (await connection.channel()).get_underlay_channel()
+            with pytest.raises(aiormq.exceptions.ChannelAccessRefused):
+                await below.queue_bind(queue, exchange, pattern)
 
 
 @pytest.mark.rabbitmq

@@ -22,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import sublet
+from schemas import limits
 from tests.support.seal import needs_seal
 from tests.unit.nodes.programs.models import model, node
 
@@ -185,11 +186,14 @@ def test_a_quote_prices_every_protection_and_leaves_nothing(net: sublet.Network)
     before = sorted(folder.iterdir())
     quote = net.quote(frame, MODEL)
     assert (quote.rows, quote.columns, quote.chosen) == (3, ("a", "b"), "homomorphic")
+    assert quote.prices == "market"
     ways = [("homomorphic", "bfv"), ("homomorphic", "paillier"), ("enclave", None), ("sealed-result", "paillier")]
     assert [(each.protection, each.scheme) for each in quote.offers] == ways
     for offer in quote.offers:
         assert offer.possible
         assert min(offer.own_seconds or 0, offer.bytes_sent or 0, offer.bytes_back or 0, offer.price or 0) > 0
+        assert offer.price == pytest.approx((offer.lessor_seconds or 0) * limits.PRICE_MICROS_DEFAULT / 1e6 / 3600)
+        assert (offer.units_free or 0) > 0
         assert offer.protection in str(quote)
         assert offer.protection in quote._repr_html_()
     assert sorted(folder.iterdir()) == before

@@ -16,7 +16,8 @@ import pytest
 from broker.embedded import EmbeddedServer
 from broker.network import Hub, Link, Network, Participant
 from broker.port import Broker
-from nodes.bootstrap import StoredNode, hub_node
+from nodes.bootstrap.hub import hub_node
+from nodes.bootstrap.stored import StoredNode
 from nodes.hub.directory import HubConfig
 from nodes.identity import Identity
 from nodes.runtime import commits, loop

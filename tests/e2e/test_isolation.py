@@ -26,7 +26,7 @@ import pytest
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-import nodes.bootstrap
+import nodes.bootstrap.lessor
 import nodes.demo
 import nodes.lessor.worker
 import nodes.local
@@ -143,7 +143,7 @@ async def theft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     enclaves: list[OpenEnclave] = []
     workers: dict[str, LessorWorker] = {}
     shifts: dict[str, Any] = {}
-    make_worker, make_shift = nodes.bootstrap.lessor_worker, nodes.lessor.worker._Shift
+    make_worker, make_shift = nodes.bootstrap.lessor.lessor_worker, nodes.lessor.worker._Shift
 
     def make_enclave(quoter: Any, options: EnclaveOptions) -> OpenEnclave:
         enclaves.append(OpenEnclave(quoter, options))
@@ -153,7 +153,7 @@ async def theft(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         workers[str(config.me)] = make_worker(config, identity, *args, **options)
         return workers[str(config.me)]
 
-    monkeypatch.setattr(nodes.bootstrap, "EnclaveProcess", make_enclave)
+    monkeypatch.setattr(nodes.bootstrap.lessor, "EnclaveProcess", make_enclave)
 
     def keep_shift(worker: LessorWorker, *args: Any) -> Any:
         shifts[str(worker.config.me)] = make_shift(worker, *args)

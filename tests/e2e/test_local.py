@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -23,6 +23,7 @@ from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.programs import runtime
 from nodes.programs.build import aggregate_sum, linear_from_csv
 from nodes.programs.check import check
+from nodes.receipts import SETTLED
 from nodes.renter.files import incidents
 from nodes.renter.files.folder import JobFolder
 from nodes.renter.protocol.records import Subtask
@@ -38,6 +39,7 @@ from tests.support.cheating import adding_one, cheat, first_row
 from tests.support.seal import needs_seal
 from tests.support.silence import with_a_silent_lessor
 from tests.support.tables import as_csv
+from tests.support.traffic import of_a_job
 from tests.unit.nodes.programs.models import data as serialised
 from tests.unit.nodes.programs.models import model, node
 
@@ -46,6 +48,8 @@ DATA = DEMO / "breast_cancer.csv"
 LINEAR = (DEMO / "breast_cancer_linear.onnx").read_bytes()
 SIGMOID = (DEMO / "sigmoid.onnx").read_bytes()
 TOLERANCE = {"homomorphic": 1e-3, "sealed-result": 1e-3, "enclave": 1e-6}
+SETTLED_BYTES_MAX: Final = 4096
+"""Of one `contract.settled`, its headers included."""
 JOB_SECONDS_MAX = 60
 FRAMING_BYTES_MAX = 1024
 """By which a job's batches to and from enclaves are longer than predicted: headers and tags are not counted."""
@@ -280,6 +284,13 @@ async def test_an_enclave_that_runs_other_code_gets_no_key(tmp_path: Path) -> No
         notes = [note for line in lines for note in line["notes"] if note["kind"] == "evidence-rejected"]
         assert {note["details"]["code"] for note in notes} == {"measurement"}
         assert not any("dispatch" in line["started"] for line in lines)
+
+
+async def test_a_receipt_costs_three_small_events(tmp_path: Path) -> None:
+    """The renter tells itself and its hub, the lessor its hub; per contract, however many batches it had."""
+    traffic, contracts = await of_a_job(tmp_path / "network", "enclave")
+    assert (contracts, traffic.events[SETTLED]) == (2, 3 * 2)
+    assert traffic.bytes[SETTLED] <= traffic.events[SETTLED] * SETTLED_BYTES_MAX
 
 
 async def test_a_silent_lessors_work_is_done_by_the_other(tmp_path: Path) -> None:

@@ -17,10 +17,13 @@ import nodes.demo
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.renter.protocol.records import Subtask
 from nodes.renter.submission import JobOptions
-from schemas.ids import address
+from nodes.views import accounts
+from schemas import money
+from schemas.ids import address, hub_address
 from tests.support.page import chromium, config_of, page_of
 from tests.support.rabbit_network import RabbitNetwork
 from tests.support.rabbitmq import Server
+from tests.support.settled import until_settled
 
 DEMO: Final = Path(nodes.demo.__file__).parent
 LINEAR: Final = (DEMO / "breast_cancer_linear.onnx").read_bytes()
@@ -85,10 +88,22 @@ async def violations(page: Page) -> list[str]:
     return found
 
 
+async def figure(page: Page, name: str) -> str:
+    """What stands under a name."""
+    found = page.locator(".figures div", has=page.get_by_text(name, exact=True)).locator("dd")
+    return await found.inner_text()
+
+
 async def submitted(network: LocalNetwork, **options: Any) -> str:
     spec = network.stage(DEMO / "breast_cancer.csv", LINEAR, None, JobOptions(**options))
     await network.submit(spec)
     return spec.id
+
+
+async def settled_by(network: LocalNetwork, lessor: str) -> list[int]:
+    """Of a lessor's receipts, what each is over, in millionths."""
+    found = await accounts.in_store(network.nodes[hub_address("B11")].store)
+    return [each.receipt.cost_micros for each in found if each.contract.lessor == lessor]
 
 
 async def lost_at(network: LocalNetwork, job: str) -> float:
@@ -156,12 +171,21 @@ async def test_a_page_is_used_by_keyboard_and_told_to_screen_readers(tmp_path: P
             await page.wait_for_load_state()  # with its style sheet
             assert await page.evaluate("document.documentElement.scrollWidth") <= 390
             assert await violations(page) == []
-            for node, role, path in (("B11.hub", "hub", "/"), ("B11.B12", "lessor", "/")):
+            await until_settled(network, 2)
+            for node, role, paths in (
+                ("B11.hub", "hub", ("/", "/hubs/B11", "/lessors/B11.B12")),
+                ("B11.B12", "lessor", ("/",)),
+                ("B11.B13", "lessor", ("/",)),
+            ):
                 other = config_of(network, tmp_path / "network", address(*node.split(".")), role)  # type: ignore[arg-type]
                 async with page_of(other) as address_there:
                     there = await Watched.opened(browser, address_there)
-                    await there.goto(path)
-                    assert await violations(there.page) == []
+                    for path in paths:
+                        await there.goto(path)
+                        assert await violations(there.page) == []
+                    receipts = await settled_by(network, "B11.B12" if role == "hub" else node)
+                    assert await figure(there.page, "Earned") == money.shown(sum(receipts)) != "0"
+                    await expect(there.page.get_by_text("Last refusal")).to_be_visible()
                     assert (there.hosts(), there.complaints) == ({"127.0.0.1"}, [])
         assert (seen.hosts(), seen.complaints) == ({"127.0.0.1"}, [])
 

@@ -31,6 +31,7 @@ def counted(store: Path, question: str) -> int:
     return int(count)
 
 
+@pytest.mark.timeout(300)
 def test_organisations_on_two_releases_notice_nothing_of_each_other(tmp_path: Path, rabbitmq: Server) -> None:
     following = next_release(tmp_path / "next")
     with deployment(tmp_path / "network", rabbitmq, *INIT) as network:

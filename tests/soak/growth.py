@@ -21,7 +21,7 @@ from typing import Final
 
 import structlog
 
-from nodes.bootstrap import cores
+from nodes.bootstrap.running import cores
 from nodes.crew.crew import Crew
 from nodes.local import LocalNetwork
 from tests.support.growth import Left, Traffic

@@ -1,7 +1,8 @@
 """10 to 1,000 hubs with up to a million participants, as their machines are: does anything grow that should not? (N4)
 
 One line for each network: when all hubs know the best of all, what a hub keeps and sends, and how many of 2,000 orders
-in one moment are served at once. Exit 1 where something is out of its bounds.
+in one moment are served at once. Then one for each directory: when all hubs know all ways, what that takes, and again
+after a link was cut. Exit 1 where something is out of its bounds.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Final
 from broker.network import Hub, Link, Network, check_network, far_neighbours
 from nodes.hub.asking import HUBS_ASKED_MAX
 from schemas import limits
-from schemas.ids import Address, hub_of
+from schemas.ids import Address, hub_address, hub_of
 from tests.support.hubs import UNITS, Hubs
 
 NETWORKS: Final = ((10, 1_000), (100, 10_000), (1_000, 10_000), (1_000, 100_000), (1_000, 1_000_000))
@@ -28,6 +29,9 @@ ROUNDS_MAX: Final = 12
 SERVED_MIN: Final = 0.9
 START_SECONDS_MAX: Final = 2.0
 LINKS: Final = 4
+DIRECTORIES: Final = (10, 100, 1_000)
+ENTRY_BYTES_MAX: Final = 300
+ANNOUNCE_ROUNDS_MAX: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class Line:
 
     hubs: int
     participants: int
+    orders: int
+    """In the rush: where there are few, as many as take half of all units."""
     rounds: int
     """Of `ADVERTISE_SECONDS`, until every hub knows the best of all."""
     words: int
@@ -97,9 +103,12 @@ def look(hubs: int, participants: int, *, orders_max: int = ORDERS) -> Line:
     if network.refusals:
         raise AssertionError(f"refused: {network.refusals[0].reason}")
     fates = list(network.fates.values())
+    if len(fates) != orders:
+        raise AssertionError(f"{orders - len(fates)} orders were not taken")
     return Line(
         hubs=hubs,
         participants=participants,
+        orders=orders,
         rounds=rounds,
         words=words,
         kept_kib=kept / 1024,
@@ -112,6 +121,83 @@ def look(hubs: int, participants: int, *, orders_max: int = ORDERS) -> Line:
         hub_mib=memory / hubs,
         start_seconds=_start_seconds(network),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """What was seen of one network whose hubs all start at once and know their neighbours alone."""
+
+    hubs: int
+    rounds: int
+    """Of `ANNOUNCE_SECONDS`, until every hub knows the shortest way to every other."""
+    entry_bytes: int
+    """Of one hub in another's store, with its key, at most."""
+    told: float
+    """Messages of a hub until then."""
+    told_kib: float
+    """Data of these."""
+    rounds_cut: int
+    """After a link was cut, until all know the ways that are shortest then."""
+    told_cut: float
+    """Messages of a hub until then."""
+    seconds: float
+    """Of the processor, at each hub, for all of it."""
+
+    def faults(self) -> list[str]:
+        """What is out of its bounds."""
+        bounds = {
+            f"{self.entry_bytes} bytes for a hub": self.entry_bytes > ENTRY_BYTES_MAX,
+            f"{self.rounds} rounds": self.rounds > ANNOUNCE_ROUNDS_MAX,
+            f"{self.rounds_cut} rounds after a cut": self.rounds_cut > ANNOUNCE_ROUNDS_MAX,
+        }
+        return [f"{self.hubs:,} hubs announced: {what}" for what, bad in bounds.items() if bad]
+
+
+def learn(hubs: int) -> Directory:
+    """Let all hubs announce themselves, then cut one link."""
+    network, begun = Hubs(hubs, hubs), time.process_time()
+    network.announce_all()
+    rounds = _settled(network)
+    told, told_bytes = network.sent["hubs.announced"], network.announced_bytes
+    site = network.sites[hub_address(network.names[0])]
+    network.cut(site.me, Address(site.links[0]))
+    rounds_cut = _settled(network)
+    if network.refusals:
+        raise AssertionError(f"refused: {network.refusals[0].reason}")
+    return Directory(
+        hubs=hubs,
+        rounds=rounds,
+        entry_bytes=max(network.stored("known")),
+        told=told / hubs,
+        told_kib=told_bytes / hubs / 1024,
+        rounds_cut=rounds_cut,
+        told_cut=(network.sent["hubs.announced"] - told) / hubs,
+        seconds=(time.process_time() - begun) / hubs,
+    )
+
+
+def _settled(network: Hubs) -> int:
+    """Rounds until all ways are shortest."""
+    shortest = _distances(network)
+    for rounds in range(10 * ANNOUNCE_ROUNDS_MAX):
+        if list(network.lengths()) == shortest:
+            return rounds
+        network.run(limits.ANNOUNCE_SECONDS)
+    raise AssertionError("the hubs never agree on the ways")
+
+
+def _distances(network: Hubs) -> list[int | None]:
+    """Of every hub from every other, over links that carry, as `Hubs.lengths` has them."""
+    found: list[int | None] = []
+    for site in network.sites.values():
+        hops, todo = {str(site.me): 0}, [str(site.me)]
+        for hub in todo:
+            for further in network.sites[Address(hub)].links:
+                if further not in hops and (hub, further) not in network.gone:
+                    hops[further] = hops[hub] + 1
+                    todo.append(further)
+        found += (hops.get(hub_address(name)) for name in network.names if hub_address(name) != site.me)
+    return found
 
 
 def _start_seconds(network: Hubs) -> float:
@@ -146,14 +232,22 @@ def main() -> int:
     """Exit 1 where something is out of its bounds."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak.hubs")
     parser.add_argument("--network", nargs=2, type=int, metavar=("HUBS", "PARTICIPANTS"))
+    parser.add_argument("--directory", nargs="+", type=int, metavar="HUBS")
     asked = parser.parse_args()
     names = Line.__dataclass_fields__
     print(*(f"{name:>13}" for name in names), flush=True)
     faults = []
-    for hubs, participants in [asked.network] if asked.network else NETWORKS:
+    for hubs, participants in [asked.network] if asked.network else () if asked.directory else NETWORKS:
         line = look(hubs, participants)
         faults += line.faults()
         values = (getattr(line, name) for name in names)
+        print(*(f"{value:>13,}" if isinstance(value, int) else f"{value:>13.4g}" for value in values), flush=True)
+    names = Directory.__dataclass_fields__
+    print(*(f"{name:>13}" for name in names), flush=True)
+    for hubs in asked.directory or (() if asked.network else DIRECTORIES):
+        directory = learn(hubs)
+        faults += directory.faults()
+        values = (getattr(directory, name) for name in names)
         print(*(f"{value:>13,}" if isinstance(value, int) else f"{value:>13.4g}" for value in values), flush=True)
     print(*faults, sep="\n")
     return 1 if faults else 0

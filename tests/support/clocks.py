@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
+from unittest.mock import patch
 
-from nodes import bootstrap
+from nodes.bootstrap import hub, lessor, partner, renter, stored
 from nodes.lessor.worker import LessorWorker
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.renter.submission import publish_job
@@ -130,11 +131,10 @@ class MovedNetwork(LocalNetwork):
 @contextmanager
 def wired_with(clock: Callable[[], float], hearing: Callable[..., Hearing] = Hearing) -> Iterator[None]:
     """Whoever is wired meanwhile gets this clock."""
-    given = vars(bootstrap)
-    real = given["time"], given["Hearing"]
     wrong = SimpleNamespace(time=clock, thread_time=time.thread_time, monotonic=time.monotonic)
-    given["time"], given["Hearing"] = wrong, hearing
-    try:
+    with ExitStack() as meanwhile:
+        for module in (hub, lessor, partner, renter, stored):
+            meanwhile.enter_context(patch.object(module, "time", wrong))
+        for module in (partner, renter):
+            meanwhile.enter_context(patch.object(module, "Hearing", hearing))
         yield
-    finally:
-        given["time"], given["Hearing"] = real

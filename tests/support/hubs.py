@@ -21,11 +21,14 @@ from nodes.hub.advertising import words
 from nodes.hub.directory import HubConfig
 from nodes.hub.draft import Draft
 from nodes.hub.machine import HubMachine
-from nodes.hub.records import HeardRecord, SellRecord
+from nodes.hub.records import HeardRecord, HubsConfigured, KnownHub, SellRecord
+from nodes.hub_keys import HubKeys
 from nodes.machine import TIMER_FIRED, CancelTimer, Context, Note, Publish, Refused, SetTimer, TimerFired
 from nodes.records import RecordSet
+from nodes.runtime.links import LinkChanged
 from schemas import limits
 from schemas.events import CATALOGUE, Event, SellOrderPlaced
+from schemas.hubs import FounderSignature, Founding, HubCertificate
 from schemas.ids import Address, address, derive_id, hub_address
 from schemas.orders import BuyOrder, SellOrder
 
@@ -37,6 +40,7 @@ UNITS: Final = 4
 """Of each lessor."""
 KEY: Final = bytes(32)
 SIGNATURE: Final = bytes(64)
+FOUNDING: Final = Founding(founders=(KEY,))
 
 
 @dataclass(slots=True)
@@ -78,6 +82,10 @@ class Hubs:
         """Messages between hubs, by type."""
         self.asked: Counter[str] = Counter()
         """Quotes asked for, by the hub that was asked."""
+        self.announced_bytes = 0
+        """Data of what hubs told each other of hubs."""
+        self.gone: set[tuple[str, str]] = set()
+        """Links that do not carry, each way."""
         self.fates: dict[str, Fate] = defaultdict(Fate)
         self.refusals: list[Refused] = []
         self._due: list[tuple[float, int, Callable[[], None]]] = []
@@ -99,10 +107,28 @@ class Hubs:
         own = (address(name, f"P{number}") for number in range(self.each_has))
         participants: dict[str, bytes] = dict.fromkeys(own, KEY)
         ends = tuple(map(hub_address, sorted(linked)))
-        config = HubConfig(me=hub_address(name), hub_keys=keys, participants=participants, linked=ends)
+        config = HubConfig(
+            me=hub_address(name),
+            hub_keys=HubKeys(keys, FOUNDING),
+            participants=participants,
+            linked=ends,
+            certificate=HubCertificate(name, KEY, 1, START + 1e8, (FounderSignature(0, SIGNATURE),)),
+        )
         return Site(config.me, HubMachine(config), ends)
 
     # ---------------------------------------------------------------- acting
+
+    def announce_all(self) -> None:
+        """Every hub's process starts, and knows nobody but its neighbours."""
+        for site in self.sites.values():
+            self._after(0.0, self._event("hubs.configured", site.me, site.me, HubsConfigured()))
+
+    def cut(self, one: Address, two: Address) -> None:
+        """Both ends find that a link does not carry; what is sent over it is lost."""
+        self.gone |= {(one, two), (two, one)}
+        for hub, other in ((one, two), (two, one)):
+            changed = LinkChanged(neighbour=other, why="nothing comes")
+            self._after(0.0, self._event("link.changed", hub, hub, changed))
 
     def sell_all(self) -> None:
         """Every lessor places its order, at a price drawn around its hub's."""
@@ -167,6 +193,20 @@ class Hubs:
         for site in self.sites.values():
             yield sum(len(msgspec.json.encode(site.records[key])) for key in site.records.under(prefix))
 
+    def lengths(self) -> Iterator[int | None]:
+        """Of the ways from every hub to every other one that it may know; None where it knows none."""
+        for site in self.sites.values():
+            for name in self.names:
+                record = site.records.get(f"known/{name}")
+                if hub_address(name) != site.me:
+                    yield len(record.path) or None if isinstance(record, KnownHub) else None
+
+    def stored(self, prefix: str) -> Iterator[int]:
+        """What each record under a prefix takes in the store of each hub, with its key."""
+        for site in self.sites.values():
+            for key in site.records.under(prefix):
+                yield len(key) + len(msgspec.msgpack.encode(site.records[key]))
+
     def words_kept(self) -> Iterator[int]:
         """Of others, at each hub."""
         for site in self.sites.values():
@@ -225,7 +265,11 @@ class Hubs:
             self.fates[effect.subject].matched = True
         if effect.to not in self.sites:
             return
+        if (site.me, effect.to) in self.gone:
+            return
         self.sent[effect.type] += 1
+        if effect.type == "hubs.announced":
+            self.announced_bytes += len(msgspec.json.encode(effect.data))
         if effect.type == "quote.requested":
             self.fates[effect.subject].hubs_asked += 1
             self.asked[effect.to] += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 
@@ -63,6 +64,9 @@ class _Broker:
 
     def consume(self, queue: str, *, prefetch: int, exclusive: bool = False) -> Consumer:
         return _Consumer([self.delivery])
+
+    async def lead(self, hub: str, via: str, *, not_via: Collection[str] = ()) -> None:
+        """Nothing to lead."""
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -121,24 +121,34 @@ def _secrets_in(folder: Path) -> set[str]:
 @contextmanager
 def founded(folder: Path, server: Server, mail: Path, *hubs: str) -> Iterator[Deployment]:
     """A network that so many operators found, each linked to each, with a virtual host each; nothing is started yet."""
-    parts, port = urlsplit(server.amqp_url), str(urlsplit(server.api_url).port)
     here = Deployment(folder, server, f"founded-{secrets.token_hex(6)}")
     for hub in hubs:
-        broker = f"{parts.hostname}:{parts.port or 5672}/{here.vhost}-{hub}"
-        links = [part for other in hubs if other != hub for part in ("--link", other)]
-        here.sublet("key", "hub", str(here.config(f"{hub}.hub").parent), "--name", hub, "--broker", broker, *links)
-        (mail / f"{hub}.hub.json").write_bytes((here.config(f"{hub}.hub").parent / f"{hub}.hub.json").read_bytes())
-    papers = [str(mail / f"{hub}.hub.json") for hub in hubs]
+        make_paper(here, mail, hub, *(other for other in hubs if other != hub))
     try:
         for hub in hubs:
-            own = here.config(f"{hub}.hub").parent
-            here.sublet("network", "found", str(own), *papers, "--management-port", port)
-            server.call("POST", "definitions", orjson.loads((own / "definitions.json").read_bytes()))
+            found(here, mail, hub)
         yield here
     finally:
         here.stop()
-        for hub in hubs:
-            server.call("DELETE", f"vhosts/{here.vhost}-{hub}")
+        for path in mail.glob("*.hub.json"):
+            server.call("DELETE", f"vhosts/{here.vhost}-{path.name.partition('.')[0]}")
+
+
+def make_paper(network: Deployment, mail: Path, hub: str, *links: str) -> None:
+    """A hub's operator makes its paper, or makes it again, and sends it to the others."""
+    parts, own = urlsplit(network.server.amqp_url), network.config(f"{hub}.hub").parent
+    broker = f"{parts.hostname}:{parts.port or 5672}/{network.vhost}-{hub}"
+    wanted = [part for other in links for part in ("--link", other)]
+    network.sublet("key", "hub", str(own), "--name", hub, "--broker", broker, *wanted)
+    (mail / f"{hub}.hub.json").write_bytes((own / f"{hub}.hub.json").read_bytes())
+
+
+def found(network: Deployment, mail: Path, hub: str, *options: str) -> None:
+    """It founds the network by all papers, and its broker takes up what it lacks."""
+    own, port = network.config(f"{hub}.hub").parent, str(urlsplit(network.server.api_url).port)
+    papers = sorted(str(path) for path in mail.glob("*.hub.json"))
+    network.sublet("network", "found", str(own), *papers, "--management-port", port, *options)
+    network.server.call("POST", "definitions", orjson.loads((own / "definitions.json").read_bytes()))
 
 
 def write_table(folder: Path, rows: int) -> Path:

@@ -56,6 +56,7 @@ def announce('''
 PLACED: Final = "    order: SellOrder\n    worker: WorkerId\n    cores: int = 0\n"
 SIGNATURE: Final = '    signature: SignatureField = b""\n'
 HANDLED: Final = '        "work.estimated": (LIVE | ENDED, subtasks.work_estimated),\n        "subtask.requested":'
+CONFIG: Final = "from nodes.renter.protocol.config import"
 NEW_TYPES: Final = ("work.planned", "work.estimated")
 CHANGES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "schemas/events.py": (
@@ -114,7 +115,7 @@ CHANGES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     ),
     "nodes/renter/protocol/machine.py": (
         ('        "subtask.requested":', HANDLED),
-        ("import batches, ending,", "import subtasks, batches, ending,"),
+        (CONFIG, f"from nodes.renter.protocol import subtasks\n{CONFIG}"),
     ),
     "nodes/enclave/child/engine.py": (('"""', '"""Of the next release. '),),
 }

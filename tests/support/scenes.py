@@ -15,11 +15,12 @@ from typing import Any, Final
 from playwright.async_api import Browser, async_playwright
 
 import nodes.demo
+from nodes.config import LessorSettings
 from nodes.lessor.worker import LessorWorker
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.renter.submission import JobOptions
 from nodes.views.jobs import JobReport
-from schemas.ids import Address, address
+from schemas.ids import Address, address, parse_address
 from tests.support import together as joint
 from tests.support.models import write_rows
 from tests.support.page import chromium, config_of, page_of
@@ -80,9 +81,15 @@ async def _homomorphic(folder: Path, browser: Browser) -> None:
             await network.silence(killed)
             async with page_of(config_of(network, folder / "network", address("B11", "hub"), "hub")) as hub:
                 await _shoot(browser, hub, "/", "market")
-            await _until(network, job, lambda report: report.ended)
+            report = await _until(network, job, lambda report: report.ended)
             await _shoot(browser, url, f"/jobs/{job}", "killed")
-            await _shoot(browser, url, f"/lessors/{killed}", "lessor")
+        earner = next(each.lessor for each in report.contracts if each.lessor != killed)
+        own = config_of(network, folder / "network", parse_address(earner), "lessor")
+        while not list(own.receipts.glob("*/*.json")):  # noqa: ASYNC110 - a folder is asked
+            await asyncio.sleep(0.05)
+        settings = LessorSettings(price=PRICES[earner.partition(".")[2]])
+        async with page_of(replace(own, lessor=settings)) as there:
+            await _shoot(browser, there, "/", "lessor")
 
 
 async def _joint(folder: Path, browser: Browser) -> None:
@@ -123,7 +130,7 @@ async def _shoot(browser: Browser, url: str, path: str, name: str) -> None:
             page = await context.new_page()
             await page.goto(url)
             await page.goto(url.partition("/?")[0] + path)
-            await page.wait_for_selector("#status .live")
+            await page.wait_for_selector("#status .live, #status .quiet")  # a lessor keeps no store
             await page.wait_for_function("document.querySelector('main').innerText.length > 100")
             await _save(page, FOLDER / f"{name}-{scheme}-{width}.webp")
             await context.close()

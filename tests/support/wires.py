@@ -214,7 +214,7 @@ class BridgedWire:
         account = Address(link_account(hub, neighbour))
         near = await self.sites[hub].connect(hub_address(hub))
         far = await self.sites[neighbour].connect(account, exchange=hub_exchange(neighbour))
-        return Bridge(hub, neighbour, link_keys(self.layout, hub, neighbour), near, far)
+        return Bridge(hub, neighbour, link_keys(hub, neighbour), near, far)
 
 
 BROKERS: Final = ("one", "two", "three")

@@ -18,6 +18,10 @@ installed() { [[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ]] || command -v rabbi
 
 postgres_installed() { compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || command -v postgres >/dev/null; }
 
+browser_installed() {
+  command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null
+}
+
 can_install() { [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; }
 
 # policy-rc.d is how Debian's packages are told not to start services; the machine's own one is put back.
@@ -30,7 +34,9 @@ install_package() ( # its name
   chmod +x "$policy"
   apt=(apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
   "${apt[@]}" update >&2
-  DEBIAN_FRONTEND=noninteractive "${apt[@]}" install -y --no-install-recommends "$1" >/dev/null
+  # A package that cannot be set up wholly is told of every time anything is installed: what counts is that the program is there.
+  DEBIAN_FRONTEND=noninteractive "${apt[@]}" install -y --no-install-recommends "$1" >/dev/null ||
+    say "apt-get is not content with everything; going on if $1 is there"
   [[ ! -d /run/systemd/system ]] || systemctl --quiet disable rabbitmq-server epmd.socket postgresql 2>/dev/null || true
 )
 
@@ -91,6 +97,7 @@ elif wanted installed && installed; then
 elif wanted package && can_install; then
   say "installing the distribution's rabbitmq-server (it is not started as a service) …"
   install_package rabbitmq-server
+  installed || { say "rabbitmq-server could not be installed"; exit 2; }
 elif wanted container && engine=$(engine); then
   say "starting a container of $image with $engine …"
   start_container
@@ -105,8 +112,8 @@ elif postgres_installed; then
   say "using the installed PostgreSQL, started privately by the tests"
 elif can_install; then
   say "installing the distribution's postgresql (it is not started as a service) …"
-  install_package postgresql || say "it is not set up wholly, as its certificate wants to write /etc/ssl: its programs do"
-  postgres_installed
+  install_package postgresql
+  postgres_installed || { say "postgresql could not be installed"; exit 2; }
 elif engine=$(engine); then
   say "starting a container of $postgres_image with $engine …"
   start_postgres
@@ -115,11 +122,12 @@ else
     "start Docker."
   exit 2
 fi
-if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then
+if browser_installed; then
   say "using the installed Chromium"
 elif can_install; then
   say "installing the distribution's chromium …"
   install_package chromium
+  browser_installed || { say "chromium could not be installed"; exit 2; }
 else
   say "no browser to test the page with: install chromium, or run as root on Debian or Ubuntu."
   exit 2

@@ -30,7 +30,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Wired in one place (`nodes/bootstrap.py`)."""
+    """Wired in one place (`nodes/bootstrap/`)."""
 
     identity: Identity
     store: Store

@@ -17,7 +17,7 @@ from nodes.store.port import Store
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Wired in one place (`nodes/bootstrap.py`)."""
+    """Wired in one place (`nodes/bootstrap/`)."""
 
     identity: Identity
     store: Store

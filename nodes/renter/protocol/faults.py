@@ -28,6 +28,9 @@ WANTED: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What was asked of it, by the job's phase."""
 
+CUT_OFF: Final = "cut-off"
+"""The code of lessors behind a link that is lost: they may serve this job again."""
+
 NOT_ACCEPTED: Final = ("result-not-accepted", "a result was not accepted")
 """All that a lessor, and everybody on the way to it, is told of any such result. Which check it failed depends on
 what it decrypts to: whoever chooses ciphertexts and learns that, learns of the plaintext."""
@@ -144,7 +147,8 @@ def lose(draft: Draft, subtask_id: str, code: str, reason: str, *, told: tuple[s
         return
     rest = (*runs.single(subtask.under_way), *subtask.queue)
     draft.advance_subtask(subtask_id, "lost", queue=(), under_way=())
-    draft.change_job(avoid=(*job.avoid, subtask.lessor), causes=(*job.causes, (code, f"{subtask.lessor}: {reason}")))
+    avoid = job.avoid if code == CUT_OFF else (*job.avoid, subtask.lessor)
+    draft.change_job(avoid=avoid, causes=(*job.causes, (code, f"{subtask.lessor}: {reason}")))
     draft.note("subtask-lost", reason, code=code, lessor=subtask.lessor, batches=runs.count(rest))
     contract = draft.contract(subtask.contract).contract
     outward_code, outward_reason = told or (code, reason)
@@ -247,6 +251,8 @@ def _check_key(draft: Draft, subtask: Subtask, hearing_since: float) -> None:
         draft.note("unheard", f"{subtask.lessor} may have offered a key when nobody listened")
         draft.change_subtask(subtask.id, heard_at=draft.now)
         announce(draft, subtask)
+    elif market.cut_off(draft, subtask):
+        _wait_or_replace(draft, subtask, f"key/{subtask.id}", draft.config.handshake_seconds_max)
     else:
         lose(draft, subtask.id, "no-key", "no enclave of this lessor proved itself in time")
 
@@ -261,8 +267,19 @@ def _check_silence(draft: Draft, subtask: Subtask, hearing_since: float) -> None
         windows.watch(draft, subtask.id, since)
     elif unheard := [each for each in records if each.sent_at < hearing_since]:
         _ask_again(draft, subtask, unheard)
+    elif market.cut_off(draft, subtask):
+        _wait_or_replace(draft, subtask, f"silent/{subtask.id}", draft.config.batch_deadline_seconds)
     else:
         lose(draft, subtask.id, "silent", f"nothing from {subtask.lessor} for {seconds:.0f} s")
+
+
+def _wait_or_replace(draft: Draft, subtask: Subtask, timer: str, seconds: float) -> None:
+    """Whoever is behind a lost link is not to blame. Others that can be reached take its batches; without any, what is
+    on its way is waited for until the link carries again, or the lease is over."""
+    if any(each.phase in SERVING and not market.cut_off(draft, each) for each in draft.subtasks()):
+        lose(draft, subtask.id, CUT_OFF, f"the link to {subtask.lessor} is lost")
+    else:
+        draft.do(SetTimer(name=timer, at=draft.now + seconds))
 
 
 def _ask_again(draft: Draft, subtask: Subtask, unheard: Sequence[BatchRecord]) -> None:

@@ -22,7 +22,18 @@ from nodes.joint.exchange import ChunkChanged
 from nodes.ledger import LedgerExceeded
 from nodes.machine import TIMER_FIRED, Context, Records, Refused, Step, TimerFired
 from nodes.records import as_record_set
-from nodes.renter.protocol import batches, ending, faults, handshakes, joining, leases, retention, rounds, starting
+from nodes.renter.protocol import (
+    batches,
+    ending,
+    faults,
+    handshakes,
+    joining,
+    leases,
+    market,
+    retention,
+    rounds,
+    starting,
+)
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.protocol.draft import Draft
 from nodes.renter.protocol.market import OverBudget
@@ -71,6 +82,7 @@ TABLE: Final[Mapping[str, tuple[frozenset[str], Handler]]] = MappingProxyType(
         "order.buy.matched": (frozenset({"ordering", "running"}), starting.matched),
         "order.buy.refused": (frozenset({"ordering", "running"}), starting.order_refused),
         "contract.ended": (LIVE, leases.contract_ended),
+        "link.reported": (LIVE, market.link_reported),
         "subtask.requested": (LIVE | ENDED, handshakes.requested),
         "pieces.requested": (frozenset({"running"}), handshakes.pieces_requested),
         "key.offered": (frozenset({"running"}), handshakes.offered),

@@ -1,4 +1,7 @@
-"""What the renter says to its hub: buy orders placed and taken back, contracts ended (R1, R4). Pure."""
+"""What the renter says to its hub: buy orders placed and taken back, contracts ended (R1, R4). Pure.
+
+And what the hub says of its links.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,13 @@ from typing import Final
 
 from msgspec import structs
 
-from nodes.machine import SetTimer
+from nodes.draft import data_of
+from nodes.machine import Refused, SetTimer
 from nodes.renter.protocol.draft import Draft
+from nodes.renter.protocol.records import LostLink, Subtask
 from nodes.renter.protocol.states import OPEN
 from schemas.contracts import Contract, Receipt, Settlement
-from schemas.events import ContractEnded, OrderCancelled
+from schemas.events import ContractEnded, Event, LinkReported, OrderCancelled
 from schemas.ids import derive_id, hub_address, hub_of
 from schemas.money import SECONDS_PER_HOUR, cost_micros, shown
 from schemas.orders import BuyOrder
@@ -151,6 +156,29 @@ def end_contract(
     known = draft.find_contract(contract.id)
     if known is not None:
         draft.put(f"contract/{contract.id}", structs.replace(known, ended=True))
+
+
+def link_reported(draft: Draft, event: Event) -> None:
+    """`link.reported`: a link of the own hub's is lost, or carries again. Who is behind it is heard from then on."""
+    data = data_of(event, LinkReported)
+    if event.source != _hub(draft):
+        raise Refused("not-the-hub", f"{event.source} does not speak for the links of {_hub(draft)}")
+    others = [each for each in draft.progress.lost_links if each.neighbour != data.neighbour]
+    if data.why:
+        draft.note("link-lost", f"{event.source} to {data.neighbour}: {data.why}", contracts=data.contracts)
+        others.append(LostLink(neighbour=data.neighbour, why=data.why, lost_at=draft.now, contracts=data.contracts))
+    else:
+        draft.note("link-restored", f"{event.source} to {data.neighbour} carries again", neighbour=data.neighbour)
+        for subtask in draft.subtasks():
+            if cut_off(draft, subtask, data.neighbour) and subtask.phase in OPEN:
+                draft.change_subtask(subtask.id, heard_at=draft.now)
+    draft.change_progress(lost_links=tuple(sorted(others, key=lambda each: each.neighbour)))
+
+
+def cut_off(draft: Draft, subtask: Subtask, neighbour: str = "") -> bool:
+    """Whether a subtask's contract goes over a link that is lost: this one, or any."""
+    lost = (each for each in draft.progress.lost_links if neighbour in ("", each.neighbour))
+    return any(subtask.contract in each.contracts for each in lost)
 
 
 def settle(draft: Draft, contract: Contract, receipt: Receipt) -> None:

@@ -180,6 +180,18 @@ class Job(Struct, frozen=True, kw_only=True):
         return self.facts, self.assessment
 
 
+class LostLink(Struct, frozen=True, kw_only=True):
+    """A link of the own hub's that does not carry now, as the hub said."""
+
+    neighbour: str
+    """The hub at its other end."""
+    why: str
+    lost_at: float
+    """Seconds since 1970 (UTC)."""
+    contracts: tuple[str, ...]
+    """Of this job, over it: who serves them is not silent."""
+
+
 class Progress(Struct, frozen=True, kw_only=True):
     """How far a job is."""
 
@@ -196,6 +208,8 @@ class Progress(Struct, frozen=True, kw_only=True):
     """Of a joint job, whose batches are counted anew in each."""
     forwarded: int = 0
     """Batches of this round that lessors say to have sent to the partner."""
+    lost_links: tuple[LostLink, ...] = ()
+    """That this job may wait for, by neighbour."""
 
 
 class ContractRecord(Struct, frozen=True, kw_only=True):

@@ -142,6 +142,17 @@ def test_every_queue_that_is_consumed_and_counts_says_how_often_a_message_may_co
         assert ("delivery-limit" in policy["definition"]) == (counts and not waits), queue["name"]
 
 
+def test_what_is_dead_lettered_at_least_once_comes_from_queues_that_refuse_at_their_bound(made: dict[str, Any]) -> None:
+    """RabbitMQ takes any other queue's at most once, and says so in its log only."""
+    lettering = [queue for queue in made["queues"] if "x-dead-letter-exchange" in queue["arguments"]]
+    assert {queue["name"].split(".")[-1] for queue in lettering} >= {"control", "batch", "result", "wait250"}
+    for queue in lettering:
+        (policy,) = [row for row in made["policies"] if re.search(row["pattern"], queue["name"])]
+        assert queue["arguments"]["x-dead-letter-strategy"] == "at-least-once"
+        assert queue["arguments"]["x-queue-type"] == "quorum"
+        assert policy["definition"]["overflow"] == "reject-publish"
+
+
 def test_no_secret_is_written(made: dict[str, Any]) -> None:
     assert b"a long secret" not in orjson.dumps(made)
     assert Address("A11.A12") in {user["name"] for user in made["users"]}

@@ -18,13 +18,17 @@ from broker.topology import Binding, Exchange, Policy, Queue, Rules, Topology
 LIMIT = 2
 
 
-def layout(**rules: Rules) -> Topology:
-    """One queue per rule set, bound to `in` by its name; what dies goes to `dead`."""
+def layout(dead_exchange: str = "", dead_key: str = "", **rules: Rules) -> Topology:
+    """One queue per rule set, bound to `in` by its name; what dies in one goes where the first two say."""
     queues = {**rules, "dead": Rules()}
     return Topology(
         exchanges=(Exchange(name="in", alternate="rest"), Exchange(name="rest"), Exchange(name="lone")),
         queues=(
-            *(Queue(name=name, quorum=True, policy=name) for name in queues),
+            *(
+                Queue(name=name, quorum=True, policy=name, dead_exchange=dead_exchange, dead_key=dead_key)
+                for name in rules
+            ),
+            Queue(name="dead", quorum=True, policy="dead"),
             Queue(name="kept", quorum=True, policy="dead"),
         ),
         bindings=(
@@ -40,8 +44,8 @@ def message(name: str, key: str = "q.x", size: int = 0) -> Message:
     return Message(key, bytes(size), {}, name)
 
 
-def engine(**rules: object) -> Engine:
-    return Engine(layout(q=Rules(**rules)))  # type: ignore[arg-type]
+def engine(dead_exchange: str = "", dead_key: str = "", **rules: object) -> Engine:
+    return Engine(layout(dead_exchange, dead_key, q=Rules(**rules)))  # type: ignore[arg-type]
 
 
 def ids(handed: list[Handed]) -> list[str]:
@@ -142,17 +146,13 @@ def test_a_message_back_too_often_is_a_dead_letter_that_says_why() -> None:
 
 
 def test_an_expired_message_keeps_its_key_where_no_other_is_given() -> None:
-    dead = Rules(message_seconds_max=1.0, dead_exchange="in")
-    made = layout(q=dead)
+    made = layout("again", q=Rules(message_seconds_max=1.0))
     broker = Engine(
         Topology(
             exchanges=(*made.exchanges, Exchange(name="again")),
             queues=made.queues,
             bindings=(*made.bindings, Binding(source="again", pattern="q.x", destination="dead")),
-            policies=(
-                Policy(name="q", pattern="q", rules=Rules(message_seconds_max=1.0, dead_exchange="again")),
-                *made.policies[1:],
-            ),
+            policies=made.policies,
             permissions=(),
         )
     )

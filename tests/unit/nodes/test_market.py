@@ -12,8 +12,8 @@ import pytest
 
 from broker.port import Broker
 from nodes import asking, desk
+from nodes.asking import HubSilent
 from nodes.config import NodeConfig
-from nodes.desk import HubSilent
 from nodes.identity import Identity
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.views.market import Market, of_words

@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from broker.port import Broker
-from nodes.bootstrap import run_node
+from nodes.bootstrap.running import run_node
 from nodes.cli.main import main
 from nodes.config import read_config
 from nodes.runtime import loop

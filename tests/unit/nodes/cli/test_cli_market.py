@@ -87,6 +87,56 @@ def test_the_receipts_of_a_node_are_listed_newest_first(site: Site, capsys: pyte
     assert all(each["contract"] in text for each in found)
 
 
+def test_of_many_receipts_the_last_are_listed(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = json.loads(said(capsys, "receipt", "list", *site.config("A11.A12"), "--json", "--limit", "0"))
+    assert json.loads(said(capsys, "receipt", "list", *site.config("A11.A12"), "--json", "--limit", "3")) == whole[:3]
+    text = said(capsys, "receipt", "list", *site.config("A11.A12"), "--limit", "3")
+    assert text.endswith("the first 3; --limit 0 shows all\n")
+    assert "the first" not in said(capsys, "receipt", "list", *site.config("A11.A12"), "--limit", "4")
+
+
+# ---------------------------------------------------------------- ids that the shell completes
+
+
+def completed(line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What bash is told, as its completion asks."""
+    with monkeypatch.context() as given:
+        given.setenv("_SUBLET_COMPLETE", "complete_bash")
+        given.setenv("COMP_WORDS", line)
+        given.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
+        capsys.readouterr()
+        main([])
+    return [each for each in capsys.readouterr().out.split("\n") if each]
+
+
+@pytest.mark.parametrize("command", ["job show", "job cancel", "events export", "job submit x.csv --score"])
+def test_the_shell_completes_ids_of_jobs(
+    site: Site, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUBLET_CONFIG", site.config("A11.A12")[1])
+    assert completed(f"sublet {command} job-", capsys, monkeypatch) == sorted(site.jobs)
+    assert completed(f"sublet {command} {site.jobs[0][:-2]}", capsys, monkeypatch) == [site.jobs[0]]
+
+
+@pytest.mark.parametrize("node", ["A11.A12", "A11.hub", "B11.B12"])
+def test_the_shell_completes_ids_of_contracts(
+    site: Site, node: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node is the one that is named before, or the one that is found."""
+    own = [path.stem for path in site.receipts("B11.B12")] if node == "B11.B12" else of_files(site)
+    line = f"sublet receipt export {' '.join(site.config(node))} contract-"
+    assert completed(line, capsys, monkeypatch) == sorted(own)
+
+
+def test_where_there_is_no_node_nothing_is_completed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert completed("sublet job show job-", capsys, monkeypatch) == []
+    assert capsys.readouterr().err == ""
+
+
 # ---------------------------------------------------------------- files
 
 

@@ -165,3 +165,33 @@ def test_a_hub_without_neighbours_on_other_brokers_has_nothing_to_carry(
     main(["network", "init", str(tmp_path)])
     assert main(["bridge", "--config", str(tmp_path / "nodes" / "A11.hub" / "node.toml")]) == 2
     assert "no neighbour on another broker" in capsys.readouterr().err
+
+
+def test_founders_certify_a_hub_that_joins_one_after_the_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    links = {"A11": ("B11",), "B11": ("A11",), "D11": ("B11",)}
+    for name, others in links.items():
+        wanted = [part for other in others for part in ("--link", other)]
+        assert main(["key", "hub", str(tmp_path / name), "--name", name, "--broker", f"{name}:5672/x", *wanted]) == 0
+    papers = {name: str(tmp_path / name / f"{name}.hub.json") for name in links}
+    for name in ("A11", "B11"):
+        assert main(["network", "found", str(tmp_path / name), papers["A11"], papers["B11"]]) == 0
+    certificate, lacking = str(tmp_path / "D11.certificate.json"), []
+    for name, more in (("A11", []), ("B11", [certificate])):
+        own = ["--config", str(tmp_path / name / "node.toml"), "--out", certificate, "--json"]
+        capsys.readouterr()
+        assert main(["network", "certify", papers["D11"], *more, *own]) == 0
+        said = json.loads(capsys.readouterr().out)
+        lacking.append(said["lacking"])
+    assert lacking == [1, 0]
+    assert main(["key", "hub", str(tmp_path / "B11"), "--name", "B11", "--broker", "B11:5672/x", "--link", "D11"]) == 0
+    for name, options in (("B11", []), ("D11", ["--certificate", certificate])):
+        assert main(["network", "found", str(tmp_path / name), *papers.values(), *options]) == 0
+    joined, linked = (read_config(tmp_path / name / "node.toml", {}) for name in ("D11", "B11"))
+    assert joined.network.founded == linked.network.founded
+    assert joined.certificate is not None
+    assert joined.certificate.public_key == joined.identity().public
+    assert set(linked.links) == {"A11", "D11"}
+    assert main(["network", "certify", papers["D11"], "--config", str(tmp_path / "D11" / "node.toml")]) == 2
+    assert "no founder" in capsys.readouterr().err

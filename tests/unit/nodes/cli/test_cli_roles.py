@@ -43,7 +43,7 @@ def test_a_signal_ends_a_role_cleanly(
         os.kill(os.getpid(), number)
         await stop.wait()
 
-    monkeypatch.setattr("nodes.bootstrap.run_node", run_node)
+    monkeypatch.setattr("nodes.bootstrap.running.run_node", run_node)
     capsys.readouterr()
     assert main([role, "--config", str(nodes / NODES[role] / "node.toml")]) == 0
     assert [(config.role, config.address) for config in ran] == [(role, NODES[role])]
@@ -75,7 +75,7 @@ def test_a_hangup_ends_a_role_only_with_its_terminal(
         await run_node(config, stop)
 
     seen = asyncio.Event()
-    monkeypatch.setattr("nodes.bootstrap.run_node", serving)
+    monkeypatch.setattr("nodes.bootstrap.running.run_node", serving)
     monkeypatch.setattr("nodes.cli.serve._on_terminal", lambda: terminal)
     assert main(["hub", "--config", str(nodes / "A11.hub" / "node.toml")]) == 0
     assert ended == [terminal]
@@ -88,7 +88,7 @@ def test_a_role_without_its_broker_ends_with_3(
     async def run_node(config: NodeConfig, stop: asyncio.Event) -> None:
         raise BrokerUnreachable("no broker answers at 127.0.0.1:5672")
 
-    monkeypatch.setattr("nodes.bootstrap.run_node", run_node)
+    monkeypatch.setattr("nodes.bootstrap.running.run_node", run_node)
     assert main(["hub", "--config", str(nodes / "A11.hub" / "node.toml")]) == 3
     assert "sublet: no broker answers at 127.0.0.1:5672" in capsys.readouterr().err
 
@@ -124,14 +124,14 @@ def test_a_role_that_cannot_end_is_ended_anyway(nodes: Path) -> None:
     """A thread that computes on would keep its process, and its service manager, waiting."""
     script = (
         "import asyncio, os, signal, sys, threading\n"
-        "import nodes.bootstrap\n"
+        "import nodes.bootstrap.running\n"
         "from nodes.cli import serve\n"
         "from nodes.cli.main import main\n"
         "serve.END_SECONDS_MAX = 0.2\n"
         "async def stuck(config, stop):\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    await asyncio.to_thread(threading.Event().wait)\n"
-        "nodes.bootstrap.run_node = stuck\n"
+        "nodes.bootstrap.running.run_node = stuck\n"
         "sys.exit(main(['hub', '--config', sys.argv[1]]))\n"
     )
     command = [sys.executable, "-c", script, str(nodes / "A11.hub" / "node.toml")]

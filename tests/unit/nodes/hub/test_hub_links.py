@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.hub.records import BuyRecord, LinkRecord
+from nodes.hub import links
+from nodes.hub.records import BuyRecord, LinkRecord, ToldRecord
 from nodes.runtime.links import LinkChanged
-from schemas.events import BuyOrderRefused
+from schemas.events import BuyOrderRefused, LinkReported
 from schemas.ids import Address
 from schemas.limits import QUOTE_WAIT_SECONDS
-from tests.unit.nodes.hub.subnets import RENTER, SUBNETS, A, B, C, assert_matched
+from tests.unit.nodes.hub.subnets import RENTER, SUBNETS, A, B, C, assert_matched, rented
 from tests.unit.nodes.hub.world import World
 
 WHY = f"nothing has come from {B} for 9 s"
@@ -98,3 +99,50 @@ def test_a_link_to_a_neighbour_that_is_not_on_the_way_changes_nothing(world: Wor
     world.buy(RENTER)
     world.settle()
     assert_matched(world, ("B11.B12", 2))
+
+
+def reported(world: World) -> list[tuple[str, str]]:
+    """What the renter was told, the reason of each."""
+    told = world.got(RENTER, "link.reported")
+    assert {type(each) for each in told} <= {LinkReported}
+    return [(each.neighbour, each.why) for each in told if isinstance(each, LinkReported)]
+
+
+def test_a_renter_with_a_contract_over_it_is_told_once_and_when_it_carries_again(world: World) -> None:
+    contract = rented(world)
+    for _ in range(2):
+        link(world, WHY)
+    assert reported(world) == [(B, WHY)]
+    (told,) = world.got(RENTER, "link.reported")
+    assert isinstance(told, LinkReported)
+    assert (told.job, told.contracts) == (contract.buy.job, (contract.id,))
+    link(world, "")
+    assert reported(world) == [(B, WHY), (B, "")]
+    assert world.all("A11", ToldRecord) == []
+
+
+def test_a_renter_whose_contracts_go_elsewhere_is_told_nothing(world: World) -> None:
+    world.sell("A11.A13")
+    world.buy(RENTER)
+    world.settle()
+    link(world, WHY)
+    assert reported(world) == []
+
+
+def test_an_order_that_finds_too_little_meanwhile_is_told_once_which_link_it_is(world: World) -> None:
+    link(world, WHY)
+    world.buy(RENTER)
+    world.run(20)
+    assert reported(world) == [(B, WHY)]
+    link(world, "")
+    assert reported(world) == [(B, WHY), (B, "")]
+
+
+def test_a_hub_keeps_a_bounded_number_of_jobs_to_tell(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "TOLD_MAX", 2)
+    link(world, WHY)
+    for number in range(1, 5):
+        world.buy(RENTER, number)
+        world.run(0.1)
+    assert len(world.all("A11", ToldRecord)) == 2
+    assert len(reported(world)) == 2

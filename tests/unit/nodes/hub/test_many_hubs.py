@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from schemas import limits
-from tests.soak.hubs import LINKS, Line, look
+from tests.soak.hubs import LINKS, Line, learn, look
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +38,10 @@ def test_an_order_costs_as_many_messages_in_a_large_network_as_in_a_small_one(li
 
 def test_of_a_rush_of_orders_nearly_all_are_served_without_a_pause(lines: tuple[Line, Line]) -> None:
     assert min(line.served for line in lines) >= 0.9
+
+
+def test_all_hubs_know_the_shortest_ways_to_all_others_by_a_few_hundred_bytes_each() -> None:
+    few, many = learn(10), learn(40)
+    assert not few.faults() + many.faults()
+    assert many.told < 3 * few.told
+    assert max(few.rounds_cut, many.rounds_cut) <= few.rounds + many.rounds

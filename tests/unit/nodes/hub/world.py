@@ -134,6 +134,8 @@ class World:
         self.choose: Callable[[int], int] = lambda length: 0
         """Which of the events under way arrives next."""
         self.timers: dict[tuple[str, str], float] = {}
+        self.signers: dict[str, Callable[[bytes], bytes]] = {}
+        """Of hubs whose key is another than their address' (`private_key`)."""
         self._events = 0
 
     # ------------------------------------------------------------ acting
@@ -212,7 +214,14 @@ class World:
         machine, records = self.machines[me], self.records[me]
         assert machine.aggregate_of(event) == "hub"
         before = _encoded(records)
-        context = Context(me=me, now=self.now, entropy=bytes(32), event_id=event.id, sign=signer(me), verify=verify)
+        context = Context(
+            me=me,
+            now=self.now,
+            entropy=bytes(32),
+            event_id=event.id,
+            sign=self.signers.get(me, signer(me)),
+            verify=verify,
+        )
         try:
             step = machine.handle(records, event, context)
             assert step == machine.handle(records, event, context), "handling is not deterministic"

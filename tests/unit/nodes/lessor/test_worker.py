@@ -17,12 +17,12 @@ from broker.embedded import EmbeddedServer
 from broker.names import dead_queue, queue_name, routing_key
 from broker.network import Hub, Link, Network, Participant
 from broker.port import Broker, Message
-from nodes.bootstrap import lessor_worker
+from nodes.bootstrap.lessor import lessor_worker
 from nodes.crew.crew import Crew
 from nodes.lessor.lane import take_lane
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.protocol.market import sell_order
-from nodes.lessor.receipts import Receipts
+from nodes.lessor.refusals import last_refusal
 from nodes.lessor.worker import LessorWorker, _Shift
 from nodes.machine import SetTimer
 from schemas import codec
@@ -47,8 +47,9 @@ async def server() -> AsyncIterator[EmbeddedServer]:
 
 def worker_of(server: EmbeddedServer, who: Address = LESSOR) -> LessorWorker:
     config = LessorConfig(me=who, key=IDENTITIES[who].public, hub_keys=HUB_KEYS, lanes=1)
-    receipts = Receipts(Path(tempfile.mkdtemp(prefix="receipts-")))
-    return lessor_worker(config, IDENTITIES[who], server.connect(who), Crew(1), receipts)
+    return lessor_worker(
+        config, IDENTITIES[who], server.connect(who), Crew(1), Path(tempfile.mkdtemp(prefix="lessor-")) / "receipts"
+    )
 
 
 @pytest.fixture
@@ -115,6 +116,10 @@ async def test_a_contract_that_a_hub_did_not_sign_is_refused(server: EmbeddedSer
     forged = structs.replace(contract(), lessor_hub_signature=b"\0" * 64)
     await send(server.connect(RENTER), "subtask.announced", SubtaskAnnounced(terms=terms(forged)))
     assert await reason_of_the_dead_letter(server) == "lessor-hub-signature"
+    async with asyncio.timeout(SECONDS_MAX):
+        while (noted := last_refusal(worker.refusals.folder)) is None:  # noqa: ASYNC110 - a file is asked
+            await asyncio.sleep(0.01)  # a file tells nobody
+    assert (noted.source, noted.code) == (RENTER, "lessor-hub-signature")
 
 
 async def test_only_the_contracts_renter_may_announce(server: EmbeddedServer, worker: LessorWorker) -> None:

@@ -21,6 +21,7 @@ from nodes.lessor.compute.port import Computed
 from nodes.lessor.protocol.config import LessorConfig
 from nodes.lessor.protocol.records import EvidenceMade, SealAccepted
 from nodes.lessor.receipts import Receipts
+from nodes.lessor.refusals import Refusals
 from nodes.lessor.worker import LessorWorker
 from nodes.runtime.post import Post
 from schemas import codec
@@ -114,9 +115,10 @@ async def renting(
     """A renter with a worker at work for it."""
     config = LessorConfig(me=LESSOR, key=IDENTITIES[LESSOR].public, hub_keys=HUB_KEYS, lanes=1)
     shop, me = shop or FakeWorkshop(), IDENTITIES[LESSOR]
-    receipts = Receipts(Path(tempfile.mkdtemp(prefix="receipts-")))
+    folder = Path(tempfile.mkdtemp(prefix="receipts-"))
+    kept = Receipts(folder / "receipts"), Refusals(folder, time.time)
     broker = server.connect(LESSOR)
-    worker = LessorWorker(config, me, broker, time.time, NAME, shop, receipts, "fake", **settings)
+    worker = LessorWorker(config, me, broker, time.time, NAME, shop, *kept, "fake", **settings)
     stop = asyncio.Event()
     working = asyncio.create_task(worker.run(stop))
     await asyncio.wait_for(worker.ready.wait(), SECONDS_MAX)

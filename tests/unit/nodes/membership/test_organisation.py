@@ -17,9 +17,12 @@ from nodes.identity import Identity, verify
 from nodes.membership import organisation
 from nodes.membership.organisation import WelcomeRefused
 from nodes.membership.papers import read_paper, write_paper
+from nodes.membership.settings import network_toml
 from nodes.membership.welcoming import make_welcome
-from nodes.network import BrokerSite, HubEntry, NetworkFile
+from nodes.network import BrokerSite, HubEntry, NetworkFile, founding_file
+from schemas.certifying import certificate_bytes
 from schemas.errors import BadConfig
+from schemas.hubs import FounderSignature, Founding, HubCertificate
 from schemas.ids import Address, hub_address
 from schemas.membership import JoinRequest, Welcome
 from schemas.signing import struct_bytes
@@ -167,6 +170,29 @@ def test_the_hubs_key_can_be_known_before_the_first_welcome(tmp_path: Path) -> N
     assert refused.value.code == "wrong-hub-key"
     organisation.welcome(tmp_path, paper, HUB.public)
     assert (tmp_path / "node.toml").exists()
+
+
+def test_a_hub_that_lost_its_key_is_believed_by_the_founders_certificate_and_else_not(joined: Path) -> None:
+    founder, new = Identity.generate(hub_address("A11")), Identity.generate(HUB.address)
+    founding = Founding(founders=(founder.public,))
+    described = structs.replace(network(), founding=founding_file(founding))
+    (joined / "network.toml").write_text(network_toml(described))
+    before = read_paper(joined / "welcome.json", Welcome)
+    bare = HubCertificate("B11", new.public, 1, NOW + 1000)
+    by = {who: FounderSignature(0, who.sign(certificate_bytes(bare, founding))) for who in (founder, HUB)}
+    certificates = {who: HubCertificate("B11", new.public, 1, NOW + 1000, (each,)) for who, each in by.items()}
+
+    def paper(certificate: HubCertificate | None) -> Welcome:
+        bare = structs.replace(
+            before, version=9, made_at=NOW + 9, hub_key=new.public, certificate=certificate, signature=b""
+        )
+        return structs.replace(bare, signature=new.sign(struct_bytes(bare)))
+
+    for certificate in (None, certificates[HUB], structs.replace(certificates[founder], hub="A11")):
+        with pytest.raises(WelcomeRefused) as refused:
+            organisation.welcome(joined, paper(certificate))
+        assert refused.value.code == "wrong-hub-key"
+    organisation.welcome(joined, paper(certificates[founder]))
 
 
 @pytest.mark.parametrize(

@@ -185,20 +185,24 @@ async def test_a_store_that_cannot_be_read_leaves_the_last_picture(
     await put(store, "job-a")
     await store.beat("p1", clock.now)
     assert "job-a" in (await gallery.picture("/")).main
-    monkeypatch.setattr("nodes.page.reader.READ_SECONDS_MAX", 0.01)
-    shown = await made.store()
-    asked_for = asyncio.Event()
+    monkeypatch.setattr("nodes.page.reader.LOOK_SECONDS_MAX", 0.01)
+    monkeypatch.setattr("nodes.page.reader.GLANCE_SECONDS_MAX", 0.01)
+    shown, answers = await made.store(), asyncio.Event()
+    asked_for: list[None] = []
 
-    async def never() -> dict[str, float]:
-        asked_for.set()
-        await asyncio.Event().wait()
+    async def late() -> dict[str, float]:
+        asked_for.append(None)
+        await answers.wait()
         return {}
 
     with monkeypatch.context() as paused:
-        paused.setattr(shown, "beats", never)
-        clock.now += 30
-        picture = await gallery.picture("/")
-    assert asked_for.is_set()
+        paused.setattr(shown, "beats", late)
+        for _ in range(5):
+            clock.now += 30
+            picture = await gallery.picture("/")
+    assert len(asked_for) == 1
+    answers.set()
+    await asyncio.sleep(0)
     assert "job-a" in picture.main
     assert 'readable since <time datetime="2027-01-15T08:00:00.000+00:00"' in picture.status
     clock.now += LOOK_SECONDS
@@ -266,7 +270,7 @@ async def test_a_long_journal_is_read_over_several_looks(
     for number in range(10):
         await put(store, "job-long", event=f"e{number}")
     looks = iter(range(1_000_000))
-    monkeypatch.setattr(made, "stopwatch", lambda: next(looks) * 0.2)
+    monkeypatch.setattr(made, "stopwatch", lambda: next(looks) * 0.15)
     unread = []
     for _ in range(3):
         picture = await made.job("job-long")

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Final
 
 import pytest
 
 from nodes.config import LessorSettings
+from nodes.lessor.refusals import Refusal
+from nodes.page.earnings import Earned
 from nodes.page.job import JobPicture, job_page
 from nodes.page.jobs import SHOWN_MAX, Choice, jobs_page
 from nodes.page.layout import content, frame, status_line
@@ -19,6 +22,8 @@ from nodes.page.offer import offer_page
 from nodes.page.parties import lessor_at_hub, lessor_at_renter, partner_at_renter, unknown
 from nodes.page.requests import request_page, requests_page
 from nodes.page.words import number, size, span
+from nodes.views.accounts import Fault, Line
+from nodes.views.balance import Total
 from nodes.views.book import Book, Cut, Offer, Subnet, Tenancy, Wish
 from nodes.views.history import History, Incident
 from nodes.views.jobs import JobReport, Joining, Rental
@@ -26,6 +31,7 @@ from nodes.views.lines import JobLine, RentalLine
 from nodes.views.network import HubView, NetworkView, ParticipantView
 from nodes.views.parts import PartReport
 from nodes.views.presence import Presence
+from nodes.views.refusals import Refused
 from nodes.views.spans import SPANS_MAX
 from schemas.ids import Address
 from schemas.jobs import Assessment, Candidate, Costs
@@ -150,7 +156,9 @@ def a_view(text: str = EVIL) -> NetworkView:
 
 def a_line(text: str = EVIL, **fields: object) -> JobLine:
     rental = RentalLine("B11.B12", text, 1, 1, 1.0, 1, "lost", NOW)
-    line = JobLine(text, text, text, 9, 3, NOW - 9, 0.0, text, "C11.C12", (rental,), ((text, f"B11.B12: {text}"),))
+    learned = (Learned(party="partner", kind=text, shape=text, count=1),)
+    causes = ((text, f"B11.B12: {text}"),)
+    line = JobLine(text, text, text, 9, 3, NOW - 9, 0.0, text, "C11.C12", text, learned, (rental,), causes)
     return replace(line, **fields)  # type: ignore[arg-type]
 
 
@@ -182,6 +190,25 @@ def a_part(text: str = EVIL) -> PartReport:
     )
 
 
+def earned(text: str = EVIL) -> Earned:
+    line = Line(
+        contract=text,
+        job=text,
+        renter=text,
+        lessor="B11.B12",
+        protection=text,
+        units=1,
+        price_micros=1,
+        started_at=NOW - 9,
+        ended_at=NOW,
+        rows=1,
+        batches=1,
+        cost_micros=1,
+    )
+    fault = Fault(file=Path(text), code=text, reason=text)
+    return Earned({(text, "B11.B12"): Total(1, 1, 1, 9.0, 1, NOW)}, [line], 3, [fault])
+
+
 PAGES: Final = {
     "job": lambda: job_page(JobPicture(a_report(), a_history(), 1, NOW)),
     "failed": lambda: job_page(JobPicture(a_report(phase="failed", code=EVIL), a_history(), 0, NOW)),
@@ -189,14 +216,14 @@ PAGES: Final = {
     "all jobs": lambda: jobs_page([a_line()], 0, Choice(), NOW),
     "market": lambda: market_page(a_book(), EVIL),
     "network": lambda: network_page(a_view(), a_book(), NOW),
-    "hub": lambda: hub_page("A11", a_view(), a_book(), NOW),
-    "lessor": lambda: lessor_at_renter("B11.B12", [a_line()]),
-    "lessor at its hub": lambda: lessor_at_hub("B11.B12", a_book(), NOW),
+    "hub": lambda: hub_page("A11", a_view(), a_book(), earned(), NOW),
+    "lessor": lambda: lessor_at_renter("B11.B12", [a_line()], earned()),
+    "lessor at its hub": lambda: lessor_at_hub("B11.B12", a_book(), earned(), Refused(NOW, EVIL, EVIL, EVIL), NOW),
     "partner": lambda: partner_at_renter("C11.C12", [a_line()]),
     "stranger": lambda: unknown("Lessor", EVIL, EVIL),
     "requests": lambda: requests_page([a_part()]),
     "request": lambda: request_page(a_part()),
-    "offer": lambda: offer_page(EVIL, LessorSettings()),
+    "offer": lambda: offer_page(EVIL, LessorSettings(), earned(), Refusal(at=NOW, source=EVIL, code=EVIL, reason=EVIL)),
 }
 
 

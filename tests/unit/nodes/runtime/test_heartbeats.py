@@ -105,7 +105,7 @@ class Pair:
         door = Door(me.address, "hub", self.clock)
         post = Post(me, wire, self.clock)
 
-        def key_of(hub: str) -> bytes | None:
+        async def key_of(hub: str) -> bytes | None:
             return KEYS.get(hub)
 
         links = Links([neighbour.address])

@@ -8,6 +8,7 @@ from typing import get_args
 import orjson
 import pytest
 
+from nodes.renter.protocol.records import LostLink
 from nodes.renter.protocol.states import JobPhase, RoundPhase, SubtaskPhase
 from nodes.views.history import INCIDENTS_MAX, LANES_MAX, MARKS_MAX, History
 from nodes.views.jobs import UNREADABLE, JobReport, Rental
@@ -170,6 +171,25 @@ def a_rental(lessor: str, subtask: str, **fields: object) -> Rental:
 def test_a_running_job_says_whom_it_waits_for_and_why(fields: dict[str, object], words: list[str]) -> None:
     said = waits_for(JobReport(id="job-1", phase="running", **fields), 9.0)  # type: ignore[arg-type]
     assert [each for each in words if each not in said] == []
+
+
+LOST = (LostLink(neighbour="B11.hub", why="nothing has come from B11.hub for 9 s", lost_at=7.0, contracts=("over",)),)
+
+
+@pytest.mark.parametrize(
+    ("phase", "fields", "named"),
+    [
+        ("ordering", {"ordered_at": 3.0}, True),
+        ("running", {"unowned": 1}, True),
+        ("running", {"contracts": (a_rental("B11.B12", "running", id="over"),)}, True),
+        ("running", {"contracts": (a_rental("C11.C12", "running"),)}, False),
+        ("running", {"contracts": (a_rental("B11.B12", "completed", id="over"),)}, False),
+        ("completed", {"unowned": 1}, False),
+    ],
+)
+def test_a_lost_link_is_named_by_jobs_that_wait_for_it(phase: str, fields: dict[str, object], named: bool) -> None:
+    said = waits_for(JobReport(id="job-1", phase=phase, lost_links=LOST, **fields), 9.0)  # type: ignore[arg-type]
+    assert ("link from its hub to B11.hub is down since 00:00:07 UTC (nothing has come" in said) == named
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(-1, "0 s"), (119, "119 s"), (600, "10 min"), (9000, "2.5 h")])

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nodes import bootstrap
-from nodes.bootstrap import evidence_policy, lessor_hardware
+from nodes.bootstrap import lessor
+from nodes.bootstrap.lessor import lessor_hardware
+from nodes.bootstrap.renter import evidence_policy
 from nodes.config import NodeConfig, read_config
 from nodes.enclave.attestation.policy import Policy
 from nodes.enclave.attestation.port import NITRO, SNP, Quoter
@@ -74,16 +75,14 @@ def test_a_lessor_that_asks_for_hardware_it_lacks_does_not_start(
     def nothing(collateral: Collateral) -> Quoter:
         return hardware_quoter(FakeTsm(snp_report, driver=False), collateral)
 
-    monkeypatch.setattr(bootstrap, "hardware_quoter", nothing)
+    monkeypatch.setattr(lessor, "hardware_quoter", nothing)
     with pytest.raises(NoEvidence):
         lessor_hardware(node(tmp_path, "B11.B12", 'evidence = "hardware"\n'))
 
 
 def test_a_lessors_collateral_lies_beside_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = node(tmp_path, "B11.B12", 'evidence = "hardware"\ncollateral_file = "vendor.pem"\n')
-    monkeypatch.setattr(
-        bootstrap, "hardware_quoter", lambda collateral: hardware_quoter(FakeTsm(snp_report), collateral)
-    )
+    monkeypatch.setattr(lessor, "hardware_quoter", lambda collateral: hardware_quoter(FakeTsm(snp_report), collateral))
     service = lessor_hardware(config)
     assert service is not None
     with pytest.raises(NoEvidence, match=r"vendor\.pem"):
