@@ -17,7 +17,7 @@ from tests.support.settled import Site, make_site
 LESSORS: Final = ("B11.B12", "B11.B13")
 KEEPERS: Final = ("A11.A12", "A11.hub", "B11.hub")
 PAPER = dict[str, Any]
-NOBODYS = "A" * 86 + "=="
+NOBODY = "A" * 86 + "=="
 """64 bytes that no key signed with."""
 
 
@@ -200,10 +200,10 @@ def one_more(number: float) -> float:
     [
         (changed("receipt", "cost_micros", value=one_more), "renter-signature", "A11.A12 has not signed it so"),
         (changed("receipt", "ended_at", value=one_more), "renter-signature", "A11.A12 has not signed it so"),
-        (changed("receipt", "lessor_signature", value=NOBODYS), "lessor-signature", "B11.B12 has not signed it so"),
+        (changed("receipt", "lessor_signature", value=NOBODY), "lessor-signature", "B11.B12 has not signed it so"),
         (changed("contract", "price_micros", value=one_more), "renter-hub-signature", "A11.hub has not signed it so"),
         (
-            changed("contract", "lessor_hub_signature", value=NOBODYS),
+            changed("contract", "lessor_hub_signature", value=NOBODY),
             "lessor-hub-signature",
             "B11.hub has not signed it",
         ),
