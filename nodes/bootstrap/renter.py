@@ -12,7 +12,7 @@ from broker.port import Broker
 from nodes import receipts
 from nodes.bootstrap.evidence import evidence_policy
 from nodes.bootstrap.stored import StoredNode, door_of, drop, runtime_of
-from nodes.config import DAY_SECONDS, NodeConfig, RenterSettings
+from nodes.config import NodeConfig, RenterSettings
 from nodes.crew.crew import Crew
 from nodes.enclave.attestation.measure import measurement
 from nodes.enclave.attestation.policy import Policy
@@ -32,6 +32,7 @@ from nodes.store.blobs import BlobStore
 from nodes.store.opening import Place
 from nodes.store.port import Store
 from nodes.views.phases import Phases
+from schemas.limits import DAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,7 @@ def renter_config(config: NodeConfig, identity: Identity) -> RenterConfig:
         handshake_seconds_max=settings.handshake_seconds_max,
         batch_window=settings.batch_window,
         keep_seconds=settings.keep_days * DAY_SECONDS,
+        keep_receipts_seconds=config.keep_receipts_days * DAY_SECONDS,
         partner_seconds_max=settings.partner_seconds_max,
         approval_seconds_max=settings.approval_seconds_max,
     )

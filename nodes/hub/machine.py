@@ -168,8 +168,7 @@ class HubMachine(Machine):
     def handle(self, records: Records, event: Event, context: Context) -> Step:
         draft = Draft(self.config, records, context)
         if receipts.concerns(event):
-            receipts.handle(draft, event)
-            return draft.step()
+            return receipts.handle(draft, event)
         book = Book(draft)
         TABLE[event.type](book, event)
         buying.retry_waiting(book)
