@@ -21,7 +21,7 @@ import structlog
 
 from broker.errors import AccessRefused, BrokerError, MessageTooLarge, PublishUnknown, QueueFull, Unroutable
 from broker.names import is_astray, out_queue
-from broker.port import Broker, Delivery, Message
+from broker.port import Broker, Consumer, Delivery, Message
 from schemas.errors import BrokerUnreachable
 from schemas.limits import PUBLISH_SECONDS_MAX
 
@@ -72,6 +72,8 @@ class Bridge:
     """The link's account on the neighbour's broker."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     watching: Watching = unwatched
+    pump: Callable[[], Consumer] | None = None
+    """Makes what subscribes to the queue in place of `near`: it carries what is plain, and hands out the rest."""
 
     def __post_init__(self) -> None:
         self._pattern = re.compile(self.keys)
@@ -85,7 +87,7 @@ class Bridge:
         Raises:
             NoSuchQueue, AccessRefused: the brokers were loaded with another network description.
         """
-        consumer = self.near.consume(out_queue(self.hub, self.neighbour), prefetch=PREFETCH)
+        consumer = self.pump() if self.pump is not None else self._queue()
         async with consumer, asyncio.TaskGroup() as under_way:
             async for delivery in consumer:
                 if is_astray(delivery.message.key, self.hub, self.neighbour):
@@ -94,6 +96,9 @@ class Bridge:
                 size = len(delivery.message.body)
                 await self._room.take(size)
                 under_way.create_task(self._carry(delivery, size))
+
+    def _queue(self) -> Consumer:
+        return self.near.consume(out_queue(self.hub, self.neighbour), prefetch=PREFETCH)
 
     async def _carry(self, delivery: Delivery, size: int) -> None:
         try:

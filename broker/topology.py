@@ -233,6 +233,11 @@ def link_keys(hub: str, neighbour: str) -> str:
     return rf"(?!{hub}\.){_ANY_NAME}\.{_ANY_NAME}\.(?!{neighbour}\.){_ANY_NAME}\.{_ANY_NAME}\.[a-z0-9]+"
 
 
+def unread_keys(hub: str, neighbour: str) -> str:
+    """Those of `link_keys` whose messages need not be read on the way: heartbeats may be another link's."""
+    return rf"(?!.*\.{HEARTBEAT}\Z){link_keys(hub, neighbour)}"
+
+
 def _link(hub: str, neighbour: str) -> Permission:
     return Permission(
         user=Address(link_account(hub, neighbour)),

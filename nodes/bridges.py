@@ -10,23 +10,27 @@ from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import structlog
 
 from broker.bridge import Bridge, Passage
 from broker.errors import AccessRefused, NoSuchQueue
-from broker.names import hub_exchange, link_account
-from broker.port import Broker, Message
-from broker.topology import link_keys
+from broker.names import hub_exchange, link_account, out_queue
+from broker.port import Message
+from broker.topology import link_keys, unread_keys
 from nodes.bootstrap.connecting import CONNECT_SECONDS_MAX
 from nodes.bootstrap.operating import operating, telemetry_of
 from nodes.config import NodeConfig, broker_name
 from nodes.operations.telemetry import Telemetry
+from nodes.operations.tracing import NoSpans
 from nodes.renewal import follow_files
 from schemas.codec import traceparent_of, with_traceparent
 from schemas.errors import BadConfig, BrokerUnreachable
 from schemas.ids import Address
+
+if TYPE_CHECKING:
+    from broker.rabbitmq.broker import RabbitBroker
 
 RETRY_SECONDS: Final = 5.0
 """Pause before a neighbour's broker that could not be entered is tried again."""
@@ -63,7 +67,9 @@ async def run_bridges(config: NodeConfig, stop: asyncio.Event) -> None:
             task.result()
 
 
-async def _carry_all(config: NodeConfig, near: Broker, telemetry: Telemetry, bridges: dict[str, Bridge]) -> NoReturn:
+async def _carry_all(
+    config: NodeConfig, near: RabbitBroker, telemetry: Telemetry, bridges: dict[str, Bridge]
+) -> NoReturn:
     """Every link, also those that the hub's files name later."""
     running: dict[str, asyncio.Task[None]] = {}
     changes: asyncio.Queue[NodeConfig] = asyncio.Queue()
@@ -79,18 +85,28 @@ async def _carry_all(config: NodeConfig, near: Broker, telemetry: Telemetry, bri
 
 
 async def _carry(
-    config: NodeConfig, near: Broker, neighbour: str, telemetry: Telemetry, bridges: dict[str, Bridge]
+    config: NodeConfig, near: RabbitBroker, neighbour: str, telemetry: Telemetry, bridges: dict[str, Bridge]
 ) -> None:
     """One link, until it is cancelled."""
+    from broker.rabbitmq.pump import Pump  # noqa: PLC0415 - as `_connect`
+
     url = config.links[neighbour]
     far = await _reach(url, config.hub, neighbour)
     try:
         watching, keys = partial(watched, telemetry, neighbour), link_keys(config.hub, neighbour)
-        bridge = bridges[neighbour] = Bridge(config.hub, neighbour, keys, near, far, watching=watching)
+        pump = None
+        if isinstance(telemetry.tracing.spans, NoSpans):  # the link's own span is written into every message, anew
+            queue, pumped = out_queue(config.hub, neighbour), partial(_pumped, telemetry, neighbour)
+            pump = partial(Pump, near, far, queue, unread_keys(config.hub, neighbour), pumped)
+        bridge = bridges[neighbour] = Bridge(config.hub, neighbour, keys, near, far, watching=watching, pump=pump)
         log.info("bridge ready", hub=config.hub, neighbour=neighbour, broker=broker_name(url))
         await _run(bridge)
     finally:
         await far.close()
+
+
+def _pumped(telemetry: Telemetry, neighbour: str, messages: int, body_bytes: int) -> None:
+    telemetry.metrics.carried(neighbour, "carried", body_bytes, messages)
 
 
 async def _run(bridge: Bridge) -> NoReturn:
@@ -104,7 +120,7 @@ async def _run(bridge: Bridge) -> NoReturn:
         await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _reach(url: str, hub: str, neighbour: str) -> Broker:
+async def _reach(url: str, hub: str, neighbour: str) -> RabbitBroker:
     """The link's account on the neighbour's broker, however long that takes."""
     while True:
         try:
@@ -141,7 +157,7 @@ def _cut_off(config: NodeConfig, links: Mapping[str, bool]) -> str:
     return f"no connection for the link {down}" if down else ""
 
 
-async def _connect(url: str, of: Address, exchange: str) -> Broker:
+async def _connect(url: str, of: Address, exchange: str) -> RabbitBroker:
     from broker.rabbitmq import connect  # noqa: PLC0415 - commands without a broker start faster
 
     return await connect(url, of, timeout_seconds=CONNECT_SECONDS_MAX, exchange=exchange)

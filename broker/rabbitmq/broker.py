@@ -48,29 +48,30 @@ class RabbitBroker:
 
     def __init__(self, link: Link, exchange: str) -> None:
         self.address = link.of
-        self._link = link
-        self._publisher = Publisher(link, exchange)
+        self.exchange = exchange
+        self.link = link
+        self.publisher = Publisher(link, exchange)
         self._consumers: WeakSet[RabbitConsumer] = WeakSet()
 
     @property
     def connected(self) -> bool:
         """As `broker.port.Broker.connected`."""
-        return self._link.connected
+        return self.link.connected
 
     async def publish(self, message: Message, *, timeout_seconds: float) -> None:
         """As `broker.port.Broker.publish`."""
-        await self._publisher.publish(message, timeout_seconds=timeout_seconds)
+        await self.publisher.publish(message, timeout_seconds=timeout_seconds)
 
     def consume(self, queue: str, *, prefetch: int, exclusive: bool = False) -> RabbitConsumer:
         """As `broker.port.Broker.consume`."""
-        consumer = RabbitConsumer(self._link, self._publisher, queue, min(prefetch, PREFETCH_MAX), exclusive)
+        consumer = RabbitConsumer(self.link, self.publisher, queue, min(prefetch, PREFETCH_MAX), exclusive)
         self._consumers.add(consumer)
         return consumer
 
     async def lead(self, hub: str, via: str, *, not_via: Collection[str] = ()) -> None:
         """As `broker.port.Broker.lead`."""
         me, exchange, pattern = hub_of(self.address), hub_exchange(hub_of(self.address)), hub_pattern(hub)
-        async with self._link.using() as connection:
+        async with self.link.using() as connection:
             channel = await connection.channel(publisher_confirms=False)
             try:
                 below = await channel.get_underlay_channel()
@@ -88,4 +89,4 @@ class RabbitBroker:
         """As `broker.port.Broker.close`."""
         for consumer in list(self._consumers):
             await consumer.end()
-        await self._link.close()
+        await self.link.close()

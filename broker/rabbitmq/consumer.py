@@ -14,7 +14,7 @@ from aiormq.abc import DeliveredMessage
 from broker.errors import AccessRefused, BrokerError, BrokerUnreachable, ConsumerLost, NoSuchQueue, QueueBusy
 from broker.names import may_read
 from broker.rabbitmq.delivery import RabbitDelivery, is_live
-from broker.rabbitmq.link import RENEW_SECONDS, Link, close_channel
+from broker.rabbitmq.link import RENEW_SECONDS, Closing, Link, close_channel
 from broker.rabbitmq.publisher import Publisher
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ class RabbitConsumer:
         self._prefetch = prefetch
         self._exclusive = exclusive
         self._arrivals: asyncio.Queue[DeliveredMessage | None] = asyncio.Queue()
-        self._channel: AbstractChannel | None = None
+        self._channel: Closing | None = None
         self._gone = asyncio.Event()
         self._renewing: asyncio.Task[None] | None = None
         self._lost: ConsumerLost | None = None

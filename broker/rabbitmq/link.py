@@ -7,12 +7,12 @@ import contextlib
 import math
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import aio_pika
 import structlog
-from aio_pika.abc import AbstractChannel, AbstractConnection
+from aio_pika.abc import AbstractConnection
 from aiormq import exceptions as amqp
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_delay, stop_never, wait_random_exponential
 
@@ -61,13 +61,14 @@ class Link:
     """
 
     def __init__(self, url: Url, of: Address) -> None:
-        self._url = url if callable(url) else lambda: url
-        parts = urlsplit(self._url())
+        self.url = url if callable(url) else lambda: url
+        """Secret: it holds the password of now."""
+        parts = urlsplit(self.url())
         self.of = of
         self.where = f"{parts.hostname}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
         self.lost: Callable[[], None] = lambda: None
         """Called when the connection is lost."""
-        self._tls = tls_context(self._url())
+        self.tls = tls_context(self.url())
         self._connection: AbstractConnection | None = None
         self._there = asyncio.Event()
         self._making: asyncio.Task[None] | None = None
@@ -170,11 +171,11 @@ class Link:
     async def _attempt(self) -> AbstractConnection:
         try:
             return await aio_pika.connect(
-                self._url(),
+                self.url(),
                 connection_class=_Connection,
                 timeout=CONNECT_ATTEMPT_SECONDS_MAX,
                 client_properties={"connection_name": self.of},
-                ssl_context=self._tls,
+                ssl_context=self.tls,
             )
         except LOST as error:
             self._failed = error
@@ -220,7 +221,7 @@ class Link:
             )
         reason = _named(error)
         over, hint = "", ""
-        if self._tls is not None:
+        if self.tls is not None:
             over, hint = " over TLS", ", does it speak TLS on this port, and does it ask for a certificate (certfile)"
         where = f"at {self.where}{over} within {seconds:g} s"
         return BrokerUnreachable(f"no broker answers {where} ({reason}): is it running{hint}?")
@@ -257,7 +258,16 @@ def hurry(timers: Iterable[asyncio.Timeout], seconds: float) -> None:
             timer.reschedule(min(at, timer.when() or at))
 
 
-async def close_channel(channel: AbstractChannel | None) -> None:
+class Closing(Protocol):
+    """A channel."""
+
+    @property
+    def is_closed(self) -> bool: ...
+
+    def close(self) -> Awaitable[None]: ...
+
+
+async def close_channel(channel: Closing | None) -> None:
     """Close it if it is open."""
     if channel is not None and not channel.is_closed:
         await _closed(channel.close())

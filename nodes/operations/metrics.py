@@ -128,9 +128,9 @@ class Metrics:
         finally:
             self._store.labels(operation).observe(perf_counter() - begin)
 
-    def carried(self, link: str, outcome: str, body_bytes: int) -> None:
-        """A bridge is done with a message."""
-        self._carried.labels(link, self._bounded("links", outcome)).inc()
+    def carried(self, link: str, outcome: str, body_bytes: int, messages: int = 1) -> None:
+        """A bridge is done with a message, or with more, which have so many bytes together."""
+        self._carried.labels(link, self._bounded("links", outcome)).inc(messages)
         if outcome == "carried":
             self._carried_bytes.labels(link).inc(body_bytes)
 

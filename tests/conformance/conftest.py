@@ -35,6 +35,13 @@ async def bridged(request: pytest.FixtureRequest) -> AsyncIterator[BridgedWire]:
         yield opened
 
 
+@pytest.fixture(params=BRIDGED)
+async def bridged_plain(request: pytest.FixtureRequest) -> AsyncIterator[BridgedWire]:
+    """The same, where senders are told what nobody receives."""
+    async with _bridged(request, keep_unroutable=False) as opened:
+        yield opened
+
+
 def _keeping(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Wire]:
     if request.param == "embedded":
         return embedded_wire(keep_unroutable=True)
@@ -43,8 +50,11 @@ def _keeping(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Wire
     return _bridged(request)
 
 
-def _bridged(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[BridgedWire]:
-    return bridged_wire(request.getfixturevalue("rabbitmq") if request.param == "bridged-rabbitmq" else None)
+def _bridged(
+    request: pytest.FixtureRequest, *, keep_unroutable: bool = True
+) -> AbstractAsyncContextManager[BridgedWire]:
+    server = request.getfixturevalue("rabbitmq") if request.param == "bridged-rabbitmq" else None
+    return bridged_wire(server, keep_unroutable=keep_unroutable)
 
 
 @pytest.fixture(params=ADAPTERS)

@@ -8,7 +8,7 @@ import aio_pika
 import aiormq
 import pytest
 
-from broker.bridge import NOT_OF_THIS_LINK, TOO_LARGE
+from broker.bridge import NOT_OF_THIS_LINK, NOWHERE, TOO_LARGE
 from broker.errors import AccessRefused, NoSuchQueue
 from broker.names import dead_queue, heartbeat_key, hub_exchange, link_account, out_queue, queue_name
 from broker.port import DEAD_CUT, DEAD_KEY, DEAD_QUEUE, DEAD_REASON, Message
@@ -101,6 +101,20 @@ async def test_a_links_account_speaks_for_nobody_at_its_end_and_reads_nothing(br
     assert [message.id for message in await drain(lessor, CONTROL_OF_LESSOR, 2)] == ["evt-4", "evt-5"]
 
 
+async def test_what_nobody_receives_over_there_is_set_aside_here(
+    bridged_plain: BridgedWire,
+) -> None:
+    renter, lessor = await bridged_plain.connect(RENTER), await bridged_plain.connect(LESSOR)
+    hub, nobody = await bridged_plain.connect(hub_address("A11")), Address("B11.nobody")
+    names = [f"evt-{number}" for number in range(40)]
+    for name in names:
+        await post(renter, letter(name, LESSOR, RENTER), letter(f"lost-{name}", nobody, RENTER))
+    assert {message.id for message in await drain(lessor, CONTROL_OF_LESSOR, 40)} == {*names}
+    dead = await drain(hub, dead_queue("A11"), 40)
+    assert {message.id for message in dead} == {f"lost-{name}" for name in names}
+    assert {message.headers[DEAD_REASON] for message in dead} == {NOWHERE}
+
+
 async def test_a_hub_leads_what_goes_to_another_hub_over_a_neighbour_and_back(bridged: BridgedWire) -> None:
     renter, hub = await bridged.connect(RENTER), await bridged.connect(hub_address("A11"))
     for neighbour in ("B11", "C11"):
@@ -132,6 +146,17 @@ async def test_a_hub_leads_what_goes_to_another_hub_over_a_neighbour_and_back(br
     for other in (renter, await bridged.sites["B11"].connect(LINK, exchange=hub_exchange("B11"))):
         with pytest.raises(AccessRefused):
             await other.lead("B11", "C11")
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.parametrize("bridged", ["bridged-rabbitmq"], indirect=True)
+async def test_what_is_plain_is_pumped_whole_and_in_order(bridged: BridgedWire) -> None:
+    renter, lessor = await bridged.connect(RENTER), await bridged.connect(LESSOR)
+    sent = [letter(f"evt-{size}", LESSOR, RENTER, body=bytes(size)) for size in (*range(200), 131_064, 400_000, 5)]
+    await post(renter, *sent)
+    assert await drain(lessor, CONTROL_OF_LESSOR, len(sent)) == sent
+    async with asyncio.timeout(SECONDS_MAX):
+        await bridged.until_pumped(len(sent))
 
 
 @pytest.mark.rabbitmq

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
@@ -14,10 +15,12 @@ import aio_pika
 
 from broker.bridge import Bridge
 from broker.embedded import EmbeddedServer
-from broker.names import dead_queue, hub_exchange, link_account
+from broker.names import dead_queue, hub_exchange, link_account, out_queue
 from broker.network import Hub, Link, Network, Participant
 from broker.port import Broker, Message
 from broker.rabbitmq import connect
+from broker.rabbitmq.broker import RabbitBroker
+from broker.rabbitmq.pump import Pump
 from broker.topology import link_keys
 from schemas.ids import Address, hub_address, hub_of
 from tests.support.rabbitmq import Server, site
@@ -185,6 +188,8 @@ class BridgedWire:
         """By hub."""
         self.bridges: dict[tuple[str, str], asyncio.Task[None]] = {}
         """Those that run, by hub and neighbour."""
+        self._count = 0
+        self._counted = asyncio.Event()
 
     async def connect(self, of: Address) -> Broker:
         return await self.sites[hub_of(of)].connect(of)
@@ -214,16 +219,30 @@ class BridgedWire:
         account = Address(link_account(hub, neighbour))
         near = await self.sites[hub].connect(hub_address(hub))
         far = await self.sites[neighbour].connect(account, exchange=hub_exchange(neighbour))
-        return Bridge(hub, neighbour, link_keys(hub, neighbour), near, far)
+        keys = link_keys(hub, neighbour)
+        pump = None
+        if isinstance(near, RabbitBroker) and isinstance(far, RabbitBroker):
+            pump = partial(Pump, near, far, out_queue(hub, neighbour), keys, self._pumped)
+        return Bridge(hub, neighbour, keys, near, far, pump=pump)
+
+    async def until_pumped(self, messages: int) -> None:
+        """Return when pumps have carried so many by themselves."""
+        while self._count < messages:
+            self._counted.clear()
+            await self._counted.wait()
+
+    def _pumped(self, messages: int, _: int) -> None:
+        self._count += messages
+        self._counted.set()
 
 
 BROKERS: Final = ("one", "two", "three")
 
 
 @contextlib.asynccontextmanager
-async def bridged_wire(server: Server | None = None) -> AsyncIterator[BridgedWire]:
+async def bridged_wire(server: Server | None = None, *, keep_unroutable: bool = True) -> AsyncIterator[BridgedWire]:
     """Of embedded brokers, or of virtual hosts of a RabbitMQ."""
-    layout = network(keep_unroutable=True, brokers=BROKERS)
+    layout = network(keep_unroutable=keep_unroutable, brokers=BROKERS)
     async with contextlib.AsyncExitStack() as stack:
         sites: dict[str, EmbeddedWire | RabbitMQWire] = {}
         for hub in layout.hubs:

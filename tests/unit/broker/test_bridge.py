@@ -141,6 +141,18 @@ async def test_no_heartbeat_of_another_link_passes_and_none_is_set_aside(key: st
     assert (beat.how, far.taken) == ("ack", ["beat"] if passes else [])
 
 
+async def test_a_pump_stands_in_for_the_queue_and_each_run_has_its_own() -> None:
+    pumps: list[Any] = [Near(deque([given("one")])), Near(deque([given("two")]))]
+    handed_out, far = [pump.deliveries[0] for pump in pumps], Far()
+    bridge: Any = Bridge("A11", "B11", r"B11\.\w+\.A11\.\w+\.\w+", None, far, pump=lambda: pumps.pop(0))  # type: ignore[arg-type]
+    for each in handed_out:
+        running = asyncio.create_task(bridge.run())
+        await each.settled.wait()
+        running.cancel()
+        await asyncio.wait([running])
+    assert (far.taken, [each.how for each in handed_out]) == (["one", "two"], ["ack", "ack"])
+
+
 async def test_a_link_that_is_down_is_tried_until_it_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     lost: list[Exception] = [BrokerUnreachable("gone"), PublishUnknown("no confirm")]
     far, waits = Far({"waits": lost * 500}), given("waits")

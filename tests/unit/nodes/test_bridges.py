@@ -8,7 +8,7 @@ import pytest
 
 from broker.bridge import NOT_OF_THIS_LINK
 from broker.port import Message
-from nodes.bridges import watched
+from nodes.bridges import _pumped, watched
 from nodes.operations.otel import Exported
 from nodes.operations.telemetry import Telemetry
 from nodes.operations.tracing import Tracing
@@ -49,6 +49,16 @@ def test_what_may_not_pass_is_counted_by_its_reason() -> None:
     value = telemetry.metrics.registry.get_sample_value
     assert value("sublet_link_messages_total", {"link": "B11", "outcome": NOT_OF_THIS_LINK}) == 1
     assert value("sublet_link_bytes_total", {"link": "B11"}) is None
+
+
+def test_what_a_pump_carried_counts_like_all_else() -> None:
+    telemetry = Telemetry()
+    _pumped(telemetry, "B11", 3, 3000)
+    with watched(telemetry, "B11", MESSAGE):
+        pass
+    value = telemetry.metrics.registry.get_sample_value
+    assert value("sublet_link_messages_total", {"link": "B11", "outcome": "carried"}) == 4
+    assert value("sublet_link_bytes_total", {"link": "B11"}) == 3000 + len(MESSAGE.body)
 
 
 @pytest.mark.parametrize("headers", [{}, {"ce-subject": 7, "ce-traceparent": 8}, {"ce-traceparent": "x" * 9000}])
