@@ -20,7 +20,7 @@ from typing import Final
 import structlog
 
 from broker.errors import AccessRefused, BrokerError, MessageTooLarge, PublishUnknown, QueueFull, Unroutable
-from broker.names import out_queue
+from broker.names import is_astray, out_queue
 from broker.port import Broker, Consumer, Delivery, Message
 from schemas.errors import BrokerUnreachable
 from schemas.limits import PUBLISH_SECONDS_MAX
@@ -90,6 +90,9 @@ class Bridge:
         consumer = self.pump() if self.pump is not None else self._queue()
         async with consumer, asyncio.TaskGroup() as under_way:
             async for delivery in consumer:
+                if is_astray(delivery.message.key, self.hub, self.neighbour):
+                    await delivery.ack()  # it went to its own link too
+                    continue
                 size = len(delivery.message.body)
                 await self._room.take(size)
                 under_way.create_task(self._carry(delivery, size))

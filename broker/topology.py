@@ -5,6 +5,7 @@
       --"<D>.#"--> hub.<N>                                  N is H's next hop on the way to hub D (N2, N3)
       --"<D>.#"--> out.<H>.<N>                              the same where N is on another broker (`broker.bridge`);
                                                             changed by the hub itself when ways do (`Broker.lead`)
+      --"<N>.hub.<H>.hub.heartbeat"--> out.<H>.<N>          the link's heartbeats, wherever else messages to N go
       --"<H>.hub.*.hub.heartbeat"--> q.<H>.hub.heartbeat    of hubs with such neighbours; read by one process at a time
       --"<H>.dead.<H>.*.dead"--> q.<H>.dead                 dead letters, by those who rejected or by the broker
       --"<H>.wait<ms>.<H>.*.*"--> q.<H>.wait<ms>            retries; expire into:
@@ -38,6 +39,7 @@ from broker.names import (
     again_exchange,
     dead_key,
     dead_queue,
+    heartbeat_key,
     hub_exchange,
     hub_pattern,
     is_lane,
@@ -231,6 +233,11 @@ def link_keys(hub: str, neighbour: str) -> str:
     return rf"(?!{hub}\.){_ANY_NAME}\.{_ANY_NAME}\.(?!{neighbour}\.){_ANY_NAME}\.{_ANY_NAME}\.[a-z0-9]+"
 
 
+def unread_keys(hub: str, neighbour: str) -> str:
+    """Those of `link_keys` whose messages need not be read on the way: heartbeats may be another link's."""
+    return rf"(?!.*\.{HEARTBEAT}\Z){link_keys(hub, neighbour)}"
+
+
 def _link(hub: str, neighbour: str) -> Permission:
     return Permission(
         user=Address(link_account(hub, neighbour)),
@@ -292,6 +299,9 @@ def _bindings(network: Network, hub: Hub, owned: list[_Owned]) -> Iterator[Bindi
         near = brokers[via] == hub.broker
         target = hub_exchange(via) if near else out_queue(hub.name, via)
         yield Binding(source=here, pattern=hub_pattern(destination), destination=target, to_exchange=near)
+    for neighbour in far_neighbours(network, hub.name):
+        out = out_queue(hub.name, neighbour)
+        yield Binding(source=here, pattern=heartbeat_key(hub.name, neighbour), destination=out)
 
 
 def _policies(network: Network) -> Iterator[Policy]:

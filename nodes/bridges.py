@@ -18,7 +18,7 @@ from broker.bridge import Bridge, Passage
 from broker.errors import AccessRefused, NoSuchQueue
 from broker.names import hub_exchange, link_account, out_queue
 from broker.port import Message
-from broker.topology import link_keys
+from broker.topology import link_keys, unread_keys
 from nodes.bootstrap.connecting import CONNECT_SECONDS_MAX
 from nodes.bootstrap.operating import operating, telemetry_of
 from nodes.config import NodeConfig, broker_name
@@ -74,7 +74,7 @@ async def _carry_all(
     running: dict[str, asyncio.Task[None]] = {}
     changes: asyncio.Queue[NodeConfig] = asyncio.Queue()
     async with asyncio.TaskGroup() as group:
-        group.create_task(follow_files(config, config.identity(), changes.put_nowait))
+        group.create_task(follow_files(config, None, changes.put_nowait))
         while True:
             for neighbour in sorted(config.links.keys() - running.keys()):
                 carrying = _carry(config, near, neighbour, telemetry, bridges)
@@ -97,7 +97,7 @@ async def _carry(
         pump = None
         if isinstance(telemetry.tracing.spans, NoSpans):  # the link's own span is written into every message, anew
             queue, pumped = out_queue(config.hub, neighbour), partial(_pumped, telemetry, neighbour)
-            pump = partial(Pump, near, far, queue, keys, pumped)
+            pump = partial(Pump, near, far, queue, unread_keys(config.hub, neighbour), pumped)
         bridge = bridges[neighbour] = Bridge(config.hub, neighbour, keys, near, far, watching=watching, pump=pump)
         log.info("bridge ready", hub=config.hub, neighbour=neighbour, broker=broker_name(url))
         await _run(bridge)

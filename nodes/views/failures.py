@@ -98,6 +98,7 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
             "not-assembled",
             "over-budget",
             "partner-failed",
+            "cut-off",
             "partner-silent",
             "renter-silent",
             "rows-differ",

@@ -21,7 +21,7 @@ from broker.port import Broker, Message
 from broker.rabbitmq import connect
 from broker.rabbitmq.broker import RabbitBroker
 from broker.rabbitmq.pump import Pump
-from broker.topology import link_keys
+from broker.topology import link_keys, unread_keys
 from schemas.ids import Address, hub_address, hub_of
 from tests.support.rabbitmq import Server, site
 from tests.support.relay import Relay
@@ -222,7 +222,7 @@ class BridgedWire:
         keys = link_keys(hub, neighbour)
         pump = None
         if isinstance(near, RabbitBroker) and isinstance(far, RabbitBroker):
-            pump = partial(Pump, near, far, out_queue(hub, neighbour), keys, self._pumped)
+            pump = partial(Pump, near, far, out_queue(hub, neighbour), unread_keys(hub, neighbour), self._pumped)
         return Bridge(hub, neighbour, keys, near, far, pump=pump)
 
     async def until_pumped(self, messages: int) -> None:

@@ -25,7 +25,7 @@ browser_installed() {
 can_install() { [[ $(id -u) == 0 ]] && command -v apt-get >/dev/null; }
 
 # policy-rc.d is how Debian's packages are told not to start services; the machine's own one is put back.
-install_package() ( # its name
+install_package() ( # its name, and those of others that it is used with
   policy=/usr/sbin/policy-rc.d kept=''
   restore() { if [[ -n $kept ]]; then mv "$kept" "$policy"; else rm -f "$policy"; fi; }
   if [[ -e $policy ]]; then kept=$(mktemp /usr/sbin/policy-rc.d.XXXXXX); cp -p "$policy" "$kept"; fi
@@ -35,7 +35,7 @@ install_package() ( # its name
   apt=(apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
   "${apt[@]}" update >&2
   # A package that cannot be set up wholly is told of every time anything is installed: what counts is that the program is there.
-  DEBIAN_FRONTEND=noninteractive "${apt[@]}" install -y --no-install-recommends "$1" >/dev/null ||
+  DEBIAN_FRONTEND=noninteractive "${apt[@]}" install -y --no-install-recommends "$@" >/dev/null ||
     say "apt-get is not content with everything; going on if $1 is there"
   [[ ! -d /run/systemd/system ]] || systemctl --quiet disable rabbitmq-server epmd.socket postgresql 2>/dev/null || true
 )
@@ -126,7 +126,7 @@ if browser_installed; then
   say "using the installed Chromium"
 elif can_install; then
   say "installing the distribution's chromium …"
-  install_package chromium
+  install_package chromium libatomic1 # without which Playwright's driver does not start
   browser_installed || { say "chromium could not be installed"; exit 2; }
 else
   say "no browser to test the page with: install chromium, or run as root on Debian or Ubuntu."

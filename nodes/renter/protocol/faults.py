@@ -277,7 +277,7 @@ def _wait_or_replace(draft: Draft, subtask: Subtask, timer: str, seconds: float)
     """Whoever is behind a lost link is not to blame. Others that can be reached take its batches; without any, what is
     on its way is waited for until the link carries again, or the lease is over."""
     if any(each.phase in SERVING and not market.cut_off(draft, each) for each in draft.subtasks()):
-        lose(draft, subtask.id, CUT_OFF, f"the link to {subtask.lessor} is lost")
+        lose(draft, subtask.id, "cut-off", f"the link to {subtask.lessor} is lost")
     else:
         draft.do(SetTimer(name=timer, at=draft.now + seconds))
 

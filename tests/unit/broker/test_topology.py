@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from broker.names import WAIT_STEPS, queue_name, routing_key, wait_name
+from broker.names import WAIT_STEPS, heartbeat_key, queue_name, routing_key, wait_name
 from broker.network import Link, Network, Participant, Role, addresses
-from broker.topology import link_keys, membership, topology
+from broker.topology import link_keys, membership, topology, unread_keys
 from schemas.errors import BadConfig
 from schemas.ids import Address, hub_address
 from tests.unit.broker.test_names import A12, B12, KINDS, NAMES
@@ -145,3 +145,9 @@ def test_what_a_newcomer_adds_is_what_a_network_made_with_it_has_more(role: Role
     assert set(after.permissions) - set(before.permissions) == set(added.permissions)
     assert set(after.exchanges) == set(before.exchanges) >= set(added.exchanges)
     assert after.policies == before.policies
+
+
+@pytest.mark.parametrize(("key", "unread"), [("B11.B12.A11.A12.batch", True), (heartbeat_key("A11", "B11"), False)])
+def test_heartbeats_are_read_on_the_way(key: str, unread: bool) -> None:
+    assert re.fullmatch(link_keys("A11", "B11"), key)
+    assert bool(re.fullmatch(unread_keys("A11", "B11"), key)) is unread

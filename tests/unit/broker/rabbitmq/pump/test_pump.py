@@ -185,22 +185,25 @@ async def test_what_is_under_way_when_the_connection_is_lost_is_handed_out_and_i
         assert [await between.settled() for _ in range(2)] == [(2, False), (3, False)]
 
 
-async def test_what_was_handed_out_before_the_hubs_broker_was_lost_is_settled_no_more(between: Between) -> None:
+async def test_what_came_before_the_hubs_broker_was_lost_is_settled_and_handed_out_no_more(between: Between) -> None:
     async with between.pump:
-        between.near.deliver(KEY, b"1", user_id="A12")
-        between.near.deliver(KEY, b"2")
+        between.near.deliver(KEY, b"kept")
+        between.near.deliver(KEY, b"odd", user_id="A12")
+        between.near.deliver(KEY, b"refused")
         given = await between.handed_out()
-        await between.publish()
+        assert [await between.publish() for _ in range(2)] == [(KEY, b"kept"), (KEY, b"refused")]
         between.near.drop()
         await until(lambda: between.near.connections == 2 and between.near.stands.is_set())
+        for body in (b"kept", b"odd", b"refused"):
+            between.near.deliver(KEY, body, redelivered=True)
+        between.near.deliver(KEY, b"new")
+        assert await between.publish() == (KEY, b"new")
         await given.ack()
-        between.far.say(commands.Basic.Ack(1))
-        between.near.deliver(KEY, b"1", redelivered=True)
-        between.near.deliver(KEY, b"3")
-        assert await between.publish() == (KEY, b"3")
-        between.far.say(commands.Basic.Ack(2))
-        assert await between.settled() == (2, False), "none of the lost connection's"
-        assert (await between.handed_out()).message.body == b"1"
+        between.far.say(commands.Basic.Ack(1), commands.Basic.Nack(2), commands.Basic.Ack(3))
+        assert await between.settled() == (4, False), "none of the lost connection's"
+        again = [await between.handed_out() for _ in range(3)]
+        assert [each.message.body for each in again] == [b"kept", b"odd", b"refused"]
+        assert between.pump._arrivals.empty()
 
 
 async def test_while_the_neighbours_broker_takes_nothing_the_hubs_is_not_read(between: Between) -> None:
