@@ -20,7 +20,7 @@ from typing import Final
 import structlog
 
 from broker.errors import AccessRefused, BrokerError, MessageTooLarge, PublishUnknown, QueueFull, Unroutable
-from broker.names import out_queue
+from broker.names import is_astray, out_queue
 from broker.port import Broker, Delivery, Message
 from schemas.errors import BrokerUnreachable
 from schemas.limits import PUBLISH_SECONDS_MAX
@@ -88,6 +88,9 @@ class Bridge:
         consumer = self.near.consume(out_queue(self.hub, self.neighbour), prefetch=PREFETCH)
         async with consumer, asyncio.TaskGroup() as under_way:
             async for delivery in consumer:
+                if is_astray(delivery.message.key, self.hub, self.neighbour):
+                    await delivery.ack()  # it went to its own link too
+                    continue
                 size = len(delivery.message.body)
                 await self._room.take(size)
                 under_way.create_task(self._carry(delivery, size))

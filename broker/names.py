@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.errors import BadConfig
-from schemas.ids import HUB_NAME, Address, hub_of, name_of
+from schemas.ids import HUB_NAME, Address, hub_address, hub_of, name_of
 
 CONTROL: Final = "control"
 BATCH: Final = "batch"
@@ -117,6 +117,16 @@ def participant_account(of: Address, number: int) -> str:
 def operator_account(broker: str) -> str:
     """The user as whom hubs' operators change what is on this broker."""
     return f"operator~{broker}"
+
+
+def heartbeat_key(hub: str, neighbour: str) -> str:
+    """The key of a hub's heartbeats to a neighbour: they take no way but the link itself."""
+    return routing_key(hub_address(neighbour), hub_address(hub), HEARTBEAT)
+
+
+def is_astray(key: str, hub: str, neighbour: str) -> bool:
+    """Whether this is a heartbeat that shows nothing of the link from `hub` to `neighbour`, but of another."""
+    return key.endswith(f".{HEARTBEAT}") and key != heartbeat_key(hub, neighbour)
 
 
 def hub_pattern(hub: str) -> str:

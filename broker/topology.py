@@ -5,6 +5,7 @@
       --"<D>.#"--> hub.<N>                                  N is H's next hop on the way to hub D (N2, N3)
       --"<D>.#"--> out.<H>.<N>                              the same where N is on another broker (`broker.bridge`);
                                                             changed by the hub itself when ways do (`Broker.lead`)
+      --"<N>.hub.<H>.hub.heartbeat"--> out.<H>.<N>          the link's heartbeats, wherever else messages to N go
       --"<H>.hub.*.hub.heartbeat"--> q.<H>.hub.heartbeat    of hubs with such neighbours; read by one process at a time
       --"<H>.dead.<H>.*.dead"--> q.<H>.dead                 dead letters, by those who rejected or by the broker
       --"<H>.wait<ms>.<H>.*.*"--> q.<H>.wait<ms>            retries; expire into:
@@ -38,6 +39,7 @@ from broker.names import (
     again_exchange,
     dead_key,
     dead_queue,
+    heartbeat_key,
     hub_exchange,
     hub_pattern,
     is_lane,
@@ -292,6 +294,9 @@ def _bindings(network: Network, hub: Hub, owned: list[_Owned]) -> Iterator[Bindi
         near = brokers[via] == hub.broker
         target = hub_exchange(via) if near else out_queue(hub.name, via)
         yield Binding(source=here, pattern=hub_pattern(destination), destination=target, to_exchange=near)
+    for neighbour in far_neighbours(network, hub.name):
+        out = out_queue(hub.name, neighbour)
+        yield Binding(source=here, pattern=heartbeat_key(hub.name, neighbour), destination=out)
 
 
 def _policies(network: Network) -> Iterator[Policy]:

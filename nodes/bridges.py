@@ -68,7 +68,7 @@ async def _carry_all(config: NodeConfig, near: Broker, telemetry: Telemetry, bri
     running: dict[str, asyncio.Task[None]] = {}
     changes: asyncio.Queue[NodeConfig] = asyncio.Queue()
     async with asyncio.TaskGroup() as group:
-        group.create_task(follow_files(config, config.identity(), changes.put_nowait))
+        group.create_task(follow_files(config, None, changes.put_nowait))
         while True:
             for neighbour in sorted(config.links.keys() - running.keys()):
                 carrying = _carry(config, near, neighbour, telemetry, bridges)

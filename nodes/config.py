@@ -45,9 +45,7 @@ CERTIFICATE: Final = "certificate.json"
 SECRET_BYTES_MAX: Final = 4096
 
 Cores = Annotated[int, Meta(ge=0, le=1024)]
-
-
-DAY_SECONDS: Final = 24 * 3600.0
+KeepReceipts = Annotated[float, Meta(ge=limits.KEEP_RECEIPTS_DAYS_MIN, le=limits.KEEP_RECEIPTS_DAYS_MAX)]
 
 
 class RenterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,7 +63,7 @@ class RenterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     handshake_seconds_max: Annotated[float, Meta(gt=0, le=3600.0)] = limits.HANDSHAKE_SECONDS_MAX
     batch_window: Annotated[int, Meta(ge=1, le=64)] = limits.BATCH_WINDOW
     """Batches under way per lessor."""
-    keep_days: Annotated[float, Meta(ge=0, le=36_500.0)] = limits.KEEP_SECONDS_DEFAULT / DAY_SECONDS
+    keep_days: Annotated[float, Meta(ge=0, le=36_500.0)] = limits.KEEP_SECONDS_DEFAULT / limits.DAY_SECONDS
     """An ended job is kept so long, its result included; then nothing is left of it."""
     partner_seconds_max: Annotated[float, Meta(gt=0, le=24 * 3600.0)] = limits.PARTNER_SECONDS_MAX
     """A partner that owes something and says nothing for this long ends the job."""
@@ -155,6 +153,8 @@ class NodeFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`postgresql://user@host/database`: for processes on several machines. Without it: a file in `data_dir`."""
     store_file: str | None = None
     """A file that holds it, where it has a password."""
+    keep_receipts_days: KeepReceipts | None = None
+    """After a contract's day its receipt is kept so long, at its hubs, renter and lessor, each by its own setting."""
     renter: RenterSettings | None = None
     lessor: LessorSettings | None = None
     partner: PartnerSettings | None = None
@@ -175,6 +175,8 @@ class NodeConfig:
     network: NetworkFile
     store_url: str | None = field(default=None, repr=False)
     """Of a database server. May have a password: never to be logged."""
+    keep_receipts_days: float = limits.KEEP_RECEIPTS_DAYS_DEFAULT
+    """Of all but partners, who have none."""
     subnet: SubnetFile | None = None
     """Of hubs."""
     network_file: Path | None = None
@@ -282,6 +284,7 @@ def read_config(path: Path, environment: Mapping[str, str], *, role: Role | None
         data_dir=folder / node.data_dir,
         network=network,
         store_url=_store_url(node, folder),
+        keep_receipts_days=node.keep_receipts_days or limits.KEEP_RECEIPTS_DAYS_DEFAULT,
         subnet=_subnet(folder / node.subnet, address) if node.role == "hub" else None,
         network_file=folder / node.network,
         amqp_url_file=None if secret else folder / node.amqp_url_file,
@@ -312,6 +315,9 @@ def _check_role(node: NodeFile, address: Address, role: Role | None, path: Path)
         raise BadConfig(f"{path} describes a {node.role}, not a {role}", field="role")
     if (node.role == "hub") != (name_of(address) == HUB_NAME):
         raise BadConfig(f"{path.name}: {address} cannot be a {node.role}: a hub is <hub>.{HUB_NAME}", field="address")
+    if node.role == "partner" and node.keep_receipts_days is not None:
+        said = f"{path.name}: keep_receipts_days has no meaning for a partner"
+        raise BadConfig(said, field="keep_receipts_days")
     for table in _roles_tables():
         if getattr(node, table) is not None and node.role != table:
             raise BadConfig(f"{path.name}: [{table}] has no meaning for a {node.role}", field=table)

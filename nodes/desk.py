@@ -13,14 +13,14 @@ from typing import Final
 from broker.port import Broker
 from nodes.asking import told_market
 from nodes.bootstrap.connecting import connect
-from nodes.bootstrap.renter import evidence_policy, new_job_id
+from nodes.bootstrap.evidence import evidence_policy
 from nodes.config import NodeConfig
 from nodes.data.port import Source
 from nodes.partner.decision import publish_decision
 from nodes.protections import CIPHERTEXT, asked
 from nodes.renter.files.idempotency import Keys, Submitted, content_of
 from nodes.renter.protocol.records import JOB_PREFIX
-from nodes.renter.submission import JobOptions, publish_cancel, publish_delete, publish_job, stage
+from nodes.renter.submission import JobOptions, new_job_id, publish_cancel, publish_delete, publish_job, stage
 from nodes.runtime.post import Post
 from nodes.runtime.storage import StorageFailed, is_fault
 from nodes.store.blobs import BlobStore

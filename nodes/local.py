@@ -19,7 +19,7 @@ from nodes.asking import told_market
 from nodes.bootstrap.hub import hub_node
 from nodes.bootstrap.lessor import lessor_worker
 from nodes.bootstrap.partner import PartnerWishes, partner_node
-from nodes.bootstrap.renter import RenterWishes, new_job_id, renter_node
+from nodes.bootstrap.renter import RenterWishes, renter_node
 from nodes.bootstrap.running import cores
 from nodes.bootstrap.stored import StoredNode
 from nodes.crew.crew import Crew
@@ -36,7 +36,7 @@ from nodes.renter.files.folder import JobFolder
 from nodes.renter.invitation import release
 from nodes.renter.prediction.calibration import user_file
 from nodes.renter.protocol.config import RenterConfig
-from nodes.renter.submission import JobOptions, publish_cancel, publish_delete, publish_job, stage
+from nodes.renter.submission import JobOptions, new_job_id, publish_cancel, publish_delete, publish_job, stage
 from nodes.runtime.post import Post
 from nodes.store.port import Store
 from nodes.views import jobs, journal

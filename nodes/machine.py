@@ -134,6 +134,8 @@ class Step:
     put: Mapping[str, Struct] = field(default_factory=dict)
     delete: frozenset[str] = frozenset()
     effects: tuple[Effect, ...] = ()
+    journalled: bool = True
+    """Whether the journal tells of it. What its records prove by themselves, they tell."""
 
 
 class Refused(Exception):  # noqa: N818 - not an error of ours: the event's sender erred

@@ -21,10 +21,13 @@ log = structlog.get_logger(__name__)
 
 
 async def follow_files(
-    config: NodeConfig, identity: Identity, taken_up: Callable[[NodeConfig], None], seconds: float = LOOK_SECONDS
+    config: NodeConfig, identity: Identity | None, taken_up: Callable[[NodeConfig], None], seconds: float = LOOK_SECONDS
 ) -> None:
-    """Whenever one of the files changes, let `identity` sign with the key, and `taken_up` know. Never returns."""
-    known, complained, read_key = _Known(config.network_file, config.network), False, config.identity
+    """Whenever one of the files changes, let `identity` sign with the key, and `taken_up` know. Without an identity the
+    key is not looked at. Never returns.
+    """
+    known, complained = _Known(config.network_file, config.network), False
+    read_key: Callable[[], Identity | None] = config.identity if identity is not None else lambda: None
     while True:
         await asyncio.sleep(seconds)
         try:
@@ -36,8 +39,8 @@ async def follow_files(
             complained = True
             continue
         complained = False
-        renewed = identity.renew(found)
-        if renewed:
+        renewed = identity is not None and found is not None and identity.renew(found)
+        if identity is not None and renewed:
             log.info("signs with another key", node=config.address, key=identity.newest.hex())
         if network != config.network:
             log.info("knows another network", node=config.address, hubs=len(network.hubs))

@@ -35,6 +35,12 @@ _CORE: Final = frozenset(
 _TRACE_HEADER: Final = f"ce-{TRACEPARENT}"
 _REQUIRED: Final = ("specversion", "id", "source", "type", "time", "subject", "to", "signature")
 _NAME: Final = re.compile(r"[a-z0-9]{1,20}")
+_RELEASE: Final = re.compile(r"[0-9]{1,6}")
+
+
+RELEASE_ATTRIBUTE: Final = "release"
+_UNKNOWN_FIELD: Final = "Object contains unknown field"
+"""How msgspec begins to say so."""
 
 
 class MalformedEvent(VerificationFailed):
@@ -81,7 +87,8 @@ def decode(headers: Mapping[str, Any], body: bytes) -> Received:
     """The event that headers and body carry; its signature is returned, not checked.
 
     Raises:
-        MalformedEvent: with a code: missing-attribute, bad-attribute, unknown-type, too-large, bad-json, bad-data.
+        MalformedEvent: with a code: missing-attribute, bad-attribute, unknown-type, too-large, bad-json, bad-data,
+            unknown-field.
     """
     attributes = _read_attributes(headers)
     event_type = attributes["type"]
@@ -117,6 +124,15 @@ def decode(headers: Mapping[str, Any], body: bytes) -> Received:
     return Received(event, signed, signature)
 
 
+def release_of(attributes: Mapping[str, Any], prefix: str = "") -> int:
+    """The release of the catalogue that an event's sender knows, by its attributes (by its headers with prefix `ce-`).
+
+    Whoever answers may say what that release understands. 0: it does not say.
+    """
+    said = str(attributes.get(f"{prefix}{RELEASE_ATTRIBUTE}", ""))
+    return int(said) if _RELEASE.fullmatch(said) else 0
+
+
 def traceparent_of(headers: Mapping[str, Any]) -> str:
     """The trace context that an event's headers carry; empty for none."""
     return read_traceparent(headers.get(_TRACE_HEADER))
@@ -133,17 +149,18 @@ def encode_data(data: msgspec.Struct) -> bytes:
 
 
 def decode_data(data_class: type[T], body: bytes | memoryview) -> T:
-    """JSON bytes as a data struct; unknown fields are ignored, everything else is checked.
+    """JSON bytes as a data struct; unknown fields are ignored, but in what is signed by itself; all else is checked.
 
     Raises:
-        MalformedEvent: bad-json or bad-data, naming the field.
+        MalformedEvent: bad-json, bad-data or unknown-field, naming the field.
     """
     try:
         return msgspec.convert(orjson.loads(body), data_class)
     except orjson.JSONDecodeError as error:
         raise MalformedEvent(f"{data_class.__name__}: not JSON: {error}", code="bad-json") from error
     except msgspec.ValidationError as error:
-        raise MalformedEvent(f"{data_class.__name__}: {error}", code="bad-data") from error
+        code = "unknown-field" if str(error).startswith(_UNKNOWN_FIELD) else "bad-data"
+        raise MalformedEvent(f"{data_class.__name__}: {error}", code=code) from error
 
 
 def batch_of(event: Event) -> Batch:

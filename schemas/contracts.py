@@ -12,7 +12,7 @@ from schemas.ids import AddressField, IdField
 from schemas.orders import BuyOrder, Micros, Protection, SellOrder, Timestamp, Units
 
 
-class Contract(Struct, frozen=True, kw_only=True):
+class Contract(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The rental relationship. Verifies offline: both orders carry their author's signature, both hubs sign the whole.
 
     The hubs vouch for the parties' keys, so a party needs to know only the hubs' keys (N4).
@@ -46,7 +46,7 @@ class Contract(Struct, frozen=True, kw_only=True):
         return self.sell.lessor
 
 
-class Receipt(Struct, frozen=True, kw_only=True):
+class Receipt(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What was used under a contract; signed by the renter, then by the lessor."""
 
     contract: IdField

@@ -1,8 +1,9 @@
 """The catalogue: every event type with who sends it, who receives it, on which queue, and its data. Pure.
 
 Names say what happened (past tense) or what is asked (imperative participle), grouped by what they are about. A
-breaking change of an event's data is a new name (`…v2`), never another meaning of an old one. JSON Schema and the
-AsyncAPI document are generated from this list (`schemas/export.py`).
+breaking change of an event's data is a new name (`…v2`), never another meaning of an old one; a field that may be
+ignored is added with a default. What a next release may change stands in ARCHITECTURE.md, "Releases". JSON Schema and
+the AsyncAPI document are generated from this list (`schemas/export.py`).
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ from schemas.joint import (
 from schemas.membership import ParticipantAdmitted, ParticipantRemoved, ParticipantSettled
 from schemas.orders import PROTECTIONS, BuyOrder, Capacity, Need, Offer, SellOrder, Timestamp
 
+RELEASE: Final = 1
+"""Of this catalogue. Each release that adds to it has the next number, and every event says its sender's."""
 EVERYBODY: Final = "hub|renter|lessor|partner"
 Role = Literal["hub", "renter", "lessor", "partner", "user", "worker"]
 """The last two speak as the node that they belong to."""
@@ -404,7 +407,8 @@ class MarketTold(Struct, frozen=True, kw_only=True):
 
 
 class EventRefused(Struct, frozen=True, kw_only=True):
-    """A receiver does not believe its sender, by its clock or its key; so it will not believe what it sends next."""
+    """A receiver does not believe its sender, by its clock or its key; so it will not believe what it sends next. Or it
+    does not know what it was sent, which is of a later release."""
 
     event: Text
     type: Text

@@ -31,14 +31,14 @@ class Founding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     needed: Annotated[int, Meta(ge=1, le=FOUNDERS_MAX)] = 1
 
 
-class FounderSignature(Struct, frozen=True, array_like=True):
+class FounderSignature(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """By the founder of this place in the founding document, counted from 0."""
 
     founder: Annotated[int, Meta(ge=0, lt=FOUNDERS_MAX)]
     signature: SignatureField
 
 
-class HubCertificate(Struct, frozen=True, array_like=True):
+class HubCertificate(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A hub's name stands for this key. Of two of a name the higher version counts; what a file says has version 0."""
 
     hub: HubName

@@ -100,7 +100,7 @@ class Joint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of this program, which must be the partner's too."""
 
 
-class Introduction(Struct, frozen=True, kw_only=True):
+class Introduction(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """Each hub vouches for the key of its own participant, and signs the whole: so renter and partner, who share no
     contract, need to know only the hubs' keys (N4). Verifies offline."""
 

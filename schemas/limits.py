@@ -56,8 +56,12 @@ CAPACITIES_PER_NEIGHBOUR_MAX: Final = 64
 CAPACITIES_TOLD_MAX: Final = 900
 """To people who ask for the market: what an event has room for."""
 HOPS_MAX: Final = 255
-RECEIPT_SECONDS_KEPT: Final = 400 * 24 * 3600.0
+DAY_SECONDS: Final = 24 * 3600.0
+KEEP_RECEIPTS_DAYS_DEFAULT: Final = 400.0
 """After a contract's day its receipt is kept so long: a year's account can be made in the month after it."""
+KEEP_RECEIPTS_DAYS_MIN: Final = 15.0
+"""Longer than the longest lease and the age of events that are believed: what was forgotten does not come again."""
+KEEP_RECEIPTS_DAYS_MAX: Final = 36_500.0
 SELL_ORDERS_PER_HUB_MAX: Final = 100_000
 OFFERS_PER_QUOTE_MAX: Final = 64
 

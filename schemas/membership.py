@@ -26,7 +26,7 @@ Author = Annotated[str, Meta(min_length=1, max_length=64)]
 """Who at the hub did it: for people who read the journal."""
 
 
-class JoinRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class JoinRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A participant's public half, signed by its key. With `former_key` it takes that one's place, and both sign."""
 
     address: AddressField
@@ -41,7 +41,7 @@ class JoinRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     former_signature: SignatureField = b""
 
 
-class Welcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Welcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A hub's answer, signed by it: where the broker is, as whom to speak there, and what the network is."""
 
     address: AddressField
@@ -97,7 +97,7 @@ class ParticipantRemoved(Struct, frozen=True, kw_only=True):
     ends: bool = False
 
 
-class HubPaper(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HubPaper(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A hub's public half, signed by its key: who it is, where its broker is, and with whom it wants to be linked."""
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}\Z")]

@@ -20,7 +20,7 @@ Timestamp = Annotated[float, Meta(ge=0.0, le=4e9)]
 """Seconds since 1970-01-01T00:00:00Z."""
 
 
-class SellOrder(Struct, frozen=True, kw_only=True):
+class SellOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A lessor's offer of idle compute. Placing the same id again renews it (and shows that the lessor lives), or puts
     other terms in the place of its own.
 
@@ -48,7 +48,7 @@ class SellOrder(Struct, frozen=True, kw_only=True):
         return structs.replace(self, **later) == other
 
 
-class BuyOrder(Struct, frozen=True, kw_only=True):
+class BuyOrder(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a renter asks for: up to `units` in all, spread over `lessors_min` to `lessors_max` lessors (R3)."""
 
     id: IdField

@@ -1,14 +1,17 @@
 """What exactly is signed: canonical bytes of orders, contracts, receipts and events, each under its own label. Pure.
 
-Only the bytes are made here; keys live in `nodes/identity.py`. A struct is signed over its msgpack encoding with all
-signature fields emptied: field order is the declaration's, so the encoding is unique for given values.
+Only the bytes are made here; keys live in `nodes/identity.py`. A struct is signed over its MessagePack encoding with
+all signature fields emptied: field order is the declaration's, so the encoding is unique for given values. A field that
+is None is not there: so a later release may have more fields, None by default, and signs the same bytes until it uses
+one. Who does not know a field refuses what has it (`forbid_unknown_fields`): to leave it out would be to say something
+else than was signed.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct, structs
@@ -41,7 +44,7 @@ def struct_bytes(signed: Signed) -> bytes:
     """The bytes that a signature over this struct covers: every field but the struct's own signatures."""
     emptied = {name: b"" for name in signed.__struct_fields__ if name == "signature" or name.endswith("_signature")}
     label = f"sublet/v1/{_LABELS[type(signed)]}".encode()
-    return length_prefixed(label, msgspec.msgpack.encode(structs.replace(signed, **emptied)))
+    return length_prefixed(label, msgspec.msgpack.encode(_said(structs.replace(signed, **emptied))))
 
 
 def event_bytes(attributes: Mapping[str, str], body: bytes) -> bytes:
@@ -57,3 +60,13 @@ def event_bytes(attributes: Mapping[str, str], body: bytes) -> bytes:
         for part in (name, attributes[name])
     ]
     return length_prefixed(b"sublet/v1/event", *pairs, hashlib.sha256(body).digest())
+
+
+def _said(value: Any) -> Any:
+    """Structs as maps without the fields that are None, wherever they are."""
+    if isinstance(value, Struct):
+        fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
+        return {name: _said(each) for name, each in fields if each is not None}
+    if isinstance(value, tuple):
+        return tuple(_said(each) for each in value)
+    return value

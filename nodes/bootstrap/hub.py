@@ -39,6 +39,7 @@ from nodes.store.errors import StoreFailed
 from nodes.store.opening import Place
 from nodes.ways import Ways
 from schemas.ids import Address, hub_address, hub_of
+from schemas.limits import DAY_SECONDS
 
 CONFIGURE_SECONDS: Final = 1.0
 """Pause before a hub's machine is told of its configuration again."""
@@ -103,6 +104,7 @@ def hub_config(config: NodeConfig) -> HubConfig:
         far=frozenset(map(hub_address, config.links)),
         fixed=frozenset({*near, *(route.to for route in network.routes if route.hub == config.hub)}),
         certificate=config.certificate,
+        keep_receipts_seconds=config.keep_receipts_days * DAY_SECONDS,
     )
 
 

@@ -29,6 +29,7 @@ from nodes.lessor.worker import LessorWorker
 from nodes.operations.telemetry import Telemetry
 from nodes.renewal import follow_files
 from schemas.ids import derive_id
+from schemas.limits import KEEP_RECEIPTS_DAYS_DEFAULT
 from schemas.money import to_micros
 
 MIB: Final = 1024 * 1024
@@ -39,7 +40,16 @@ async def serve_lessor(  # noqa: PLR0917 - as every role's
 ) -> None:
     """A lessor's worker."""
     settings, hardware = lessor_config(config, identity), lessor_hardware(config)
-    worker = lessor_worker(settings, identity, broker, crew, config.receipts, hardware=hardware, telemetry=telemetry)
+    worker = lessor_worker(
+        settings,
+        identity,
+        broker,
+        crew,
+        config.receipts,
+        keep_receipts_days=config.keep_receipts_days,
+        hardware=hardware,
+        telemetry=telemetry,
+    )
 
     def taken_up(changed: NodeConfig) -> None:
         worker.configure(lessor_config(changed, identity))
@@ -54,6 +64,7 @@ def lessor_worker(
     crew: Crew,
     receipts_in: Path,
     *,
+    keep_receipts_days: float = KEEP_RECEIPTS_DAYS_DEFAULT,
     reported: bytes | None = None,
     hardware: Quoter | None = None,
     telemetry: Telemetry | None = None,
@@ -81,7 +92,7 @@ def lessor_worker(
         clock=time.time,
         name=derive_id("worker", os.urandom(16).hex()),
         workshop=Workshop(crew, start_enclave),
-        receipts=Receipts(receipts_in),
+        receipts=Receipts(receipts_in, keep_receipts_days),
         refusals=Refusals(receipts_in.parent, time.time),
         telemetry=telemetry or Telemetry(),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,12 +10,12 @@ from pathlib import Path
 
 from broker.port import Broker
 from nodes import receipts
+from nodes.bootstrap.evidence import evidence_policy
 from nodes.bootstrap.stored import StoredNode, door_of, drop, runtime_of
-from nodes.config import DAY_SECONDS, NodeConfig, RenterSettings
+from nodes.config import NodeConfig, RenterSettings
 from nodes.crew.crew import Crew
 from nodes.enclave.attestation.measure import measurement
 from nodes.enclave.attestation.policy import Policy
-from nodes.enclave.attestation.policy_file import read_policy
 from nodes.enclave.attestation.verifiers import all_verifiers
 from nodes.identity import Identity
 from nodes.operations.telemetry import Telemetry
@@ -33,7 +32,7 @@ from nodes.store.blobs import BlobStore
 from nodes.store.opening import Place
 from nodes.store.port import Store
 from nodes.views.phases import Phases
-from schemas.ids import derive_id
+from schemas.limits import DAY_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,26 +125,7 @@ def renter_config(config: NodeConfig, identity: Identity) -> RenterConfig:
         handshake_seconds_max=settings.handshake_seconds_max,
         batch_window=settings.batch_window,
         keep_seconds=settings.keep_days * DAY_SECONDS,
+        keep_receipts_seconds=config.keep_receipts_days * DAY_SECONDS,
         partner_seconds_max=settings.partner_seconds_max,
         approval_seconds_max=settings.approval_seconds_max,
     )
-
-
-def evidence_policy(config: NodeConfig) -> Policy:
-    """What a renter accepts of enclaves; `accept_software` says whether a job may opt in to software ones.
-
-    Raises:
-        BadConfig: its policy file cannot be read, or a field is not right; naming it.
-    """
-    settings = config.renter or RenterSettings()
-    accepted = Policy(accept_software=True) if config.policy_file is None else read_policy(config.policy_file)
-    return replace(
-        accepted,
-        measurements=accepted.measurements | {bytes.fromhex(each) for each in settings.measurements},
-        accept_software=accepted.accept_software and settings.allow_software_enclaves,
-    )
-
-
-def new_job_id() -> str:
-    """A fresh job id."""
-    return derive_id("job", os.urandom(16).hex())

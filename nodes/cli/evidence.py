@@ -35,10 +35,11 @@ NONCE_OF_BARE: Final = bytes(16)
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add both commands."""
+    """Add the commands."""
     evidence = typer.Typer(name="evidence", help="Verify or explain attestation evidence.", no_args_is_help=True)
     evidence.command("verify")(verify)
     evidence.command("show")(show)
+    evidence.command("measurement")(measurement)
     app.add_typer(evidence)
 
 
@@ -85,6 +86,16 @@ def _verified(evidence: Evidence, policy: Policy, now: datetime, contract: str |
     else:
         expected = key_agreement.report_data(evidence.nonce, contract, evidence.pub)
     return judge(evidence, expected_report_data=expected, policy=policy, verifiers=all_verifiers(), now=now)
+
+
+def measurement(*, as_json: o.Json = False) -> None:
+    """Print what this installation's software enclaves measure: a reference value for renters' `measurements`."""
+    from nodes.cli.console import Output  # noqa: PLC0415
+    from nodes.enclave.attestation.measure import measurement as measured  # noqa: PLC0415
+
+    output, found = Output(as_json=as_json), measured().hex()
+    output.text(found)
+    output.result({"measurement": found})
 
 
 def show(file: File, *, kind: Kind = None, aux: Aux = None, as_json: o.Json = False) -> None:

@@ -12,6 +12,7 @@ from schemas.errors import BadConfig
 from schemas.fields import PUBLIC_KEY_BYTES
 from schemas.hubs import HubCertificate
 from schemas.ids import Address, hub_address, hub_of, parse_address
+from schemas.limits import DAY_SECONDS, KEEP_RECEIPTS_DAYS_DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class HubConfig:
     far: frozenset[Address] = frozenset()
     fixed: frozenset[str] = frozenset()
     certificate: HubCertificate | None = None
+    keep_receipts_seconds: float = KEEP_RECEIPTS_DAYS_DEFAULT * DAY_SECONDS
 
     def __post_init__(self) -> None:
         if self.me not in self.hub_keys:

@@ -163,13 +163,12 @@ class HubMachine(Machine):
     def key_of(self, records: Records, event: Event) -> bytes | None:
         """Keys of hubs as certified or configured, and of this subnet's participants as they are registered."""
         hub = known.key_of(self.config, records, event, self._verify)
-        return hub or members.key_of(self.config, records, event.source)
+        return hub or receipts.key_of(event) or members.key_of(self.config, records, event.source)
 
     def handle(self, records: Records, event: Event, context: Context) -> Step:
         draft = Draft(self.config, records, context)
         if receipts.concerns(event):
-            receipts.handle(draft, event)
-            return draft.step()
+            return receipts.handle(draft, event)
         book = Book(draft)
         TABLE[event.type](book, event)
         buying.retry_waiting(book)

@@ -20,7 +20,7 @@ from nodes.machine import Refused
 from nodes.receipts import day_of
 from schemas.contracts import Contract, Receipt, Settlement
 from schemas.errors import BadConfig
-from schemas.limits import RECEIPT_SECONDS_KEPT
+from schemas.limits import KEEP_RECEIPTS_DAYS_DEFAULT
 from schemas.signing import struct_bytes
 
 FOLDER_MODE = 0o700
@@ -29,7 +29,7 @@ FOLDER_MODE = 0o700
 class Receipts:
     """The folder of one lessor. Blocking."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keep_days: float = KEEP_RECEIPTS_DAYS_DEFAULT) -> None:
         """Raises BadConfig: receipts could not be written there."""
         try:
             folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ class Receipts:
             raise BadConfig(f"cannot make {folder} for receipts: {error.strerror}", field="data_dir") from error
         if not os.access(folder, os.W_OK | os.X_OK):
             raise BadConfig(f"{folder} is for receipts, and this user cannot write there", field="data_dir")
-        self._folder = folder
+        self._folder, self._keep = folder, timedelta(days=keep_days + 1)
 
     def require_only(self, contract: Contract, receipt: Receipt) -> None:
         """That no other receipt of this contract was countersigned. Raises Refused: second-receipt."""
@@ -69,7 +69,7 @@ class Receipts:
 
     def forget(self, today: date) -> None:
         """Remove days that are older than receipts are kept."""
-        last = today - timedelta(seconds=RECEIPT_SECONDS_KEPT) - timedelta(days=1)
+        last = today - self._keep
         for day in days(self._folder):
             if day.name < f"{last:%Y-%m-%d}":
                 shutil.rmtree(day, ignore_errors=True)

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-from nodes.bootstrap.renter import RenterWishes, evidence_policy, new_job_id, renter_services
+from nodes.bootstrap.evidence import evidence_policy
+from nodes.bootstrap.renter import RenterWishes, renter_services
 from nodes.bootstrap.running import hands
 from nodes.config import NodeConfig
 from nodes.crew.crew import Crew
@@ -22,7 +23,7 @@ from nodes.renter.activities.services import Services
 from nodes.renter.activities.workbench import Workbench
 from nodes.renter.protocol.assess import NoProtection, assess, candidates_for
 from nodes.renter.protocol.records import Facts
-from nodes.renter.submission import JobOptions, stage
+from nodes.renter.submission import JobOptions, new_job_id, stage
 from nodes.store.blobs import BlobStore
 from nodes.views.market import Market
 from nodes.views.source import open_store

@@ -7,6 +7,7 @@ to the blob store in their checked, canonical form.
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +48,11 @@ from schemas.ids import derive_id
 from schemas.jobs import CutNote, CutProgram, JobSpec
 from schemas.money import MICROS, to_micros
 from schemas.tracing import first_traceparent
+
+
+def new_job_id() -> str:
+    """A fresh job id."""
+    return derive_id("job", os.urandom(16).hex())
 
 
 @dataclass(frozen=True, slots=True)

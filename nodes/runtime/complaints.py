@@ -1,7 +1,9 @@
-"""Tells a sender why nothing that it says is believed: its clock, or its key. Else it would wait for nothing.
+"""Tells a sender why nothing that it says is believed, its clock or its key, and what is of a later release than this
+node knows. Else it would wait for nothing.
 
-Hubs tell whoever speaks to them, and are told by them: everybody begins with its hub. The broker pinned who the sender
-is, so nobody can be made to be told for another; and each is told rarely, however much it sends.
+Hubs tell whoever speaks to them, and are told by them: everybody begins with its hub. What is not known here everybody
+tells. The broker pinned who the sender is, so nobody can be made to be told for another; and each is told rarely,
+however much it sends.
 """
 
 from __future__ import annotations
@@ -15,14 +17,18 @@ from broker.names import DESK, parse_key
 from broker.port import Message
 from nodes.runtime.post import Post
 from schemas import limits
+from schemas.codec import release_of
 from schemas.errors import BadConfig, SubletError
-from schemas.events import CheckAnswered, EventRefused
+from schemas.events import RELEASE, CheckAnswered, EventRefused
 from schemas.ids import Address, derive_id, hub_address, hub_of
 
-TOLD: Final = frozenset(
+OF_LATER_RELEASES: Final = frozenset({"unknown-type", "unknown-field"})
+"""Reasons that a sender of a later release is given."""
+NOT_BELIEVED: Final = frozenset(
     {"from-the-future", "too-old", "expired", "unknown-sender", "bad-signature", "sell-order-signature"}
 )
 """Reasons that are about the sender and not about one of its messages."""
+TOLD: Final = NOT_BELIEVED | OF_LATER_RELEASES
 TELL_SECONDS: Final = 10.0
 """Between two complaints to one sender about one thing."""
 TOLD_MAX: Final = 1024
@@ -32,6 +38,11 @@ UNTOLD: Final = frozenset({"", "event.refused", "delivery.failed"})
 TEXT_CHARS_MAX: Final = 200
 
 log = structlog.get_logger(__name__)
+
+
+def is_of_later_release(message: Message) -> bool:
+    """Whether its sender says so."""
+    return release_of(message.headers, "ce-") > RELEASE
 
 
 class Complaints:
@@ -49,7 +60,7 @@ class Complaints:
             sender = parse_key(message.key).src
         except BadConfig:
             return
-        if code not in TOLD or event_type in UNTOLD:
+        if code not in TOLD or event_type in UNTOLD or (code in OF_LATER_RELEASES and not is_of_later_release(message)):
             return
         name, why = message.id[:TEXT_CHARS_MAX] or "nameless", reason[: limits.REASON_CHARS_MAX]
         event_id = derive_id("refused", self._post.me, message.id, code)
@@ -66,7 +77,8 @@ class Complaints:
 
     def _is_due(self, sender: Address, code: str) -> bool:
         me, now = self._post.me, self._clock()
-        if sender == me or not any(each == hub_address(hub_of(each)) for each in (sender, me)):
+        of_hubs = any(each == hub_address(hub_of(each)) for each in (sender, me))
+        if sender == me or not (of_hubs or code in OF_LATER_RELEASES):
             return False
         if now < self._told.get((sender, code), -TELL_SECONDS) + TELL_SECONDS:
             return False

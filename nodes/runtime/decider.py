@@ -54,6 +54,8 @@ class Decider:
             step = self.machine.handle(view.records, given.event, context)
         except Refused as refusal:
             refused = refusal.code, refusal.reason
+        if not step.journalled:
+            return Decision(given.now, step.put, step.delete, step.effects)
         entry = entry_bytes(
             n=view.journalled,
             prev=view.last_hash,

@@ -19,19 +19,20 @@ from typing import Final, TypeVar
 
 import structlog
 
-from broker.names import is_lane, sender_of
+from broker.names import Key, is_lane, sender_of
 from broker.port import Delivery
 from nodes.identity import verify
 from nodes.machine import Refused
 from nodes.operations.telemetry import Telemetry
 from nodes.runtime import bulk
 from nodes.runtime.checks import Receiver, check_event, check_signature, read_route
-from nodes.runtime.complaints import Complaints
+from nodes.runtime.complaints import OF_LATER_RELEASES, Complaints, is_of_later_release
 from nodes.runtime.storage import Storage
 from nodes.store.errors import RecordUnreadable
+from schemas import codec
 from schemas.codec import Received
 from schemas.errors import SubletError, VerificationFailed
-from schemas.events import Event, EventRefused, Role
+from schemas.events import RELEASE, Event, EventRefused, Role
 from schemas.ids import Address
 
 K = TypeVar("K")
@@ -41,6 +42,8 @@ RETRY_SECONDS: Final = 1.0
 FAILED: Final = "handler-failed"
 UNREADABLE: Final = "unreadable"
 """Reasons of dead letters that are faults of this program, found in the log."""
+LATER_RELEASE_TRIES: Final = 8
+"""A second apart: while a node's workers are replaced one by one, another may know what this one does not."""
 _NOT_NOW: Final = (SubletError, OSError, MemoryError)
 """What may pass: a broker out of reach, no memory."""
 Noted = Callable[[str, str, str], Awaitable[None]]
@@ -105,6 +108,8 @@ class Door:
             tracing, of = self._telemetry.tracing, {"sublet.from": event.source}
             with tracing.span(f"handle {event.type}", event.subject, event.traceparent, "consumer", **of):
                 key, known = await sender(event)
+                if key is None and isinstance(event.data, EventRefused):
+                    return  # it is logged; a worker that knows nothing yet of who answers has nothing to do
                 check_signature(received, key, verify)
                 await handle(event, known)
 
@@ -115,6 +120,7 @@ class Door:
 
         Raises:
             Refused: with the reason, whatever the message contains.
+            Later: it is of a later release, which another worker of this node may know.
         """
         message = delivery.message
         try:
@@ -124,16 +130,28 @@ class Door:
             queue, waited = "lane" if is_lane(route.kind) else route.kind, self._clock() - received.event.time
             self._telemetry.metrics.received(received.event.type, len(message.body), queue, waited)
             if isinstance(told := received.event.data, EventRefused):
-                by = received.event.source
-                self._log.error("not believed", source=by, type=told.type, code=told.code, reason=told.reason)
+                by, what = received.event.source, "not understood" if told.code in OF_LATER_RELEASES else "not believed"
+                self._log.error(what, source=by, type=told.type, code=told.code, reason=told.reason)
         except Refused:
             raise
         except VerificationFailed as error:
+            if error.code in OF_LATER_RELEASES:
+                raise self._not_understood(delivery, route, error) from error
             raise Refused(error.code, str(error)) from error
         except Exception as error:
             self._log.exception("a message could not be read", id=message.id)
             raise Refused(UNREADABLE, type(error).__name__) from error
         return received
+
+    def _not_understood(self, delivery: Delivery, route: Key, error: VerificationFailed) -> Exception:
+        """What becomes of what this release does not know. Of one that is not later it is a fault."""
+        if not is_of_later_release(delivery.message):
+            return Refused(error.code, str(error))
+        theirs = codec.release_of(delivery.message.headers, "ce-")
+        reason = f"{error}; {route.src} speaks release {theirs}, {self._receiver.me} release {RELEASE}"
+        if is_lane(route.kind) or delivery.delivery_count >= LATER_RELEASE_TRIES:
+            return Refused(error.code, reason)
+        return Later(reason)
 
     async def settle(self, delivery: Delivery, work: Callable[[], Awaitable[None]]) -> None:
         """Do what a delivery asks for and settle it by what comes of that. Raises nothing but cancellation."""

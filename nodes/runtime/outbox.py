@@ -31,6 +31,7 @@ from nodes.store.errors import BlobDamaged, BlobMissing, StoreClosed, StoreFaile
 from nodes.store.port import OutboxRow, Store, Unreadable
 from schemas import codec
 from schemas.errors import BrokerUnreachable
+from schemas.events import CATALOGUE
 from schemas.ids import derive_id
 
 Activity = Callable[[dict[str, Any], str], Awaitable[Sequence[tuple[str, Struct]]]]
@@ -47,6 +48,8 @@ ACTIVITY_ATTEMPTS_MAX: Final = 5
 """Times that an activity may fail. That its process was killed is no failure of it."""
 PROCESSES_LOST_MAX: Final = 50
 """As many processes may be killed while they carry out one activity; more, and it is what kills them."""
+LATER_RELEASE_CLAIMS_MAX: Final = 20
+"""Of an effect that this release does not know, a lease each: minutes, in which a later one may take it."""
 RETRY_SECONDS_MIN: Final = 0.1
 RETRY_SECONDS_MAX: Final = 5.0
 _ERROR_CHARS_MAX: Final = 500
@@ -156,7 +159,7 @@ class Outbox:
         for row in rows:
             if self._waiting is not None:
                 self._waiting.append(row)
-            elif row.seq in self._tasks:
+            elif row.seq in self._tasks or self._is_of_later_release(row):
                 continue
             elif isinstance(row.effect, Publish):
                 self._publishing.taken += 1
@@ -166,6 +169,17 @@ class Outbox:
             else:
                 self._performing.taken += 1
                 self._spawn(row, partial(self._perform, row, row.effect))
+
+    def _is_of_later_release(self, row: OutboxRow) -> bool:
+        """Whether to leave it until its lease ends: a worker of a later release decided it, and may have gone before it
+        was done. It is not waited for without end."""
+        effect, means = row.effect, self._means
+        known = effect.type in CATALOGUE if isinstance(effect, Publish) else True
+        known = effect.activity in means.activities if isinstance(effect, Perform) else known
+        if known or row.attempts > LATER_RELEASE_CLAIMS_MAX:
+            return False
+        self._log.warning("left to a later release", aggregate=row.aggregate, cause=row.event_id, seq=row.seq)
+        return True
 
     async def stop(self) -> None:
         """Cancel what is under way. Its rows stay in the store, those carried out already do not."""

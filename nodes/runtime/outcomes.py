@@ -65,6 +65,7 @@ WARNINGS: Final = frozenset(
         "evidence-rejected",
         "incident",
         "key-refused",
+        "no-way",
         "not-renewed",
         "offer-dropped",
         "session-given-up",

@@ -17,7 +17,7 @@ from nodes.operations.tracing import current
 from nodes.runtime import bulk
 from schemas import codec, limits
 from schemas.errors import BadConfig, SubletError
-from schemas.events import CATALOGUE, Event
+from schemas.events import CATALOGUE, RELEASE, Event
 from schemas.ids import Address, parse_address
 
 
@@ -83,7 +83,7 @@ class Post:
             data=data,
             body=body,
             cause=cause,
-            attributes=attributes or {},
+            attributes={codec.RELEASE_ATTRIBUTE: str(RELEASE), **(attributes or {})},
         )
         with self._telemetry.tracing.span(f"send {event_type}", subject, current(), "producer", **{"sublet.to": to}):
             message = await self._message(made, to, lane)

@@ -15,7 +15,7 @@ from nodes.machine import Machine, Refused
 from nodes.operations.metrics import Metrics
 from nodes.runtime.commits import MACHINE_FAILED, Commits
 from nodes.runtime.consuming import RETRY_SECONDS
-from nodes.runtime.door import Door
+from nodes.runtime.door import Door, Later
 from nodes.runtime.quiet import Quiet
 from nodes.runtime.quota import TOO_MANY, Flooded, Quota
 from nodes.runtime.storage import Storage
@@ -154,6 +154,8 @@ class Reception:
                 admitted.append((delivery, await self._admit(delivery)))
             except Refused as refusal:
                 self._apart(self._door.set_aside(delivery, refusal.code, refusal.reason))
+            except Later as later:
+                self._apart(self._door.bring_again(delivery, later.seconds))
         if not admitted:
             return
         inputs = [item for _, item in admitted]
@@ -162,7 +164,7 @@ class Reception:
             await self._answer(delivery, outcome)
 
     async def _admit(self, delivery: Delivery) -> Input:
-        """What the delivery asks to decide; raises Refused."""
+        """What the delivery asks to decide; raises Refused or Later."""
         received = await self._door.receive(delivery)
         return self._commits.arrived(received, self._aggregate_of(received.event))
 

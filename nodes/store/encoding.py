@@ -59,6 +59,10 @@ class RecordEncoding:
                     found[aggregate] = error
         return found
 
+    def knows(self, key: str) -> bool:
+        """Whether it is of this release's records: a later one keeps others beside them, which are left alone."""
+        return key.partition("/")[0] in self._decoders
+
     def _decoder(self, key: str) -> msgspec.msgpack.Decoder[Struct]:
         decoder = self._decoders.get(key.partition("/")[0])
         if decoder is None:

@@ -1,4 +1,4 @@
-"""The store's tables (`schema.sql`) in SQLite: every statement that reads or writes them, and none of the rules.
+"""The store's tables (`migrations/`) in SQLite: every statement that reads or writes them, and none of the rules.
 
 Blocking, for the store's thread. Times are seconds since 1970.
 """

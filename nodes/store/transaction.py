@@ -93,7 +93,7 @@ class Transaction:
             for key, value in self.tables.changed(aggregate, cached.version):
                 if value is None:
                     cached.records.drop(key)
-                else:
+                elif self.encoding.knows(key):
                     cached.records.put(key, self.encoding.decode(aggregate, key, value))
         cached.version, cached.journalled, cached.last_hash, cached.forgotten = head
         return cached

@@ -45,6 +45,8 @@ JOBS: Final = {
     "paillier-outputs": Job(2_000, 20, 8, PAILLIER),
     "enclave-small": Job(5_000, 30, 1, ("--protection", "enclave")),
     "enclave-large": Job(200_000, 30, 1, ("--protection", "enclave")),
+    "enclave-long": Job(1_000_000, 9, 1, ("--protection", "enclave")),
+    "enclave-wide": Job(20_000, 300, 20, ("--protection", "enclave")),
     "sealed": Job(5_000, 9, 2, ("--protection", "sealed-result", "--decrypt-seconds-max", "100")),
     "exact": Job(569, 30, 1, (*PAILLIER, "--noise", "exact")),
     "subgroup": Job(10_000, 30, 1, (*HOMOMORPHIC, "--scheme", "paillier-subgroup")),

@@ -10,8 +10,8 @@ import pytest
 
 from broker.bridge import NOT_OF_THIS_LINK, TOO_LARGE
 from broker.errors import AccessRefused, NoSuchQueue
-from broker.names import dead_queue, hub_exchange, link_account, out_queue, queue_name
-from broker.port import DEAD_CUT, DEAD_KEY, DEAD_QUEUE, DEAD_REASON
+from broker.names import dead_queue, heartbeat_key, hub_exchange, link_account, out_queue, queue_name
+from broker.port import DEAD_CUT, DEAD_KEY, DEAD_QUEUE, DEAD_REASON, Message
 from schemas.ids import Address, hub_address
 from tests.conformance.test_broker_hostile import HOSTILE, KEY, NEIGHBOUR
 from tests.support.letters import CONTROL_OF_LESSOR, SECONDS_MAX, drain, following, letter, post, take
@@ -114,6 +114,19 @@ async def test_a_hub_leads_what_goes_to_another_hub_over_a_neighbour_and_back(br
     await post(renter, letter("evt-2", LESSOR, RENTER), new)
     assert [each.id for each in await drain(hub, out_queue("A11", "C11"), 2)] == ["evt-1", "evt-3"]
     assert [each.id for each in await drain(hub, out_queue("A11", "B11"), 1)] == ["evt-2"]
+    beat = Message(heartbeat_key("A11", "B11"), b"", {}, "beat")
+    await hub.lead("B11", "C11", not_via=["B11"])
+    await post(hub, beat)
+    assert [each.id for each in await drain(hub, out_queue("A11", "B11"), 1)] == ["beat"], "over its own link"
+    await bridged.start("A11", "C11")  # where the other one ends
+    partner = letter("evt-4", PARTNER, RENTER)
+    await post(renter, partner)
+    assert await drain(await bridged.connect(PARTNER), queue_name(PARTNER, "control"), 1) == [partner]
+    aside = letter("evt-5", RENTER, RENTER)
+    await (await bridged.connect(RENTER)).publish(aside, timeout_seconds=SECONDS_MAX)
+    async with renter.consume(queue_name(RENTER, "control"), prefetch=1) as own:
+        await (await following(own)).reject("mark")
+    assert [each.id for each in await drain(hub, dead_queue("A11"), 1)] == ["evt-5"], "the other beat is not set aside"
     with pytest.raises(NoSuchQueue):
         await hub.lead("B11", "Z11")
     for other in (renter, await bridged.sites["B11"].connect(LINK, exchange=hub_exchange("B11"))):

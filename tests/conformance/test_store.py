@@ -212,6 +212,24 @@ async def put(store: Store, *numbers: int, aggregate: str = "job", delete: froze
     await store.apply([event], lambda _, __: decision, owner="p", lease_until=0, performs_max=0)
 
 
+async def test_records_of_a_later_release_stay_where_they_are(place: Place, store: Store, open_store: Open) -> None:
+    """Beside a worker that does not know their prefix, which may change all others."""
+    former = await place.open({"count": Count})
+
+    def decide(item: Input, view: View) -> Decision:
+        assert "extra/1" in view.records or item.event_id != "e3"
+        return Decision(NOW, put={"count": Count(value=1), "extra/1": Count(value=7)})
+
+    await store.apply(events("e1"), decide, owner="p1", lease_until=NOW, performs_max=0)
+    assert set(await former.read("job")) == {"count"}
+    await apply(former, *events("e2"))
+    assert await value(former) == await value(store) == 2
+    await store.apply(events("e3"), decide, owner="p1", lease_until=NOW, performs_max=0)
+    assert (await (await open_store()).read("job"))["extra/1"] == Count(value=7)
+    assert await former.get("job", {"count"}) == {"count": Count(value=1)}
+    await former.close()
+
+
 async def test_those_records_that_are_asked_for_are_given_as_far_as_there_are_any(
     store: Store, open_store: Open
 ) -> None:

@@ -49,6 +49,7 @@ PARTS: Final = (
     Part("starting", "a hub among 1,000 starts within 2 s; how long every role and command takes", 10),
     Part("definitions", "RabbitMQ imports the definitions of 1,000 hubs", 30),
     Part("page", "the page over 10,000 jobs, one of 100,000 batches", 10),
+    Part("upgrade", "organisations change to the next release one after the other, while jobs run", 60),
     Part("growth", "500 jobs leave nothing that grows with their number", 40),
     Part("honesty", "cheats are caught, honest lessors never", 40),
     Part("backend", "all of ONNX's linear backend cases, each under a key of its own", 15),

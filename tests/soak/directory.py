@@ -36,7 +36,7 @@ from tests.support.rabbitmq import Server, running
 FOUNDERS: Final = ("A11", "B11", "C11")
 NEW: Final = "D11"
 LESSOR: Final = Address("D11.D12")
-ROWS: Final = 2_000
+ROWS: Final = 400
 BATCH_ROWS: Final = 50
 TOLERANCE: Final = 1e-2
 NAMED_SECONDS_MAX: Final = 15.0

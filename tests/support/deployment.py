@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,13 +39,15 @@ class Deployment:
         """A node's file."""
         return self.folder / "nodes" / address / "node.toml"
 
-    def start(self, role: str, address: str, **settings: str) -> subprocess.Popen[bytes]:
-        """One more process of a node. Its log goes to a file in the node's folder."""
+    def start(
+        self, role: str, address: str, *, command: Sequence[str] = SUBLET, **settings: str
+    ) -> subprocess.Popen[bytes]:
+        """One more process of a node, by this command. Its log goes to a file in the node's folder."""
         log = (self.config(address).parent / f"{role}-{len(self.processes)}.log").open("wb")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("SUBLET_")} | settings
         with log:
             process = subprocess.Popen(
-                [*SUBLET, role, "--config", str(self.config(address)), "--log-level", "info"],
+                [*command, role, "--config", str(self.config(address)), "--log-level", "info"],
                 stdout=log,
                 stderr=log,
                 env=environment,

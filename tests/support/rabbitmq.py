@@ -257,7 +257,6 @@ def _prepare(
         "RABBITMQ_PID_FILE": str(folder / "pid"),
         "RABBITMQ_CONF_ENV_FILE": str(folder / "environment"),
         "RABBITMQ_DIST_PORT": str(distribution),
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-rabbit definition_import_work_pool_size 32",
         "ERL_EPMD_PORT": str(names),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         "ERL_MAX_PORTS": "4096",

@@ -1,19 +1,21 @@
 """A batch of the job's own rows, done once before the job as it will be done in it: tasks for the crew.
 
 What a row costs to read depends on the file, and what a program costs on the program; so both are tried, not guessed.
-Each part comes after the one before it, or after something else, as in the job, so that it finds the processor's caches
-as it will find them.
-The first round of all is kept apart: so much does a process take for its first batch. One row, and many, tell what a
-batch costs however short it is.
+Each part comes after the one before it, or after something else, as in the job, so that it finds the processor as it
+will find it: who waits for a batch to come sleeps, and what wakes up finds others' data in the caches and a core that
+has to begin anew. A short batch then takes up to three times what it takes in a loop.
+What is done for the first time is kept apart, from one row to as many as a batch has: a process takes so much longer
+until its memory is as large as a batch. One row, and many, tell what a batch costs however short it is.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 from tempfile import TemporaryFile
@@ -28,7 +30,6 @@ from nodes.enclave.agreement.chunks import batch_context
 from nodes.enclave.child.engine import Enclave
 from nodes.homomorphic.audit import Auditor
 from nodes.homomorphic.encoding import decode, encode
-from nodes.homomorphic.measure import CACHE_BYTES
 from nodes.homomorphic.port import IntegerProgram
 from nodes.programs import runtime
 from nodes.programs.check import check
@@ -38,12 +39,19 @@ from schemas.errors import BadInput, SubletError
 from schemas.jobs import Batch, FixedPoint
 
 ROUNDS: Final = 3
+"""At least; short ones are repeated until they have taken ENOUGH_SECONDS, or ROUNDS_MAX times."""
+ROUNDS_MAX: Final = 15
+ENOUGH_SECONDS: Final = 0.02
 ROUND_SECONDS: Final = 0.25
 """Rehearsed on as many rows as take so long: enough to measure, and soon over however heavy the program is."""
 ROWS_MAX: Final = 20_000
 """Rehearsed at most; a tenth of a second or so."""
 GROWTH: Final = 4
 """From one number of rows tried to the next."""
+OTHERS_BYTES: Final = 2 * 2**20
+"""More than a core keeps of its own."""
+AWAY_SECONDS: Final = 0.0003
+"""From one batch to the next: the core goes to others meanwhile, or to sleep."""
 _SEED: Final = bytes(32)
 _NAME: Final = "rehearsal"
 
@@ -72,7 +80,7 @@ class Laps:
     """Processor seconds from one call to the next."""
 
     def __init__(self) -> None:
-        self._other = np.zeros(CACHE_BYTES, np.uint8)
+        self._other = np.zeros(OTHERS_BYTES, np.uint8)
         self._last = 0.0
         self.seconds: list[float] = []
 
@@ -89,6 +97,7 @@ class Laps:
     def pause(self) -> None:
         """Others compute before the next part, and the processor's caches are full of theirs."""
         self._other.fill(1)
+        time.sleep(AWAY_SECONDS)
         self.begin()
 
 
@@ -173,25 +182,48 @@ def _count(table: Table, first: int, rows: int) -> int:
     return min(rows, ROWS_MAX, table.rows - first)
 
 
+@contextlib.contextmanager
+def _unswept() -> Iterator[None]:
+    """Python looks for garbage through all that a process holds, now and then: not in a batch of all."""
+    sweeping = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if sweeping:
+            gc.enable()
+
+
+@_unswept()
 def _parts(play: Callable[[Laps, int], None], rows_max: int) -> list[Part]:
     """Of every part what it costs, of several rounds on up to so many rows; those are left out that not all rounds come
     to, as where a program refuses one row of many."""
-    first, rows = _played(play, 1), 1
+    rows, first = 1, _played(play, 1)
     if sum(first) >= ROUND_SECONDS:
         return [Part(0.0, 0.0, each) for each in first]
-    few = _medians([_played(play, 1) for _ in range(ROUNDS)])
+    few = _medians(_rounds(play, 1))
+    firsts = {rows: first}
     while rows < rows_max and sum(first) < ROUND_SECONDS:
         rows = min(rows * GROWTH, rows_max)
-        first = _played(play, rows)
-    more = ROUNDS if sum(first) < GROWTH * ROUND_SECONDS else 0
-    many = _medians([_played(play, rows) for _ in range(more)] or [first])
-    return [_part(*each, rows) for each in zip(first, few, many, strict=False)]
+        first = firsts[rows] = _played(play, rows)
+    many = _medians(_rounds(play, rows) if sum(first) < GROWTH * ROUND_SECONDS else [first])
+    parts = min(len(few), len(many), *map(len, firsts.values()))
+    return [_part({count: each[at] for count, each in firsts.items()}, few[at], many[at]) for at in range(parts)]
 
 
-def _part(first: float, few: float, many: float, rows: int) -> Part:
-    """From the seconds of `rows` rows for the first time, of one row, and of `rows` rows later."""
+def _part(firsts: Mapping[int, float], few: float, many: float) -> Part:
+    """From the seconds of one row and of ever more rows for the first time, and, later, of one row and of the most."""
+    rows = max(firsts)
     row = max(0.0, many - few) / (rows - 1) if rows > 1 else many
-    return Part(max(0.0, first - many), max(0.0, few - row), row)
+    batch = max(0.0, few - row)
+    return Part(max(0.0, sum(first - batch - count * row for count, first in firsts.items())), batch, row)
+
+
+def _rounds(play: Callable[[Laps, int], None], rows: int) -> list[list[float]]:
+    rounds = [_played(play, rows) for _ in range(ROUNDS)]
+    while len(rounds) < ROUNDS_MAX and sum(map(sum, rounds)) < ENOUGH_SECONDS:
+        rounds.append(_played(play, rows))
+    return rounds
 
 
 def _medians(rounds: list[list[float]]) -> list[float]:

@@ -26,6 +26,7 @@ class RenterConfig:
     handshake_seconds_max: float = limits.HANDSHAKE_SECONDS_MAX
     keep_seconds: float = limits.KEEP_SECONDS_DEFAULT
     """An ended job is kept so long."""
+    keep_receipts_seconds: float = limits.KEEP_RECEIPTS_DAYS_DEFAULT * limits.DAY_SECONDS
     batch_window: int = limits.BATCH_WINDOW
     partner_seconds_max: float = limits.PARTNER_SECONDS_MAX
     """A partner that owes something and says nothing for this long ends the job."""

@@ -175,8 +175,7 @@ class RenterMachine:
     def handle(self, records: Records, event: Event, context: Context) -> Step:
         draft = Draft(self.config, records, context)
         if receipts.concerns(event):
-            receipts.handle(draft, event)
-            return draft.step()
+            return receipts.handle(draft, event)
         phases, handler = TABLE[event.type]
         if draft.phase in ENDED and event.type in LEAVES_FILES:
             ending.forget(draft)

@@ -1,25 +1,21 @@
-"""What makes a PostgreSQL database a node's store: numbered files of SQL, each carried out once and in order.
+"""What makes a PostgreSQL database a node's store: its migrations (`nodes.store.migrations`), under a lock.
 
-The first line of a file, `-- needs: N`, says which release may go on beside it: one that knows migration N. What a
-release no longer uses is therefore only removed by the release after it, whose file says so. A database that is another
-node's, another program's, or of a release too young or too old to go on, is left as it is.
+A database that is another node's, another program's, or of a release too young or too old to go on, is left as it is.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Final
 
 from nodes.store.errors import StoreOfAnotherFormat
+from nodes.store.migrations import Migration, is_too_young, read
 from nodes.store.postgres.driver import Connection
 
 LOCK: Final = int.from_bytes(b"SUBL", "big")
 """Of the advisory lock under which a store is made or migrated: one process at a time."""
-_NAME: Final = re.compile(r"(\d{4})_\w+\.sql")
-_NEEDS: Final = re.compile(r"-- needs: (\d+)\n")
 
 _BEGIN: Final = f"BEGIN; SELECT pg_advisory_xact_lock({LOCK})"
 _KNOWN: Final = "SELECT to_regclass('sublet_migrations') IS NOT NULL"
@@ -41,7 +37,7 @@ def shipped() -> Iterable[Traversable]:
 
 def numbers() -> Collection[int]:
     """Of the migrations of this release."""
-    return _numbered(shipped()).keys()
+    return read(shipped()).keys()
 
 
 async def migrate(connection: Connection, where: str, node: str, files: Iterable[Traversable]) -> None:
@@ -51,13 +47,13 @@ async def migrate(connection: Connection, where: str, node: str, files: Iterable
         StoreOfAnotherFormat: it is something else, which was left as it is.
         Exception: what the driver raises; then nothing was changed.
     """
-    known = _numbered(files)
+    known = read(files)
     await connection.execute(_BEGIN)
     if not await is_made(connection, where):
         await connection.execute(_MAKE)
         await connection.execute("INSERT INTO sublet_node (address) VALUES ($1)", node)
     for number in await missing(connection, where, node, known):
-        await _carry_out(connection, number, known[number].read_text())
+        await _carry_out(connection, known[number])
     await connection.execute("COMMIT")
 
 
@@ -85,22 +81,16 @@ async def missing(connection: Connection, where: str, node: str, known: Collecti
         raise StoreOfAnotherFormat(where, f"the store of {owner}", _INSTEAD, field="store")
     rows = await connection.fetch("SELECT number, needs FROM sublet_migrations ORDER BY number")
     carried_out: dict[int, int] = dict(rows)
-    if carried_out and (last := max(carried_out)) > max(known) and max(known) < carried_out[last]:
-        raise StoreOfAnotherFormat(
-            where, f"a store of migration {last} where this release has {max(known)}", _INSTEAD, field="store"
-        )
+    if is_too_young(carried_out, known):
+        what = f"a store of migration {max(carried_out)} where this release has {max(known)}"
+        raise StoreOfAnotherFormat(where, what, _INSTEAD, field="store")
     return sorted(set(known) - carried_out.keys())
-
-
-def _numbered(files: Iterable[Traversable]) -> dict[int, Traversable]:
-    return {int(found[1]): file for file in files if (found := _NAME.fullmatch(file.name))}
 
 
 _INSTEAD: Final = "name another database to start anew, or run the program that made it"
 
 
-async def _carry_out(connection: Connection, number: int, statements: str) -> None:
-    needs = _NEEDS.match(statements)
-    assert needs is not None, "a migration says what it needs"
-    await connection.execute(statements)
-    await connection.execute("INSERT INTO sublet_migrations (number, needs) VALUES ($1, $2)", number, int(needs[1]))
+async def _carry_out(connection: Connection, migration: Migration) -> None:
+    await connection.execute(migration.statements)
+    done = "INSERT INTO sublet_migrations (number, needs) VALUES ($1, $2)"
+    await connection.execute(done, migration.number, migration.needs)

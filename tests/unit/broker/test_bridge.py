@@ -126,6 +126,21 @@ async def test_a_key_of_another_link_is_never_published() -> None:
     assert (bad.how, far.taken) == (NOT_OF_THIS_LINK, [])
 
 
+@pytest.mark.parametrize(
+    ("key", "passes"),
+    [
+        ("B11.hub.A11.hub.heartbeat", True),
+        ("C11.hub.A11.hub.heartbeat", False),  # of the link to C11, which goes round over here
+        ("B11.hub.C11.hub.heartbeat", False),  # of C11's link to there, likewise
+        ("B11.B12.A11.A12.heartbeat", False),
+    ],
+)
+async def test_no_heartbeat_of_another_link_passes_and_none_is_set_aside(key: str, passes: bool) -> None:
+    far, beat = Far(), given("beat", key=key)
+    await carried(far, beat)
+    assert (beat.how, far.taken) == ("ack", ["beat"] if passes else [])
+
+
 async def test_a_link_that_is_down_is_tried_until_it_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
     lost: list[Exception] = [BrokerUnreachable("gone"), PublishUnknown("no confirm")]
     far, waits = Far({"waits": lost * 500}), given("waits")

@@ -117,6 +117,7 @@ def test_a_list_in_a_variable_is_separated_by_commas(network: Path) -> None:
         ({"SUBLET_AMQP_URL": "amqp://a:b@c/d", "SUBLET_AMQP_URL_FILE": "x"}, "SUBLET_AMQP_URL"),
         ({"SUBLET_AMQP_URL_FILE": "missing"}, "amqp_url_file"),
         ({"SUBLET_NETWORK": "missing.toml"}, "config"),
+        ({"SUBLET_KEEP_RECEIPTS_DAYS": "14.9"}, "keep_receipts_days"),
         ({"SUBLET_STORE": "mysql://a:b@c/d"}, "store"),
         ({"SUBLET_STORE": "postgresql://a:b@c"}, "store"),
         ({"SUBLET_STORE": "postgresql://a:b@[c/d"}, "store"),

@@ -13,23 +13,27 @@ from nodes.hub.directory import HubConfig
 from nodes.hub.machine import AGGREGATE, HubMachine
 from nodes.identity import verify
 from nodes.machine import TIMER_FIRED, Context, Perform, Refused, SetTimer, Step, TimerFired
+from nodes.runtime.checks import EVENT_AGE_SECONDS_MAX
 from schemas.contracts import Settlement
 from schemas.errors import VerificationFailed
 from schemas.events import Event
 from schemas.ids import Address, derive_id
-from schemas.limits import RECEIPT_SECONDS_KEPT
+from schemas.limits import DAY_SECONDS, KEEP_RECEIPTS_DAYS_DEFAULT, KEEP_RECEIPTS_DAYS_MIN, LEASE_SECONDS_MAX
 from tests.unit.nodes.lessor.rentals import HUB_A, HUB_B, HUB_KEYS, IDENTITIES, LESSOR, OTHER, RENTER, contract
 from tests.unit.nodes.settled import receipt_of, settlement
 
 NOW: Final = 1_800_000_000.0
 """2027-01-15 08:00:00Z."""
-DAY_SECONDS: Final = 24 * 3600.0
+KEPT_SECONDS: Final = KEEP_RECEIPTS_DAYS_DEFAULT * DAY_SECONDS
 KEY: Final = f"settled/{settlement().contract.id}"
 
 
-def handled(event: Event, records: dict[str, Struct] | None = None, me: Address = HUB_A) -> Step:
-    hub = HubMachine(HubConfig(me=me, hub_keys=HUB_KEYS, participants={}))
-    context = Context(me=me, now=NOW, entropy=b"", event_id=event.id, sign=IDENTITIES[me].sign, verify=verify)
+def handled(
+    event: Event, records: dict[str, Struct] | None = None, me: Address = HUB_A, *, now: float = NOW, days: float = 400
+) -> Step:
+    config = HubConfig(me=me, hub_keys=HUB_KEYS, participants={}, keep_receipts_seconds=days * DAY_SECONDS)
+    hub = HubMachine(config)
+    context = Context(me=me, now=now, entropy=b"", event_id=event.id, sign=IDENTITIES[me].sign, verify=verify)
     return hub.handle(records or {}, event, context)
 
 
@@ -45,10 +49,11 @@ def test_a_hub_keeps_a_receipt_of_either_party_under_the_day_of_its_contract(sou
     assert HubMachine(config).aggregate_of(event) == "receipts-2027-01-15"
     step = handled(event, me=hub)
     assert dict(step.put) == {KEY: settlement()}
+    assert not step.journalled
     (timer,) = step.effects
     assert isinstance(timer, SetTimer)
-    assert (timer.at - RECEIPT_SECONDS_KEPT) % DAY_SECONDS == 0
-    assert 0 < timer.at - RECEIPT_SECONDS_KEPT - NOW <= DAY_SECONDS
+    assert (timer.at - KEPT_SECONDS) % DAY_SECONDS == 0
+    assert 0 < timer.at - KEPT_SECONDS - NOW <= DAY_SECONDS
 
 
 def test_the_same_receipt_again_changes_nothing() -> None:
@@ -66,6 +71,12 @@ def test_another_receipt_of_a_contract_is_refused() -> None:
     assert refusal(settled(settlement(seconds=30.0)), {KEY: settlement()}) == "second-receipt"
 
 
+def test_a_party_that_joined_later_is_known_by_its_contract() -> None:
+    hub = HubMachine(HubConfig(me=HUB_B, hub_keys=HUB_KEYS, participants={}))
+    known = {source: hub.key_of({}, settled(settlement(), source, HUB_B)) for source in (LESSOR, RENTER, OTHER)}
+    assert known == {LESSOR: IDENTITIES[LESSOR].public, RENTER: IDENTITIES[RENTER].public, OTHER: None}
+
+
 def test_only_a_contracts_parties_settle_it() -> None:
     assert refusal(settled(settlement(), OTHER)) == "not-your-contract"
 
@@ -79,7 +90,27 @@ def test_a_day_goes_as_a_whole_when_its_time_is_over() -> None:
     fired = TimerFired(name=receipts.DROP, at=NOW)
     fields: dict[str, Any] = {"id": "timer-1", "type": TIMER_FIRED, "source": HUB_A, "time": NOW}
     event = Event(**fields, subject="receipts-2027-01-15", to=HUB_A, data=fired)
-    assert handled(event, {KEY: settlement()}).effects == (Perform(activity=receipts.DROP, params={}),)
+    end = NOW - NOW % DAY_SECONDS + DAY_SECONDS + KEPT_SECONDS
+    assert handled(event, {KEY: settlement()}, now=end).effects == (Perform(activity=receipts.DROP, params={}),)
+    longer = handled(event, {KEY: settlement()}, now=end, days=KEEP_RECEIPTS_DAYS_DEFAULT + 1).effects
+    assert longer == (SetTimer(name=receipts.DROP, at=end + DAY_SECONDS),)
+
+
+def test_a_day_without_receipts_goes_at_once() -> None:
+    fields: dict[str, Any] = {"id": "timer-1", "type": TIMER_FIRED, "source": HUB_A, "time": NOW, "to": HUB_A}
+    event = Event(**fields, subject="receipts-2027-01-15", data=TimerFired(name=receipts.DROP, at=NOW))
+    assert handled(event).effects == (Perform(activity=receipts.DROP, params={}),)
+
+
+@pytest.mark.parametrize("days", [KEEP_RECEIPTS_DAYS_MIN, 30.0])
+def test_they_are_kept_as_long_as_is_set(days: float) -> None:
+    (timer,) = handled(settled(settlement()), days=days).effects
+    assert isinstance(timer, SetTimer)
+    assert timer.at == NOW - NOW % DAY_SECONDS + (days + 1) * DAY_SECONDS
+
+
+def test_none_that_was_forgotten_comes_again() -> None:
+    assert KEEP_RECEIPTS_DAYS_MIN * DAY_SECONDS > LEASE_SECONDS_MAX + EVENT_AGE_SECONDS_MAX
 
 
 @pytest.mark.parametrize(("name", "is_day"), [("advertise", False), (receipts.DROP, True)])

@@ -17,6 +17,8 @@ from tests.support.settled import Site, make_site
 LESSORS: Final = ("B11.B12", "B11.B13")
 KEEPERS: Final = ("A11.A12", "A11.hub", "B11.hub")
 PAPER = dict[str, Any]
+NOBODY = "A" * 86 + "=="
+"""64 bytes that no key signed with."""
 
 
 @pytest.fixture(scope="module")
@@ -198,9 +200,13 @@ def one_more(number: float) -> float:
     [
         (changed("receipt", "cost_micros", value=one_more), "renter-signature", "A11.A12 has not signed it so"),
         (changed("receipt", "ended_at", value=one_more), "renter-signature", "A11.A12 has not signed it so"),
-        (changed("receipt", "lessor_signature", value=""), "lessor-signature", "B11.B12 has not signed it so"),
+        (changed("receipt", "lessor_signature", value=NOBODY), "lessor-signature", "B11.B12 has not signed it so"),
         (changed("contract", "price_micros", value=one_more), "renter-hub-signature", "A11.hub has not signed it so"),
-        (changed("contract", "lessor_hub_signature", value=""), "lessor-hub-signature", "B11.hub has not signed it"),
+        (
+            changed("contract", "lessor_hub_signature", value=NOBODY),
+            "lessor-hub-signature",
+            "B11.hub has not signed it",
+        ),
         (changed("contract", "lessor_hub", value="C11.hub"), "wrong-hub", "C11.hub is not the hub of B11.B12"),
         (lambda paper: {**paper, "paid": True}, "bad-data", "it says more than what was signed"),
         (lambda paper: {"contract": paper["contract"]}, "bad-data", "missing required field `receipt`"),

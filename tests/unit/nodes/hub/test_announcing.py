@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection
+from dataclasses import replace
 from random import Random
 
 import msgspec
@@ -298,6 +299,18 @@ def test_a_hubs_certificate_is_no_key_of_its_participants() -> None:
     for hub, key in (("D11", public_key("D11.D12")), ("A11", None)):
         event = world.send("market.requested", "D11.D12", MarketRequested(lane="w0"), to=f"{hub}.hub")
         machine, records = world.machines[f"{hub}.hub"], world.records[f"{hub}.hub"]
+        assert machine.key_of(records, event) == key
+
+
+def test_a_younger_key_in_the_files_counts_before_what_was_announced() -> None:
+    world = Growing("A11-B11 B11-C11 C11-D11")
+    world.start()
+    world.run(60)
+    machine, records, newest = world.machines["A11.hub"], world.records["A11.hub"], public_key("in the files")
+    event = world.send("quote.released", "D11.hub", QuoteReleased(quote="quote-" + "0" * 24, order="x"), to="A11.hub")
+    for version, key in ((1, newest), (0, public_key("D11.hub"))):
+        filed = HubKeys({**machine.config.hub_keys, "D11.hub": newest}, FOUNDING, {"D11.hub": version})
+        machine.config = replace(machine.config, hub_keys=filed)
         assert machine.key_of(records, event) == key
 
 

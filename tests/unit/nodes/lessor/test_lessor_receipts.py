@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from nodes.lessor.receipts import Receipts, days
 from nodes.machine import Refused
 from schemas.contracts import Settlement
 from schemas.errors import BadConfig
+from schemas.limits import KEEP_RECEIPTS_DAYS_DEFAULT, KEEP_RECEIPTS_DAYS_MIN
 from tests.unit.nodes.settled import settlement
 
 WORKERS = 8
@@ -57,11 +58,11 @@ def test_of_workers_that_write_at_once_one_wins_and_the_others_are_refused(tmp_p
     assert sorted(outcomes) == ["kept"] + ["second-receipt"] * (WORKERS - 1)
 
 
-def test_days_go_when_they_are_older_than_receipts_are_kept(tmp_path: Path) -> None:
-    receipts = Receipts(tmp_path)
+@pytest.mark.parametrize("keep_days", [KEEP_RECEIPTS_DAYS_MIN, KEEP_RECEIPTS_DAYS_DEFAULT])
+def test_days_go_when_they_are_older_than_receipts_are_kept(tmp_path: Path, keep_days: float) -> None:
     for name in ("2027-01-14", "2027-01-15", "2027-1-1", "notes"):
         (tmp_path / name).mkdir()
-    receipts.forget(date(2028, 2, 20))
+    Receipts(tmp_path, keep_days).forget(date(2027, 1, 16) + timedelta(days=keep_days))
     assert [each.name for each in days(tmp_path)] == ["2027-01-15"]
     assert (tmp_path / "notes").exists()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -11,9 +11,9 @@ from broker.names import routing_key
 from broker.port import Message
 from nodes.machine import Refused
 from nodes.runtime.checks import Receiver, check_event, read_route
-from nodes.runtime.complaints import TELL_SECONDS, TOLD, Complaints
+from nodes.runtime.complaints import OF_LATER_RELEASES, TELL_SECONDS, TOLD, Complaints
 from schemas.errors import BrokerUnreachable
-from schemas.events import Event, EventRefused, OrderCancelled
+from schemas.events import RELEASE, Event, EventRefused, OrderCancelled
 from schemas.ids import Address, derive_id, hub_address
 from schemas.limits import CLOCK_SKEW_SECONDS_MAX
 
@@ -41,7 +41,7 @@ class Rig:
 
 
 def message(event_type: str = "order.buy.placed", sender: Address = RENTER, to: Address = HUB) -> Message:
-    headers = {"ce-type": event_type, "ce-subject": "job-1"}
+    headers = {"ce-type": event_type, "ce-subject": "job-1", "ce-release": str(RELEASE + 1)}
     return Message(routing_key(to, sender, "control"), b"", headers, "event-1")
 
 
@@ -66,6 +66,11 @@ async def test_it_is_told_rarely_however_much_it_sends() -> None:
 
 UNTOLD: dict[str, tuple[Address, Message, str]] = {
     "a refusal that is about one message": (HUB, message(), "unknown-order"),
+    "what nobody says in any release": (
+        RENTER,
+        replace(message("key.attested", LESSOR, RENTER), headers={"ce-type": "key.attested"}),
+        "unknown-type",
+    ),
     "an answer": (HUB, message("event.refused"), "from-the-future"),
     "news of a hub on the way": (HUB, message("delivery.failed"), "from-the-future"),
     "no event": (HUB, Message(routing_key(HUB, RENTER, "control"), b"", {}, "1"), "from-the-future"),
@@ -81,6 +86,14 @@ async def test_nobody_is_told(case: str) -> None:
     rig = Rig(me)
     await rig.complaints.tell(of, code, "why")
     assert rig.sent == []
+
+
+@pytest.mark.parametrize("code", sorted(OF_LATER_RELEASES))
+async def test_what_is_of_a_later_release_everybody_tells(code: str) -> None:
+    rig = Rig(RENTER)
+    await rig.complaints.tell(message("key.attested", LESSOR, RENTER), code, "why")
+    told = EventRefused(event="event-1", type="key.attested", code=code, reason="why")
+    assert rig.sent == [("event.refused", LESSOR, "job-1", told)]
 
 
 async def test_a_broker_out_of_reach_is_no_matter() -> None:

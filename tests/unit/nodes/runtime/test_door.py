@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from broker.errors import AccessRefused, PublishUnknown, QueueFull
 from broker.names import routing_key
@@ -17,11 +18,21 @@ from broker.port import Message
 from nodes.identity import Identity
 from nodes.machine import Refused
 from nodes.runtime.checks import EVENT_AGE_SECONDS_MAX
-from nodes.runtime.door import FAILED, Door, Later
+from nodes.runtime.door import FAILED, LATER_RELEASE_TRIES, Door, Later
 from nodes.store.errors import RecordUnreadable
 from schemas import codec, limits
 from schemas.errors import BrokerUnreachable, VerificationFailed
-from schemas.events import ContractEnded, DeliveryFailed, Event, JobCancelled, OrderCancelled, Role, SubtaskRequested
+from schemas.events import (
+    RELEASE,
+    ContractEnded,
+    DeliveryFailed,
+    Event,
+    EventRefused,
+    JobCancelled,
+    OrderCancelled,
+    Role,
+    SubtaskRequested,
+)
 from schemas.ids import Address, address, derive_id, hub_address
 
 HUB, FAR = hub_address("A11"), hub_address("B11")
@@ -263,3 +274,43 @@ def test_whatever_is_sent_is_handled_or_set_aside(changed: dict[str, str | int],
     (settled,) = asyncio.run(outcome(FakeDelivery(sent)))
     assert settled == "ack" or settled.replace("-", "").isalpha()
     assert settled != "unreadable"
+
+
+def of_release(number: int, event_type: str = "order.sell.reserved", kind: str = "control") -> Message:
+    """What a sender of that release says; this one does not know the type."""
+    known = message(event(attributes={codec.RELEASE_ATTRIBUTE: str(number)}))
+    return Message(routing_key(HUB, LESSOR, kind), known.body, {**known.headers, "ce-type": event_type}, known.id)
+
+
+@pytest.mark.parametrize(
+    ("of", "deliveries", "settled"),
+    [
+        (of_release(RELEASE + 1), 0, "again after 1"),
+        (of_release(RELEASE + 1), LATER_RELEASE_TRIES, "unknown-type"),
+        (of_release(RELEASE + 1, kind="w1"), 0, "unknown-type"),
+        (of_release(RELEASE), 0, "unknown-type"),
+    ],
+    ids=["another worker may know it", "none does", "a lane has one reader", "not later"],
+)
+async def test_what_a_later_release_says_is_left_to_workers_of_it_for_a_while(
+    of: Message, deliveries: int, settled: str
+) -> None:
+    assert await outcome(FakeDelivery(of, delivery_count=deliveries)) == [settled]
+
+
+async def test_who_is_refused_for_its_release_reads_both() -> None:
+    reason = rf"speaks release {RELEASE + 1}, {HUB} release {RELEASE}"
+    with pytest.raises(Refused, match=reason):
+        await door().receive(FakeDelivery(of_release(RELEASE + 1), delivery_count=LATER_RELEASE_TRIES))
+
+
+async def test_a_refusal_by_who_is_not_known_here_yet_is_logged_and_done_with() -> None:
+    told = EventRefused(event="event-1", type="work.estimated", code="unknown-type", reason="why")
+    of = event(type="event.refused", data=told)
+
+    async def unknown(_: Event) -> tuple[bytes | None, str]:
+        return None, ""
+
+    with capture_logs() as lines:
+        assert await outcome(FakeDelivery(message(of)), sender=unknown) == ["ack"]
+    assert [(line["event"], line["code"]) for line in lines] == [("not understood", "unknown-type")]

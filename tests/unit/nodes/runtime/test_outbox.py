@@ -139,6 +139,7 @@ async def test_an_activity_that_fails_is_tried_again_and_then_reported(
             raise BrokerUnreachable("does not count as its failure")
         raise ValueError("always")
 
+    monkeypatch.setattr("nodes.runtime.outbox.LATER_RELEASE_CLAIMS_MAX", 0)
     running = await world.start(activities={"broken": broken})
     await world.tell(message(told(1, "broken")), message(told(2, "after")), message(told(3, "work")))
     await world.answered(1)
@@ -150,6 +151,22 @@ async def test_an_activity_that_fails_is_tried_again_and_then_reported(
     assert failed["broken"]["params"]["of"] == told(1, "").id
     assert failed["work"]["error"] == "no activity 'work' here"
     assert await running.store.outbox_size() == 0
+
+
+async def test_what_a_worker_of_a_later_release_left_waits_for_another(world: World) -> None:
+    async def work(params: dict[str, Any], aggregate: str) -> Sequence[tuple[str, Struct]]:
+        return [("work.done", WorkDone(number=1))]
+
+    former = await world.start()
+    await world.tell(message(told(1, "work")), message(told(2, "after")))
+    await world.answered(1)
+    await former.runtime.idle()
+    assert await former.store.outbox_size() == 1
+    assert "activity.failed" not in (await tally(former.store)).seen
+    later = await world.start(activities={"work": work})
+    await former.end()
+    await until(lambda: empty(later.store))
+    assert sorted((await tally(later.store)).words) == ["after", "done 1", "work"]
 
 
 async def test_an_activity_cut_short_by_stopping_is_done_by_the_next_process(world: World) -> None:

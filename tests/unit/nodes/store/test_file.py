@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from nodes.store.errors import StoreFailed, StoreOfAnotherFormat
-from nodes.store.file import APPLICATION_ID, FORMAT, connect
+from nodes.store.file import APPLICATION_ID, connect, shipped
 from nodes.store.sqlite import SqliteStore
 
 FIRST_FORMAT = """
@@ -71,7 +71,9 @@ def killed(path: Path, script: str) -> None:
     working.unlink()
 
 
-NEWER = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT + 1}; CREATE TABLE future (x);"
+SHIPPED = len(list(shipped()))
+NEWER = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SHIPPED + 1}; CREATE TABLE future (x);"
+TOO_YOUNG = f"a store that needs migration {SHIPPED + 1} where this release has {SHIPPED}"
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ NEWER = f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMA
         (lambda path: database(path, FIRST_FORMAT), "an earlier release or of another program"),
         (lambda path: killed(path, FIRST_FORMAT), "an earlier release or of another program"),
         (lambda path: database(path, "PRAGMA application_id = 252006674; CREATE TABLE t (x);"), "another program"),
-        (lambda path: database(path, NEWER), f"a store of format {FORMAT + 1} where this release has format {FORMAT}"),
+        (lambda path: database(path, NEWER), TOO_YOUNG),
         (lambda path: path.write_text("notes, not a database\n"), "not a SQLite database"),
         (lambda path: path.write_bytes(os.urandom(9000)), "not a SQLite database"),
         (lambda path: path.touch(), "an earlier release or of another program"),
@@ -133,3 +135,58 @@ async def test_what_cannot_be_opened_fails_and_names_the_path(tmp_path: Path, ma
     make(path)
     with pytest.raises(StoreFailed, match=r"node\.sqlite"):
         await SqliteStore.open(path, {})
+
+
+def following(folder: Path, needs: int) -> list[Path]:
+    """Files of the next release's migrations: this one's, and one more."""
+    folder.mkdir()
+    for file in shipped():
+        (folder / file.name).write_text(file.read_text())
+    added = f"-- needs: {needs}\nALTER TABLE secrets ADD COLUMN made_at REAL;\nCREATE TABLE more (x INTEGER);\n"
+    (folder / f"{SHIPPED + 1:04}_more.sql").write_text(added)
+    return list(folder.iterdir())
+
+
+async def test_a_release_goes_on_beside_the_next_one_and_may_be_started_again(tmp_path: Path) -> None:
+    path, files = tmp_path / "node.sqlite", following(tmp_path / "next", needs=1)
+    running = await SqliteStore.open(path, {})
+    await running.put_secret("key", b"before")
+    upgraded = [connect(path, files) for _ in range(2)]  # the second finds it done
+    assert await running.put_secret("other", b"sealed") == b"sealed"
+    again = await SqliteStore.open(path, {})
+    assert await again.get_secret("key") == b"before"
+    kept = upgraded[0].execute("SELECT name, made_at FROM secrets ORDER BY name").fetchall()
+    assert kept == [("key", None), ("other", None)]
+    assert upgraded[1].execute("SELECT number, needs FROM migrations ORDER BY number").fetchall() == [
+        *((number, 1) for number in range(1, SHIPPED + 1)),
+        (SHIPPED + 1, 1),
+    ]
+    for each in (running, again):
+        await each.close()
+    for connection in upgraded:
+        connection.close()
+
+
+@pytest.mark.parametrize("in_log", [True, False], ids=["in the log", "in the file"])
+async def test_a_release_that_is_too_old_to_go_on_is_refused(tmp_path: Path, *, in_log: bool) -> None:
+    path = tmp_path / "node.sqlite"
+    connect(path).close()
+    upgraded = connect(path, following(tmp_path / "next", needs=SHIPPED + 1))
+    if not in_log:
+        upgraded.close()
+    with pytest.raises(StoreOfAnotherFormat, match=TOO_YOUNG):
+        await SqliteStore.open(path, {})
+    upgraded.close()
+
+
+def test_a_migration_that_fails_changes_nothing(tmp_path: Path) -> None:
+    path, files = tmp_path / "node.sqlite", following(tmp_path / "next", needs=1)
+    connect(path).close()
+    last = tmp_path / "next" / f"{SHIPPED + 1:04}_more.sql"
+    last.write_text(last.read_text() + "INSERT INTO nowhere VALUES (1);\n")
+    with pytest.raises(sqlite3.OperationalError, match="nowhere"):
+        connect(path, files)
+    store = connect(path)
+    assert store.execute("SELECT count(*) FROM migrations").fetchone() == (SHIPPED,)
+    assert store.execute("SELECT count(*) FROM sqlite_master WHERE name = 'more'").fetchone() == (0,)
+    store.close()

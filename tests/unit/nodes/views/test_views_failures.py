@@ -24,7 +24,8 @@ TAKE_A_CODE: Final = {"fail", "lose", "BatchRefused", "CannotCompute", "Objectio
 """Callables that take a code by its place."""
 END_NO_JOB: Final = {
     # a hub's paper or welcome is not taken
-    *("not-my-paper", "one-sided-link", "paper-signature", "two-papers"),
+    *("not-my-paper", "one-sided-link", "paper-signature", "two-papers", "not-my-certificate", "hub-certificate"),
+    *("other-network", "other-hub"),
     *("stale-welcome", "welcome-signature", "wrong-hub-key", "wrong-key"),
     *("hub-certificate", "not-my-certificate", "other-hub", "other-network"),
     # a journal does not replay

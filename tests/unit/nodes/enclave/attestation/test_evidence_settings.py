@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from nodes.bootstrap import lessor
+from nodes.bootstrap.evidence import evidence_policy
 from nodes.bootstrap.lessor import lessor_hardware
-from nodes.bootstrap.renter import evidence_policy
 from nodes.config import NodeConfig, read_config
 from nodes.enclave.attestation.policy import Policy
 from nodes.enclave.attestation.port import NITRO, SNP, Quoter

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,11 @@ from nodes.programs.compile import affine
 from nodes.renter.prediction import rehearsal
 from nodes.renter.prediction.predict import CiphertextParts, EnclaveParts, Part
 from nodes.renter.prediction.rehearsal import (
+    ENOUGH_SECONDS,
     GROWTH,
     ROUND_SECONDS,
     ROUNDS,
+    ROUNDS_MAX,
     ROWS_MAX,
     CiphertextScore,
     EnclaveScore,
@@ -53,6 +57,9 @@ class Ticking:
     def process_time(self) -> float:
         self.seconds += TICK
         return self.seconds
+
+    def sleep(self, seconds: float) -> None:
+        """Costs no processor time."""
 
 
 @pytest.fixture(autouse=True)
@@ -88,10 +95,11 @@ def test_seconds_around_and_in_an_enclave_are_told(table: Table) -> None:
 
 @dataclass
 class Reads:
-    """Tables whose reading has a price: for the first time of so many rows more, then per batch and per row."""
+    """Tables whose reading has a price: the first time, per row for which memory is new, then per batch and per row."""
 
     clock: Ticking
     start: float = 0.0
+    grown: float = 0.0
     batch: float = 0.0
     row: float = 0.0
     counts: list[int] = field(default_factory=list)
@@ -100,7 +108,9 @@ class Reads:
         honest = Table.read
 
         def read(table: Table, first: int, count: int) -> NDArray[np.float64]:
-            self.clock.seconds += self.batch + count * self.row + (0.0 if count in self.counts else self.start)
+            new = max(0, count - max(self.counts, default=0))
+            self.clock.seconds += self.batch + count * self.row + new * self.grown
+            self.clock.seconds += 0.0 if self.counts else self.start
             self.counts.append(count)
             return honest(table, first, count)
 
@@ -110,14 +120,33 @@ class Reads:
 def test_a_part_has_a_start_a_price_per_batch_and_one_per_row(
     table: Table, clock: Ticking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Reads(clock, start=16 * TICK, batch=4 * TICK, row=TICK / 8).install(monkeypatch)
-    for found in (
-        rehearse_ciphertext(ciphertext(table), 20, 40).read,
-        rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 20, 40).read,
-    ):
+    reads = Reads(clock, start=16 * TICK, grown=2 * TICK, batch=4 * TICK, row=TICK / 8)
+    reads.install(monkeypatch)
+    rehearsals: list[Callable[[], CiphertextParts | EnclaveParts]] = [
+        lambda: rehearse_ciphertext(ciphertext(table), 20, 40),
+        lambda: rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 20, 40),
+    ]
+    for rehearse in rehearsals:
+        reads.counts.clear()
+        found = rehearse().read
         assert found.batch == pytest.approx(5 * TICK)
         assert found.row == pytest.approx(TICK / 8)
-    assert rehearse_ciphertext(ciphertext(table), 20, 39).read.start == pytest.approx(16 * TICK)
+        assert found.start == pytest.approx((16 + 2 * 40) * TICK)
+
+
+def test_garbage_is_looked_for_before_and_after(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process that holds much that costs more than a batch, and falls on any part."""
+    sweeping: list[bool] = []
+    honest = Table.read
+
+    def read(table: Table, first: int, count: int) -> NDArray[np.float64]:
+        sweeping.append(gc.isenabled())
+        return honest(table, first, count)
+
+    monkeypatch.setattr(Table, "read", read)
+    rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 20, 3)
+    assert not any(sweeping)
+    assert gc.isenabled()
 
 
 def test_of_one_row_all_is_the_rows(table: Table) -> None:
@@ -145,6 +174,16 @@ def test_the_enclave_computes_the_rows_of_the_job(table: Table, monkeypatch: pyt
     monkeypatch.setattr(protection, "decrypt", decrypt)
     rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 20, 3)
     assert opened[-ROUNDS:] == [[2.0 * row - row / 2 + 10.0 for row in (21, 22, 23)]] * ROUNDS
+
+
+@pytest.mark.parametrize(("row_seconds", "rounds"), [(ENOUGH_SECONDS / 400, ROUNDS_MAX), (ENOUGH_SECONDS, ROUNDS)])
+def test_what_is_soon_over_is_rehearsed_oftener(
+    table: Table, clock: Ticking, monkeypatch: pytest.MonkeyPatch, row_seconds: float, rounds: int
+) -> None:
+    reads = Reads(clock, row=row_seconds)
+    reads.install(monkeypatch)
+    rehearse_enclave(EnclaveScore(table, PROGRAM.canonical), 20, 3)
+    assert reads.counts.count(3) == 1 + rounds
 
 
 def test_a_program_that_fails_on_the_rows_costs_nothing_yet(table: Table) -> None:

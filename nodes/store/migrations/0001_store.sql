@@ -1,3 +1,4 @@
+-- needs: 1
 -- Events handled: an id that stands here has had its effect.
 CREATE TABLE inbox (
     event_id TEXT PRIMARY KEY,
