@@ -46,8 +46,7 @@ KILLED: Final = (
     RENTER,
 )
 KILLS_PER_JOB: Final = 3
-LINK_NETWORK: Final = "a11-b11"
-LINK_ENDS: Final = ("bridge-a11", "bridge-b11", "rabbitmq-a11", "rabbitmq-b11")
+LINK_ENDS: Final = ("bridge-a11", "bridge-b11")
 PROTECTIONS: Final = ("homomorphic", "enclave", "sealed-result")
 WORKERS: Final = 3
 HEALTHY_SECONDS_MAX: Final = 120.0
@@ -325,19 +324,16 @@ def killed(stack: Stack) -> str:
 
 
 def cut(stack: Stack) -> str:
-    """The network of a link is gone for all its ends until both hubs have named the link."""
+    """Both bridges of a link stand still until both hubs have named it."""
     job = under_way(stack)
     reached(stack, job, 0.2)
-    ends = {service: stack.containers(service)[0] for service in LINK_ENDS}
-    network = f"{PROJECT}_{LINK_NETWORK}"
+    ends = [stack.containers(service)[0] for service in LINK_ENDS]
     at = time.time()
-    for container in ends.values():
-        engine("network", "disconnect", network, container)
+    engine("pause", *ends)
     named = [_named(stack, *way, at, lost=True) - at for way in (("a11", "b11"), ("b11", "a11"))]
     told = stack.compose("exec", "-T", "hub-a11", "sublet", "network", "show", "--config", "/node/node.toml")
     back = time.time()
-    for service, container in ends.items():
-        engine("network", "connect", "--alias", service, network, container)
+    engine("unpause", *ends)
     returned = _named(stack, "a11", "b11", back, lost=False) - back
     if max(named) > NAMED_SECONDS_MAX:
         stack.wrong.append(f"a cut link was named after {max(named):.1f} s")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import structs
 
@@ -12,6 +13,7 @@ from nodes.machine import Effect, Note, Publish
 from nodes.renter.protocol import market
 from nodes.renter.protocol.draft import Draft
 from schemas.jobs import Costs
+from schemas.orders import BuyOrder
 from tests.unit.nodes.renter.protocol.world import ME, World, job
 
 
@@ -28,9 +30,9 @@ def first(**wishes: Any) -> tuple[Effect, ...]:
     return draft.step().effects
 
 
-def first_order(**wishes: Any) -> Any:
+def first_order(**wishes: Any) -> BuyOrder:
     (placed,) = [each for each in first(**wishes) if isinstance(each, Publish)]
-    return placed.data
+    return msgspec.convert(placed.data, BuyOrder)
 
 
 @pytest.mark.parametrize(
@@ -41,8 +43,8 @@ def test_lessors_and_units_are_asked_for_at_most_and_at_least(
     wishes: dict[str, Any], units: tuple[int, int], lessors: tuple[int, int]
 ) -> None:
     order = first_order(**wishes)
-    assert (order["units_min"], order["units"]) == units
-    assert (order["lessors_min"], order["lessors_max"]) == lessors
+    assert (order.units_min, order.units) == units
+    assert (order.lessors_min, order.lessors_max) == lessors
 
 
 def test_what_lessors_may_cost_is_estimated_before_anything_is_ordered() -> None:
@@ -53,4 +55,4 @@ def test_what_lessors_may_cost_is_estimated_before_anything_is_ordered() -> None
 
 
 def test_who_says_nothing_pays_ten_times_the_usual_price_at_most() -> None:
-    assert first_order()["price_micros_max"] == 10 * LessorConfig(me=ME, key=b"").price_micros
+    assert first_order().price_micros_max == 10 * LessorConfig(me=ME, key=b"").price_micros
