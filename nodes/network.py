@@ -134,9 +134,12 @@ def founded_by(keys: Iterable[bytes], needed: int = 0) -> FoundingFile:
     """The founding document of these hubs; by default most of them have to agree.
 
     Raises:
-        BadConfig: more are needed than there are.
+        BadConfig: more are needed than there are, or there are too many.
     """
     founders = tuple(sorted(keys))
+    if len(founders) > FOUNDERS_MAX:
+        said = f"{len(founders)} hubs cannot all be founders: found the network with up to {FOUNDERS_MAX}"
+        raise BadConfig(f"{said}, then let the others join", field="founders")
     if needed > len(founders):
         raise BadConfig(f"{needed} founders are needed, and there are {len(founders)}", field="needed")
     return founding_file(Founding(founders=founders, needed=needed or len(founders) // 2 + 1))

@@ -47,6 +47,7 @@ from nodes.network import (
     founded_by,
 )
 from schemas.errors import BadConfig
+from schemas.hubs import FOUNDERS_MAX
 from schemas.ids import HUB_NAME, Address, address, hub_address, hub_of, name_of, parse_address
 from schemas.membership import JoinRequest
 
@@ -234,7 +235,7 @@ def _definitions(layout: Network, broker: str, accounts: _Accounts, virtual_host
 def _network(plan: Plan, identities: Mapping[str, Identity]) -> NetworkFile:
     keys = {hub: identity.public.hex() for hub, identity in identities.items()}
     hubs = {hub: HubEntry(broker=plan.broker_of(hub), public_key=key) for hub, key in keys.items()}
-    founding = founded_by(bytes.fromhex(each.public_key) for each in hubs.values())
+    founding = founded_by(bytes.fromhex(key) for key in [*keys.values()][:FOUNDERS_MAX])
     return NetworkFile(brokers=dict(plan.sites), hubs=hubs, links=plan.linked, founding=founding)
 
 

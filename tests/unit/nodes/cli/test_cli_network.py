@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import stat
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ import pytest
 from nodes.cli.main import main
 from nodes.config import read_config
 from nodes.network_init import is_complete
+from schemas.hubs import FOUNDERS_MAX
 
 NODES = ("A11.hub", "B11.hub", "A11.A12", "B11.B12", "B11.B13")
 
@@ -25,6 +27,16 @@ def test_init_writes_the_default_network(tmp_path: Path, capsys: pytest.CaptureF
     assert said == {"folder": str(folder), "created": True, "nodes": list(NODES)}
     assert {path.name for path in folder.iterdir()} == {"network.toml", "definitions.json", "rabbitmq.conf", "nodes"}
     assert (folder / "rabbitmq.conf").read_text().splitlines()[-1] == f"load_definitions = {folder}/definitions.json"
+
+
+def test_a_network_may_have_more_hubs_than_founders(tmp_path: Path) -> None:
+    hubs = [f"H{number}" for number in range(FOUNDERS_MAX + 2)]
+    links = ",".join("-".join(pair) for pair in pairwise(hubs))
+    wishes = ("--hubs", ",".join(hubs), "--links", links, "--renter", "H0.A12", "--lessor", "H1.B12")
+    assert main(["network", "init", str(tmp_path), *wishes]) == 0
+    network = read_config(tmp_path / "nodes" / "H0.A12" / "node.toml", {}).network
+    assert network.founding is not None
+    assert (len(network.hub_keys), len(network.founding.founders)) == (len(hubs), FOUNDERS_MAX)
 
 
 def test_secrets_are_readable_by_their_owner_only(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from nodes.membership.founding import PaperRefused
 from nodes.membership.papers import read_paper, write_paper
 from nodes.network import BrokerSite, founded_by, read_network
 from schemas.errors import BadConfig
-from schemas.hubs import CertifiedHub, Founding
+from schemas.hubs import FOUNDERS_MAX, CertifiedHub, Founding
 from schemas.ids import hub_address
 from schemas.membership import HubPaper
 
@@ -83,6 +83,11 @@ def test_who_is_no_founder_certifies_nobody(paper: HubPaper) -> None:
 @pytest.mark.parametrize(("hubs", "needed"), [(1, 1), (2, 2), (3, 2), (4, 3), (5, 3)])
 def test_by_default_most_founders_have_to_agree(hubs: int, needed: int) -> None:
     assert founded_by(bytes([number]) * 32 for number in range(hubs)).needed == needed
+
+
+def test_more_founders_than_a_document_holds_are_refused() -> None:
+    with pytest.raises(BadConfig, match=f"found the network with up to {FOUNDERS_MAX}, then let the others join"):
+        founded_by(bytes([number]) * 32 for number in range(FOUNDERS_MAX + 1))
 
 
 def test_more_founders_than_there_are_cannot_be_needed(tmp_path: Path) -> None:
