@@ -41,7 +41,7 @@ from schemas.hubs import HUBS_TOLD_MAX, PATH_HUBS_MAX, HubAnnouncement, HubCerti
 from schemas.ids import Address, hub_address, hub_of
 
 LEAD: Final = "lead"
-"""The activity that binds hubs to the queue of their next hop (`nodes/hub_ways.py`)."""
+"""The activity that binds hubs to the queue of their next hop (`nodes/ways.py`)."""
 NO_WAY: Final = "no-way"
 """Code: no link that carries leads to a hub."""
 WAYS_SECONDS: Final = 10 * limits.ANNOUNCE_SECONDS

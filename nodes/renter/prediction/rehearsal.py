@@ -30,6 +30,7 @@ from nodes.enclave.agreement.chunks import batch_context
 from nodes.enclave.child.engine import Enclave
 from nodes.homomorphic.audit import Auditor
 from nodes.homomorphic.encoding import decode, encode
+from nodes.homomorphic.measure import CACHE_BYTES
 from nodes.homomorphic.port import IntegerProgram
 from nodes.programs import runtime
 from nodes.programs.check import check
@@ -48,10 +49,9 @@ ROWS_MAX: Final = 20_000
 """Rehearsed at most; a tenth of a second or so."""
 GROWTH: Final = 4
 """From one number of rows tried to the next."""
-OTHERS_BYTES: Final = 2 * 2**20
-"""More than a core keeps of its own."""
-AWAY_SECONDS: Final = 0.0003
-"""From one batch to the next: the core goes to others meanwhile, or to sleep."""
+AWAY_SECONDS: Final = 0.002
+"""About what passes from one batch to the next: the core goes to others meanwhile, or to sleep. With less, predictions
+of enclave jobs were too low on an idle machine, with more too high (`make bench ONLY=predictions`)."""
 _SEED: Final = bytes(32)
 _NAME: Final = "rehearsal"
 
@@ -80,7 +80,7 @@ class Laps:
     """Processor seconds from one call to the next."""
 
     def __init__(self) -> None:
-        self._other = np.zeros(OTHERS_BYTES, np.uint8)
+        self._other = np.zeros(CACHE_BYTES, np.uint8)
         self._last = 0.0
         self.seconds: list[float] = []
 
