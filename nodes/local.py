@@ -40,8 +40,8 @@ from nodes.renter.submission import JobOptions, new_job_id, publish_cancel, publ
 from nodes.runtime.post import Post
 from nodes.store.port import Store
 from nodes.views import jobs, journal
-from nodes.views.jobs import JobReport
 from nodes.views.market import Market
+from nodes.views.report import JobReport
 from schemas.ids import Address, address, hub_address, parse_address
 from schemas.jobs import JobSpec
 
