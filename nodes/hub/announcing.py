@@ -10,13 +10,16 @@ own name at the end of the path. Of the ways to a hub one is kept, and this is t
 A path names all hubs on it, so nobody takes a way that leads over itself, and who hears that a hub lost its way gives
 up all that lead over that hub: nothing counts to infinity. Whoever is told of a way much longer than its own tells its
 own. A neighbour is told of what changed only, at once where it was told nothing for `ANNOUNCE_SECONDS`, else then.
+What is told is numbered: what others overtook is passed over, and whoever misses a number asks for all. Over a lost
+link no way is taken; what came meanwhile is a number missed.
 
 A neighbour can lie about paths, and attract or lose messages so; it cannot invent a hub (the origin signs), nor give
 one another key (founders sign). What it tells is refused as a whole where it cannot be an honest neighbour's:
 
     not-a-neighbour, wrong-path, hub-certificate, origin-signature
 
-and passed over where it is merely late, or of no use here: old-sequence, old-certificate, uncertified, expired.
+and passed over where it is merely late, or of no use here: old-number, link-lost, old-sequence, old-certificate,
+uncertified, expired.
 """
 
 from __future__ import annotations
@@ -106,7 +109,7 @@ def configured(book: Book, event: Event) -> None:
     there = {key.partition("/")[2] for key, _ in draft.each(Telling, "telling")}
     for neighbour in draft.config.neighbours:
         if neighbour not in there:
-            draft.put(f"telling/{neighbour}", Telling(asks=fresh))
+            draft.put(f"telling/{neighbour}", Telling(number=int(draft.now), asks=fresh))
             news.tell(neighbour, _all(draft))
     for neighbour in sorted(there - set(draft.config.neighbours)):
         draft.delete(f"telling/{neighbour}")
@@ -155,7 +158,7 @@ def _lose(news: _News, neighbour: str) -> list[str]:
 
 
 def link_restored(book: Book, neighbour: str) -> None:
-    """It carries again: the neighbour is told of everything, for it gave up all that it had from here."""
+    """It carries again: the neighbour is told of everything, for it gave up all that it had from here, or may have."""
     draft, news = book.draft, _News(book.draft)
     if draft.find(Telling, f"telling/{neighbour}") is not None:
         news.tell(neighbour, _all(draft))
@@ -181,13 +184,33 @@ def announced(book: Book, event: Event) -> None:
     sender = hub_of(event.source)
     for each in data.announced:
         _check_path(each, sender)
-        if each.hub != news.me:
-            _hear(news, sender, each)
-    for hub in data.lost:
-        _hear_lost(news, sender, hub)
+    if _is_news(news, event.source, data.number):
+        for each in data.announced:
+            if each.hub != news.me:
+                _hear(news, sender, each)
+        for hub in data.lost:
+            _hear_lost(news, sender, hub)
     if data.asks:
         news.tell(event.source, _all(draft))
     news.write()
+
+
+def _is_news(news: _News, neighbour: str, number: int) -> bool:
+    """Whether what a neighbour tells counts: it is the youngest, and what it says could be followed."""
+    draft, key = news.draft, f"telling/{neighbour}"
+    told, why = draft.find(Telling, key), ""
+    if draft.find(LinkRecord, f"link/{neighbour}") is not None:
+        why = "link-lost"
+    elif told is not None and number <= told.heard:
+        why = "old-number"
+    elif told is not None:
+        missed = 0 < told.heard < number - 1
+        draft.put(key, structs.replace(told, heard=number, asks=told.asks or missed))
+        if missed:
+            news.tell(neighbour, (news.me,))
+    if why:
+        draft.note("passed-over", f"{neighbour} tells of hubs: {why}", code=why)
+    return not why
 
 
 def _check_path(told: HubAnnouncement, sender: str) -> None:
@@ -300,9 +323,10 @@ def tell(book: Book, neighbour: str) -> None:
             lost.append(hub)
         else:
             announced.append(told)
-    data = HubsAnnounced(announced=tuple(announced), lost=tuple(lost), asks=record.asks)
+    number = record.number + 1
+    data = HubsAnnounced(number=number, announced=tuple(announced), lost=tuple(lost), asks=record.asks)
     draft.send("hubs.announced", neighbour, neighbour, data)
-    draft.put(f"telling/{neighbour}", Telling(told_at=draft.now))
+    draft.put(f"telling/{neighbour}", Telling(number=number, heard=record.heard, told_at=draft.now))
     if later:
         _plan(draft, neighbour, later)
 
