@@ -33,7 +33,6 @@ from nodes.partner.decision import publish_decision
 from nodes.partner.protocol.config import PartnerConfig
 from nodes.renter.activities.services import Services
 from nodes.renter.files.folder import JobFolder
-from nodes.renter.invitation import release
 from nodes.renter.prediction.calibration import user_file
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.submission import JobOptions, new_job_id, publish_cancel, publish_delete, publish_job, stage
@@ -279,7 +278,7 @@ class LocalNetwork:
 
     async def _start_partner(self, partner: LocalPartner) -> None:
         identity = self._identities[LOCAL_PARTNER]
-        config = PartnerConfig(me=LOCAL_PARTNER, key=identity.public, release=release(), hub_keys=self._hub_keys)
+        config = PartnerConfig(me=LOCAL_PARTNER, key=identity.public, hub_keys=self._hub_keys)
         wishes = PartnerWishes(self._folder / LOCAL_PARTNER, self._crew, partner.policy, partner.datasets)
         node = await partner_node(
             replace(config, **partner.settings), wishes, identity, self.server.connect(LOCAL_PARTNER)
