@@ -147,10 +147,15 @@ class Site:
         self.server.call("DELETE", connections)
 
 
-@contextlib.contextmanager
-def site(server: Server, network: Network, broker: str = "main") -> Iterator[Site]:
+def site(server: Server, network: Network, broker: str = "main") -> contextlib.AbstractContextManager[Site]:
     """A network's definitions of this broker on a new virtual host, removed afterwards."""
-    layout, password = topology(network, broker), _password_of(server)
+    return laid_out(server, topology(network, broker))
+
+
+@contextlib.contextmanager
+def laid_out(server: Server, layout: Topology) -> Iterator[Site]:
+    """The same of what is laid out otherwise."""
+    password = _password_of(server)
     here = Site(server, f"test-{secrets.token_hex(6)}", layout, password)
     hashes = {row.user: password_hash(password, secrets.token_bytes(4)) for row in layout.permissions}
     server.call("POST", "definitions", definitions(layout, hashes, vhost=here.vhost))
