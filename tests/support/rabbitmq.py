@@ -25,11 +25,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 
@@ -58,6 +58,16 @@ class Tls:
 
     port: int
     authority: Authority
+
+    def client(self, name: str = "client") -> dict[str, str]:
+        """The options of a client whom the server lets in."""
+        certificate, key = self.authority.issue(name)
+        return {"cafile": str(self.authority.file), "certfile": str(certificate), "keyfile": str(key)}
+
+    def url(self, plain: str, options: Mapping[str, str]) -> str:
+        """The same account on the port that speaks TLS."""
+        account, _, rest = plain.removeprefix("amqp://").partition("@")
+        return f"amqps://{account}@127.0.0.1:{self.port}/{rest.partition('/')[2]}?{urlencode(options)}"
 
 
 @dataclass(frozen=True, slots=True)
