@@ -2,13 +2,15 @@
 
     hub.<H>                   topic exchange; participants of H publish here, under keys of their own source only
       --"<H>.<name>.*.*.<kind>"--> q.<H>.<name>.<kind>      one per participant and kind it receives
-      --"<D>.#"--> hub.<N>                                  N is H's next hop on the way to hub D (N2, N3)
-      --"<D>.#"--> out.<H>.<N>                              the same where N is on another broker (`broker.bridge`);
-                                                            changed by the hub itself when ways do (`Broker.lead`)
+      --"<D>.#"--> out.<H>.<N>                              N is H's next hop on the way to hub D (N2, N3); changed by
+                                                            the hub itself when ways do (`Broker.lead`)
       --"<N>.hub.<H>.hub.heartbeat"--> out.<H>.<N>          the link's heartbeats, wherever else messages to N go
       --"<H>.hub.*.hub.heartbeat"--> q.<H>.hub.heartbeat    of hubs with such neighbours; read by one process at a time
       --"<H>.dead.<H>.*.dead"--> q.<H>.dead                 dead letters, by those who rejected or by the broker
       --"<H>.wait<ms>.<H>.*.*"--> q.<H>.wait<ms>            retries; expire into:
+    out.<H>.<N>               where N is on another broker: a queue, which a bridge reads (`broker.bridge`);
+                              on the same: an internal exchange, on which nobody can publish, so that a hub leads to its
+      --"#"--> hub.<N>        neighbours and may write on no exchange of theirs
     again.<H>                 topic exchange nobody may publish on
       --"<H>.*.<H>.<name>.<kind>"--> q.<H>.<name>.<kind>    back to the queue of the one who retries
     unroutable.<H>            alternate exchange of hub.<H>  --> q.<H>.unroutable
@@ -46,6 +48,7 @@ from broker.names import (
     leadable,
     link_account,
     may_read,
+    out_exchange,
     out_queue,
     queue_name,
     readable,
@@ -60,6 +63,7 @@ from broker.network import (
     check_network,
     far_neighbours,
     kinds,
+    near_neighbours,
     next_hops,
 )
 from schemas.errors import BadConfig
@@ -113,6 +117,8 @@ class Exchange(Struct, frozen=True, kw_only=True):
 
     name: str
     alternate: str = ""
+    internal: bool = False
+    """Nothing is published on it: it has what other exchanges hand on."""
 
 
 class Queue(Struct, frozen=True, kw_only=True):
@@ -148,7 +154,9 @@ class Permission(Struct, frozen=True, kw_only=True):
     reads: str = ""
     """A regular expression of the names of these queues and of no others on the broker; empty where there are none."""
     leads: str = ""
-    """A regular expression of queues into which it may bind other hubs' keys at its exchange (`names.hub_pattern`)."""
+    """A regular expression of queues and internal exchanges into which it may bind other hubs' keys at its exchange
+    (`names.hub_pattern`).
+    """
 
 
 class Topology(Struct, frozen=True, kw_only=True):
@@ -274,6 +282,8 @@ def _exchanges(network: Network, hub: str) -> Iterator[Exchange]:
         yield Exchange(name=alternate)
     yield Exchange(name=hub_exchange(hub), alternate=alternate if network.keep_unroutable else "")
     yield Exchange(name=again_exchange(hub))
+    for neighbour in near_neighbours(network, hub):
+        yield Exchange(name=out_exchange(hub, neighbour), internal=True)
 
 
 def _bindings(network: Network, hub: Hub, owned: list[_Owned]) -> Iterator[Binding]:
@@ -294,11 +304,13 @@ def _bindings(network: Network, hub: Hub, owned: list[_Owned]) -> Iterator[Bindi
         kept = unroutable_queue(hub.name)
         yield Binding(source=unroutable_exchange(hub.name), pattern="#", destination=kept)
         yield Binding(source=again, pattern=f"{hub.name}.*.{hub_address(hub.name)}.{UNROUTABLE}", destination=kept)
-    brokers = {other.name: other.broker for other in network.hubs}
+    near = near_neighbours(network, hub.name)
+    for neighbour in near:
+        out = out_exchange(hub.name, neighbour)
+        yield Binding(source=out, pattern="#", destination=hub_exchange(neighbour), to_exchange=True)
     for destination, via in sorted(next_hops(network, hub.name).items()):
-        near = brokers[via] == hub.broker
-        target = hub_exchange(via) if near else out_queue(hub.name, via)
-        yield Binding(source=here, pattern=hub_pattern(destination), destination=target, to_exchange=near)
+        target = out_exchange(hub.name, via) if via in near else out_queue(hub.name, via)
+        yield Binding(source=here, pattern=hub_pattern(destination), destination=target, to_exchange=via in near)
     for neighbour in far_neighbours(network, hub.name):
         out = out_queue(hub.name, neighbour)
         yield Binding(source=here, pattern=heartbeat_key(hub.name, neighbour), destination=out)

@@ -44,7 +44,7 @@ from schemas.hubs import HUBS_TOLD_MAX, PATH_HUBS_MAX, HubAnnouncement, HubCerti
 from schemas.ids import Address, hub_address, hub_of
 
 LEAD: Final = "lead"
-"""The activity that binds hubs to the queue of their next hop (`nodes/ways.py`)."""
+"""The activity that binds hubs to the exit to their next hop (`nodes/ways.py`)."""
 NO_WAY: Final = "no-way"
 """Code: no link that carries leads to a hub."""
 WAYS_SECONDS: Final = 10 * limits.ANNOUNCE_SECONDS
@@ -58,6 +58,8 @@ class _News:
         self.draft = draft
         self.me = hub_of(draft.config.me)
         self.led: list[str] = []
+        self.gone: list[str] = []
+        """Neighbours that are none any more."""
         self._more: dict[str, set[str]] = defaultdict(set)
 
     def tell(self, neighbour: str, hubs: Iterable[str]) -> None:
@@ -84,8 +86,9 @@ class _News:
         """Once, at the end."""
         for neighbour, hubs in sorted(self._more.items()):
             _plan(self.draft, neighbour, hubs)
-        if self.led:
-            self.draft.do(Perform(activity=LEAD, params={"hubs": self.led}))
+        if self.led or self.gone:
+            gone = {"gone": self.gone} if self.gone else {}
+            self.draft.do(Perform(activity=LEAD, params={"hubs": self.led, **gone}))
 
 
 def _next_hop(record: KnownHub | None) -> str:
@@ -115,7 +118,12 @@ def configured(book: Book, event: Event) -> None:
         draft.delete(f"telling/{neighbour}")
         draft.do(CancelTimer(name=f"announce/{neighbour}"))
         _lose(news, neighbour)
-    news.led = sorted(hub for hub in _all(draft) if _next_hop(draft.find(KnownHub, known.record_key(hub))))
+        news.gone.append(hub_of(Address(neighbour)))
+    news.led = sorted(
+        hub
+        for hub in _all(draft)
+        if (news.gone and hub != news.me) or _next_hop(draft.find(KnownHub, known.record_key(hub)))
+    )
     news.write()
 
 
