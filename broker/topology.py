@@ -11,7 +11,10 @@
       --"<H>.wait<ms>.<H>.*.*"--> q.<H>.wait<ms>            retries; expire into:
     again.<H>                 topic exchange nobody may publish on
       --"<H>.*.<H>.<name>.<kind>"--> q.<H>.<name>.<kind>    back to the queue of the one who retries
-    unroutable.<H>            alternate exchange of hub.<H>  --> q.<H>.unroutable
+    unroutable.<H>            alternate exchange of hub.<H>
+      --"#"--> q.<H>.unroutable
+      --"#"--> out.<H>.<N>, --"<H>.#"--> q.<H>.unroutable   of a leaf, which has no "<D>.#": what is for others goes to
+                                                            its one neighbour, whose bridge leaves what is for H
 
 A participant may write on its own hub's exchange only, under keys that name itself as source (`broker.names`), read its
 own queues only, and configure nothing.
@@ -20,7 +23,7 @@ own queues only, and configure nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -32,6 +35,7 @@ from broker.names import (
     CONTROL,
     DEAD,
     DESK,
+    EVERYTHING,
     HEARTBEAT,
     RESULT,
     UNROUTABLE,
@@ -292,16 +296,31 @@ def _bindings(network: Network, hub: Hub, owned: list[_Owned]) -> Iterator[Bindi
         yield Binding(source=here, pattern=pattern, destination=_waiting(hub.name, step).name)
     if network.keep_unroutable:
         kept = unroutable_queue(hub.name)
-        yield Binding(source=unroutable_exchange(hub.name), pattern="#", destination=kept)
+        yield from _rest(hub, far_neighbours(network, hub.name))
         yield Binding(source=again, pattern=f"{hub.name}.*.{hub_address(hub.name)}.{UNROUTABLE}", destination=kept)
+    if not hub.leaf:
+        yield from _ways(network, hub)
+    for neighbour in far_neighbours(network, hub.name):
+        out = out_queue(hub.name, neighbour)
+        yield Binding(source=here, pattern=heartbeat_key(hub.name, neighbour), destination=out)
+
+
+def _rest(hub: Hub, far: Sequence[str]) -> Iterator[Binding]:
+    """What nobody at this hub receives: all of it is kept, or at a leaf goes on as far as it is for others."""
+    rest, kept = unroutable_exchange(hub.name), unroutable_queue(hub.name)
+    if hub.leaf:
+        yield Binding(source=rest, pattern=EVERYTHING, destination=out_queue(hub.name, far[0]))
+    yield Binding(source=rest, pattern=hub_pattern(hub.name) if hub.leaf else EVERYTHING, destination=kept)
+
+
+def _ways(network: Network, hub: Hub) -> Iterator[Binding]:
     brokers = {other.name: other.broker for other in network.hubs}
     for destination, via in sorted(next_hops(network, hub.name).items()):
         near = brokers[via] == hub.broker
         target = hub_exchange(via) if near else out_queue(hub.name, via)
-        yield Binding(source=here, pattern=hub_pattern(destination), destination=target, to_exchange=near)
-    for neighbour in far_neighbours(network, hub.name):
-        out = out_queue(hub.name, neighbour)
-        yield Binding(source=here, pattern=heartbeat_key(hub.name, neighbour), destination=out)
+        yield Binding(
+            source=hub_exchange(hub.name), pattern=hub_pattern(destination), destination=target, to_exchange=near
+        )
 
 
 def _policies(network: Network) -> Iterator[Policy]:

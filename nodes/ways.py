@@ -47,8 +47,10 @@ class Ways:
             led = via
 
     async def _next_hop(self, hub: str) -> str:
-        """The neighbour on another broker to which it goes next; nothing where its files say how it goes."""
+        """The neighbour on another broker to which it goes next; nothing where its files say it, or at a leaf."""
         key, config = record_key(hub), self.config()
+        if config.leaf:
+            return ""
         record = (await self.store.get(AGGREGATE, [key])).get(key)
         via = record.path[-1] if isinstance(record, KnownHub) and record.path else ""
         return via if hub not in config.fixed and via in {hub_of(each) for each in config.far} else ""

@@ -39,8 +39,9 @@ CONNECT_SECONDS_MAX: Final = 20.0
 
 
 def network(*, keep_unroutable: bool, brokers: tuple[str, str, str] = ("main", "main", "main")) -> Network:
-    """Three hubs, on these brokers."""
+    """Three hubs, on these brokers; the third is a leaf where it may be."""
     first, second, third = brokers
+    leaf = keep_unroutable and third != first
     return Network(
         hubs=(
             Hub(
@@ -52,7 +53,7 @@ def network(*, keep_unroutable: bool, brokers: tuple[str, str, str] = ("main", "
                 ),
             ),
             Hub(name="B11", broker=second, participants=(Participant(name="B12", role="lessor", lanes=2),)),
-            Hub(name="C11", broker=third, participants=(Participant(name="C12", role="partner", lanes=0),)),
+            Hub(name="C11", broker=third, leaf=leaf, participants=(Participant(name="C12", role="partner", lanes=0),)),
         ),
         links=(Link(hubs=("A11", "B11")), Link(hubs=("A11", "C11"))),
         keep_unroutable=keep_unroutable,
@@ -223,7 +224,8 @@ class BridgedWire:
         pump = None
         if isinstance(near, RabbitBroker) and isinstance(far, RabbitBroker):
             pump = partial(Pump, near, far, out_queue(hub, neighbour), unread_keys(hub, neighbour), self._pumped)
-        return Bridge(hub, neighbour, keys, near, far, pump=pump)
+        leaf = any(each.leaf for each in self.layout.hubs if each.name == hub)
+        return Bridge(hub, neighbour, keys, near, far, leaf=leaf, pump=pump)
 
     async def until_pumped(self, messages: int) -> None:
         """Return when pumps have carried so many by themselves."""
