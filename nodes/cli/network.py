@@ -59,6 +59,10 @@ def init(
             "--broker", metavar="HUB=HOST:PORT/VHOST", help="A hub's own RabbitMQ; may be repeated. Others share one."
         ),
     ] = None,
+    leaves: Annotated[
+        list[str] | None,
+        typer.Option("--leaf", metavar="HUB", help="A hub with one link, which keeps no directory; may be repeated."),
+    ] = None,
     if_missing: Annotated[bool, typer.Option("--if-missing", help="Succeed when a whole network is there.")] = False,
     as_json: o.Json = False,
 ) -> None:
@@ -86,6 +90,7 @@ def init(
         site=BrokerSite(host=host, port=port, virtual_host=virtual_host),
         management_port=management_port,
         own_sites=dict(o.broker_site(each, virtual_host) for each in brokers or ()),
+        leaves=tuple(leaves or ()),
     )
     nodes = create(folder, plan)
     made = sorted(folder.glob("definitions*.json"))

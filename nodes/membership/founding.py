@@ -54,20 +54,30 @@ class PaperRefused(VerificationFailed):
 
 
 def new_hub(
-    folder: Path, name: str, site: BrokerSite, *, authority: str = "", links: Sequence[str] = (), now: float
+    folder: Path,
+    name: str,
+    site: BrokerSite,
+    *,
+    authority: str = "",
+    links: Sequence[str] = (),
+    leaf: bool = False,
+    now: float,
 ) -> Path:
     """A new hub's key and passwords for its links, for their owner alone; the paper that goes to the other operators.
 
     Made again it keeps key and links, and adds those that are new.
 
     Raises:
-        BadConfig: a name is none, or there is another hub's key in the folder already.
+        BadConfig: a name is none, a leaf gets a second link, or there is another hub's key in the folder already.
     """
     me, path = hub_address(name), folder / f"{name}.hub.json"
     for link in links:
         address(link, "hub")
     make_folder(folder)
     identity, before = _own_key(folder, me, path)
+    named = sorted({*before, *links})
+    if leaf and len(named) > 1:
+        raise BadConfig(f"{name} has the links {', '.join(named)}: a leaf has one, so leave out --leaf", field="leaf")
     paper = HubPaper(
         name=name,
         public_key=identity.public,
@@ -77,6 +87,7 @@ def new_hub(
         tls=site.tls,
         authority=authority,
         links=before | {each: new_password(folder / _link_password(each)) for each in links if each not in before},
+        leaf=leaf,
         made_at=now,
     )
     write_paper(path, structs.replace(paper, signature=identity.sign(struct_bytes(paper))))
@@ -169,7 +180,10 @@ def joined(papers: Mapping[str, HubPaper]) -> NetworkFile:
     links = tuple((one, two) for one in names for two in names if one < two and two in papers[one].links)
     return NetworkFile(
         brokers={name: _site(papers[name]) for name in names},
-        hubs={name: HubEntry(broker=name, public_key=papers[name].public_key.hex()) for name in names},
+        hubs={
+            name: HubEntry(broker=name, public_key=papers[name].public_key.hex(), leaf=papers[name].leaf)
+            for name in names
+        },
         links=links,
     )
 
