@@ -81,6 +81,8 @@ async def _carry_all(
                 running[neighbour] = group.create_task(carrying)
             for neighbour in running.keys() - config.links.keys():
                 running.pop(neighbour).cancel()
+            for bridge in bridges.values():
+                bridge.leaf = config.network.is_leaf(config.hub)
             config = await changes.get()
 
 

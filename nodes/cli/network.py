@@ -22,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="Networks: description, keys, RabbitMQ definitions.", no_args_is_help=True)
     group.command("init")(init)
     group.command("found")(found)
+    group.command("apply")(apply)
     group.command("certify")(certify)
     group.command("show")(show)
     members.add_to(group)
@@ -142,6 +143,21 @@ def found(
         f"RabbitMQ    {folder / founding.DEFINITIONS}, loaded by rabbitmq.conf",
         f"node        start it with: sublet hub --config {folder / 'node.toml'}",
     )
+
+
+def apply(*, config: o.Config, as_json: o.Json = False) -> None:
+    """As a hub's operator, bring its broker to what `network found` wrote last, while everything runs: after a link
+    more, or when the hub becomes a leaf or is one no more.
+    """
+    from nodes.admission import applying  # noqa: PLC0415
+    from nodes.admission.operator import operator  # noqa: PLC0415
+    from nodes.cli.console import Output  # noqa: PLC0415
+    from nodes.config import read_config  # noqa: PLC0415
+
+    me = read_config(config, os.environ, role="hub")
+    gone, output = applying.apply(me, operator(me)), Output(as_json=as_json)
+    output.result({"hub": me.address, "unbound": gone})
+    output.text(f"RabbitMQ    has all that {me.address} needs" + (f"; {len(gone)} bindings went" if gone else ""))
 
 
 def certify(
