@@ -7,11 +7,13 @@ import asyncio
 import aio_pika
 import aiormq
 import pytest
+from msgspec import structs
 
 from broker.bridge import NOT_OF_THIS_LINK, NOWHERE, TOO_LARGE
 from broker.errors import AccessRefused, NoSuchQueue
 from broker.names import dead_queue, heartbeat_key, hub_exchange, link_account, out_queue, queue_name, unroutable_queue
 from broker.port import DEAD_CUT, DEAD_KEY, DEAD_QUEUE, DEAD_REASON, Message
+from broker.topology import topology
 from schemas.ids import Address, hub_address
 from tests.conformance.test_broker_hostile import HOSTILE, KEY, NEIGHBOUR
 from tests.support.letters import CONTROL_OF_LESSOR, SECONDS_MAX, drain, following, letter, post, take
@@ -176,6 +178,29 @@ async def test_what_is_plain_is_pumped_whole_and_in_order(bridged: BridgedWire) 
     assert await drain(lessor, CONTROL_OF_LESSOR, len(sent)) == sent
     async with asyncio.timeout(SECONDS_MAX):
         await bridged.until_pumped(len(sent))
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.parametrize("bridged", ["bridged-rabbitmq"], indirect=True)
+async def test_a_leaf_becomes_an_ordinary_hub_and_back_while_its_broker_runs(bridged: BridgedWire) -> None:
+    here = bridged.sites["C11"]
+    assert isinstance(here, RabbitMQWire)
+    partner, leaf = await bridged.connect(PARTNER), await bridged.connect(hub_address("C11"))
+    await bridged.end("C11", "A11")
+    far, names = Address("Z11.Z12"), iter(range(9))
+    for is_leaf in (False, True, True):
+        hubs = tuple(structs.replace(each, leaf=is_leaf and each.name == "C11") for each in bridged.layout.hubs)
+        made = topology(structs.replace(bridged.layout, hubs=hubs), "three")
+        rest = {(row.destination, row.pattern) for row in made.bindings if row.source == "unroutable.C11"}
+        await asyncio.to_thread(here.become, made, rest)
+        sent = letter(f"evt-{next(names)}", far, PARTNER)
+        await post(partner, sent)
+        queue = out_queue("C11", "A11") if is_leaf else unroutable_queue("C11")
+        assert await drain(leaf, queue, 1) == [sent]
+    mark = letter("mark", Address("C11.nobody"), PARTNER)
+    await post(partner, mark)
+    for queue in (unroutable_queue("C11"), out_queue("C11", "A11")):
+        assert await drain(leaf, queue, 1) == [mark], "nothing was left there"
 
 
 @pytest.mark.rabbitmq

@@ -21,7 +21,7 @@ from broker.port import Broker, Message
 from broker.rabbitmq import connect
 from broker.rabbitmq.broker import RabbitBroker
 from broker.rabbitmq.pump import Pump
-from broker.topology import link_keys, unread_keys
+from broker.topology import Topology, link_keys, unread_keys
 from schemas.ids import Address, hub_address, hub_of
 from tests.support.rabbitmq import Server, site
 from tests.support.relay import Relay
@@ -156,6 +156,10 @@ class RabbitMQWire:
     def deprecated(self) -> list[str]:
         """What the server is asked for and will not always do; nothing on releases that do not tell."""
         return self._site.deprecated()
+
+    def become(self, made: Topology, rest: set[tuple[str, str]]) -> None:
+        """As its operator does when the hub's files say something else (`nodes/admission/applying.py`)."""
+        self._site.become(made, rest)
 
     def unbind_dead_letters(self, hub: str) -> None:
         """As a broker that was loaded with another network description: nobody receives what is rejected."""
