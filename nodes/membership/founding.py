@@ -124,6 +124,7 @@ def found(
     """
     by_name = _checked(papers)
     mine = _own(folder, by_name)
+    _check_links(by_name, mine, joins=certified is not None or (folder / CERTIFICATE).exists())
     network, me = _founded(folder, joined(by_name), mine, needed, certified), hub_address(mine.name)
     check_network(described(network))
     hashes: dict[str, str] = {}
@@ -195,12 +196,17 @@ def _checked(papers: Sequence[HubPaper]) -> dict[str, HubPaper]:
             raise PaperRefused(f"the paper of hub {paper.name} is not as it signed it", code="paper-signature")
         if by_name.setdefault(paper.name, paper) != paper:
             raise PaperRefused(f"there are two papers of a hub {paper.name}: ask which is right", code="two-papers")
-    for paper in by_name.values():
+    return by_name
+
+
+def _check_links(papers: Mapping[str, HubPaper], mine: HubPaper, *, joins: bool) -> None:
+    """That both ends of each link name it. Who joined later needs no papers of hubs that only others are linked to."""
+    for paper in papers.values():
         for link in sorted(paper.links):
-            if link not in by_name or paper.name not in by_name[link].links:
+            elsewhere = joins and paper is not mine and link not in papers
+            if not elsewhere and (link not in papers or paper.name not in papers[link].links):
                 reason = f"hub {paper.name} wants a link to {link}, which names none to {paper.name}"
                 raise PaperRefused(f"{reason}: let both make their papers so", code="one-sided-link")
-    return by_name
 
 
 def _own(folder: Path, papers: Mapping[str, HubPaper]) -> HubPaper:

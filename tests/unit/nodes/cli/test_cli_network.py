@@ -257,3 +257,16 @@ def test_founders_certify_a_hub_that_joins_one_after_the_other(
     assert set(linked.links) == {"A11", "D11"}
     assert main(["network", "certify", papers["D11"], "--config", str(tmp_path / "D11" / "node.toml")]) == 2
     assert "no founder" in capsys.readouterr().err
+
+
+def test_a_founder_that_is_a_leaf_does_not_guess_which_key_it_certifies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, more in (("A11", ["--link", "B11"]), ("B11", ["--link", "A11", "--leaf"]), ("D11", [])):
+        assert main(["key", "hub", str(tmp_path / name), "--name", name, "--broker", f"{name}:5672/x", *more]) == 0
+    papers = {name: str(tmp_path / name / f"{name}.hub.json") for name in ("A11", "B11", "D11")}
+    assert main(["network", "found", str(tmp_path / "B11"), papers["A11"], papers["B11"]]) == 0
+    own = ["--config", str(tmp_path / "B11" / "node.toml"), "--out", str(tmp_path / "made.json")]
+    assert main(["network", "certify", papers["D11"], *own]) == 2
+    assert "give --version" in capsys.readouterr().err
+    assert main(["network", "certify", papers["D11"], *own, "--version", "3"]) == 0
