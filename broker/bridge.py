@@ -72,6 +72,8 @@ class Bridge:
     """The link's account on the neighbour's broker."""
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     watching: Watching = unwatched
+    leaf: bool = False
+    """The hub is one: what nobody in its subnet receives is here too."""
     pump: Callable[[], Consumer] | None = None
     """Makes what subscribes to the queue in place of `near`: it carries what is plain, and hands out the rest."""
 
@@ -90,12 +92,16 @@ class Bridge:
         consumer = self.pump() if self.pump is not None else self._queue()
         async with consumer, asyncio.TaskGroup() as under_way:
             async for delivery in consumer:
-                if is_astray(delivery.message.key, self.hub, self.neighbour):
-                    await delivery.ack()  # it went to its own link too
+                if self._is_elsewhere(delivery.message.key):
+                    await delivery.ack()
                     continue
                 size = len(delivery.message.body)
                 await self._room.take(size)
                 under_way.create_task(self._carry(delivery, size))
+
+    def _is_elsewhere(self, key: str) -> bool:
+        """Whether it went where it belongs too: to its own link, or among what a leaf's hub keeps for its senders."""
+        return is_astray(key, self.hub, self.neighbour) or (self.leaf and key.startswith(f"{self.hub}."))
 
     def _queue(self) -> Consumer:
         return self.near.consume(out_queue(self.hub, self.neighbour), prefetch=PREFETCH)

@@ -26,6 +26,9 @@ BROKER_NAME: Final = "broker"
 WAIT_STEPS: Final = (0.25, 1.0, 5.0, 30.0)
 """Seconds a retried message may wait."""
 
+EVERYTHING: Final = "#"
+"""The topic pattern of all keys."""
+
 PATTERN_CHARS_MAX: Final = 1024
 """RabbitMQ 4.3 takes no longer regular expression in a permission or policy."""
 

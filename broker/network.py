@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
@@ -41,11 +41,15 @@ class Participant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Hub(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A subnet: one hub and its participants (N1). `broker` names the broker that carries it."""
+    """A subnet: one hub and its participants (N1). `broker` names the broker that carries it.
+
+    A `leaf` has one link, to a hub on another broker, over which all goes that is for others: it needs no ways (N4).
+    """
 
     name: Name
     participants: tuple[Participant, ...] = ()
     broker: Name = "main"
+    leaf: bool = False
 
 
 class Link(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,6 +103,9 @@ def check_network(network: Network) -> None:
     names = [hub.name for hub in network.hubs]
     if len(set(names)) != len(names):
         raise BadConfig("two hubs have one name", field="hubs")
+    leaves = {hub.name for hub in network.hubs if hub.leaf}
+    for leaf in sorted(leaves):
+        _check_leaf(network, leaf, leaves)
     for hub in network.hubs:
         attached = [participant.name for participant in hub.participants]
         if len(set(attached)) != len(attached):
@@ -117,6 +124,20 @@ def check_network(network: Network) -> None:
         raise BadConfig(f"no link leads from {cut_off[0]} to {names[0]}", field="links")
     for destination in sorted({route.to for route in network.routes}):  # shortest ways never lead in a circle
         _check_ways(_ways_to(network, neighbours, destination), destination)
+
+
+def _check_leaf(network: Network, leaf: str, leaves: Collection[str]) -> None:
+    ends = sorted(linked(network, leaf))
+    if len(ends) != 1:
+        named = f" ({', '.join(ends)})" if ends else ""
+        said = f"{leaf} is a leaf and has {len(ends)} links{named}"
+        raise BadConfig(f"{said}: give it one, or take `leaf` away", field="leaf")
+    if ends[0] in leaves:
+        raise BadConfig(f"the leaves {leaf} and {ends[0]} are linked: one of them has to know the others", field="leaf")
+    if ends[0] not in far_neighbours(network, leaf):
+        raise BadConfig(f"{leaf} is a leaf on the broker of {ends[0]}, its neighbour: take `leaf` away", field="leaf")
+    if not network.keep_unroutable:
+        raise BadConfig(f"{leaf} is a leaf: it needs keep_unroutable, for all goes on that is for others", field="leaf")
 
 
 def _check_ways(ways: Mapping[str, str], destination: str) -> None:

@@ -13,7 +13,10 @@
       --"#"--> hub.<N>        neighbours and may write on no exchange of theirs
     again.<H>                 topic exchange nobody may publish on
       --"<H>.*.<H>.<name>.<kind>"--> q.<H>.<name>.<kind>    back to the queue of the one who retries
-    unroutable.<H>            alternate exchange of hub.<H>  --> q.<H>.unroutable
+    unroutable.<H>            alternate exchange of hub.<H>
+      --"#"--> q.<H>.unroutable
+      --"#"--> out.<H>.<N>, --"<H>.#"--> q.<H>.unroutable   of a leaf, which has no "<D>.#": what is for others goes to
+                                                            its one neighbour, whose bridge leaves what is for H
 
 A participant may write on its own hub's exchange only, under keys that name itself as source (`broker.names`), read its
 own queues only, and configure nothing.
@@ -22,7 +25,7 @@ own queues only, and configure nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -34,6 +37,7 @@ from broker.names import (
     CONTROL,
     DEAD,
     DESK,
+    EVERYTHING,
     HEARTBEAT,
     RESULT,
     UNROUTABLE,
@@ -302,18 +306,32 @@ def _bindings(network: Network, hub: Hub, owned: list[_Owned]) -> Iterator[Bindi
         yield Binding(source=here, pattern=pattern, destination=_waiting(hub.name, step).name)
     if network.keep_unroutable:
         kept = unroutable_queue(hub.name)
-        yield Binding(source=unroutable_exchange(hub.name), pattern="#", destination=kept)
+        yield from _rest(hub, far_neighbours(network, hub.name))
         yield Binding(source=again, pattern=f"{hub.name}.*.{hub_address(hub.name)}.{UNROUTABLE}", destination=kept)
     near = near_neighbours(network, hub.name)
     for neighbour in near:
         out = out_exchange(hub.name, neighbour)
         yield Binding(source=out, pattern="#", destination=hub_exchange(neighbour), to_exchange=True)
-    for destination, via in sorted(next_hops(network, hub.name).items()):
-        target = out_exchange(hub.name, via) if via in near else out_queue(hub.name, via)
-        yield Binding(source=here, pattern=hub_pattern(destination), destination=target, to_exchange=via in near)
+    if not hub.leaf:
+        yield from _ways(network, hub, near)
     for neighbour in far_neighbours(network, hub.name):
         out = out_queue(hub.name, neighbour)
         yield Binding(source=here, pattern=heartbeat_key(hub.name, neighbour), destination=out)
+
+
+def _rest(hub: Hub, far: Sequence[str]) -> Iterator[Binding]:
+    """What nobody at this hub receives: all of it is kept, or at a leaf goes on as far as it is for others."""
+    rest, kept = unroutable_exchange(hub.name), unroutable_queue(hub.name)
+    if hub.leaf:
+        yield Binding(source=rest, pattern=EVERYTHING, destination=out_queue(hub.name, far[0]))
+    yield Binding(source=rest, pattern=hub_pattern(hub.name) if hub.leaf else EVERYTHING, destination=kept)
+
+
+def _ways(network: Network, hub: Hub, near: Collection[str]) -> Iterator[Binding]:
+    here = hub_exchange(hub.name)
+    for destination, via in sorted(next_hops(network, hub.name).items()):
+        target = out_exchange(hub.name, via) if via in near else out_queue(hub.name, via)
+        yield Binding(source=here, pattern=hub_pattern(destination), destination=target, to_exchange=via in near)
 
 
 def _policies(network: Network) -> Iterator[Policy]:

@@ -81,6 +81,8 @@ async def _carry_all(
                 running[neighbour] = group.create_task(carrying)
             for neighbour in running.keys() - config.links.keys():
                 running.pop(neighbour).cancel()
+            for bridge in bridges.values():
+                bridge.leaf = config.network.is_leaf(config.hub)
             config = await changes.get()
 
 
@@ -98,7 +100,9 @@ async def _carry(
         if isinstance(telemetry.tracing.spans, NoSpans):  # the link's own span is written into every message, anew
             queue, pumped = out_queue(config.hub, neighbour), partial(_pumped, telemetry, neighbour)
             pump = partial(Pump, near, far, queue, unread_keys(config.hub, neighbour), pumped)
-        bridge = bridges[neighbour] = Bridge(config.hub, neighbour, keys, near, far, watching=watching, pump=pump)
+        leaf = config.network.is_leaf(config.hub)
+        bridge = Bridge(config.hub, neighbour, keys, near, far, watching=watching, leaf=leaf, pump=pump)
+        bridges[neighbour] = bridge
         log.info("bridge ready", hub=config.hub, neighbour=neighbour, broker=broker_name(url))
         await _run(bridge)
     finally:

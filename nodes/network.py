@@ -49,6 +49,8 @@ class HubEntry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     broker: Name
     public_key: HexKey
     version: Annotated[int, Meta(ge=0)] = 0
+    leaf: bool = False
+    """It has one link, and of other hubs knows those only that it deals with (`nodes/hub/leaf.py`)."""
 
 
 class FoundingFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -81,6 +83,10 @@ class NetworkFile(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         if self.founding is None:
             return None
         return Founding(founders=tuple(map(bytes.fromhex, self.founding.founders)), needed=self.founding.needed)
+
+    def is_leaf(self, hub: str) -> bool:
+        """Whether this hub is one."""
+        return hub in self.hubs and self.hubs[hub].leaf
 
     def linked_to(self, hub: str) -> frozenset[str]:
         """The hubs at the other ends of a hub's links."""
@@ -168,7 +174,10 @@ def described(network: NetworkFile, subnets: Iterable[SubnetFile] = ()) -> Netwo
     for subnet in subnets:
         entries = subnet.participants.items()
         members[subnet.hub] = tuple(Participant(name=name, role=each.role, lanes=each.lanes) for name, each in entries)
-    hubs = (Hub(name=n, participants=members.get(n, ()), broker=each.broker) for n, each in network.hubs.items())
+    hubs = (
+        Hub(name=name, participants=members.get(name, ()), broker=each.broker, leaf=each.leaf)
+        for name, each in network.hubs.items()
+    )
     return Network(hubs=tuple(hubs), links=tuple(Link(hubs=each) for each in network.links), routes=network.routes)
 
 

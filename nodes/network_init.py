@@ -70,6 +70,8 @@ class Plan:
     """Brokers of single hubs, by hub; the others share `site`."""
     management_port: int = 15672
     """Of the management API of every broker."""
+    leaves: tuple[str, ...] = ()
+    """Hubs with one link, each with a broker of its own."""
 
     def checked(self) -> Plan:
         """Itself.
@@ -83,6 +85,8 @@ class Plan:
         _no_repeats(self.participants)
         if unknown := set(self.own_sites) - set(self.hubs):
             raise BadConfig(f"a broker is given for {min(unknown)}, which is no hub", field="brokers")
+        if unknown := set(self.leaves) - set(self.hubs):
+            raise BadConfig(f"{min(unknown)} is to be a leaf and is no hub: add it to --hubs", field="leaf")
         for participant in self.participants:
             parse_address(participant)
             if hub_of(participant) not in self.hubs:
@@ -230,7 +234,9 @@ def _definitions(layout: Network, broker: str, accounts: _Accounts, virtual_host
 
 def _network(plan: Plan, identities: Mapping[str, Identity]) -> NetworkFile:
     keys = {hub: identity.public.hex() for hub, identity in identities.items()}
-    hubs = {hub: HubEntry(broker=plan.broker_of(hub), public_key=key) for hub, key in keys.items()}
+    hubs = {
+        hub: HubEntry(broker=plan.broker_of(hub), public_key=key, leaf=hub in plan.leaves) for hub, key in keys.items()
+    }
     founding = founded_by(bytes.fromhex(key) for key in [*keys.values()][:FOUNDERS_MAX])
     return NetworkFile(brokers=dict(plan.sites), hubs=hubs, links=plan.linked, founding=founding)
 

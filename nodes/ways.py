@@ -54,8 +54,10 @@ class Ways:
             led = via
 
     async def _next_hop(self, hub: str) -> str:
-        """The neighbour to which it goes next; nothing where no way is known, or its files say how it goes."""
+        """The neighbour to which it goes next; nothing where no way is known, files say how it goes, or at a leaf."""
         key = record_key(hub)
+        if self.config().leaf:
+            return ""
         record = (await self.store.get(AGGREGATE, [key])).get(key)
         via = record.path[-1] if isinstance(record, KnownHub) and record.path else ""
         return via if hub not in self.config().fixed and via in self._neighbours() else ""

@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 from schemas import limits
 from schemas.contracts import Contract, Receipt, Settlement
 from schemas.fields import Code, Text
-from schemas.hubs import HubsAnnounced
+from schemas.hubs import HubCertificate, HubsAnnounced
 from schemas.ids import Address, AddressField, DigestField, IdField
 from schemas.jobs import Batch, JobSpec, SubtaskTerms
 from schemas.joint import (
@@ -134,6 +134,8 @@ class QuoteRequested(Struct, frozen=True, kw_only=True):
     quote: IdField
     buy: BuyOrder
     need: Need
+    certificate: HubCertificate | None = None
+    """The asking hub's own: the other one may not have heard of it, or of its key."""
 
 
 class QuoteOffered(Struct, frozen=True, kw_only=True):
@@ -144,6 +146,8 @@ class QuoteOffered(Struct, frozen=True, kw_only=True):
     offers: Annotated[tuple[Offer, ...], Meta(max_length=limits.OFFERS_PER_QUOTE_MAX)]
     capacities: Annotated[tuple[Capacity, ...], Meta(max_length=len(PROTECTIONS))] = ()
     """With no offers, what the subnet has: who asked may not have been told, and need not ask in vain again."""
+    certificate: HubCertificate | None = None
+    """The offering hub's own, as in `QuoteRequested`."""
 
 
 class QuoteReleased(Struct, frozen=True, kw_only=True):

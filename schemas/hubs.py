@@ -19,6 +19,8 @@ PATH_HUBS_MAX: Final = 64
 """A longer way is none."""
 HUBS_TOLD_MAX: Final = 256
 """In one event to a neighbour: what is more follows in the next."""
+HUBS_SOUGHT_MAX: Final = 512
+"""That a leaf deals with: all of which 64 hubs under three protections could be told, and as many again."""
 
 HubName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}\Z", max_length=32)]
 Sequence = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -78,3 +80,6 @@ class HubsAnnounced(Struct, frozen=True, kw_only=True):
     """Hubs to which the sender has no way now: who has one that does not lead over the sender tells it."""
     asks: bool = False
     """The sender is new, or lost what it knew: it is to be told of everything."""
+    seeks: Annotated[tuple[HubName, ...], Meta(max_length=HUBS_SOUGHT_MAX)] | None = None
+    """The sender is a leaf, and is to be told of these alone, instead of those that it named before; none of which the
+    receiver knows is `lost`. None: it is to be told of all."""

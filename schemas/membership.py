@@ -110,5 +110,7 @@ class HubPaper(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     """As in `Welcome`."""
     links: dict[str, PasswordHash] = {}
     """By neighbour, the password hash of this hub's account on that one's broker."""
+    leaf: bool = False
+    """It has one link, and knows those hubs alone that it deals with."""
     made_at: Timestamp
     signature: SignatureField = b""

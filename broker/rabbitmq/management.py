@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
 
@@ -74,6 +74,21 @@ class Management:
                 bound = f"e/{quote(row['source'], safe='')}/q/{name}/{quote(row['properties_key'], safe='')}"
                 self._call("DELETE", f"bindings/{where}/{bound}")
             self._call("DELETE", f"queues/{where}/{name}")
+
+    def unbind_others(self, vhost: str, exchange: str, bound: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Remove an exchange's bindings to queues but these (queue, topic pattern); those that went.
+
+        Raises:
+            BrokerUnreachable, AccessRefused, ManagementFailed
+        """
+        where, source, gone = quote(vhost, safe=""), quote(exchange, safe=""), list[tuple[str, str]]()
+        rows = self._call("GET", f"exchanges/{where}/{source}/bindings/source") or []
+        for row in rows[:BINDINGS_MAX]:
+            if row["destination_type"] == "queue" and (row["destination"], row["routing_key"]) not in bound:
+                queue, key = quote(row["destination"], safe=""), quote(row["properties_key"], safe="")
+                self._call("DELETE", f"bindings/{where}/e/{source}/q/{queue}/{key}")
+                gone.append((row["destination"], row["routing_key"]))
+        return gone
 
     def remove_user(self, name: str) -> None:
         """Remove an account, if it is there; the broker closes its connections.

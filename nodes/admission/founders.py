@@ -30,17 +30,22 @@ async def certify(
         config: the founding hub's.
         paper: whose.
         asked: as another founder signed it; without, it is made here.
-        version: of the key; 0: one more than this hub knows.
+        version: of the key; 0: one more than this hub knows, which a leaf cannot say.
         days: so long it is valid.
 
     Raises:
         NotCertified: paper-signature, other-network or other-hub.
-        BadConfig: the network has no founding document, or this hub is no founder.
+        BadConfig: the network has no founding document, or this hub is no founder; or a leaf, and no version is given.
     """
     founding, identity = config.network.founded, config.identity()
     if founding is None:
         raise BadConfig("the network has no founding document: found it again", field="founding")
     if asked is None:
+        if not version and config.network.is_leaf(config.hub):
+            said = f"{config.hub} is a leaf and may not have heard of the last key of {paper.name}"
+            raise BadConfig(
+                f"{said}: give --version, one more than that key's, or let another founder begin", field="version"
+            )
         number = version or 1 + await _known(config, paper.name)
         valid_until = time.time() + days * DAY_SECONDS
         asked = certifying.ask(paper, founding, version=number, valid_until=valid_until)

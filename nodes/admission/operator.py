@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +28,13 @@ class Operator(Protocol):
         """Remove an account."""
 
 
+class Administrator(Operator, Protocol):
+    """An operator that can also look at what is there."""
+
+    def unbind_others(self, vhost: str, exchange: str, bound: Collection[tuple[str, str]], /) -> list[tuple[str, str]]:
+        """Remove an exchange's bindings to queues but these (queue, topic pattern); those that went."""
+
+
 @dataclass(frozen=True, slots=True)
 class WrittenDown:
     """An `Operator` that writes what the broker lacks to a file; what is to go it cannot do."""
@@ -46,7 +54,7 @@ class WrittenDown:
         raise BadConfig(f"remove the account by `rabbitmqctl delete_user '{name}'`", field="definitions")
 
 
-def operator(config: NodeConfig) -> Operator:
+def operator(config: NodeConfig) -> Administrator:
     """The management API, by the file beside the hub's.
 
     Raises:

@@ -103,6 +103,7 @@ def hub_config(config: NodeConfig) -> HubConfig:
         far=frozenset(map(hub_address, config.links)),
         fixed=frozenset(route.to for route in network.routes if route.hub == config.hub),
         certificate=config.certificate,
+        leaf=network.is_leaf(config.hub),
         keep_receipts_seconds=config.keep_receipts_days * DAY_SECONDS,
     )
 

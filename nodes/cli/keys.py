@@ -66,6 +66,9 @@ def hub(
     links: Annotated[
         list[str] | None, typer.Option("--link", metavar="HUB", help="A hub to be linked to; may be repeated.")
     ] = None,
+    leaf: Annotated[
+        bool, typer.Option("--leaf", help="It has this one link, and keeps no directory of all hubs.")
+    ] = False,
     as_json: o.Json = False,
 ) -> None:
     """Make a new hub's key, and the paper that goes to the operators of all hubs of a network to be founded.
@@ -79,7 +82,7 @@ def hub(
 
     _, site = o.broker_site(f"{name}={broker}", "sublet", tls=tls)
     pem = o.text_of(authority, "tls_authority")
-    path = new_hub(folder, name, site, authority=pem, links=links or [], now=time.time())
+    path = new_hub(folder, name, site, authority=pem, links=links or [], leaf=leaf, now=time.time())
     key = read_paper(path, HubPaper).public_key.hex()
     output = Output(as_json=as_json)
     output.result({"paper": path, "public_key": key})

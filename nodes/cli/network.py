@@ -21,6 +21,7 @@ def add_to(app: typer.Typer) -> None:
     group = typer.Typer(help="Networks: description, keys, RabbitMQ definitions.", no_args_is_help=True)
     group.command("init")(init)
     group.command("found")(found)
+    group.command("apply")(apply)
     group.command("certify")(certify)
     group.command("show")(show)
     members.add_to(group)
@@ -58,6 +59,10 @@ def init(
             "--broker", metavar="HUB=HOST:PORT/VHOST", help="A hub's own RabbitMQ; may be repeated. Others share one."
         ),
     ] = None,
+    leaves: Annotated[
+        list[str] | None,
+        typer.Option("--leaf", metavar="HUB", help="A hub with one link, which keeps no directory; may be repeated."),
+    ] = None,
     if_missing: Annotated[bool, typer.Option("--if-missing", help="Succeed when a whole network is there.")] = False,
     as_json: o.Json = False,
 ) -> None:
@@ -85,6 +90,7 @@ def init(
         site=BrokerSite(host=host, port=port, virtual_host=virtual_host),
         management_port=management_port,
         own_sites=dict(o.broker_site(each, virtual_host) for each in brokers or ()),
+        leaves=tuple(leaves or ()),
     )
     nodes = create(folder, plan)
     made = sorted(folder.glob("definitions*.json"))
@@ -136,6 +142,21 @@ def found(
         f"RabbitMQ    {folder / founding.DEFINITIONS}: {LOADED}",
         f"node        start it with: sublet hub --config {folder / 'node.toml'}",
     )
+
+
+def apply(*, config: o.Config, as_json: o.Json = False) -> None:
+    """As a hub's operator, bring its broker to what `network found` wrote last, while everything runs: after a link
+    more, or when the hub becomes a leaf or is one no more.
+    """
+    from nodes.admission import applying  # noqa: PLC0415
+    from nodes.admission.operator import operator  # noqa: PLC0415
+    from nodes.cli.console import Output  # noqa: PLC0415
+    from nodes.config import read_config  # noqa: PLC0415
+
+    me = read_config(config, os.environ, role="hub")
+    gone, output = applying.apply(me, operator(me)), Output(as_json=as_json)
+    output.result({"hub": me.address, "unbound": gone})
+    output.text(f"RabbitMQ    has all that {me.address} needs" + (f"; {len(gone)} bindings went" if gone else ""))
 
 
 def certify(

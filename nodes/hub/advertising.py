@@ -15,6 +15,7 @@ from zlib import crc32
 from msgspec import structs
 
 from nodes.draft import data_of
+from nodes.hub import telling
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.records import HeardRecord, Own
@@ -22,6 +23,7 @@ from nodes.hub.terms import may_serve
 from nodes.machine import Refused, SetTimer
 from schemas import limits
 from schemas.events import CapacityAdvertised, Event, MarketRequested, MarketTold
+from schemas.ids import Address, hub_of
 from schemas.orders import PROTECTIONS, Capacity, Protection
 
 RENEW_SECONDS: Final = limits.CAPACITY_SECONDS_MAX / 3
@@ -43,6 +45,7 @@ def advertised(book: Book, event: Event) -> None:
         Refused: not-a-neighbour.
     """
     draft, told = book.draft, data_of(event, CapacityAdvertised).capacities
+    renting: set[str] = set()
     if event.source not in draft.config.neighbours:
         raise Refused("not-a-neighbour", f"{event.source} is not linked to {draft.config.me}; tell your neighbours")
     news: list[Capacity] = []
@@ -55,6 +58,8 @@ def advertised(book: Book, event: Event) -> None:
         best = [each for each in told if each.protection == protection][: limits.CAPACITIES_PER_NEIGHBOUR_MAX]
         news += (each for each in best if each.hub not in known or known[each.hub].capacity.at < each.at)
         draft.put(key, HeardRecord(capacities=tuple(best), said_at=event.time, heard_at=draft.now))
+        renting |= {hub_of(Address(each.hub)) for each in best if each.memory_mib}
+    telling.seek(draft, renting)
     _spread(book, [each for each in news if each.hub != draft.config.me])
 
 

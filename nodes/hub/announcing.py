@@ -9,9 +9,9 @@ own name at the end of the path. Of the ways to a hub one is kept, and this is t
 
 A path names all hubs on it, so nobody takes a way that leads over itself, and who hears that a hub lost its way gives
 up all that lead over that hub: nothing counts to infinity. Whoever is told of a way much longer than its own tells its
-own. A neighbour is told of what changed only, at once where it was told nothing for `ANNOUNCE_SECONDS`, else then.
-What is told is numbered: what others overtook is passed over, and whoever misses a number asks for all. Over a lost
-link no way is taken; what came meanwhile is a number missed.
+own. A neighbour is told of what changed only (`telling.py`); a leaf takes word of those alone that it deals with
+(`leaf.py`). What is told is numbered: what others overtook is passed over, and whoever misses a number asks for all.
+Over a lost link no way is taken; what came meanwhile is a number missed.
 
 A neighbour can lie about paths, and attract or lose messages so; it cannot invent a hub (the origin signs), nor give
 one another key (founders sign). What it tells is refused as a whole where it cannot be an honest neighbour's:
@@ -19,7 +19,7 @@ one another key (founders sign). What it tells is refused as a whole where it ca
     not-a-neighbour, wrong-path, hub-certificate, origin-signature
 
 and passed over where it is merely late, or of no use here: old-number, link-lost, old-sequence, old-certificate,
-uncertified, expired.
+uncertified, expired; unsought, by leaves.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import Final
 from msgspec import structs
 
 from nodes.draft import data_of
-from nodes.hub import known
+from nodes.hub import known, leaf, telling
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.records import KnownHub, LinkRecord, Telling
@@ -40,7 +40,7 @@ from nodes.machine import CancelTimer, Perform, Refused, SetTimer
 from schemas import limits
 from schemas.certifying import announcement_bytes, is_certified
 from schemas.events import Event
-from schemas.hubs import HUBS_TOLD_MAX, PATH_HUBS_MAX, HubAnnouncement, HubCertificate, HubsAnnounced
+from schemas.hubs import PATH_HUBS_MAX, HubAnnouncement, HubCertificate, HubsAnnounced
 from schemas.ids import Address, hub_address, hub_of
 
 LEAD: Final = "lead"
@@ -85,8 +85,8 @@ class _News:
     def write(self) -> None:
         """Once, at the end."""
         for neighbour, hubs in sorted(self._more.items()):
-            _plan(self.draft, neighbour, hubs)
-        if self.led or self.gone:
+            telling.plan(self.draft, neighbour, hubs)
+        if (self.led or self.gone) and not self.draft.config.leaf:
             gone = {"gone": self.gone} if self.gone else {}
             self.draft.do(Perform(activity=LEAD, params={"hubs": self.led, **gone}))
 
@@ -109,13 +109,16 @@ def configured(book: Book, event: Event) -> None:
     draft, news = book.draft, _News(book.draft)
     fresh = draft.find(KnownHub, known.record_key(news.me)) is None
     _announce_self(draft, news)
-    there = {key.partition("/")[2] for key, _ in draft.each(Telling, "telling")}
+    asks = _become(draft) or fresh
+    told = {key.partition("/")[2]: each for key, each in draft.each(Telling, "telling")}
     for neighbour in draft.config.neighbours:
-        if neighbour not in there:
-            draft.put(f"telling/{neighbour}", Telling(number=int(draft.now), asks=fresh))
+        if neighbour not in told or asks:
+            before = told.get(neighbour, Telling(number=int(draft.now)))
+            draft.put(f"telling/{neighbour}", structs.replace(before, asks=asks))
             news.tell(neighbour, _all(draft))
-    for neighbour in sorted(there - set(draft.config.neighbours)):
+    for neighbour in sorted(told.keys() - set(draft.config.neighbours)):
         draft.delete(f"telling/{neighbour}")
+        draft.delete(f"seeking/{neighbour}")
         draft.do(CancelTimer(name=f"announce/{neighbour}"))
         _lose(news, neighbour)
         news.gone.append(hub_of(Address(neighbour)))
@@ -125,6 +128,15 @@ def configured(book: Book, event: Event) -> None:
         if (news.gone and hub != news.me) or _next_hop(draft.find(KnownHub, known.record_key(hub)))
     )
     news.write()
+
+
+def _become(draft: Draft) -> bool:
+    """A leaf or an ordinary hub, as the files say: whether it was a leaf, and lacks what ordinary hubs know."""
+    if not draft.config.leaf:
+        return leaf.end(draft)
+    leaf.begin(draft)
+    telling.tell_sought(draft)
+    return False
 
 
 def _announce_self(draft: Draft, news: _News) -> None:
@@ -190,16 +202,20 @@ def announced(book: Book, event: Event) -> None:
     if event.source not in draft.config.neighbours:
         raise Refused("not-a-neighbour", f"{event.source} is not linked to {draft.config.me}; tell your neighbours")
     sender = hub_of(event.source)
+    unsought = 0
     for each in data.announced:
         _check_path(each, sender)
     if _is_news(news, event.source, data.number):
         for each in data.announced:
-            if each.hub != news.me:
+            if draft.config.leaf and not leaf.is_sought(draft, each.hub):
+                unsought += each.hub != news.me
+            elif each.hub != news.me:
                 _hear(news, sender, each)
         for hub in data.lost:
             _hear_lost(news, sender, hub)
-    if data.asks:
-        news.tell(event.source, _all(draft))
+    if unsought:
+        draft.note("passed-over", f"{sender} tells of {unsought} hubs that were not sought", code="unsought")
+    news.tell(event.source, telling.asked(draft, event, data, _all(draft)))
     news.write()
 
 
@@ -294,6 +310,8 @@ def _hear_lost(news: _News, sender: str, hub: str) -> None:
         news.tell(hub_address(sender), (hub,))
         return
     record = news.draft.find(KnownHub, known.record_key(hub))
+    if record is None and news.draft.config.leaf:
+        leaf.forget(news.draft, hub)
     if record is None or not record.path or hub == sender:
         return
     if sender in record.path:
@@ -302,49 +320,7 @@ def _hear_lost(news: _News, sender: str, hub: str) -> None:
         news.tell(hub_address(sender), (hub,))
 
 
-# ---------------------------------------------------------------- telling
-
-
-def _plan(draft: Draft, neighbour: str, hubs: Iterable[str]) -> None:
-    """See that a neighbour is told of these, at most every `ANNOUNCE_SECONDS`."""
-    before = draft.find(Telling, f"telling/{neighbour}")
-    if before is None or draft.find(LinkRecord, f"link/{neighbour}") is not None:
-        return
-    after = structs.replace(before, hubs=tuple(sorted({*before.hubs, *hubs})))
-    if after.hubs and not after.tells_at:
-        at = max(draft.now, after.told_at + limits.ANNOUNCE_SECONDS)
-        after = structs.replace(after, tells_at=at)
-        draft.do(SetTimer(name=f"announce/{neighbour}", at=at))
-    draft.put(f"telling/{neighbour}", after)
-
-
-def tell(book: Book, neighbour: str) -> None:
-    """Timer: tell a neighbour of what changed since."""
-    draft, record = book.draft, book.draft.find(Telling, f"telling/{neighbour}")
-    if record is None or not record.hubs:
-        return
-    now, later = record.hubs[:HUBS_TOLD_MAX], record.hubs[HUBS_TOLD_MAX:]
-    announced, lost = list[HubAnnouncement](), list[str]()
-    for hub in now:
-        told = _told(draft, hub)
-        if told is None:
-            lost.append(hub)
-        else:
-            announced.append(told)
-    number = record.number + 1
-    data = HubsAnnounced(number=number, announced=tuple(announced), lost=tuple(lost), asks=record.asks)
-    draft.send("hubs.announced", neighbour, neighbour, data)
-    draft.put(f"telling/{neighbour}", Telling(number=number, heard=record.heard, told_at=draft.now))
-    if later:
-        _plan(draft, neighbour, later)
-
-
-def _told(draft: Draft, hub: str) -> HubAnnouncement | None:
-    """What this hub tells on of a hub; None where it has no way there."""
-    record, me = draft.find(KnownHub, known.record_key(hub)), hub_of(draft.config.me)
-    if record is None or not (record.path or hub == me) or len(record.path) >= PATH_HUBS_MAX:
-        return None
-    return HubAnnouncement(hub, record.sequence, (*record.path, me), record.certificate, record.signature)
+# ---------------------------------------------------------------- what cannot be reached
 
 
 def ways(book: Book) -> None:

@@ -23,10 +23,11 @@ class HubConfig:
     `participants` maps the addresses of this subnet likewise. `linked` are the hubs that are told of compute; by
     default all others. `bridged` has the hubs that are reached over a bridge, and the neighbour at its other end.
     `far` are the neighbours on other brokers, `fixed` the names of hubs to which the ways are as the files say and no
-    announcement changes them. `certificate` is this hub's own, where it has one.
+    announcement changes them. `certificate` is this hub's own, where it has one. A `leaf` has one link, and keeps of
+    other hubs only those that it deals with (`nodes/hub/leaf.py`).
 
     Raises:
-        BadConfig: an address that does not belong where it stands, or a key of another length.
+        BadConfig: an address that does not belong where it stands, a key of another length, or a leaf with more links.
     """
 
     me: Address
@@ -37,6 +38,7 @@ class HubConfig:
     far: frozenset[Address] = frozenset()
     fixed: frozenset[str] = frozenset()
     certificate: HubCertificate | None = None
+    leaf: bool = False
     keep_receipts_seconds: float = KEEP_RECEIPTS_DAYS_DEFAULT * DAY_SECONDS
 
     def __post_init__(self) -> None:
@@ -45,6 +47,8 @@ class HubConfig:
         for hub in (self.me, *self.hub_keys, *(self.linked or ())):
             if hub != hub_address(hub_of(parse_address(hub))):
                 raise BadConfig(f"{hub} is not a hub's own address: write <hub>.hub", field="hub_keys")
+        if self.leaf and len(self.neighbours) != 1:
+            raise BadConfig(f"{self.me} is a leaf and has {len(self.neighbours)} links: give it one", field="leaf")
         for participant in self.participants:
             if hub_of(parse_address(participant)) != hub_of(self.me) or participant == self.me:
                 raise BadConfig(f"{participant} is not a participant of {self.me}'s subnet", field="participants")

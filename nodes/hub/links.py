@@ -54,7 +54,10 @@ def reaches(draft: Draft, hub: str) -> bool:
     way = announcing.way_of(draft, hub)
     if way is not None and not way:
         return False
-    via = draft.config.bridged.get(hub) if way is None else hub_address(way[-1])
+    if draft.config.leaf:
+        via: str | None = draft.config.neighbours[0]
+    else:
+        via = draft.config.bridged.get(hub) if way is None else hub_address(way[-1])
     return via is None or draft.find(LinkRecord, f"link/{via}") is None
 
 

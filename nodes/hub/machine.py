@@ -39,12 +39,14 @@ from nodes.hub import (
     buying,
     introducing,
     known,
+    leaf,
     links,
     members,
     quoting,
     registry,
     renting,
     selling,
+    telling,
 )
 from nodes.hub.book import Book
 from nodes.hub.directory import HubConfig
@@ -53,6 +55,7 @@ from nodes.hub.records import INTERNAL_TYPES, RECORD_TYPES
 from nodes.machine import TIMER_FIRED, Context, Machine, PublishFailed, Records, Refused, Step, TimerFired, Verify
 from schemas.contracts import Settlement
 from schemas.events import CheckAnswered, CheckRequested, DeliveryFailed, Event, EventRefused, Role
+from schemas.hubs import HubsAnnounced
 
 Handler = Callable[[Book, Event], None]
 AGGREGATE: Final = "hub"
@@ -92,6 +95,15 @@ def _link_changed(book: Book, event: Event) -> None:
         buying.unreachable(book, "quote.requested", hub)
 
 
+def _announced(book: Book, event: Event) -> None:
+    """What a leaf looked up is there now, or is not to be had."""
+    announcing.announced(book, event)
+    if book.draft.config.leaf:
+        told = data_of(event, HubsAnnounced)
+        introducing.looked_up(book, {*(each.hub for each in told.announced), *told.lost})
+        book.announce(lambda _: True)
+
+
 def _delivery_failed(book: Book, event: Event) -> None:
     """A hub on the way, or this hub's own broker, knows nobody at the address."""
     data = event.data
@@ -108,7 +120,8 @@ TIMERS: Final[Mapping[str, Callable[[Book, str], None]]] = MappingProxyType(
         "contract": renting.expired,
         "match": buying.overdue,
         "member": registry.overlapped,
-        "announce": announcing.tell,
+        "announce": telling.tell,
+        "stranger": introducing.overdue,
     }
 )
 TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
@@ -118,7 +131,7 @@ TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
         "order.buy.placed": buying.placed,
         "order.buy.cancelled": buying.cancelled,
         "capacity.advertised": advertising.advertised,
-        "hubs.announced": announcing.announced,
+        "hubs.announced": _announced,
         "hubs.configured": announcing.configured,
         "quote.requested": quoting.requested,
         "quote.offered": buying.offered,
@@ -170,6 +183,8 @@ class HubMachine(Machine):
         if receipts.concerns(event):
             return receipts.handle(draft, event)
         book = Book(draft)
+        if self.config.leaf and leaf.met(draft, event):
+            telling.tell_sought(draft)
         TABLE[event.type](book, event)
         buying.retry_waiting(book)
         return book.draft.step()

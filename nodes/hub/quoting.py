@@ -53,7 +53,11 @@ def requested(book: Book, event: Event) -> None:
         )
         draft.do(SetTimer(name=key, at=draft.now + limits.QUOTE_LEASE_SECONDS))
     answer = QuoteOffered(
-        quote=data.quote, order=data.buy.id, offers=offers, capacities=() if offers else advertising.last_told(book)
+        quote=data.quote,
+        order=data.buy.id,
+        offers=offers,
+        capacities=() if offers else advertising.last_told(book),
+        certificate=draft.config.certificate,
     )
     draft.send("quote.offered", event.source, data.buy.id, answer)
 

@@ -3,7 +3,7 @@
 One aggregate, `hub`, beside the days of receipts (`nodes/receipts.py`). Keys: `hub`, `sell/<id>`, `buy/<id>`,
 `placed/<renter>`, `quote/<id>`, `contract/<id>`, `heard/<protection>/<neighbour's address>`,
 `link/<neighbour's address>`, `told/<neighbour's address>/<job>`, `member/<participant>`, `known/<hub's name>`,
-`telling/<neighbour's address>`.
+`telling/<neighbour's address>`, `seeking/<neighbour's address>`; at leaves `sought/<hub's name>`, `stranger/<job>`.
 Units of a sell order are held by the key of what holds them: `buy/…` (own reservation), `quote/…` or `contract/…`.
 """
 
@@ -203,6 +203,27 @@ class Telling(Struct, frozen=True, kw_only=True):
     """It is asked for all that it knows."""
 
 
+class Seeking(Struct, frozen=True, kw_only=True):
+    """A neighbour is a leaf, and told of these hubs alone."""
+
+    hubs: tuple[str, ...]
+    said_at: float
+    """By the neighbour's clock."""
+
+
+class Sought(Struct, frozen=True, kw_only=True):
+    """This hub is a leaf, and deals with another one; see `nodes/hub/leaf.py`."""
+
+    used_at: float
+
+
+class Stranger(Struct, frozen=True, kw_only=True):
+    """An introduction for which this leaf looks up the partner's hub."""
+
+    renter: Address
+    partner: Address
+
+
 class HubsConfigured(Struct, frozen=True, kw_only=True):
     """Internal event `hubs.configured`: a process of the hub started, or its files changed."""
 
@@ -221,6 +242,9 @@ RECORD_TYPES: Final[Mapping[str, type[Struct]]] = MappingProxyType(
         "told": ToldRecord,
         "known": KnownHub,
         "telling": Telling,
+        "seeking": Seeking,
+        "sought": Sought,
+        "stranger": Stranger,
         receipts.RECORD: Settlement,
     }
 )

@@ -193,7 +193,8 @@ def _ask(draft: Draft, record: BuyRecord, need: Need, first: Sequence[str] = ())
     hubs = [*first, *drawn(draft, order, {*record.tried, *first}, seed=seed)]
     asked = {draft.context.new_id("quote", hub, order.id, record.rounds): hub for hub in hubs}
     for quote, hub in asked.items():
-        draft.send("quote.requested", hub, order.id, QuoteRequested(quote=quote, buy=order, need=need))
+        asking = QuoteRequested(quote=quote, buy=order, need=need, certificate=draft.config.certificate)
+        draft.send("quote.requested", hub, order.id, asking)
     return structs.replace(record, asked=asked, tried=(*record.tried, *hubs))
 
 

@@ -54,20 +54,30 @@ class PaperRefused(VerificationFailed):
 
 
 def new_hub(
-    folder: Path, name: str, site: BrokerSite, *, authority: str = "", links: Sequence[str] = (), now: float
+    folder: Path,
+    name: str,
+    site: BrokerSite,
+    *,
+    authority: str = "",
+    links: Sequence[str] = (),
+    leaf: bool = False,
+    now: float,
 ) -> Path:
     """A new hub's key and passwords for its links, for their owner alone; the paper that goes to the other operators.
 
     Made again it keeps key and links, and adds those that are new.
 
     Raises:
-        BadConfig: a name is none, or there is another hub's key in the folder already.
+        BadConfig: a name is none, a leaf gets a second link, or there is another hub's key in the folder already.
     """
     me, path = hub_address(name), folder / f"{name}.hub.json"
     for link in links:
         address(link, "hub")
     make_folder(folder)
     identity, before = _own_key(folder, me, path)
+    named = sorted({*before, *links})
+    if leaf and len(named) > 1:
+        raise BadConfig(f"{name} has the links {', '.join(named)}: a leaf has one, so leave out --leaf", field="leaf")
     paper = HubPaper(
         name=name,
         public_key=identity.public,
@@ -77,6 +87,7 @@ def new_hub(
         tls=site.tls,
         authority=authority,
         links=before | {each: new_password(folder / _link_password(each)) for each in links if each not in before},
+        leaf=leaf,
         made_at=now,
     )
     write_paper(path, structs.replace(paper, signature=identity.sign(struct_bytes(paper))))
@@ -113,6 +124,7 @@ def found(
     """
     by_name = _checked(papers)
     mine = _own(folder, by_name)
+    _check_links(by_name, mine, joins=certified is not None or (folder / CERTIFICATE).exists())
     network, me = _founded(folder, joined(by_name), mine, needed, certified), hub_address(mine.name)
     check_network(described(network))
     hashes: dict[str, str] = {}
@@ -167,7 +179,10 @@ def joined(papers: Mapping[str, HubPaper]) -> NetworkFile:
     links = tuple((one, two) for one in names for two in names if one < two and two in papers[one].links)
     return NetworkFile(
         brokers={name: _site(papers[name]) for name in names},
-        hubs={name: HubEntry(broker=name, public_key=papers[name].public_key.hex()) for name in names},
+        hubs={
+            name: HubEntry(broker=name, public_key=papers[name].public_key.hex(), leaf=papers[name].leaf)
+            for name in names
+        },
         links=links,
     )
 
@@ -179,12 +194,17 @@ def _checked(papers: Sequence[HubPaper]) -> dict[str, HubPaper]:
             raise PaperRefused(f"the paper of hub {paper.name} is not as it signed it", code="paper-signature")
         if by_name.setdefault(paper.name, paper) != paper:
             raise PaperRefused(f"there are two papers of a hub {paper.name}: ask which is right", code="two-papers")
-    for paper in by_name.values():
+    return by_name
+
+
+def _check_links(papers: Mapping[str, HubPaper], mine: HubPaper, *, joins: bool) -> None:
+    """That both ends of each link name it. Who joined later needs no papers of hubs that only others are linked to."""
+    for paper in papers.values():
         for link in sorted(paper.links):
-            if link not in by_name or paper.name not in by_name[link].links:
+            elsewhere = joins and paper is not mine and link not in papers
+            if not elsewhere and (link not in papers or paper.name not in papers[link].links):
                 reason = f"hub {paper.name} wants a link to {link}, which names none to {paper.name}"
                 raise PaperRefused(f"{reason}: let both make their papers so", code="one-sided-link")
-    return by_name
 
 
 def _own(folder: Path, papers: Mapping[str, HubPaper]) -> HubPaper:

@@ -58,7 +58,7 @@ def network_toml(network: NetworkFile) -> str:
         lines += ["", "# Whose keys certify hubs that join or have another key, and how many of them have to."]
         lines += ["[founding]", *_fields(needed=network.founding.needed, founders=network.founding.founders)]
     for name, hub in network.hubs.items():
-        later = _fields(version=hub.version) if hub.version else []
+        later = [*(_fields(version=hub.version) if hub.version else []), *(_fields(leaf=True) if hub.leaf else [])]
         lines += ["", f"[hubs.{name}]", *_fields(broker=hub.broker, public_key=hub.public_key), *later]
     return "\n".join(lines) + "\n"
 

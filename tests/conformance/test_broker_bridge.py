@@ -7,12 +7,14 @@ import asyncio
 import aio_pika
 import aiormq
 import pytest
+from msgspec import structs
 
 from broker.bridge import NOT_OF_THIS_LINK, NOWHERE, TOO_LARGE
 from broker.errors import AccessRefused, NoSuchQueue
-from broker.names import dead_queue, heartbeat_key, hub_exchange, link_account, out_queue, queue_name
+from broker.names import dead_queue, heartbeat_key, hub_exchange, link_account, out_queue, queue_name, unroutable_queue
 from broker.port import DEAD_CUT, DEAD_KEY, DEAD_QUEUE, DEAD_REASON, Message
 from broker.rabbitmq.pump.pump import BYTES_UNDER_WAY_MAX
+from broker.topology import topology
 from schemas.ids import Address, hub_address
 from schemas.limits import BODY_BYTES_MAX
 from tests.conformance.test_broker_hostile import HOSTILE, KEY, NEIGHBOUR
@@ -88,6 +90,25 @@ async def test_a_way_over_a_third_hub_passes_two_bridges(bridged: BridgedWire) -
     sent = letter("evt-1", PARTNER, LESSOR, kind="result", body=b"sealed")
     await post(lessor, sent)
     assert await drain(partner, queue_name(PARTNER, "result"), 1) == [sent]
+
+
+async def test_what_a_leaf_has_no_way_for_goes_to_its_neighbour_and_to_nobody_twice(bridged: BridgedWire) -> None:
+    """C11 is one: beside A11 its broker knows no hub, and whoever is sent something in vain is told by one hub."""
+    partner, leaf, hub = [await bridged.connect(each) for each in (PARTNER, hub_address("C11"), hub_address("A11"))]
+    near, far = Address("C11.nobody"), Address("Z11.Z12")
+    there = letter("evt-3", LESSOR, PARTNER, body=b"rows" * 50_000)
+    await post(partner, letter("evt-1", near, PARTNER), letter("evt-2", far, PARTNER), there)
+    assert await drain(await bridged.connect(LESSOR), CONTROL_OF_LESSOR, 1) == [there]
+    await post(partner, letter("evt-4", near, PARTNER), letter("evt-5", far, PARTNER))
+    assert [each.id for each in await drain(leaf, unroutable_queue("C11"), 2)] == ["evt-1", "evt-4"]
+    assert [each.id for each in await drain(hub, unroutable_queue("A11"), 2)] == ["evt-2", "evt-5"]
+    await post(hub, letter("evt-6", near, hub_address("A11")), letter("evt-7", PARTNER, hub_address("A11")))
+    assert [each.id for each in await drain(partner, queue_name(PARTNER, "control"), 1)] == ["evt-7"]
+    assert [each.id for each in await drain(leaf, unroutable_queue("C11"), 1)] == ["evt-6"], "it does not come back"
+    await bridged.end("C11", "A11")
+    await post(partner, letter("evt-8", near, PARTNER), letter("evt-9", far, PARTNER))
+    waiting = await drain(leaf, out_queue("C11", "A11"), 2)
+    assert [each.id for each in waiting] == ["evt-8", "evt-9"], "nothing was left there"
 
 
 async def test_a_links_account_speaks_for_nobody_at_its_end_and_reads_nothing(bridged: BridgedWire) -> None:
@@ -173,6 +194,29 @@ async def test_more_than_may_be_under_way_is_pumped_whole(bridged: BridgedWire) 
     assert await drain(lessor, CONTROL_OF_LESSOR, len(sent)) == sent
     async with asyncio.timeout(SECONDS_MAX):
         await bridged.until_pumped(len(sent))
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.parametrize("bridged", ["bridged-rabbitmq"], indirect=True)
+async def test_a_leaf_becomes_an_ordinary_hub_and_back_while_its_broker_runs(bridged: BridgedWire) -> None:
+    here = bridged.sites["C11"]
+    assert isinstance(here, RabbitMQWire)
+    partner, leaf = await bridged.connect(PARTNER), await bridged.connect(hub_address("C11"))
+    await bridged.end("C11", "A11")
+    far, names = Address("Z11.Z12"), iter(range(9))
+    for is_leaf in (False, True, True):
+        hubs = tuple(structs.replace(each, leaf=is_leaf and each.name == "C11") for each in bridged.layout.hubs)
+        made = topology(structs.replace(bridged.layout, hubs=hubs), "three")
+        rest = {(row.destination, row.pattern) for row in made.bindings if row.source == "unroutable.C11"}
+        await asyncio.to_thread(here.become, made, rest)
+        sent = letter(f"evt-{next(names)}", far, PARTNER)
+        await post(partner, sent)
+        queue = out_queue("C11", "A11") if is_leaf else unroutable_queue("C11")
+        assert await drain(leaf, queue, 1) == [sent]
+    mark = letter("mark", Address("C11.nobody"), PARTNER)
+    await post(partner, mark)
+    for queue in (unroutable_queue("C11"), out_queue("C11", "A11")):
+        assert await drain(leaf, queue, 1) == [mark], "nothing was left there"
 
 
 @pytest.mark.rabbitmq

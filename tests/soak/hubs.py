@@ -18,6 +18,7 @@ from typing import Final
 from broker.network import Hub, Link, Network, check_network, far_neighbours
 from nodes.hub.asking import HUBS_ASKED_MAX
 from schemas import limits
+from schemas.hubs import HUBS_SOUGHT_MAX
 from schemas.ids import Address, hub_address, hub_of
 from tests.support.hubs import UNITS, Hubs
 
@@ -32,6 +33,11 @@ LINKS: Final = 4
 DIRECTORIES: Final = (10, 100, 1_000)
 ENTRY_BYTES_MAX: Final = 300
 ANNOUNCE_ROUNDS_MAX: Final = 40
+LEAVES: Final = 3
+LEAF_HUBS_MAX: Final = 1
+"""Its neighbour, where it deals with nobody."""
+LEAF_KIB_MAX: Final = 1.0
+TRADE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +146,16 @@ class Directory:
     """After a link was cut, until all know the ways that are shortest then."""
     told_cut: float
     """Messages of a hub until then."""
+    leaf_hubs: int
+    """That a leaf knows then, at most."""
+    leaf_kib: float
+    """Of all that it keeps of others in its store, at most."""
+    leaf_told_kib: float
+    """Data of what a leaf was told of hubs, at most."""
+    leaf_hubs_trading: int
+    """That a leaf knows once lessors are everywhere and it has heard of the best, at most."""
+    leaf_kib_trading: float
+    """As before, with words of compute, whose number is bounded too."""
     seconds: float
     """Of the processor, at each hub, for all of it."""
 
@@ -149,13 +165,16 @@ class Directory:
             f"{self.entry_bytes} bytes for a hub": self.entry_bytes > ENTRY_BYTES_MAX,
             f"{self.rounds} rounds": self.rounds > ANNOUNCE_ROUNDS_MAX,
             f"{self.rounds_cut} rounds after a cut": self.rounds_cut > ANNOUNCE_ROUNDS_MAX,
+            f"{self.leaf_hubs} hubs known to a leaf": self.leaf_hubs > LEAF_HUBS_MAX,
+            f"{self.leaf_kib:.1f} KiB kept by a leaf": self.leaf_kib > LEAF_KIB_MAX,
+            f"{self.leaf_hubs_trading} hubs known to a leaf that trades": self.leaf_hubs_trading > HUBS_SOUGHT_MAX,
         }
         return [f"{self.hubs:,} hubs announced: {what}" for what, bad in bounds.items() if bad]
 
 
 def learn(hubs: int) -> Directory:
-    """Let all hubs announce themselves, then cut one link."""
-    network, begun = Hubs(hubs, hubs), time.process_time()
+    """Let all hubs announce themselves, then cut one link; then let lessors come."""
+    network, begun = Hubs(hubs, hubs, leaves=LEAVES), time.process_time()
     network.announce_all()
     rounds = _settled(network)
     told, told_bytes = network.sent["hubs.announced"], network.announced_bytes
@@ -164,6 +183,11 @@ def learn(hubs: int) -> Directory:
     rounds_cut = _settled(network)
     if network.refusals:
         raise AssertionError(f"refused: {network.refusals[0].reason}")
+    told_cut, leaves = (network.sent["hubs.announced"] - told) / hubs, [*network.kept_at_leaves()]
+    leaf_told = max(network.announced_to[leaf] for leaf in network.leaves)
+    network.sell_all()
+    network.run(TRADE_SECONDS)
+    trading = [*network.kept_at_leaves()]
     return Directory(
         hubs=hubs,
         rounds=rounds,
@@ -171,7 +195,12 @@ def learn(hubs: int) -> Directory:
         told=told / hubs,
         told_kib=told_bytes / hubs / 1024,
         rounds_cut=rounds_cut,
-        told_cut=(network.sent["hubs.announced"] - told) / hubs,
+        told_cut=told_cut,
+        leaf_hubs=max(known for known, _ in leaves),
+        leaf_kib=max(size for _, size in leaves) / 1024,
+        leaf_told_kib=leaf_told / 1024,
+        leaf_hubs_trading=max(known for known, _ in trading),
+        leaf_kib_trading=max(size for _, size in trading) / 1024,
         seconds=(time.process_time() - begun) / hubs,
     )
 
@@ -190,6 +219,8 @@ def _distances(network: Hubs) -> list[int | None]:
     """Of every hub from every other, over links that carry, as `Hubs.lengths` has them."""
     found: list[int | None] = []
     for site in network.sites.values():
+        if site.me in network.leaves:
+            continue
         hops, todo = {str(site.me): 0}, [str(site.me)]
         for hub in todo:
             for further in network.sites[Address(hub)].links:

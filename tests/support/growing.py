@@ -1,17 +1,18 @@
 """Hubs with a broker and a key each, in one process as they run: real shells and bridges, one hub joining the others.
 
 A11, B11 and C11 are linked with each other and found the network; D11 joins later, linked with C11 alone. Nothing of
-A11's and B11's files and brokers names D11.
+A11's and B11's files and brokers names D11. L11 is a leaf at A11, where a test starts it: its broker knows A11 alone.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from broker.bridge import Bridge
@@ -33,6 +34,7 @@ from schemas.ids import Address, address, hub_address
 
 FOUNDERS: Final = ("A11", "B11", "C11")
 NEW: Final = "D11"
+LEAF: Final = "L11"
 LINKS: Final = (("A11", "B11"), ("A11", "C11"), ("B11", "C11"))
 SECONDS_MAX: Final = 30.0
 LOOK_SECONDS: Final = 0.01
@@ -45,14 +47,16 @@ class Hubs:
     folder: Path
     identities: dict[str, Identity] = field(default_factory=dict)
     nodes: dict[str, StoredNode] = field(default_factory=dict)
+    files: dict[str, HubConfig] = field(default_factory=dict)
+    """Of hubs that joined, as a test wrote them last."""
     servers: dict[str, EmbeddedServer] = field(default_factory=dict)
     _tasks: dict[str, tuple[asyncio.Event, asyncio.Task[None]]] = field(default_factory=dict)
     _bridges: dict[tuple[str, str], asyncio.Task[None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for number, name in enumerate((*FOUNDERS, NEW)):
+        for number, name in enumerate((*FOUNDERS, NEW, LEAF)):
             self.identities[name] = Identity.from_seed(hub_address(name), bytes([number + 1]) * 32)
-            self.servers[name] = EmbeddedServer(_layout(joined=name in {"C11", NEW}), name)
+            self.servers[name] = EmbeddedServer(_layout(name), name)
         self.founding = Founding(founders=tuple(self.identities[name].public for name in FOUNDERS), needed=2)
 
     def certify(self, hub: str, key: bytes, version: int) -> HubCertificate:
@@ -62,17 +66,24 @@ class Hubs:
         by = (FounderSignature(place, self.identities[FOUNDERS[place]].sign(signed)) for place in (0, 2))
         return HubCertificate(hub, key, version, bare.valid_until, tuple(by))
 
-    def config(self, hub: str, *linked: str, certificate: HubCertificate | None = None) -> HubConfig:
+    def config(
+        self,
+        hub: str,
+        *linked: str,
+        certificate: HubCertificate | None = None,
+        members: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> HubConfig:
         """A hub's, as its files say."""
         known: dict[str, bytes] = {hub_address(name): self.identities[name].public for name in {*FOUNDERS, hub}}
         ends = tuple(map(hub_address, linked))
         return HubConfig(
             me=hub_address(hub),
             hub_keys=HubKeys(known, self.founding),
-            participants={},
+            participants=members,
             linked=ends,
             far=frozenset(ends),
             certificate=certificate,
+            leaf=hub == LEAF,
         )
 
     async def start(self, config: HubConfig, identity: Identity | None = None) -> None:
@@ -101,7 +112,7 @@ class Hubs:
         for hub, neighbour in ((one, two), (two, one)):
             near = self.servers[hub].connect(hub_address(hub))
             far = self.servers[neighbour].connect(Address(link_account(hub, neighbour)))
-            bridge = Bridge(hub, neighbour, link_keys(hub, neighbour), near, far)
+            bridge = Bridge(hub, neighbour, link_keys(hub, neighbour), near, far, leaf=hub == LEAF)
             self._bridges[hub, neighbour] = asyncio.create_task(bridge.run())
 
     async def cut(self, one: str, two: str) -> None:
@@ -140,12 +151,23 @@ class Hubs:
             await server.close()
 
 
-def _layout(*, joined: bool) -> Network:
+def _layout(of: str) -> Network:
     """As a hub's operator described it to its broker."""
-    names = (*FOUNDERS, NEW) if joined else FOUNDERS
-    links = (*LINKS, ("C11", NEW)) if joined else LINKS
+    names: tuple[str, ...] = FOUNDERS
+    links: tuple[tuple[str, str], ...] = LINKS
+    if of in {"C11", NEW}:
+        names, links = (*names, NEW), (*links, ("C11", NEW))
+    if of == "A11":
+        names, links = (*names, LEAF), (*links, ("A11", LEAF))
+    if of == LEAF:
+        names, links = ("A11", LEAF), (("A11", LEAF),)
     hubs = tuple(
-        Hub(name=name, broker=name, participants=(Participant(name=f"{name[0]}12", role="renter", lanes=0),))
+        Hub(
+            name=name,
+            broker=name,
+            leaf=name == LEAF,
+            participants=(Participant(name=f"{name[0]}12", role="renter", lanes=0),),
+        )
         for name in names
     )
     return Network(hubs=hubs, links=tuple(Link(hubs=each) for each in links))

@@ -1,7 +1,8 @@
 """Many hubs in virtual time: their real machines on a wire of the test's, without shells, signatures and encodings.
 
-Hubs are linked at random, four links each: two rings through all of them, in different orders. Lessors have an order of
-a few units at prices that scatter; a rush is many orders in the same moment, at renters of hubs drawn at random.
+Hubs are linked at random, four links each: two rings through all of them, in different orders; there may be leaves
+beside. Lessors have an order of a few units at prices that scatter; a rush is many orders in the same moment, at
+renters of hubs drawn at random.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from nodes.runtime.links import LinkChanged
 from schemas import limits
 from schemas.events import CATALOGUE, Event, SellOrderPlaced
 from schemas.hubs import FounderSignature, Founding, HubCertificate
-from schemas.ids import Address, address, derive_id, hub_address
+from schemas.ids import Address, address, derive_id, hub_address, hub_of
 from schemas.orders import BuyOrder, SellOrder
 
 START: Final = 1_800_000_000.0
@@ -74,16 +75,19 @@ class Hubs:
     So nobody is served by its own hub, which is the harder case.
     """
 
-    def __init__(self, hubs: int, participants: int, *, seed: int = 1) -> None:
+    def __init__(self, hubs: int, participants: int, *, leaves: int = 0, seed: int = 1) -> None:
         self.random = Random(seed)
         self.now = START
         self.names = [f"H{number}" for number in range(hubs)]
+        self.leaves = {hub_address(f"L{number}") for number in range(leaves)}
         self.sent: Counter[str] = Counter()
         """Messages between hubs, by type."""
         self.asked: Counter[str] = Counter()
         """Quotes asked for, by the hub that was asked."""
         self.announced_bytes = 0
         """Data of what hubs told each other of hubs."""
+        self.announced_to: Counter[str] = Counter()
+        """The same, by receiver."""
         self.gone: set[tuple[str, str]] = set()
         """Links that do not carry, each way."""
         self.fates: dict[str, Fate] = defaultdict(Fate)
@@ -92,7 +96,11 @@ class Hubs:
         self._count = itertools.count()
         self.each_has = participants // hubs
         keys: dict[str, bytes] = dict.fromkeys(map(hub_address, self.names), KEY)
-        self.sites = {hub_address(name): self._site(name, linked, keys) for name, linked in self._links().items()}
+        links = self._links()
+        for leaf in sorted(map(hub_of, self.leaves)):
+            links[self.names[len(links) % hubs]].add(leaf)
+            links[leaf] = {self.names[len(links) % hubs]}
+        self.sites = {hub_address(name): self._site(name, linked, keys) for name, linked in links.items()}
 
     def _links(self) -> dict[str, set[str]]:
         links: dict[str, set[str]] = {name: set() for name in self.names}
@@ -107,9 +115,12 @@ class Hubs:
         own = (address(name, f"P{number}") for number in range(self.each_has))
         participants: dict[str, bytes] = dict.fromkeys(own, KEY)
         ends = tuple(map(hub_address, sorted(linked)))
+        leaf = hub_address(name) in self.leaves
+        own_key: dict[str, bytes] = {hub_address(name): KEY}
         config = HubConfig(
             me=hub_address(name),
-            hub_keys=HubKeys(keys, FOUNDING),
+            hub_keys=HubKeys(own_key if leaf else {**keys, **own_key}, FOUNDING),
+            leaf=leaf,
             participants=participants,
             linked=ends,
             certificate=HubCertificate(name, KEY, 1, START + 1e8, (FounderSignature(0, SIGNATURE),)),
@@ -194,8 +205,10 @@ class Hubs:
             yield sum(len(msgspec.json.encode(site.records[key])) for key in site.records.under(prefix))
 
     def lengths(self) -> Iterator[int | None]:
-        """Of the ways from every hub to every other one that it may know; None where it knows none."""
+        """Of the ways from every hub but leaves to every other one; None where it knows none."""
         for site in self.sites.values():
+            if site.me in self.leaves:
+                continue
             for name in self.names:
                 record = site.records.get(f"known/{name}")
                 if hub_address(name) != site.me:
@@ -206,6 +219,14 @@ class Hubs:
         for site in self.sites.values():
             for key in site.records.under(prefix):
                 yield len(key) + len(msgspec.msgpack.encode(site.records[key]))
+
+    def kept_at_leaves(self) -> Iterator[tuple[int, int]]:
+        """Hubs that each leaf knows, and bytes of all that it keeps of others in its store, with the keys."""
+        for leaf in self.leaves:
+            records = self.sites[leaf].records
+            keys = [key for prefix in ("known", "sought", "heard", "telling") for key in records.under(prefix)]
+            size = sum(len(key) + len(msgspec.msgpack.encode(records[key])) for key in keys)
+            yield len(records.under("known")) - 1, size
 
     def words_kept(self) -> Iterator[int]:
         """Of others, at each hub."""
@@ -269,7 +290,9 @@ class Hubs:
             return
         self.sent[effect.type] += 1
         if effect.type == "hubs.announced":
-            self.announced_bytes += len(msgspec.json.encode(effect.data))
+            size = len(msgspec.json.encode(effect.data))
+            self.announced_bytes += size
+            self.announced_to[effect.to] += size
         if effect.type == "quote.requested":
             self.fates[effect.subject].hubs_asked += 1
             self.asked[effect.to] += 1

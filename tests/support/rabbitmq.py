@@ -35,6 +35,7 @@ import orjson
 
 from broker.definitions import definitions, password_hash
 from broker.network import Network
+from broker.rabbitmq.management import Management
 from broker.topology import Topology, topology
 from schemas.ids import Address
 from tests.support.certificates import Authority
@@ -145,6 +146,14 @@ class Site:
         bindings = f"bindings/{self.vhost}/e/{quote(exchange)}/q/{quote(queue)}"
         for row in self.server.call("GET", bindings):
             self.server.call("DELETE", f"{bindings}/{quote(row['properties_key'])}")
+
+    def become(self, made: Topology, rest: set[tuple[str, str]]) -> None:
+        """Add what this has more, and leave the one hub's unroutable messages these bindings (queue, pattern)."""
+        api = Management(self.server.api_url)
+        hashes = {row.user: password_hash(self.password, secrets.token_bytes(4)) for row in made.permissions}
+        api.apply(definitions(made, hashes, vhost=self.vhost))
+        (exchange,) = {each.alternate for each in made.exchanges if each.alternate}
+        api.unbind_others(self.vhost, exchange, rest)
 
     def deprecated(self) -> list[str]:
         """Features in use that the server says it will drop; none before RabbitMQ 3.13, which does not tell."""

@@ -21,7 +21,7 @@ from broker.port import Broker, Message
 from broker.rabbitmq import connect
 from broker.rabbitmq.broker import RabbitBroker
 from broker.rabbitmq.pump import Pump
-from broker.topology import link_keys, unread_keys
+from broker.topology import Topology, link_keys, unread_keys
 from schemas.ids import Address, hub_address, hub_of
 from tests.support.rabbitmq import Server, site
 from tests.support.relay import Relay
@@ -39,8 +39,9 @@ CONNECT_SECONDS_MAX: Final = 20.0
 
 
 def network(*, keep_unroutable: bool, brokers: tuple[str, str, str] = ("main", "main", "main")) -> Network:
-    """Three hubs, on these brokers."""
+    """Three hubs, on these brokers; the third is a leaf where it may be."""
     first, second, third = brokers
+    leaf = keep_unroutable and third != first
     return Network(
         hubs=(
             Hub(
@@ -52,7 +53,7 @@ def network(*, keep_unroutable: bool, brokers: tuple[str, str, str] = ("main", "
                 ),
             ),
             Hub(name="B11", broker=second, participants=(Participant(name="B12", role="lessor", lanes=2),)),
-            Hub(name="C11", broker=third, participants=(Participant(name="C12", role="partner", lanes=0),)),
+            Hub(name="C11", broker=third, leaf=leaf, participants=(Participant(name="C12", role="partner", lanes=0),)),
         ),
         links=(Link(hubs=("A11", "B11")), Link(hubs=("A11", "C11"))),
         keep_unroutable=keep_unroutable,
@@ -164,6 +165,10 @@ class RabbitMQWire:
         """What the server is asked for and will not always do; nothing on releases that do not tell."""
         return self._site.deprecated()
 
+    def become(self, made: Topology, rest: set[tuple[str, str]]) -> None:
+        """As its operator does when the hub's files say something else (`nodes/admission/applying.py`)."""
+        self._site.become(made, rest)
+
     def unbind_dead_letters(self, hub: str) -> None:
         """As a broker that was loaded with another network description: nobody receives what is rejected."""
         self._site.unbind(hub_exchange(hub), dead_queue(hub))
@@ -231,7 +236,8 @@ class BridgedWire:
         pump = None
         if isinstance(near, RabbitBroker) and isinstance(far, RabbitBroker):
             pump = partial(Pump, near, far, out_queue(hub, neighbour), unread_keys(hub, neighbour), self._pumped)
-        return Bridge(hub, neighbour, keys, near, far, pump=pump)
+        leaf = any(each.leaf for each in self.layout.hubs if each.name == hub)
+        return Bridge(hub, neighbour, keys, near, far, leaf=leaf, pump=pump)
 
     async def until_pumped(self, messages: int) -> None:
         """Return when pumps have carried so many by themselves."""

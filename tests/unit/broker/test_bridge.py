@@ -86,7 +86,7 @@ def given(name: str, key: str = KEY, **more: Any) -> Given:
     return Given(Message(key, b"body", {}, name), **more)
 
 
-async def carried(far: Far, *deliveries: Given) -> float:
+async def carried(far: Far, *deliveries: Given, leaf: bool = False) -> float:
     """Run a bridge until all are settled; the seconds that it slept."""
     slept = 0.0
 
@@ -97,7 +97,7 @@ async def carried(far: Far, *deliveries: Given) -> float:
 
     near: Any = Near(deque(deliveries))
     target: Any = far
-    bridge = Bridge("A11", "B11", r"B11\.\w+\.A11\.\w+\.\w+", near, target, sleep)
+    bridge = Bridge("A11", "B11", r"B11\.\w+\.A11\.\w+\.\w+", near, target, sleep, leaf=leaf)
     running = asyncio.create_task(bridge.run())
     await asyncio.gather(*(each.settled.wait() for each in deliveries))
     running.cancel()
@@ -124,6 +124,12 @@ async def test_a_key_of_another_link_is_never_published() -> None:
     far, bad = Far(), given("bad", key="A11.A12.A11.A12.batch")
     await carried(far, bad)
     assert (bad.how, far.taken) == (NOT_OF_THIS_LINK, [])
+
+
+async def test_a_leaf_keeps_what_is_for_its_own_subnet_and_sends_on_the_rest() -> None:
+    far, own, other = Far(), given("own", key="A11.nobody.A11.A12.batch"), given("other", key="A1.A12.A11.A12.batch")
+    await carried(far, own, other, leaf=True)
+    assert (own.how, other.how, far.taken) == ("ack", NOT_OF_THIS_LINK, [])
 
 
 @pytest.mark.parametrize(

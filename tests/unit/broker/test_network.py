@@ -11,8 +11,14 @@ from broker.network import Hub, Link, Network, Participant, Route, check_network
 from schemas.errors import BadConfig
 
 
-def subnet(name: str, *participants: Participant, broker: str = "main") -> Hub:
-    return Hub(name=name, participants=participants, broker=broker)
+def subnet(name: str, *participants: Participant, broker: str = "main", leaf: bool = False) -> Hub:
+    return Hub(name=name, participants=participants, broker=broker, leaf=leaf)
+
+
+def star(*leaves: str, hub: str = "A11", shared: bool = False, links: tuple[Link, ...] = ()) -> Network:
+    """Leaves at one hub, each on a broker of its own."""
+    ends = (subnet(leaf, broker="main" if shared else leaf, leaf=True) for leaf in leaves)
+    return Network(hubs=(subnet(hub), *ends), links=(*(Link(hubs=(hub, leaf)) for leaf in leaves), *links))
 
 
 def line(*names: str, routes: tuple[Route, ...] = ()) -> Network:
@@ -49,12 +55,29 @@ def test_a_route_leads_another_way_than_the_shortest() -> None:
         (Network(hubs=(subnet("A11", Participant(name="wait250", role="renter")),)), "participants"),
         (Network(hubs=(subnet("A11", Participant(name="broker", role="lessor")),)), "participants"),
         (Network(hubs=(subnet("A11", Participant(name="dead", role="lessor")),)), "participants"),
+        (star("L11", "M11", links=(Link(hubs=("L11", "M11")),)), "leaf"),
+        (star("L11", shared=True), "leaf"),
+        (Network(hubs=(subnet("L11", leaf=True),)), "leaf"),
+        (msgspec.structs.replace(star("L11"), keep_unroutable=False), "leaf"),
+        (
+            Network(
+                hubs=(subnet("L11", leaf=True), subnet("M11", broker="m", leaf=True)),
+                links=(Link(hubs=("L11", "M11")),),
+            ),
+            "leaf",
+        ),
     ],
 )
 def test_a_network_that_cannot_work_is_refused_naming_the_field(network: Network, field: str) -> None:
     with pytest.raises(BadConfig) as caught:
         check_network(network)
     assert caught.value.field == field
+
+
+def test_leaves_may_be_many_and_whoever_links_two_is_told_what_to_do() -> None:
+    check_network(star("L11", "M11", "N11"))
+    with pytest.raises(BadConfig, match=r"L11 is a leaf and has 2 links \(A11, M11\): give it one"):
+        check_network(star("L11", "M11", links=(Link(hubs=("L11", "M11")),)))
 
 
 def test_a_typo_in_a_network_description_is_refused() -> None:

@@ -16,7 +16,7 @@ from broker.topology import link_keys, membership, topology, unread_keys
 from schemas.errors import BadConfig
 from schemas.ids import Address, hub_address
 from tests.unit.broker.test_names import A12, B12, KINDS, NAMES
-from tests.unit.broker.test_network import line, subnet
+from tests.unit.broker.test_network import line, star, subnet
 
 TWO = Network(
     hubs=(
@@ -126,6 +126,20 @@ def test_a_link_carries_whatever_does_not_speak_for_its_end_or_come_back(key: st
 def test_a_hub_may_lead_to_its_own_bridges_and_nobody_else_to_any() -> None:
     rows = topology(chain("one", "two", "three", "four"), "two").permissions
     assert {row.user: row.leads for row in rows if row.leads} == {"B11.hub": r"out\.B11\.[A-Za-z0-9_-]+"}
+
+
+def test_a_leaf_has_one_binding_for_all_others_and_its_neighbour_one_for_it() -> None:
+    """Whatever the network: what is for others goes on, what is for its own subnet is kept."""
+    for leaves in (("L11",), ("L11", "M11", "N11")):
+        network = star(*leaves)
+        here = topology(network, "L11")
+        rest = {(row.pattern, row.destination) for row in here.bindings if row.source == "unroutable.L11"}
+        assert rest == {("#", "out.L11.A11"), ("L11.#", "q.L11.unroutable")}
+        out = {row.pattern for row in here.bindings if row.source == "hub.L11" and row.destination == "out.L11.A11"}
+        assert out == {heartbeat_key("L11", "A11")}
+        there = {(row.source, row.pattern, row.destination) for row in topology(network).bindings}
+        assert ("hub.A11", "L11.#", "out.A11.L11") in there
+        assert ("unroutable.A11", "#", "q.A11.unroutable") in there
 
 
 def test_hubs_on_one_broker_need_no_link_account() -> None:

@@ -71,6 +71,22 @@ def test_definitions_are_added_in_one_request(api: Api) -> None:
     assert api.bodies == [{"users": []}]
 
 
+def test_an_exchange_keeps_those_bindings_to_queues_that_it_is_to_have(api: Api) -> None:
+    rows = [("q.A11.unroutable", "queue", "#"), ("out.A11.B11", "queue", "#"), ("hub.B11", "exchange", "B11.#")]
+    api.said = json.dumps(
+        [
+            {"destination": to, "destination_type": kind, "routing_key": key, "properties_key": key.replace("#", "%23")}
+            for to, kind, key in rows
+        ]
+    ).encode()
+    bound = {("out.A11.B11", "#"), ("q.A11.unroutable", "A11.#")}
+    assert Management(api.url).unbind_others("v/h", "unroutable.A11", bound) == [("q.A11.unroutable", "#")]
+    assert api.asked == [
+        ("GET", "/api/exchanges/v%2Fh/unroutable.A11/bindings/source"),
+        ("DELETE", "/api/bindings/v%2Fh/e/unroutable.A11/q/q.A11.unroutable/%2523"),
+    ]
+
+
 def test_a_queue_is_unbound_before_it_goes(api: Api) -> None:
     Management(api.url).remove("v/h", ["q.A11.A12.w1"])
     assert api.asked == [

@@ -8,6 +8,7 @@ import json
 import stat
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -178,6 +179,55 @@ def test_a_hub_without_neighbours_on_other_brokers_has_nothing_to_carry(
     assert "no neighbour on another broker" in capsys.readouterr().err
 
 
+class Applied:
+    """The management API, as far as it is asked."""
+
+    def __init__(self, _: str) -> None:
+        self.made: dict[str, Any] = {}
+
+    def apply(self, made: dict[str, Any]) -> None:
+        self.made = made
+
+    def unbind_others(self, vhost: str, exchange: str, bound: set[tuple[str, str]]) -> list[tuple[str, str]]:
+        """That the hub was no leaf before."""
+        assert self.made["vhosts"] == [{"name": vhost}]
+        assert (exchange, bound) == ("unroutable.B11", {("out.B11.A11", "#"), ("q.B11.unroutable", "B11.#")})
+        return [("q.B11.unroutable", "#")]
+
+
+def test_a_broker_is_brought_to_what_a_hub_that_became_a_leaf_needs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("broker.rabbitmq.management.Management", Applied)
+    folder = tmp_path / "B11"
+    for name, more in (("A11", ["--link", "B11"]), ("B11", ["--link", "A11", "--leaf"])):
+        assert main(["key", "hub", str(tmp_path / name), "--name", name, "--broker", f"{name}:5672/x", *more]) == 0
+    papers = [str(tmp_path / name / f"{name}.hub.json") for name in ("A11", "B11")]
+    assert main(["network", "found", str(folder), *papers]) == 0
+    capsys.readouterr()
+    own = ["--config", str(folder / "node.toml")]
+    assert main(["network", "apply", *own, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["unbound"] == [["q.B11.unroutable", "#"]]
+    for text, why in (("{}", "is not of the broker of B11.hub"), ("[]", "has no definitions"), ("{", "is no JSON")):
+        (folder / "definitions.json").write_text(text)
+        assert main(["network", "apply", *own]) == 2
+        assert why in capsys.readouterr().err
+    (folder / "definitions.json").unlink()
+    assert main(["network", "apply", *own]) == 2
+    assert "`sublet network found` writes it" in capsys.readouterr().err
+
+
+def test_init_makes_leaves_and_says_why_it_cannot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wishes = ["--broker", "B11=b11.example:5672/sublet", "--leaf", "B11"]
+    assert main(["network", "init", str(tmp_path / "one"), *wishes]) == 0
+    network = read_config(tmp_path / "one" / "nodes" / "B11.hub" / "node.toml", {}).network
+    assert (network.is_leaf("A11"), network.is_leaf("B11")) == (False, True)
+    assert main(["network", "init", str(tmp_path / "two"), "--leaf", "B11"]) == 2
+    assert "B11 is a leaf on the broker of A11" in capsys.readouterr().err
+    assert main(["network", "init", str(tmp_path / "two"), "--leaf", "Z11"]) == 2
+    assert "Z11 is to be a leaf and is no hub" in capsys.readouterr().err
+
+
 def test_founders_certify_a_hub_that_joins_one_after_the_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -206,3 +256,16 @@ def test_founders_certify_a_hub_that_joins_one_after_the_other(
     assert set(linked.links) == {"A11", "D11"}
     assert main(["network", "certify", papers["D11"], "--config", str(tmp_path / "D11" / "node.toml")]) == 2
     assert "no founder" in capsys.readouterr().err
+
+
+def test_a_founder_that_is_a_leaf_does_not_guess_which_key_it_certifies(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, more in (("A11", ["--link", "B11"]), ("B11", ["--link", "A11", "--leaf"]), ("D11", [])):
+        assert main(["key", "hub", str(tmp_path / name), "--name", name, "--broker", f"{name}:5672/x", *more]) == 0
+    papers = {name: str(tmp_path / name / f"{name}.hub.json") for name in ("A11", "B11", "D11")}
+    assert main(["network", "found", str(tmp_path / "B11"), papers["A11"], papers["B11"]]) == 0
+    own = ["--config", str(tmp_path / "B11" / "node.toml"), "--out", str(tmp_path / "made.json")]
+    assert main(["network", "certify", papers["D11"], *own]) == 2
+    assert "give --version" in capsys.readouterr().err
+    assert main(["network", "certify", papers["D11"], *own, "--version", "3"]) == 0

@@ -41,7 +41,8 @@ def certify(
 class Growing(World):
     """Founded by A11, B11 and C11; all further hubs are known to themselves alone, with a certificate."""
 
-    def __init__(self, links: str, founding: Founding | None = FOUNDING) -> None:
+    def __init__(self, links: str, founding: Founding | None = FOUNDING, *, leaves: Collection[str] = ()) -> None:
+        self.leaves = {*leaves}
         pairs = [tuple(each.split("-")) for each in links.split()]
         names = sorted({name for pair in pairs for name in pair})
         self.links = {
@@ -62,7 +63,11 @@ class Growing(World):
         if certificate is None and me not in founders:
             certificate = certify(hub)
         config = replace(
-            self.machines[me].config, hub_keys=keys, linked=tuple(sorted(self.links[hub])), certificate=certificate
+            self.machines[me].config,
+            hub_keys=keys,
+            linked=tuple(sorted(self.links[hub])),
+            certificate=certificate,
+            leaf=hub in self.leaves,
         )
         self.machines[me] = HubMachine(config, verify)
 

@@ -12,7 +12,7 @@ import pytest
 from msgspec import structs
 
 from nodes.contracts import ContractInvalid, verify_contract
-from nodes.hub import announcing
+from nodes.hub import telling
 from nodes.hub.records import KnownHub
 from nodes.hub_keys import HubKeys
 from nodes.introductions import verify_introduction
@@ -136,7 +136,7 @@ def test_a_directory_entry_takes_at_most_300_bytes_in_the_store() -> None:
 
 def test_a_large_directory_is_told_in_several_rounds() -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(announcing, "HUBS_TOLD_MAX", 2)
+        patch.setattr(telling, "HUBS_TOLD_MAX", 2)
         world = Growing("A11-B11 B11-C11 C11-D11 D11-E11 E11-F11")
         world.start()
         world.run(200)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pytest
 
+from nodes.hub import leaf
 from schemas import limits
-from tests.soak.hubs import LINKS, Line, learn, look
+from tests.soak.hubs import LINKS, Directory, Line, learn, look
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +41,29 @@ def test_of_a_rush_of_orders_nearly_all_are_served_without_a_pause(lines: tuple[
     assert min(line.served for line in lines) >= 0.9
 
 
-def test_all_hubs_know_the_shortest_ways_to_all_others_by_a_few_hundred_bytes_each() -> None:
-    few, many = learn(10), learn(40)
+@pytest.fixture(scope="module")
+def directories() -> tuple[Directory, Directory]:
+    """10 hubs and 40, with leaves beside."""
+    return learn(10), learn(40)
+
+
+def test_all_hubs_know_the_shortest_ways_to_all_others_by_a_few_hundred_bytes_each(
+    directories: tuple[Directory, Directory],
+) -> None:
+    few, many = directories
     assert not few.faults() + many.faults()
     assert many.told < 3 * few.told
     assert max(few.rounds_cut, many.rounds_cut) <= few.rounds + many.rounds
+
+
+def test_a_leaf_keeps_the_same_in_a_large_network_and_in_a_small_one(directories: tuple[Directory, Directory]) -> None:
+    few, many = directories
+    assert (few.leaf_hubs, few.leaf_kib) == (many.leaf_hubs, many.leaf_kib)
+    assert many.leaf_told_kib < 1.5 * few.leaf_told_kib
+
+
+def test_a_leaf_that_hears_of_lessors_everywhere_keeps_as_many_hubs_as_it_may() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "CAPACITIES_PER_NEIGHBOUR_MAX", 4)
+        patch.setattr(leaf, "HUBS_SOUGHT_MAX", 6)
+        assert learn(40).leaf_hubs_trading <= 6

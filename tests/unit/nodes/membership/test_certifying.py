@@ -140,6 +140,28 @@ def test_it_has_the_networks_founding_document_and_a_later_key_of_its_own(
     assert again == network
 
 
+def test_who_joins_needs_no_papers_of_those_whom_only_others_are_linked_to(
+    papers: list[HubPaper], tmp_path: Path
+) -> None:
+    """Nothing at a leaf grows with the network, nor what its operator has to gather."""
+    certified = by_founders(papers, tmp_path)
+    founders, paper = papers[:-1], papers[-1]
+    more = founding.new_hub(tmp_path / "B11", "B11", BrokerSite(host="B11.example"), links=("Z11",), now=NOW + 1)
+    papers = [founders[0], read_paper(more, HubPaper), founders[2], paper]
+    for certificate in (certified, None):
+        network = founding.found(tmp_path / "D11", papers, 15672, certified=certificate)
+        assert set(network.hubs) == {*NAMES, "D11"}
+        assert network.links == (("A11", "B11"), ("A11", "C11"), ("A11", "D11"))
+    with pytest.raises(PaperRefused) as refused:
+        founding.found(tmp_path / "A11", papers, 15672)
+    assert refused.value.code == "one-sided-link"
+    site = BrokerSite(host="D11.example")
+    own = read_paper(founding.new_hub(tmp_path / "D11", "D11", site, links=("Y11",), now=NOW + 2), HubPaper)
+    with pytest.raises(PaperRefused) as refused:
+        founding.found(tmp_path / "D11", [*papers[:-1], own], 15672)
+    assert refused.value.code == "one-sided-link"
+
+
 @pytest.mark.parametrize("code", ["not-my-certificate", "hub-certificate"])
 def test_a_certificate_that_is_not_right_changes_nothing(papers: list[HubPaper], tmp_path: Path, code: str) -> None:
     good = by_founders(papers, tmp_path)

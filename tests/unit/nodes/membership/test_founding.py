@@ -159,6 +159,28 @@ def test_papers_that_do_not_fit_found_nothing(papers: dict[str, HubPaper], tmp_p
     assert not (tmp_path / "A11" / "network.toml").exists()
 
 
+def test_a_paper_says_that_its_hub_is_a_leaf_to_everybody_until_it_gets_a_second_link(
+    papers: dict[str, HubPaper], tmp_path: Path
+) -> None:
+    site = BrokerSite(host="b11.example", port=5671, tls=True)
+    path = founding.new_hub(tmp_path / "B11", "B11", site, links=LINKS["B11"], leaf=True, now=NOW)
+    with_leaf = papers | {"B11": read_paper(path, HubPaper)}
+    for name in LINKS:
+        network = founding.found(tmp_path / name, list(with_leaf.values()), 15672)
+        assert {hub for hub in network.hubs if network.is_leaf(hub)} == {"B11"}
+        assert read_config(tmp_path / name / "node.toml", {}, role="hub").network == network
+    bound = [row for row in defined(tmp_path / "B11")["bindings"] if row["source"] == "unroutable.B11"]
+    assert {(row["routing_key"], row["destination"]) for row in bound} == {
+        ("#", "out.B11.A11"),
+        ("B11.#", "q.B11.unroutable"),
+    }
+    with pytest.raises(BadConfig, match="a leaf has one, so leave out --leaf") as refused:
+        founding.new_hub(tmp_path / "B11", "B11", site, links=("C11",), leaf=True, now=NOW)
+    assert refused.value.field == "leaf"
+    founding.new_hub(tmp_path / "B11", "B11", site, links=("C11",), now=NOW)
+    assert read_paper(path, HubPaper).leaf is False
+
+
 def test_hubs_that_do_not_reach_each_other_are_no_network(tmp_path: Path) -> None:
     alone = [
         read_paper(founding.new_hub(tmp_path / name, name, BrokerSite(host=name), now=NOW), HubPaper)
