@@ -5,16 +5,20 @@ a link that is down stays there; what was led over a neighbour that is none any 
 
 Carried out after the hub decided, again and again until it is done, by any of its processes. What counts is where the
 way leads when a binding is made, and it is looked at again afterwards: so two that happen at once end with the younger.
+A way over a link of which the broker was not told yet is tried again until it was.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn
 
+import structlog
 from msgspec import Struct
 
+from broker.errors import AccessRefused, BrokerError, BrokerUnreachable, NoSuchQueue
 from broker.port import Broker
 from nodes.hub.directory import HubConfig
 from nodes.hub.known import record_key
@@ -22,6 +26,11 @@ from nodes.hub.machine import AGGREGATE
 from nodes.hub.records import KnownHub
 from nodes.store.port import Store
 from schemas.ids import Address, hub_of
+
+AGAIN_SECONDS: Final = 15.0
+"""Between attempts to lead over a link that the broker does not have."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +40,40 @@ class Ways:
     broker: Broker
     store: Store
     config: Callable[[], HubConfig]
+    _unled: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Hubs whose way could not be led, and the neighbours that are gone."""
 
     async def lead(self, params: dict[str, Any], aggregate: str) -> Sequence[tuple[str, Struct]]:
         """Activity `lead`: `params["hubs"]` names hubs, `params["gone"]` those that were neighbours and are none now.
 
         Raises:
-            BrokerError, BrokerUnreachable: it is to be done again.
+            BrokerUnreachable: it is to be done again.
         """
         gone = tuple(str(each) for each in params.get("gone", ()))
         for hub in params["hubs"]:
-            await self._lead(str(hub), gone)
+            await self._try(str(hub), gone)
         return ()
+
+    async def follow(self) -> NoReturn:
+        """Lead what could not be led, once it can be. Whatever a process leaves, the next one leads when it starts."""
+        while True:
+            await asyncio.sleep(AGAIN_SECONDS)
+            for hub, gone in sorted(self._unled.items()):
+                try:
+                    await self._try(hub, gone)
+                except (BrokerError, BrokerUnreachable) as error:
+                    log.info("not led yet", hub=hub, reason=str(error))
+
+    async def _try(self, hub: str, gone: tuple[str, ...]) -> None:
+        gone = tuple(dict.fromkeys((*self._unled.get(hub, ()), *gone)))
+        try:
+            await self._lead(hub, gone)
+        except (NoSuchQueue, AccessRefused) as error:
+            if not self._unled:
+                log.warning("no way yet", hub=hub, reason=f"{error}: import this hub's definitions there")
+            self._unled[hub] = gone
+        else:
+            self._unled.pop(hub, None)
 
     async def _lead(self, hub: str, gone: tuple[str, ...]) -> None:
         led = None

@@ -82,7 +82,7 @@ async def hub_node(
 
     beats = Heartbeats(broker, door, post, key_of, links, runtime.submit, AGGREGATE, time.monotonic)
     hubs = _Hubs(machine, runtime, links)
-    beside = (Undelivered(broker, door, post).run, hubs.follow, partial(hubs.once_far, beats.run))
+    beside = (Undelivered(broker, door, post).run, hubs.follow, ways.follow, partial(hubs.once_far, beats.run))
     telemetry.health.links = links.standing
     return StoredNode(runtime, store, beside, machine, hubs.changed)
 

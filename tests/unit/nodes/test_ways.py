@@ -5,9 +5,10 @@ The machines of hubs tell each other of ways; brokers that were told of links bu
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -16,7 +17,8 @@ from typing import cast
 import pytest
 from msgspec import Struct, structs
 
-from broker.embedded import EmbeddedServer
+from broker.embedded import EmbeddedBroker, EmbeddedServer
+from broker.errors import NoSuchQueue
 from broker.names import hub_pattern, link_account, queue_name, unroutable_queue
 from broker.network import Hub, Link, Network, Participant, Route
 from broker.port import Message
@@ -32,7 +34,7 @@ from nodes.ways import Ways
 from schemas.events import Event
 from schemas.hubs import HubCertificate
 from schemas.ids import Address, address, hub_address, hub_of
-from tests.support.letters import letter
+from tests.support.letters import SECONDS_MAX, letter
 from tests.unit.nodes.hub.announced import Growing
 
 NAMES = ("A11", "B11", "C11", "D11")
@@ -225,6 +227,37 @@ async def test_every_network_is_led_along_its_ways_whatever_is_cut(seed: int) ->
         else:
             pairs.discard(gone)
         world.require_reached()
+
+
+async def test_a_way_over_a_link_that_the_broker_was_not_told_of_is_led_once_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("nodes.ways.AGAIN_SECONDS", 0.0)
+    led, missing = list[tuple[str, str]](), {"B11"}
+
+    class Told(EmbeddedBroker):
+        async def lead(self, hub: str, via: str, *, near: bool = False, not_via: Collection[str] = ()) -> None:
+            if via in missing:
+                raise NoSuchQueue(f"no link to {via}")
+            led.append((hub, via))
+
+    world = Led("A11-B11 A11-C11", dict.fromkeys(("A11", "B11", "C11"), "1"))
+    world.start()
+    world.run(120.0)
+    me = hub_address("A11")
+    broker = world.servers["1"].connect(me)
+    broker.__class__ = Told
+    ways = Ways(broker, cast(Store, Record(world.records[me])), lambda: world.machines[me].config)
+    await ways.lead({"hubs": ["B11", "C11"]}, "hub")
+    assert led == [("C11", "C11")]
+    following = asyncio.create_task(ways.follow())
+    await asyncio.sleep(0)
+    missing.clear()
+    async with asyncio.timeout(SECONDS_MAX):
+        while len(led) == 1:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0)
+    following.cancel()
+    assert led == [("C11", "C11"), ("B11", "B11")]
 
 
 def test_files_fix_the_ways_that_they_name_and_no_others(tmp_path: Path) -> None:
