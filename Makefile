@@ -34,7 +34,7 @@ demo: $(VENV)/.sublet-runtime
 	$(VENV)/bin/sublet demo $(ARGS)
 
 test: check
-	bash $(support)/with_servers.sh $(python) -m pytest $(parallel) $(ARGS)
+	bash $(support)/with_servers.sh bash $(support)/in_memory.sh $(python) -m pytest $(parallel) $(ARGS)
 
 check: $(VENV)/.sublet-dev
 	$(python) -m ruff check .
