@@ -21,6 +21,9 @@ support := tests/support
 parallel := --numprocesses logical --maxprocesses 8 --dist worksteal
 bench_broker := $(if $(filter-out market% paillier% ckks% lattice% memory% enclave% predictions% data% models% jobs% joint%,$(or $(ONLY),all)),bash $(support)/with_servers.sh)
 
+# Tests and benchmarks start hundreds of Pythons: kept bytecode starts each of ours a fifth to a quarter quicker.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test check bench documents fuzz soak fmt clean
 .DEFAULT_GOAL := help
 
@@ -31,7 +34,7 @@ demo: $(VENV)/.sublet-runtime
 	$(VENV)/bin/sublet demo $(ARGS)
 
 test: check
-	bash $(support)/with_servers.sh $(python) -m pytest $(parallel) $(ARGS)
+	bash $(support)/with_servers.sh bash $(support)/in_memory.sh $(python) -m pytest $(parallel) $(ARGS)
 
 check: $(VENV)/.sublet-dev
 	$(python) -m ruff check .

@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, TextIO
 
-import structlog
-
+from nodes.cli.sparing import without
 from schemas.errors import BadConfig
+
+with without("rich"):  # it would show tracebacks in colours, which nothing here asks for: an eighth of a hub's start
+    import structlog
 
 LEVELS: Final[Mapping[str, int]] = MappingProxyType(
     {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}

@@ -28,28 +28,35 @@ def add_to(app: typer.Typer) -> None:
 
 def bridge(config: o.Config, log_level: LogLevel = "info") -> None:
     """A hub's bridges: carries messages to linked hubs on other brokers. Ends cleanly on SIGTERM and SIGINT."""
-    from nodes.bridges import run_bridges  # noqa: PLC0415
 
-    _serve(config, "hub", log_level, run_bridges, "bridge")
+    def loaded() -> Run:
+        from nodes.bridges import run_bridges  # noqa: PLC0415
+
+        return run_bridges
+
+    _serve(config, "hub", log_level, loaded, "bridge")
 
 
 def _command(role: Role) -> Callable[..., None]:
     def command(config: o.Config, log_level: LogLevel = "info") -> None:
-        from nodes.bootstrap.running import run_node  # noqa: PLC0415
+        def loaded() -> Run:
+            from nodes.bootstrap.running import run_node  # noqa: PLC0415
 
-        _serve(config, role, log_level, run_node)
+            return run_node
+
+        _serve(config, role, log_level, loaded)
 
     return command
 
 
-def _serve(path: Path, role: Role, log_level: str, run: Run, called: str = "") -> None:
-    from nodes.cli.logs import configure_logs  # noqa: PLC0415
+def _serve(path: Path, role: Role, log_level: str, loaded: Callable[[], Run], called: str = "") -> None:
+    from nodes.cli.logs import configure_logs  # noqa: PLC0415 - before all that logs, see there
     from nodes.cli.serve import Deadline, serve  # noqa: PLC0415
     from nodes.config import read_config  # noqa: PLC0415
 
     configure_logs(log_level)
     deadline = Deadline()
     try:
-        finish(serve(read_config(path, os.environ, role=role), run, called or role, deadline))
+        finish(serve(read_config(path, os.environ, role=role), loaded(), called or role, deadline))
     finally:
         deadline.cancel()

@@ -11,9 +11,10 @@ come in as `Input`s; `apply` handles several in one transaction, and for each of
                                        content is a `duplicate` from then on, so that it is not refused again and again
 
 A crash at any point leaves all of an `apply` or nothing. Effects to be carried out outside (`Publish`, `Perform`)
-become outbox rows in that same transaction. A row belongs to one owner (a process) until its lease ends; then any other
-may claim it. A row stays until `done`, or until an `apply` completes it together with its outcome. So effects happen at
-least once, and their deterministic event ids make them count once.
+become outbox rows in that same transaction. A row belongs to one owner (a process) until its lease ends, or until that
+process is known to have ended (`beat`); then any other may claim it. A row stays until `done`, or until an `apply`
+completes it together with its outcome. So effects happen at least once, and their deterministic event ids make them
+count once.
 
 `decide` runs inside the transaction, possibly on another thread: it must be pure and quick. The tables of an adapter
 that spans machines (PostgreSQL) lock the aggregate's row before `decide`; the port promises no more than that two
@@ -258,7 +259,11 @@ class Store(Protocol):
         ...
 
     async def beat(self, owner: str, now: float) -> None:
-        """Say that this process lives; forget those not heard of for `BEATS_KEPT_SECONDS`."""
+        """Say that this process lives; forget those not heard of for `BEATS_KEPT_SECONDS`.
+
+        A store that can tell which processes ended gives back here what these had claimed. From its first beat on a
+        process must keep the store open as long as it carries effects out.
+        """
         ...
 
     async def beats(self) -> dict[str, float]:

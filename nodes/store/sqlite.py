@@ -1,7 +1,9 @@
 """The store on SQLite: one file, shared by a node's processes on one machine (WAL does not work over network folders).
 
 Several processes take turns by SQLite's write lock. Each keeps aggregates in memory and, inside the transaction, asks
-whether their version is still the one it knows; if not, it loads only what changed since.
+whether their version is still the one it knows; if not, it loads only what changed since. On one machine the kernel
+tells which of them ended: what these had claimed is free as soon as another says that it lives, without waiting for the
+end of their leases.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from nodes.store.cache import RECORDS_CACHED_MAX, Cache
 from nodes.store.database import Database
 from nodes.store.encoding import RecordEncoding
 from nodes.store.errors import RecordUnreadable
+from nodes.store.owners import Owners
 from nodes.store.port import Decide, Input, OutboxRow, Outcome, Stamp, Timer
 from nodes.store.rows import PERFORM, PUBLISH, Lease
 from nodes.store.tables import Tables
@@ -32,11 +35,15 @@ LOOK_SECONDS: Final = 1.0
 class SqliteStore:
     """`nodes.store.port.Store` on one SQLite file, or in memory; its methods are described there."""
 
-    def __init__(self, database: Database, cache: Cache, record_types: Mapping[str, type[Struct]]) -> None:
+    def __init__(
+        self, database: Database, owners: Owners, cache: Cache, record_types: Mapping[str, type[Struct]]
+    ) -> None:
         """Use `SqliteStore.open`."""
         self._database = database
+        self._owners = owners
         self._cache = cache
         self._encoding = RecordEncoding(record_types)
+        self._heard: Callable[[], None] = lambda: None
 
     @classmethod
     async def open(cls, path: Path | None, record_types: Mapping[str, type[Struct]]) -> SqliteStore:
@@ -53,14 +60,15 @@ class SqliteStore:
         cache = Cache(RECORDS_CACHED_MAX)
         database = Database(path, weight_per_commit_max=limits.EVENTS_PER_COMMIT_MAX, undone=cache.clear)
         await database.open()
-        return cls(database, cache, record_types)
+        owners = Owners(path and path.with_name(f"{path.name}-owners"))
+        return cls(database, owners, cache, record_types)
 
     @property
     def look_seconds(self) -> float:
         return LOOK_SECONDS
 
     def listen(self, heard: Callable[[], None]) -> None:
-        pass  # what others leave is found by looking
+        self._heard = heard  # of what the ended leave; what the living do is found by looking
 
     async def apply(
         self, inputs: Sequence[Input], decide: Decide, *, owner: str, lease_until: float, performs_max: int
@@ -151,7 +159,18 @@ class SqliteStore:
         return await self._read(lambda tables: tables.journal(aggregate, first, entries_max))
 
     async def beat(self, owner: str, now: float) -> None:
-        await self._write(lambda tables: tables.beat(owner, now))
+        def run(tables: Tables) -> list[str]:
+            self._owners.hold(owner)
+            ended = self._owners.ended()
+            for each in ended:
+                tables.free(each)
+            tables.beat(owner, now)
+            return ended
+
+        ended = await self._write(run)
+        if ended:
+            await self._database.read(lambda _: self._owners.forget(ended))
+            self._heard()
 
     async def beats(self) -> dict[str, float]:
         return await self._read(lambda tables: tables.beats())
@@ -170,6 +189,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         await self._database.close()
+        self._owners.close()
 
     def _transaction(self, connection: sqlite3.Connection) -> Transaction:
         return Transaction(Tables(connection), self._cache, self._encoding)

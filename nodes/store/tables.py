@@ -187,6 +187,10 @@ class Tables:
         freed = "owner = '', claimed_until = 0, attempts = attempts - 1"
         self._change(f"UPDATE outbox SET {freed} WHERE owner = ?", owner)  # noqa: S608
 
+    def free(self, owner: str) -> None:
+        """End the leases of one that ended, which may have been over what it carried out: its attempts count."""
+        self._change("UPDATE outbox SET owner = '', claimed_until = 0 WHERE owner = ?", owner)
+
     def outbox_size(self, aggregate: str | None = None) -> int:
         chosen = "?1 IS NULL OR aggregate = ?1"
         ((size,),) = self._all(f"SELECT count(*) FROM outbox WHERE {chosen}", aggregate)  # noqa: S608

@@ -7,9 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import pytest
+import typer
 
 import nodes.cli
+from nodes.cli.main import COMMANDS, build
 
 ROOT: Final = Path(nodes.cli.__file__).parent
 ALLOWED: Final = (
@@ -51,6 +55,27 @@ def test_help_and_views_start_without_numbers_and_roles() -> None:
     look = "import sys, nodes.cli.running; print(*sys.modules)"
     ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, cwd=ROOT.parents[1])
     assert {"numpy", "onnx", "aio_pika", "nodes.bootstrap"} & set(ran.stdout.split()) == set()
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_each_command_is_of_the_module_that_is_loaded_for_it(module: str) -> None:
+    made: Any = typer.main.get_command(build((module,)))
+    assert set(made.commands) == set(COMMANDS[module])
+
+
+@pytest.mark.parametrize("arguments", ["hub --help", "job list --help"])
+def test_a_command_loads_no_other(arguments: str) -> None:
+    look = f"import sys; from nodes.cli.main import main; main({arguments.split()}); print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, cwd=ROOT.parents[1])
+    loaded = {f"nodes.cli.{module}" for module in COMMANDS} & set(ran.stdout.split())
+    assert len(loaded) == 1
+
+
+def test_logs_load_no_colours() -> None:
+    look = "import sys, nodes.cli.logs; print(*sys.modules); import rich; assert rich.__name__"
+    ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True, cwd=ROOT.parents[1])
+    assert "structlog" in ran.stdout.split()
+    assert "rich" not in ran.stdout.split()
 
 
 def imported(path: Path) -> Iterator[str]:
