@@ -27,7 +27,7 @@ def plan(draft: Draft, neighbour: str, hubs: Iterable[str]) -> None:
     before = draft.find(Telling, f"telling/{neighbour}")
     if before is None or draft.find(LinkRecord, f"link/{neighbour}") is not None:
         return
-    after = structs.replace(before, hubs=tuple(sorted({*before.hubs, *_for(draft, neighbour, {*hubs})})))
+    after = structs.replace(before, hubs=tuple(sorted(_for(draft, neighbour, {*before.hubs, *hubs}))))
     if after.hubs and not after.tells_at:
         at = max(draft.now, after.told_at + limits.ANNOUNCE_SECONDS)
         after = structs.replace(after, tells_at=at)
@@ -82,6 +82,7 @@ def asked(draft: Draft, event: Event, data: HubsAnnounced, known_hubs: Iterable[
 
 
 def _for(draft: Draft, neighbour: str, hubs: set[str]) -> set[str]:
+    """Those of which this neighbour is to hear: also of earlier plans, so that no leaf fills its neighbour."""
     me = hub_of(draft.config.me)
     if draft.config.leaf:
         return hubs & {me}

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from nodes.contracts import verify_contract
 from nodes.hub import introducing, leaf
-from nodes.hub.records import Seeking, Sought
+from nodes.hub.records import Seeking, Sought, Telling
 from nodes.introductions import verify_introduction
 from schemas.errors import BadConfig
 from schemas.events import QuoteReleased, QuoteRequested
@@ -333,6 +333,17 @@ def test_an_older_word_of_what_is_sought_changes_nothing() -> None:
     assert kept.hubs == ("A11", "E11")
 
 
+def test_a_leaf_that_seeks_others_again_and_again_fills_no_neighbour() -> None:
+    world = world_of()
+    for turn in range(20):
+        seeks = tuple(f"T{turn}x{number}" for number in range(HUBS_SOUGHT_MAX))
+        world.send("hubs.announced", "L11.hub", HubsAnnounced(seeks=seeks), to="A11.hub")
+        world.settle()
+    (kept,) = world.all("A11", Seeking)
+    assert len(kept.hubs) == HUBS_SOUGHT_MAX
+    assert max(len(each.hubs) for each in world.all("A11", Telling)) <= HUBS_SOUGHT_MAX + 1
+
+
 def test_only_founders_word_makes_a_stranger_believed() -> None:
     world = world_of()
     machine, records = world.machines["L11.hub"], world.records["L11.hub"]
@@ -351,6 +362,32 @@ def test_only_founders_word_makes_a_stranger_believed() -> None:
         )
         event = world.send("quote.requested", "E11.hub", data, to="L11.hub")
         assert machine.key_of(records, event) == key
+
+
+def test_every_event_by_which_hubs_begin_to_talk_brings_its_senders_certificate() -> None:
+    world = world_of()
+    for seller, buyer in (("L11", "E11"), ("E11", "L11")):
+        world.sell(f"{seller}.{seller[0]}12", units=2)
+        world.run(30)
+        world.buy(f"{buyer}.{buyer[0]}13", protection="enclave")
+        world.run(10)
+    for renter, partner in (("E11.E12", "L11.L13"), ("L11.L12", "E11.E13")):
+        asked = IntroductionRequested(job=derive_id("job", renter), partner=partner)
+        world.send("introduction.requested", renter, asked)
+        world.run(5)
+    machine, kinds = world.machines["L11.hub"], set[str]()
+    for event in world.sent:
+        if (event.source, event.to) == ("E11.hub", "L11.hub") and machine.key_of({}, event):
+            assert machine.key_of({}, event) == public_key("E11.hub")
+            kinds.add(event.type)
+    assert kinds == {
+        "quote.requested",
+        "quote.offered",
+        "contract.proposed",
+        "contract.countersigned",
+        "introduction.proposed",
+        "introduction.countersigned",
+    }
 
 
 def test_a_leaf_with_two_links_is_refused() -> None:
