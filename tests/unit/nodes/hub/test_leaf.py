@@ -156,6 +156,21 @@ def test_while_the_link_is_lost_nobody_is_looked_up() -> None:
     assert world.got("L11.L12", "introduction.made")
 
 
+def test_a_renter_that_leaves_while_its_partners_hub_is_looked_up_takes_nothing_along() -> None:
+    world = world_of()
+    introduce(world, "L11.L13")  # of its own hub: nothing to look up
+    world.cut_off.add("A11.hub")
+    introduce(world, "E11.E13")
+    machine = world.machines["L11.hub"]
+    machine.config = replace(machine.config, participants={})
+    world.cut_off.clear()
+    world.run(2)
+    assert "E11" in known(world), "the neighbour's answer counts"
+    assert not world.codes()
+    assert len(world.got("L11.L12", "introduction.made")) == 1
+    assert not [key for key in world.records["L11.hub"] if key.startswith("stranger/")]
+
+
 def test_only_so_many_wait_for_a_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(introducing, "STRANGERS_MAX", 2)
     world = world_of()
