@@ -35,9 +35,9 @@ from nodes.client.wishes import FitWishes, ScoreWishes, Wishes
 from nodes.quotes.quote import Offer, Quote
 from nodes.store.errors import StoreFailed
 from nodes.views.errors import UnknownJob
-from nodes.views.jobs import JobReport
 from nodes.views.models import FitReport
 from nodes.views.parts import PartReport
+from nodes.views.report import JobReport
 from schemas.errors import (
     BadConfig,
     BadData,

@@ -93,7 +93,7 @@ def definitions(
                 "type": "topic",
                 "durable": True,
                 "auto_delete": False,
-                "internal": False,
+                "internal": exchange.internal,
                 "arguments": {"alternate-exchange": exchange.alternate} if exchange.alternate else {},
             }
             for exchange in topology.exchanges

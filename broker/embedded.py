@@ -24,19 +24,21 @@ from broker.errors import (
     QueueFull,
     Unroutable,
 )
-from broker.names import hub_pattern, may_read, out_queue
+from broker.names import exits, hub_pattern, may_read, out_queue
 from broker.network import Network
 from broker.port import PREFETCH_MAX, Message, check_message
-from broker.topology import Permission, topology
+from broker.topology import Permission, Topology, topology
 from schemas.ids import Address, hub_of
 from schemas.limits import PUBLISH_SECONDS_MAX
 
 
 class EmbeddedServer:
-    """One broker for a whole network, or for the hubs that its description puts on the broker of this name."""
+    """One broker for a whole network, or for the hubs that its description puts on the broker of this name; or for what
+    is laid out otherwise.
+    """
 
-    def __init__(self, network: Network, broker: str = "main") -> None:
-        layout = topology(network, broker)
+    def __init__(self, network: Network | Topology, broker: str = "main") -> None:
+        layout = topology(network, broker) if isinstance(network, Network) else network
         self._engine = Engine(layout)
         self._permissions = {permission.user: permission for permission in layout.permissions}
         self._consumers: dict[int, EmbeddedConsumer] = {}
@@ -116,17 +118,20 @@ class EmbeddedServer:
             look(message)
         self._pump()
 
-    def lead(self, permission: Permission, hub: str, via: str, not_via: Collection[str]) -> None:
-        """Bind a hub's keys to the queue of one neighbour, and to no other's, if this user may."""
-        me = hub_of(permission.user)
-        queues = {each: out_queue(me, each) for each in (via, *not_via)}
-        for queue in queues.values():
-            if not permission.leads or not re.fullmatch(permission.leads, queue):
-                raise AccessRefused(f"{permission.user} may not bind {queue}")
-            if queue not in permission.queues:
-                raise NoSuchQueue(f"the broker has no queue {queue} for {permission.user}")
-        for each, queue in queues.items():
-            self._engine.bind(permission.exchange, hub_pattern(hub), queue, bound=each == via)
+    def lead(self, permission: Permission, hub: str, via: str, near: bool, not_via: Collection[str]) -> None:
+        """Bind a hub's keys to the queue or exchange of one neighbour, and to nothing of others, if this user may."""
+        me, (wanted, unwanted) = hub_of(permission.user), exits(via, near, not_via)
+        for name, _ in (*wanted, *unwanted):
+            if not permission.leads or not re.fullmatch(permission.leads, out_queue(me, name)):
+                raise AccessRefused(f"{permission.user} may not lead anything to {name}")
+        for name, is_near in wanted:
+            out = out_queue(me, name)
+            if not (self._engine.has_exchange(out) if is_near else out in permission.queues):
+                raise NoSuchQueue(f"the broker has no link from {me} to {name}")
+        for ends, bound in ((wanted, True), (unwanted, False)):
+            for name, is_near in ends:
+                out, pattern = out_queue(me, name), hub_pattern(hub)
+                self._engine.bind(permission.exchange, pattern, out, to_exchange=is_near, bound=bound)
 
     async def confirmed(self) -> None:
         """Return when the broker confirms."""
@@ -223,11 +228,11 @@ class EmbeddedBroker:
         """As `broker.port.Broker.consume`."""
         return EmbeddedConsumer(self, queue, min(prefetch, PREFETCH_MAX), exclusive)
 
-    async def lead(self, hub: str, via: str, *, not_via: Collection[str] = ()) -> None:
+    async def lead(self, hub: str, via: str, *, near: bool = False, not_via: Collection[str] = ()) -> None:
         """As `broker.port.Broker.lead`."""
         if self._closed:
             raise BrokerUnreachable(f"the connection of {self.address} was closed")
-        self._server.lead(self._permission, hub, via, not_via)
+        self._server.lead(self._permission, hub, via, near, not_via)
 
     async def close(self) -> None:
         """As `broker.port.Broker.close`."""

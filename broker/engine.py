@@ -92,9 +92,13 @@ class Engine:
         self._numbers = 0
         self._routes = lru_cache(ROUTES_CACHED_MAX)(self._find_routes)
 
-    def bind(self, exchange: str, pattern: str, queue: str, *, bound: bool) -> None:
-        """Let keys of this pattern lead from an exchange to a queue from now on, or no more."""
-        row, rows = (topic_pattern(pattern), queue, False), self._bindings[exchange]
+    def has_exchange(self, name: str) -> bool:
+        """Whether there is one of this name."""
+        return name in self._bindings
+
+    def bind(self, exchange: str, pattern: str, destination: str, *, to_exchange: bool, bound: bool) -> None:
+        """Let keys of this pattern lead from an exchange to a queue, or another exchange, from now on, or no more."""
+        row, rows = (topic_pattern(pattern), destination, to_exchange), self._bindings[exchange]
         if row in rows and not bound:
             rows.remove(row)
         elif bound and row not in rows:
@@ -113,18 +117,21 @@ class Engine:
         return Published(bool(queues), full)
 
     def _find_routes(self, exchange: str, key: str) -> tuple[str, ...]:
-        return tuple(sorted(set(self._follow(exchange, key))))
+        return tuple(sorted(set(self._follow(exchange, key, set()))))
 
-    def _follow(self, exchange: str, key: str) -> Iterator[str]:
-        """Ends: no route of a network leads in a circle (`broker.network.check_network`)."""
+    def _follow(self, exchange: str, key: str, passed: set[str]) -> Iterator[str]:
+        """Passes no exchange twice: while ways change, bindings may lead in a circle."""
+        if exchange in passed:
+            return
+        passed.add(exchange)
         matched = [row for row in self._bindings.get(exchange, ()) if row[0].fullmatch(key)]
         for _, destination, to_exchange in matched:
             if to_exchange:
-                yield from self._follow(destination, key)
+                yield from self._follow(destination, key, passed)
             else:
                 yield destination
         if not matched and (alternate := self._alternates.get(exchange)):
-            yield from self._follow(alternate, key)
+            yield from self._follow(alternate, key, passed)
 
     def _is_full(self, name: str, message: Message) -> bool:
         queue = self._queues[name]

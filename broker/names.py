@@ -7,6 +7,7 @@ of these names a network has, and what is bound to what, follows from its descri
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -107,6 +108,11 @@ def out_queue(hub: str, neighbour: str) -> str:
     return f"out.{hub}.{neighbour}"
 
 
+def out_exchange(hub: str, neighbour: str) -> str:
+    """What a hub sends to a linked hub on the same broker passes it. Its name is the queue's: the same may bind it."""
+    return out_queue(hub, neighbour)
+
+
 def link_account(hub: str, neighbour: str) -> str:
     """The user as whom `hub` publishes on the broker of `neighbour`. No address: it has a part more."""
     return f"{hub}.link.{neighbour}"
@@ -138,8 +144,21 @@ def hub_pattern(hub: str) -> str:
 
 
 def leadable(of: Address) -> str:
-    """A regular expression of the queues into which an address may lead what goes to other hubs: a hub into its own."""
+    """A regular expression of the queues and internal exchanges into which an address may lead what goes to other hubs:
+    a hub into its own.
+    """
     return rf"out\.{hub_of(of)}\.[A-Za-z0-9_-]+" if name_of(of) == HUB_NAME else ""
+
+
+Exits = list[tuple[str, bool]]
+"""Neighbours of a hub, and whether the exit to each is an exchange, on the same broker, or a bridge's queue."""
+
+
+def exits(via: str, near: bool, not_via: Collection[str]) -> tuple[Exits, Exits]:
+    """What `broker.port.Broker.lead` binds, and what it unbinds: a neighbour may have moved to another broker."""
+    wanted = [(via, near)] if via else []
+    others = [(name, is_near) for name in not_via if name != via for is_near in (True, False)]
+    return wanted, others + [(name, not is_near) for name, is_near in wanted]
 
 
 def dead_queue(hub: str) -> str:

@@ -161,8 +161,13 @@ def linked(network: Network, hub: str) -> frozenset[str]:
 
 def far_neighbours(network: Network, hub: str) -> tuple[str, ...]:
     """The hubs on other brokers that a hub is linked to, sorted."""
+    return tuple(sorted(linked(network, hub) - set(near_neighbours(network, hub))))
+
+
+def near_neighbours(network: Network, hub: str) -> tuple[str, ...]:
+    """Those on its own broker, sorted."""
     brokers = {other.name: other.broker for other in network.hubs}
-    return tuple(sorted(other for other in linked(network, hub) if brokers[other] != brokers[hub]))
+    return tuple(sorted(other for other in linked(network, hub) if brokers[other] == brokers[hub]))
 
 
 def next_hops(network: Network, hub: str) -> dict[str, str]:

@@ -189,13 +189,20 @@ class Broker(Protocol):
         """
         ...
 
-    async def lead(self, hub: str, via: str, *, not_via: Collection[str] = ()) -> None:
-        """Let what is sent to another hub's subnet wait for the bridge to the neighbour `via` from now on, and no more
-        for those to others. Meanwhile a message may go both ways. Done again it changes nothing.
+    async def lead(self, hub: str, via: str, *, near: bool = False, not_via: Collection[str] = ()) -> None:
+        """Let what is sent to another hub's subnet go to the neighbour `via` from now on, and no more to those others.
+
+        Meanwhile a message may go both ways. Done again it changes nothing.
+
+        Args:
+            hub: of whose subnet the destinations are.
+            via: the neighbour; empty where there is none, and only `not_via` counts.
+            near: it is on this broker. Else what goes to it waits for the bridge, and none of it passes this broker.
+            not_via: neighbours that there are, or were, on whatever broker.
 
         Raises:
             AccessRefused: this address is no hub's.
-            NoSuchQueue: there is no bridge to one of these neighbours.
+            NoSuchQueue: the broker was not told of a link to `via`.
             BrokerUnreachable: it may or may not be done.
         """
         ...

@@ -2,13 +2,15 @@
 
     hub.<H>                   topic exchange; participants of H publish here, under keys of their own source only
       --"<H>.<name>.*.*.<kind>"--> q.<H>.<name>.<kind>      one per participant and kind it receives
-      --"<D>.#"--> hub.<N>                                  N is H's next hop on the way to hub D (N2, N3)
-      --"<D>.#"--> out.<H>.<N>                              the same where N is on another broker (`broker.bridge`);
-                                                            changed by the hub itself when ways do (`Broker.lead`)
+      --"<D>.#"--> out.<H>.<N>                              N is H's next hop on the way to hub D (N2, N3); changed by
+                                                            the hub itself when ways do (`Broker.lead`)
       --"<N>.hub.<H>.hub.heartbeat"--> out.<H>.<N>          the link's heartbeats, wherever else messages to N go
       --"<H>.hub.*.hub.heartbeat"--> q.<H>.hub.heartbeat    of hubs with such neighbours; read by one process at a time
       --"<H>.dead.<H>.*.dead"--> q.<H>.dead                 dead letters, by those who rejected or by the broker
       --"<H>.wait<ms>.<H>.*.*"--> q.<H>.wait<ms>            retries; expire into:
+    out.<H>.<N>               where N is on another broker: a queue, which a bridge reads (`broker.bridge`);
+                              on the same: an internal exchange, on which nobody can publish, so that a hub leads to its
+      --"#"--> hub.<N>        neighbours and may write on no exchange of theirs
     again.<H>                 topic exchange nobody may publish on
       --"<H>.*.<H>.<name>.<kind>"--> q.<H>.<name>.<kind>    back to the queue of the one who retries
     unroutable.<H>            alternate exchange of hub.<H>
@@ -23,7 +25,7 @@ own queues only, and configure nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -50,6 +52,7 @@ from broker.names import (
     leadable,
     link_account,
     may_read,
+    out_exchange,
     out_queue,
     queue_name,
     readable,
@@ -64,6 +67,7 @@ from broker.network import (
     check_network,
     far_neighbours,
     kinds,
+    near_neighbours,
     next_hops,
 )
 from schemas.errors import BadConfig
@@ -117,6 +121,8 @@ class Exchange(Struct, frozen=True, kw_only=True):
 
     name: str
     alternate: str = ""
+    internal: bool = False
+    """Nothing is published on it: it has what other exchanges hand on."""
 
 
 class Queue(Struct, frozen=True, kw_only=True):
@@ -152,7 +158,9 @@ class Permission(Struct, frozen=True, kw_only=True):
     reads: str = ""
     """A regular expression of the names of these queues and of no others on the broker; empty where there are none."""
     leads: str = ""
-    """A regular expression of queues into which it may bind other hubs' keys at its exchange (`names.hub_pattern`)."""
+    """A regular expression of queues and internal exchanges into which it may bind other hubs' keys at its exchange
+    (`names.hub_pattern`).
+    """
 
 
 class Topology(Struct, frozen=True, kw_only=True):
@@ -278,6 +286,8 @@ def _exchanges(network: Network, hub: str) -> Iterator[Exchange]:
         yield Exchange(name=alternate)
     yield Exchange(name=hub_exchange(hub), alternate=alternate if network.keep_unroutable else "")
     yield Exchange(name=again_exchange(hub))
+    for neighbour in near_neighbours(network, hub):
+        yield Exchange(name=out_exchange(hub, neighbour), internal=True)
 
 
 def _bindings(network: Network, hub: Hub, owned: list[_Owned]) -> Iterator[Binding]:
@@ -298,8 +308,12 @@ def _bindings(network: Network, hub: Hub, owned: list[_Owned]) -> Iterator[Bindi
         kept = unroutable_queue(hub.name)
         yield from _rest(hub, far_neighbours(network, hub.name))
         yield Binding(source=again, pattern=f"{hub.name}.*.{hub_address(hub.name)}.{UNROUTABLE}", destination=kept)
+    near = near_neighbours(network, hub.name)
+    for neighbour in near:
+        out = out_exchange(hub.name, neighbour)
+        yield Binding(source=out, pattern="#", destination=hub_exchange(neighbour), to_exchange=True)
     if not hub.leaf:
-        yield from _ways(network, hub)
+        yield from _ways(network, hub, near)
     for neighbour in far_neighbours(network, hub.name):
         out = out_queue(hub.name, neighbour)
         yield Binding(source=here, pattern=heartbeat_key(hub.name, neighbour), destination=out)
@@ -313,14 +327,11 @@ def _rest(hub: Hub, far: Sequence[str]) -> Iterator[Binding]:
     yield Binding(source=rest, pattern=hub_pattern(hub.name) if hub.leaf else EVERYTHING, destination=kept)
 
 
-def _ways(network: Network, hub: Hub) -> Iterator[Binding]:
-    brokers = {other.name: other.broker for other in network.hubs}
+def _ways(network: Network, hub: Hub, near: Collection[str]) -> Iterator[Binding]:
+    here = hub_exchange(hub.name)
     for destination, via in sorted(next_hops(network, hub.name).items()):
-        near = brokers[via] == hub.broker
-        target = hub_exchange(via) if near else out_queue(hub.name, via)
-        yield Binding(
-            source=hub_exchange(hub.name), pattern=hub_pattern(destination), destination=target, to_exchange=near
-        )
+        target = out_exchange(hub.name, via) if via in near else out_queue(hub.name, via)
+        yield Binding(source=here, pattern=hub_pattern(destination), destination=target, to_exchange=via in near)
 
 
 def _policies(network: Network) -> Iterator[Policy]:

@@ -33,15 +33,14 @@ from nodes.partner.decision import publish_decision
 from nodes.partner.protocol.config import PartnerConfig
 from nodes.renter.activities.services import Services
 from nodes.renter.files.folder import JobFolder
-from nodes.renter.invitation import release
 from nodes.renter.prediction.calibration import user_file
 from nodes.renter.protocol.config import RenterConfig
 from nodes.renter.submission import JobOptions, new_job_id, publish_cancel, publish_delete, publish_job, stage
 from nodes.runtime.post import Post
 from nodes.store.port import Store
 from nodes.views import jobs, journal
-from nodes.views.jobs import JobReport
 from nodes.views.market import Market
+from nodes.views.report import JobReport
 from schemas.ids import Address, address, hub_address, parse_address
 from schemas.jobs import JobSpec
 
@@ -279,7 +278,7 @@ class LocalNetwork:
 
     async def _start_partner(self, partner: LocalPartner) -> None:
         identity = self._identities[LOCAL_PARTNER]
-        config = PartnerConfig(me=LOCAL_PARTNER, key=identity.public, release=release(), hub_keys=self._hub_keys)
+        config = PartnerConfig(me=LOCAL_PARTNER, key=identity.public, hub_keys=self._hub_keys)
         wishes = PartnerWishes(self._folder / LOCAL_PARTNER, self._crew, partner.policy, partner.datasets)
         node = await partner_node(
             replace(config, **partner.settings), wishes, identity, self.server.connect(LOCAL_PARTNER)

@@ -2,7 +2,6 @@
 
     DIR/network.toml                 public; written last, so a folder that has it is complete
     DIR/definitions.json             for RabbitMQ, password hashes only; of several brokers definitions-<name>.json
-    DIR/rabbitmq.conf                tells RabbitMQ to load them; likewise
     DIR/nodes/<address>/             one node's own folder (mode 0700), to be moved to where the node runs
         node.toml network.toml identity.pem amqp-url        at participants welcome.json
         subnet.toml management-url link-<neighbour on another broker>                          at hubs
@@ -168,9 +167,6 @@ def _write_all(staging: Path, folder: Path, plan: Plan) -> list[Address]:
     for name, site in plan.sites.items():
         end = "" if len(plan.sites) == 1 else f"-{name}"
         _write(staging / f"definitions{end}.json", _definitions(layout, name, accounts, site.virtual_host), 0o644)
-        where = folder.resolve() / f"definitions{end}.json"
-        load = f"# RabbitMQ reads this file at its start.\nload_definitions = {where}\n"
-        _write(staging / f"rabbitmq{end}.conf", load, 0o644)
     _write(staging / NETWORK, network_toml(network), 0o644)
     return [*(identity.address for identity in hubs.values()), *requests]
 

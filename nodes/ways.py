@@ -1,5 +1,8 @@
 """Leads what goes to other hubs over the neighbours that a hub's ways begin with (N3): its broker follows them.
 
+Over all of them alike: one on the same broker is an exchange, one on another a queue (`broker.topology`). What waits at
+a link that is down stays there; what was led over a neighbour that is none any more is led there no longer.
+
 Carried out after the hub decided, again and again until it is done, by any of its processes. What counts is where the
 way leads when a binding is made, and it is looked at again afterwards: so two that happen at once end with the younger.
 """
@@ -18,7 +21,7 @@ from nodes.hub.known import record_key
 from nodes.hub.machine import AGGREGATE
 from nodes.hub.records import KnownHub
 from nodes.store.port import Store
-from schemas.ids import hub_of
+from schemas.ids import Address, hub_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,27 +33,34 @@ class Ways:
     config: Callable[[], HubConfig]
 
     async def lead(self, params: dict[str, Any], aggregate: str) -> Sequence[tuple[str, Struct]]:
-        """Activity `lead`: `params["hubs"]` names the hubs.
+        """Activity `lead`: `params["hubs"]` names hubs, `params["gone"]` those that were neighbours and are none now.
 
         Raises:
             BrokerError, BrokerUnreachable: it is to be done again.
         """
+        gone = tuple(str(each) for each in params.get("gone", ()))
         for hub in params["hubs"]:
-            await self._lead(str(hub))
+            await self._lead(str(hub), gone)
         return ()
 
-    async def _lead(self, hub: str) -> None:
-        led = ""
-        while (via := await self._next_hop(hub)) and via != led:
-            others = {hub_of(each) for each in self.config().far} - {via}
-            await self.broker.lead(hub, via, not_via=sorted(others))
+    async def _lead(self, hub: str, gone: tuple[str, ...]) -> None:
+        led = None
+        while (via := await self._next_hop(hub)) != led:
+            neighbours = self._neighbours()
+            others = {*(neighbours if via else ()), *(set(gone) - neighbours)} - {via}
+            if via or others:
+                far = {hub_of(each) for each in self.config().far}
+                await self.broker.lead(hub, via, near=via not in far, not_via=sorted(others))
             led = via
 
     async def _next_hop(self, hub: str) -> str:
-        """The neighbour on another broker to which it goes next; nothing where its files say it, or at a leaf."""
-        key, config = record_key(hub), self.config()
-        if config.leaf:
+        """The neighbour to which it goes next; nothing where no way is known, files say how it goes, or at a leaf."""
+        key = record_key(hub)
+        if self.config().leaf:
             return ""
         record = (await self.store.get(AGGREGATE, [key])).get(key)
         via = record.path[-1] if isinstance(record, KnownHub) and record.path else ""
-        return via if hub not in config.fixed and via in {hub_of(each) for each in config.far} else ""
+        return via if hub not in self.config().fixed and via in self._neighbours() else ""
+
+    def _neighbours(self) -> set[str]:
+        return {hub_of(Address(each)) for each in self.config().neighbours}

@@ -73,6 +73,8 @@ class HubAnnouncement(Struct, frozen=True, array_like=True):
 class HubsAnnounced(Struct, frozen=True, kw_only=True):
     """What changed since a hub told this neighbour of hubs."""
 
+    number: Sequence
+    """The sender's count of what it told this neighbour: one more each time."""
     announced: Annotated[tuple[HubAnnouncement, ...], Meta(max_length=HUBS_TOLD_MAX)] = ()
     lost: Annotated[tuple[HubName, ...], Meta(max_length=HUBS_TOLD_MAX)] = ()
     """Hubs to which the sender has no way now: who has one that does not lead over the sender tells it."""

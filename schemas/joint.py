@@ -20,6 +20,11 @@ from schemas.hubs import HubCertificate
 from schemas.ids import AddressField, DigestField, IdField
 from schemas.orders import Timestamp
 
+JOINT_VERSION: Final = 1
+"""Of how renter, enclaves and partner compute with each other (`nodes/joint/`). Whoever changes what one makes of
+another's numbers counts up, here one release later than in `JOINT_VERSIONS`."""
+JOINT_VERSIONS: Final = frozenset({JOINT_VERSION})
+"""In which a partner takes part."""
 ROUNDS_MAX: Final = 1000
 PARAMETERS_MAX: Final = 4096
 JOINT_PROGRAM_BYTES_MAX: Final = 128 * 1024
@@ -30,6 +35,7 @@ VALUE_BITS_MAX: Final = 52
 """Doubles tell all whole numbers of so many bits apart."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
+JointVersion = Annotated[int, Meta(ge=1, le=1_000_000)]
 Round = Annotated[int, Meta(ge=1, le=ROUNDS_MAX)]
 Rows = Annotated[int, Meta(ge=1, le=limits.ROWS_PER_JOB_MAX)]
 Columns = Annotated[tuple[Name, ...], Meta(max_length=limits.COLUMNS_MAX)]
@@ -96,8 +102,8 @@ class Joint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ids: DigestField | None = None
     """Of the renter's row ids in their order, salted with the job's id, where both sides say that theirs are the same;
     None: the rows in common are found by private set intersection."""
-    release: Name
-    """Of this program, which must be the partner's too."""
+    version: JointVersion = JOINT_VERSION
+    """Of how both sides compute."""
 
 
 class Introduction(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -169,7 +175,7 @@ class JointRequested(Struct, frozen=True, kw_only=True):
     """As in `Joint`."""
     salt: Salt | None = None
     """The renter's half of the alignment's salt; None where the ids are compared by their digest."""
-    release: Name
+    version: JointVersion
 
 
 class JointAccepted(Struct, frozen=True, kw_only=True):

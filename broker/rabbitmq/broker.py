@@ -9,7 +9,7 @@ from weakref import WeakSet
 from aiormq import exceptions as amqp
 
 from broker.errors import AccessRefused, NoSuchQueue
-from broker.names import hub_exchange, hub_pattern, out_queue
+from broker.names import exits, hub_exchange, hub_pattern, out_queue
 from broker.port import PREFETCH_MAX, Message
 from broker.rabbitmq import frames
 from broker.rabbitmq.consumer import RabbitConsumer
@@ -68,20 +68,24 @@ class RabbitBroker:
         self._consumers.add(consumer)
         return consumer
 
-    async def lead(self, hub: str, via: str, *, not_via: Collection[str] = ()) -> None:
-        """As `broker.port.Broker.lead`."""
-        me, exchange, pattern = hub_of(self.address), hub_exchange(hub_of(self.address)), hub_pattern(hub)
+    async def lead(self, hub: str, via: str, *, near: bool = False, not_via: Collection[str] = ()) -> None:
+        """As `broker.port.Broker.lead`. The broker unbinds what is not there without a word."""
+        me, pattern = hub_of(self.address), hub_pattern(hub)
+        wanted, unwanted = exits(via, near, not_via)
         async with self.link.using() as connection:
             channel = await connection.channel(publisher_confirms=False)
             try:
                 below = await channel.get_underlay_channel()
-                await below.queue_bind(out_queue(me, via), exchange, pattern)
-                for other in not_via:
-                    await below.queue_unbind(out_queue(me, other), exchange, pattern)
+                for name, is_near in wanted:
+                    bind = below.exchange_bind if is_near else below.queue_bind
+                    await bind(out_queue(me, name), hub_exchange(me), pattern)
+                for name, is_near in unwanted:
+                    unbind = below.exchange_unbind if is_near else below.queue_unbind
+                    await unbind(out_queue(me, name), hub_exchange(me), pattern)
             except amqp.ChannelAccessRefused:
                 raise AccessRefused(f"{self.address} may not lead {pattern} to {via}") from None
             except amqp.ChannelNotFoundEntity:
-                raise NoSuchQueue(f"the broker has no bridge from {me} to {via}") from None
+                raise NoSuchQueue(f"the broker has no link from {me} to {via}") from None
             finally:
                 await close_channel(channel)
 

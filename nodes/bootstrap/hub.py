@@ -94,7 +94,6 @@ def hub_config(config: NodeConfig) -> HubConfig:
     linked = tuple(map(hub_address, network.linked_to(hub_of(config.address))))
     ways = next_hops(described(network), config.hub) if config.links else {}
     bridged: dict[str, Address] = {hub_address(to): hub_address(via) for to, via in ways.items() if via in config.links}
-    near = {to for to, via in ways.items() if via not in config.links}
     return HubConfig(
         me=config.address,
         hub_keys=network.hub_keys,
@@ -102,7 +101,7 @@ def hub_config(config: NodeConfig) -> HubConfig:
         linked=linked,
         bridged=bridged,
         far=frozenset(map(hub_address, config.links)),
-        fixed=frozenset({*near, *(route.to for route in network.routes if route.hub == config.hub)}),
+        fixed=frozenset(route.to for route in network.routes if route.hub == config.hub),
         certificate=config.certificate,
         leaf=network.is_leaf(config.hub),
         keep_receipts_seconds=config.keep_receipts_days * DAY_SECONDS,

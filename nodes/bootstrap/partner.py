@@ -23,7 +23,6 @@ from nodes.partner.activities.services import Services as PartnerServices
 from nodes.partner.activities.table import activities as partner_activities
 from nodes.partner.protocol.config import PartnerConfig
 from nodes.partner.protocol.machine import PartnerMachine
-from nodes.renter.invitation import release
 from nodes.renter.protocol.machine import UNDELIVERED
 from nodes.runtime.hearing import Hearing
 from nodes.runtime.post import Post
@@ -107,7 +106,6 @@ def partner_config(config: NodeConfig, identity: Identity) -> PartnerConfig:
         me=config.address,
         key=identity.public,
         newest=identity.newest,
-        release=release(),
         hub_keys=config.network.hub_keys,
         renter_seconds_max=settings.renter_seconds_max,
         approval_seconds_max=settings.approval_seconds_max,

@@ -18,7 +18,8 @@ from nodes.cli.tables import Table
 from nodes.local import LocalNetwork
 from nodes.renter.submission import JobOptions
 from nodes.scratch import scratch
-from nodes.views.jobs import SOFTWARE_NOTE, JobReport
+from nodes.views.report import JobReport
+from nodes.views.reporting import SOFTWARE_NOTE
 from schemas.errors import VerificationFailed
 
 SOFTWARE_WARNING: Final = f"this network's enclaves are software, {SOFTWARE_NOTE}"

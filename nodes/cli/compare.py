@@ -20,7 +20,7 @@ from nodes.programs import runtime
 from nodes.programs.check import check
 from nodes.protections import CIPHERTEXT, ENCLAVE
 from nodes.renter.submission import JobOptions, cut_of
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from schemas.errors import VerificationFailed
 
 ROWS_AT_ONCE: Final = 8192

@@ -106,7 +106,7 @@ def list_(
 ) -> None:
     """The jobs of this renter, newest first."""
     from nodes.cli.times import parse_time  # noqa: PLC0415
-    from nodes.views.jobs import PHASES  # noqa: PLC0415
+    from nodes.views.report import PHASES  # noqa: PLC0415
 
     if state not in ("", *PHASES):
         raise BadConfig(f"no job is ever {state!r}: --state is one of {', '.join(PHASES)}", field="state")

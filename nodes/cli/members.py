@@ -33,7 +33,7 @@ Definitions = Annotated[
     typer.Option(
         "--definitions",
         metavar="FILE",
-        help="Write what the broker lacks to this file, for `rabbitmqctl import_definitions`, and call no API.",
+        help="Write what the broker lacks to this file, for `rabbitmqctl import_definitions -`, and call no API.",
     ),
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -13,8 +13,7 @@ from nodes.cli import members
 from nodes.cli import options as o
 from nodes.cli.loop import finish
 
-if TYPE_CHECKING:
-    pass
+LOADED: Final = "RabbitMQ loads it at its start, or by `rabbitmqctl import_definitions -`"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -99,7 +98,7 @@ def init(
     output.text(
         f"network     {folder / 'network.toml'}",
         *(f"node        {folder / 'nodes' / node / 'node.toml'}" for node in nodes),
-        *(f"RabbitMQ    {path}, loaded by rabbitmq{path.stem.removeprefix('definitions')}.conf" for path in made),
+        *(f"RabbitMQ    {path}: {LOADED}" for path in made),
         f"keys        all {len(nodes)} were made here, so whoever has {folder} can speak for everybody in this network",
     )
 
@@ -140,7 +139,7 @@ def found(
     output.result({"folder": folder, "hubs": {name: hub.public_key for name, hub in network.hubs.items()}})
     output.text(
         hubs,
-        f"RabbitMQ    {folder / founding.DEFINITIONS}, loaded by rabbitmq.conf",
+        f"RabbitMQ    {folder / founding.DEFINITIONS}: {LOADED}",
         f"node        start it with: sublet hub --config {folder / 'node.toml'}",
     )
 

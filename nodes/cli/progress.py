@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from nodes.cli.console import Output
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from nodes.views.waiting import over_lost_links
 
 if TYPE_CHECKING:

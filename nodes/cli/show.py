@@ -11,10 +11,10 @@ from nodes.cli import story
 from nodes.cli.console import Output, listed, numbers, table
 from nodes.cli.tables import Table
 from nodes.views.failures import ADVICE, UNFIT, kind_of
-from nodes.views.jobs import JobReport, Joining, Rental
 from nodes.views.models import figures
 from nodes.views.orders import Order
 from nodes.views.parts import summed
+from nodes.views.report import JobReport, Joining, Rental
 from nodes.views.waiting import over_lost_links
 from schemas import money
 from schemas.ids import Address, hub_of

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from nodes.cli.sight import Seen
-from nodes.views.jobs import JobReport, Proof, Rental
+from nodes.views.report import JobReport, Proof, Rental
 from schemas import money
 from schemas.money import SECONDS_PER_HOUR
 

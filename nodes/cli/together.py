@@ -25,8 +25,8 @@ from nodes.renter.invitation import Invitation
 from nodes.renter.submission import JobOptions
 from nodes.views import parts
 from nodes.views.errors import UnknownJob
-from nodes.views.jobs import JobReport
 from nodes.views.parts import PartReport
+from nodes.views.report import JobReport
 from schemas.errors import BadConfig
 from schemas.joint import Fitting
 

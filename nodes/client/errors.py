@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from nodes.views.failures import ADVICE, UNFIT, kind_of
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from schemas.errors import BadConfig, SubletError, VerificationFailed
 
 _IN_PYTHON: Final = (

@@ -15,8 +15,8 @@ from nodes.client.results import read_output
 from nodes.views import jobs, journal
 from nodes.views.errors import UnknownJob
 from nodes.views.explanation import explanation
-from nodes.views.jobs import JobReport, Rental
 from nodes.views.models import FitReport
+from nodes.views.report import JobReport, Rental
 from schemas.jobs import Costs
 from schemas.joint import Learned
 from schemas.money import MICROS, cost_micros

@@ -17,8 +17,8 @@ from nodes.client.wishes import Whom
 from nodes.network import described
 from nodes.views import jobs, parts
 from nodes.views.errors import UnknownJob
-from nodes.views.jobs import JobReport
 from nodes.views.parts import PartReport
+from nodes.views.report import JobReport
 from schemas.errors import BadConfig, SubletError
 
 if TYPE_CHECKING:

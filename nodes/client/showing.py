@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from html import escape
 from typing import Final
 
-from nodes.views.jobs import JobReport
 from nodes.views.models import figures
 from nodes.views.parts import summed
+from nodes.views.report import JobReport
 from schemas.joint import Learned
 
 STAGES: Final = ("submitted", "preparing", "ordering", "running", "assembling", "completed")

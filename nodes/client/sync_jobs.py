@@ -11,9 +11,9 @@ from nodes.client.job import AsyncJob, Cost, Explanation, Ledger
 from nodes.client.loop import Loop
 from nodes.client.models import AsyncJointModel
 from nodes.client.wishes import ScoreWishes
-from nodes.views.jobs import JobReport
 from nodes.views.models import FitReport
 from nodes.views.parts import PartReport
+from nodes.views.report import JobReport
 
 T = TypeVar("T")
 

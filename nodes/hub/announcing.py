@@ -10,15 +10,16 @@ own name at the end of the path. Of the ways to a hub one is kept, and this is t
 A path names all hubs on it, so nobody takes a way that leads over itself, and who hears that a hub lost its way gives
 up all that lead over that hub: nothing counts to infinity. Whoever is told of a way much longer than its own tells its
 own. A neighbour is told of what changed only (`telling.py`); a leaf takes word of those alone that it deals with
-(`leaf.py`).
+(`leaf.py`). What is told is numbered: what others overtook is passed over, and whoever misses a number asks for all.
+Over a lost link no way is taken; what came meanwhile is a number missed.
 
 A neighbour can lie about paths, and attract or lose messages so; it cannot invent a hub (the origin signs), nor give
 one another key (founders sign). What it tells is refused as a whole where it cannot be an honest neighbour's:
 
     not-a-neighbour, wrong-path, hub-certificate, origin-signature
 
-and passed over where it is merely late, or of no use here: old-sequence, old-certificate, uncertified, expired;
-unsought, by leaves.
+and passed over where it is merely late, or of no use here: old-number, link-lost, old-sequence, old-certificate,
+uncertified, expired; unsought, by leaves.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from nodes.draft import data_of
 from nodes.hub import known, leaf, telling
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
-from nodes.hub.records import KnownHub, Telling
+from nodes.hub.records import KnownHub, LinkRecord, Telling
 from nodes.hub_keys import founding_of, version_of
 from nodes.machine import CancelTimer, Perform, Refused, SetTimer
 from schemas import limits
@@ -43,7 +44,7 @@ from schemas.hubs import PATH_HUBS_MAX, HubAnnouncement, HubCertificate, HubsAnn
 from schemas.ids import Address, hub_address, hub_of
 
 LEAD: Final = "lead"
-"""The activity that binds hubs to the queue of their next hop (`nodes/ways.py`)."""
+"""The activity that binds hubs to the exit to their next hop (`nodes/ways.py`)."""
 NO_WAY: Final = "no-way"
 """Code: no link that carries leads to a hub."""
 WAYS_SECONDS: Final = 10 * limits.ANNOUNCE_SECONDS
@@ -57,6 +58,8 @@ class _News:
         self.draft = draft
         self.me = hub_of(draft.config.me)
         self.led: list[str] = []
+        self.gone: list[str] = []
+        """Neighbours that are none any more."""
         self._more: dict[str, set[str]] = defaultdict(set)
 
     def tell(self, neighbour: str, hubs: Iterable[str]) -> None:
@@ -83,8 +86,9 @@ class _News:
         """Once, at the end."""
         for neighbour, hubs in sorted(self._more.items()):
             telling.plan(self.draft, neighbour, hubs)
-        if self.led and not self.draft.config.leaf:
-            self.draft.do(Perform(activity=LEAD, params={"hubs": self.led}))
+        if (self.led or self.gone) and not self.draft.config.leaf:
+            gone = {"gone": self.gone} if self.gone else {}
+            self.draft.do(Perform(activity=LEAD, params={"hubs": self.led, **gone}))
 
 
 def _next_hop(record: KnownHub | None) -> str:
@@ -109,14 +113,20 @@ def configured(book: Book, event: Event) -> None:
     told = {key.partition("/")[2]: each for key, each in draft.each(Telling, "telling")}
     for neighbour in draft.config.neighbours:
         if neighbour not in told or asks:
-            draft.put(f"telling/{neighbour}", structs.replace(told.get(neighbour, Telling()), asks=asks))
+            before = told.get(neighbour, Telling(number=int(draft.now)))
+            draft.put(f"telling/{neighbour}", structs.replace(before, asks=asks))
             news.tell(neighbour, _all(draft))
     for neighbour in sorted(told.keys() - set(draft.config.neighbours)):
         draft.delete(f"telling/{neighbour}")
         draft.delete(f"seeking/{neighbour}")
         draft.do(CancelTimer(name=f"announce/{neighbour}"))
         _lose(news, neighbour)
-    news.led = sorted(hub for hub in _all(draft) if _next_hop(draft.find(KnownHub, known.record_key(hub))))
+        news.gone.append(hub_of(Address(neighbour)))
+    news.led = sorted(
+        hub
+        for hub in _all(draft)
+        if (news.gone and hub != news.me) or _next_hop(draft.find(KnownHub, known.record_key(hub)))
+    )
     news.write()
 
 
@@ -168,7 +178,7 @@ def _lose(news: _News, neighbour: str) -> list[str]:
 
 
 def link_restored(book: Book, neighbour: str) -> None:
-    """It carries again: the neighbour is told of everything, for it gave up all that it had from here."""
+    """It carries again: the neighbour is told of everything, for it gave up all that it had from here, or may have."""
     draft, news = book.draft, _News(book.draft)
     if draft.find(Telling, f"telling/{neighbour}") is not None:
         news.tell(neighbour, _all(draft))
@@ -195,16 +205,36 @@ def announced(book: Book, event: Event) -> None:
     unsought = 0
     for each in data.announced:
         _check_path(each, sender)
-        if draft.config.leaf and not leaf.is_sought(draft, each.hub):
-            unsought += each.hub != news.me
-        elif each.hub != news.me:
-            _hear(news, sender, each)
+    if _is_news(news, event.source, data.number):
+        for each in data.announced:
+            if draft.config.leaf and not leaf.is_sought(draft, each.hub):
+                unsought += each.hub != news.me
+            elif each.hub != news.me:
+                _hear(news, sender, each)
+        for hub in data.lost:
+            _hear_lost(news, sender, hub)
     if unsought:
         draft.note("passed-over", f"{sender} tells of {unsought} hubs that were not sought", code="unsought")
-    for hub in data.lost:
-        _hear_lost(news, sender, hub)
     news.tell(event.source, telling.asked(draft, event, data, _all(draft)))
     news.write()
+
+
+def _is_news(news: _News, neighbour: str, number: int) -> bool:
+    """Whether what a neighbour tells counts: it is the youngest, and what it says could be followed."""
+    draft, key = news.draft, f"telling/{neighbour}"
+    told, why = draft.find(Telling, key), ""
+    if draft.find(LinkRecord, f"link/{neighbour}") is not None:
+        why = "link-lost"
+    elif told is not None and number <= told.heard:
+        why = "old-number"
+    elif told is not None:
+        missed = 0 < told.heard < number - 1
+        draft.put(key, structs.replace(told, heard=number, asks=told.asks or missed))
+        if missed:
+            news.tell(neighbour, (news.me,))
+    if why:
+        draft.note("passed-over", f"{neighbour} tells of hubs: {why}", code=why)
+    return not why
 
 
 def _check_path(told: HubAnnouncement, sender: str) -> None:

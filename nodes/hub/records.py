@@ -189,8 +189,12 @@ class KnownHub(Struct, frozen=True, array_like=True):
 
 
 class Telling(Struct, frozen=True, kw_only=True):
-    """Of which hubs one neighbour is to be told."""
+    """Of which hubs one neighbour is to be told, and how far both have come."""
 
+    number: int
+    """Of what it was told last, or before the first; begins with the time, so that it grows when a store is lost."""
+    heard: int = 0
+    """The highest number of what it told; 0: nothing yet."""
     hubs: tuple[str, ...] = ()
     told_at: float = 0.0
     tells_at: float = 0.0

@@ -49,9 +49,10 @@ def tell(book: Book, neighbour: str) -> None:
         else:
             announced.append(told)
     seeks = leaf.sought(draft) if draft.config.leaf else None
-    data = HubsAnnounced(announced=tuple(announced), lost=tuple(lost), asks=record.asks, seeks=seeks)
+    number = record.number + 1
+    data = HubsAnnounced(number=number, announced=tuple(announced), lost=tuple(lost), asks=record.asks, seeks=seeks)
     draft.send("hubs.announced", neighbour, neighbour, data)
-    draft.put(f"telling/{neighbour}", Telling(told_at=draft.now))
+    draft.put(f"telling/{neighbour}", Telling(number=number, heard=record.heard, told_at=draft.now))
     if later:
         plan(draft, neighbour, later)
 

@@ -56,7 +56,7 @@ from nodes.operations.tracing import current
 from nodes.records import RecordSet
 from nodes.runtime.complaints import Complaints
 from nodes.runtime.consuming import consume, consume_for_ever, handle_all
-from nodes.runtime.door import Door, Later
+from nodes.runtime.door import Door, Later, Unawaited
 from nodes.runtime.outcomes import Teller
 from nodes.runtime.post import Post
 from nodes.runtime.telling import tell
@@ -196,6 +196,8 @@ class _Shift:
         """
         if event.type == "batch.dispatched" and self._machine.closed(self._records, event) is None:
             await self._open_for(event)
+        if self._machine.is_unawaited(self._records, event):
+            raise Unawaited(f"{event.type} of {event.source} answers what this worker did not ask")
         key = self._machine.key_of(self._records, event)
         if key is None and self._machine.awaits_terms(self._records, event):
             raise Later(f"{event.type} of {event.source} came before its terms")

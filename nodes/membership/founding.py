@@ -140,8 +140,6 @@ def found(
     _write_links(folder, mine, by_name, network)
     hashes |= {link_account(each.name, mine.name): each.links.get(mine.name, "") for each in papers}
     put_file(folder / DEFINITIONS, _definitions(network, mine.name, hashes, operator), 0o644)
-    load = f"# RabbitMQ reads this file at its start.\nload_definitions = {(folder / DEFINITIONS).resolve()}\n"
-    put_file(folder / "rabbitmq.conf", load.encode(), 0o644)
     for name, text in ((NODE, node_toml(me, "hub", 0)), (SUBNET, subnet_toml(SubnetFile(hub=mine.name)))):
         if not (folder / name).exists():
             put_file(folder / name, text.encode(), 0o644)

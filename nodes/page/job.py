@@ -15,9 +15,9 @@ from nodes.page.words import clock, day, number, size
 from nodes.page.words import span as lasting
 from nodes.protections import traits_of
 from nodes.views.history import History, Incident, Lane
-from nodes.views.jobs import JobReport, Rental
 from nodes.views.models import figures as fit_figures
 from nodes.views.parts import summed
+from nodes.views.report import JobReport, Rental
 from nodes.views.waiting import waits_for
 from schemas import money
 from schemas.jobs import Assessment, Candidate, Costs

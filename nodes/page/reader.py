@@ -27,6 +27,7 @@ from nodes.views.history import History
 from nodes.views.lines import JobLines
 from nodes.views.presence import Presence, presence
 from nodes.views.refusals import Refused, RefusedLast
+from nodes.views.report import JobReport
 from schemas.errors import SubletError
 
 READ_SECONDS_MAX: Final = 5.0
@@ -143,7 +144,7 @@ class Reader:
         store, now = await self.store(), self.clock()
         found = await jobs.report_when_taken(store, job_id, self.config.jobs, described(self.config.network))
         if found is None:
-            found = jobs.JobReport(id=job_id, phase="new")
+            found = JobReport(id=job_id, phase="new")
         known = await self._history(store, job_id)
         return JobPicture(found, known.history, known.unread, now)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib import metadata
 
 import msgspec
 
@@ -76,7 +75,6 @@ class Checked:
             "update": None if self.update is None else self.update.digest,
             "parameters": wanted.parameters,
             "ids": ids_digest(job, table.all_ids()) if wanted.aligned else None,
-            "release": release(),
         }
         try:
             return msgspec.convert(fields, Joint)
@@ -112,11 +110,6 @@ def fitting(
         return msgspec.convert({"algorithm": agreed, **own}, Fitting)
     except msgspec.ValidationError as error:
         raise BadConfig(f"an option of --algorithm is out of range: {error}", field="algorithm") from error
-
-
-def release() -> str:
-    """Of this program: both sides must run the same."""
-    return metadata.version("sublet")
 
 
 def checked(wanted: Invitation, lessors: Program, *, protection: str, id_column: str | None) -> Checked:

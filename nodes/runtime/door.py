@@ -7,8 +7,8 @@
                                its disk is full or fails ────────────────────────────┴──► held: `storage.py`
 
 Whatever is raised while receiving, handling or settling ends in one of these three: never as the end of the process or
-of its neighbours. A role with a store decides inside its transaction (`loop.py`) and uses `receive` and the answers; a
-consumer without one uses `serve`.
+of its neighbours. An answer that is late for whoever asked is acknowledged, like what was handled. A role with a store
+decides inside its transaction (`loop.py`) and uses `receive` and the answers; a consumer without one uses `serve`.
 """
 
 from __future__ import annotations
@@ -58,6 +58,10 @@ class Later(SubletError):  # noqa: N818 - reads as the sentence it is
         self.seconds = seconds
 
 
+class Unawaited(SubletError):  # noqa: N818 - reads as the sentence it is
+    """Raised for an answer that came too late for whoever asked: nobody's fault, and of no use to anybody."""
+
+
 class Door:
     """Receives for one address in one role."""
 
@@ -97,7 +101,7 @@ class Door:
         Args:
             delivery: of a queue of this node.
             sender: the sender's Ed25519 public key (None when unknown) and what was looked up to find it; may raise
-                Refused.
+                Refused, Later or Unawaited.
             handle: acts on an authentic event and what `sender` found; may raise Refused, VerificationFailed (set
                 aside), Later or another SubletError (comes again).
         """
@@ -161,6 +165,9 @@ class Door:
             await self.set_aside(delivery, refusal.code, refusal.reason)
         except (VerificationFailed, RecordUnreadable) as error:
             await self.set_aside(delivery, error.code, str(error))
+        except Unawaited as error:
+            self._log.info("came too late", source=sender_of(delivery.message.key), reason=str(error))
+            await self.acknowledge(delivery)
         except Later as error:
             key = delivery.message.key
             self._log.info("a message comes again", source=sender_of(key), reason=str(error), key=key)

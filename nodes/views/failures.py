@@ -26,7 +26,7 @@ CODES: Final[Mapping[type[SubletError], tuple[str, ...]]] = MappingProxyType(
             "not-aligned",
             "not-believed",
             "other-format",
-            "other-release",
+            "other-version",
             "unknown-hub",
             "unknown-partner",
         ),

@@ -11,7 +11,7 @@ from msgspec import Struct
 from nodes.renter.protocol.records import JOB_PREFIX, ContractRecord, Job, Ledger, Progress, Subtask
 from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Stamp, Store
-from nodes.views.jobs import UNREADABLE
+from nodes.views.report import UNREADABLE
 from schemas.joint import Learned
 
 KINDS: Final = ("job", "progress", "contract", "subtask", "ledger")

@@ -12,7 +12,7 @@ from nodes.renter.protocol.records import JOB_PREFIX, Progress
 from nodes.renter.protocol.states import ENDED as ENDED_JOBS
 from nodes.store.errors import RecordUnreadable
 from nodes.store.port import Store
-from nodes.views.jobs import UNREADABLE
+from nodes.views.report import UNREADABLE
 
 
 @dataclass(slots=True)

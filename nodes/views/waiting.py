@@ -10,7 +10,7 @@ from typing import Final
 
 from nodes.renter.protocol.records import LostLink
 from nodes.renter.protocol.states import OPEN, JobPhase, RoundPhase, SubtaskPhase
-from nodes.views.jobs import UNREADABLE, JobReport, Joining, Rental
+from nodes.views.report import UNREADABLE, JobReport, Joining, Rental
 from schemas import money
 
 Words = Callable[[JobReport, float], str]

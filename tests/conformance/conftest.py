@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 import pytest
 
@@ -12,6 +13,8 @@ from tests.support.wires import BridgedWire, RabbitMQWire, Wire, bridged_wire, e
 
 ADAPTERS = ["embedded", pytest.param("rabbitmq", marks=pytest.mark.rabbitmq)]
 BRIDGED = ["bridged", pytest.param("bridged-rabbitmq", marks=pytest.mark.rabbitmq)]
+SECURED = pytest.param("bridged-rabbitmq-tls", marks=pytest.mark.rabbitmq)
+"""Both ends of each bridge are shown certificates, and show theirs."""
 
 
 @pytest.fixture(params=[*ADAPTERS, *BRIDGED])
@@ -28,7 +31,7 @@ async def single_wire(request: pytest.FixtureRequest) -> AsyncIterator[Wire]:
         yield opened
 
 
-@pytest.fixture(params=BRIDGED)
+@pytest.fixture(params=[*BRIDGED, SECURED])
 async def bridged(request: pytest.FixtureRequest) -> AsyncIterator[BridgedWire]:
     """The same with bridges."""
     async with _bridged(request) as opened:
@@ -53,8 +56,15 @@ def _keeping(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Wire
 def _bridged(
     request: pytest.FixtureRequest, *, keep_unroutable: bool = True
 ) -> AbstractAsyncContextManager[BridgedWire]:
-    server = request.getfixturevalue("rabbitmq") if request.param == "bridged-rabbitmq" else None
-    return bridged_wire(server, keep_unroutable=keep_unroutable)
+    if request.param == "bridged":
+        return bridged_wire(keep_unroutable=keep_unroutable)
+    server: Server = request.getfixturevalue("rabbitmq")
+    if request.param == "bridged-rabbitmq":
+        return bridged_wire(server, keep_unroutable=keep_unroutable)
+    if server.tls is None:
+        pytest.skip("the given server's certificates are its own: install RabbitMQ here to test TLS")
+    secure = partial(server.tls.url, options=server.tls.client("bridge"))
+    return bridged_wire(server, keep_unroutable=keep_unroutable, secure=secure)
 
 
 @pytest.fixture(params=ADAPTERS)

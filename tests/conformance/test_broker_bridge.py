@@ -13,8 +13,10 @@ from broker.bridge import NOT_OF_THIS_LINK, NOWHERE, TOO_LARGE
 from broker.errors import AccessRefused, NoSuchQueue
 from broker.names import dead_queue, heartbeat_key, hub_exchange, link_account, out_queue, queue_name, unroutable_queue
 from broker.port import DEAD_CUT, DEAD_KEY, DEAD_QUEUE, DEAD_REASON, Message
+from broker.rabbitmq.pump.pump import BYTES_UNDER_WAY_MAX
 from broker.topology import topology
 from schemas.ids import Address, hub_address
+from schemas.limits import BODY_BYTES_MAX
 from tests.conformance.test_broker_hostile import HOSTILE, KEY, NEIGHBOUR
 from tests.support.letters import CONTROL_OF_LESSOR, SECONDS_MAX, drain, following, letter, post, take
 from tests.support.wires import LESSOR, PARTNER, RENTER, BridgedWire, RabbitMQWire
@@ -170,11 +172,25 @@ async def test_a_hub_leads_what_goes_to_another_hub_over_a_neighbour_and_back(br
 
 
 @pytest.mark.rabbitmq
-@pytest.mark.parametrize("bridged", ["bridged-rabbitmq"], indirect=True)
+@pytest.mark.parametrize("bridged", ["bridged-rabbitmq", "bridged-rabbitmq-tls"], indirect=True)
 async def test_what_is_plain_is_pumped_whole_and_in_order(bridged: BridgedWire) -> None:
     renter, lessor = await bridged.connect(RENTER), await bridged.connect(LESSOR)
     sent = [letter(f"evt-{size}", LESSOR, RENTER, body=bytes(size)) for size in (*range(200), 131_064, 400_000, 5)]
     await post(renter, *sent)
+    assert await drain(lessor, CONTROL_OF_LESSOR, len(sent)) == sent
+    async with asyncio.timeout(SECONDS_MAX):
+        await bridged.until_pumped(len(sent))
+
+
+@pytest.mark.rabbitmq
+@pytest.mark.parametrize("bridged", ["bridged-rabbitmq", "bridged-rabbitmq-tls"], indirect=True)
+async def test_more_than_may_be_under_way_is_pumped_whole(bridged: BridgedWire) -> None:
+    renter, lessor = await bridged.connect(RENTER), await bridged.connect(LESSOR)
+    sent = [letter(f"evt-{each}", LESSOR, RENTER, body=bytes((each,)) * BODY_BYTES_MAX) for each in range(6)]
+    assert sum(len(each.body) for each in sent) > BYTES_UNDER_WAY_MAX
+    await bridged.end("A11", "B11")
+    await post(renter, *sent)
+    await bridged.start("A11", "B11")
     assert await drain(lessor, CONTROL_OF_LESSOR, len(sent)) == sent
     async with asyncio.timeout(SECONDS_MAX):
         await bridged.until_pumped(len(sent))
@@ -222,7 +238,7 @@ async def test_a_hubs_account_binds_nothing_but_other_hubs_keys_into_its_own_bri
 
 
 @pytest.mark.rabbitmq
-@pytest.mark.parametrize("bridged", ["bridged-rabbitmq"], indirect=True)
+@pytest.mark.parametrize("bridged", ["bridged-rabbitmq", "bridged-rabbitmq-tls"], indirect=True)
 async def test_copies_and_user_ids_stop_at_the_bridge_and_nothing_waits_for_them(bridged: BridgedWire) -> None:
     here = bridged.sites["A11"]
     assert isinstance(here, RabbitMQWire)

@@ -37,22 +37,14 @@ def tls(rabbitmq: Server) -> Tls:
 @pytest.fixture
 def mine(tls: Tls) -> dict[str, str]:
     """The options of a client whom the server's authority knows."""
-    certificate, key = tls.authority.issue("client")
-    return {"cafile": str(tls.authority.file), "certfile": str(certificate), "keyfile": str(key)}
-
-
-def secured(url: str, port: int, options: dict[str, str]) -> str:
-    """The same account on the port that speaks TLS."""
-    account, _, rest = url.removeprefix("amqp://").partition("@")
-    return f"amqps://{account}@127.0.0.1:{port}/{rest.partition('/')[2]}?{urlencode(options)}"
+    return tls.client()
 
 
 async def test_messages_travel_and_a_cut_connection_comes_back(
     rabbitmq_network: RabbitMQWire, tls: Tls, mine: dict[str, str]
 ) -> None:
     renter, lessor = [
-        await rabbitmq_network.connect(each, secured(rabbitmq_network.url(each), tls.port, mine))
-        for each in (RENTER, LESSOR)
+        await rabbitmq_network.connect(each, tls.url(rabbitmq_network.url(each), mine)) for each in (RENTER, LESSOR)
     ]
     first, second = (Message(routing_key(LESSOR, RENTER, "control"), b"x" * 100_000, {}, name) for name in "12")
     async with lessor.consume(queue_name(LESSOR, "control"), prefetch=1) as consumer, asyncio.timeout(SECONDS_MAX):
@@ -73,7 +65,7 @@ async def test_a_broker_of_another_authority_is_refused_at_once_and_told_nothing
     rabbitmq_network: RabbitMQWire, tls: Tls, mine: dict[str, str], tmp_path: Path
 ) -> None:
     another = mine | {"cafile": str(Authority.create(tmp_path, "another").file)}
-    url = secured(rabbitmq_network.url(RENTER), tls.port, another)
+    url = tls.url(rabbitmq_network.url(RENTER), another)
     with pytest.raises(BrokerUntrusted, match=f"127.0.0.1:{tls.port}") as caught:
         await connect(url, RENTER)
     assert "cafile" in str(caught.value)
@@ -85,7 +77,7 @@ async def test_a_broker_without_cafile_is_held_against_the_systems_authorities(
 ) -> None:
     del mine["cafile"]
     with pytest.raises(BrokerUntrusted):
-        await connect(secured(rabbitmq_network.url(RENTER), tls.port, mine), RENTER)
+        await connect(tls.url(rabbitmq_network.url(RENTER), mine), RENTER)
 
 
 async def test_a_certificate_for_another_host_is_refused(tls: Tls, mine: dict[str, str]) -> None:
@@ -107,17 +99,17 @@ async def test_a_client_that_the_broker_does_not_know_gets_no_connection(
     if shown != "nothing":
         certificate, key = Authority.create(tmp_path, "another").issue("stranger")
         options |= {"certfile": str(certificate), "keyfile": str(key)}
-    url = secured(rabbitmq_network.url(RENTER), tls.port, options)
+    url = tls.url(rabbitmq_network.url(RENTER), options)
     with pytest.raises(BrokerUnreachable, match=f"at 127.0.0.1:{tls.port} over TLS.*certfile"):
         await connect(url, RENTER, timeout_seconds=IMPATIENT_SECONDS)
 
 
 async def test_a_port_that_does_not_speak_tls_is_told_from_one_where_nobody_is(
-    rabbitmq: Server, rabbitmq_network: RabbitMQWire, mine: dict[str, str]
+    rabbitmq: Server, rabbitmq_network: RabbitMQWire, tls: Tls, mine: dict[str, str]
 ) -> None:
     port = urlsplit(rabbitmq.amqp_url).port
     assert port is not None
-    url = secured(rabbitmq_network.url(RENTER), port, mine)
+    url = Tls(port, tls.authority).url(rabbitmq_network.url(RENTER), mine)
     with pytest.raises(BrokerUnreachable, match=f"at 127.0.0.1:{port} over TLS.*WRONG_VERSION.*speak TLS"):
         await connect(url, RENTER, timeout_seconds=IMPATIENT_SECONDS)
 

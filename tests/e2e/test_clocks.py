@@ -12,7 +12,7 @@ import nodes.demo
 from nodes.identity import Identity
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.renter.submission import JobOptions
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from tests.support.clocks import SkewedNetwork
 from tests.support.models import DATA
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from nodes.local import LocalNetwork
 from nodes.programs.build import linear
 from nodes.renter.submission import JobOptions
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 
 JOB_SECONDS_MAX = 60
 

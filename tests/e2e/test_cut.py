@@ -15,7 +15,7 @@ from nodes.cli.compare import compare
 from nodes.cli.inputs import Inputs
 from nodes.local import LocalNetwork
 from nodes.renter.submission import JobOptions
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from tests.support.models import MODELS
 from tests.support.tables import as_csv
 from tests.unit.nodes.programs.models import data as serialised

@@ -47,7 +47,7 @@ from nodes.programs.check import check
 from nodes.renter.protocol.records import Subtask
 from nodes.renter.submission import JobOptions
 from nodes.store.sqlite import SqliteStore
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from schemas.errors import SubletError
 from schemas.events import KeySealed
 from schemas.ids import address, hub_address

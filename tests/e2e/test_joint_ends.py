@@ -19,8 +19,8 @@ from nodes.renter.submission import JobOptions
 from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
 from nodes.views import parts
-from nodes.views.jobs import JobReport
 from nodes.views.parts import PartReport
+from nodes.views.report import JobReport
 from tests.e2e.test_joint_local import until
 from tests.support import together as joint
 from tests.support.mortal import MortalNetwork, Steps

@@ -21,7 +21,7 @@ from nodes.joint import chunks
 from nodes.local import LOCAL_PARTNER, LOCAL_RENTER
 from nodes.renter.submission import JobOptions
 from nodes.views import parts
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from tests.e2e.test_joint_local import outputs
 from tests.e2e.test_joint_models import Pooled
 from tests.support import together as joint

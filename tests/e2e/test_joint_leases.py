@@ -15,7 +15,7 @@ from nodes.local import LocalNetwork
 from nodes.partner.activities.collect import Collector
 from nodes.renter.submission import JobOptions
 from nodes.views import parts
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from schemas.events import SubtaskCompleted
 from tests.e2e.test_joint_kills import outputs_of
 from tests.e2e.test_joint_local import ended, outputs

@@ -18,7 +18,7 @@ from nodes.partner.activities import table
 from nodes.partner.activities.examine import examine
 from nodes.renter.protocol import partnership
 from nodes.views import parts
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from schemas import limits
 from tests.support import together as joint
 from tests.support.together import Case

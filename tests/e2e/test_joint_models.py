@@ -23,9 +23,9 @@ from nodes.local import LocalNetwork
 from nodes.programs.check import check
 from nodes.programs.runtime import evaluate
 from nodes.views import models, parts
-from nodes.views.jobs import JobReport
 from nodes.views.models import FitReport
 from nodes.views.parts import PartReport
+from nodes.views.report import JobReport
 from schemas.joint import AlgorithmName
 from tests.support import together as joint
 from tests.support.together import Case

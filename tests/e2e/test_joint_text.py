@@ -20,7 +20,7 @@ from nodes.partner.activities.services import Dataset
 from nodes.programs import encoder
 from nodes.programs.runtime import evaluate
 from nodes.views import models, parts
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from schemas.joint import AlgorithmName
 from tests.soak.joint_data import ID, LABEL, DataSet
 from tests.soak.joint_models import AUC_POOLED_MAX, WEIGHTS_ERROR_MAX, Model, Pooled, design

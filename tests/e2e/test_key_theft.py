@@ -22,7 +22,7 @@ from nodes.programs.build import linear
 from nodes.renter.protections import ciphertext
 from nodes.renter.protocol.records import Job
 from nodes.renter.submission import JobOptions
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from schemas.jobs import Batch, FixedPoint
 from tests.support import unaudited
 from tests.support.cheating import Change, adding_one, cheat, first_row

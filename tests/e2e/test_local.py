@@ -29,7 +29,7 @@ from nodes.renter.files.folder import JobFolder
 from nodes.renter.protocol.records import Subtask
 from nodes.renter.submission import JobOptions
 from nodes.views.errors import UnknownJob
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from schemas import codec
 from schemas.errors import BadConfig
 from schemas.events import Event, OrderCancelled

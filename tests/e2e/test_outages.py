@@ -20,7 +20,7 @@ from nodes.lessor.compute.workshop import Workshop
 from nodes.local import LOCAL_RENTER
 from nodes.renter.submission import JobOptions
 from nodes.runtime.hearing import ECHOES_PER_WAIT
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from schemas import limits
 from schemas.ids import address
 from schemas.jobs import Batch

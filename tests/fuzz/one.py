@@ -11,7 +11,7 @@ from resource import RUSAGE_SELF, getrusage
 
 import atheris
 
-with atheris.instrument_imports(include=["nodes", "schemas"]):
+with atheris.instrument_imports(include=["broker", "nodes", "schemas"]):
     from tests.fuzz.mutate import mutated
     from tests.fuzz.targets import TARGETS
 

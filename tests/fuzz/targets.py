@@ -59,6 +59,7 @@ from schemas.events import Event, KeyOffered, OrderCancelled, batch_attributes
 from schemas.ids import address, derive_id
 from schemas.jobs import Batch
 from tests.fuzz.inside import SMALL, Inside
+from tests.fuzz.pumped import conversations, pumped
 from tests.support import exported
 from tests.unit.nodes.programs import trees
 
@@ -343,5 +344,6 @@ TARGETS: Final[Mapping[str, Target]] = MappingProxyType(
         "masks": Target(masks, masked_ids, 256),
         "frames": Target(enclave_frame, fields, 512),
         "amqp": Target(amqp, amqp_frames, 1_024),
+        "pump": Target(pumped, conversations, 4_096),
     }
 )

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 
 import nodes.demo
 from nodes.renter.submission import JobOptions
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from tests.support.clocks import ROLES, SkewedNetwork
 from tests.support.models import DATA
 

@@ -23,20 +23,34 @@ from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 import sublet
-from tests.support import postgres, rabbitmq
+from tests.support import postgres, rabbitmq, together
 from tests.support.deployment import Deployment, deployment
 from tests.support.releases import THIS, Release, next_release
-from tests.support.upgrading import RENTER, TOLD, Fleet, Jobs, accept, require_documented
+from tests.support.upgrading import RENTER, TOLD, Fits, Fleet, Jobs, accept, require_documented
 
 JOBS: Final = 240
 WORKERS: Final = 2
 LONG_ROWS: Final = 4_000
 """Of the jobs during which a process ends: some hundred batches."""
-ROLES: Final = {"A11.hub": "hub", "B11.hub": "hub", RENTER: "renter", "B11.B12": "lessor", "B11.B13": "lessor"}
+PARTNER: Final = "B11.C12"
+ROLES: Final = {
+    "A11.hub": "hub",
+    "B11.hub": "hub",
+    RENTER: "renter",
+    "B11.B12": "lessor",
+    "B11.B13": "lessor",
+    PARTNER: "partner",
+}
+DATASET: Final = f"""
+[partner.datasets.{together.DATASET}]
+file = "insurer.csv"
+id_column = "id"
+outliers = "move"
+"""
 ORDERS: Final = {
-    "lessors first": (("B11.B12", "B11.B13"), ("B11.hub",), ("A11.hub",), (RENTER,)),
-    "renter first": ((RENTER,), ("A11.hub",), ("B11.B12",), ("B11.hub", "B11.B13")),
-    "hubs first": (("A11.hub",), ("B11.hub",), (RENTER,), ("B11.B13", "B11.B12")),
+    "lessors first": (("B11.B12", "B11.B13"), ("B11.hub",), (PARTNER,), ("A11.hub",), (RENTER,)),
+    "renter first": ((RENTER,), ("A11.hub",), ("B11.B12",), ("B11.hub", "B11.B13"), (PARTNER,)),
+    "hubs first": ((PARTNER,), ("A11.hub",), ("B11.hub",), (RENTER,), ("B11.B13", "B11.B12")),
 }
 PROTECTIONS: Final = ("enclave", "homomorphic", "sealed-result")
 
@@ -53,12 +67,23 @@ def stored(network: Deployment, server: postgres.Server) -> Iterator[str]:
     yield url
 
 
-def step(fleet: Fleet, jobs: Jobs, addresses: tuple[str, ...], following: Release, protection: str) -> None:
-    """One organisation's nodes, each process while a job runs."""
+def partner(network: Deployment, folder: Path) -> together.Case:
+    """Its table and its policy; what both sides have."""
+    case, there = together.make_breast(folder), network.config(PARTNER).parent
+    (there / "insurer.csv").write_bytes(case.partner.read_bytes())
+    together.policy(there)
+    (there / "node.toml").write_text((there / "node.toml").read_text() + DATASET)
+    return case
+
+
+def step(fleet: Fleet, jobs: Jobs, fits: Fits, addresses: tuple[str, ...], following: Release, protection: str) -> None:
+    """One organisation's nodes, each process while a job runs, a partner's while it takes part in one."""
     begun, done = time.monotonic(), jobs.done.total()
     running = jobs.running(protection, LONG_ROWS)
     for address in addresses:
-        fleet.upgrade(address, following, lambda: next(running))
+        fits.begin()
+        fleet.upgrade(address, following, fits.begin if address == PARTNER else lambda: next(running))
+    fits.require_all()
     took = time.monotonic() - begun
     running.close()
     more = jobs.done.total() - done
@@ -70,15 +95,16 @@ def one(
 ) -> None:
     """All organisations in this order; raises AssertionError for the first thing that is not as it should be."""
     begun, steps, (broker, database) = time.monotonic(), ORDERS[name], servers
-    with deployment(folder, broker) as network, stored(network, database) as store:
+    with deployment(folder, broker, "--partner", PARTNER) as network, stored(network, database) as store:
+        case = partner(network, folder.parent)
         accept(network, THIS, following)
         fleet = Fleet(network, ROLES)
         fleet.begin(WORKERS)
         with sublet.connect(network.config(RENTER)) as renter:
-            jobs = Jobs(network, renter, lessors=2)
+            jobs, fits = Jobs(network, renter, lessors=2), Fits(renter, PARTNER, case)
             for number, addresses in enumerate(steps):
                 jobs.run(many // (len(steps) + 1))
-                step(fleet, jobs, addresses, following, PROTECTIONS[number % len(PROTECTIONS)])
+                step(fleet, jobs, fits, addresses, following, PROTECTIONS[number % len(PROTECTIONS)])
             jobs.run(many // (len(steps) + 1))
         fleet.require_alive()
         letters, logged = fleet.dead_letters(), fleet.logged()
@@ -88,7 +114,8 @@ def one(
         told = Counter((each["source"], each["type"]) for each in logged if each["event"] == TOLD)
         fleet.network.stop()
     took, load = time.monotonic() - begun, os.getloadavg()[0]
-    print(f"{name}: {dict(jobs.done)} jobs in {took:.0f} s, load {load:.0f}; every row right, nobody blamed")
+    told_jobs = f"{dict(jobs.done)} jobs and {fits.done} joint ones"
+    print(f"{name}: {told_jobs} in {took:.0f} s, load {load:.0f}; every row right, nobody blamed")
     print(f"  set aside: {dict(letters)}; told: {dict(told)}; {kept} new records kept", flush=True)
 
 

@@ -65,7 +65,7 @@ class _Broker:
     def consume(self, queue: str, *, prefetch: int, exclusive: bool = False) -> Consumer:
         return _Consumer([self.delivery])
 
-    async def lead(self, hub: str, via: str, *, not_via: Collection[str] = ()) -> None:
+    async def lead(self, hub: str, via: str, *, near: bool = False, not_via: Collection[str] = ()) -> None:
         """Nothing to lead."""
 
     async def close(self) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import nodes.demo
 from nodes.local import LocalNetwork
 from nodes.renter.submission import JobOptions
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from tests.support.tables import as_csv
 
 MODELS: Final = Path(__file__).resolve().parents[1] / "models"

@@ -25,11 +25,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 
@@ -59,6 +59,16 @@ class Tls:
 
     port: int
     authority: Authority
+
+    def client(self, name: str = "client") -> dict[str, str]:
+        """The options of a client whom the server lets in."""
+        certificate, key = self.authority.issue(name)
+        return {"cafile": str(self.authority.file), "certfile": str(certificate), "keyfile": str(key)}
+
+    def url(self, plain: str, options: Mapping[str, str]) -> str:
+        """The same account on the port that speaks TLS."""
+        account, _, rest = plain.removeprefix("amqp://").partition("@")
+        return f"amqps://{account}@127.0.0.1:{self.port}/{rest.partition('/')[2]}?{urlencode(options)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +166,15 @@ class Site:
         self.server.call("DELETE", connections)
 
 
-@contextlib.contextmanager
-def site(server: Server, network: Network, broker: str = "main") -> Iterator[Site]:
+def site(server: Server, network: Network, broker: str = "main") -> contextlib.AbstractContextManager[Site]:
     """A network's definitions of this broker on a new virtual host, removed afterwards."""
-    layout, password = topology(network, broker), _password_of(server)
+    return laid_out(server, topology(network, broker))
+
+
+@contextlib.contextmanager
+def laid_out(server: Server, layout: Topology) -> Iterator[Site]:
+    """The same of what is laid out otherwise."""
+    password = _password_of(server)
     here = Site(server, f"test-{secrets.token_hex(6)}", layout, password)
     hashes = {row.user: password_hash(password, secrets.token_bytes(4)) for row in layout.permissions}
     server.call("POST", "definitions", definitions(layout, hashes, vhost=here.vhost))

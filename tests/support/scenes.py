@@ -19,7 +19,7 @@ from nodes.config import LessorSettings
 from nodes.lessor.worker import LessorWorker
 from nodes.local import LOCAL_RENTER, LocalNetwork
 from nodes.renter.submission import JobOptions
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from schemas.ids import Address, address, parse_address
 from tests.support import together as joint
 from tests.support.models import write_rows

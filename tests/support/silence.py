@@ -8,7 +8,7 @@ from typing import Final
 from nodes.local import LocalNetwork
 from nodes.renter.protocol.records import BatchRecord
 from nodes.renter.submission import JobOptions
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from tests.support.models import DATA
 
 SILENT: Final = "B11.B13"

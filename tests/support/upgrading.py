@@ -17,6 +17,7 @@ import pandas as pd
 
 import sublet
 from broker.port import DEAD_REASON
+from tests.support import together
 from tests.support.deployment import COMMAND_SECONDS_MAX, POLL_SECONDS, Deployment
 from tests.support.releases import NEW_TYPES, THIS, Release
 
@@ -24,11 +25,20 @@ COLUMNS: Final = ("a", "b", "c")
 MODEL: Final = sublet.linear({"a": 2.0, "b": -1.0, "c": 0.5}, bias=0.25)
 TOLERANCE: Final = {"homomorphic": 1e-3, "sealed-result": 1e-2, "enclave": 1e-9}
 RENTER: Final = "A11.A12"
+FIT_COLUMNS: Final = 2
+"""Of the renter's: a partner allows one for ten rows, in all jobs on these rows together."""
+FIT_TOLERANCE: Final = 1e-3
+"""Of the largest weight: what the noise and the fixed point of a fit may change."""
 TOLD: Final = "not understood"
 """What the log of a sender says whose receiver is of an older release."""
 PATIENCE: Final = "handshake_seconds_max = 300\nbatch_deadline_seconds = 600\n"
 """On a machine with far more processes than cores nobody is to be blamed for its load."""
-READY: Final[Mapping[str, str]] = {"lessor": "worker ready", "renter": "starting", "hub": "starting"}
+READY: Final[Mapping[str, str]] = {
+    "lessor": "worker ready",
+    "renter": "starting",
+    "hub": "starting",
+    "partner": "starting",
+}
 END_SECONDS_MAX: Final = 30.0
 """As docs/operators.md says of SIGTERM, and a little."""
 LETTERS_MAX: Final = 100_000
@@ -158,6 +168,44 @@ class Jobs:
             some = [(*self.submit(kind), kind) for kind in kinds[first : first + at_once]]
             for job, table, kind in some:
                 self.require(job, table, kind)
+
+
+@dataclass(slots=True)
+class Fits:
+    """Models of the same two tables, one job after the other: each has the weights of the first."""
+
+    renter: sublet.Network
+    partner: str
+    case: together.Case
+    done: int = 0
+    _under_way: list[sublet.JointModel] = field(default_factory=list)
+    _first: Mapping[str, float] | None = None
+
+    def begin(self) -> None:
+        """Return when the partner takes part in another."""
+        table, accepted = pd.read_csv(self.case.renter), ["software-enclave"]
+        asked: dict[str, Any] = {"id": "id", "outliers": "move", "key_bits": 2048, "accept": accepted}
+        asked["columns"] = [*table.columns[1 : 1 + FIT_COLUMNS]]
+        model = self.renter.fit_joint(
+            table, together.LABEL, partner=self.partner, dataset=together.DATASET, lessors=1, **asked
+        )
+        self._under_way.append(model)
+        deadline = time.monotonic() + COMMAND_SECONDS_MAX
+        while (joint := model.report().joint) is None or not joint.accepted:
+            assert time.monotonic() < deadline, model.report()
+            time.sleep(POLL_SECONDS)  # another process decides and tells nobody
+
+    def require_all(self) -> None:
+        """Those that were begun are there, and right."""
+        while self._under_way:
+            model = self._under_way.pop()
+            model.result(timeout=COMMAND_SECONDS_MAX)
+            first = self._first = self._first or dict(model.coefficients)
+            largest = max(map(abs, first.values()))
+            assert model.coefficients.keys() == first.keys()
+            assert max(abs(model.coefficients[name] - first[name]) for name in first) <= FIT_TOLERANCE * largest
+            assert model.ledger, model.id
+            self.done += 1
 
 
 def accept(network: Deployment, *releases: Release) -> None:

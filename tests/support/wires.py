@@ -114,16 +114,24 @@ class EmbeddedWire:
 class RabbitMQWire:
     """A virtual host of a RabbitMQ."""
 
-    def __init__(self, server: Server, layout: Network, stack: contextlib.AsyncExitStack, broker: str = "main") -> None:
+    def __init__(
+        self,
+        server: Server,
+        layout: Network,
+        stack: contextlib.AsyncExitStack,
+        broker: str = "main",
+        secure: Callable[[str], str] = str,
+    ) -> None:
+        """`secure` makes the URLs with which nodes and bridges connect."""
         self._site = stack.enter_context(site(server, layout, broker))
-        self._stack = stack
+        self._stack, self._secure = stack, secure
 
     def url(self, of: Address) -> str:
         """With the credentials of this address."""
         return self._site.url(of)
 
     async def connect(self, of: Address, url: str = "", exchange: str = "") -> Broker:
-        address = url or self.url(of)
+        address = url or self._secure(self.url(of))
         broker = await connect(address, of, timeout_seconds=CONNECT_SECONDS_MAX, exchange=exchange)
         self._stack.push_async_callback(broker.close)
         return broker
@@ -246,7 +254,9 @@ BROKERS: Final = ("one", "two", "three")
 
 
 @contextlib.asynccontextmanager
-async def bridged_wire(server: Server | None = None, *, keep_unroutable: bool = True) -> AsyncIterator[BridgedWire]:
+async def bridged_wire(
+    server: Server | None = None, *, keep_unroutable: bool = True, secure: Callable[[str], str] = str
+) -> AsyncIterator[BridgedWire]:
     """Of embedded brokers, or of virtual hosts of a RabbitMQ."""
     layout = network(keep_unroutable=keep_unroutable, brokers=BROKERS)
     async with contextlib.AsyncExitStack() as stack:
@@ -257,7 +267,7 @@ async def bridged_wire(server: Server | None = None, *, keep_unroutable: bool = 
                 stack.push_async_callback(embedded.close)
                 sites[hub.name] = EmbeddedWire(embedded)
             else:
-                sites[hub.name] = await asyncio.to_thread(RabbitMQWire, server, layout, stack, hub.broker)
+                sites[hub.name] = await asyncio.to_thread(RabbitMQWire, server, layout, stack, hub.broker, secure)
         wire = BridgedWire(layout, sites)
         for link in layout.links:
             for way in (link.hubs, link.hubs[::-1]):

@@ -8,14 +8,15 @@ from typing import Final, NamedTuple
 
 from pamqp import constants
 
-from broker.rabbitmq.pump.stream import ACK, CHANNEL, DELIVER, METHOD_BYTES, Malformed
+from broker.rabbitmq.pump.stream import ACK, CHANNEL, DELIVER, Malformed
 
 CONSUMER: Final = "1"
 """Its tag: a channel has one consumer."""
 _SETTLE: Final = Struct(">BHI4sQBB")
 _SETTLE_BYTES: Final = 13
 _REJECT: Final = b"\x00\x3c\x00\x5a"
-_TAG_AT: Final = METHOD_BYTES + 1 + len(CONSUMER)
+_TO_US: Final = DELIVER + bytes((len(CONSUMER),)) + CONSUMER.encode()
+_TAG_AT: Final = len(_TO_US)
 _TAG: Final = Struct(">QBB")
 """Delivery tag, whether it was delivered before, length of the exchange's name, which comes before the key."""
 
@@ -50,7 +51,7 @@ class Ledger:
         Raises:
             Malformed
         """
-        if len(method) < _TAG_AT + _TAG.size or not method.startswith(DELIVER):
+        if len(method) < _TAG_AT + _TAG.size or not method.startswith(_TO_US):
             raise Malformed("a delivery that is not whole")
         tag, redelivered, name_bytes = _TAG.unpack_from(method, _TAG_AT)
         key_at = _TAG_AT + _TAG.size + name_bytes + 1

@@ -20,7 +20,7 @@ from broker.rabbitmq.link import OPEN_SECONDS_MAX
 from broker.rabbitmq.pump.ledger import CONSUMER, Delivered
 from broker.rabbitmq.pump.line import Line, LineLost, open_line
 from broker.rabbitmq.pump.outward import Outward
-from broker.rabbitmq.pump.stream import HEAD_BYTES, Said
+from broker.rabbitmq.pump.stream import HEAD_BYTES, Malformed, Said
 
 log = structlog.get_logger(__name__)
 
@@ -130,22 +130,29 @@ class Pump(RabbitConsumer):
                 reason = str(error) or type(error).__name__
                 self._tried.set()
             else:
-                self._far_line = line
-                self._outward = outward = Outward(self._exchange, self._keys, line.dialogue.frame_bytes_max)
-                self._tried.set()
+                self._far_ready(line, Outward(self._exchange, self._keys, line.dialogue.frame_bytes_max))
                 await line.gone.wait()
-                self._far_line = self._outward = None
-                self._hand_out(outward.give_up())
-                self._regulate()
+                self._far_gone()
                 reason = line.why
             log.info("not pumping", queue=self.queue, broker=self._far.where, reason=reason)
             await asyncio.sleep(TRY_SECONDS)
+
+    def _far_ready(self, line: Line, outward: Outward) -> None:
+        self._far_line, self._outward = line, outward
+        self._tried.set()
+
+    def _far_gone(self) -> None:
+        outward, self._far_line, self._outward = self._outward, None, None
+        if outward is not None:
+            self._hand_out(outward.give_up())
+        self._regulate()
 
     def _prepare_far(self, line: Line) -> None:
         line.take, line.changed = self._confirms, self._regulate
 
     def _confirms(self, heard: list[Said]) -> None:
-        assert self._outward is not None
+        if self._outward is None:
+            raise Malformed("confirms before anything was published")
         done: list[Delivered] = []
         for _, method, _ in heard:
             kept, refused = self._outward.hear(method)

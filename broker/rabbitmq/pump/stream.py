@@ -11,6 +11,8 @@ from broker.rabbitmq.frames import FIXED, FIXED_BYTES, FRAME_END, FRAME_HEAD
 HEAD_BYTES: Final = FRAME_HEAD.size
 FRAME_BYTES_MAX: Final = 131_072
 """The longest that we let be sent to us, with head and end: RabbitMQ's own default."""
+MESSAGE_BYTES_MAX: Final = 512 << 20
+"""The longest body of which anything is read: no RabbitMQ can be set to carry more."""
 METHOD_BYTES: Final = 4
 """Class and number, which begin a method."""
 DELIVER: Final = b"\x00\x3c\x00\x3c"
@@ -103,8 +105,8 @@ class Stream:
             if kind != constants.FRAME_HEADER or size < FIXED_BYTES:
                 raise Malformed(f"a frame of kind {kind} in place of a content header")
             class_id, _, self._missing = FIXED.unpack_from(self._buffer, at + HEAD_BYTES)
-            if class_id != BASIC:
-                raise Malformed(f"a content header of class {class_id}")
+            if class_id != BASIC or self._missing > MESSAGE_BYTES_MAX:
+                raise Malformed(f"a content header of class {class_id} and a body of {self._missing} bytes")
             self._begun = True
         elif kind != constants.FRAME_BODY or size > self._missing:
             raise Malformed(f"a frame of kind {kind} with {size} bytes, where a body misses {self._missing}")

@@ -79,6 +79,10 @@ def _not_believed(draft: Draft, event: Event) -> None:
 TIMERS: Final[Mapping[str, Callable[[Draft, str], None]]] = MappingProxyType(
     {"offer": market.offer, "sweep": serving.swept, "open": opening.overdue}
 )
+ANSWERS: Final = frozenset(
+    {"subtask.assigned", "subtask.refused", "program.published", "public-key.published", "key.sealed"}
+)
+"""What a renter sends to a lane because a worker asked; each is about the subtask that its subject names."""
 TABLE: Final[Mapping[str, Handler]] = MappingProxyType(
     {
         "worker.started": _started,
@@ -146,6 +150,13 @@ class LessorMachine:
         """Whether the sender was asked for terms that are not here yet: what it sends meanwhile cannot be verified."""
         session = self._session(records, event)
         return session is not None and session.terms is None
+
+    def is_unawaited(self, records: Records, event: Event) -> bool:
+        """Whether it answers what nobody here asked: the worker that had this lane before did, or a session has ended.
+
+        Whoever takes the subtask up asks anew, so it is of no use to anybody.
+        """
+        return event.type in ANSWERS and f"session/{event.subject}" not in records
 
     def closed(self, records: Records, event: Event) -> Closed | None:
         """What is known of the ended contract that a batch is under; None where it is none."""

@@ -16,8 +16,6 @@ class PartnerConfig:
 
     me: Address
     key: bytes
-    release: str
-    """Of this program, which the renter's must be too."""
     newest: bytes = b""
     """By which it will be known, where that is another (`nodes.identity`)."""
     hub_keys: Mapping[str, bytes] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from nodes.partner.protocol.states import PART
 from nodes.states import advance
 from schemas.errors import VerificationFailed
 from schemas.events import DeliveryFailed, Event, EventRefused
-from schemas.joint import JointDeclined, JointDeferred, JointEnded, JointRequested
+from schemas.joint import JOINT_VERSIONS, JointDeclined, JointDeferred, JointEnded, JointRequested
 
 
 def requested(draft: Draft, event: Event) -> None:
@@ -47,9 +47,10 @@ def requested(draft: Draft, event: Event) -> None:
     draft.put("request", data)
     draft.note("requested", f"{event.source} asks for {data.dataset}", rows=data.rows, rounds=data.rounds)
     draft.heard()
-    if data.release != draft.config.release:
-        versions = f"the renter runs sublet {data.release}, {draft.config.me} runs {draft.config.release}"
-        draft.end("refused", code="other-release", reason=f"{versions}: both must run the same")
+    if data.version not in JOINT_VERSIONS:
+        known = ", ".join(map(str, sorted(JOINT_VERSIONS)))
+        reason = f"the renter computes jointly by version {data.version}, {draft.config.me} by {known}"
+        draft.end("refused", code="other-version", reason=f"{reason}: upgrade whoever is behind")
         return
     if (data.ids is None) == (data.salt is None):
         draft.end("refused", code="bad-request", reason="the request says in no way, or in two, how rows are found")

@@ -82,7 +82,7 @@ class Rounds:
             rounds=joint.rounds,
             ids=joint.ids,
             salt=None if joint.ids else agreement.salt,
-            release=joint.release,
+            version=joint.version,
         )
         event_id = derive_id("event", job_id, "joint.requested")
         await self.post.send("joint.requested", joint.partner, job_id, asked, event_id=event_id)

@@ -74,8 +74,19 @@ def test_every_user_has_a_topic_row_for_the_one_exchange_that_it_may_write_on(ma
     assert len(made["topic_permissions"]) == len(made["users"]) == len(rows)
     writes = {row["user"]: re.compile(row["write"].replace(r"\z", r"\Z")) for row in made["permissions"]}
     for user, pattern in writes.items():
-        exchanges = [each["name"] for each in made["exchanges"] if pattern.fullmatch(each["name"])]
+        mine = [each for each in made["exchanges"] if pattern.fullmatch(each["name"])]
+        exchanges = [each["name"] for each in mine if not each["internal"]]
         assert exchanges == [rows[user]] == [f"hub.{user.partition('.')[0]}"]
+
+
+def test_a_hub_may_write_on_no_exchange_of_its_neighbours_and_binds_them_by_one_of_its_own(
+    made: dict[str, Any],
+) -> None:
+    internal = {each["name"] for each in made["exchanges"] if each["internal"]}
+    assert internal == {"out.A11.B11", "out.B11.A11"}
+    (row,) = [row for row in made["permissions"] if row["user"] == "A11.hub"]
+    pattern = re.compile(row["write"].replace(r"\z", r"\Z"))
+    assert {each["name"] for each in made["exchanges"] if pattern.fullmatch(each["name"])} == {"hub.A11", "out.A11.B11"}
 
 
 def test_every_pattern_is_anchored_at_both_ends(made: dict[str, Any]) -> None:

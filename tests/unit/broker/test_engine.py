@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from msgspec import structs
 
 from broker.engine import Engine, Handed, topic_pattern
 from broker.errors import NoSuchQueue, QueueBusy
@@ -92,6 +93,19 @@ def test_a_queue_bound_twice_gets_one_copy() -> None:
         )
     )
     broker.publish("in", message("1"), 0.0)
+    assert broker.depth("q") == 1
+
+
+def test_bindings_that_lead_in_a_circle_end_and_change() -> None:
+    made = layout(q=Rules())
+    ring = [Binding(source=one, pattern="r.#", destination=two, to_exchange=True) for one, two in ("ab", "ba")]
+    exchanges = (*made.exchanges, Exchange(name="a"), Exchange(name="b"))
+    broker = Engine(structs.replace(made, exchanges=exchanges, bindings=(*made.bindings, *ring)))
+    assert not broker.publish("a", message("1", "r.x"), 0.0).routed
+    broker.bind("b", "r.#", "q", to_exchange=False, bound=True)
+    assert broker.publish("a", message("2", "r.x"), 0.0).routed
+    broker.bind("a", "r.#", "b", to_exchange=True, bound=False)
+    assert not broker.publish("a", message("3", "r.x"), 0.0).routed
     assert broker.depth("q") == 1
 
 

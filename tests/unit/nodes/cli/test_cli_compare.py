@@ -27,7 +27,7 @@ from nodes.programs.cut import cut
 from nodes.programs.linear_inside import opened
 from nodes.programs.runtime import evaluate
 from nodes.renter.submission import JobOptions
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from schemas.errors import VerificationFailed
 from tests.support.models import MODELS
 from tests.support.tables import table_of

@@ -26,8 +26,7 @@ def test_init_writes_the_default_network(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["network", "init", str(folder), "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said == {"folder": str(folder), "created": True, "nodes": list(NODES)}
-    assert {path.name for path in folder.iterdir()} == {"network.toml", "definitions.json", "rabbitmq.conf", "nodes"}
-    assert (folder / "rabbitmq.conf").read_text().splitlines()[-1] == f"load_definitions = {folder}/definitions.json"
+    assert {path.name for path in folder.iterdir()} == {"network.toml", "definitions.json", "nodes"}
 
 
 def test_a_network_may_have_more_hubs_than_founders(tmp_path: Path) -> None:

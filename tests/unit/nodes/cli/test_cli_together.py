@@ -25,9 +25,9 @@ from nodes.data.port import Block
 from nodes.data.reading import Reading
 from nodes.programs.check import check
 from nodes.renter.submission import JobOptions
-from nodes.views.jobs import JobReport, Joining
 from nodes.views.models import FitReport
 from nodes.views.parts import PartReport
+from nodes.views.report import JobReport, Joining
 from schemas.errors import VerificationFailed
 from tests.support import together as joint
 from tests.support.terminals import LINES, captured, faults, screens

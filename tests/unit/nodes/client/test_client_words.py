@@ -19,7 +19,7 @@ from nodes.client.wishes import Accepted, Wishes, options
 from nodes.programs.check import check
 from nodes.renter.submission import JobOptions
 from nodes.views.failures import ADVICE, FAILURES, UNFIT
-from nodes.views.jobs import JobReport
+from nodes.views.report import JobReport
 from schemas.errors import BadConfig, BadData, BadProgram, VerificationFailed
 
 

@@ -86,9 +86,13 @@ class Growing(World):
         self._link(one, two, "")
 
     def _link(self, one: str, two: str, why: str) -> None:
-        for hub, other in ((one, two), (two, one)):
-            me = hub_address(hub)
-            self.send("link.changed", me, LinkChanged(neighbour=hub_address(other), why=why), to=me)
+        self.link(one, two, why)
+        self.link(two, one, why)
+
+    def link(self, hub: str, other: str, why: str) -> None:
+        """One end finds that a link does not carry, or does."""
+        me = hub_address(hub)
+        self.send("link.changed", me, LinkChanged(neighbour=hub_address(other), why=why), to=me)
 
     def way(self, hub: str, to: str) -> str:
         """How messages go, as the names of the hubs; `none` where there is no way, empty where nobody told of it."""
@@ -107,6 +111,10 @@ class Growing(World):
 
     def noted(self, kind: str) -> list[str]:
         return [note.text for _, note in self.notes if note.kind == kind]
+
+    def passed_over(self) -> list[str]:
+        """Codes of what was, of all hubs."""
+        return [str(note.details["code"]) for _, note in self.notes if note.kind == "passed-over"]
 
     def codes(self) -> list[str]:
         return [refusal.code for refusal in self.refusals]

@@ -158,6 +158,82 @@ def test_a_hub_that_lost_its_store_is_told_everything_again() -> None:
     assert not world.codes()
 
 
+def test_word_that_was_on_its_way_when_its_link_was_lost_leads_nowhere() -> None:
+    world = Growing("A11-B11 B11-C11 C11-D11 D11-A11 D11-E11")
+    world.start()
+    world.run(60)
+    world.cut_off.add("A11.hub")
+    world.cut("D11", "E11")
+    world.run(60)
+    world.mend("D11", "E11")
+    world.run(60)
+    late = [each for each in world.queue if each.source == "D11.hub"]
+    assert late
+    world.queue = [each for each in world.queue if each not in late]
+    world.cut_off.clear()
+    world.cut("A11", "D11")
+    world.settle()
+    world.queue += late
+    world.run(60)
+    assert world.way("A11", "D11") == "B11 C11 D11"
+    assert world.way("A11", "E11") == "B11 C11 D11 E11"
+    assert "link-lost" in world.passed_over()
+    world.mend("A11", "D11")
+    world.run(60)
+    assert world.way("A11", "E11") == "D11 E11"
+
+
+def test_what_came_over_a_link_that_only_one_end_thought_lost_is_asked_for() -> None:
+    world = Growing("A11-B11 B11-C11 C11-D11")
+    world.start("A11", "B11", "C11")
+    world.run(60)
+    world.link("B11", "C11", "nothing has come")
+    world.settle()
+    world.start("D11")
+    world.run(60)
+    assert (world.way("B11", "D11"), world.way("B11", "C11")) == ("", "none")
+    world.link("B11", "C11", "")
+    world.run(60)
+    assert world.way("B11", "D11") == "C11 D11"
+    assert world.way("A11", "D11") == "B11 C11 D11"
+
+
+def test_word_that_others_overtook_is_passed_over_and_all_is_asked_for_anew() -> None:
+    world = Growing("A11-B11 B11-C11 C11-D11")
+    world.start()
+    world.run(60)
+    world.cut_off.add("A11.hub")
+    world.cut("C11", "D11")
+    world.run(60)
+    world.mend("C11", "D11")
+    world.run(60)
+    late, *younger = (each for each in world.queue if each.type == "hubs.announced")
+    assert [getattr(late.data, "lost", ()), len(younger)] == [("D11",), 1]
+    world.queue = [each for each in world.queue if each != late]
+    world.cut_off.clear()
+    world.settle()
+    world.queue.append(late)
+    world.run(60)
+    assert world.way("A11", "D11") == "B11 C11 D11"
+    assert world.passed_over() == ["old-number"]
+    assert [each.data.asks for each in world.wire("hubs.announced") if each.source == "A11.hub"][-1]  # type: ignore[union-attr]
+
+
+def test_what_a_neighbour_never_heard_it_asks_for() -> None:
+    world = Growing("A11-B11 B11-C11 C11-D11 B11-E11")
+    world.start()
+    world.run(60)
+    world.cut_off.add("A11.hub")
+    world.cut("C11", "D11")
+    world.run(60)
+    world.queue.clear()
+    world.cut_off.clear()
+    assert world.way("A11", "D11") == "B11 C11 D11"
+    world.cut("B11", "E11")
+    world.run(60)
+    assert world.way("A11", "D11") == "none"
+
+
 # ---------------------------------------------------------------- neighbours that lie
 
 
@@ -175,6 +251,8 @@ def announcement(
     return structs.replace(bare, signature=signature)
 
 
+LATE = int(START) + 1_000_000
+"""A number that no honest neighbour of these has come to."""
 FORGED = certify("D11", by=FOUNDERS[:1])
 LIES: dict[str, tuple[HubAnnouncement, str]] = {
     "its own name is missing": (announcement(path="D11 C11"), "wrong-path"),
@@ -198,7 +276,7 @@ def test_a_lie_is_refused_with_all_that_comes_with_it(lie: str) -> None:
     world = Growing("A11-B11 B11-C11 C11-D11")
     told, code = LIES[lie]
     honest = announcement(path="D11 B11")
-    for data in (HubsAnnounced(announced=(honest, told)), HubsAnnounced(announced=(told,))):
+    for data in (HubsAnnounced(number=1, announced=(honest, told)), HubsAnnounced(number=1, announced=(told,))):
         world.start("A11")
         world.send("hubs.announced", "B11.hub", data, to="A11.hub")
         world.settle()
@@ -220,11 +298,11 @@ def test_what_is_late_or_of_no_use_changes_nothing(code: str) -> None:
     version = 2 if code == "old-certificate" else 1
     known = announcement(path="D11 E11 C11", certificate=certify("D11", version=version))
     world.start("A11")
-    world.send("hubs.announced", "C11.hub", HubsAnnounced(announced=(known,)), to="A11.hub")
-    world.send("hubs.announced", "B11.hub", HubsAnnounced(announced=(told,)), to="A11.hub")
+    world.send("hubs.announced", "C11.hub", HubsAnnounced(number=1, announced=(known,)), to="A11.hub")
+    world.send("hubs.announced", "B11.hub", HubsAnnounced(number=1, announced=(told,)), to="A11.hub")
     world.settle()
     assert world.way("A11", "D11") == "C11 E11 D11"
-    assert [note.details["code"] for _, note in world.notes if note.kind == "passed-over"] == [code]
+    assert world.passed_over() == [code]
     assert not world.codes()
 
 
@@ -232,15 +310,15 @@ def test_a_hub_that_no_founder_certified_is_passed_over_and_told_to_nobody() -> 
     world = Growing("A11-B11 B11-C11")
     bare = structs.replace(announcement(path="D11 B11"), certificate=None)
     world.start("A11")
-    world.send("hubs.announced", "B11.hub", HubsAnnounced(announced=(bare,)), to="A11.hub")
+    world.send("hubs.announced", "B11.hub", HubsAnnounced(number=1, announced=(bare,)), to="A11.hub")
     world.settle()
     assert world.way("A11", "D11") == ""
-    assert [note.details["code"] for _, note in world.notes if note.kind == "passed-over"] == ["uncertified"]
+    assert world.passed_over() == ["uncertified"]
 
 
 def test_only_neighbours_tell_of_hubs() -> None:
     world = Growing("A11-B11 B11-C11")
-    told = HubsAnnounced(announced=(announcement(path="D11 C11"),))
+    told = HubsAnnounced(number=1, announced=(announcement(path="D11 C11"),))
     world.send("hubs.announced", "C11.hub", told, to="A11.hub")
     world.settle()
     assert world.codes() == ["not-a-neighbour"]
@@ -268,10 +346,10 @@ def test_a_lost_key_is_replaced_everywhere_and_the_old_one_is_refused() -> None:
     event = world.send("quote.released", "D11.hub", QuoteReleased(quote="quote-" + "0" * 24, order="x"), to="A11.hub")
     assert machine.key_of(records, event) == renewed.public_key
     stolen = announcement(path="D11 C11", sequence=int(world.now) + 1000)
-    world.send("hubs.announced", "C11.hub", HubsAnnounced(announced=(stolen,)), to="B11.hub")
+    world.send("hubs.announced", "C11.hub", HubsAnnounced(number=LATE, announced=(stolen,)), to="B11.hub")
     world.settle()
     assert world.records["B11.hub"]["known/D11"].certificate == renewed  # type: ignore[attr-defined]
-    assert [note.details["code"] for _, note in world.notes if note.kind == "passed-over"] == ["old-certificate"]
+    assert world.passed_over()[0] == "old-certificate"
 
 
 def test_a_neighbour_believes_an_event_by_the_new_key_for_the_certificate_in_it() -> None:
@@ -287,7 +365,7 @@ def test_a_neighbour_believes_an_event_by_the_new_key_for_the_certificate_in_it(
         (certify("D11", key=new, version=2, until=START - 1), public_key("D11.hub")),
         (certify("E11", key=new, version=2), public_key("D11.hub")),
     ):
-        told = HubsAnnounced(announced=(announcement(path="D11", certificate=certificate),))
+        told = HubsAnnounced(number=1, announced=(announcement(path="D11", certificate=certificate),))
         event = world.send("hubs.announced", "D11.hub", told, to="C11.hub")
         assert machine.key_of(records, event) == expected
 

@@ -18,7 +18,7 @@ from schemas.ids import derive_id, hub_address
 from schemas.joint import IntroductionRequested
 from schemas.orders import Need
 from tests.unit.nodes.hub.announced import FOUNDERS, Growing, certify
-from tests.unit.nodes.hub.test_announcing import LIES, announcement
+from tests.unit.nodes.hub.test_announcing import LATE, LIES, announcement
 from tests.unit.nodes.hub.world import START, buy_order, capacity, private_key, public_key, verify
 
 LINE = "A11-B11 B11-C11 C11-D11 D11-E11 A11-L11"
@@ -313,12 +313,11 @@ def test_whom_the_leaf_did_not_seek_is_passed_over_however_many_the_neighbour_te
     world = world_of()
     for number in range(20):
         flood = tuple(announcement(f"F{number}x{each}", f"F{number}x{each} A11") for each in range(8))
-        world.send("hubs.announced", "A11.hub", HubsAnnounced(announced=flood), to="L11.hub")
+        world.send("hubs.announced", "A11.hub", HubsAnnounced(number=LATE + number, announced=flood), to="L11.hub")
     world.run(5)
     assert known(world) == {"A11", "L11"}
     notes = [note for hub, note in world.notes if hub == "L11.hub" and note.kind == "passed-over"]
-    assert {note.details["code"] for note in notes} == {"unsought"}
-    assert len(notes) in (20, 21)
+    assert [note.details["code"] for note in notes].count("unsought") in (20, 21)
 
 
 @pytest.mark.parametrize("lie", LIES)
@@ -330,7 +329,7 @@ def test_a_neighbours_lie_about_a_hub_that_is_sought_is_refused_with_all_that_co
     world.cut_off.add("B11.hub")
     introduce(world, "D11.D12")
     honest = announcement(path="D11 B11")
-    for data in (HubsAnnounced(announced=(honest, told)), HubsAnnounced(announced=(told,))):
+    for data in (HubsAnnounced(number=1, announced=(honest, told)), HubsAnnounced(number=1, announced=(told,))):
         world.send("hubs.announced", "B11.hub", data, to="L11.hub")
         world.settle()
         assert world.codes().pop() == code
@@ -342,7 +341,7 @@ def test_an_older_word_of_what_is_sought_changes_nothing() -> None:
     introduce(world, "E11.E13")
     world.run(5)
     for seeks in ((), None):
-        world.send("hubs.announced", "L11.hub", HubsAnnounced(seeks=seeks), to="A11.hub", time=START)
+        world.send("hubs.announced", "L11.hub", HubsAnnounced(number=1, seeks=seeks), to="A11.hub", time=START)
     world.settle()
     (kept,) = world.all("A11", Seeking)
     assert kept.hubs == ("A11", "E11")
@@ -415,5 +414,5 @@ def test_more_are_not_sought_than_one_event_takes() -> None:
     draft = world_of().draft(hub_address("L11"))
     leaf.mark(draft, (f"H{number}" for number in range(2 * HUBS_SOUGHT_MAX)))
     assert len(leaf.sought(draft)) == HUBS_SOUGHT_MAX
-    assert structs.replace(HubsAnnounced(), seeks=leaf.sought(draft))
+    assert structs.replace(HubsAnnounced(number=1), seeks=leaf.sought(draft))
     assert leaf.is_sought(draft, "A11")

@@ -28,7 +28,16 @@ from nodes.machine import SetTimer
 from schemas import codec
 from schemas.contracts import Receipt
 from schemas.errors import BadConfig
-from schemas.events import CATALOGUE, ContractClosed, Event, SubtaskAnnounced, SubtaskCompleted
+from schemas.events import (
+    CATALOGUE,
+    ContractClosed,
+    Event,
+    KeySealed,
+    SubtaskAnnounced,
+    SubtaskAssigned,
+    SubtaskCompleted,
+    SubtaskRefused,
+)
 from schemas.ids import Address, derive_id
 from tests.unit.nodes.lessor.rentals import HUB_B, HUB_KEYS, IDENTITIES, LESSOR, OTHER, RENTER, contract, terms
 
@@ -140,9 +149,25 @@ async def test_an_announced_subtask_is_asked_for_on_the_workers_lane(
     assert getattr(asked.data, "lane", "") == worker.lane
 
 
-async def test_a_program_that_nobody_asked_for_is_refused(server: EmbeddedServer, worker: LessorWorker) -> None:
-    await send(server.connect(RENTER), "program.published", None, body=b"onnx", lane=worker.lane)
-    assert await reason_of_the_dead_letter(server) == "unknown-sender"
+async def test_answers_to_whoever_had_the_lane_before_are_nobodys_fault(
+    server: EmbeddedServer, worker: LessorWorker
+) -> None:
+    renter, mine, other = server.connect(RENTER), terms(contract()), derive_id("worker", "before")
+    sealed = KeySealed(subtask=mine.subtask, worker=other, sealed=b"", signature=b"", claims=b"", policy_digest=b"")
+    refusal = SubtaskRefused(subtask=mine.subtask, contract=contract(), worker=other, code="x", reason="x")
+    late: dict[str, Struct | None] = {
+        "subtask.assigned": SubtaskAssigned(terms=mine, worker=other),
+        "subtask.refused": refusal,
+        "program.published": None,
+        "public-key.published": None,
+        "key.sealed": sealed,
+    }
+    for event_type, data in late.items():
+        await send(renter, event_type, data, body=b"" if data else b"piece", lane=worker.lane)
+    await send(renter, "subtask.announced", SubtaskAnnounced(terms=mine), lane=worker.lane)
+    assert await reason_of_the_dead_letter(server) == "wrong-queue"
+    noted = last_refusal(worker.refusals.folder)
+    assert noted is None or noted.code == "wrong-queue"
 
 
 async def test_a_receipt_that_the_renter_did_not_sign_is_not_countersigned(

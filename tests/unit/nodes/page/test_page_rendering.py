@@ -26,12 +26,12 @@ from nodes.views.accounts import Fault, Line
 from nodes.views.balance import Total
 from nodes.views.book import Book, Cut, Offer, Subnet, Tenancy, Wish
 from nodes.views.history import History, Incident
-from nodes.views.jobs import JobReport, Joining, Rental
 from nodes.views.lines import JobLine, RentalLine
 from nodes.views.network import HubView, NetworkView, ParticipantView
 from nodes.views.parts import PartReport
 from nodes.views.presence import Presence
 from nodes.views.refusals import Refused
+from nodes.views.report import JobReport, Joining, Rental
 from nodes.views.spans import SPANS_MAX
 from schemas.ids import Address
 from schemas.jobs import Assessment, Candidate, Costs

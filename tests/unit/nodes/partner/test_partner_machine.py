@@ -115,7 +115,7 @@ ENDS: dict[str, tuple[Callable[[], World], str, str, str]] = {
         "unknown-program",
         "no",
     ),
-    "another release": (lambda: World().asked(release="0"), "refused", "other-release", "runs sublet 0"),
+    "a version to come": (lambda: World().asked(version=99), "refused", "other-version", "by version 99, C11.C12 by 1"),
     "a person says no": (lambda: _declined(World().asked().examined(undecided=True)), "refused", "declined", "C11.C12"),
     "a person withdraws": (lambda: _declined(accepted()), "withdrawn", "withdrawn", "C11.C12"),
     "nobody approved": (_unapproved, "refused", "not-approved", "C11.C12"),
@@ -273,7 +273,7 @@ def test_what_was_written_after_the_end_is_erased_too() -> None:
 
 
 def test_what_comes_late_is_only_noted() -> None:
-    world = World().asked(release="0")
+    world = World().asked(version=99)
     world.handle("joint.requested", request(), RENTER)
     assert world.notes() == ["late"]
     world.opened()

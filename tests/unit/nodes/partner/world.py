@@ -63,7 +63,7 @@ def request(**changed: Any) -> JointRequested:
         "received": 4,
         "rounds": ROUNDS,
         "ids": "0" * 64,
-        "release": "1",
+        "version": 1,
     } | changed
     return JointRequested(**fields)
 
@@ -84,7 +84,6 @@ class World:
         config = PartnerConfig(
             me=ME,
             key=public_key(ME),
-            release="1",
             hub_keys=HUB_KEYS,
             renter_seconds_max=RENTER_SECONDS,
             approval_seconds_max=APPROVAL_SECONDS,

@@ -18,7 +18,7 @@ from broker.port import Message
 from nodes.identity import Identity
 from nodes.machine import Refused
 from nodes.runtime.checks import EVENT_AGE_SECONDS_MAX
-from nodes.runtime.door import FAILED, LATER_RELEASE_TRIES, Door, Later
+from nodes.runtime.door import FAILED, LATER_RELEASE_TRIES, Door, Later, Unawaited
 from nodes.store.errors import RecordUnreadable
 from schemas import codec, limits
 from schemas.errors import BrokerUnreachable, VerificationFailed
@@ -202,6 +202,7 @@ RAISED: dict[str, tuple[BaseException, str]] = {
     "a failed verification": (VerificationFailed("why", code="ciphertext-length"), "ciphertext-length"),
     "a damaged record": (RecordUnreadable("job-1", "job", "why"), "record-unreadable"),
     "something that is on its way": (Later("soon"), "again after 1"),
+    "an answer that nobody awaits": (Unawaited("late"), "ack"),
     "a broker out of reach": (BrokerUnreachable("gone"), "again after 1"),
     "no confirm": (PublishUnknown("unknown"), "again after 1"),
     "too many files": (OSError(24, "Too many open files"), "again after 1"),

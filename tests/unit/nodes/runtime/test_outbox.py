@@ -43,8 +43,8 @@ class _Flaky:
     def consume(self, queue: str, *, prefetch: int, exclusive: bool = False) -> Consumer:
         return self._inner.consume(queue, prefetch=prefetch, exclusive=exclusive)
 
-    async def lead(self, hub: str, via: str, *, not_via: Collection[str] = ()) -> None:
-        await self._inner.lead(hub, via, not_via=not_via)
+    async def lead(self, hub: str, via: str, *, near: bool = False, not_via: Collection[str] = ()) -> None:
+        await self._inner.lead(hub, via, near=near, not_via=not_via)
 
     async def close(self) -> None:
         await self._inner.close()
@@ -256,8 +256,8 @@ async def test_publishes_that_wait_for_a_full_queue_take_no_place_of_others(worl
         def consume(self, queue: str, *, prefetch: int, exclusive: bool = False) -> Consumer:
             return self._inner.consume(queue, prefetch=prefetch, exclusive=exclusive)
 
-        async def lead(self, hub: str, via: str, *, not_via: Collection[str] = ()) -> None:
-            await self._inner.lead(hub, via, not_via=not_via)
+        async def lead(self, hub: str, via: str, *, near: bool = False, not_via: Collection[str] = ()) -> None:
+            await self._inner.lead(hub, via, near=near, not_via=not_via)
 
         async def close(self) -> None:
             await self._inner.close()

@@ -11,7 +11,7 @@ import pytest
 from nodes.renter.protocol.records import LostLink
 from nodes.renter.protocol.states import JobPhase, RoundPhase, SubtaskPhase
 from nodes.views.history import INCIDENTS_MAX, LANES_MAX, MARKS_MAX, History
-from nodes.views.jobs import UNREADABLE, JobReport, Rental
+from nodes.views.report import UNREADABLE, JobReport, Rental
 from nodes.views.spans import SLOTS_MAX, SPANS_MAX, Spans
 from nodes.views.waiting import PHASES, ROUNDS, SUBTASKS, lasted, waits_for
 from tests.unit.nodes.views.journals import journal

@@ -14,6 +14,7 @@ from nodes.store.port import Store
 from nodes.store.sqlite import SqliteStore
 from nodes.views import jobs, journal
 from nodes.views.errors import UnknownJob
+from nodes.views.reporting import way_to_partner
 from schemas.ids import address
 
 
@@ -85,4 +86,4 @@ def test_the_way_from_a_lessor_to_a_partner_names_the_hubs_between(
 ) -> None:
     hubs = tuple(Hub(name=name) for name in ("A11", "B11", "C11") if links)
     network = None if links is None else Network(hubs=hubs, links=tuple(Link(hubs=each) for each in links))
-    assert jobs.way_to_partner(address("B11", "B12"), address("C11", "C12"), network) == way
+    assert way_to_partner(address("B11", "B12"), address("C11", "C12"), network) == way

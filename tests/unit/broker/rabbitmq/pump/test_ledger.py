@@ -11,7 +11,7 @@ from pamqp import commands
 
 from broker.rabbitmq.pump.ledger import Ledger
 from broker.rabbitmq.pump.stream import Malformed
-from tests.support.amqp import delivery, method_of, read_all
+from tests.support.amqp import delivery, method_of, read_all, said
 
 KEY = "B11.B12.A11.A12.batch"
 
@@ -25,14 +25,14 @@ class Queue:
     back: set[int] = field(default_factory=set)
 
     def hear(self, raw: bytes) -> None:
-        for said in read_all(raw):
-            tag = said.delivery_tag
+        for told in read_all(raw):
+            tag = told.delivery_tag
             assert tag in self.open, "unknown delivery tag"
-            if isinstance(said, commands.Basic.Ack):
-                tags = {each for each in self.open if each <= tag} if said.multiple else {tag}
+            if isinstance(told, commands.Basic.Ack):
+                tags = {each for each in self.open if each <= tag} if told.multiple else {tag}
                 self.acked |= tags
             else:
-                assert said.requeue
+                assert told.requeue
                 tags = {tag}
                 self.back |= tags
             self.open -= tags
@@ -91,6 +91,8 @@ def test_a_delivery_is_read() -> None:
 @pytest.mark.parametrize(
     "method",
     [
+        method_of(said(commands.Basic.Deliver("2", 1, False, "hub.A11", KEY))),
+        method_of(said(commands.Basic.Deliver("", 1, False, "hub.A11", KEY))),
         method_of(delivery(2, KEY)),
         method_of(delivery(0, KEY)),
         method_of(delivery(1, KEY))[:-1],

@@ -17,6 +17,7 @@ from broker.rabbitmq.frames import improve
 from broker.rabbitmq.pump import Pump, line, pump
 from schemas.ids import Address
 from tests.support.amqp import content, said
+from tests.support.pumping import Pumping
 from tests.support.scripted import Scripted
 
 KEYS, KEY = r"B11\.\w+\.A11\.\w+\.\w+", "B11.B12.A11.A12.batch"
@@ -151,6 +152,14 @@ async def test_what_may_not_go_as_it_is_is_handed_out_and_its_neighbours_go(
         back = await between.near.heard.get()
         assert isinstance(back, commands.Basic.Reject)
         assert (back.delivery_tag, back.requeue) == (2, True)
+
+
+def test_a_broker_that_confirms_before_it_is_asked_is_told_so() -> None:
+    bench = Pumping()
+    bench.pump._outward = None  # as between the last answer and the first publish
+    bench.far.data_received(said(commands.Basic.Ack(1)))
+    assert bench.far.why == "the broker sent confirms before anything was published"
+    assert bench.far_wire.closed
 
 
 ENDS = {

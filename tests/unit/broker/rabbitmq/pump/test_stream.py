@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pamqp import commands
 from pamqp.heartbeat import Heartbeat
 
-from broker.rabbitmq.pump.stream import FRAME_BYTES_MAX, Malformed, Said, Stream
+from broker.rabbitmq.pump.stream import FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, Malformed, Said, Stream
 from tests.support.amqp import content, delivery, method_of, raw_content, said
 
 KEY = "B11.B12.A11.A12.batch"
@@ -63,6 +63,10 @@ MALFORMED = {
     "a method in place of a body": START + content(b"body")[:-12] + ACK,
     "a short header": START + b"\x02\x00\x01\x00\x00\x00\x04\x00\x3c\x00\x00\xce",
     "a header of another class": START + content(b"").replace(b"\x00\x3c", b"\x00\x3d"),
+    "a body that no broker carries": START
+    + content(b"")[:11]
+    + (MESSAGE_BYTES_MAX + 1).to_bytes(8, "big")
+    + content(b"")[19:],
     "a body too long": START + raw_content(b"\x00\x00").replace(b"\x04\x00\x00", b"\x03\x00\x00", 1),
 }
 

@@ -24,7 +24,7 @@ class ModelWorld(JointWorld):
         super().__init__(phase)
         algorithm = Algorithm(name="ridge", penalty_per_row=1e-3, partner_coefficients=partner_coefficients)
         fitting = Fitting(algorithm=algorithm, label="y")
-        part = Joint(partner=PARTNER, dataset="d", fitting=fitting, ids="0" * 64, release="1")
+        part = Joint(partner=PARTNER, dataset="d", fitting=fitting, ids="0" * 64)
         self.records["job"] = structs.replace(self.job, spec=structs.replace(self.job.spec, joint=part))
         if phase == "running":
             agreement = Agreement(introduction=introduction(), accepted=True, columns=COLUMNS)

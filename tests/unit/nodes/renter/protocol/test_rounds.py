@@ -53,9 +53,7 @@ class JointWorld(World):
                 approval_seconds_max=10 * WAIT,
             )
         )
-        part = Joint(
-            partner=PARTNER, dataset="d", program="0" * 64, outputs=2, rounds=ROUNDS, ids="0" * 64, release="1"
-        )
+        part = Joint(partner=PARTNER, dataset="d", program="0" * 64, outputs=2, rounds=ROUNDS, ids="0" * 64)
         self.records["job"] = structs.replace(self.job, spec=structs.replace(self.job.spec, joint=part))
         self.records["progress"] = Progress(phase=phase)  # type: ignore[arg-type]
         if phase == "running":
