@@ -73,12 +73,12 @@ def asked(draft: Draft, event: Event, data: HubsAnnounced, known_hubs: Iterable[
     """Of which hubs a neighbour is to be told for what it said of itself: that it is new, or a leaf that seeks some."""
     key = f"seeking/{event.source}"
     before = draft.find(Seeking, key)
-    if before is not None and event.time < before.said_at:
+    if before is not None and data.number < before.number:
         return ()
     if data.seeks is None:
         draft.delete(key)
         return {*known_hubs} if data.asks or before is not None else ()
-    draft.put(key, Seeking(hubs=data.seeks, said_at=event.time))
+    draft.put(key, Seeking(hubs=data.seeks, number=data.number))
     return {*data.seeks} - (set() if data.asks or before is None else {*before.hubs})
 
 

@@ -351,7 +351,7 @@ def test_a_leaf_that_seeks_others_again_and_again_fills_no_neighbour() -> None:
     world = world_of()
     for turn in range(20):
         seeks = tuple(f"T{turn}x{number}" for number in range(HUBS_SOUGHT_MAX))
-        world.send("hubs.announced", "L11.hub", HubsAnnounced(seeks=seeks), to="A11.hub")
+        world.send("hubs.announced", "L11.hub", HubsAnnounced(number=LATE + turn, seeks=seeks), to="A11.hub")
         world.settle()
     (kept,) = world.all("A11", Seeking)
     assert len(kept.hubs) == HUBS_SOUGHT_MAX
