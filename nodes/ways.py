@@ -1,7 +1,8 @@
 """Leads what goes to other hubs over the neighbours that a hub's ways begin with (N3): its broker follows them.
 
 Over all of them alike: one on the same broker is an exchange, one on another a queue (`broker.topology`). What waits at
-a link that is down stays there; what was led over a neighbour that is none any more is led there no longer.
+a link that is down stays there; what was led over a neighbour that is none any more is led there no longer. A leaf
+leads nobody: all goes its one way (`broker.topology`).
 
 Carried out after the hub decided, again and again until it is done, by any of its processes. What counts is where the
 way leads when a binding is made, and it is looked at again afterwards: so two that happen at once end with the younger.
@@ -79,7 +80,7 @@ class Ways:
         led = None
         while (via := await self._next_hop(hub)) != led:
             neighbours = self._neighbours()
-            others = {*(neighbours if via else ()), *(set(gone) - neighbours)} - {via}
+            others = {*(neighbours if via or self.config().leaf else ()), *(set(gone) - neighbours)} - {via}
             if via or others:
                 far = {hub_of(each) for each in self.config().far}
                 await self.broker.lead(hub, via, near=via not in far, not_via=sorted(others))

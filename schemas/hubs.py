@@ -20,7 +20,7 @@ PATH_HUBS_MAX: Final = 64
 HUBS_TOLD_MAX: Final = 256
 """In one event to a neighbour: what is more follows in the next."""
 HUBS_SOUGHT_MAX: Final = 512
-"""That a leaf deals with: all of which 64 hubs under three protections could be told, and as many again."""
+"""By a leaf: a word of compute names 192 at most, the rest is room for those that ask, are asked for, or rent."""
 
 HubName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,32}\Z", max_length=32)]
 Sequence = Annotated[int, Meta(ge=0, le=2**63 - 1)]

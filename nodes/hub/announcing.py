@@ -25,7 +25,7 @@ uncertified, expired; unsought, by leaves.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from msgspec import structs
@@ -76,7 +76,7 @@ class _News:
         """Keep what is known of a hub, and see that everybody hears of it to whom it is news: not who said so."""
         self.draft.put(known.record_key(hub), after)
         was, now = _next_hop(before), _next_hop(after)
-        if now and now != was:
+        if now and now != was and not self.draft.config.leaf:
             self.led.append(hub)
         if was and not now:
             self.draft.do(SetTimer(name="ways", at=self.draft.now + WAYS_SECONDS))
@@ -86,7 +86,7 @@ class _News:
         """Once, at the end."""
         for neighbour, hubs in sorted(self._more.items()):
             telling.plan(self.draft, neighbour, hubs)
-        if (self.led or self.gone) and not self.draft.config.leaf:
+        if self.led or self.gone:
             gone = {"gone": self.gone} if self.gone else {}
             self.draft.do(Perform(activity=LEAD, params={"hubs": self.led, **gone}))
 
@@ -109,6 +109,7 @@ def configured(book: Book, event: Event) -> None:
     draft, news = book.draft, _News(book.draft)
     fresh = draft.find(KnownHub, known.record_key(news.me)) is None
     _announce_self(draft, news)
+    before_now = _all(draft)
     asks = _become(draft) or fresh
     told = {key.partition("/")[2]: each for key, each in draft.each(Telling, "telling")}
     for neighbour in draft.config.neighbours:
@@ -122,12 +123,16 @@ def configured(book: Book, event: Event) -> None:
         draft.do(CancelTimer(name=f"announce/{neighbour}"))
         _lose(news, neighbour)
         news.gone.append(hub_of(Address(neighbour)))
-    news.led = sorted(
-        hub
-        for hub in _all(draft)
-        if (news.gone and hub != news.me) or _next_hop(draft.find(KnownHub, known.record_key(hub)))
-    )
+    news.led = sorted(_led(news, before_now))
     news.write()
+
+
+def _led(news: _News, before: Collection[str]) -> Iterable[str]:
+    """The hubs whose ways a broker has to be led by, as this hub is configured now; of a leaf, those that it led."""
+    draft, others = news.draft, {*before} - {news.me}
+    if news.gone or (draft.config.leaf and others - {*_all(draft)}):
+        return others
+    return () if draft.config.leaf else {each for each in others if way_of(draft, hub_address(each))}
 
 
 def _become(draft: Draft) -> bool:

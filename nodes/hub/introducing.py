@@ -66,8 +66,12 @@ def overdue(book: Book, job: str) -> None:
     """Timer: a hub was looked up for long enough; what is known now counts."""
     draft, key = book.draft, f"stranger/{job}"
     wanted = draft.find(Stranger, key)
-    if wanted is not None:
-        draft.delete(key)
+    if wanted is None:
+        return
+    draft.delete(key)
+    if attached_key(draft, wanted.renter) is None:
+        draft.note("late", f"{wanted.renter} has left, and is introduced to nobody", job=job)
+    else:
         _introduce(draft, job, wanted)
 
 

@@ -4,7 +4,8 @@ Theory of operation. A hub is one aggregate: its own subnet's book, orders and c
 
     lessor ──order.sell.placed──► hub B        the book: price first, then time; renewed or expired
     hub B ──capacity.advertised──► hub A       the best hubs that B knows of, every few seconds at most
-    hub B ──hubs.announced──► hub A            by which hubs others are reached, when that changes (announcing)
+    hub B ──hubs.announced──► hub A            by which hubs others are reached, when that changes (announcing); of
+                                               those alone that hub A deals with, where that is a leaf (leaf)
     renter ──order.buy.placed──► hub A         own units are reserved, and at the same time
     hub A ──quote.requested──► hub B           some of the hubs that may serve are asked, drawn at random
     hub B ──quote.offered──► hub A             reserved for seconds; what is not taken is released

@@ -207,8 +207,8 @@ class Seeking(Struct, frozen=True, kw_only=True):
     """A neighbour is a leaf, and told of these hubs alone."""
 
     hubs: tuple[str, ...]
-    said_at: float
-    """By the neighbour's clock."""
+    number: int
+    """Of the event that said so, as in `HubsAnnounced`."""
 
 
 class Sought(Struct, frozen=True, kw_only=True):

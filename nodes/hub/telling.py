@@ -27,7 +27,7 @@ def plan(draft: Draft, neighbour: str, hubs: Iterable[str]) -> None:
     before = draft.find(Telling, f"telling/{neighbour}")
     if before is None or draft.find(LinkRecord, f"link/{neighbour}") is not None:
         return
-    after = structs.replace(before, hubs=tuple(sorted({*before.hubs, *_for(draft, neighbour, {*hubs})})))
+    after = structs.replace(before, hubs=tuple(sorted(_for(draft, neighbour, {*before.hubs, *hubs}))))
     if after.hubs and not after.tells_at:
         at = max(draft.now, after.told_at + limits.ANNOUNCE_SECONDS)
         after = structs.replace(after, tells_at=at)
@@ -73,16 +73,17 @@ def asked(draft: Draft, event: Event, data: HubsAnnounced, known_hubs: Iterable[
     """Of which hubs a neighbour is to be told for what it said of itself: that it is new, or a leaf that seeks some."""
     key = f"seeking/{event.source}"
     before = draft.find(Seeking, key)
-    if before is not None and event.time < before.said_at:
+    if before is not None and data.number < before.number:
         return ()
     if data.seeks is None:
         draft.delete(key)
         return {*known_hubs} if data.asks or before is not None else ()
-    draft.put(key, Seeking(hubs=data.seeks, said_at=event.time))
+    draft.put(key, Seeking(hubs=data.seeks, number=data.number))
     return {*data.seeks} - (set() if data.asks or before is None else {*before.hubs})
 
 
 def _for(draft: Draft, neighbour: str, hubs: set[str]) -> set[str]:
+    """Those of which this neighbour is to hear: also of earlier plans, so that no leaf fills its neighbour."""
     me = hub_of(draft.config.me)
     if draft.config.leaf:
         return hubs & {me}

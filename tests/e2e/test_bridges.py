@@ -33,7 +33,9 @@ SILENT, DEAF = "nothing has come from {} for 9 s", "{} says that nothing comes f
 
 @pytest.fixture
 def network(tmp_path: Path, rabbitmq: Server) -> Iterator[Deployment]:
-    with deployment(tmp_path / "network", rabbitmq, *INIT, own=dict.fromkeys(HUBS, rabbitmq)) as running:
+    """The lessor's hub is a leaf, as it has one link."""
+    made = (*INIT, "--leaf", "B11")
+    with deployment(tmp_path / "network", rabbitmq, *made, own=dict.fromkeys(HUBS, rabbitmq)) as running:
         yield running
 
 

@@ -21,7 +21,7 @@ from broker.embedded import EmbeddedBroker, EmbeddedServer
 from broker.errors import NoSuchQueue
 from broker.names import hub_pattern, link_account, queue_name, unroutable_queue
 from broker.network import Hub, Link, Network, Participant, Route
-from broker.port import Message
+from broker.port import Broker, Message
 from broker.topology import Topology, topology
 from nodes.bootstrap.hub import hub_config
 from nodes.config import read_config
@@ -291,3 +291,34 @@ async def test_a_neighbour_that_moves_to_another_broker_and_back_is_led_to_in_on
         world.start()
         await world.follow()
         world.require_reached()
+
+
+class Asked:
+    """A broker that is told how to lead."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str, tuple[str, ...]]] = []
+
+    async def lead(self, hub: str, via: str, *, near: bool = False, not_via: Sequence[str] = ()) -> None:
+        self.calls.append((hub, via, tuple(not_via)))
+
+
+async def test_a_hub_that_becomes_a_leaf_leads_nobody_any_more_also_whom_it_forgets() -> None:
+    world = Growing("A11-B11 B11-C11 A11-L11 L11-C11")
+    world.start()
+    world.run(60)
+    world.leaves.add("L11")
+    for one, other in (("L11", "C11"), ("C11", "L11")):
+        world.links[one].discard(hub_address(other))
+        world.configure(one)
+    found: list[list[tuple[str, str, tuple[str, ...]]]] = []
+    for _ in range(2):
+        world.start("L11")
+        step = world.handle(world.queue.pop())
+        broker, machine = Asked(), world.machines["L11.hub"]
+        ways = Ways(cast(Broker, broker), cast(Store, Record(world.records["L11.hub"])), lambda: machine.config)  # noqa: B023
+        for effect in step.effects:
+            if isinstance(effect, Perform):
+                await ways.lead(dict(effect.params), "hub")
+        found.append(broker.calls)
+    assert found == [[(hub, "", ("A11", "C11")) for hub in ("A11", "B11", "C11")], []]

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from nodes.contracts import verify_contract
 from nodes.hub import introducing, leaf
-from nodes.hub.records import Seeking, Sought
+from nodes.hub.records import Seeking, Sought, Telling
 from nodes.introductions import verify_introduction
 from schemas.errors import BadConfig
 from schemas.events import QuoteReleased, QuoteRequested
@@ -154,6 +154,21 @@ def test_while_the_link_is_lost_nobody_is_looked_up() -> None:
     introduce(world, "D11.D13")
     world.run(2)
     assert world.got("L11.L12", "introduction.made")
+
+
+def test_a_renter_that_leaves_while_its_partners_hub_is_looked_up_takes_nothing_along() -> None:
+    world = world_of()
+    introduce(world, "L11.L13")  # of its own hub: nothing to look up
+    world.cut_off.add("A11.hub")
+    introduce(world, "E11.E13")
+    machine = world.machines["L11.hub"]
+    machine.config = replace(machine.config, participants={})
+    world.cut_off.clear()
+    world.run(2)
+    assert "E11" in known(world), "the neighbour's answer counts"
+    assert not world.codes()
+    assert len(world.got("L11.L12", "introduction.made")) == 1
+    assert not [key for key in world.records["L11.hub"] if key.startswith("stranger/")]
 
 
 def test_only_so_many_wait_for_a_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,6 +347,17 @@ def test_an_older_word_of_what_is_sought_changes_nothing() -> None:
     assert kept.hubs == ("A11", "E11")
 
 
+def test_a_leaf_that_seeks_others_again_and_again_fills_no_neighbour() -> None:
+    world = world_of()
+    for turn in range(20):
+        seeks = tuple(f"T{turn}x{number}" for number in range(HUBS_SOUGHT_MAX))
+        world.send("hubs.announced", "L11.hub", HubsAnnounced(number=LATE + turn, seeks=seeks), to="A11.hub")
+        world.settle()
+    (kept,) = world.all("A11", Seeking)
+    assert len(kept.hubs) == HUBS_SOUGHT_MAX
+    assert max(len(each.hubs) for each in world.all("A11", Telling)) <= HUBS_SOUGHT_MAX + 1
+
+
 def test_only_founders_word_makes_a_stranger_believed() -> None:
     world = world_of()
     machine, records = world.machines["L11.hub"], world.records["L11.hub"]
@@ -350,6 +376,32 @@ def test_only_founders_word_makes_a_stranger_believed() -> None:
         )
         event = world.send("quote.requested", "E11.hub", data, to="L11.hub")
         assert machine.key_of(records, event) == key
+
+
+def test_every_event_by_which_hubs_begin_to_talk_brings_its_senders_certificate() -> None:
+    world = world_of()
+    for seller, buyer in (("L11", "E11"), ("E11", "L11")):
+        world.sell(f"{seller}.{seller[0]}12", units=2)
+        world.run(30)
+        world.buy(f"{buyer}.{buyer[0]}13", protection="enclave")
+        world.run(10)
+    for renter, partner in (("E11.E12", "L11.L13"), ("L11.L12", "E11.E13")):
+        asked = IntroductionRequested(job=derive_id("job", renter), partner=partner)
+        world.send("introduction.requested", renter, asked)
+        world.run(5)
+    machine, kinds = world.machines["L11.hub"], set[str]()
+    for event in world.sent:
+        if (event.source, event.to) == ("E11.hub", "L11.hub") and machine.key_of({}, event):
+            assert machine.key_of({}, event) == public_key("E11.hub")
+            kinds.add(event.type)
+    assert kinds == {
+        "quote.requested",
+        "quote.offered",
+        "contract.proposed",
+        "contract.countersigned",
+        "introduction.proposed",
+        "introduction.countersigned",
+    }
 
 
 def test_a_leaf_with_two_links_is_refused() -> None:
