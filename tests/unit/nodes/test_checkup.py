@@ -156,7 +156,8 @@ async def test_a_broker_that_is_down_or_refuses_is_all_that_is_said(
 async def test_a_hub_that_is_not_running_is_named(
     network: LocalNetwork, checked: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkup, "ANSWER_SECONDS_MAX", 0.2)
+    for module in ("nodes.asking", "nodes.checkup"):
+        monkeypatch.setattr(f"{module}.ANSWER_SECONDS_MAX", 0.2)
     hubs = network._tasks[: len(network._hubs)]
     for task in hubs:
         task.cancel()

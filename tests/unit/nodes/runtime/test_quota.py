@@ -88,7 +88,7 @@ async def test_a_flood_is_let_go_and_costs_who_comes_after_it_no_publish(
 async def test_a_flood_is_told_to_operators_in_one_line_a_minute(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("EVENTS_AT_ONCE_MAX", "EVENTS_WAITING_MAX", "EVENTS_ASIDE_MAX"):
         monkeypatch.setattr(quota, name, 4)
-    monkeypatch.setattr(loop, "OUTBOX_LEASE_SECONDS", 0.03)  # its turns are in real time
+    monkeypatch.setattr(loop, "BEAT_SECONDS", 0.01)  # its turns are in real time
     with capture_logs() as lines:
 
         def said() -> list[Any]:
