@@ -22,6 +22,7 @@ from nodes.hub.records import HeardRecord, Own
 from nodes.hub.terms import may_serve
 from nodes.machine import Refused, SetTimer
 from schemas import limits
+from schemas.contracts import Contract
 from schemas.events import CapacityAdvertised, Event, MarketRequested, MarketTold
 from schemas.ids import Address, hub_of
 from schemas.orders import PROTECTIONS, Capacity, Protection
@@ -83,6 +84,19 @@ def corrected(book: Book, event: Event, told: Iterable[Capacity]) -> None:
                 draft.put(key, structs.replace(record, capacities=kept))
                 news.append(capacity)
     _spread(book, news)
+
+
+def freed(book: Book, contract: Contract) -> None:
+    """A renter of this subnet ended a contract: its units are free at the lessor's hub, as that will tell itself."""
+    draft, news = book.draft, list[Capacity]()
+    for protection in contract.sell.protections:
+        for key, record in list(draft.each(HeardRecord, f"heard/{protection}")):
+            kept = tuple(_with_freed(each, contract) for each in record.capacities)
+            if kept != record.capacities:
+                draft.put(key, structs.replace(record, capacities=kept))
+                news += (each for each in kept if each.hub == contract.lessor_hub)
+    if news:
+        book.announce(lambda buy: any(may_serve(each, buy) for each in news))
 
 
 def told_lately(draft: Draft, protection: Protection, neighbour: str) -> bool:
@@ -193,6 +207,13 @@ def _younger(before: Capacity, after: Capacity) -> Capacity:
     if before.hub != after.hub or before.at >= after.at:
         return before
     return structs.replace(after, hops=before.hops, age_seconds=0.0)
+
+
+def _with_freed(before: Capacity, contract: Contract) -> Capacity:
+    if before.hub != contract.lessor_hub or not before.memory_mib:
+        return before
+    price = min(before.price_micros, contract.price_micros) if before.units else contract.price_micros
+    return structs.replace(before, units=before.units + contract.units, price_micros=price)
 
 
 def _spread(book: Book, news: list[Capacity]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from nodes.draft import data_of
+from nodes.hub import advertising
 from nodes.hub.book import Book
 from nodes.hub.draft import Draft
 from nodes.hub.records import ContractRecord
@@ -74,6 +75,8 @@ def end(
             draft.send("contract.ended", contract.renter, contract.buy.job, data)
         elif happened == "ended":
             draft.send("contract.ended", contract.lessor_hub, contract.id, data)
+            if data.code != SILENT:
+                advertising.freed(book, contract)
         return
     if not by_lessor:
         draft.send("contract.ended", contract.lessor, contract.id, data)

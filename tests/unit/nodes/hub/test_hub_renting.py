@@ -20,6 +20,29 @@ def test_a_contract_ended_by_the_renter_frees_its_units_and_the_lessor_is_told(w
     assert not world.all("A11", ContractRecord) + world.all("B11", ContractRecord)
 
 
+def test_what_a_renter_gave_back_is_there_for_its_next_order_at_once(world: World) -> None:
+    """Also for others of its subnet, and under every protection that the lessor offers."""
+    contract = rented(world, units=2)
+    world.run(2 * limits.ADVERTISE_SECONDS)
+    world.lost = {"capacity.advertised"}
+    world.send("contract.ended", RENTER, ContractEnded(contract=contract.id, code="completed"))
+    world.settle()
+    world.buy("A11.A14", 2, protection="homomorphic")
+    world.settle()
+    assert shares(world.contracts("A11.A14")) == [("B11.B12", 2)]
+
+
+def test_an_order_that_waits_takes_what_its_neighbour_gave_back(world: World) -> None:
+    contract = rented(world, units=2)
+    world.run(2 * limits.ADVERTISE_SECONDS)
+    world.buy("A11.A14", 2, match_by=world.now + 60)
+    world.run(2 * limits.ADVERTISE_SECONDS)
+    world.lost = {"capacity.advertised"}
+    world.send("contract.ended", RENTER, ContractEnded(contract=contract.id, code="completed"))
+    world.settle()
+    assert shares(world.contracts("A11.A14")) == [("B11.B12", 2)]
+
+
 def test_a_contract_that_nobody_ends_expires_at_both_hubs(world: World) -> None:
     contract = rented(world)
     world.run(contract.ends_at - world.now + 1)

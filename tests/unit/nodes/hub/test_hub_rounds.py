@@ -138,13 +138,13 @@ def test_an_order_that_waits_is_matched_when_another_hub_has_news(world: World) 
 def test_an_order_that_waits_is_tried_again_after_a_pause_without_any_news(world: World) -> None:
     """Others took what was quoted, and gave it back: the news of that are lost."""
     world.sell("B11.B12", units=2)
-    world.buy("A11.A14", 1)
+    world.buy("C11.C12", 1)
     world.settle()
-    (taken,) = world.contracts("A11.A14")
+    (taken,) = world.contracts("C11.C12")
     world.buy(RENTER, 2, match_by=START + 60)
     world.run(limits.ADVERTISE_SECONDS)
     world.lost = {"capacity.advertised"}
-    world.send("contract.ended", "A11.A14", ContractEnded(contract=taken.id, code="completed"))
+    world.send("contract.ended", "C11.C12", ContractEnded(contract=taken.id, code="completed"))
     world.settle()
     assert not world.contracts(RENTER)
     world.lost = set()

@@ -36,7 +36,7 @@ END_NO_JOB: Final = {
     *("ended", "no-scheme", "other-computation"),
     # hubs among themselves
     *("contract-ended", "expired", "lease", "not-as-quoted", "not-rented", "order-cancelled", "order-replaced"),
-    "reservation-ended",
+    *("reservation-ended", "unsought"),
 }
 
 
