@@ -389,7 +389,8 @@ def main() -> int:
                     print(f"{mark} {name}, load {load:.0f}: {'; '.join([told, *stack.wrong])}", flush=True)
         finally:
             if not asked.keep:
-                stack.compose("down", "--volumes", "--remove-orphans", "--timeout", "30")
+                for _ in range(2):  # podman-compose keeps volumes at first, where a service was scaled
+                    stack.compose("down", "--volumes", "--remove-orphans", "--timeout", "30")
     if not asked.keep:
         left = [*stack.containers(all_=True), *engine("volume", "ls", "-q", "--filter", f"name={PROJECT}_").split()]
         print(f"{'BAD' if left else 'ok '} down: {len(left)} containers and volumes left")
